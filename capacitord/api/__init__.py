@@ -1,0 +1,1 @@
+"""The contract between fluxctl and the daemon: messages, routes, and a client method per request."""

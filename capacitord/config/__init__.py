@@ -1,0 +1,1 @@
+"""Box configuration and site profiles: TOML to validated models."""

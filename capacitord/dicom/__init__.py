@@ -1,0 +1,1 @@
+"""The wire: storage SCP and SCU; the only importer of pynetdicom and pydicom."""

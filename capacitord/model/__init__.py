@@ -1,0 +1,1 @@
+"""The words of the domain as frozen types, and the tables of what may follow what."""

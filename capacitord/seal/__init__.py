@@ -1,0 +1,1 @@
+"""Keys and sealed files: the only importer of `cryptography`."""

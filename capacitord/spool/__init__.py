@@ -1,0 +1,1 @@
+"""The durable queue: sealed objects, the encrypted catalog, the ledger of acknowledgements."""

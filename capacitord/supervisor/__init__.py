@@ -1,0 +1,1 @@
+"""The daemon: control socket, profile store, keys, audit, children and the broker of connections."""

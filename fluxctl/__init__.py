@@ -1,0 +1,1 @@
+"""fluxctl: how people run a capacitord box."""

@@ -1,0 +1,1 @@
+"""The commands, one file a noun; each fetches and hands over to `fluxctl.render`."""
