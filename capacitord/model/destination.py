@@ -8,8 +8,8 @@ import msgspec
 class Destination(msgspec.Struct, frozen=True, omit_defaults=True):
     """A DICOM storage SCP of the site, as its profile names it.
 
-    `calling_ae_title` "$calling" passes the scanner's own title on. `associations` bounds how many run at once.
-    `transfer_syntaxes` are UIDs, preferred first; empty proposes what is queued.
+    `calling_ae_title` "$calling" passes the scanner's own title on. `associations` bounds how many run
+    at once. `transfer_syntaxes` are UIDs, preferred first; empty proposes what is queued. Time-outs are in seconds.
     """
 
     name: str

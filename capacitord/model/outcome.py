@@ -17,7 +17,7 @@ class Verdict(enum.StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A verdict with its evidence: the DIMSE status if there was an answer, the peer's own comment, our words."""
+    """A verdict with its evidence: the DIMSE status if there was an answer, the peer's comment, our words."""
 
     verdict: Verdict
     reason: str
