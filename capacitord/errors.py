@@ -45,9 +45,7 @@ class CapacitordError(Exception):
     reference: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
 
-    def __init__(
-        self, message: str, *, where: str = "", hint: str = "", candidates: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, message: str, *, where: str = "", hint: str = "", candidates: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.where = where

@@ -1,0 +1,171 @@
+"""The control socket's requests in one table: what fluxctl may ask, what it gets, and who may ask it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from capacitord.api import messages as m
+
+
+class Permission(enum.StrEnum):
+    """What a peer's groups allow: to look, or to change something."""
+
+    READ = "read"
+    OPERATE = "operate"
+
+
+class Answers(enum.StrEnum):
+    """Who answers: the supervisor, or the runtime of the open site (relayed unread)."""
+
+    BOX = "box"
+    SITE = "site"
+
+
+class Form(enum.StrEnum):
+    """The form of an answer's body."""
+
+    JSON = "application/json"
+    NDJSON = "application/x-ndjson"
+    TAR = "application/x-tar"
+
+
+class Route(NamedTuple):
+    """One request. Path parameters, the query (GET) or the JSON body (POST) fill the fields of `request`."""
+
+    name: str
+    method: str
+    path: str
+    permission: Permission
+    answers: Answers
+    request: type[msgspec.Struct]
+    response: object
+    summary: str
+    form: Form = Form.JSON
+
+
+_R, _O = Permission.READ, Permission.OPERATE
+_BOX, _SITE = Answers.BOX, Answers.SITE
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("audit.show", "GET", "/v1/audit", _R, _BOX, m.AuditQuery, m.AuditList, "Who did what"),
+    Route("audit.verify", "POST", "/v1/audit/verify", _R, _BOX, m.Empty, m.AuditReport, "Prove the audit log"),
+    Route(
+        "destination.echo",
+        "POST",
+        "/v1/destinations/{destination}/echo",
+        _O,
+        _SITE,
+        m.DestinationRef,
+        m.Echo,
+        "C-ECHO a destination",
+    ),
+    Route(
+        "destination.list",
+        "GET",
+        "/v1/destinations",
+        _R,
+        _SITE,
+        m.Empty,
+        m.DestinationList,
+        "Where things go",
+    ),
+    Route("doctor.check", "GET", "/v1/doctor", _R, _BOX, m.Empty, m.DoctorReport, "Look at everything"),
+    Route(
+        "doctor.verify",
+        "POST",
+        "/v1/doctor/verify",
+        _O,
+        _SITE,
+        m.Empty,
+        m.VerifyLine,
+        "Read every sealed object",
+        Form.NDJSON,
+    ),
+    Route(
+        "events",
+        "GET",
+        "/v1/events",
+        _R,
+        _BOX,
+        m.EventQuery,
+        m.Event,
+        "What happens, as it happens",
+        Form.NDJSON,
+    ),
+    Route(
+        "key.export",
+        "POST",
+        "/v1/key/export",
+        _O,
+        _BOX,
+        m.KeyExport,
+        m.RecoveryFile,
+        "Make the recovery file",
+    ),
+    Route("key.init", "POST", "/v1/key/init", _O, _BOX, m.KeyInit, m.KeyStatus, "Make the box key"),
+    Route("key.rotate", "POST", "/v1/key/rotate", _O, _BOX, m.KeyRotate, m.KeyStatus, "Make a new box key"),
+    Route("key.status", "GET", "/v1/key", _R, _BOX, m.Empty, m.KeyStatus, "The state of the keys"),
+    Route("key.unlock", "POST", "/v1/key/unlock", _O, _BOX, m.KeyUnlock, m.KeyStatus, "Give the passphrase"),
+    Route(
+        "profile.import",
+        "POST",
+        "/v1/profiles",
+        _O,
+        _BOX,
+        m.ProfileImport,
+        m.ProfileSummary,
+        "Import a profile",
+    ),
+    Route("profile.list", "GET", "/v1/profiles", _R, _BOX, m.Empty, m.ProfileList, "The profiles of this box"),
+    Route("profile.show", "GET", "/v1/profiles/{profile}", _R, _BOX, m.ProfileRef, m.ProfileText, "One profile"),
+    Route("queue.flush", "POST", "/v1/queue/flush", _O, _SITE, m.QueueSelect, m.Done, "Try now"),
+    Route("queue.list", "GET", "/v1/queue", _R, _SITE, m.Empty, m.QueueList, "What waits, per destination"),
+    Route("queue.pause", "POST", "/v1/queue/pause", _O, _SITE, m.QueueSelect, m.Done, "Stop sending"),
+    Route("queue.resume", "POST", "/v1/queue/resume", _O, _SITE, m.QueueSelect, m.Done, "Go on sending"),
+    Route("queue.show", "GET", "/v1/queue/{study}", _R, _SITE, m.StudyRef, m.StudyDetail, "A study in the queue"),
+    Route("status", "GET", "/v1/status", _R, _BOX, m.Empty, m.Status, "One screen"),
+    Route(
+        "study.discard",
+        "POST",
+        "/v1/studies/{study}/discard",
+        _O,
+        _SITE,
+        m.Discard,
+        m.Done,
+        "Give a study up",
+    ),
+    Route(
+        "study.export",
+        "GET",
+        "/v1/studies/{study}/export",
+        _O,
+        _SITE,
+        m.Export,
+        bytes,
+        "A study as DICOM files",
+        Form.TAR,
+    ),
+    Route("study.list", "GET", "/v1/studies", _R, _SITE, m.StudyQuery, m.StudyList, "The site's studies"),
+    Route("study.resend", "POST", "/v1/studies/{study}/resend", _O, _SITE, m.Resend, m.Done, "Send again"),
+    Route(
+        "study.show",
+        "GET",
+        "/v1/studies/{study}",
+        _R,
+        _SITE,
+        m.StudyRef,
+        m.StudyDetail,
+        "A study and its images",
+    ),
+)
+
+
+def route(name: str) -> Route:
+    """Return the route of that name; KeyError if there is none."""
+    for candidate in ROUTES:
+        if candidate.name == name:
+            return candidate
+    raise KeyError(name)

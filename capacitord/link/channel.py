@@ -1,0 +1,101 @@
+"""Packets with descriptors over a Unix socket pair (SOCK_SEQPACKET): one packet is one message."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+from typing import Generic, TypeVar
+
+import msgspec
+
+MAX_PACKET = 1 << 17
+_MAX_DESCRIPTORS = 4
+
+Outgoing = TypeVar("Outgoing")
+Arriving = TypeVar("Arriving")
+
+
+class LinkClosed(Exception):
+    """The other process is gone or has closed its end."""
+
+
+class LinkBroken(Exception):
+    """The other process sent what is not a message: too long, not of the contract, or the wrong descriptors."""
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected ends, with buffers that hold a whole packet."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MAX_PACKET)
+    return ends
+
+
+class Channel(Generic[Outgoing, Arriving]):
+    """One end of the link. Sending is safe from several threads, as a packet goes out whole or not at all."""
+
+    def __init__(self, sock: socket.socket, arriving: object) -> None:
+        self._socket = sock
+        self._decoder: msgspec.json.Decoder[Arriving] = msgspec.json.Decoder(arriving)  # type: ignore[arg-type]
+        self._encoder = msgspec.json.Encoder()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a selector."""
+        return self._socket.fileno()
+
+    def send(self, message: Outgoing, descriptor: int | None = None) -> None:
+        """Send one message, and a descriptor that the caller keeps and may close afterwards.
+
+        Raises `LinkClosed` if nobody is there any more; BlockingIOError on a full non-blocking socket.
+        """
+        packet = self._encoder.encode(message)
+        if len(packet) > MAX_PACKET:
+            msg = f"{type(message).__name__} takes {len(packet)} bytes, more than a packet holds"
+            raise LinkBroken(msg)
+        try:
+            if descriptor is None:
+                self._socket.send(packet, socket.MSG_NOSIGNAL)
+            else:
+                socket.send_fds(self._socket, [packet], [descriptor], socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError) as gone:
+            raise LinkClosed from gone
+
+    def receive(self) -> tuple[Arriving, int | None]:
+        """Return the next message and the descriptor that came with it, which is the caller's to close.
+
+        Raises `LinkClosed` at the end, `LinkBroken` on what is no message, BlockingIOError when nothing is there.
+        """
+        width = array.array("i").itemsize
+        try:
+            packet, ancillary, flags, _ = self._socket.recvmsg(
+                MAX_PACKET, socket.CMSG_SPACE(_MAX_DESCRIPTORS * width), socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError as gone:
+            raise LinkClosed from gone
+        descriptors = array.array("i")
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(data[: len(data) - len(data) % width])
+        try:
+            if not packet:
+                raise LinkClosed
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
+                msg = "a packet was cut off or came with more than one descriptor"
+                raise LinkBroken(msg)
+            message = self._decoder.decode(packet)
+        except (msgspec.MsgspecError, LinkClosed, LinkBroken) as wrong:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if isinstance(wrong, msgspec.MsgspecError):
+                msg = "a packet is not a message of the link"
+                raise LinkBroken(msg) from None
+            raise
+        return message, descriptors[0] if descriptors else None
+
+    def close(self) -> None:
+        """Close this end; the other sees the end of the link."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()

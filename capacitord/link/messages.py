@@ -1,0 +1,176 @@
+"""What supervisor and runtime say to each other; one message a packet, at most one descriptor with it.
+
+The supervisor speaks first (`Start`). A runtime never opens a connection or a listening socket itself: it is handed
+`Listener` descriptors and asks with `Connect` for connections to destinations its profile names. A `Call` brings a
+stream socket on which the runtime answers one request of the control socket: one line of JSON (`CallHead`), then the
+body, then end of file.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from capacitord.errors import Problem
+from capacitord.model.destination import Destination
+from capacitord.model.outcome import Outcome
+
+
+class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """The storage SCP's settings; the box's, not the site's."""
+
+    ae_title: str
+    called_ae_titles: tuple[str, ...] = ()
+    calling_ae_titles: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    associations: int = 32
+    max_pdu: int = 1 << 20
+    idle_timeout: float = 60.0
+    private_sop_classes: tuple[str, ...] = ()
+    private_transfer_syntaxes: tuple[str, ...] = ()
+
+
+class SpoolSettings(msgspec.Struct, frozen=True):
+    """Space and retention. Sizes in bytes, times in seconds."""
+
+    reserve: int
+    warning: int
+    study_quiet: float = 30.0
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """The part of a site's profile that a runtime acts on."""
+
+    id: str
+    name: str
+    version: int
+    timezone: str
+    destinations: tuple[Destination, ...]
+    keep_delivered: float = 86400.0
+
+
+class Start(LinkMessage, frozen=True, tag="start"):
+    """Everything a runtime needs. `spool` is the site's folder, `key` its 32-byte site key."""
+
+    profile: Profile
+    spool: str
+    key: bytes
+    storage: Storage
+    limits: SpoolSettings
+
+    def __repr__(self) -> str:
+        return f"Start(site={self.profile.id!r})"
+
+
+class Update(LinkMessage, frozen=True, tag="update"):
+    """A new version of the running site's profile."""
+
+    profile: Profile
+
+
+class Listener(LinkMessage, frozen=True, tag="listener"):
+    """A listening socket comes with this message. `name` is "storage"."""
+
+    name: str
+
+
+class CloseListener(LinkMessage, frozen=True, tag="close-listener"):
+    """Stop accepting on that listener; open associations finish within `grace` seconds."""
+
+    name: str
+    grace: float
+
+
+class Connected(LinkMessage, frozen=True, tag="connected"):
+    """The answer to `Connect`: a connected socket comes with it, unless `failure` says why not."""
+
+    request: int
+    seconds: float
+    failure: Outcome | None = None
+
+
+class Call(LinkMessage, frozen=True, tag="call"):
+    """A request of the control socket; a stream socket comes with it. `body` is the request as JSON."""
+
+    route: str
+    body: msgspec.Raw
+    uid: int
+    user: str
+
+
+class AskStatus(LinkMessage, frozen=True, tag="ask-status"):
+    """Send a `StatusReport`."""
+
+    request: int
+
+
+class Shutdown(LinkMessage, frozen=True, tag="shutdown"):
+    """Finish what is open within `grace` seconds and exit."""
+
+    grace: float
+
+
+ToRuntime = Start | Update | Listener | CloseListener | Connected | Call | AskStatus | Shutdown
+
+
+class Ready(LinkMessage, frozen=True, tag="ready"):
+    """The spool is open. `report` says in words what start-up found; free of patient data."""
+
+    images: int
+    recovered: int
+    removed: int
+    corrupt: int
+    seconds: float
+    report: tuple[str, ...] = ()
+
+
+class Connect(LinkMessage, frozen=True, tag="connect"):
+    """Ask for a connection to a destination of this site's profile."""
+
+    request: int
+    destination: str
+
+
+class StatusReport(LinkMessage, frozen=True, tag="status-report"):
+    """The runtime's part of the status (`api.messages.SiteStatus` as JSON)."""
+
+    request: int
+    status: msgspec.Raw
+
+
+class Note(LinkMessage, frozen=True, tag="note"):
+    """Something happened that a watcher wants to see; free of patient data."""
+
+    at: datetime
+    reference: str
+    message: str
+    study: str = ""
+    destination: str = ""
+
+
+class Heartbeat(LinkMessage, frozen=True, tag="heartbeat"):
+    """The runtime is alive and its disk answers."""
+
+    busy: bool
+
+
+class Failed(LinkMessage, frozen=True, tag="failed"):
+    """The runtime can't serve and exits; a person has to look."""
+
+    error: Problem
+
+
+FromRuntime = Ready | Connect | StatusReport | Note | Heartbeat | Failed
+
+
+class CallHead(msgspec.Struct, frozen=True):
+    """The first line of an answer to a `Call`: HTTP status, form of the body, and what the audit log should name."""
+
+    status: int
+    form: str
+    subjects: tuple[str, ...] = ()
