@@ -38,7 +38,7 @@ class Channel(Generic[Outgoing, Arriving]):
 
     def __init__(self, sock: socket.socket, arriving: object) -> None:
         self._socket = sock
-        self._decoder: msgspec.json.Decoder[Arriving] = msgspec.json.Decoder(arriving)  # type: ignore[arg-type]
+        self._decoder: msgspec.json.Decoder[Arriving] = msgspec.json.Decoder(arriving)
         self._encoder = msgspec.json.Encoder()
 
     def fileno(self) -> int:
@@ -78,20 +78,18 @@ class Channel(Generic[Outgoing, Arriving]):
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors.frombytes(data[: len(data) - len(data) % width])
+        if not packet:
+            raise LinkClosed
+        whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) and len(descriptors) <= 1
         try:
-            if not packet:
-                raise LinkClosed
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
-                msg = "a packet was cut off or came with more than one descriptor"
-                raise LinkBroken(msg)
-            message = self._decoder.decode(packet)
-        except (msgspec.MsgspecError, LinkClosed, LinkBroken) as wrong:
+            message = self._decoder.decode(packet) if whole else None
+        except msgspec.MsgspecError:
+            message = None
+        if message is None:
             for descriptor in descriptors:
                 os.close(descriptor)
-            if isinstance(wrong, msgspec.MsgspecError):
-                msg = "a packet is not a message of the link"
-                raise LinkBroken(msg) from None
-            raise
+            msg = "a packet is not one message of the link with at most one descriptor"
+            raise LinkBroken(msg)
         return message, descriptors[0] if descriptors else None
 
     def close(self) -> None:
