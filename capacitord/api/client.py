@@ -1,0 +1,157 @@
+"""The daemon's requests as methods, typed both ways.
+
+Each method is one route of `capacitord.api.routes`. A refusal is raised as its own class of `capacitord.errors`;
+nobody answering is `Unreachable`, with the reason and the next step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.api.connection import Exchange, Lines, Tar, mismatch
+from capacitord.api.routes import route
+
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds an ordinary answer may take."""
+PATIENT_TIMEOUT: Final = 180.0
+"""Seconds for answers that wait for another machine or for a slow key derivation."""
+PATIENT: Final = frozenset({"destination.echo", "key.init", "key.rotate", "key.unlock", "key.export", "audit.verify"})
+
+T = TypeVar("T")
+
+
+class Client:
+    """A caller of one daemon. Every request has its own connection; `timeout` in seconds bounds each silence."""
+
+    def __init__(self, socket_path: Path, timeout: float = ANSWER_TIMEOUT) -> None:
+        self.socket_path = socket_path
+        self.timeout = timeout
+
+    def request(self, name: str, message: msgspec.Struct, kind: type[T]) -> T:
+        """Send the request of route `name` and return its answer as a `kind`."""
+        exchange = self._open(name, message, PATIENT_TIMEOUT if name in PATIENT else self.timeout)
+        try:
+            body = exchange.read()
+        finally:
+            exchange.close()
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.DecodeError as error:
+            raise mismatch(error) from None
+
+    def _open(self, name: str, message: msgspec.Struct, timeout: float) -> Exchange:
+        return Exchange(self.socket_path, route(name), message, timeout)
+
+    # --- the box
+
+    def status(self) -> m.Status:
+        """Return what the box does now."""
+        return self.request("status", m.Empty(), m.Status)
+
+    def events(self, query: m.EventQuery, silence: float = 60.0) -> Lines[m.Event]:
+        """Return the stream of events; `silence` is how many seconds may pass without one."""
+        return Lines(self._open("events", query, silence), m.Event)
+
+    def doctor_check(self) -> m.DoctorReport:
+        """Return what the daemon found on looking at itself."""
+        return self.request("doctor.check", m.Empty(), m.DoctorReport)
+
+    def doctor_verify(self) -> Lines[m.VerifyLine]:
+        """Have every sealed object read; progress comes in lines, the report last."""
+        return Lines(self._open("doctor.verify", m.Empty(), PATIENT_TIMEOUT), m.VerifyLine)
+
+    def audit_show(self, query: m.AuditQuery) -> m.AuditList:
+        """Return audit entries, newest last."""
+        return self.request("audit.show", query, m.AuditList)
+
+    def audit_verify(self) -> m.AuditReport:
+        """Have the audit log checked from its first entry to its last."""
+        return self.request("audit.verify", m.Empty(), m.AuditReport)
+
+    # --- profiles and keys
+
+    def profile_import(self, request: m.ProfileImport) -> m.ProfileSummary:
+        """Import a profile, or only check it (`dry_run`). Raises `Invalid` with what is wrong and where."""
+        return self.request("profile.import", request, m.ProfileSummary)
+
+    def profile_list(self) -> m.ProfileList:
+        """Return the profiles in the store."""
+        return self.request("profile.list", m.Empty(), m.ProfileList)
+
+    def profile_show(self, profile: str) -> m.ProfileText:
+        """Return a profile's text by its site id."""
+        return self.request("profile.show", m.ProfileRef(profile), m.ProfileText)
+
+    def key_status(self) -> m.KeyStatus:
+        """Return the state of the keys."""
+        return self.request("key.status", m.Empty(), m.KeyStatus)
+
+    def key_init(self, request: m.KeyInit) -> m.KeyStatus:
+        """Make the box key."""
+        return self.request("key.init", request, m.KeyStatus)
+
+    def key_unlock(self, request: m.KeyUnlock) -> m.KeyStatus:
+        """Give the passphrase of the box key."""
+        return self.request("key.unlock", request, m.KeyStatus)
+
+    def key_rotate(self, request: m.KeyRotate) -> m.KeyStatus:
+        """Make a new box key and wrap all site keys under it."""
+        return self.request("key.rotate", request, m.KeyStatus)
+
+    def key_export(self, request: m.KeyExport) -> m.RecoveryFile:
+        """Return the recovery file."""
+        return self.request("key.export", request, m.RecoveryFile)
+
+    # --- the site
+
+    def study_list(self, query: m.StudyQuery) -> m.StudyList:
+        """Return a page of studies, newest first."""
+        return self.request("study.list", query, m.StudyList)
+
+    def study_show(self, study: str) -> m.StudyDetail:
+        """Return a study and its images. Raises `NotFound`, or `Ambiguous` with the candidates."""
+        return self.request("study.show", m.StudyRef(study), m.StudyDetail)
+
+    def study_export(self, study: str) -> Tar:
+        """Return a study's images as a tar archive of DICOM files."""
+        return Tar(self._open("study.export", m.Export(study), PATIENT_TIMEOUT))
+
+    def study_discard(self, request: m.Discard) -> m.Done:
+        """Give a study up."""
+        return self.request("study.discard", request, m.Done)
+
+    def study_resend(self, request: m.Resend) -> m.Done:
+        """Send a study, or one image of it, again."""
+        return self.request("study.resend", request, m.Done)
+
+    def queue_list(self) -> m.QueueList:
+        """Return what waits."""
+        return self.request("queue.list", m.Empty(), m.QueueList)
+
+    def queue_show(self, study: str) -> m.StudyDetail:
+        """Return a study in the queue, image by image."""
+        return self.request("queue.show", m.StudyRef(study), m.StudyDetail)
+
+    def queue_flush(self, destination: str) -> m.Done:
+        """Try a destination, or `ALL`, now."""
+        return self.request("queue.flush", m.QueueSelect(destination), m.Done)
+
+    def queue_pause(self, destination: str) -> m.Done:
+        """Stop sending to a destination, or to `ALL`."""
+        return self.request("queue.pause", m.QueueSelect(destination), m.Done)
+
+    def queue_resume(self, destination: str) -> m.Done:
+        """Go on sending to a destination, or to `ALL`."""
+        return self.request("queue.resume", m.QueueSelect(destination), m.Done)
+
+    def destination_list(self) -> m.DestinationList:
+        """Return the site's destinations."""
+        return self.request("destination.list", m.Empty(), m.DestinationList)
+
+    def destination_echo(self, destination: str) -> m.Echo:
+        """C-ECHO one destination."""
+        return self.request("destination.echo", m.DestinationRef(destination), m.Echo)

@@ -1,0 +1,167 @@
+"""The documents of `--json`: a versioned name for each, and its JSON Schema.
+
+A command's document is the daemon's answer with `"schema": "fluxctl.<command>/<version>"` first. `--jsonl` gives one
+line per row, named `fluxctl.<command>.line/<version>`. A version changes when a field changes its meaning; fields are
+only ever added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.errors import Problem
+
+JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
+ERROR: Final = "fluxctl.error/1"
+
+
+class Version(m.Answer, frozen=True):
+    """The versions of both ends. `daemon` is None when it cannot be reached, and `reason` says why."""
+
+    fluxctl: str
+    python: str
+    socket: str
+    daemon: str | None
+    reason: str = ""
+
+
+class Exported(m.Answer, frozen=True):
+    """What an export wrote. `files` are relative to `directory`."""
+
+    study: str
+    directory: str
+    images: int
+    bytes: int
+    files: tuple[str, ...]
+
+
+class EchoList(m.Answer, frozen=True):
+    """What each C-ECHO came to."""
+
+    echoes: tuple[m.Echo, ...]
+
+
+class Verified(m.Answer, frozen=True):
+    """What a reading of all sealed objects found."""
+
+    images: int
+    bytes: int
+    damaged: int
+    message: str
+    damage: tuple[m.VerifyDamage, ...]
+
+
+class Doctor(m.Answer, frozen=True):
+    """Everything looked at, from this side and by the daemon; `verify` with `--verify` only."""
+
+    checks: tuple[m.Check, ...]
+    verify: Verified | None = None
+
+
+class Recovery(m.Answer, frozen=True):
+    """Where the recovery file was written."""
+
+    file: str
+
+
+class Validated(m.Answer, frozen=True):
+    """A profile that is valid."""
+
+    file: str
+    id: str
+    name: str
+    version: int
+    destinations: tuple[str, ...]
+
+
+class Document(NamedTuple):
+    """What a command prints with `--json`; `rows` names the field and the type that `--jsonl` prints line by line."""
+
+    kind: object
+    rows: tuple[str, object] | None = None
+    version: int = 1
+
+
+DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
+    {
+        "audit.show": Document(m.AuditList, ("entries", m.AuditEntry)),
+        "audit.verify": Document(m.AuditReport),
+        "destination.echo": Document(EchoList, ("echoes", m.Echo)),
+        "destination.list": Document(m.DestinationList, ("destinations", m.DestinationStatus)),
+        "doctor": Document(Doctor, ("checks", m.Check)),
+        "key.export": Document(Recovery),
+        "key.init": Document(m.KeyStatus),
+        "key.rotate": Document(m.KeyStatus),
+        "key.status": Document(m.KeyStatus),
+        "key.unlock": Document(m.KeyStatus),
+        "profile.import": Document(m.ProfileSummary),
+        "profile.list": Document(m.ProfileList, ("profiles", m.ProfileSummary)),
+        "profile.show": Document(m.ProfileText),
+        "profile.validate": Document(Validated),
+        "queue.flush": Document(m.Done),
+        "queue.list": Document(m.QueueList, ("destinations", m.QueueRow)),
+        "queue.pause": Document(m.Done),
+        "queue.resume": Document(m.Done),
+        "queue.show": Document(m.StudyDetail),
+        "resend": Document(m.Done),
+        "status": Document(m.Status),
+        "study.discard": Document(m.Done),
+        "study.export": Document(Exported),
+        "study.list": Document(m.StudyList, ("studies", m.Study)),
+        "study.show": Document(m.StudyDetail),
+        "version": Document(Version),
+        "watch": Document(m.Event),
+    }
+)
+
+
+def schema_name(command: str, *, line: bool = False) -> str:
+    """Return the name of a command's document, or of its lines."""
+    return f"fluxctl.{command}{'.line' if line else ''}/{DOCUMENTS[command].version}"
+
+
+def document(command: str, answer: msgspec.Struct, *, line: bool = False) -> dict[str, Any]:
+    """Return an answer as the document of `command`, its name first."""
+    fields: dict[str, Any] = msgspec.to_builtins(answer)
+    return {**_first(schema_name(command, line=line)), **{k: v for k, v in fields.items() if k != "schema"}}
+
+
+def error_document(problem: Problem) -> dict[str, Any]:
+    """Return an error as the document every command prints with `--json` when it fails."""
+    return {**_first(ERROR), "error": msgspec.to_builtins(problem)}
+
+
+def json_schema(command: str, *, line: bool = False) -> dict[str, Any]:
+    """Return the JSON Schema of a command's document, or of its lines; "error" names that of errors.
+
+    Raises `KeyError` if there is no such document.
+    """
+    if command == "error":
+        return _named(m.Refusal, ERROR)
+    wanted = DOCUMENTS[command]
+    if not line:
+        return _named(wanted.kind, schema_name(command))
+    if wanted.rows is None:
+        raise KeyError(command)
+    return _named(wanted.rows[1], schema_name(command, line=True))
+
+
+def _first(name: str) -> dict[str, Any]:
+    return {"schema": name}
+
+
+def _named(kind: object, name: str) -> dict[str, Any]:
+    (top,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for reference in top.get("anyOf", [top]):
+        part = parts[reference["$ref"].rpartition("/")[2]]
+        part["properties"] = {
+            "schema": {"const": name},
+            **{k: v for k, v in part["properties"].items() if k != "schema"},
+        }
+        part["required"] = ["schema", *(field for field in part.get("required", ()) if field != "schema")]
+    return {"$schema": JSON_SCHEMA, "title": name, **top, "$defs": parts}
