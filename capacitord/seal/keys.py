@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -114,3 +115,13 @@ class BoxKey:
 
     def __repr__(self) -> str:
         return f"<BoxKey, id {self.id.hex()}>"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """All keys of a box, and the number of the generation they were taken from."""
+
+    box: BoxKey
+    sites: tuple[SiteKey, ...]
+    generation: int
+    created: datetime

@@ -1,0 +1,139 @@
+"""One generation of the keys: a directory with the box key's file and a file for every site.
+
+A generation is built aside under a name that ends in `.new`, and takes its place by one rename. Single files in it
+are replaced the same way. So whatever has its proper name is whole, and whatever ends in `.new` never counted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from capacitord.seal.boxkey import FILES, BoxRecord, read_record, source_of
+from capacitord.seal.disk import Disk
+from capacitord.seal.envelope import damaged, encode
+from capacitord.seal.keys import BoxKey, SiteKey
+from capacitord.seal.sitekey import file_name, open_site_key, read_site_key, seal_site_key, site_of
+
+_NAME: Final = re.compile(r"generation-([1-9][0-9]{0,8})")
+_UNFINISHED = ".new"
+_ERASED = ".erased"
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of the finished generation whose directory has that name, or None."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def is_unfinished(name: str) -> bool:
+    """Tell whether that is the name of a generation that was never finished."""
+    return number_of(name.removesuffix(_UNFINISHED)) is not None and name.endswith(_UNFINISHED)
+
+
+def shred_directory(disk: Disk, path: Path) -> None:
+    """Shred every file in `path` and remove it."""
+    for name in disk.names(path):
+        disk.shred(path / name)
+    disk.remove_directory(path)
+    disk.sync(path.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The files of one generation on one disk."""
+
+    disk: Disk
+    path: Path
+    number: int
+
+    @classmethod
+    def of(cls, disk: Disk, directory: Path, number: int) -> Generation:
+        """Return the generation of that number in a key directory."""
+        return cls(disk, directory / f"generation-{number}", number)
+
+    @classmethod
+    def build(
+        cls, disk: Disk, directory: Path, record: BoxRecord, box: BoxKey, sites: tuple[SiteKey, ...]
+    ) -> Generation:
+        """Return a new generation with those keys, complete and synced, that does not count yet."""
+        number = record.stamp.generation
+        aside = cls(disk, directory / f"generation-{number}{_UNFINISHED}", number)
+        disk.make_directory(aside.path)
+        disk.write(aside.box_path(record), encode(record))
+        for key in sites:
+            disk.write(aside.path / file_name(key.site), seal_site_key(box, key, number))
+        disk.sync(aside.path)
+        return aside
+
+    def publish(self) -> Generation:
+        """Let a generation that was built aside take its place; it counts from this rename on."""
+        final = Generation.of(self.disk, self.path.parent, self.number)
+        self.disk.rename(self.path, final.path)
+        self.disk.sync(final.path.parent)
+        return final
+
+    def box_path(self, record: BoxRecord) -> Path:
+        """Return where the box key's file is."""
+        return self.path / FILES[source_of(record)]
+
+    def record(self) -> BoxRecord:
+        """Return the box key's record. `DamagedObject` if it is missing or not what was written."""
+        found = set(self.disk.names(self.path)) & set(FILES.values())
+        if len(found) != 1:
+            raise damaged(str(self.path), f"it has {len(found)} files for the box key instead of one")
+        path = self.path / found.pop()
+        record = read_record(self.disk.read(path), str(path))
+        if self.box_path(record) != path or record.stamp.generation != self.number:
+            raise damaged(str(path), "it belongs under another name")
+        return record
+
+    def replace_record(self, record: BoxRecord) -> None:
+        """Put `record` in the place of the one that is there, which is of the same source."""
+        self._put(self.box_path(record), encode(record))
+
+    def sites(self) -> tuple[str, ...]:
+        """Return the ids of the sites that have a key file."""
+        return tuple(site for name in self.disk.names(self.path) if (site := site_of(name)) is not None)
+
+    def check_site(self, site: str, box_key_id: str) -> None:
+        """Raise what is wrong with a site's file as far as it shows without the box key."""
+        path = self.path / file_name(site)
+        read_site_key(self.disk.read(path), site=site, box_key_id=box_key_id, generation=self.number, where=str(path))
+
+    def site_key(self, box: BoxKey, site: str) -> SiteKey:
+        """Return a site's key; `NotFound` if it has none, else what `open_site_key` raises."""
+        path = self.path / file_name(site)
+        return open_site_key(box, self.disk.read(path), site=site, generation=self.number, where=str(path))
+
+    def add_site(self, box: BoxKey, key: SiteKey) -> None:
+        """Keep a new site key."""
+        self._put(self.path / file_name(key.site), seal_site_key(box, key, self.number))
+
+    def erase_site(self, site: str) -> None:
+        """Destroy a site's key file: after the first step it is gone, after the last so are its bytes."""
+        path = self.path / file_name(site)
+        doomed = path.with_name(path.name + _ERASED)
+        self.disk.rename(path, doomed)
+        self.disk.sync(self.path)
+        self.disk.shred(doomed)
+        self.disk.sync(self.path)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """Return the names of files that were being written or erased when the program was stopped."""
+        return tuple(n for n in self.disk.names(self.path) if n.endswith((_UNFINISHED, _ERASED)))
+
+    def sweep(self) -> None:
+        """Shred the leftovers."""
+        for name in self.leftovers():
+            self.disk.shred(self.path / name)
+
+    def _put(self, path: Path, data: bytes) -> None:
+        aside = path.with_name(path.name + _UNFINISHED)
+        if aside.name in self.disk.names(self.path):
+            self.disk.shred(aside)
+        self.disk.write(aside, data)
+        self.disk.rename(aside, path)
+        self.disk.sync(self.path)
