@@ -1,1 +1,1 @@
-"""Box configuration and site profiles: TOML to validated models."""
+"""The box's configuration and the sites' profiles: TOML to validated models, with everything wrong said at once."""
