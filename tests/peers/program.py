@@ -207,7 +207,7 @@ class Server(abc.ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.kill()
 
 
 def _becomes(ready: Callable[[], bool], program: Program) -> bool:
