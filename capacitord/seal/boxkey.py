@@ -12,20 +12,16 @@ somebody changed.
 
 from __future__ import annotations
 
-import binascii
 import enum
 import hmac
-import os
-import stat
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, assert_never
 
 import msgspec
 
-from capacitord.errors import Invalid, Locked, Refused, StorageFailed, WrongKey
+from capacitord.errors import Locked, WrongKey
 from capacitord.seal import passphrase as phrase
 from capacitord.seal.envelope import NOT_YET_WRAPPED, Decoder, KeyId, Wrapped, damaged, decode, encode, unwrap, wrap
 from capacitord.seal.keys import KEY_SIZE, BoxKey
@@ -35,7 +31,6 @@ CREDENTIAL = "capacitord.box-key"
 
 _PROOF = b"capacitord box key file"
 _BRIDGE = b"capacitord next box key"
-_FEWEST_DIFFERENT_BYTES = 8
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -211,12 +206,6 @@ def _same(key_id: str, box: BoxKey) -> bool:
     return hmac.compare_digest(key_id, box.id.hex())
 
 
-def credentials_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return where systemd put this service's credentials (systemd.exec(5)), or None if it gave none."""
-    path = environment.get("CREDENTIALS_DIRECTORY")
-    return Path(path) if path else None
-
-
 def no_credential() -> Locked:
     """Return the error for a credential that systemd did not hand over."""
     return Locked(
@@ -224,43 +213,3 @@ def no_credential() -> Locked:
         where="$CREDENTIALS_DIRECTORY",
         hint=f"Give the service LoadCredentialEncrypted={CREDENTIAL} and start it again.",
     )
-
-
-def read_credential(directory: Path | None) -> BoxKey | None:
-    """Return the box key among the credentials in `directory`, or None if there is none.
-
-    systemd owns the file, so its owner is not asked for; `Refused` if everybody may read it.
-    """
-    if directory is None:
-        return None
-    path = directory / CREDENTIAL
-    try:
-        with path.open("rb") as file:
-            open_to_all = os.fstat(file.fileno()).st_mode & stat.S_IRWXO
-            material = file.read(4 * KEY_SIZE)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        msg = f"The credential cannot be read: {os.strerror(error.errno or 0)}."
-        raise StorageFailed(msg, where=str(path), hint="Start the service again.") from error
-    if open_to_all:
-        msg = "Everybody on this machine may read the credential."
-        raise Refused(msg, where=str(path), hint="Let systemd pass it with LoadCredentialEncrypted=.")
-    return key_from_material(material, where=str(path))
-
-
-def key_from_material(material: bytes, *, where: str = "") -> BoxKey:
-    """Return the box key somebody made: 32 random bytes, or 64 hexadecimal digits and perhaps a line end.
-
-    Raises `Invalid` for another length, or for bytes that cannot be random.
-    """
-    secret = material
-    if len(material) != KEY_SIZE:
-        try:
-            secret = binascii.unhexlify(material.removesuffix(b"\n"))
-        except binascii.Error:
-            secret = b""
-    if len(secret) != KEY_SIZE or len(set(secret)) < _FEWEST_DIFFERENT_BYTES:
-        msg = f"This is not a box key: it takes {KEY_SIZE} random bytes, or {2 * KEY_SIZE} hexadecimal digits."
-        raise Invalid(msg, where=where, hint="Make one with: openssl rand -hex 32")
-    return BoxKey(secret)

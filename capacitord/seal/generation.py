@@ -7,6 +7,7 @@ are replaced the same way. So whatever has its proper name is whole, and whateve
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,23 +23,13 @@ _UNFINISHED = ".new"
 _ERASED = ".erased"
 
 
-def number_of(name: str) -> int | None:
-    """Return the number of the finished generation whose directory has that name, or None."""
+def _number_of(name: str) -> int | None:
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else None
 
 
-def is_unfinished(name: str) -> bool:
-    """Tell whether that is the name of a generation that was never finished."""
-    return number_of(name.removesuffix(_UNFINISHED)) is not None and name.endswith(_UNFINISHED)
-
-
-def shred_directory(disk: Disk, path: Path) -> None:
-    """Shred every file in `path` and remove it."""
-    for name in disk.names(path):
-        disk.shred(path / name)
-    disk.remove_directory(path)
-    disk.sync(path.parent)
+def _is_unfinished(name: str) -> bool:
+    return _number_of(name.removesuffix(_UNFINISHED)) is not None and name.endswith(_UNFINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +44,6 @@ class Generation:
     def of(cls, disk: Disk, directory: Path, number: int) -> Generation:
         """Return the generation of that number in a key directory."""
         return cls(disk, directory / f"generation-{number}", number)
-
-    @classmethod
-    def build(
-        cls, disk: Disk, directory: Path, record: BoxRecord, box: BoxKey, sites: tuple[SiteKey, ...]
-    ) -> Generation:
-        """Return a new generation with those keys, complete and synced, that does not count yet."""
-        number = record.stamp.generation
-        aside = cls(disk, directory / f"generation-{number}{_UNFINISHED}", number)
-        disk.make_directory(aside.path)
-        disk.write(aside.box_path(record), encode(record))
-        for key in sites:
-            disk.write(aside.path / file_name(key.site), seal_site_key(box, key, number))
-        disk.sync(aside.path)
-        return aside
 
     def publish(self) -> Generation:
         """Let a generation that was built aside take its place; it counts from this rename on."""
@@ -93,6 +70,10 @@ class Generation:
     def replace_record(self, record: BoxRecord) -> None:
         """Put `record` in the place of the one that is there, which is of the same source."""
         self._put(self.box_path(record), encode(record))
+
+    def sync(self) -> None:
+        """Return when every file of this generation is on stable storage under its name."""
+        self.disk.sync(self.path)
 
     def sites(self) -> tuple[str, ...]:
         """Return the ids of the sites that have a key file."""
@@ -130,6 +111,13 @@ class Generation:
         for name in self.leftovers():
             self.disk.shred(self.path / name)
 
+    def shred(self) -> None:
+        """Shred every file of this generation and remove it."""
+        for name in self.disk.names(self.path):
+            self.disk.shred(self.path / name)
+        self.disk.remove_directory(self.path)
+        self.disk.sync(self.path.parent)
+
     def _put(self, path: Path, data: bytes) -> None:
         aside = path.with_name(path.name + _UNFINISHED)
         if aside.name in self.disk.names(self.path):
@@ -137,3 +125,50 @@ class Generation:
         self.disk.write(aside, data)
         self.disk.rename(aside, path)
         self.disk.sync(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDirectory:
+    """The generations in one directory, of which the newest counts."""
+
+    disk: Disk
+    path: Path
+
+    def make(self) -> None:
+        """Make the directory unless it is there; it is on stable storage on return."""
+        self.disk.make_directory(self.path)
+        self.disk.sync(self.path.parent)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep other processes out meanwhile; `TryAgain` if one is at work."""
+        return self.disk.hold(self.path)
+
+    def sync(self) -> None:
+        """Return when the generation that counts now also counts after a power cut."""
+        self.disk.sync(self.path)
+
+    def finished(self) -> list[Generation]:
+        """Return the finished generations, the newest last."""
+        numbers = [n for name in self.disk.names(self.path) if (n := _number_of(name)) is not None]
+        return [Generation.of(self.disk, self.path, number) for number in sorted(numbers)]
+
+    def others(self, newest: Generation) -> tuple[str, ...]:
+        """Return the names of everything here but `newest`."""
+        return tuple(name for name in self.disk.names(self.path) if name != newest.path.name)
+
+    def build(self, record: BoxRecord, box: BoxKey, sites: tuple[SiteKey, ...]) -> Generation:
+        """Return a new generation with those keys, whole and synced, which does not count until `publish`."""
+        number = record.stamp.generation
+        aside = Generation(self.disk, self.path / f"generation-{number}{_UNFINISHED}", number)
+        self.disk.make_directory(aside.path)
+        self.disk.write(aside.box_path(record), encode(record))
+        for key in sites:
+            self.disk.write(aside.path / file_name(key.site), seal_site_key(box, key, number))
+        aside.sync()
+        return aside
+
+    def shred_unfinished(self) -> None:
+        """Shred the generations that were never finished."""
+        for name in self.disk.names(self.path):
+            if _is_unfinished(name):
+                Generation(self.disk, self.path / name, 0).shred()

@@ -27,28 +27,25 @@ import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import assert_never
 
 import msgspec
 
-from capacitord.errors import CapacitordError, Invalid, Locked, NotFound, OutOfSpace, Refused, StorageFailed
-from capacitord.seal.boxkey import (
-    BoxRecord,
-    CredentialRecord,
-    Source,
-    Stamp,
-    credential_record,
-    file_record,
-    no_credential,
-    open_record,
-    passphrase_record,
-    read_credential,
-    source_of,
+from capacitord.errors import (
+    CapacitordError,
+    DamagedObject,
+    Invalid,
+    Locked,
+    NotFound,
+    OutOfSpace,
+    Refused,
+    StorageFailed,
 )
+from capacitord.seal.boxkey import BoxRecord, CredentialRecord, Source, Stamp, credential_record, source_of
 from capacitord.seal.disk import Disk, LocalDisk
-from capacitord.seal.generation import Generation, is_unfinished, number_of, shred_directory
+from capacitord.seal.generation import Generation, KeyDirectory
 from capacitord.seal.keys import BoxKey, KeyRing, SiteKey
 from capacitord.seal.passphrase import UNLOCK_COST, Cost
+from capacitord.seal.sources import Sources
 
 
 class KeyStatus(msgspec.Struct, frozen=True):
@@ -92,14 +89,12 @@ class KeyStore:
     def __init__(
         self, directory: Path, *, credentials: Path | None = None, cost: Cost = UNLOCK_COST, disk: Disk | None = None
     ) -> None:
-        self._directory = directory
-        self._credentials = credentials
-        self._cost = cost
-        self._disk: Disk = LocalDisk() if disk is None else disk
+        self._directory = KeyDirectory(LocalDisk() if disk is None else disk, directory)
+        self._sources = Sources(credentials, cost)
         self._opened: _Opened | None = None
 
     def __repr__(self) -> str:
-        return f"<KeyStore {self._directory}, {'locked' if self.locked else 'unlocked'}>"
+        return f"<KeyStore {self._directory.path}, {'locked' if self.locked else 'unlocked'}>"
 
     @property
     def locked(self) -> bool:
@@ -130,11 +125,11 @@ class KeyStore:
         """
         with self._held():
             # A stopped program may have renamed and not synced. Nothing may come to depend on such a rename.
-            self._disk.sync(self._directory)
+            self._directory.sync()
             newest = self._require_keys()
             record = newest.record()
             box = self._open(newest, record, passphrase)
-            if isinstance(record, CredentialRecord) and record.bridge is not None and self._installed() == box:
+            if isinstance(record, CredentialRecord) and record.bridge is not None and self._sources.installed() == box:
                 newest.replace_record(credential_record(box, record.stamp, box))
             self._opened = _Opened(newest, box)
             self._clear_leftovers(self._opened)
@@ -152,7 +147,6 @@ class KeyStore:
         record = newest.record()
         lock = None if self._opened_now(newest) else self._why_locked(newest, record)
         damaged = tuple(site for site in newest.sites() if not self._is_sound(newest, record, site))
-        others = tuple(name for name in self._disk.names(self._directory) if name != newest.path.name)
         return KeyStatus(
             present=True,
             locked=lock is not None,
@@ -163,7 +157,7 @@ class KeyStore:
             rotated=record.stamp.rotated,
             sites=tuple(site for site in newest.sites() if site not in damaged),
             damaged=damaged,
-            leftovers=others + newest.leftovers(),
+            leftovers=self._directory.others(newest) + newest.leftovers(),
             credential_pending=isinstance(record, CredentialRecord) and record.bridge is not None,
             reason=lock.message if lock else "",
             hint=lock.hint if lock else "",
@@ -177,6 +171,9 @@ class KeyStore:
         with self._held():
             opened = self._require_opened()
             key = SiteKey.new(site)
+            if site in opened.generation.sites():
+                msg = f"There is a key of {site} already."
+                raise Refused(msg, where=str(opened.generation.path), hint="If it does not open, restore it.")
             opened.generation.add_site(opened.box, key)
             return key
 
@@ -185,8 +182,21 @@ class KeyStore:
         opened = self._require_opened()
         key = opened.generation.site_key(opened.box, site)
         # Images are about to depend on this file, and a stopped program may not have synced its name.
-        self._disk.sync(opened.generation.path)
+        opened.generation.sync()
         return key
+
+    def repair_site(self, key: SiteKey) -> None:
+        """Put a site's key, taken from a recovery file, where it is missing or does not open.
+
+        Raises `Locked`, and `Refused` if the site has another key that opens: images may hang from that one.
+        """
+        with self._held():
+            opened = self._require_opened()
+            with contextlib.suppress(NotFound, DamagedObject):
+                if opened.generation.site_key(opened.box, key.site) != key:
+                    msg = f"The key of {key.site} opens, and is not the one in the recovery file."
+                    raise Refused(msg, where=str(opened.generation.path), hint="Keep both, and ask for help.")
+            opened.generation.add_site(opened.box, key)
 
     def erase_site(self, site: str) -> None:
         """Destroy the key of a site, and with it every image sealed under it. There is no way back.
@@ -195,8 +205,8 @@ class KeyStore:
         """
         with self._held():
             newest = self._require_keys()
-            self._clear_unfinished()
-            everywhere = [*self._older(newest), newest]
+            self._directory.shred_unfinished()
+            everywhere = self._directory.finished()
             for generation in everywhere:
                 generation.sweep()
             holders = [generation for generation in everywhere if site in generation.sites()]
@@ -230,45 +240,31 @@ class KeyStore:
             before = opened.generation.record()
             source = source or source_of(before)
             ring = self._ring(opened)
-            box = self._next_box_key(source, changes=source is not source_of(before), new_key=new_key)
+            box = self._sources.next_key(source, changes=source is not source_of(before), new_key=new_key)
             if box == opened.box:
                 msg = "The new box key is the one in use."
                 raise Invalid(msg, where=box.id.hex(), hint="Make another with: openssl rand -hex 32")
-            self._clear_unfinished()
+            self._directory.shred_unfinished()
             stamp = Stamp(opened.generation.number + 1, before.stamp.created, _now())
             self._replace(stamp, box, ring.sites, source, passphrase)
             return self.status()
 
     def _start(self, keys: KeyRing, stamp: Stamp, source: Source, passphrase: str | None) -> KeyStatus:
-        self._disk.make_directory(self._directory)
-        self._disk.sync(self._directory.parent)
-        with self._disk.hold(self._directory):
+        self._directory.make()
+        with self._directory.hold():
             if (present := self._newest()) is not None:
                 msg = "This box has keys already, and its images hang from them."
                 raise Refused(msg, where=str(present.path), hint="To make a new box key: fluxctl key rotate")
-            self._clear_unfinished()
-            box = self._installed() if source is Source.CREDENTIAL else keys.box
+            self._directory.shred_unfinished()
+            box = self._sources.installed() if source is Source.CREDENTIAL else keys.box
             self._replace(stamp, box, keys.sites, source, passphrase)
             return self.status()
-
-    def _next_box_key(self, source: Source, *, changes: bool, new_key: BoxKey | None) -> BoxKey:
-        if source is not Source.CREDENTIAL:
-            if new_key is not None:
-                msg = "Only a credential is given its new key; for other sources the box makes one."
-                raise Invalid(msg, hint="Leave the new key out.")
-            return BoxKey.new()
-        if new_key is not None:
-            return new_key
-        if changes:
-            return self._installed()
-        msg = "A new key is needed: this program cannot change the credential itself."
-        raise Invalid(msg, hint="Make one (openssl rand -hex 32), keep it for the credential, and give it here.")
 
     def _replace(
         self, stamp: Stamp, box: BoxKey, sites: tuple[SiteKey, ...], source: Source, passphrase: str | None
     ) -> None:
-        record = self._new_record(stamp, box, source, passphrase)
-        aside = Generation.build(self._disk, self._directory, record, box, sites)
+        record = self._sources.record(stamp, box, source, passphrase)
+        aside = self._directory.build(record, box, sites)
         proven = self._open(aside, aside.record(), passphrase)
         if proven != box or any(aside.site_key(proven, key.site) != key for key in sites):
             msg = "The new keys do not read back as they were written; the old ones stay in use."
@@ -276,51 +272,20 @@ class KeyStore:
         self._opened = _Opened(aside.publish(), box)
         self._clear_leftovers(self._opened)
 
-    def _new_record(self, stamp: Stamp, box: BoxKey, source: Source, passphrase: str | None) -> BoxRecord:
-        match source:
-            case Source.FILE | Source.CREDENTIAL if passphrase is not None:
-                msg = f"A box key from a {source} is not protected by a passphrase."
-                raise Invalid(msg, hint="Leave the passphrase out, or choose the source 'passphrase'.")
-            case Source.FILE:
-                return file_record(box, stamp)
-            case Source.CREDENTIAL:
-                return credential_record(box, stamp, self._installed())
-            case Source.PASSPHRASE:
-                if passphrase is None:
-                    msg = "A passphrase is needed."
-                    raise Invalid(msg, hint="Give the passphrase that is to unlock the box from now on.")
-                return passphrase_record(box, stamp, passphrase, self._cost)
-        assert_never(source)
-
     def _open(self, generation: Generation, record: BoxRecord, passphrase: str | None) -> BoxKey:
-        installed = read_credential(self._credentials) if isinstance(record, CredentialRecord) else None
-        where = str(generation.box_path(record))
-        return open_record(record, passphrase=passphrase, installed=installed, where=where)
-
-    def _installed(self) -> BoxKey:
-        installed = read_credential(self._credentials)
-        if installed is None:
-            raise no_credential()
-        return installed
+        return self._sources.open(record, passphrase, where=str(generation.box_path(record)))
 
     def _held(self) -> contextlib.AbstractContextManager[None]:
         self._require_keys()
-        return self._disk.hold(self._directory)
+        return self._directory.hold()
 
     def _newest(self) -> Generation | None:
-        numbers = self._numbers()
-        return Generation.of(self._disk, self._directory, max(numbers)) if numbers else None
-
-    def _older(self, newest: Generation) -> list[Generation]:
-        older = [number for number in self._numbers() if number < newest.number]
-        return [Generation.of(self._disk, self._directory, number) for number in older]
-
-    def _numbers(self) -> list[int]:
-        return [n for name in self._disk.names(self._directory) if (n := number_of(name)) is not None]
+        finished = self._directory.finished()
+        return finished[-1] if finished else None
 
     def _no_keys(self) -> Locked:
         msg = "This box has no keys yet."
-        return Locked(msg, where=str(self._directory), hint="Make them: fluxctl key init")
+        return Locked(msg, where=str(self._directory.path), hint="Make them: fluxctl key init")
 
     def _require_keys(self) -> Generation:
         newest = self._newest()
@@ -363,20 +328,15 @@ class KeyStore:
         sites = tuple(generation.site_key(opened.box, site) for site in generation.sites())
         return KeyRing(opened.box, sites, generation.number, generation.record().stamp.created)
 
-    def _clear_unfinished(self) -> None:
-        for name in self._disk.names(self._directory):
-            if is_unfinished(name):
-                shred_directory(self._disk, self._directory / name)
-
     def _clear_leftovers(self, opened: _Opened) -> None:
         # What cannot be removed now is shown by `status` and tried again at the next unlock.
         with contextlib.suppress(StorageFailed, OutOfSpace, Refused):
-            self._clear_unfinished()
+            self._directory.shred_unfinished()
             opened.generation.sweep()
             record = opened.generation.record()
-            for generation in self._older(opened.generation):
-                if all(self._is_sound(opened.generation, record, site) for site in generation.sites()):
-                    shred_directory(self._disk, generation.path)
+            for older in self._directory.finished()[:-1]:
+                if all(self._is_sound(opened.generation, record, site) for site in older.sites()):
+                    older.shred()
 
 
 def _now() -> datetime:
