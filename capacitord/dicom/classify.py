@@ -216,27 +216,48 @@ _PROVIDER_ABORTS: Mapping[int, str] = MappingProxyType(
 def abort(peer: str, source: int, reason: int) -> Outcome:
     """Return what an A-ABORT from the peer means (PS3.8 table 9-26)."""
     if source == 0:
-        return Outcome(_LATER, f"{peer} aborted the association. {_AGAIN}")
+        return ended(peer, End.ABORTED)
     words = _PROVIDER_ABORTS.get(reason, f"reason {reason}, which the standard does not define")
     return Outcome(_LATER, f"{peer} aborted the association ({words}). {_AGAIN}")
 
 
-class Trouble(enum.Enum):
-    """How an association ends other than by a rejection or the peer's A-ABORT."""
+class End(enum.StrEnum):
+    """How an association comes to an end that nobody asked the peer for."""
 
-    CLOSED = "{peer} closed the connection."
-    NO_ANSWER = "{peer} did not answer in time."
-    STALLED = "{peer} stopped taking data."
-    PROTOCOL = "{peer} sent something that does not belong there, so the association was aborted."
-    EARLY_SUCCESS = "{peer} said that it stored the image before it had all of it; that was not believed."
-    RELEASED = "{peer} ended the association instead of answering."
-    STOPPED = "Sending was stopped at this box."
+    REJECTED = "rejected"
+    ABORTED = "aborted"
+    CLOSED = "closed"
+    RELEASED = "released"
+    NO_ANSWER = "no-answer"
+    STALLED = "stalled"
+    PROTOCOL = "protocol"
+    EARLY_SUCCESS = "early-success"
+    STOPPED = "stopped"
 
 
-def trouble(peer: str, what: Trouble) -> Outcome:
-    """Return what such an end means: always later, on a new association."""
-    again = "" if what is Trouble.STOPPED else " " + _AGAIN
-    return Outcome(_LATER, what.value.format(peer=peer) + again)
+_ENDS: Mapping[End, str] = MappingProxyType(
+    {
+        End.REJECTED: "{peer} rejected the association. " + _AGAIN,
+        End.ABORTED: "{peer} aborted the association. " + _AGAIN,
+        End.CLOSED: "{peer} closed the connection. " + _AGAIN,
+        End.RELEASED: "{peer} ended the association instead of answering. " + _AGAIN,
+        End.NO_ANSWER: "{peer} did not answer in time. " + _AGAIN,
+        End.STALLED: "{peer} stopped taking data. " + _AGAIN,
+        End.PROTOCOL: "{peer} sent what does not belong there, so the association was aborted. " + _AGAIN,
+        End.EARLY_SUCCESS: (
+            "{peer} said that it stored the image before it had all of it; that was not believed. " + _AGAIN
+        ),
+        End.STOPPED: "Sending was stopped at this box.",
+    }
+)
+
+
+def ended(peer: str, how: End) -> Outcome:
+    """Return what such an end means: always later, on a new association.
+
+    `rejection` and `abort` say more where the peer did.
+    """
+    return Outcome(_LATER, _ENDS[how].format(peer=peer))
 
 
 class ConnectFailure(enum.StrEnum):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pynetdicom.status import code_to_category
 
 from capacitord.dicom import classify
-from capacitord.dicom.classify import ConnectFailure, Trouble
+from capacitord.dicom.classify import ConnectFailure, End
 from capacitord.dicom.contexts import Pair, Refusal
 from capacitord.model.outcome import Outcome, Verdict
 
@@ -144,9 +144,9 @@ def test_rejections_people_meet(rejected: tuple[int, int, int], verdict: Verdict
     assert words in outcome.reason
 
 
-def test_every_abort_and_every_trouble_is_for_later() -> None:
+def test_every_abort_and_every_other_end_is_for_later() -> None:
     outcomes = [classify.abort(PEER, source, reason) for source in range(256) for reason in range(256)]
-    outcomes += [classify.trouble(PEER, what) for what in Trouble]
+    outcomes += [classify.ended(PEER, how) for how in End]
     outcomes += [classify.connect_failure(PEER, failure) for failure in ConnectFailure]
     for outcome in outcomes:
         assert outcome.verdict is Verdict.LATER
@@ -217,7 +217,7 @@ def test_comments_are_cleaned_and_cut(comment: str, clean: str) -> None:
 def test_any_ae_title_can_stand_in_a_sentence(peer: str) -> None:
     assert peer in classify.store_answer(peer, 0xA700).reason
     assert peer in classify.rejection(peer, peer, 1, 1, 3).reason
-    assert peer in classify.trouble(peer, Trouble.CLOSED).reason
+    assert peer in classify.ended(peer, End.CLOSED).reason
     assert peer in classify.context_refused(peer, CT_J2K, Refusal.SOP_CLASS).reason
     assert peer in classify.connect_failure(peer, ConnectFailure.REFUSED).reason
 
