@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -23,7 +23,7 @@ SCHEMA_VERSION: Final = 1
 
 _SCHEMA: Final = """
 CREATE TABLE segment (
-  id INTEGER PRIMARY KEY, shared INTEGER NOT NULL, closed INTEGER NOT NULL DEFAULT 0, removed INTEGER NOT NULL DEFAULT 0
+  id INTEGER PRIMARY KEY, closed INTEGER NOT NULL DEFAULT 0, removed INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE study (
   id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, short TEXT NOT NULL UNIQUE,
@@ -44,6 +44,7 @@ CREATE TABLE image (
   conflict INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0, purged_at INTEGER
 );
 CREATE INDEX image_sop ON image (sop_uid);
+CREATE INDEX image_segment ON image (segment);
 CREATE TABLE delivery (
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, destination TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
   priority INTEGER NOT NULL DEFAULT 0, queued_at INTEGER NOT NULL, next_try INTEGER, delivered_at INTEGER,
@@ -94,6 +95,17 @@ def _named(error: apsw.Error, what: str) -> CapacitordError:
         f"The catalog could not {what} ({type(error).__name__}).",
         hint="Nothing that depended on it was acknowledged. Check the disk (`dmesg`, SMART).",
     )
+
+
+def fetch(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows of a query, whose types the schema knows and the type checker cannot."""
+    return connection.execute(sql, values).fetchall()
+
+
+def fetch_value(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> Any:
+    """Return the first column of a query's first row, None if it has none."""
+    row = connection.execute(sql, values).fetchone()
+    return None if row is None else row[0]
 
 
 class Catalog:
@@ -226,6 +238,8 @@ class Catalog:
     def inside(self) -> Iterator[apsw.Connection]:
         """Read with the writing connection: sees what is gathered, and holds the lock meanwhile. Keep it short."""
         with self._lock:
+            if self._gathered:
+                self._begin()
             try:
                 yield self._writer
             except apsw.Error as error:
@@ -236,6 +250,7 @@ class Catalog:
         """Read a consistent state of what is committed, without waiting for writers."""
         with self._lock:
             connection = self._readers.pop() if self._readers else None
+        keep = False
         try:
             if connection is None:
                 connection = _opened(self._path, self._key, apsw.SQLITE_OPEN_READONLY)
@@ -244,15 +259,16 @@ class Catalog:
                 yield connection
             finally:
                 connection.execute("COMMIT")
+                keep = True
         except apsw.Error as error:
-            if connection is not None:
-                connection.close()
+            keep = False
             raise _named(error, "be read") from error
-        with self._lock:
-            if self._closing:
-                connection.close()
-            else:
-                self._readers.append(connection)
+        finally:
+            with self._lock:
+                if keep and connection is not None and not self._closing:
+                    self._readers.append(connection)
+                elif connection is not None:
+                    connection.close()
 
     def close(self) -> None:
         """Commit, write the log back into the database and close."""

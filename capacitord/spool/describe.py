@@ -1,0 +1,44 @@
+"""The description in an object's header: everything the catalog knows of the image, so that it can be lost."""
+
+from __future__ import annotations
+
+import msgspec
+
+from capacitord.errors import DamagedObject
+from capacitord.model.image import Arrival, Facts
+from capacitord.seal.sealed import MAX_DESCRIPTION
+
+_SHORT = 24
+_DISPENSABLE = (
+    "institution", "station", "body_part", "referring_physician", "study_description", "series_description",
+    "study_id", "patient_name", "patient_id", "accession_number",
+)  # fmt: skip
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What is in the header."""
+
+    facts: Facts
+    arrival: Arrival
+
+
+def encode(facts: Facts, arrival: Arrival) -> bytes:
+    """Return a description that fits into a header: texts are cut if they must be, identifiers last, UIDs never."""
+    encoded = msgspec.msgpack.encode(Description(facts, arrival))
+    for name in _DISPENSABLE:
+        if len(encoded) <= MAX_DESCRIPTION:
+            break
+        facts = msgspec.structs.replace(facts, **{name: getattr(facts, name)[:_SHORT]})
+        encoded = msgspec.msgpack.encode(Description(facts, arrival))
+    return encoded
+
+
+def decode(description: bytes) -> Description:
+    """Return what is in a header that was authenticated before. Raises `DamagedObject` if it is of no known form."""
+    try:
+        return msgspec.msgpack.decode(description, type=Description)
+    except msgspec.MsgspecError as error:
+        raise DamagedObject(
+            "The header of an object is of a form this version does not know.",
+            hint="A newer capacitord wrote it: install that version again.",
+        ) from error

@@ -1,0 +1,321 @@
+"""The ledger: what every destination still has to get, and what it answered.
+
+An image waits for a destination from the moment it is filed until that destination's C-STORE response is written
+here. Before it is sent it is marked as in doubt, so that after a crash everybody knows which answers may be
+lost. Nothing else ever takes an image out of a queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.states import DELIVERY, AckState, DeliveryState, advance
+from capacitord.seal.keys import SiteKey
+from capacitord.seal.sealed import room
+from capacitord.spool.catalog import Catalog, fetch, fetch_value
+from capacitord.spool.disk import Disk
+from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.segment import Layout, Place
+from capacitord.spool.stored import Stored
+
+_ACK = {
+    Verdict.DONE: AckState.DONE,
+    Verdict.DONE_WITH_WARNING: AckState.WARNING,
+    Verdict.NEEDS_PERSON: AckState.REFUSED,
+}
+
+
+class Pending(NamedTuple):
+    """An image that waits for a destination; what a sender needs of it."""
+
+    image: int
+    delivery: int
+    study: str
+    object_id: bytes
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    length: int
+    stored: Stored
+
+
+class Answer(NamedTuple):
+    """What became of one image at one destination, `at` in nanoseconds since the epoch."""
+
+    image: int
+    delivery: int
+    outcome: Outcome
+    at: int
+
+
+class Backlog(NamedTuple):
+    """What waits for one destination. `oldest` is in nanoseconds since the epoch, None if nothing waits."""
+
+    images: int
+    bytes: int
+    studies: int
+    doubtful: int
+    refused: int
+    delivered: int
+    oldest: int | None
+
+
+def settled_state(waiting: int, refused: int) -> DeliveryState | None:
+    """Return the state a delivery has come to, None while images wait: then it is the sender's matter.
+
+    Delivered means that every image was acknowledged. One that was refused needs a person.
+    """
+    if waiting:
+        return None
+    return DeliveryState.FAILED if refused else DeliveryState.DELIVERED
+
+
+class Ledger:
+    """The queue and the acknowledgements of one site. Every change is on stable storage when it returns."""
+
+    def __init__(self, catalog: Catalog, filing: Filing, key: SiteKey, disk: Disk, layout: Layout) -> None:
+        self._catalog, self._filing = catalog, filing
+        self._key, self._disk, self._layout = key, disk, layout
+
+    def due(self, destination: str, limit: int, *, beyond: tuple[int, int] = (0, 0)) -> list[Pending]:
+        """Return the next images for a destination in the order they should leave: priority, study, arrival.
+
+        `beyond` is the (delivery, image) after which to go on within one priority.
+        """
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                "SELECT w.image, w.delivery, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, "
+                "i.calling_ae, i.length, i.segment, i.place "
+                "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
+                "JOIN study s ON s.id = d.study "
+                "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt "
+                "AND (w.delivery, w.image) > (?, ?) ORDER BY d.priority DESC, d.id, w.image LIMIT ?",
+                (destination, *beyond, limit),
+            )
+        return [
+            Pending._make((*row[:9], Stored(self._key, self._disk, self._layout, Place(row[9], row[10], room(row[8])))))
+            for row in rows
+        ]
+
+    def kinds(self, destination: str) -> list[tuple[str, str, int]]:
+        """Return (SOP class, transfer syntax, images) of all that waits for a destination, most frequent first."""
+        with self._catalog.read() as catalog:
+            return [
+                (sop_class, syntax, count)
+                for sop_class, syntax, count in fetch(
+                    catalog,
+                    "SELECT i.sop_class, i.transfer_syntax, count(*) AS n FROM delivery d "
+                    "CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
+                    "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt "
+                    "GROUP BY 1, 2 ORDER BY n DESC, 1, 2",
+                    (destination,),
+                )
+            ]
+
+    def sending(self, images: Sequence[Pending], reason: str) -> None:
+        """Write down that these images are about to be sent: from now on their answers are in doubt."""
+        with self._catalog.change() as catalog:
+            for image in images:
+                catalog.execute(
+                    "UPDATE waiting SET doubt = 1 WHERE delivery = ? AND image = ?", (image.delivery, image.image)
+                )
+            for delivery in {image.delivery for image in images}:
+                self._become(delivery, DeliveryState.SENDING, reason)
+
+    def not_sent(self, images: Sequence[Pending]) -> None:
+        """Take back `sending` for images that did not leave after all."""
+        with self._catalog.change() as catalog:
+            for image in images:
+                catalog.execute(
+                    "UPDATE waiting SET doubt = 0 WHERE delivery = ? AND image = ?", (image.delivery, image.image)
+                )
+
+    def record(self, answers: Sequence[Answer], tick: float) -> list[tuple[str, str, DeliveryState]]:
+        """Write down what destinations answered; `tick` is the retention clock.
+
+        Returns (study, destination, state) of the deliveries that came to an end with it.
+        """
+        ended: list[tuple[str, str, DeliveryState]] = []
+        with self._catalog.change() as catalog:
+            for answer in answers:
+                key = (answer.delivery, answer.image)
+                attempts = fetch_value(catalog, "SELECT attempts FROM waiting WHERE delivery = ? AND image = ?", key)
+                if attempts is None:
+                    continue
+                outcome = answer.outcome
+                if outcome.verdict is Verdict.LATER:
+                    catalog.execute(
+                        "UPDATE waiting SET attempts = attempts + 1, doubt = ? WHERE delivery = ? AND image = ?",
+                        (int(outcome.status is None), *key),
+                    )
+                    continue
+                catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
+                state = _ACK[outcome.verdict]
+                values = (*key, state, outcome.status, outcome.reason, outcome.comment, attempts + 1, answer.at)
+                catalog.execute("INSERT OR REPLACE INTO ack VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            for delivery in {answer.delivery for answer in answers}:
+                last = max(answer.at for answer in answers if answer.delivery == delivery)
+                end = self._settle(delivery, last, tick)
+                if end is not None:
+                    ended.append(end)
+        return ended
+
+    def _settle(self, delivery: int, at: int, tick: float) -> tuple[str, str, DeliveryState] | None:
+        """Give a delivery the state its images have come to, if they have."""
+        with self._catalog.inside() as catalog:
+            waiting = fetch_value(catalog, "SELECT count(*) FROM waiting WHERE delivery = ?", (delivery,))
+            refused = fetch(
+                catalog,
+                "SELECT count(*), max(reason) FROM ack WHERE delivery = ? AND state = ?",
+                (delivery, AckState.REFUSED),
+            )[0]
+            state = settled_state(waiting, refused[0])
+            if state is None:
+                return None
+            count = "1 image was" if refused[0] == 1 else f"{refused[0]} images were"
+            reason = "" if state is DeliveryState.DELIVERED else f"{count} refused: {refused[1]}"
+            self._become(delivery, state, reason)
+            if state is DeliveryState.DELIVERED:
+                catalog.execute(
+                    "UPDATE delivery SET delivered_at = ?, delivered_tick = ?, next_try = NULL WHERE id = ?",
+                    (at, tick, delivery),
+                )
+            short, destination = fetch(
+                catalog,
+                "SELECT s.short, d.destination FROM delivery d JOIN study s ON s.id = d.study WHERE d.id = ?",
+                (delivery,),
+            )[0]
+            return short, destination, state
+
+    def _become(self, delivery: int, state: DeliveryState, reason: str, next_try: int | None = None) -> None:
+        with self._catalog.inside() as catalog:
+            study, destination, now = fetch(
+                catalog, "SELECT study, destination, state FROM delivery WHERE id = ?", (delivery,)
+            )[0]
+            advance(DELIVERY, DeliveryState(now), state)
+            catalog.execute(
+                "UPDATE delivery SET state = ?, reason = ?, next_try = ? WHERE id = ?",
+                (state, reason, next_try, delivery),
+            )
+            self._filing.note_delivery(study, destination, state)
+
+    def defer(self, destination: str, reason: str, next_try: int | None) -> None:
+        """Say of all that waits for a destination why it waits, and until when (None: until a person acts)."""
+        with self._catalog.change() as catalog:
+            for delivery in self._open_deliveries(destination):
+                if fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? LIMIT 1", (delivery,)):
+                    self._become(delivery, DeliveryState.DEFERRED, reason, next_try)
+
+    def _open_deliveries(self, destination: str) -> list[int]:
+        with self._catalog.inside() as catalog:
+            sql = "SELECT id FROM delivery WHERE destination = ? AND state NOT IN ('delivered', 'confirmed', 'failed')"
+            return [delivery for (delivery,) in fetch(catalog, sql, (destination,))]
+
+    def requeue(self, destination: str) -> None:
+        """Say of all that waits for a destination that it may leave now."""
+        with self._catalog.change():
+            for delivery in self._open_deliveries(destination):
+                self._become(delivery, DeliveryState.QUEUED, "")
+
+    def backlog(self, destination: str) -> Backlog:
+        """Return what waits for a destination and what it got."""
+        with self._catalog.read() as catalog:
+            images, size, studies, doubtful = fetch(
+                catalog,
+                "SELECT count(*), total(w.bytes), count(DISTINCT w.delivery), total(w.doubt) FROM delivery d "
+                "CROSS JOIN waiting w ON w.delivery = d.id WHERE d.destination = ? "
+                "AND d.state NOT IN ('delivered', 'confirmed')",
+                (destination,),
+            )[0]
+            oldest = fetch_value(
+                catalog,
+                "SELECT min(i.received_at) FROM delivery d JOIN image i ON i.id = "
+                "(SELECT min(image) FROM waiting WHERE delivery = d.id) "
+                "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed')",
+                (destination,),
+            )
+            delivered, refused = fetch(
+                catalog,
+                "SELECT total(a.state != 'refused'), total(a.state = 'refused') FROM delivery d "
+                "JOIN ack a ON a.delivery = d.id WHERE d.destination = ?",
+                (destination,),
+            )[0]
+        return Backlog(images, int(size), studies, int(doubtful), int(refused), int(delivered), oldest)
+
+    def resend(self, study: int, destinations: Sequence[str], image: int | None, now: int) -> int:
+        """Put a study, or one image of it, into the queues again, whatever was answered; return how many images.
+
+        Images that are purged or damaged cannot be sent again and are not counted.
+        """
+        count = 0
+        with self._catalog.change() as catalog:
+            low, high = (image, image) if image is not None else bounds(study)
+            for destination in destinations:
+                delivery = self._delivery(study, destination, now)
+                rows = fetch(
+                    catalog,
+                    "SELECT id, length FROM image WHERE id BETWEEN ? AND ? AND purged_at IS NULL AND NOT corrupt "
+                    "AND (? OR NOT conflict)",
+                    (low, high, image is not None),
+                )
+                for number, length in rows:
+                    catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", (delivery, number))
+                    catalog.execute(
+                        "INSERT OR IGNORE INTO waiting (delivery, image, bytes) VALUES (?, ?, ?)",
+                        (delivery, number, length),
+                    )
+                count += len(rows)
+                if rows:
+                    self._become(delivery, DeliveryState.QUEUED, "Sent again by an operator.")
+                    catalog.execute(
+                        "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?",
+                        (now, delivery),
+                    )
+        return count
+
+    def _delivery(self, study: int, destination: str, now: int) -> int:
+        """Return the delivery of a study to a destination, made if there is none."""
+        with self._catalog.inside() as catalog:
+            key = (study, destination)
+            sql = "SELECT id FROM delivery WHERE study = ? AND destination = ?"
+            found: int | None = fetch_value(catalog, sql, key)
+            if found is None:
+                catalog.execute(
+                    "INSERT INTO delivery (study, destination, state, reason, queued_at) VALUES (?, ?, ?, '', ?)",
+                    (*key, DeliveryState.QUEUED, now),
+                )
+                self._filing.forget()
+                found = int(fetch_value(catalog, sql, key))
+            return found
+
+    def paused(self) -> set[str]:
+        """Return the destinations an operator has paused."""
+        with self._catalog.read() as catalog:
+            return {name for (name,) in fetch(catalog, "SELECT name FROM destination WHERE paused")}
+
+    def pause(self, destination: str, *, paused: bool) -> None:
+        """Remember that a destination is paused, or that it is not; it outlives a restart."""
+        with self._catalog.change() as catalog:
+            catalog.execute(
+                "INSERT INTO destination (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = ?",
+                (destination, int(paused), int(paused)),
+            )
+
+    def last_success(self, destination: str) -> int | None:
+        """Return when a destination acknowledged an image last, in nanoseconds since the epoch."""
+        with self._catalog.read() as catalog:
+            value: int | None = fetch_value(
+                catalog,
+                "SELECT max(a.at) FROM delivery d JOIN ack a ON a.delivery = d.id WHERE d.destination = ?",
+                (destination,),
+            )
+        return value
+
+
+def bounds(study: int) -> tuple[int, int]:
+    """Return the lowest and the highest id an image of a study can have."""
+    return study << STUDY_SHIFT, ((study + 1) << STUDY_SHIFT) - 1

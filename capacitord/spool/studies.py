@@ -1,0 +1,269 @@
+"""What the spool holds, study by study, in the words of the control socket. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import apsw
+
+from capacitord.api import messages as m
+from capacitord.errors import Ambiguous, NotFound
+from capacitord.model.states import AckState, DeliveryState, StudyState
+from capacitord.spool.catalog import Catalog, fetch, fetch_value
+from capacitord.spool.ledger import bounds
+
+_STUDY = """
+SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
+  s.study_time, s.description, s.state, s.reason, s.first_received
+FROM study s
+"""
+_MANY = 20
+
+
+def when(nanoseconds: int | None) -> datetime | None:
+    """Return a catalog time as an aware datetime."""
+    return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
+class Studies:
+    """Questions about studies."""
+
+    def __init__(self, catalog: Catalog, names: Callable[[str], str]) -> None:
+        """`names` gives the name of a SOP class or transfer syntax UID."""
+        self._catalog, self._names = catalog, names
+
+    def find(self, reference: str) -> tuple[int, str]:
+        """Return the (id, short id) of the study that a short id's beginning, a UID or an accession number names.
+
+        Raises `NotFound`, or `Ambiguous` with the short ids it could be.
+        """
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                "SELECT id, short FROM study WHERE uid = ? OR (accession_number = ? AND accession_number != '') "
+                "ORDER BY id DESC LIMIT ?",
+                (reference, reference, _MANY),
+            )
+            if not rows and len(reference) >= 4 and all(digit in "0123456789abcdef" for digit in reference.lower()):
+                low = reference.lower()
+                rows = fetch(
+                    catalog,
+                    "SELECT id, short FROM study WHERE short >= ? AND short < ? LIMIT ?",
+                    (low, low + "g", _MANY),
+                )
+        if not rows:
+            raise NotFound(
+                "No study here has this short id, Study Instance UID or accession number.",
+                hint="List the studies with `fluxctl study list`. A short id needs four digits at least.",
+            )
+        if len(rows) > 1:
+            raise Ambiguous(
+                f"This names {len(rows)} studies.",
+                hint="Name one of them by its short id.",
+                candidates=tuple(short for _, short in rows),
+            )
+        return int(rows[0][0]), str(rows[0][1])
+
+    def image(self, study: int, sop_instance_uid: str) -> int:
+        """Return the id of an image of a study by its SOP Instance UID, or by its object id if it is a conflict."""
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                "SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ? AND ? "
+                "AND (sop_uid = ? OR lower(hex(object_id)) = ?) ORDER BY id",
+                (*bounds(study), sop_instance_uid, sop_instance_uid.lower()),
+            )
+        if not rows:
+            raise NotFound(
+                "The study has no such image.", hint="List its images with `fluxctl study show STUDY --images`."
+            )
+        if len(rows) > 1:
+            raise Ambiguous(
+                f"{len(rows)} images of this study have this SOP Instance UID: they are in conflict.",
+                hint="Name one by its object id.",
+                candidates=tuple(object_id for _, object_id in rows),
+            )
+        return int(rows[0][0])
+
+    def page(self, query: m.StudyQuery) -> m.StudyList:
+        """Return a page of studies, newest first."""
+        limit = max(1, min(query.limit, 1000))
+        where, values = ["1"], list[Any]()
+        if query.state is not None:
+            where.append("s.state = ?")
+            values.append(query.state)
+        if query.undelivered:
+            where.append(
+                "EXISTS (SELECT 1 FROM delivery d WHERE d.study = s.id AND d.state NOT IN ('delivered', 'confirmed'))"
+            )
+        condition = " AND ".join(where)
+        with self._catalog.read() as catalog:
+            total = fetch_value(catalog, f"SELECT count(*) FROM study s WHERE {condition}", tuple(values))  # noqa: S608 - our own words
+            after = int(query.after) if query.after.isdecimal() else 1 << 40
+            rows = fetch(
+                catalog,
+                _STUDY + f"WHERE {condition} AND s.id < ? ORDER BY s.id DESC LIMIT ?",  # noqa: S608 - likewise
+                (*values, after, limit + 1),
+            )
+            studies = tuple(self._study(catalog, row) for row in rows[:limit])
+        following = str(rows[limit - 1][0]) if len(rows) > limit else ""
+        return m.StudyList("fluxctl.study.list/1", studies, total, following)
+
+    def queued(self, limit: int = 200) -> tuple[m.Study, ...]:
+        """Return the studies of which something waits or was refused, in the order they will leave."""
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                f"{_STUDY} WHERE s.id IN (SELECT study FROM delivery WHERE state NOT IN ('delivered', 'confirmed') "
+                "ORDER BY priority DESC, id LIMIT ?) ORDER BY s.id",
+                (limit,),
+            )
+            return tuple(self._study(catalog, row) for row in rows)
+
+    def detail(self, study: int, schema: str) -> m.StudyDetail:
+        """Return a study with all its images and what each destination answered."""
+        with self._catalog.read() as catalog:
+            row = fetch(catalog, f"{_STUDY} WHERE s.id = ?", (study,))[0]
+            acks = self._acks(catalog, study)
+            images = fetch(
+                catalog,
+                "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
+                "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
+                "object_id FROM image WHERE id BETWEEN ? AND ? "
+                "ORDER BY series_number, series_uid, instance_number, id",
+                bounds(study),
+            )
+            return m.StudyDetail(schema, self._study(catalog, row), tuple(self._image(image, acks) for image in images))
+
+    def _study(self, catalog: apsw.Connection, row: Sequence[Any]) -> m.Study:
+        number = row[0]
+        images, size, conflicts, corrupt, purged, last = fetch(
+            catalog,
+            "SELECT count(*), total(CASE WHEN purged_at IS NULL THEN length END), total(conflict), total(corrupt), "
+            "count(purged_at), max(received_at) FROM image WHERE id BETWEEN ? AND ?",
+            bounds(number),
+        )[0]
+        kinds = fetch(
+            catalog,
+            "SELECT DISTINCT modality FROM image WHERE id BETWEEN ? AND ? AND modality != '' ORDER BY 1",
+            bounds(number),
+        )
+        return m.Study(
+            id=row[1],
+            study_uid=row[2],
+            patient_name=row[3],
+            patient_id=row[4],
+            birth_date=row[5],
+            sex=row[6],
+            accession_number=row[7],
+            study_date=row[8],
+            study_time=row[9],
+            description=row[10],
+            modalities=tuple(kind for (kind,) in kinds),
+            state=StudyState(row[11]),
+            reason=row[12],
+            images=images,
+            bytes=int(size),
+            conflicts=int(conflicts),
+            corrupt=int(corrupt),
+            purged=purged,
+            first_received=datetime.fromtimestamp(row[13] / 1e9, UTC),
+            last_received=datetime.fromtimestamp((last or row[13]) / 1e9, UTC),
+            deliveries=self._deliveries(catalog, number),
+        )
+
+    def _deliveries(self, catalog: apsw.Connection, study: int) -> tuple[m.StudyDelivery, ...]:
+        deliveries = []
+        for number, destination, state, reason, next_try, delivered_at in fetch(
+            catalog,
+            "SELECT id, destination, state, reason, next_try, delivered_at FROM delivery WHERE study = ? "
+            "ORDER BY destination",
+            (study,),
+        ):
+            waiting, doubtful = fetch(
+                catalog, "SELECT count(*), total(doubt) FROM waiting WHERE delivery = ?", (number,)
+            )[0]
+            answers = dict(
+                fetch(catalog, "SELECT state, count(*) FROM ack WHERE delivery = ? GROUP BY state", (number,))
+            )
+            done, warned = answers.get(AckState.DONE, 0), answers.get(AckState.WARNING, 0)
+            refused = answers.get(AckState.REFUSED, 0)
+            deliveries.append(
+                m.StudyDelivery(
+                    destination=destination,
+                    state=DeliveryState(state),
+                    reason=reason,
+                    images=waiting + done + warned + refused,
+                    acknowledged=done + warned,
+                    warnings=warned,
+                    doubtful=int(doubtful),
+                    refused=refused,
+                    next_try=when(next_try),
+                    delivered_at=when(delivered_at),
+                )
+            )
+        return tuple(deliveries)
+
+    @staticmethod
+    def _acks(catalog: apsw.Connection, study: int) -> dict[int, list[m.Ack]]:
+        acks: dict[int, list[m.Ack]] = {}
+        for image, destination, doubt, attempts in fetch(
+            catalog,
+            "SELECT w.image, d.destination, w.doubt, w.attempts FROM delivery d JOIN waiting w ON w.delivery = d.id "
+            "WHERE d.study = ? ORDER BY d.destination",
+            (study,),
+        ):
+            state = AckState.DOUBT if doubt else AckState.WAITING
+            reason = "It may have been sent; no answer was recorded." if doubt else "It waits to be sent."
+            acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
+        for image, destination, state, reason, status, comment, attempts, at in fetch(
+            catalog,
+            "SELECT a.image, d.destination, a.state, a.reason, a.status, a.comment, a.attempts, a.at FROM delivery d "
+            "JOIN ack a ON a.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
+            (study,),
+        ):
+            acks.setdefault(image, []).append(
+                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at))
+            )
+        return acks
+
+    def _image(self, row: Sequence[Any], acks: dict[int, list[m.Ack]]) -> m.Image:
+        return m.Image(
+            sop_instance_uid=row[1],
+            sop_class_uid=row[2],
+            sop_class=self._names(row[2]),
+            transfer_syntax_uid=row[3],
+            transfer_syntax=self._names(row[3]),
+            series_uid=row[4],
+            series_number=row[5],
+            series_description=row[6],
+            modality=row[7],
+            instance_number=row[8],
+            bytes=row[9],
+            received_at=datetime.fromtimestamp(row[10] / 1e9, UTC),
+            calling_ae=row[11],
+            peer=row[12],
+            conflict=bool(row[13]),
+            corrupt=bool(row[14]),
+            purged=row[15] is not None,
+            object_id=row[16].hex(),
+            acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
+        )
+
+    def ages(self, destination: str, now: int) -> m.AgeBuckets:
+        """Return how long the images in a destination's queue have waited; `now` in nanoseconds since the epoch."""
+        bounds_ns = [seconds * 10**9 for seconds in (60, 600, 3600, 86400)]
+        counts = [0] * 5
+        with self._catalog.read() as catalog:
+            for received_at, images in fetch(
+                catalog,
+                "SELECT i.received_at / 10000000000 * 10000000000, count(*) FROM delivery d CROSS JOIN waiting w "
+                "ON w.delivery = d.id JOIN image i ON i.id = w.image WHERE d.destination = ? "
+                "AND d.state NOT IN ('delivered', 'confirmed') GROUP BY 1",
+                (destination,),
+            ):
+                age = now - received_at
+                counts[sum(age >= bound for bound in bounds_ns)] += images
+        return m.AgeBuckets(*counts)
