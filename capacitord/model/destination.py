@@ -22,3 +22,4 @@ class Destination(msgspec.Struct, frozen=True, omit_defaults=True):
     response_timeout: float = 60.0
     source_address: str = ""
     max_pdu: int = 131072
+    transfer_syntaxes: tuple[str, ...] = ()
