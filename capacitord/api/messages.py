@@ -494,9 +494,14 @@ class KeyUnlock(Message, frozen=True):
 
 
 class KeyRotate(Message, frozen=True):
-    """Make a new box key and wrap all site keys under it; images stay as they are."""
+    """Make a new box key and wrap all site keys under it; images stay as they are.
+
+    A key under a passphrase takes the `passphrase` that is to hold from now on. A credential takes its `new_key`
+    (64 hexadecimal digits), which the box cannot install itself.
+    """
 
     passphrase: Secret | None = None
+    new_key: Secret | None = None
 
 
 class KeyExport(Message, frozen=True):
