@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import signal
 import socket
@@ -94,6 +95,19 @@ class Program:
     def log(self) -> str:
         """Everything that this run, and those before it with the same log file, have printed so far."""
         return self.log_path.read_text(errors="replace")
+
+    def descendants(self) -> list[int]:
+        """Return the ids of all processes below it that run now (proc(5))."""
+        found: list[int] = []
+        todo = [self.pid] if self.running else []
+        while todo:
+            parent = todo.pop()
+            with contextlib.suppress(OSError):
+                for listed in Path(f"/proc/{parent}/task").glob("*/children"):
+                    todo += map(int, listed.read_text().split())
+            if parent != self.pid:
+                found.append(parent)
+        return found
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program and its children; nothing happens if it has ended."""

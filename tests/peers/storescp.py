@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,18 +85,8 @@ def _at_least(found: list[Path], count: int) -> list[Path]:
 
 def _open_files(program: Program) -> Iterator[Path]:
     """Yield the files that a program or a child of it has open (proc(5))."""
-    main = Path(f"/proc/{program.pid}")
-    try:
-        children = (main / "task" / str(program.pid) / "children").read_text().split()
-    except OSError:
-        children = []
-    for process in (main, *(Path(f"/proc/{child}") for child in children)):
-        try:
-            descriptors = list((process / "fd").iterdir())
-        except OSError:
-            continue
-        for descriptor in descriptors:
-            try:
-                yield descriptor.readlink()
-            except OSError:
-                continue
+    for process in (program.pid, *program.descendants()):
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{process}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    yield descriptor.readlink()

@@ -1,0 +1,1 @@
+"""What can go wrong, on demand: links that break, disks that lose power, system calls that fail."""
