@@ -1,0 +1,26 @@
+"""What holds for every test: bounded examples, and no program left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if a program that a test started is still there."""
+    left = {
+        child: Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        for listed in Path("/proc/self/task").glob("*/children")
+        for child in listed.read_text().split()
+    }
+    for child, command in left.items():
+        print(f"\nstill running at the end of the tests: {child} {command}")
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
