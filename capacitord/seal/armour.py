@@ -43,7 +43,7 @@ def unarmour(text: bytes) -> bytes:
     if len(text) > LARGEST:
         msg = "This is too large for a recovery file."
         raise Invalid(msg, hint="Give the file that fluxctl key export --recovery wrote.")
-    lines = [line.strip() for line in text.decode("ascii", errors="replace").splitlines()]
+    lines = [" ".join(line.split()) for line in text.decode("ascii", errors="replace").splitlines()]
     try:
         begin = lines.index(_BEGIN)
     except ValueError:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from capacitord.errors import DamagedObject, NotFound, OutOfSpace, Refused, StorageFailed, TryAgain
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, OutOfSpace, Refused, StorageFailed, TryAgain
 from capacitord.seal.envelope import LARGEST_FILE
 
 
@@ -132,18 +132,22 @@ class LocalDisk:
             yield
 
 
+def storage_error(error: OSError, path: Path) -> CapacitordError:
+    """Return what the disk's refusal of a step on `path` means to a person."""
+    if error.errno == errno.ENOENT:
+        return NotFound("There is no such file.", where=str(path), hint="See which keys there are: fluxctl key status")
+    words = f"The disk refused: {os.strerror(error.errno or errno.EIO)}."
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutOfSpace(words, where=str(path), hint="Free some space and try again.")
+    return StorageFailed(words, where=str(path), hint="Check the disk and its permissions.")
+
+
 @contextlib.contextmanager
 def _typed(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        msg = "There is no such file."
-        raise NotFound(msg, where=str(path), hint="See which keys there are: fluxctl key status.") from None
     except OSError as error:
-        words = f"The disk refused: {os.strerror(error.errno or errno.EIO)}."
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise OutOfSpace(words, where=str(path), hint="Free some space and try again.") from error
-        raise StorageFailed(words, where=str(path), hint="Check the disk and its permissions.") from error
+        raise storage_error(error, path) from None
 
 
 @contextlib.contextmanager

@@ -101,7 +101,7 @@ def open_recovery(data: bytes, passphrase: str) -> KeyRing:
     """
     try:
         envelope = _ENVELOPES.decode(unarmour(data))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise _damaged() from None
     key = phrase.stretch(passphrase, envelope.head.stretched_with)
     try:
@@ -109,7 +109,7 @@ def open_recovery(data: bytes, passphrase: str) -> KeyRing:
     except InvalidTag:
         msg = "The passphrase does not open the recovery file."
         raise WrongKey(msg, hint="Type it again; it is the one given when the file was made.") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise _damaged() from None
     sites = tuple(SiteKey(site, secret) for site, secret in sorted(inside.sites.items()))
     return KeyRing(BoxKey(inside.box), sites, inside.generation, inside.created)
