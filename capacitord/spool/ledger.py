@@ -28,7 +28,10 @@ _ACK = {
 
 
 class Pending(NamedTuple):
-    """An image that waits for a destination; what a sender needs of it."""
+    """An image that waits for a destination; what a sender needs of it.
+
+    `repeated` says that an earlier attempt may have brought it there already.
+    """
 
     image: int
     delivery: int
@@ -39,6 +42,7 @@ class Pending(NamedTuple):
     transfer_syntax_uid: str
     calling_ae: str
     length: int
+    repeated: bool
     stored: Stored
 
 
@@ -89,7 +93,7 @@ class Ledger:
             rows = fetch(
                 catalog,
                 "SELECT w.image, w.delivery, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, "
-                "i.calling_ae, i.length, i.segment, i.place "
+                "i.calling_ae, i.length, w.doubt OR w.attempts, i.segment, i.place "
                 "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
                 "JOIN study s ON s.id = d.study "
                 "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt "
@@ -97,7 +101,13 @@ class Ledger:
                 (destination, *beyond, limit),
             )
         return [
-            Pending._make((*row[:9], Stored(self._key, self._disk, self._layout, Place(row[9], row[10], room(row[8])))))
+            Pending._make(
+                (
+                    *row[:9],
+                    bool(row[9]),
+                    Stored(self._key, self._disk, self._layout, Place(row[10], row[11], room(row[8]))),
+                )
+            )
             for row in rows
         ]
 
@@ -246,6 +256,13 @@ class Ledger:
             )[0]
         return Backlog(images, int(size), studies, int(doubtful), int(refused), int(delivered), oldest)
 
+    def progress(self, delivery: int) -> tuple[int, int]:
+        """Return how many images of a delivery were acknowledged, and how many it has."""
+        with self._catalog.read() as catalog:
+            waiting = fetch_value(catalog, "SELECT count(*) FROM waiting WHERE delivery = ?", (delivery,))
+            answered = fetch_value(catalog, "SELECT count(*) FROM ack WHERE delivery = ?", (delivery,))
+        return int(answered), int(waiting + answered)
+
     def resend(self, study: int, destinations: Sequence[str], image: int | None, now: int) -> int:
         """Put a study, or one image of it, into the queues again, whatever was answered; return how many images.
 
@@ -263,10 +280,12 @@ class Ledger:
                     (low, high, image is not None),
                 )
                 for number, length in rows:
-                    catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", (delivery, number))
+                    key = (delivery, number)
+                    before = fetch_value(catalog, "SELECT attempts FROM ack WHERE delivery = ? AND image = ?", key)
+                    catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
                     catalog.execute(
-                        "INSERT OR IGNORE INTO waiting (delivery, image, bytes) VALUES (?, ?, ?)",
-                        (delivery, number, length),
+                        "INSERT OR IGNORE INTO waiting (delivery, image, bytes, attempts) VALUES (?, ?, ?, ?)",
+                        (*key, length, before or 0),
                     )
                 count += len(rows)
                 if rows:

@@ -19,6 +19,11 @@ SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, 
   s.study_time, s.description, s.state, s.reason, s.first_received
 FROM study s
 """
+_QUEUED = """
+WHERE s.id IN (
+  SELECT study FROM delivery WHERE state NOT IN ('delivered', 'confirmed') ORDER BY priority DESC, id LIMIT ?
+) ORDER BY s.id
+"""
 _MANY = 20
 
 
@@ -104,7 +109,7 @@ class Studies:
             after = int(query.after) if query.after.isdecimal() else 1 << 40
             rows = fetch(
                 catalog,
-                _STUDY + f"WHERE {condition} AND s.id < ? ORDER BY s.id DESC LIMIT ?",  # noqa: S608 - likewise
+                _STUDY + f"WHERE {condition} AND s.id < ? ORDER BY s.id DESC LIMIT ?",
                 (*values, after, limit + 1),
             )
             studies = tuple(self._study(catalog, row) for row in rows[:limit])
@@ -116,8 +121,7 @@ class Studies:
         with self._catalog.read() as catalog:
             rows = fetch(
                 catalog,
-                f"{_STUDY} WHERE s.id IN (SELECT study FROM delivery WHERE state NOT IN ('delivered', 'confirmed') "
-                "ORDER BY priority DESC, id LIMIT ?) ORDER BY s.id",
+                f"{_STUDY} {_QUEUED}",
                 (limit,),
             )
             return tuple(self._study(catalog, row) for row in rows)
