@@ -311,6 +311,12 @@ class Ledger:
                 found = int(fetch_value(catalog, sql, key))
             return found
 
+    def destinations(self) -> list[str]:
+        """Return the names of all destinations for which something waits."""
+        with self._catalog.read() as catalog:
+            sql = "SELECT DISTINCT destination FROM delivery WHERE state NOT IN ('delivered', 'confirmed')"
+            return [name for (name,) in fetch(catalog, sql)]
+
     def paused(self) -> set[str]:
         """Return the destinations an operator has paused."""
         with self._catalog.read() as catalog:

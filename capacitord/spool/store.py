@@ -26,6 +26,7 @@ from capacitord.spool.recovery import Recovery, Report
 from capacitord.spool.sealing import clear_incoming
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import SpaceGuard
+from capacitord.spool.stored import Stored
 from capacitord.spool.studies import Studies
 from capacitord.spool.writer import SegmentWriter
 
@@ -80,7 +81,7 @@ class Spool:
             key, self._disk, self.layout, self._catalog, self._filing, self._writer, self.space, destinations
         )
         self.ledger = Ledger(self._catalog, self._filing, key, self._disk, self.layout)
-        self.studies = Studies(self._catalog, names)
+        self.studies = Studies(self._catalog, names, lambda place: Stored(key, self._disk, self.layout, place))
         self.housekeeping = Housekeeping(key, self._disk, self.layout, self._catalog, self._filing, self._writer)
         self._tick_base, self._tick_start = self._resume(), time.monotonic()
         self.report.images = self.counts().images

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
 from capacitord.model.states import AckState, DeliveryState, StudyState
+from capacitord.seal.sealed import room
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.ledger import bounds
+from capacitord.spool.segment import Place
+from capacitord.spool.stored import Stored
 
 _STUDY = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
@@ -32,12 +35,25 @@ def when(nanoseconds: int | None) -> datetime | None:
     return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
+class Sendable(NamedTuple):
+    """An image of a study, ready to be read."""
+
+    image: int
+    object_id: bytes
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    length: int
+    stored: Stored
+
+
 class Studies:
     """Questions about studies."""
 
-    def __init__(self, catalog: Catalog, names: Callable[[str], str]) -> None:
-        """`names` gives the name of a SOP class or transfer syntax UID."""
-        self._catalog, self._names = catalog, names
+    def __init__(self, catalog: Catalog, names: Callable[[str], str], stored: Callable[[Place], Stored]) -> None:
+        """`names` gives the name of a SOP class or transfer syntax UID, `stored` opens what is at a place."""
+        self._catalog, self._names, self._stored = catalog, names, stored
 
     def find(self, reference: str) -> tuple[int, str]:
         """Return the (id, short id) of the study that a short id's beginning, a UID or an accession number names.
@@ -255,6 +271,26 @@ class Studies:
             object_id=row[16].hex(),
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
         )
+
+    def sendable(self, study: int) -> Iterator[Sendable]:
+        """Yield the images of a study that are here and whole, as they were received, in series order."""
+        after = -1
+        while page := self._sendable(study, after):
+            yield from page
+            after = page[-1].image
+
+    def _sendable(self, study: int, after: int) -> list[Sendable]:
+        low, high = bounds(study)
+        with self._catalog.read() as catalog:
+            return [
+                Sendable(*row[:7], self._stored(Place(row[7], row[8], room(row[6]))))
+                for row in fetch(
+                    catalog,
+                    "SELECT id, object_id, sop_class, sop_uid, transfer_syntax, calling_ae, length, segment, place "
+                    "FROM image WHERE id BETWEEN ? AND ? AND purged_at IS NULL AND NOT corrupt ORDER BY id LIMIT 200",
+                    (max(low, after + 1), high),
+                )
+            ]
 
     def ages(self, destination: str, now: int) -> m.AgeBuckets:
         """Return how long the images in a destination's queue have waited; `now` in nanoseconds since the epoch."""

@@ -1,0 +1,35 @@
+"""The site runtime's process: `python -m capacitord.site --link-fd N`, started by the supervisor only."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+
+from capacitord.site.runtime import Runtime
+
+_SWITCH_SECONDS = 0.0005
+
+
+def main() -> int:
+    """Serve the site that the supervisor names over the link; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m capacitord.site", description=__doc__)
+    parser.add_argument("--link-fd", type=int, required=True, help="the runtime's end of the link")
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    options = parser.parse_args()
+    logging.basicConfig(level=options.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # pynetdicom's own log shows datasets and negotiation; ours says what a person needs.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    # The supervisor ends this process over the link; a terminal's Ctrl-C is for the supervisor.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(0o077)
+    # A thread that got bytes from a socket should not wait 5 ms for one that computes.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    return Runtime(socket.socket(fileno=options.link_fd)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""The site's answers to requests of the control socket, one function a request."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import NamedTuple
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.api.routes import Form
+from capacitord.dicom.contexts import sop_class_name, syntax_name
+from capacitord.dicom.part10 import preamble
+from capacitord.errors import NotFound, Refused
+from capacitord.site.deliveries import Deliveries
+from capacitord.spool.store import Spool
+
+
+class Body(NamedTuple):
+    """An answer: its form, its pieces, and what the audit log should name. `length` is None for a stream."""
+
+    form: Form
+    pieces: Iterator[bytes]
+    subjects: tuple[str, ...] = ()
+    length: int | None = None
+
+
+Handler = Callable[[msgspec.Struct], Body]
+
+
+def uid_name(uid: str) -> str:
+    """Return what people call a SOP class or a transfer syntax."""
+    return syntax_name(uid) if uid.startswith(("1.2.840.10008.1.2", "1.2.840.10008.1.20")) else sop_class_name(uid)
+
+
+def one(answer: msgspec.Struct, *subjects: str) -> Body:
+    """Return a whole answer as JSON."""
+    encoded = msgspec.json.encode(answer)
+    return Body(Form.JSON, iter([encoded]), subjects, len(encoded))
+
+
+class Answers:
+    """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
+
+    def __init__(self, spool: Spool, deliveries: Deliveries) -> None:
+        self._spool, self._deliveries = spool, deliveries
+        self._handlers: dict[str, Callable[..., Body]] = {
+            "destination.echo": self._echo,
+            "destination.list": self._destinations,
+            "doctor.verify": self._verify,
+            "queue.flush": self._flush,
+            "queue.list": self._queue,
+            "queue.pause": self._pause,
+            "queue.resume": self._resume,
+            "queue.show": self._queue_show,
+            "study.discard": self._discard,
+            "study.export": self._export,
+            "study.list": self._studies,
+            "study.resend": self._resend,
+            "study.show": self._study,
+        }
+
+    def answer(self, route: str, request: msgspec.Struct) -> Body:
+        """Return the answer to a request. Raises `CapacitordError`."""
+        handler = self._handlers.get(route)
+        if handler is None:
+            raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
+        self._spool.settle()
+        return handler(request)
+
+    def _destinations(self, _request: m.Empty) -> Body:
+        return one(m.DestinationList("fluxctl.destination.list/1", self._deliveries.status()))
+
+    def _echo(self, request: m.DestinationRef) -> Body:
+        return one(self._deliveries.echo(request.destination), request.destination)
+
+    def _studies(self, request: m.StudyQuery) -> Body:
+        return one(self._spool.studies.page(request))
+
+    def _study(self, request: m.StudyRef) -> Body:
+        study, short = self._spool.studies.find(request.study)
+        return one(self._spool.studies.detail(study, "fluxctl.study.show/1"), short)
+
+    def _queue_show(self, request: m.StudyRef) -> Body:
+        study, short = self._spool.studies.find(request.study)
+        return one(self._spool.studies.detail(study, "fluxctl.queue.show/1"), short)
+
+    def _queue(self, _request: m.Empty) -> Body:
+        now = time.time_ns()
+        rows = tuple(
+            delivery.queue_row(self._spool.studies.ages(delivery.destination.name, now))
+            for delivery in self._deliveries.all()
+        )
+        return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued()))
+
+    def _flush(self, request: m.QueueSelect) -> Body:
+        chosen = self._deliveries.select(request.destination)
+        for delivery in chosen:
+            delivery.hasten()
+        return _done("Trying now", [delivery.destination.name for delivery in chosen])
+
+    def _pause(self, request: m.QueueSelect) -> Body:
+        chosen = self._deliveries.select(request.destination)
+        for delivery in chosen:
+            delivery.pause(paused=True)
+        return _done("Paused", [delivery.destination.name for delivery in chosen])
+
+    def _resume(self, request: m.QueueSelect) -> Body:
+        chosen = self._deliveries.select(request.destination)
+        for delivery in chosen:
+            delivery.pause(paused=False)
+        return _done("Resumed", [delivery.destination.name for delivery in chosen])
+
+    def _resend(self, request: m.Resend) -> Body:
+        study, short = self._spool.studies.find(request.study)
+        chosen = (
+            [self._deliveries.one(name) for name in request.destinations]
+            if request.destinations
+            else self._deliveries.all()
+        )
+        image = self._spool.studies.image(study, request.image) if request.image else None
+        names = [delivery.destination.name for delivery in chosen]
+        count = self._spool.ledger.resend(study, names, image, time.time_ns())
+        if not count:
+            raise Refused(
+                "None of these images is in the spool any more, or all are damaged.",
+                where=f"study {short}",
+                hint="They were purged after delivery. Send them from the scanner again.",
+            )
+        for delivery in chosen:
+            delivery.hasten()
+        what = "1 image waits" if count == 1 else f"{count} images wait"
+        return one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+
+    def _discard(self, request: m.Discard) -> Body:
+        study, short = self._spool.studies.find(request.study)
+        if request.confirm != short:
+            raise Refused(
+                "The confirmation does not repeat the study's short id.",
+                where=f"study {short}",
+                hint=f"Confirm with {short} if this is the study.",
+            )
+        if not request.reason.strip():
+            raise Refused("A discard needs a reason.", where=f"study {short}", hint="Say why; the audit log keeps it.")
+        count = self._spool.housekeeping.discard(study, time.time_ns(), "Discarded by an operator.")
+        return one(m.Done(f"Study {short} is discarded: {count} images are gone.", (short,)), short)
+
+    def _export(self, request: m.Export) -> Body:
+        study, short = self._spool.studies.find(request.study)
+        return Body(Form.TAR, self._tar(study), (short,))
+
+    def _tar(self, study: int) -> Iterator[bytes]:
+        """Yield a tar stream with a DICOM file (PS3.10) for each image that is here."""
+        for number, image in enumerate(self._spool.studies.sendable(study), 1):
+            head = preamble(image.sop_class_uid, image.sop_instance_uid, image.transfer_syntax_uid, image.calling_ae)
+            entry = tarfile.TarInfo(f"{number:06d}-{image.object_id.hex()[:12]}.dcm")
+            entry.size, entry.mode, entry.mtime = len(head) + image.length, 0o600, int(time.time())
+            yield entry.tobuf()
+            yield head
+            for chunk in image.stored.chunks():
+                yield bytes(chunk)
+            yield bytes(-entry.size % tarfile.BLOCKSIZE)
+        end = BytesIO()
+        tarfile.open(fileobj=end, mode="w").close()
+        yield end.getvalue()
+
+    def _verify(self, _request: m.Empty) -> Body:
+        return Body(Form.NDJSON, self._verified())
+
+    def _verified(self) -> Iterator[bytes]:
+        """Read every image through and yield a line for progress, each damage, and the end."""
+        housekeeping = self._spool.housekeeping
+        total = self._spool.counts().images
+        images = size = damaged = after = 0
+        told = time.monotonic()
+        while page := housekeeping.images(after, 256):
+            for image, object_id, short, length in page:
+                after, images, size = image, images + 1, size + length
+                message = housekeeping.examine(image)
+                if message:
+                    damaged += 1
+                    yield _line(m.VerifyDamage(object_id, short, message))
+                if time.monotonic() - told > 0.25:
+                    told = time.monotonic()
+                    yield _line(m.VerifyProgress(images, max(total, images), size))
+        words = "All images are whole." if not damaged else f"{damaged} damaged images are in corrupt/ now."
+        yield _line(m.VerifyReport("fluxctl.doctor.verify/1", images, size, damaged, words))
+
+
+def _done(what: str, names: list[str]) -> Body:
+    return one(m.Done(f"{what}: {', '.join(names)}.", tuple(names)), *names)
+
+
+def _line(message: m.VerifyLine) -> bytes:
+    return msgspec.json.encode(message) + b"\n"

@@ -1,0 +1,83 @@
+"""Connections to destinations, asked of the supervisor: this process has no network of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from capacitord.link.channel import LinkClosed
+from capacitord.link.messages import Connect, Connected
+from capacitord.model.outcome import Outcome, Verdict
+
+_PATIENCE = 30.0
+
+
+class Connection(NamedTuple):
+    """A connected socket, and how many seconds connecting took."""
+
+    socket: socket.socket
+    seconds: float
+
+
+class _Waiting:
+    """A request that has no answer yet."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.result: Connection | Outcome = Outcome(Verdict.LATER, "The supervisor did not answer in time.")
+
+
+class Connections:
+    """Asks for connections by the destination's name; any thread may ask, the link's thread answers."""
+
+    def __init__(self, send: Callable[[Connect], None]) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._last = 0
+        self._waiting: dict[int, _Waiting] = {}
+
+    def open(self, destination: str, timeout: float) -> Connection | Outcome:
+        """Return a connection to a destination of this site's profile, or why there is none.
+
+        `timeout` is what the supervisor allows for connecting, in seconds; the answer may take a little longer.
+        """
+        waiting = _Waiting()
+        with self._lock:
+            self._last += 1
+            number = self._last
+            self._waiting[number] = waiting
+        try:
+            self._send(Connect(number, destination))
+        except LinkClosed:
+            waiting.result = Outcome(Verdict.LATER, "The box is shutting down.")
+        else:
+            waiting.answered.wait(timeout + _PATIENCE)
+        with self._lock:
+            self._waiting.pop(number, None)
+        return waiting.result
+
+    def answer(self, message: Connected, descriptor: int | None) -> None:
+        """Hand the supervisor's answer to whoever asked; what nobody waits for any more is closed."""
+        with self._lock:
+            waiting = self._waiting.pop(message.request, None)
+        if descriptor is not None:
+            connected = socket.socket(fileno=descriptor)
+            connected.setblocking(True)
+            if waiting is None or message.failure is not None:
+                connected.close()
+            else:
+                waiting.result = Connection(connected, message.seconds)
+        if waiting is not None:
+            if message.failure is not None:
+                waiting.result = message.failure
+            waiting.answered.set()
+
+    def give_up(self) -> None:
+        """Tell everybody who waits that no answer will come."""
+        with self._lock:
+            for waiting in self._waiting.values():
+                waiting.result = Outcome(Verdict.LATER, "The box is shutting down.")
+                waiting.answered.set()
+            self._waiting.clear()
