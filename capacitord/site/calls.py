@@ -46,10 +46,8 @@ class Calls:
             except CapacitordError as error:
                 body, status = _refused(error.problem()), http_status(error)
             except (KeyError, msgspec.MsgspecError):
-                error = Invalid(
-                    "The request is not one of this site's.", hint="Update fluxctl and capacitord together."
-                )
-                body, status = _refused(error.problem()), http_status(error)
+                wrong = Invalid("The request is not one of this site's.", hint="Update fluxctl and capacitord together.")
+                body, status = _refused(wrong.problem()), http_status(wrong)
             except Exception as error:
                 LOG.error("%s failed in an unforeseen way: %s", call.route, type(error).__name__)  # noqa: TRY400
                 LOG.debug("Where", exc_info=True)
