@@ -46,7 +46,8 @@ class Calls:
             except CapacitordError as error:
                 body, status = _refused(error.problem()), http_status(error)
             except (KeyError, msgspec.MsgspecError):
-                wrong = Invalid("The request is not one of this site's.", hint="Update fluxctl and capacitord together.")
+                hint = "Update fluxctl and capacitord together."
+                wrong = Invalid("The request is not one of this site's.", hint=hint)
                 body, status = _refused(wrong.problem()), http_status(wrong)
             except Exception as error:
                 LOG.error("%s failed in an unforeseen way: %s", call.route, type(error).__name__)  # noqa: TRY400

@@ -249,9 +249,10 @@ class Delivery:
             self._send(association, set(proposal.contexts.values()), calling)
         finally:
             association.abort()
+            self._feed.put_back()
             with self._changed:
                 self._senders[threading.current_thread()] = None
-            self._feed.put_back()
+                self._work = True
 
     def _send(self, association: StoreAssociation, pairs: set[Pair], calling: str | None) -> None:
         self._refusals = 0
@@ -275,7 +276,9 @@ class Delivery:
             now = time.monotonic()
             if association.progress().images > sent:
                 quiet_since = now
-            if report.stop is Stop.STOPPED or now - quiet_since >= _LINGER or not self._more(_LINGER):
+            # What waits still and was not taken does not fit this association: another one will.
+            done = report.stop is Stop.STOPPED or self._feed.holds_more_than(0) or now - quiet_since >= _LINGER
+            if done or not self._more(_LINGER):
                 association.release()
                 return
 
