@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 import shutil
@@ -143,17 +144,19 @@ def test_rotation(box: Box) -> None:
             check_whole(box, disk.after_power_cut(choice))
 
 
-def test_rotation_cut_and_cut_again_while_it_is_cleared_away(tmp_path: Path) -> None:
+def test_rotation_killed_and_then_cut_while_it_is_cleared_away(tmp_path: Path) -> None:
     box = box_of(Source.FILE, tmp_path)
-    for disk in interrupted(box, lambda store: rotate(box, store)):
-        for step in range(0, 12, 2):
-            left = disk.after_power_cut(_everything)
-            left.fail_at(step, Stopped())
+    for killed in interrupted(box, lambda store: rotate(box, store)):
+        for step in itertools.count():
+            disk = copy.deepcopy(killed)
+            disk.fail_at(step, Stopped())
             try:
-                box.opened(left)
+                box.opened(disk)
             except Stopped:
-                check_whole(box, left.after_power_cut(_nothing_unsynced))
-                check_whole(box, left.after_power_cut(_by_chance(step)))
+                for choice in survivors():
+                    check_whole(box, disk.after_power_cut(choice))
+            else:
+                break
 
 
 def test_a_new_site(box: Box) -> None:
@@ -253,6 +256,8 @@ def test_a_disk_that_refuses_leaves_the_keys_in_use(box: Box) -> None:
         if disk.fails_no_more:
             check_whole(box, disk.after_power_cut(_everything))
             check_whole(box, disk.after_power_cut(_nothing_unsynced))
+            rotate(box, store if not store.status().locked else box.opened(disk))
+            check_whole(box, disk)
         else:
             break
     assert refused > 5

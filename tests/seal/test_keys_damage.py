@@ -250,6 +250,18 @@ def test_an_older_generation_is_kept_while_it_may_be_needed(keys: Path) -> None:
     assert store.status().leftovers == ()
 
 
+def test_erasing_reaches_every_generation(keys: Path) -> None:
+    store = KeyStore(keys)
+    store.unlock()
+    store.rotate()
+    for name in ("generation-1", "generation-3.new"):
+        (keys / name).mkdir(mode=0o700)
+        (keys / name / "a.site-key").write_bytes(b"another wrapping")
+        (keys / name / "a.site-key").chmod(0o600)
+    store.erase_site("a")
+    assert [path.name for path in keys.rglob("a.*")] == []
+
+
 def test_what_nobody_knows_is_left_alone_and_shown(keys: Path) -> None:
     (keys / "notes.txt").write_text("mine")
     store = KeyStore(keys)
