@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,9 @@ def user_socket() -> Path:
     """Return the control socket of a daemon that a user runs for herself."""
     import platformdirs  # noqa: PLC0415 - costs more than all the rest, and is seldom needed
 
-    return Path(platformdirs.user_runtime_dir("capacitord")) / "control.sock"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, which is nothing unusual
+        return Path(platformdirs.user_runtime_dir("capacitord")) / "control.sock"
 
 
 def find(explicit: str | None, environment: Mapping[str, str], system: Path = SYSTEM) -> Path:

@@ -1,0 +1,71 @@
+"""Questions to a person at a terminal. Without one nobody is asked and nothing hangs: it is refused."""
+
+from __future__ import annotations
+
+import sys
+
+from capacitord.api.messages import Secret
+from capacitord.errors import Invalid, Refused
+from fluxctl.render.words import clean, plain
+
+
+def possible(*, json: bool = False) -> bool:
+    """Return whether there is a person to ask: a terminal at both ends, and no script that wants JSON."""
+    return not json and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def line(question: str) -> str:
+    """Ask on standard error and return the answer without its surrounding blanks."""
+    text = question if (sys.stderr.encoding or "").lower().startswith("utf") else plain(question)
+    sys.stderr.write(clean(text))
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer:
+        raise EOFError
+    return answer.strip()
+
+
+def agreed(question: str, *, yes: bool, json: bool = False) -> None:
+    """Return if a person says yes, or said so beforehand. Raises `Refused` otherwise."""
+    if yes:
+        return
+    _must_be_possible(json=json, hint="Say so beforehand with --yes.")
+    if line(f"{question} [y/N] ").lower() not in {"y", "yes"}:
+        raise Refused("not confirmed, so nothing was done", hint="Answer y, or give --yes.")
+
+
+def typed(question: str, expected: str, *, json: bool = False) -> None:
+    """Return if a person types `expected`. Raises `Refused` otherwise."""
+    _must_be_possible(json=json, hint="Say so beforehand with --yes and --reason.")
+    if line(question) != expected:
+        raise Refused("not confirmed, so nothing was done", hint=f"Type {expected} exactly.")
+
+
+def passphrase(question: str, *, new: bool, from_stdin: bool, json: bool = False) -> Secret:
+    """Return a passphrase: from the first line of standard input, or typed unseen, twice if it is new."""
+    if from_stdin:
+        given = sys.stdin.readline().rstrip("\r\n")
+    else:
+        _must_be_possible(json=json, hint="Give it on standard input with --passphrase-stdin.")
+        given = _typed_twice(question) if new else _unseen(question)
+    if not given:
+        raise Invalid("the passphrase is empty", hint="Give one; a sentence of several words is good.")
+    return Secret(given)
+
+
+def _typed_twice(question: str) -> str:
+    given = _unseen(question)
+    if _unseen("Once more: ") != given:
+        raise Invalid("the two passphrases differ, so nothing was done", hint="Try again.")
+    return given
+
+
+def _unseen(question: str) -> str:
+    from getpass import getpass  # noqa: PLC0415 - seldom needed
+
+    return getpass(question, stream=sys.stderr)
+
+
+def _must_be_possible(*, json: bool, hint: str) -> None:
+    if not possible(json=json):
+        raise Refused("this asks for a confirmation, and there is no terminal to ask at", hint=hint)

@@ -1,0 +1,71 @@
+"""`fluxctl audit`: who did what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capacitord.api import messages as m
+from fluxctl import exits
+from fluxctl.command import noun, verb
+from fluxctl.options import AsJson, AsLines
+from fluxctl.output import form, show
+from fluxctl.session import daemon
+from fluxctl.times import since as parse_since
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fluxctl.render.look import Look
+
+app = noun("audit", "Who did what on this box, and that nobody edited the record.")
+
+
+@verb(
+    app,
+    "show",
+    ("fluxctl audit show", "The hundred newest entries, newest last."),
+    ("fluxctl audit show --since 2h", "What was done in the last two hours."),
+    ("fluxctl audit show --action study.discard --since 2025-11-01 --jsonl", "Every discard since a day."),
+)
+def show_entries(
+    ctx: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.")] = 100,
+    action: Annotated[str, typer.Option("--action", metavar="ACTION", help="Only this, such as study.discard.")] = "",
+    subject: Annotated[str, typer.Option("--subject", metavar="NAME", help="Only what was done to this.")] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Not before: an age (2h, 3d) or a local time (2025-11-21).")
+    ] = "",
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
+    """Show who did what to what, and what came of it."""
+    query = m.AuditQuery(limit=limit, action=action, subject=subject, since=parse_since(since))
+    answer = daemon(ctx).audit_show(query)
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.box import audit
+
+        return audit(answer, look)
+
+    show("audit.show", answer, form(json=json, jsonl=jsonl), page)
+
+
+@verb(
+    app,
+    "verify",
+    ("fluxctl audit verify", "Follow the chain of digests from the first entry to the last."),
+)
+def verify(ctx: typer.Context, json: AsJson = False) -> None:
+    """Prove that no entry was changed, removed or put in between. Ends with 1 if one was."""
+    answer = daemon(ctx).audit_verify()
+
+    def page(_look: Look) -> RenderableType:
+        from fluxctl.render.box import audit_report
+
+        return audit_report(answer)
+
+    show("audit.verify", answer, form(json=json), page)
+    raise typer.Exit(exits.DONE if answer.ok else exits.FAILED)

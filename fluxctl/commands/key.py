@@ -1,0 +1,143 @@
+"""`fluxctl key`: the keys that seal every image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capacitord.api import messages as m
+from capacitord.api.schemas import Recovery
+from fluxctl import ask, exits
+from fluxctl.command import noun, verb
+from fluxctl.files import must_not_exist, write_secret
+from fluxctl.options import AsJson, PassphraseStdin, Yes
+from fluxctl.output import form, show
+from fluxctl.session import daemon
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fluxctl.render.look import Look
+
+app = noun("key", "The keys that seal every image: box key, then site keys, then one key per image.")
+
+_QUESTION = "Passphrase of the box key: "
+
+
+@verb(
+    app,
+    "init",
+    ("fluxctl key init", "Make the box key and keep it in a key file on this box (mode 0600)."),
+    ("fluxctl key init --source passphrase", "Make one that needs a passphrase after every start."),
+    codes=(exits.REFUSED, exits.INVALID),
+)
+def init(
+    ctx: typer.Context,
+    source: Annotated[
+        m.KeySource,
+        typer.Option("--source", metavar="SOURCE", help="Where it comes from: file, credential (systemd), passphrase."),
+    ] = m.KeySource.FILE,
+    passphrase_stdin: PassphraseStdin = False,
+    json: AsJson = False,
+) -> None:
+    """Make the box key. An existing one is never replaced.
+
+    Write a recovery file next (fluxctl key export --recovery FILE): without the key, every image on this box is lost.
+    """
+    secret = None
+    if source is m.KeySource.PASSPHRASE:
+        secret = ask.passphrase(_QUESTION, new=True, from_stdin=passphrase_stdin, json=json)
+    _show("key.init", daemon(ctx).key_init(m.KeyInit(source=source, passphrase=secret)), json=json)
+
+
+@verb(
+    app,
+    "status",
+    ("fluxctl key status", "Whether the box key is there, where it comes from, and how old it is."),
+)
+def status(ctx: typer.Context, json: AsJson = False) -> None:
+    """Show the state of the keys; never a key."""
+    _show("key.status", daemon(ctx).key_status(), json=json)
+
+
+@verb(
+    app,
+    "unlock",
+    ("fluxctl key unlock", "Ask for the passphrase and give it to the daemon."),
+    ("pass show coach | fluxctl key unlock --passphrase-stdin", "From a password store."),
+    codes=(exits.REFUSED, exits.INVALID),
+)
+def unlock(ctx: typer.Context, passphrase_stdin: PassphraseStdin = False, json: AsJson = False) -> None:
+    """Give the passphrase of the box key, after a start of the daemon."""
+    secret = ask.passphrase(_QUESTION, new=False, from_stdin=passphrase_stdin, json=json)
+    _show("key.unlock", daemon(ctx).key_unlock(m.KeyUnlock(passphrase=secret)), json=json)
+
+
+@verb(
+    app,
+    "rotate",
+    ("fluxctl key rotate", "Make a new box key. Images stay as they are; only the site keys are wrapped again."),
+    codes=(exits.REFUSED, exits.INVALID),
+)
+def rotate(
+    ctx: typer.Context, passphrase_stdin: PassphraseStdin = False, yes: Yes = False, json: AsJson = False
+) -> None:
+    """Make a new box key and wrap all site keys under it.
+
+    Recovery files made before do not open it: write a new one.
+    """
+    client = daemon(ctx)
+    secret = None
+    if client.key_status().source is m.KeySource.PASSPHRASE:
+        secret = ask.passphrase("New passphrase of the box key: ", new=True, from_stdin=passphrase_stdin, json=json)
+    else:
+        ask.agreed("Make a new box key? Recovery files made before will not open it.", yes=yes, json=json)
+    _show("key.rotate", client.key_rotate(m.KeyRotate(passphrase=secret)), json=json)
+
+
+@verb(
+    app,
+    "export",
+    (
+        "fluxctl key export --recovery /media/usb/coach-3.recovery",
+        "Ask for a passphrase, and write every key under it.",
+    ),
+    codes=(exits.REFUSED, exits.INVALID),
+)
+def export(
+    ctx: typer.Context,
+    recovery: Annotated[
+        Path, typer.Option("--recovery", metavar="FILE", help="The file to write (mode 0600); - for standard output.")
+    ],
+    passphrase_stdin: PassphraseStdin = False,
+    json: AsJson = False,
+) -> None:
+    """Write the recovery file: every key of this box, protected by a passphrase of its own.
+
+    Keep it away from the box. With it and its passphrase the images of this box can be read elsewhere; without it
+    they die with the box. An existing file is never overwritten.
+    """
+    must_not_exist(recovery)
+    secret = ask.passphrase("Passphrase of the recovery file: ", new=True, from_stdin=passphrase_stdin, json=json)
+    found = daemon(ctx).key_export(m.KeyExport(passphrase=secret))
+    written = write_secret(recovery, found.text)
+    if written is None:
+        return
+
+    def page(_look: Look) -> RenderableType:
+        from rich.text import Text
+
+        return Text(f"✔ The recovery file is {written}. Keep it, and its passphrase, away from this box.")
+
+    show("key.export", Recovery(file=str(written)), form(json=json), page)
+
+
+def _show(command: str, answer: m.KeyStatus, *, json: bool) -> None:
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.box import key
+
+        return key(answer, look)
+
+    show(command, answer, form(json=json), page)

@@ -1,0 +1,50 @@
+"""`fluxctl resend`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from capacitord.api import messages as m
+from fluxctl import ask, exits
+from fluxctl.command import single, verb
+from fluxctl.options import AsJson, StudyArgument, Yes
+from fluxctl.output import show_done
+from fluxctl.session import daemon
+
+app = single()
+
+
+@verb(
+    app,
+    "resend",
+    ("fluxctl resend 3f2a9c", "Send the whole study again, to every destination of the site."),
+    ("fluxctl resend 3f2a9c --to pacs --to backup", "Only to these two."),
+    ("fluxctl resend 3f2a9c --to pacs --image 1.2.826.0.1.1.4 --yes", "Only this image; do not ask."),
+    codes=(exits.NOT_FOUND, exits.REFUSED),
+)
+def resend(
+    ctx: typer.Context,
+    study: StudyArgument,
+    *,
+    to: Annotated[
+        list[str], typer.Option("--to", metavar="DEST", help="Only to this destination; may be given several times.")
+    ] = [],  # noqa: B006 - Typer reads it, nobody changes it
+    image: Annotated[str, typer.Option("--image", metavar="UID", help="Only the image of this SOP Instance UID.")] = "",
+    yes: Yes = False,
+    json: AsJson = False,
+) -> None:
+    """Send a study, or one image of it, again, whatever was acknowledged before.
+
+    Ordinary retries need no command: the box sends what is not acknowledged, for ever. This is for a PACS that lost
+    images it had acknowledged.
+    """
+    client = daemon(ctx)
+    if not yes:
+        found = client.study_show(study).study
+        what = f"image {image} of study {found.id}" if image else f"all {found.images} images of study {found.id}"
+        where = " and ".join(to) if to else "every destination"
+        ask.agreed(f"Send {what} again to {where}?", yes=False, json=json)
+    answer = client.study_resend(m.Resend(study=study, destinations=tuple(to), image=image))
+    show_done("resend", answer, json=json)

@@ -1,0 +1,41 @@
+"""`fluxctl status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from fluxctl.command import single, verb
+from fluxctl.options import AsJson
+from fluxctl.output import form, show
+from fluxctl.session import daemon
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fluxctl.render.look import Look
+
+app = single()
+
+
+@verb(
+    app,
+    "status",
+    ("fluxctl status", "One screen; its first line says whether the scanner may send now."),
+    ("fluxctl status --json | jq .gate.may_scan", "The same for a script: true or false."),
+)
+def status(ctx: typer.Context, json: AsJson = False) -> None:
+    """Whether the scanner may send now, and everything that waits.
+
+    The first line answers the question of the person at the scanner. Below it: the site, the storage port, what is
+    being received, each destination with what waits for it and why, the disk, and every warning with its next step.
+    """
+    answer = daemon(ctx).status()
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render import status as render
+
+        return render.page(answer, look)
+
+    show("status", answer, form(json=json), page)

@@ -1,0 +1,179 @@
+"""`fluxctl study`: every study of the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from capacitord.api import messages as m
+from capacitord.model.states import StudyState
+from fluxctl import ask, exits
+from fluxctl.command import noun, verb
+from fluxctl.options import AsJson, AsLines, StudyArgument, Yes
+from fluxctl.output import form, show, show_done
+from fluxctl.session import daemon
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from capacitord.api.client import Client
+    from fluxctl.render.look import Look
+
+app = noun(
+    "study",
+    "Every study of the site. STUDY is a short id as the lists show it (any unambiguous start of it will do), "
+    "a Study Instance UID, or an accession number.",
+)
+
+
+@verb(
+    app,
+    "list",
+    ("fluxctl study list", "The hundred newest studies."),
+    ("fluxctl study list --undelivered", "Those that have not arrived everywhere."),
+    ("fluxctl study list --all --jsonl | jq -r .accession_number", "All of them, one JSON document per line."),
+)
+def list_studies(
+    ctx: typer.Context,
+    *,
+    undelivered: Annotated[bool, typer.Option("--undelivered", help="Only what has not arrived everywhere.")] = False,
+    state: Annotated[
+        StudyState | None,
+        typer.Option("--state", metavar="STATE", help=f"Only studies that are {', '.join(StudyState)}."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.")] = 100,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
+    """List studies, newest first, with how far each one is."""
+    query = m.StudyQuery(state=state, undelivered=undelivered, limit=limit)
+    answer = _all(daemon(ctx), query) if everything else daemon(ctx).study_list(query)
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.study import listed
+
+        return listed(answer, look)
+
+    show("study.list", answer, form(json=json, jsonl=jsonl), page)
+
+
+def _all(client: Client, query: m.StudyQuery) -> m.StudyList:
+    """Return every study that fits, however many pages they fill."""
+    found = page = client.study_list(query)
+    while page.next:
+        page = client.study_list(msgspec.structs.replace(query, after=page.next))
+        found = msgspec.structs.replace(found, studies=(*found.studies, *page.studies), next="")
+    return found
+
+
+@verb(
+    app,
+    "show",
+    ("fluxctl study show 3f2a9c", "Who was examined, where the study is, and every image that needs a person."),
+    ("fluxctl study show A-1001 --images", "The same by accession number, with every image."),
+    codes=(exits.NOT_FOUND,),
+)
+def show_study(
+    ctx: typer.Context,
+    study: StudyArgument,
+    images: Annotated[bool, typer.Option("--images", help="Every image, not only those that need a person.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show one study: the patient, its series, how far it is at each destination, and why it is not further."""
+    answer = daemon(ctx).study_show(study)
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.study import shown
+
+        return shown(answer, look, images=images)
+
+    show("study.show", answer, form(json=json), page)
+
+
+@verb(
+    app,
+    "export",
+    ("fluxctl study export 3f2a9c /media/usb/doe", "Write its images as DICOM files, one each."),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.PARTLY),
+)
+def export_study(
+    ctx: typer.Context,
+    study: StudyArgument,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="Where to; made if it is not there. Nothing is overwritten.")
+    ],
+    json: AsJson = False,
+) -> None:
+    """Write a study's images as DICOM files (PS3.10) into a directory.
+
+    The files are not sealed: they leave the protection of this box. They are readable by you only. If the export
+    breaks off, what it has written is removed again.
+    """
+    from fluxctl.export import export
+
+    answer = export(daemon(ctx), study, directory)
+
+    def page(_look: Look) -> RenderableType:
+        from rich.text import Text
+
+        from fluxctl.render.words import count, size
+
+        done = f"{count(answer.images, 'image')}, {size(answer.bytes)}"
+        return Text(f"✔ Study {answer.study} is in {answer.directory}: {done}.")
+
+    show("study.export", answer, form(json=json), page)
+
+
+@verb(
+    app,
+    "discard",
+    ("fluxctl study discard 77ac01", "Show it, ask for the reason and for its short id, and delete it."),
+    (
+        'fluxctl study discard 77ac01 --reason "phantom" --yes',
+        "The same for a script.",
+    ),
+    codes=(exits.NOT_FOUND, exits.REFUSED),
+)
+def discard_study(
+    ctx: typer.Context,
+    study: StudyArgument,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the audit log.")] = "",
+    yes: Yes = False,
+    json: AsJson = False,
+) -> None:
+    """Give a study up: its images are deleted from this box for ever.
+
+    What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it
+    and why. Name no patient in the reason.
+    """
+    client = daemon(ctx)
+    found = client.study_show(study).study
+    reason = _reason_given(reason) if yes else _confirm_discard(found, reason, json=json)
+    answer = client.study_discard(m.Discard(study=found.id, reason=reason, confirm=found.id))
+    show_done("study.discard", answer, json=json)
+
+
+def _reason_given(reason: str) -> str:
+    from capacitord.errors import Refused
+
+    if not reason.strip():
+        raise Refused("a study is discarded for a reason only", hint='Give it: --reason "phantom, not a patient"')
+    return reason
+
+
+def _confirm_discard(study: m.Study, reason: str, *, json: bool) -> str:
+    if ask.possible(json=json):
+        from fluxctl.output import say
+        from fluxctl.render.look import stderr_look
+        from fluxctl.render.page import draw
+        from fluxctl.render.study import head
+
+        look = stderr_look()
+        say(draw(head(study, look), look))
+        reason = reason or ask.line("Why is it discarded? ")
+    ask.typed(f"Type {study.id} to delete it for ever: ", study.id, json=json)
+    return _reason_given(reason)

@@ -1,0 +1,61 @@
+"""Files that commands read and write: named in errors, never overwritten, secrets for their owner only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from capacitord.errors import Invalid, NotFound, Refused
+
+STANDARD: Final = Path("-")
+LARGEST: Final = 1 << 20
+"""The most bytes a profile may have."""
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file, or of standard input for "-". Raises `NotFound` or `Invalid`, naming the file."""
+    try:
+        data = sys.stdin.buffer.read(LARGEST + 1) if file == STANDARD else _start(file)
+        if len(data) > LARGEST:
+            raise Invalid("this is too large to be a profile", where=str(file), hint="Name the profile's TOML file.")
+        return data.decode()
+    except FileNotFoundError:
+        raise NotFound("there is no such file", where=str(file), hint="Look at its name.") from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"byte {error.start} is not UTF-8", where=str(file), hint="Save it as UTF-8.") from None
+
+
+def _start(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(LARGEST + 1)
+
+
+def must_not_exist(file: Path) -> None:
+    """Return if a file can be written without replacing another. Raises `Refused` otherwise."""
+    if file != STANDARD and os.path.lexists(file):
+        raise Refused("this file exists and is not overwritten", where=str(file), hint="Name another.")
+    if file == STANDARD and sys.stdout.isatty():
+        raise Refused("keys are not printed to a terminal", hint="Name a file, or send standard output to one.")
+
+
+def write_secret(file: Path, text: str) -> Path | None:
+    """Write a text for its owner only (mode 0600), durably, and return where; None for standard output."""
+    if file == STANDARD:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return None
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise Refused("this file exists and is not overwritten", where=str(file), hint="Name another.") from None
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(text.encode())
+            opened.flush()
+            os.fsync(opened.fileno())
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return file.absolute()

@@ -1,0 +1,23 @@
+"""The options and arguments that many commands share. A metavar says what completes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON document per row.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")]
+PassphraseStdin = Annotated[
+    bool, typer.Option("--passphrase-stdin", help="Read the passphrase from the first line of standard input.")
+]
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Its short id, its Study Instance UID or its accession number.")
+]
+DestinationArgument = Annotated[str, typer.Argument(metavar="DEST", help="The destination's name in the profile.")]
+DestinationOrAll = Annotated[
+    str, typer.Argument(metavar="DEST|ALL", help="A destination's name, or the word ALL for every one.")
+]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A file; - for standard input.")]

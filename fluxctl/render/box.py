@@ -1,0 +1,181 @@
+"""The box's own things: profiles, keys, the audit log, what the doctor found, versions."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.messages import (
+    AuditList,
+    AuditReport,
+    Check,
+    Done,
+    KeyStatus,
+    Level,
+    ProfileList,
+    ProfileSummary,
+    VerifyDamage,
+)
+from capacitord.api.schemas import Verified, Version
+from fluxctl.render.look import Look
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.words import NOTHING, ago, clock, count, size, stamp
+
+SYMBOL = {Level.OK: "✔", Level.WARNING: "⚠", Level.FAILURE: "✘"}
+STYLE = {Level.OK: GOOD, Level.WARNING: CARE, Level.FAILURE: BAD}
+
+
+def profiles(found: ProfileList, look: Look) -> RenderableType:
+    """Return the profiles of the box as a table."""
+    if not found.profiles:
+        return stack([Text("No profiles."), hanging("  next:", "Import one: fluxctl profile import FILE")])
+    heads = [
+        Column("Site"),
+        Column("Name", keep=False, most=30),
+        Column("Version", right=True),
+        Column("Imported", right=True),
+        Column("By"),
+        Column("Destinations", keep=False),
+        Column(""),
+    ]
+    rows = [
+        (
+            item.id,
+            item.name,
+            str(item.version),
+            ago(item.imported_at, look),
+            item.imported_by,
+            ", ".join(item.destinations),
+            Text("✔ active", style=GOOD) if item.active else "",
+        )
+        for item in found.profiles
+    ]
+    return columns(heads, rows, look)
+
+
+def imported(summary: ProfileSummary, *, dry_run: bool) -> RenderableType:
+    """Return what an import did, or would do."""
+    done = "can be imported" if dry_run else "imported"
+    first = f"✔ {summary.name} ({summary.id}), version {summary.version}: {done}"
+    goes = f"  Images go to {', '.join(summary.destinations)}." if summary.destinations else "  It has no destinations."
+    return stack([Text(first, style=GOOD), Text(goes)])
+
+
+def key(status: KeyStatus, look: Look) -> RenderableType:
+    """Return the state of the keys, the worst first."""
+    if not status.present:
+        first = Text(f"✘ NO BOX KEY — {status.reason or 'nothing can be sealed'}", style=BAD)
+    elif status.locked:
+        first = Text(f"✘ LOCKED — {status.reason or 'the passphrase has not been given'}", style=BAD)
+    else:
+        first = Text("✔ The box key is there.", style=GOOD)
+    facts: list[tuple[str, RenderableType]] = []
+    if status.present:
+        source = {
+            "file": "a key file on this box",
+            "credential": "a systemd credential",
+            "passphrase": "a passphrase",
+        }
+        made = f"{stamp(status.created, look)}, {ago(status.created, look)}" if status.created else NOTHING
+        turned = f"{stamp(status.rotated, look)}, {ago(status.rotated, look)}" if status.rotated else "never"
+        facts = [
+            ("Fingerprint", Text(status.id)),
+            ("Comes from", Text(source[status.source.value] if status.source else NOTHING)),
+            ("Generation", Text(str(status.generation))),
+            ("Made", Text(made)),
+            ("Rotated", Text(turned)),
+            ("Site keys", Text(", ".join(status.sites) or "none yet")),
+        ]
+    hint = hanging("  next:", status.hint) if status.hint else None
+    return stack([first, hint, *((BLANK, labelled(facts)) if facts else ())])
+
+
+def audit(found: AuditList, look: Look) -> RenderableType:
+    """Return audit entries as a table, newest last."""
+    if not found.entries:
+        return Text("No entries.")
+    heads = [
+        Column("No.", right=True),
+        Column("When"),
+        Column("Who", keep=False, most=12),
+        Column("Did"),
+        Column("To", keep=False, most=20),
+        Column("Result", keep=False),
+    ]
+    rows = [
+        (
+            str(entry.number),
+            clock(entry.at, look),
+            entry.user or str(entry.uid),
+            entry.action,
+            ", ".join(entry.subjects) or NOTHING,
+            f"{entry.result}: {entry.detail}" if entry.detail else entry.result,
+        )
+        for entry in found.entries
+    ]
+    return columns(heads, rows, look)
+
+
+def audit_report(report: AuditReport) -> RenderableType:
+    """Return whether the audit log is whole."""
+    first = Text(f"✔ The audit log is {report.message}.", style=GOOD)
+    if not report.ok:
+        first = Text(f"✘ THE AUDIT LOG IS NOT WHOLE — {report.message}", style=BAD)
+    return stack([first, hanging("  next:", report.hint) if report.hint else None])
+
+
+def checks(found: tuple[Check, ...]) -> RenderableType:
+    """Return everything the doctor looked at, and a last line that sums it up."""
+    width = max((len(check.name) for check in found), default=0)
+    parts: list[RenderableType] = []
+    for check in found:
+        parts.append(
+            hanging(f"{SYMBOL[check.level]} {check.name:{width}} ", check.message, style=_unless_good(check.level))
+        )
+        if check.hint:
+            parts.append(hanging(f"  {'next:':{width}} ", check.hint))
+    return stack([*parts, BLANK, _sum(found)])
+
+
+def _unless_good(level: Level) -> str:
+    return "" if level is Level.OK else STYLE[level]
+
+
+def _sum(found: tuple[Check, ...]) -> RenderableType:
+    bad = sum(check.level is Level.FAILURE for check in found)
+    care = sum(check.level is Level.WARNING for check in found)
+    if not bad and not care:
+        return Text(f"✔ All {count(len(found), 'check')} passed.", style=GOOD)
+    words = [count(bad, "failure")] * bool(bad) + [count(care, "warning")] * bool(care)
+    return Text(
+        f"{'✘' if bad else '⚠'} {' and '.join(words)} in {count(len(found), 'check')}.", style=BAD if bad else CARE
+    )
+
+
+def verified(report: Verified) -> RenderableType:
+    """Return what a reading of all sealed objects found."""
+    read = f"{count(report.images, 'image')}, {size(report.bytes)}"
+    if not report.damaged:
+        return Text(f"✔ Every sealed object could be read: {read}.", style=GOOD)
+    parts: list[RenderableType] = [Text(f"✘ {report.message} ({read} read)", style=BAD)]
+    parts += [hanging(f"  {damage.object_id[:12]}", _damage(damage)) for damage in report.damage]
+    parts.append(hanging("  next:", "They are in corrupt/ now. Send these studies again from the scanner."))
+    return stack(parts)
+
+
+def done(answer: Done) -> RenderableType:
+    """Return what was done."""
+    return Text(f"✔ {answer.message}", style=GOOD)
+
+
+def _damage(damage: VerifyDamage) -> str:
+    return f"{damage.message}, study {damage.study}" if damage.study else damage.message
+
+
+def version(found: Version) -> RenderableType:
+    """Return the versions of both ends."""
+    daemon = Text(found.daemon) if found.daemon else Text(f"not reachable: {found.reason}", style=CARE)
+    return labelled(
+        [("fluxctl", Text(found.fluxctl, style=STRONG)), ("capacitord", daemon), ("Python", Text(found.python))],
+        width=12,
+    )

@@ -1,0 +1,131 @@
+"""The few shapes every page is made of: a grid of columns, a block of labelled lines, a bar."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import IO, NamedTuple
+
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.segment import Segment, Segments
+from rich.table import Table
+from rich.text import Text
+
+from fluxctl.render.look import Look
+from fluxctl.render.words import clean, plain
+
+GOOD, CARE, BAD, QUIET, STRONG = "green", "yellow", "bold red", "dim", "bold"
+BLANK = Text("")
+GAP = 2
+
+
+class Column(NamedTuple):
+    """A column: `keep` columns are never cut, others down to `least`; `right` for numbers; at most `most` wide."""
+
+    title: str
+    keep: bool = True
+    right: bool = False
+    most: int | None = None
+    least: int = 8
+
+
+def columns(heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look) -> RenderableType:
+    """Return rows under their heads, as narrow as they can be; what does not fit is cut and ends in "…"."""
+    widths = [max([len(head.title), *(cell_len(str(row[place])) for row in rows)]) for place, head in enumerate(heads)]
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False)
+    for head, width in zip(heads, fitted(heads, widths, look.width - GAP * (len(heads) - 1)), strict=True):
+        justify: JustifyMethod = "right" if head.right else "left"
+        table.add_column(head.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def fitted(heads: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return the columns' widths in `room` characters: the widest that may be cut gives way first."""
+    found = [min(width, head.most or width) for head, width in zip(heads, widths, strict=True)]
+    least = [width if head.keep else min(width, head.least) for head, width in zip(heads, found, strict=True)]
+    while sum(found) > room and found != least:
+        place = max(range(len(found)), key=lambda index: (found[index] > least[index], found[index]))
+        found[place] -= 1
+    return found
+
+
+def labelled(lines: Iterable[tuple[str, RenderableType]], *, width: int = 14) -> RenderableType:
+    """Return lines with a label before each; long lines go on under their own start."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=width - 2, style=QUIET, no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, line in lines:
+        table.add_row(label, line)
+    return table
+
+
+def hanging(lead: str, text: str, *, style: str = "") -> RenderableType:
+    """Return a text whose further lines start under its own start, not under `lead`."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True, style=style)
+    table.add_column(overflow="fold", style=style)
+    table.add_row(lead, text)
+    return table
+
+
+def bar(share: float, width: int = 20) -> str:
+    """Return a share between 0 and 1 as a bar of `width` characters; anything above nothing shows."""
+    full = round(min(max(share, 0.0), 1.0) * width)
+    if share > 0:
+        full = max(full, 1)
+    if share < 1:
+        full = min(full, width - 1)
+    return "█" * full + "░" * (width - full)
+
+
+def stack(parts: Iterable[RenderableType | None]) -> RenderableType:
+    """Return parts one below the other; None leaves no gap."""
+    return Group(*(part for part in parts if part is not None))
+
+
+def console(look: Look, file: IO[str] | None = None) -> Console:
+    """Return a console that draws for `look` and takes no text for markup; it writes to `file`, or nowhere."""
+    return Console(
+        file=file or io.StringIO(),
+        width=look.width,
+        force_terminal=look.color,
+        color_system="standard" if look.color else None,
+        no_color=not look.color,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=False,
+    )
+
+
+def harmless(page: RenderableType, look: Look) -> Segments:
+    """Return a page as segments that only our own styles steer, in letters the terminal has."""
+    safe = []
+    for segment in console(look).render(page):
+        text = clean(segment.text)
+        safe.append(Segment(text if look.unicode else plain(text), segment.style))
+    return Segments(safe)
+
+
+def draw(page: RenderableType, look: Look) -> str:
+    """Return a page as text, with colours if `look` has them; no line ends in blanks."""
+    drawn = []
+    for line in Segment.split_lines(harmless(page, look).segments):
+        pieces = [piece for piece in line if piece.text]
+        while pieces and not pieces[-1].text.strip():
+            pieces.pop()
+        if pieces:
+            pieces[-1] = Segment(pieces[-1].text.rstrip(), pieces[-1].style)
+        drawn.append("".join(_paint(piece, look) for piece in pieces))
+    return "\n".join(drawn) + "\n" if drawn else ""
+
+
+def _paint(piece: Segment, look: Look) -> str:
+    if not look.color or piece.style is None:
+        return piece.text
+    return piece.style.render(piece.text, color_system=ColorSystem.STANDARD)

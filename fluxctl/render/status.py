@@ -1,0 +1,221 @@
+"""One screen that begins with whether she may scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.messages import (
+    Advice,
+    CircuitState,
+    DestinationStatus,
+    Disk,
+    Gate,
+    Incoming,
+    Level,
+    Listener,
+    Runtime,
+    RuntimeState,
+    Site,
+    SiteStatus,
+    SpoolStatus,
+    Status,
+)
+from fluxctl.render.look import Look
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
+from fluxctl.render.words import NOTHING, age, ago, clock, count, duration, rate, size, until
+
+
+def page(status: Status, look: Look) -> RenderableType:
+    """Return the whole page."""
+    return stack([overview(status, look), *(part for item in advised(status) for part in (BLANK, item))])
+
+
+def overview(status: Status, look: Look, more: Sequence[tuple[str, RenderableType]] = ()) -> RenderableType:
+    """Return the page without its advice; `more` goes below the labelled lines."""
+    look = replace(look, now=status.now)
+    parts = [headline(status.gate, status.site), BLANK, labelled([*_facts(status, look), *more])]
+    if status.traffic and status.traffic.destinations:
+        parts += [BLANK, destinations(status.traffic.destinations, look)]
+    return stack(parts)
+
+
+def sentence(gate: Gate, site: Site | None) -> str:
+    """Return in one line whether the scanner may send now."""
+    if gate.may_scan:
+        return f"✔ READY TO SCAN — {site.name if site else 'this box'}"
+    return f"✘ DO NOT SCAN — {gate.reason or gate.state.value}"
+
+
+def headline(gate: Gate, site: Site | None) -> RenderableType:
+    """Return the first line, and below it the next step if there is one."""
+    first = Text(sentence(gate, site), style=f"bold {GOOD}" if gate.may_scan else BAD)
+    if gate.hint:
+        return stack([first, hanging("  next:", gate.hint)])
+    return stack([first, Text(f"  {gate.reason}") if gate.may_scan and gate.reason else None])
+
+
+def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
+    lines: list[tuple[str, RenderableType]] = [
+        ("Site", Text(_site(status.site))),
+        ("Storage port", _listener(status.listener, status.gate, look)),
+    ]
+    if status.traffic:
+        lines += [(label, Text(text)) for label, text in _receiving(status.traffic, look)]
+        lines += [("Spool", Text(_spool(status.traffic.spool))), ("Disk", disk(status.traffic.disk))]
+    lines.append(("Daemon", _daemon(status, look)))
+    return lines
+
+
+def _site(site: Site | None) -> str:
+    if site is None:
+        return "none: no profile has been imported"
+    return f"{site.name} ({site.id}), profile {site.profile_version}, {site.timezone}"
+
+
+def _listener(listener: Listener, gate: Gate, look: Look) -> Text:
+    host = f"[{listener.address}]" if ":" in listener.address else listener.address
+    text = f"{listener.ae_title} at {host}:{listener.port}"
+    if not listener.bound:
+        return Text(f"{text}, closed: no scanner can connect", style=BAD)
+    return Text(f"{text}, open" + (f" since {clock(gate.since, look)}" if gate.since else ""))
+
+
+def _receiving(traffic: SiteStatus, look: Look) -> list[tuple[str, str]]:
+    lines = [incoming(item, look) for item in traffic.incoming]
+    if not lines:
+        last = f"; last image {ago(traffic.last_image, look)}" if traffic.last_image else ""
+        lines = [f"nothing now{last}"]
+    return list(zip(["Receiving", *[""] * len(lines)], lines, strict=False))
+
+
+def incoming(item: Incoming, look: Look) -> str:
+    """Return one open association of a scanner in words."""
+    done = f"{count(item.images, 'image')}, {size(item.bytes)}"
+    return f"{item.calling_ae} ({item.peer}): {done}, for {age(item.since, look)}"
+
+
+def _spool(spool: SpoolStatus) -> str:
+    if spool.images == 0:
+        return "empty"
+    waiting = f"{spool.undelivered_images:,} not delivered yet" if spool.undelivered_images else "all delivered"
+    troubles = [
+        f"{number:,} {word}"
+        for number, word in (
+            (spool.conflicts, "in conflict"),
+            (spool.corrupt, "corrupt"),
+            (spool.recovered, "recovered"),
+        )
+        if number
+    ]
+    studies = count(spool.studies, "study", "studies")
+    return ", ".join([f"{studies}, {count(spool.images, 'image')}, {size(spool.bytes)}; {waiting}", *troubles])
+
+
+def disk(space: Disk) -> Text:
+    """Return how full the disk is, as a bar and in words."""
+    used = 1 - space.free / space.total if space.total else 0.0
+    words = {
+        Level.OK: "enough",
+        Level.WARNING: f"getting full (warning below {size(space.warning)})",
+        Level.FAILURE: f"full: below the reserve of {size(space.reserve)} nothing is taken in",
+    }[space.level]
+    style = {Level.OK: "", Level.WARNING: CARE, Level.FAILURE: BAD}[space.level]
+    return Text(f"{bar(used)}  {size(space.free)} free of {size(space.total)}, {words}", style=style)
+
+
+def _daemon(status: Status, look: Look) -> Text:
+    runtime = status.runtime
+    text = (
+        f"capacitord {status.version}, up {duration((look.now - status.started).total_seconds())}; {_runtime(runtime)}"
+    )
+    return Text(text, style=CARE if runtime.state is RuntimeState.BACKOFF else "")
+
+
+def _runtime(runtime: Runtime) -> str:
+    words = {
+        RuntimeState.ABSENT: "no site runtime",
+        RuntimeState.STARTING: "site runtime starting",
+        RuntimeState.RUNNING: "site runtime running",
+        RuntimeState.BACKOFF: "site runtime failed and will be started again",
+        RuntimeState.STOPPING: "site runtime stopping",
+    }[runtime.state]
+    if runtime.restarts:
+        words += f", {count(runtime.restarts, 'restart')}"
+    return f"{words}: {runtime.reason}" if runtime.reason else words
+
+
+def destinations(found: tuple[DestinationStatus, ...], look: Look) -> RenderableType:
+    """Return the destinations as a table, and below it why those that do not send do not."""
+    heads = [
+        Column("Destination", keep=False, most=20),
+        Column("Waiting", right=True),
+        Column("Size", right=True),
+        Column("Oldest", right=True),
+        Column("State", keep=False),
+        Column("Done in", right=True),
+    ]
+    rows = [
+        (
+            item.name,
+            f"{item.waiting_images:,}",
+            size(item.waiting_bytes) if item.waiting_images else NOTHING,
+            age(item.oldest, look) if item.waiting_images else NOTHING,
+            state(item, look),
+            duration(item.eta) if item.eta is not None and item.waiting_images else NOTHING,
+        )
+        for item in found
+    ]
+    notes = [(item.name, note) for item in found if (note := why(item, look))]
+    return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
+
+
+def state(item: DestinationStatus, look: Look) -> Text:
+    """Return what a destination does now, in few words."""
+    if item.refused_images:
+        return Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD)
+    if item.paused:
+        return Text("⚠ paused", style=CARE)
+    if item.circuit is CircuitState.OPEN:
+        return Text("✘ not reachable", style=BAD)
+    if item.circuit is CircuitState.PROBING:
+        return Text("⚠ trying again", style=CARE)
+    if item.transfers:
+        return Text(f"▸ sending at {rate(item.rate)}" if item.rate > 0 else "▸ sending")
+    if item.waiting_images:
+        return Text("⚠ deferred" if item.reason else "▸ about to send", style=CARE if item.reason else "")
+    if item.last_success is None:
+        return Text("· nothing sent yet")
+    return Text(f"✔ all delivered {ago(item.last_success, look)}", style=GOOD)
+
+
+def why(item: DestinationStatus, look: Look) -> str:
+    """Return why a destination does not send, and what comes next; empty if all is well."""
+    parts = []
+    if item.reason:
+        parts.append(item.reason)
+    if item.paused:
+        parts.append(f"go on with: fluxctl queue resume {item.name}")
+    elif item.next_try is not None and item.circuit is not CircuitState.CLOSED:
+        parts.append(f"next try {until(item.next_try, look)}")
+    if item.refused_images:
+        parts.append("see fluxctl queue list")
+    if item.doubtful_images:
+        parts.append(f"{count(item.doubtful_images, 'image')} in doubt (sent, answer lost) will be sent again")
+    return "; ".join(parts)
+
+
+def advised(status: Status) -> list[RenderableType]:
+    """Return what a person should know, the worst first, each with its next step."""
+    advice = (*status.advice, *(status.traffic.advice if status.traffic else ()))
+    order = {Level.FAILURE: 0, Level.WARNING: 1, Level.OK: 2}
+    return [_advice(item) for item in sorted(advice, key=lambda item: order[item.level])]
+
+
+def _advice(item: Advice) -> RenderableType:
+    symbol = {Level.FAILURE: "✘", Level.WARNING: "⚠", Level.OK: "·"}[item.level]
+    style = {Level.FAILURE: BAD, Level.WARNING: CARE, Level.OK: ""}[item.level]
+    return stack([hanging(symbol, item.message, style=style), hanging("  next:", item.hint) if item.hint else None])

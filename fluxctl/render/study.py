@@ -1,0 +1,249 @@
+"""Studies: a list, one with its images, and what keeps it from being everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.messages import Ack, Image, Study, StudyDelivery, StudyDetail, StudyList
+from capacitord.model.states import AckState, DeliveryState, StudyState
+from fluxctl.render.look import Look
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, size, until
+
+DELIVERY_SYMBOL = {
+    DeliveryState.QUEUED: "·",
+    DeliveryState.SENDING: "▸",
+    DeliveryState.DEFERRED: "⚠",
+    DeliveryState.DELIVERED: "✔",
+    DeliveryState.CONFIRMED: "✔",
+    DeliveryState.FAILED: "✘",
+}
+DELIVERY_STYLE = {
+    DeliveryState.DEFERRED: CARE,
+    DeliveryState.DELIVERED: GOOD,
+    DeliveryState.CONFIRMED: GOOD,
+    DeliveryState.FAILED: BAD,
+}
+ARRIVED = frozenset({DeliveryState.DELIVERED, DeliveryState.CONFIRMED})
+ACK_SYMBOL = {
+    AckState.WAITING: "·",
+    AckState.DOUBT: "?",
+    AckState.DONE: "✔",
+    AckState.WARNING: "⚠",
+    AckState.REFUSED: "✘",
+}
+
+
+def listed(found: StudyList, look: Look) -> RenderableType:
+    """Return studies as a table, and how many there are in all."""
+    if not found.studies:
+        return Text("No studies.")
+    shown = len(found.studies)
+    if found.next:
+        below = f"{shown:,} of {count(found.total, 'study', 'studies')}; the others: --all"
+    else:
+        below = count(shown, "study", "studies")
+    return stack([table(found.studies, look), BLANK, Text(below, style=QUIET)])
+
+
+def table(studies: Iterable[Study], look: Look) -> RenderableType:
+    """Return studies as a table."""
+    heads = [
+        Column("Study"),
+        Column("Patient", keep=False, most=24),
+        Column("Modality"),
+        Column("Age", right=True),
+        Column("Images", right=True),
+        Column("State", keep=False, least=30),
+    ]
+    rows = [
+        (
+            study.id,
+            dicom_name(study.patient_name) or NOTHING,
+            "/".join(study.modalities) or NOTHING,
+            age(study.last_received, look),
+            f"{study.images:,}",
+            where(study),
+        )
+        for study in studies
+    ]
+    return columns(heads, rows, look)
+
+
+def where(study: Study) -> Text:
+    """Return in few words how far a study is; the worst first."""
+    if study.state in {StudyState.DISCARDED, StudyState.HELD}:
+        return Text(study.state.value, style=CARE)
+    parts = []
+    if study.state is StudyState.RECEIVING:
+        parts.append(Text("▸ receiving"))
+    order = list(DELIVERY_SYMBOL)
+    pending = sorted((d for d in study.deliveries if d.state not in ARRIVED), key=lambda d: -order.index(d.state))
+    parts += [Text(brief(delivery), style=DELIVERY_STYLE.get(delivery.state, "")) for delivery in pending]
+    if not parts:
+        parts.append(Text("✔ delivered", style=GOOD) if study.deliveries else Text("· no destination"))
+    if study.conflicts:
+        parts.append(Text(f"{study.conflicts} in conflict", style=CARE))
+    if study.corrupt:
+        parts.insert(0, Text(f"✘ {study.corrupt} corrupt", style=BAD))
+    return Text(", ").join(parts)
+
+
+def brief(delivery: StudyDelivery) -> str:
+    """Return a delivery as a symbol, a name and a fraction."""
+    symbol = DELIVERY_SYMBOL[delivery.state]
+    if delivery.refused:
+        return f"{symbol} {delivery.destination} refused {delivery.refused}"
+    return f"{symbol} {delivery.destination} {delivery.acknowledged}/{delivery.images}"
+
+
+def shown(detail: StudyDetail, look: Look, *, images: bool = False) -> RenderableType:
+    """Return one study: who, where it is, its series, and every image that needs a person; with `images` all."""
+    parts = [queued(detail, look)]
+    if detail.images:
+        parts += [BLANK, _series(detail.images, look)]
+    if images and detail.images:
+        parts += [BLANK, _images(detail.images, look)]
+    return stack(parts)
+
+
+def queued(detail: StudyDetail, look: Look) -> RenderableType:
+    """Return one study in the queue: who, how far it is where, and every image that needs a person."""
+    parts: list[RenderableType] = [head(detail.study, look)]
+    if detail.study.deliveries:
+        parts += [BLANK, deliveries(detail.study.deliveries, look)]
+    troubled = [(image, found) for image in detail.images if (found := _troubles(image))]
+    if troubled:
+        parts += [BLANK, Text("Images to look at (series/image)", style=STRONG)]
+        parts += [hanging(f"  {_place(image)}", "\n".join(found)) for image, found in troubled]
+    return stack(parts)
+
+
+def head(study: Study, look: Look) -> RenderableType:
+    """Return who was examined, how, and when it came in."""
+    born = f"born {dicom_date(study.birth_date)}" if study.birth_date else ""
+    patient = [dicom_name(study.patient_name), study.patient_id, born, study.sex]
+    when = f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip()
+    described = [study.description, "/".join(study.modalities), when]
+    troubles = [
+        f"{study.conflicts} in conflict" * bool(study.conflicts),
+        f"{study.corrupt} corrupt" * bool(study.corrupt),
+    ]
+    held = [count(study.images, "image"), size(study.bytes), *troubles]
+    if study.purged:
+        held.append(f"{study.purged:,} delivered and purged")
+    received = f"first image {ago(study.first_received, look)}, last {ago(study.last_received, look)}"
+    state = f"{study.state.value}: {study.reason}" if study.reason else study.state.value
+    return labelled(
+        [
+            ("Study", Text(study.id, style=STRONG)),
+            ("Patient", Text(_joined(patient))),
+            ("Description", Text(_joined(described))),
+            ("Accession", Text(study.accession_number or NOTHING)),
+            ("Study UID", Text(study.study_uid)),
+            ("On this box", Text(_joined(held))),
+            ("Received", Text(received)),
+            ("State", Text(state)),
+        ]
+    )
+
+
+def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
+    """Return where a study goes, how far it is, and why it is not further."""
+    heads = [
+        Column("Destination", keep=False, most=20),
+        Column("State", keep=False),
+        *(Column(title, right=True) for title in ("Acknowledged", "Waiting", "In doubt", "Refused")),
+    ]
+    rows: list[tuple[str | Text, ...]] = []
+    notes = []
+    for item in found:
+        words = f"{DELIVERY_SYMBOL[item.state]} {item.state.value}"
+        if item.delivered_at is not None:
+            words += f" {ago(item.delivered_at, look)}"
+        waiting = item.images - item.acknowledged - item.doubtful - item.refused
+        numbers = (f"{number:,}" if number else "·" for number in (waiting, item.doubtful, item.refused))
+        state = Text(words, style=DELIVERY_STYLE.get(item.state, ""))
+        rows.append((item.destination, state, f"{item.acknowledged:,} of {item.images:,}", *numbers))
+        why = [item.reason] if item.reason else []
+        why += [f"next try {until(item.next_try, look)}"] if item.next_try else []
+        why += [f"{count(item.warnings, 'image')} acknowledged with a warning"] if item.warnings else []
+        notes += [(item.destination, "; ".join(why))] if why else []
+    return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
+
+
+def _series(images: tuple[Image, ...], look: Look) -> RenderableType:
+    groups: dict[str, list[Image]] = {}
+    for image in images:
+        groups.setdefault(image.series_uid, []).append(image)
+    heads = [
+        Column("Series", right=True),
+        Column("Modality"),
+        Column("Description", keep=False, most=24),
+        Column("Images", right=True),
+        Column("Size", right=True),
+        Column("Transfer syntax", keep=False),
+    ]
+    rows = []
+    for group in groups.values():
+        first = group[0]
+        syntaxes = dict.fromkeys(image.transfer_syntax for image in group)
+        rows.append(
+            (
+                str(first.series_number) if first.series_number is not None else NOTHING,
+                first.modality or NOTHING,
+                first.series_description or NOTHING,
+                f"{len(group):,}",
+                size(sum(image.bytes for image in group)),
+                ", ".join(syntaxes),
+            )
+        )
+    return columns(heads, rows, look)
+
+
+def _images(images: tuple[Image, ...], look: Look) -> RenderableType:
+    names = list(dict.fromkeys(ack.destination for image in images for ack in image.acks))
+    heads = [
+        Column("Image"),
+        Column("Size", right=True),
+        Column("Age", right=True),
+        *(Column(name) for name in names),
+        Column("SOP Instance UID", keep=False),
+    ]
+    rows = []
+    for image in images:
+        acks = {ack.destination: ack for ack in image.acks}
+        states = [
+            f"{ACK_SYMBOL[acks[name].state]} {acks[name].state.value}" if name in acks else NOTHING for name in names
+        ]
+        rows.append((_place(image), size(image.bytes), age(image.received_at, look), *states, image.sop_instance_uid))
+    return columns(heads, rows, look)
+
+
+def _place(image: Image) -> str:
+    numbers = (image.series_number, image.instance_number)
+    return "/".join(NOTHING if number is None else str(number) for number in numbers)
+
+
+def _troubles(image: Image) -> list[str]:
+    found = []
+    if image.corrupt:
+        found.append("✘ cannot be read: it is in corrupt/ now")
+    if image.conflict:
+        found.append("⚠ came twice with different content; both are kept")
+    found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]
+    doubtful = [ack.destination for ack in image.acks if ack.state is AckState.DOUBT]
+    return found + [f"? {name}: sent, answer lost; will be sent again" for name in doubtful]
+
+
+def _refusal(ack: Ack) -> str:
+    said = f', and says "{ack.comment}"' if ack.comment else ""
+    tries = f" ({count(ack.attempts, 'attempt')})" if ack.attempts > 1 else ""
+    return f"✘ {ack.destination} refused it: {ack.reason}{said}{tries}"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return ", ".join(part for part in parts if part) or NOTHING

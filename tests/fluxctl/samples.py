@@ -1,0 +1,460 @@
+"""A coach at a facility on one afternoon, as the daemon would tell it. Names are invented."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+
+NOW = datetime(2025, 11, 21, 20, 2, 11, tzinfo=UTC)
+MIB = 2**20
+GIB = 2**30
+
+SITE = m.Site(id="st-marys", name="St. Mary's Hospital", profile_version=7, timezone="America/Chicago")
+LISTENER = m.Listener(ae_title="FLUXBOX", address="10.20.5.7", port=104, bound=True)
+OPEN = m.Gate(
+    state=GateState.OPEN, may_scan=True, reason="The storage port is open.", since=NOW - timedelta(hours=6, minutes=11)
+)
+BLOCKED = m.Gate(
+    state=GateState.BLOCKED,
+    may_scan=False,
+    reason="the disk is below its reserve of 20 GiB",
+    hint="Deliver or discard studies: fluxctl queue list shows what waits.",
+)
+RUNTIME = m.Runtime(state=m.RuntimeState.RUNNING, pid=4711, since=NOW - timedelta(hours=6, minutes=12), isolated=False)
+ISOLATION = m.Advice(
+    reference="not-isolated",
+    level=m.Level.WARNING,
+    message="The site runtime is not isolated: bubblewrap is missing.",
+    hint="Install it (sudo apt install bubblewrap), then: sudo systemctl restart capacitord",
+)
+
+
+def ago(**span: float) -> datetime:
+    """Return a time before now."""
+    return NOW - timedelta(**span)
+
+
+def changed(struct: Any, **fields: Any) -> Any:
+    """Return a copy of a struct with other fields."""
+    return msgspec.structs.replace(struct, **fields)
+
+
+PACS = m.DestinationStatus(
+    name="pacs",
+    ae_title="STM_PACS",
+    host="10.20.1.10",
+    port=104,
+    circuit=m.CircuitState.CLOSED,
+    paused=False,
+    reason="",
+    next_try=None,
+    last_success=ago(seconds=1),
+    waiting_images=820,
+    waiting_bytes=410 * MIB,
+    waiting_studies=3,
+    oldest=ago(minutes=4, seconds=10),
+    doubtful_images=0,
+    refused_images=0,
+    delivered_images=3204,
+    rate=12.3 * MIB,
+    eta=33.4,
+    transfers=(m.Transfer(study="3f2a9c", image=57, images=120, sent_bytes=31 * MIB, image_bytes=60 * MIB),),
+)
+BACKUP = m.DestinationStatus(
+    name="backup",
+    ae_title="STM_BACKUP",
+    host="10.20.1.12",
+    port=11112,
+    circuit=m.CircuitState.OPEN,
+    paused=False,
+    reason="10.20.1.12:11112 refused the connection",
+    next_try=NOW + timedelta(seconds=41),
+    last_success=ago(hours=2, minutes=5),
+    waiting_images=64,
+    waiting_bytes=32 * MIB,
+    waiting_studies=2,
+    oldest=ago(hours=2, minutes=4),
+    doubtful_images=1,
+    refused_images=0,
+    delivered_images=3140,
+    rate=0.0,
+    eta=None,
+)
+DISK = m.Disk(total=500 * GIB, free=330 * GIB, reserve=20 * GIB, warning=50 * GIB, level=m.Level.OK)
+SPOOL = m.SpoolStatus(
+    studies=14, images=4024, bytes=int(1.9 * GIB), undelivered_images=884, conflicts=0, corrupt=0, recovered=0
+)
+TRAFFIC = m.SiteStatus(
+    incoming=(m.Incoming(calling_ae="CT_COACH", peer="10.20.5.20", since=ago(seconds=41), images=57, bytes=28 * MIB),),
+    images_received=1204,
+    bytes_received=602 * MIB,
+    last_image=ago(seconds=1),
+    spool=SPOOL,
+    disk=DISK,
+    destinations=(PACS, BACKUP),
+    advice=(),
+)
+STATUS = m.Status(
+    schema="fluxctl.status/1",
+    version="0.1.0",
+    now=NOW,
+    started=ago(hours=6, minutes=12),
+    gate=OPEN,
+    listener=LISTENER,
+    runtime=RUNTIME,
+    site=SITE,
+    traffic=TRAFFIC,
+    advice=(ISOLATION,),
+)
+NO_SITE = m.Status(
+    schema="fluxctl.status/1",
+    version="0.1.0",
+    now=NOW,
+    started=ago(seconds=50),
+    gate=m.Gate(
+        state=GateState.PARKED,
+        may_scan=False,
+        reason="no profile has been imported",
+        hint="Import one: fluxctl profile import st-marys.toml",
+    ),
+    listener=changed(LISTENER, bound=False),
+    runtime=m.Runtime(state=m.RuntimeState.ABSENT),
+    site=None,
+    traffic=None,
+    advice=(),
+)
+
+
+def delivery(destination: str, state: DeliveryState, images: int, done: int, **fields: Any) -> m.StudyDelivery:
+    """Return a delivery of which `done` images are acknowledged."""
+    plain = m.StudyDelivery(
+        destination=destination,
+        state=state,
+        reason="",
+        images=images,
+        acknowledged=done,
+        warnings=0,
+        doubtful=0,
+        refused=0,
+        next_try=None,
+        delivered_at=ago(minutes=3) if state is DeliveryState.DELIVERED else None,
+    )
+    return msgspec.structs.replace(plain, **fields)
+
+
+HEAD = m.Study(
+    id="3f2a9c",
+    study_uid="1.2.826.0.1.3680043.8.498.1001",
+    patient_name="DOE^JANE^A",
+    patient_id="COACH-1001",
+    birth_date="19570312",
+    sex="F",
+    accession_number="A-1001",
+    study_date="20251121",
+    study_time="134500",
+    description="CT HEAD W/O CONTRAST",
+    modalities=("CT",),
+    state=StudyState.MATCHED,
+    reason="",
+    images=120,
+    bytes=60 * MIB,
+    conflicts=0,
+    corrupt=0,
+    purged=0,
+    first_received=ago(minutes=17),
+    last_received=ago(minutes=4),
+    deliveries=(
+        delivery("pacs", DeliveryState.SENDING, 120, 57),
+        delivery(
+            "backup",
+            DeliveryState.DEFERRED,
+            120,
+            0,
+            reason="10.20.1.12:11112 refused the connection",
+            next_try=NOW + timedelta(seconds=41),
+            doubtful=1,
+        ),
+    ),
+)
+CHEST = m.Study(
+    id="8b01d4",
+    study_uid="1.2.826.0.1.3680043.8.498.1002",
+    patient_name="MÜLLER-LÜDENSCHEIDT^KARL-HEINZ",
+    patient_id="COACH-1002",
+    birth_date="19400101",
+    sex="M",
+    accession_number="A-1002",
+    study_date="20251121",
+    study_time="091210",
+    description="THORAX PA UND SEITLICH",
+    modalities=("DX",),
+    state=StudyState.MATCHED,
+    reason="",
+    images=2,
+    bytes=18 * MIB,
+    conflicts=0,
+    corrupt=0,
+    purged=0,
+    first_received=ago(hours=4, minutes=49),
+    last_received=ago(hours=4, minutes=48),
+    deliveries=(
+        delivery("pacs", DeliveryState.DELIVERED, 2, 2),
+        delivery("backup", DeliveryState.DELIVERED, 2, 2),
+    ),
+)
+BREAST = m.Study(
+    id="c77e02",
+    study_uid="1.2.826.0.1.3680043.8.498.1003",
+    patient_name="YAMADA^HANAKO=山田^花子",
+    patient_id="COACH-1003",
+    birth_date="19680704",
+    sex="F",
+    accession_number="",
+    study_date="20251120",
+    study_time="",
+    description="",
+    modalities=("MG", "SR"),
+    state=StudyState.RECEIVING,
+    reason="",
+    images=5,
+    bytes=300 * MIB,
+    conflicts=1,
+    corrupt=0,
+    purged=0,
+    first_received=ago(days=1, hours=2),
+    last_received=ago(days=1, hours=1),
+    deliveries=(
+        delivery(
+            "pacs", DeliveryState.FAILED, 5, 3, refused=2, warnings=1, reason="the PACS refused 2 images (0xA900)"
+        ),
+    ),
+)
+STUDIES = m.StudyList(schema="fluxctl.study.list/1", studies=(HEAD, CHEST, BREAST), total=3)
+
+
+def ack(destination: str, state: AckState, **fields: Any) -> m.Ack:
+    """Return a ledger row."""
+    plain = m.Ack(destination=destination, state=state, reason="", status=None, comment="", attempts=1, at=None)
+    return msgspec.structs.replace(plain, **fields)
+
+
+def image(number: int, *acks: m.Ack, **fields: Any) -> m.Image:
+    """Return an image of series 2."""
+    plain = m.Image(
+        sop_instance_uid=f"1.2.826.0.1.3680043.8.498.1003.2.{number}",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.1.2",
+        sop_class="Digital Mammography X-Ray Image Storage - For Presentation",
+        transfer_syntax_uid="1.2.840.10008.1.2.4.70",
+        transfer_syntax="JPEG Lossless, Non-Hierarchical, First-Order Prediction",
+        series_uid="1.2.826.0.1.3680043.8.498.1003.2",
+        series_number=2,
+        series_description="R CC",
+        modality="MG",
+        instance_number=number,
+        bytes=60 * MIB,
+        received_at=ago(days=1, hours=1),
+        calling_ae="MG_COACH",
+        peer="10.20.5.21",
+        conflict=False,
+        corrupt=False,
+        purged=False,
+        object_id=f"0f{number:02x}" * 8,
+        acks=acks,
+    )
+    return msgspec.structs.replace(plain, **fields)
+
+
+DONE = ack("pacs", AckState.DONE, status=0, at=ago(minutes=50))
+REFUSED = ack(
+    "pacs",
+    AckState.REFUSED,
+    status=0xA900,
+    reason="the PACS says the data set does not match its SOP class (0xA900)",
+    comment="Missing tag (0028,0008)",
+    attempts=3,
+    at=ago(minutes=40),
+)
+DETAIL = m.StudyDetail(
+    schema="fluxctl.study.show/1",
+    study=BREAST,
+    images=(
+        image(1, DONE),
+        image(2, ack("pacs", AckState.WARNING, status=0xB000, reason="coercion of data elements (0xB000)")),
+        image(3, DONE, conflict=True),
+        image(4, REFUSED),
+        image(
+            1,
+            REFUSED,
+            series_uid="1.2.826.0.1.3680043.8.498.1003.9",
+            series_number=9,
+            series_description="DOSE REPORT",
+            modality="SR",
+            sop_instance_uid="1.2.826.0.1.3680043.8.498.1003.9.1",
+            sop_class="X-Ray Radiation Dose SR Storage",
+            bytes=40_000,
+            transfer_syntax="Explicit VR Little Endian",
+        ),
+    ),
+)
+QUEUE = m.QueueList(
+    schema="fluxctl.queue.list/1",
+    destinations=(
+        m.QueueRow(
+            destination="pacs",
+            paused=False,
+            circuit=m.CircuitState.CLOSED,
+            reason="",
+            next_try=None,
+            studies=3,
+            images=820,
+            bytes=410 * MIB,
+            doubtful=0,
+            refused=2,
+            ages=m.AgeBuckets(minute=500, ten_minutes=318, hour=0, day=2, older=0),
+        ),
+        m.QueueRow(
+            destination="backup",
+            paused=True,
+            circuit=m.CircuitState.OPEN,
+            reason="10.20.1.12:11112 refused the connection",
+            next_try=NOW + timedelta(seconds=41),
+            studies=2,
+            images=64,
+            bytes=32 * MIB,
+            doubtful=1,
+            refused=0,
+            ages=m.AgeBuckets(minute=0, ten_minutes=0, hour=0, day=64, older=0),
+        ),
+    ),
+    studies=(HEAD, BREAST),
+)
+DESTINATIONS = m.DestinationList(schema="fluxctl.destination.list/1", destinations=(PACS, BACKUP))
+ECHO = m.Echo(
+    schema="fluxctl.destination.echo/1",
+    destination="pacs",
+    ok=True,
+    reason="answered",
+    hint="",
+    connect_time=0.0012,
+    associate_time=0.0215,
+    echo_time=0.0034,
+)
+NO_ECHO = m.Echo(
+    schema="fluxctl.destination.echo/1",
+    destination="backup",
+    ok=False,
+    reason="10.20.1.12:11112 refused the connection",
+    hint="Ask the PACS administrator whether STM_BACKUP is running.",
+    connect_time=None,
+    associate_time=None,
+    echo_time=None,
+)
+SUMMARY = m.ProfileSummary(
+    id="st-marys",
+    name="St. Mary's Hospital",
+    version=7,
+    imported_at=ago(days=3),
+    imported_by="alex",
+    active=True,
+    destinations=("pacs", "backup"),
+    sha256="5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+)
+OTHER_SUMMARY = changed(
+    SUMMARY, id="lakeside", name="Lakeside Clinic", version=2, active=False, destinations=("pacs",), imported_by="root"
+)
+PROFILES = m.ProfileList(schema="fluxctl.profile.list/1", profiles=(SUMMARY, OTHER_SUMMARY))
+PROFILE_TOML = 'schema = 1\nid = "st-marys"\nname = "St. Mary\'s Hospital"\nversion = 7\n'
+PROFILE = m.ProfileText(schema="fluxctl.profile.show/1", summary=SUMMARY, text=PROFILE_TOML)
+KEY = m.KeyStatus(
+    schema="fluxctl.key.status/1",
+    present=True,
+    locked=False,
+    source=m.KeySource.FILE,
+    id="9d4e1b07",
+    generation=2,
+    created=ago(days=40),
+    rotated=ago(days=2),
+    sites=("st-marys", "lakeside"),
+)
+NO_KEY = m.KeyStatus(
+    schema="fluxctl.key.status/1",
+    present=False,
+    locked=True,
+    source=None,
+    id="",
+    generation=0,
+    created=None,
+    rotated=None,
+    sites=(),
+    reason="no box key has been made",
+    hint="Make one: fluxctl key init",
+)
+RECOVERY = m.RecoveryFile(schema="fluxctl.key.export/1", text="capacitord recovery file 1\nbm90IGEga2V5\n")
+AUDIT = m.AuditList(
+    schema="fluxctl.audit.show/1",
+    entries=(
+        m.AuditEntry(
+            number=41,
+            at=ago(days=3),
+            uid=1000,
+            user="alex",
+            action="profile.import",
+            subjects=("st-marys",),
+            detail="version 7",
+            result="done",
+            previous="a" * 64,
+            digest="b" * 64,
+        ),
+        m.AuditEntry(
+            number=42,
+            at=ago(minutes=9),
+            uid=1001,
+            user="kim",
+            action="study.discard",
+            subjects=("77ac01",),
+            detail="phantom, not a patient",
+            result="refused",
+            previous="b" * 64,
+            digest="c" * 64,
+        ),
+    ),
+)
+AUDIT_OK = m.AuditReport(schema="fluxctl.audit.verify/1", ok=True, entries=42, message="whole: entries 1 to 42")
+AUDIT_BAD = m.AuditReport(
+    schema="fluxctl.audit.verify/1",
+    ok=False,
+    entries=42,
+    message="entry 17 was changed after it was written",
+    hint="Keep the file, and compare it with the copy at the central desk.",
+)
+DOCTOR = m.DoctorReport(
+    schema="fluxctl.doctor/1",
+    checks=(
+        m.Check(name="box key", level=m.Level.OK, message="present, from /var/lib/capacitord/keys/box.key (0600)"),
+        m.Check(
+            name="isolation",
+            level=m.Level.WARNING,
+            message="bubblewrap is missing, so the site runtime is not isolated",
+            hint="sudo apt install bubblewrap, then: sudo systemctl restart capacitord",
+        ),
+        m.Check(name="disk", level=m.Level.OK, message="330 GiB free of 500 GiB"),
+    ),
+)
+VERIFY: tuple[m.VerifyLine, ...] = (
+    m.VerifyProgress(images=1, total=3, bytes=MIB),
+    m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="truncated at chunk 7"),
+    m.VerifyProgress(images=3, total=3, bytes=3 * MIB),
+    m.VerifyReport(schema="fluxctl.doctor/1", images=3, bytes=3 * MIB, damaged=1, message="1 of 3 objects is damaged"),
+)
+EVENTS: tuple[m.Event, ...] = (
+    m.StatusEvent(at=NOW, status=STATUS),
+    m.NoteEvent(
+        at=NOW, reference="delivered", message="3f2a9c was delivered to pacs", study="3f2a9c", destination="pacs"
+    ),
+    m.LaggedEvent(at=NOW, dropped=12),
+)
