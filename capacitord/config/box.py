@@ -15,7 +15,7 @@ from capacitord.errors import NotFound, StorageFailed
 
 DEFAULT_FILE: Final = Path("/etc/capacitord/capacitord.toml")
 MAX_FILE: Final = 1 << 20
-_MAX_ENTRIES: Final = 1000
+_MAX_ENTRIES: Final = 200
 
 Level = Literal["debug", "info", "warning", "error"]
 KeySource = Literal["file", "credential", "passphrase"]

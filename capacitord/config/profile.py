@@ -29,7 +29,7 @@ CALLING: Final = "$calling"
 """As `calling_ae_title`: pass the scanner's own title on."""
 
 MAX_FILE: Final = 1 << 19
-_MAX_DESTINATIONS: Final = 64
+_MAX_DESTINATIONS: Final = 32
 
 
 def _calling(value: str) -> str:

@@ -1,0 +1,174 @@
+"""Who did what: an append-only log of lines, on stable storage before the action it tells of.
+
+Every change has two entries. The first, with the result "begun", is written before anything happens, so that nothing
+happens that could not be written down; the second says what came of it. A first entry without a second is an action
+that a crash cut short. Entries name users, sites, destinations and short study ids, and never a patient.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
+from capacitord.errors import CapacitordError, NotFound
+from capacitord.supervisor import files
+from capacitord.supervisor.chain import MAX_LINE, START, Finding, Head, entry_in, examine, judge, line_of, sealed
+
+BEGUN: Final = "begun"
+DONE: Final = "done"
+_MAX_TEXT: Final = 1000
+_MAX_SUBJECTS: Final = 100
+
+
+class AuditLog:
+    """The log in one folder. One caller at a time; all methods block on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "log.jsonl"
+        self._head_file = folder / "head"
+        self._last = Head()
+        self.trouble = ""
+
+    def open(self) -> None:
+        """Take up the log where it ends, or begin it. What is wrong with its end is in `trouble`.
+
+        A line that a power cut tore is taken off, and an entry says so.
+        """
+        files.make_folder(self._log.parent)
+        head = self._read_head()
+        if not self._log.exists():
+            if head is None:
+                files.replace(self._head_file, msgspec.json.encode(Head()))
+                head = Head()
+            self._append(b"")
+            files.sync_folder(self._log.parent)
+        finding = self._examine_end()
+        self.trouble = judge(finding, head)
+        # A damaged log is continued: refusing all work would help whoever damaged it.
+        self._last = max(finding.last, head or Head(), key=lambda h: h.number)
+        if not self.trouble and finding.torn:
+            self._take_off(finding)
+
+    def write(
+        self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
+    ) -> AuditEntry:
+        """Add an entry; it is on stable storage on return. Raises `StorageFailed` or `OutOfSpace`."""
+        entry = sealed(
+            AuditEntry(
+                number=self._last.number + 1,
+                at=datetime.now(UTC),
+                uid=uid,
+                user=user[:_MAX_TEXT],
+                action=action,
+                subjects=tuple(subject[:_MAX_TEXT] for subject in subjects[:_MAX_SUBJECTS]),
+                detail=detail[:_MAX_TEXT],
+                result=result[:_MAX_TEXT],
+                previous=self._last.digest,
+                digest="",
+            )
+        )
+        self._append(line_of(entry))
+        self._last = Head(entry.number, entry.digest)
+        files.replace(self._head_file, msgspec.json.encode(self._last))
+        return entry
+
+    def show(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
+        """Return the entries that a query selects, newest last. Lines that are damaged are left out."""
+        found: list[AuditEntry] = []
+        for line in self._lines_backwards():
+            entry = entry_in(line)
+            if entry is None or (query.action and entry.action != query.action):
+                continue
+            if query.since is not None and entry.at < query.since:
+                continue
+            if query.subject and query.subject not in entry.subjects:
+                continue
+            found.append(entry)
+            if len(found) >= query.limit:
+                break
+        return tuple(reversed(found))
+
+    def verify(self, schema: str) -> AuditReport:
+        """Follow the whole chain and say whether it is whole."""
+        finding = examine(self._lines())
+        damage = judge(finding, self._read_head())
+        entries = finding.last.number
+        if damage:
+            hint = "Compare with the copies in your log archive; somebody or something changed this log."
+            return AuditReport(schema, ok=False, entries=entries, message=damage, hint=hint)
+        torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
+        return AuditReport(schema, ok=True, entries=entries, message=f"all {entries} entries are in order{torn}")
+
+    def _append(self, line: bytes) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with files.typed(self._log):
+            handle = os.open(self._log, flags, 0o600)
+            try:
+                before = os.fstat(handle).st_size
+                try:
+                    _write(handle, line)
+                    os.fsync(handle)
+                except OSError:
+                    os.ftruncate(handle, before)
+                    raise
+            finally:
+                os.close(handle)
+
+    def _take_off(self, finding: Finding) -> None:
+        with files.typed(self._log), self._log.open("r+b") as file:
+            file.truncate(file.seek(0, os.SEEK_END) - finding.torn)
+            os.fsync(file.fileno())
+        detail = f"{finding.torn} bytes of an entry that a power cut left unfinished were taken off"
+        self.write(os.geteuid(), "capacitord", "audit.repair", detail=detail)
+
+    def _read_head(self) -> Head | None:
+        try:
+            return msgspec.json.decode(files.read(self._head_file, 1 << 12), type=Head)
+        except NotFound:
+            return None
+        except (CapacitordError, msgspec.DecodeError):
+            return None
+
+    def _examine_end(self) -> Finding:
+        """Return what the last whole line says, without reading the rest."""
+        with files.typed(self._log), self._log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 2 * MAX_LINE))
+            tail = file.read()
+        whole, newline, torn = tail.rpartition(b"\n")
+        last = whole.rpartition(b"\n")[2] + newline
+        if not newline:
+            return Finding(Head(), START, 0, len(torn), "")
+        entry = entry_in(last)
+        if entry is None:
+            return Finding(Head(), START, 0, 0, "the last line is not what was written")
+        return Finding(Head(entry.number, entry.digest), entry.previous, size - len(torn), len(torn), "")
+
+    def _lines(self) -> Iterator[bytes]:
+        with files.typed(self._log), self._log.open("rb") as file:
+            while line := file.readline(MAX_LINE):
+                yield line
+
+    def _lines_backwards(self) -> Iterator[bytes]:
+        with files.typed(self._log), self._log.open("rb") as file:
+            position, rest = file.seek(0, os.SEEK_END), b""
+            while position:
+                step = min(position, MAX_LINE)
+                position -= step
+                file.seek(position)
+                *lines, rest = reversed((file.read(step) + rest).split(b"\n"))
+                yield from (line + b"\n" for line in lines if line)
+            if rest:
+                yield rest + b"\n"
+
+
+def _write(handle: int, line: bytes) -> None:
+    if os.write(handle, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,0 +1,28 @@
+"""How long things may take and how much there may be of them; all of it in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Times in seconds, sizes in bytes. A test takes shorter ones."""
+
+    body: int = 1 << 20
+    connections: int = 128
+    streams: int = 16
+    idle: float = 30.0
+    slow_request: float = 10.0
+    slow_reader: float = 30.0
+    call_head: float = 150.0
+    call_silence: float = 150.0
+    status_answer: float = 2.0
+    start_silence: float = 600.0
+    heartbeat: float = 30.0
+    first_delay: float = 0.5
+    longest_delay: float = 60.0
+    stable_after: float = 60.0
+    bind_retry: float = 1.0
+    grace: float = 25.0
+    grace_margin: float = 5.0

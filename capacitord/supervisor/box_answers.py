@@ -1,0 +1,222 @@
+"""What answers the box's own routes, one method each, and the seam to the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.api.routes import Route
+from capacitord.config.box import Box
+from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
+from capacitord.supervisor import doctor, relay, settings, status
+from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.control import Outcome
+from capacitord.supervisor.peers import Peer
+from capacitord.supervisor.serving import Serving
+
+_Result = TypeVar("_Result")
+_NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
+
+
+def schema(route: str) -> str:
+    """Return the name of a route's answer."""
+    return f"capacitord.{route}/1"
+
+
+class BoxAnswers:
+    """The daemon as the control plane sees it."""
+
+    def __init__(self, box: Box, bounds: Bounds, serving: Serving, audit: AuditLog) -> None:
+        self._box = box
+        self._bounds = bounds
+        self._serving = serving
+        self._audit = audit
+        self._audit_lock = asyncio.Lock()
+        self._started = datetime.now(UTC)
+        self._key_warning = ("", "")
+        self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
+            "audit.show": self._audit_show,
+            "audit.verify": self._audit_verify,
+            "doctor.check": self._doctor_check,
+            "key.export": self._key_export,
+            "key.init": self._key_init,
+            "key.rotate": self._key_rotate,
+            "key.status": self._key_status,
+            "key.unlock": self._key_unlock,
+            "profile.import": self._profile_import,
+            "profile.list": self._profile_list,
+            "profile.show": self._profile_show,
+            "status": self._status,
+        }
+
+    # --- what the control plane asks for
+
+    async def answer(self, route: Route, peer: Peer, request: Any) -> Outcome:
+        """See `control.Services`."""
+        return await self._handlers[route.name](peer, request)
+
+    @asynccontextmanager
+    async def events(self, query: m.EventQuery) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See `control.Services`."""
+        with self._serving.hub.watch() as watcher:
+
+            async def lines() -> AsyncIterator[bytes]:
+                loop = asyncio.get_running_loop()
+                due = loop.time()
+                while not watcher.closed:
+                    for note in watcher.take():
+                        yield msgspec.json.encode(note) + b"\n"
+                    if loop.time() >= due:
+                        now = await self.status()
+                        yield msgspec.json.encode(m.StatusEvent(now.now, now)) + b"\n"
+                        due = loop.time() + query.interval
+                    await watcher.wait(due - loop.time())
+
+            yield lines()
+
+    def ask_site(self, route: Route, peer: Peer, request: Any) -> AbstractAsyncContextManager[relay.Answer]:
+        """See `control.Services`."""
+        self._demand_site()
+        return relay.ask(self._serving.keeper, route, request, peer, self._bounds)
+
+    async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
+        """See `control.Services`."""
+        await self._with_audit(
+            lambda: self._audit.write(peer.uid, peer.user, action, subjects=subjects, detail=detail, result=result)
+        )
+
+    # --- the routes
+
+    async def status(self) -> m.Status:
+        """Return the status as of now."""
+        serving, gatekeeper = self._serving, self._serving.gatekeeper
+        traffic = await serving.reporter.traffic()
+        storage = self._box.storage
+        box = status.Box(
+            started=self._started,
+            gate=gatekeeper.gate,
+            listener=m.Listener(storage.ae_title, gatekeeper.address, gatekeeper.port, gatekeeper.bound),
+            runtime=serving.keeper.status,
+            profile=None if serving.stored is None else serving.stored.profile,
+            audit_trouble=self._audit.trouble,
+            key_warning=self._key_warning,
+        )
+        return status.compose(schema("status"), box, traffic)
+
+    async def _status(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        return Outcome(await self.status())
+
+    async def _audit_show(self, _peer: Peer, request: m.AuditQuery) -> Outcome:
+        entries = await self._with_audit(lambda: self._audit.show(request))
+        return Outcome(m.AuditList(schema("audit.show"), entries))
+
+    async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        return Outcome(await self._with_audit(lambda: self._audit.verify(schema("audit.verify"))))
+
+    async def _profile_import(self, peer: Peer, request: m.ProfileImport) -> Outcome:
+        imported = await self._serving.import_profile(request, peer.user)
+        what = "checked only" if request.dry_run else "in force"
+        return Outcome(imported, (imported.id,), f"version {imported.version}, {what}, sha256 {imported.sha256}")
+
+    async def _profile_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        stored = self._serving.stored
+        return Outcome(m.ProfileList(schema("profile.list"), () if stored is None else (stored.summary,)))
+
+    async def _profile_show(self, _peer: Peer, request: m.ProfileRef) -> Outcome:
+        stored = await asyncio.to_thread(self._serving.profiles.read, request.profile)
+        return Outcome(m.ProfileText(schema("profile.show"), stored.summary, stored.text))
+
+    async def _key_init(self, _peer: Peer, request: m.KeyInit) -> Outcome:
+        now = await self._serving.keys.init(request)
+        self._serving.consider()
+        return self._keys("key.init", now, f"box key {now.id} from a {now.source}")
+
+    async def _key_unlock(self, _peer: Peer, request: m.KeyUnlock) -> Outcome:
+        now = await self._serving.keys.unlock(request.passphrase.value)
+        self._serving.consider()
+        return self._keys("key.unlock", now, f"box key {now.id}")
+
+    async def _key_rotate(self, _peer: Peer, request: m.KeyRotate) -> Outcome:
+        now = await self._serving.keys.rotate(request)
+        return self._keys("key.rotate", now, f"box key {now.id}, generation {now.generation}")
+
+    async def _key_status(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        return self._keys("key.status", await self._serving.keys.status(), "")
+
+    async def _key_export(self, _peer: Peer, request: m.KeyExport) -> Outcome:
+        exported = await self._serving.keys.export(request, schema("key.export"))
+        return Outcome(exported, (), "all keys left the box in a recovery file")
+
+    async def _doctor_check(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        checks = await self._checks()
+        return Outcome(m.DoctorReport(schema("doctor.check"), tuple(checks)))
+
+    # --- what they need
+
+    def _keys(self, route: str, now: m.KeyStatus, detail: str) -> Outcome:
+        self._key_warning = ("", "") if now.locked else (now.reason, now.hint)
+        return Outcome(msgspec.structs.replace(now, schema=schema(route)), now.sites, detail)
+
+    def _demand_site(self) -> None:
+        serving = self._serving
+        if serving.profile_problem is not None:
+            problem = serving.profile_problem
+            raise TryAgain(problem.message, where=problem.where, hint=problem.hint)
+        if serving.stored is None:
+            raise NotFound(_NO_PROFILE, hint="Import one: fluxctl profile import FILE")
+        if serving.keys.problem is not None:
+            raise Locked(serving.keys.problem.message, hint=serving.keys.problem.hint)
+
+    async def _checks(self) -> list[m.Check]:
+        serving, state = self._serving, self._box.state
+        limits = settings.limits(self._box.spool, await asyncio.to_thread(doctor.total, state))
+        last = await self._with_audit(lambda: self._audit.show(m.AuditQuery(limit=1)))
+        try:
+            stored = await asyncio.to_thread(serving.profiles.active)
+            profile = doctor.profile("" if stored is None else f"{stored.profile.id} version {stored.profile.version}")
+            known = () if stored is None else settings.profile(stored.profile).destinations
+        except CapacitordError as error:
+            profile, known = doctor.profile("", error.problem()), ()
+        try:
+            keys = doctor.keys(await serving.keys.status())
+        except CapacitordError as error:
+            keys = doctor.keys(error)
+        gatekeeper = serving.gatekeeper
+        listener = m.Listener(self._box.storage.ae_title, gatekeeper.address, gatekeeper.port, gatekeeper.bound)
+        return [
+            doctor.groups(self._box, missing_groups(self._box)),
+            doctor.folders(state),
+            doctor.disk(state, limits),
+            doctor.clock(last[0] if last else None, datetime.now(UTC)),
+            keys,
+            profile,
+            doctor.audit(await self._with_audit(lambda: self._audit.verify(schema("audit.verify")))),
+            doctor.runtime(serving.keeper.status),
+            doctor.gate(gatekeeper.gate, listener),
+            *await doctor.destinations(known),
+        ]
+
+    async def _with_audit(self, action: Callable[[], _Result]) -> _Result:
+        async with self._audit_lock:
+            return await asyncio.to_thread(action)
+
+
+def missing_groups(box: Box) -> tuple[str, ...]:
+    """Return the groups of the configuration that do not exist."""
+    return tuple(name for name in (*box.control.read_groups, *box.control.operate_groups) if not _exists(name))
+
+
+def _exists(group: str) -> bool:
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return False
+    return True

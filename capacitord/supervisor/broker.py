@@ -1,0 +1,83 @@
+"""Connections for a runtime that cannot make any: to the destinations of its site's profile and to nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from capacitord.model.destination import Destination
+from capacitord.model.outcome import Outcome, Verdict
+
+_WORDS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        errno.ECONNREFUSED: "the connection was refused: nothing listens on that port",
+        errno.EHOSTUNREACH: "the host cannot be reached from here",
+        errno.ENETUNREACH: "there is no route to the network of the host",
+        errno.ENETDOWN: "the network is down",
+        errno.ECONNRESET: "the host reset the connection",
+        errno.ETIMEDOUT: "the host did not answer in time",
+        errno.EADDRNOTAVAIL: "this box does not have the source address that the profile names",
+        errno.EACCES: "this box's firewall does not allow the connection",
+        errno.EPERM: "this box's firewall does not allow the connection",
+    }
+)
+
+
+class Connection(NamedTuple):
+    """What came of trying: a connected socket or a failure, and the seconds it took."""
+
+    socket: socket.socket | None
+    failure: Outcome | None
+    seconds: float
+
+
+async def connect(destination: Destination) -> Connection:
+    """Connect to a destination within its time-out, trying each address of its host in turn."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(destination.connect_timeout):
+            connected, words = await _first_that_answers(destination)
+    except TimeoutError:
+        connected, words = None, f"the host did not answer within {destination.connect_timeout:g} s"
+    seconds = time.monotonic() - started
+    if connected is None:
+        return Connection(None, later(f"{destination.host} port {destination.port}: {words}"), seconds)
+    return Connection(connected, None, seconds)
+
+
+def later(reason: str) -> Outcome:
+    """Return the outcome of an attempt that may go better another time."""
+    return Outcome(verdict=Verdict.LATER, reason=reason)
+
+
+async def _first_that_answers(destination: Destination) -> tuple[socket.socket | None, str]:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return None, f"its name could not be resolved ({error.strerror})"
+    except (OSError, UnicodeError) as error:
+        return None, f"its name could not be resolved ({error})"
+    words = "its name has no address"
+    for family, kind, protocol, _, address in found:
+        candidate = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        try:
+            if destination.source_address:
+                candidate.bind((destination.source_address, 0))
+            await loop.sock_connect(candidate, address)
+            candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            candidate.close()
+            words = _WORDS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()
+        except BaseException:
+            candidate.close()
+            raise
+        else:
+            return candidate, ""
+    return None, words

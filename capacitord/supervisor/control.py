@@ -1,0 +1,295 @@
+"""The control plane: every route of `api.routes` over HTTP/1.1, through one dispatcher.
+
+Who asks is decided by the socket's peer credentials, what is asked by the route's types. A change is in the audit log
+before it is made. Every refusal is a typed JSON answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeAlias
+
+import msgspec
+from aiohttp import web
+
+from capacitord.api import wire
+from capacitord.api.messages import EventQuery
+from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
+from capacitord.errors import CapacitordError, Invalid, Problem
+from capacitord.supervisor import http
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.openapi import PATH, document
+from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
+from capacitord.supervisor.relay import Answer, CutOff
+
+_log = logging.getLogger(__name__)
+_SITE_BODY: Final = 1 << 16
+_NAMED_IN_AUDIT: Final = ("profile", "destination", "destinations")
+BEGUN: Final = "begun"
+DONE: Final = "done"
+
+Identify: TypeAlias = Callable[[web.Request], Awaitable[Peer]]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """An answer of the box, and what the audit log should say of it."""
+
+    answer: msgspec.Struct
+    subjects: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class Services(Protocol):
+    """What the control plane asks of the rest of the daemon."""
+
+    async def answer(self, route: Route, peer: Peer, request: Any) -> Outcome:
+        """Answer one of the box's routes. Raises `CapacitordError`."""
+        ...
+
+    def events(self, query: EventQuery) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a stream of events, each a line. Raises `TryAgain` if there are too many."""
+        ...
+
+    def ask_site(self, route: Route, peer: Peer, request: Any) -> AbstractAsyncContextManager[Answer]:
+        """Ask the runtime of the open site. Raises `CapacitordError` if it can't answer."""
+        ...
+
+    async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
+        """Write an entry; it is on stable storage on return. Raises `StorageFailed`."""
+        ...
+
+
+async def by_credentials(request: web.Request) -> Peer:
+    """Return who connected the Unix socket a request came by."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError
+    uid, gid = credentials(transport.get_extra_info("socket"))
+    return await asyncio.to_thread(look_up, uid, gid)
+
+
+def application(
+    services: Services, policy: Policy, bounds: Bounds, identify: Identify = by_credentials
+) -> web.Application:
+    """Return the whole interface as an application, whatever socket it is then served on."""
+    app = web.Application(middlewares=[_refusals], client_max_size=bounds.body)
+    dispatcher = _Dispatcher(services, policy, bounds, identify)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, dispatcher.handler(route))
+    app.router.add_route("GET", PATH, dispatcher.openapi)
+    return app
+
+
+class _Dispatcher:
+    def __init__(self, services: Services, policy: Policy, bounds: Bounds, identify: Identify) -> None:
+        self._services = services
+        self._policy = policy
+        self._bounds = bounds
+        self._identify = identify
+        self._openapi = msgspec.json.encode(document())
+
+    def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return what aiohttp calls for a route."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            peer = await self._admit(request, route.permission, route.name)
+            message = await self._read(route, request)
+            if route.permission is Permission.READ:
+                return await _Exchange(
+                    self._services, self._bounds, request, route=route, peer=peer, message=message
+                ).run()
+            return await self._audited(request, route, peer, message)
+
+        return handle
+
+    async def openapi(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the OpenAPI document."""
+        await self._admit(request, Permission.READ, "openapi")
+        return await send(request, self._openapi, self._bounds)
+
+    async def _admit(self, request: web.Request, permission: Permission, action: str) -> Peer:
+        peer = await self._identify(request)
+        try:
+            self._policy.demand(peer, permission)
+        except CapacitordError as error:
+            _log.warning("refused %s (uid %d) %s: %s", peer.user, peer.uid, action, error.message)
+            raise
+        return peer
+
+    async def _read(self, route: Route, request: web.Request) -> msgspec.Struct:
+        try:
+            async with asyncio.timeout(self._bounds.slow_request):
+                body = await request.read()
+        except TimeoutError:
+            request.protocol.close()
+            msg = f"the request did not arrive within {self._bounds.slow_request:g} s"
+            raise http.TooSlow(msg, hint="Send it in one go.") from None
+        if route.answers is Answers.SITE and len(body) > _SITE_BODY:
+            msg = f"the body of {route.name} has more than {_SITE_BODY} bytes"
+            raise http.TooLarge(msg, hint="Ask for less at once.")
+        unread = "a body" if route.method == "GET" and body else "a query" if route.method != "GET" else ""
+        if unread == "a body" or (unread and request.query_string):
+            msg = f"{route.method} {route.path} does not take {unread}"
+            raise http.BadRequest(msg, hint="GET takes a query, POST a JSON object.")
+        try:
+            return wire.decode(route, request.match_info, request.query.items(), body)
+        except Invalid as error:
+            raise http.BadRequest(error.message, where=error.where, hint=error.hint) from None
+
+    async def _audited(
+        self, request: web.Request, route: Route, peer: Peer, message: msgspec.Struct
+    ) -> web.StreamResponse:
+        """Do what is asked between its two entries in the audit log."""
+        exchange = _Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
+        exchange.subjects = named_in(message)
+        await self._services.write_audit(peer, route.name, exchange.subjects, "", BEGUN)
+        result = "failed"
+        try:
+            response = await exchange.run()
+            result = exchange.result
+        except CapacitordError as error:
+            result = error.reference
+            raise
+        finally:
+            await self._write_result(exchange, result)
+        return response
+
+    async def _write_result(self, exchange: _Exchange, result: str) -> None:
+        peer, name = exchange.peer, exchange.route.name
+        try:
+            await self._services.write_audit(peer, name, exchange.subjects, exchange.detail, result)
+        except CapacitordError as error:
+            # It was done and can't be undone; that the log does not say so is said here.
+            _log.critical(
+                "%s by uid %d: %s, and the audit log took no entry: %s", name, peer.uid, result, error.message
+            )
+
+
+class _Exchange:
+    """One request that was admitted, and its answer."""
+
+    def __init__(
+        self,
+        services: Services,
+        bounds: Bounds,
+        request: web.Request,
+        *,
+        route: Route,
+        peer: Peer,
+        message: msgspec.Struct,
+    ) -> None:
+        self.route = route
+        self.peer = peer
+        self.subjects: tuple[str, ...] = ()
+        self.detail = ""
+        self.result = DONE
+        self._services = services
+        self._bounds = bounds
+        self._request = request
+        self._message = message
+
+    async def run(self) -> web.StreamResponse:
+        """Answer. Raises `CapacitordError` as long as no answer has begun."""
+        if self.route.answers is Answers.SITE:
+            async with self._services.ask_site(self.route, self.peer, self._message) as answer:
+                return await self._relay(answer)
+        if isinstance(self._message, EventQuery):
+            async with self._services.events(self._message) as lines:
+                return await self._stream(lines, self.route.form.value, 200, None)
+        outcome = await self._services.answer(self.route, self.peer, self._message)
+        self.subjects = outcome.subjects or self.subjects
+        self.detail = outcome.detail
+        return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds)
+
+    async def _relay(self, answer: Answer) -> web.StreamResponse:
+        head = answer.head
+        self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
+        if head.status >= 400:
+            self.result = f"refused with HTTP status {head.status}"
+        form = head.form if head.form in {*Form} else Form.JSON.value
+        return await self._stream(answer.pieces, form, head.status, head.length)
+
+    async def _stream(
+        self, pieces: AsyncIterator[bytes], form: str, status: int, length: int | None
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers={"Content-Type": form})
+        response.content_length = length
+        try:
+            await _within(self._bounds.slow_reader, response.prepare(self._request))
+            async for piece in pieces:
+                await _within(self._bounds.slow_reader, response.write(piece))
+            await _within(self._bounds.slow_reader, response.write_eof())
+        except (CutOff, TimeoutError, ConnectionError) as cause:
+            self.result = "broken off"
+            _log.info("%s broke off: %s", self.route.name, _cause(cause))
+            _hang_up(self._request)
+        return response
+
+
+async def send(request: web.Request, body: bytes, bounds: Bounds, status: int = 200) -> web.Response:
+    """Send a JSON answer whole, to a reader who takes it in time; hang up on one who does not."""
+    response = web.Response(body=body, status=status, content_type="application/json")
+    try:
+        async with asyncio.timeout(bounds.slow_reader):
+            await response.prepare(request)
+            await response.write_eof()
+    except (TimeoutError, ConnectionError):
+        _hang_up(request)
+    return response
+
+
+def named_in(message: msgspec.Struct) -> tuple[str, ...]:
+    """Return what a request names that the audit log may hold: sites and destinations, never a study as given."""
+    found: list[str] = []
+    for field in _NAMED_IN_AUDIT:
+        value = getattr(message, field, ())
+        found.extend((value,) if isinstance(value, str) else value)
+    return tuple(found)
+
+
+async def _within(seconds: float, step: Awaitable[object]) -> None:
+    async with asyncio.timeout(seconds):
+        await step
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _cause(cause: Exception) -> str:
+    if isinstance(cause, CutOff):
+        return "the runtime went away"
+    return "the reader was too slow" if isinstance(cause, TimeoutError) else "the reader hung up"
+
+
+@web.middleware
+async def _refusals(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn everything that is raised into a typed answer."""
+    headers: dict[str, str] = {}
+    try:
+        return await handler(request)
+    except CapacitordError as error:
+        refused = error
+    except web.HTTPRequestEntityTooLarge:
+        refused = http.TooLarge("the request is larger than 1 MiB", hint="Nothing here takes more.")
+    except web.HTTPMethodNotAllowed as error:
+        headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        refused = http.NoSuchMethod(f"{request.method} is not for this path", hint=f"It takes {headers['Allow']}.")
+    except web.HTTPNotFound:
+        refused = http.NoSuchRoute("there is nothing at this path", hint=f"See what there is: GET {PATH}")
+    except web.HTTPException as error:
+        refused = http.BadRequest(error.reason, hint=f"See what there is: GET {PATH}")
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception:  # noqa: BLE001 - the last resort: said in the log, answered in words
+        _log.exception("an error in this program, while answering %s", request.match_info.route.name or "a request")
+        problem = Problem("internal", "an error in this program", hint="Please report what its log says about it.")
+        return web.Response(body=http.refusal(problem), status=500, content_type="application/json")
+    body = http.refusal(refused.problem())
+    return web.Response(body=body, status=http.status_of(refused), headers=headers, content_type="application/json")

@@ -1,0 +1,148 @@
+"""Looks at everything the box depends on, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from capacitord.api.messages import (
+    AuditEntry,
+    AuditReport,
+    Check,
+    Gate,
+    KeyStatus,
+    Level,
+    Listener,
+    Runtime,
+    RuntimeState,
+)
+from capacitord.config.box import Box
+from capacitord.config.units import format_size
+from capacitord.errors import CapacitordError, Problem
+from capacitord.link.messages import SpoolSettings
+from capacitord.model.destination import Destination
+from capacitord.supervisor.broker import connect
+
+_WRITTEN: Final = datetime(2025, 1, 1, tzinfo=UTC)
+_PATIENCE: Final = 5.0
+
+
+def folders(state: Path) -> Check:
+    """Look at who may enter the state folder."""
+    found = state.stat()
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+        return Check("state folder", Level.OK, f"{state} is private")
+    words = f"{state} belongs to uid {found.st_uid} and has mode {stat.S_IMODE(found.st_mode):04o}"
+    return Check("state folder", Level.FAILURE, words, f"chown {os.geteuid()} {state}; chmod 700 {state}")
+
+
+def total(state: Path) -> int:
+    """Return the size of the state folder's disk, in bytes."""
+    return shutil.disk_usage(state).total
+
+
+def disk(state: Path, limits: SpoolSettings) -> Check:
+    """Look at the room on the disk."""
+    free = shutil.disk_usage(state).free
+    words = f"{_readable(free)} are free; images are refused below {_readable(limits.reserve)}"
+    if free < limits.reserve:
+        return Check("disk", Level.FAILURE, words, "Deliver or discard studies, or make room.")
+    if free < limits.warning:
+        return Check("disk", Level.WARNING, words, "See what waits: fluxctl queue list")
+    return Check("disk", Level.OK, words)
+
+
+def clock(last: AuditEntry | None, now: datetime) -> Check:
+    """Look at whether the clock can be right: never before this program, nor before what it has written."""
+    bound = max(_WRITTEN, last.at) if last is not None else _WRITTEN
+    if now < bound:
+        words = f"the clock says {now:%Y-%m-%d %H:%M:%S} UTC, and that is before {bound:%Y-%m-%d %H:%M:%S}"
+        return Check("clock", Level.FAILURE, words, "Set it: timedatectl set-ntp true")
+    return Check("clock", Level.OK, f"{now:%Y-%m-%d %H:%M:%S} UTC is later than all this box has written")
+
+
+def keys(status: KeyStatus | CapacitordError) -> Check:
+    """Look at the keys; an error is what came of asking for their state."""
+    if isinstance(status, CapacitordError):
+        return Check("keys", Level.FAILURE, status.message, status.hint)
+    if status.locked:
+        return Check("keys", Level.FAILURE, status.reason or "the box key is locked", status.hint)
+    if status.reason:
+        return Check("keys", Level.WARNING, status.reason, status.hint)
+    return Check("keys", Level.OK, f"box key {status.id} is unlocked, for {len(status.sites)} sites")
+
+
+def profile(active: str, problem: Problem | None = None) -> Check:
+    """Look at the profile store; `active` names the profile that was read back whole."""
+    if problem is not None:
+        return Check("profile", Level.FAILURE, problem.message, problem.hint)
+    if not active:
+        return Check("profile", Level.WARNING, "no site profile is imported", "fluxctl profile import FILE")
+    return Check("profile", Level.OK, f"{active} is as it was imported")
+
+
+def audit(report: AuditReport | CapacitordError) -> Check:
+    """Look at the audit log."""
+    if isinstance(report, CapacitordError):
+        return Check("audit log", Level.FAILURE, report.message, report.hint)
+    return Check("audit log", Level.OK if report.ok else Level.FAILURE, report.message, report.hint)
+
+
+def runtime(now: Runtime) -> Check:
+    """Look at the process that serves the site."""
+    if now.state is RuntimeState.RUNNING:
+        return Check("runtime", Level.OK, f"process {now.pid} runs; {now.restarts} restarts")
+    words = f"it is {now.state}" + (f": {now.reason}" if now.reason else "")
+    level = Level.FAILURE if now.reason else Level.WARNING
+    return Check("runtime", level, words, "See what the gate waits for: fluxctl status")
+
+
+def gate(now: Gate, listener: Listener) -> Check:
+    """Look at whether the scanner can send."""
+    if now.may_scan:
+        return Check("gate", Level.OK, f"{listener.ae_title} takes images on {listener.address} port {listener.port}")
+    return Check("gate", Level.FAILURE, f"{now.state}: {now.reason}", now.hint)
+
+
+def groups(box: Box, missing: Iterable[str]) -> Check:
+    """Look at the groups that the configuration gives permissions to."""
+    absent = sorted(missing)
+    if absent:
+        words = f"there is no group {', '.join(absent)}"
+        return Check("groups", Level.WARNING, words, f"sudo groupadd --system {absent[0]}")
+    words = f"read: {', '.join(box.control.read_groups)}; operate: {', '.join(box.control.operate_groups)}"
+    return Check("groups", Level.OK, words)
+
+
+async def destinations(known: Iterable[Destination]) -> list[Check]:
+    """Try a TCP connection to each destination, all at once; no DICOM is spoken."""
+    return list(await asyncio.gather(*(_destination(each) for each in known)))
+
+
+async def _destination(known: Destination) -> Check:
+    name = f"destination {known.name}"
+    where = f"{known.host} port {known.port}"
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            made = await connect(known)
+    except TimeoutError:
+        return Check(name, Level.FAILURE, f"{where}: no answer within {_PATIENCE:g} s", _network(known))
+    if made.socket is not None:
+        made.socket.close()
+        return Check(name, Level.OK, f"{where} takes connections ({made.seconds * 1000:.0f} ms)")
+    reason = made.failure.reason if made.failure is not None else where
+    return Check(name, Level.FAILURE, reason, _network(known))
+
+
+def _network(known: Destination) -> str:
+    return f"Check the network of the coach and the profile; then: fluxctl destination echo {known.name}"
+
+
+def _readable(size: int) -> str:
+    return format_size(size) if size < 1 << 20 else f"{size / (1 << 20):,.0f} MiB"

@@ -1,0 +1,123 @@
+"""Whether a scanner may send now: a pure function of what is known, walked along the table of the gate.
+
+The seats of later versions are here: which site is the candidate follows from where the box is, and what the
+preflight asks of the scanner joins what it asks of this box.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from capacitord.api.messages import Disk, Gate, Level, RuntimeState
+from capacitord.errors import Problem
+from capacitord.model.states import GATE, GateState
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the gate depends on.
+
+    `profile` is the site's id, empty if there is none; `profile_problem` says why the store's profile can't be used.
+    `key_problem` says why the box key is not at hand. `port_problem` says why the storage port can't be bound.
+    """
+
+    profile: str = ""
+    profile_problem: Problem | None = None
+    key_problem: Problem | None = None
+    runtime: RuntimeState = RuntimeState.ABSENT
+    runtime_problem: Problem | None = None
+    bound: bool = False
+    port_problem: Problem | None = None
+    disk: Disk | None = None
+    stopping: bool = False
+
+
+def may_listen(facts: Facts) -> bool:
+    """Tell whether the storage port may be bound: everything the open gate asks for is there but the port."""
+    return (
+        not facts.stopping
+        and bool(facts.profile)
+        and facts.profile_problem is None
+        and facts.key_problem is None
+        and facts.runtime is RuntimeState.RUNNING
+    )
+
+
+def decide(now: GateState, facts: Facts) -> Gate:
+    """Return what the gate should be, given what it is now. `since` is left to the caller."""
+    if facts.stopping:
+        draining = now in {GateState.OPEN, GateState.CLOSING} and facts.runtime is not RuntimeState.ABSENT
+        state = GateState.CLOSING if draining else GateState.PARKED
+        return Gate(
+            state, may_scan=False, reason="capacitord is stopping", hint="Start it again: systemctl start capacitord"
+        )
+    if facts.profile_problem is not None:
+        return _blocked(facts.profile_problem)
+    if not facts.profile:
+        return _parked(facts)
+    if facts.key_problem is not None:
+        return _blocked(facts.key_problem)
+    match facts.runtime:
+        case RuntimeState.ABSENT | RuntimeState.STOPPING:
+            return _shut(GateState.CANDIDATE, f"{facts.profile} is the only site; its runtime is about to start")
+        case RuntimeState.STARTING if facts.runtime_problem is None:
+            return _shut(GateState.PREFLIGHT, "the spool is being opened", "Wait a moment.")
+        case RuntimeState.STARTING | RuntimeState.BACKOFF:
+            return _blocked(facts.runtime_problem or _ENDED)
+        case RuntimeState.RUNNING:
+            return _listening(facts)
+
+
+def walk(now: GateState, then: GateState, table: Mapping[GateState, frozenset[GateState]] = GATE) -> list[GateState]:
+    """Return the states the gate passes through from `now` to `then`, the last included, by the shortest way.
+
+    No way leads through `OPEN`: what is not meant to open never does, not even for a moment. Raises `ValueError`
+    where there is no way.
+    """
+    ways = deque([[now]])
+    seen = {now}
+    while ways:
+        way = ways.popleft()
+        if way[-1] is then:
+            return way[1:]
+        if way[-1] is GateState.OPEN and len(way) > 1:
+            continue
+        for following in sorted(table[way[-1]] - seen):
+            seen.add(following)
+            ways.append([*way, following])
+    msg = f"the gate cannot go from {now} to {then}"
+    raise ValueError(msg)
+
+
+_ENDED = Problem("runtime-ended", "the site's runtime ended", hint="See why: journalctl -u capacitord -n 100")
+
+
+def _listening(facts: Facts) -> Gate:
+    if not facts.bound:
+        if facts.port_problem is not None:
+            return _blocked(facts.port_problem)
+        return _shut(GateState.PREFLIGHT, "the storage port is being opened", "Wait a moment.")
+    if facts.disk is not None and facts.disk.level is Level.FAILURE:
+        # The port stays open, so that the scanner hears why: A700, out of resources (PS3.4 §B.2.3).
+        reason = "the disk is below its reserve, so images are refused"
+        hint = "Deliver or discard studies (fluxctl queue list), or make room on the disk."
+        return Gate(GateState.OPEN, may_scan=False, reason=reason, hint=hint)
+    return Gate(GateState.OPEN, may_scan=True, reason=f"images are taken in for {facts.profile}")
+
+
+def _parked(facts: Facts) -> Gate:
+    if facts.key_problem is None:
+        return _shut(GateState.PARKED, "no site profile is imported", "Import one: fluxctl profile import FILE")
+    reason = f"no site profile is imported, and: {facts.key_problem.message}"
+    hint = f"{facts.key_problem.hint.rstrip('.')}. Then: fluxctl profile import FILE"
+    return _shut(GateState.PARKED, reason, hint)
+
+
+def _blocked(problem: Problem) -> Gate:
+    return _shut(GateState.BLOCKED, problem.message, problem.hint)
+
+
+def _shut(state: GateState, reason: str, hint: str = "") -> Gate:
+    return Gate(state, may_scan=False, reason=reason, hint=hint)

@@ -1,0 +1,127 @@
+"""The box's keys as the supervisor uses them: off the event loop, one caller at a time, and answered in API words."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from capacitord.api import messages as m
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem, Refused
+from capacitord.seal.boxkey import Source
+from capacitord.seal.keystore import KeyStatus, KeyStore
+from capacitord.seal.recovery import export_recovery
+from capacitord.seal.sources import credentials_directory, key_from_material
+
+_Result = TypeVar("_Result")
+
+
+class Keys:
+    """The key store of one box. `problem` says why the box key is not at hand; None while it is."""
+
+    def __init__(self, folder: Path, demanded: str | None) -> None:
+        """`demanded` is where the configuration says the box key has to come from, None if it does not say."""
+        self.problem: Problem | None = Problem("locked", "the keys have not been looked at yet")
+        self._store = KeyStore(folder, credentials=credentials_directory())
+        self._demanded = None if demanded is None else Source(demanded)
+        self._one_at_a_time = threading.Lock()
+
+    async def unlock(self, passphrase: str | None = None) -> m.KeyStatus:
+        """Take the box key. Raises what the key store does; `problem` says it, too."""
+        return await self._do(lambda: self._store.unlock(passphrase))
+
+    async def init(self, request: m.KeyInit) -> m.KeyStatus:
+        """Make the box key."""
+        source = Source(request.source.value)
+        if self._demanded is not None and source is not self._demanded:
+            msg = f"the configuration demands a box key from a {self._demanded}, not from a {source}"
+            raise Refused(msg, hint=f"fluxctl key init --source {self._demanded}; or change [keys] source.")
+        return await self._do(lambda: self._store.init(source, _text(request.passphrase)))
+
+    async def rotate(self, request: m.KeyRotate) -> m.KeyStatus:
+        """Make a new box key and wrap the site keys under it."""
+        new_key = None if request.new_key is None else key_from_material(request.new_key.value.encode())
+        return await self._do(lambda: self._store.rotate(passphrase=_text(request.passphrase), new_key=new_key))
+
+    async def export(self, request: m.KeyExport, schema: str) -> m.RecoveryFile:
+        """Return the recovery file."""
+
+        def export() -> bytes:
+            return export_recovery(self._store.keys(), request.passphrase.value)
+
+        return m.RecoveryFile(schema, (await self._locked(export)).decode("ascii"))
+
+    async def status(self) -> m.KeyStatus:
+        """Return the state of the keys."""
+        return _answer(await self._locked(self._store.status))
+
+    async def site_key(self, site: str, *, new: bool) -> bytes:
+        """Return the 32 bytes of a site's key, making it for a `new` site.
+
+        Raises `Locked`, `WrongKey`, `DamagedObject`; and `DamagedObject` if a site that has images has no key.
+        """
+
+        def take() -> bytes:
+            try:
+                return self._store.site_key(site).secret
+            except NotFound:
+                if not new:
+                    msg = f"the spool of {site} has images, and its key is missing"
+                    hint = "Put the key's file back from a backup, or restore the keys from the recovery file."
+                    raise DamagedObject(msg, where=site, hint=hint) from None
+            return self._store.create_site(site).secret
+
+        return await self._locked(take)
+
+    async def _do(self, action: Callable[[], object]) -> m.KeyStatus:
+        try:
+            await self._locked(action)
+        except CapacitordError as error:
+            if self._store.locked:
+                self.problem = error.problem()
+            raise
+        status = await self.status()
+        self.problem = Problem("locked", status.reason, hint=status.hint) if status.locked else None
+        return status
+
+    async def _locked(self, action: Callable[[], _Result]) -> _Result:
+        def run() -> _Result:
+            with self._one_at_a_time:
+                return action()
+
+        return await asyncio.to_thread(run)
+
+
+def _text(secret: m.Secret | None) -> str | None:
+    return None if secret is None else secret.value
+
+
+def _answer(status: KeyStatus) -> m.KeyStatus:
+    notes = []
+    if status.damaged:
+        notes.append(f"the keys of {', '.join(status.damaged)} do not open")
+    if status.credential_pending:
+        notes.append("the service still has the credential from before the rotation")
+    return m.KeyStatus(
+        schema="",
+        present=status.present,
+        locked=status.locked,
+        source=None if status.source is None else m.KeySource(status.source.value),
+        id=status.id,
+        generation=status.generation,
+        created=status.created,
+        rotated=status.rotated,
+        sites=status.sites,
+        reason="; ".join([*filter(None, [status.reason]), *notes]),
+        hint=status.hint or _advice(status),
+    )
+
+
+def _advice(status: KeyStatus) -> str:
+    if status.damaged:
+        return "Put their files back from a backup, or restore the keys from the recovery file."
+    if status.credential_pending:
+        return "Install the new credential and start the service again."
+    return ""

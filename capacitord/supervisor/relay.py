@@ -1,0 +1,99 @@
+"""Requests that the runtime of the open site answers, relayed without being read."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from capacitord.api.routes import Route
+from capacitord.errors import TryAgain
+from capacitord.link.messages import Call, CallHead, ToRuntime
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.peers import Peer
+
+_HEAD: Final = 1 << 16
+_PIECE: Final = 1 << 18
+
+
+class Runtime(Protocol):
+    """What a relay needs of the runtime that runs."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def send(self, message: ToRuntime, descriptor: int | None = None) -> None:
+        """Send it a message; raises `CapacitordError` if there is none."""
+        ...
+
+
+class CutOff(Exception):
+    """The runtime went away in the middle of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose head has come. `pieces` yields its body and raises `CutOff` if that is not whole."""
+
+    head: CallHead
+    pieces: AsyncIterator[bytes]
+
+
+@asynccontextmanager
+async def ask(
+    runtime: Runtime, route: Route, request: msgspec.Struct, peer: Peer, bounds: Bounds
+) -> AsyncIterator[Answer]:
+    """Ask the runtime and give its answer. Raises `TryAgain` if there is no runtime, or it ends or is silent."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with theirs:
+            body = msgspec.Raw(msgspec.json.encode(request))
+            runtime.send(Call(route.name, body, peer.uid, peer.user), theirs.fileno())
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_HEAD)
+    except BaseException:
+        ours.close()
+        raise
+    try:
+        head = await _head(reader, bounds)
+        yield Answer(head, _body(reader, head, runtime, bounds))
+    finally:
+        writer.transport.abort()
+
+
+async def _head(reader: asyncio.StreamReader, bounds: Bounds) -> CallHead:
+    try:
+        async with asyncio.timeout(bounds.call_head):
+            line = await reader.readuntil(b"\n")
+        return msgspec.json.decode(line, type=CallHead)
+    except TimeoutError:
+        msg = f"the site's runtime did not answer within {bounds.call_head:g} s"
+    except (asyncio.IncompleteReadError, ConnectionError):
+        msg = "the site's runtime ended before it answered"
+    except (asyncio.LimitOverrunError, msgspec.DecodeError):
+        msg = "the site's runtime gave an answer that is none"
+    raise TryAgain(msg, hint="See why: fluxctl status. Then try again.")
+
+
+async def _body(reader: asyncio.StreamReader, head: CallHead, runtime: Runtime, bounds: Bounds) -> AsyncIterator[bytes]:
+    passed = 0
+    while True:
+        try:
+            async with asyncio.timeout(bounds.call_silence):
+                piece = await reader.read(_PIECE)
+        except (TimeoutError, ConnectionError):
+            raise CutOff from None
+        if not piece:
+            break
+        passed += len(piece)
+        yield piece
+    # The end of a stream looks the same whether its writer finished or was killed.
+    whole = runtime.connected if head.length is None else passed == head.length
+    if not whole:
+        raise CutOff

@@ -1,0 +1,54 @@
+"""Configuration and profile as a runtime takes them."""
+
+from __future__ import annotations
+
+from capacitord.config.box import SpoolTable, StorageTable
+from capacitord.config.profile import Profile
+from capacitord.link import messages as link
+from capacitord.model.destination import Destination
+
+
+def profile(source: Profile) -> link.Profile:
+    """Return the part of a profile that a runtime acts on."""
+    return link.Profile(
+        id=source.id,
+        name=source.name,
+        version=source.version,
+        timezone=source.timezone,
+        destinations=tuple(
+            Destination(
+                name=destination.name,
+                ae_title=destination.ae_title,
+                host=destination.host,
+                port=destination.port,
+                calling_ae_title=destination.calling_ae_title,
+                associations=destination.associations,
+                transfer_syntaxes=tuple(destination.transfer_syntaxes),
+            )
+            for destination in source.destination
+        ),
+        keep_delivered=source.delivery.keep_delivered,
+    )
+
+
+def storage(source: StorageTable) -> link.Storage:
+    """Return the storage SCP's settings."""
+    return link.Storage(
+        ae_title=source.ae_title,
+        called_ae_titles=tuple(source.called_ae_titles),
+        calling_ae_titles=tuple(source.calling_ae_titles),
+        peers=tuple(source.peers),
+        associations=source.associations,
+        max_pdu=source.max_pdu,
+        idle_timeout=source.idle_timeout,
+        private_sop_classes=tuple(source.private_sop_classes),
+        private_transfer_syntaxes=tuple(source.private_transfer_syntaxes),
+    )
+
+
+def limits(source: SpoolTable, total: int) -> link.SpoolSettings:
+    """Return room and pauses for a spool on a disk of `total` bytes. The warning never comes after the reserve."""
+    reserve = source.reserve.on(total)
+    return link.SpoolSettings(
+        reserve=reserve, warning=max(reserve, source.warning.on(total)), study_quiet=source.study_quiet
+    )

@@ -1,0 +1,59 @@
+"""One screen: what the supervisor knows and what the runtime says, in one answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from capacitord import __version__
+from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, Site, SiteStatus, Status
+from capacitord.config.profile import Profile
+
+
+class Box(NamedTuple):
+    """What the supervisor knows of itself."""
+
+    started: datetime
+    gate: Gate
+    listener: Listener
+    runtime: Runtime
+    profile: Profile | None
+    audit_trouble: str
+    key_warning: tuple[str, str]
+
+
+def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
+    """Return the status as of now."""
+    profile = box.profile
+    site = None if profile is None else Site(profile.id, profile.name, profile.version, profile.timezone)
+    return Status(
+        schema=schema,
+        version=__version__,
+        now=datetime.now(UTC),
+        started=box.started,
+        gate=box.gate,
+        listener=box.listener,
+        runtime=box.runtime,
+        site=site,
+        traffic=traffic,
+        advice=tuple(_advice(box)),
+    )
+
+
+def _advice(box: Box) -> list[Advice]:
+    found = []
+    if not box.runtime.isolated:
+        found.append(
+            Advice(
+                "not-isolated",
+                Level.WARNING,
+                "the site's runtime is an ordinary process: this version puts it in no container",
+                "Give capacitord a user of its own, as the systemd unit does, and keep others off this machine.",
+            )
+        )
+    if box.audit_trouble:
+        words = f"the audit log is damaged: {box.audit_trouble}"
+        found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))
+    if box.key_warning[0]:
+        found.append(Advice("keys", Level.WARNING, *box.key_warning))
+    return found

@@ -1,0 +1,99 @@
+"""The daemon: takes its locks, opens what it keeps, answers on the control socket, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from capacitord import __version__
+from capacitord.api.messages import Gate
+from capacitord.config.box import Box, Isolation
+from capacitord.errors import Refused
+from capacitord.supervisor import files
+from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.box_answers import BoxAnswers
+from capacitord.supervisor.control import application
+from capacitord.supervisor.control_socket import ControlSocket, Lock
+from capacitord.supervisor.http_server import HttpServer
+from capacitord.supervisor.notify import Notifier
+from capacitord.supervisor.peers import Policy
+from capacitord.supervisor.serving import Serving
+
+_log = logging.getLogger(__name__)
+
+RUNTIME: Final = (sys.executable, "-m", "capacitord.site")
+"""What is exec'd for a site, with `--link-fd N` after it."""
+
+
+class Supervisor:
+    """One daemon on one state folder. `runtime_command` is what it execs for a site."""
+
+    def __init__(self, box: Box, *, runtime_command: Sequence[str] = RUNTIME, bounds: Bounds | None = None) -> None:
+        """Raise `Refused` if the configuration demands what this version does not have."""
+        if box.isolation.mode is Isolation.REQUIRED:
+            msg = "the configuration demands isolated runtimes, and this version has no containers"
+            raise Refused(msg, where="[isolation] mode", hint='Set it to "preferred" if you accept that.')
+        self._box = box
+        self._command = tuple(runtime_command)
+        self._bounds = Bounds() if bounds is None else bounds
+        self._notifier = Notifier()
+        self._serving: Serving | None = None
+
+    async def run(self, stop: asyncio.Event, passphrase: str | None = None) -> None:
+        """Serve until `stop` is set, then end in order. Raises `Refused` if another daemon has socket or state."""
+        box = self._box
+        await asyncio.to_thread(files.make_folder, box.state)
+        state_lock = Lock(box.state / "lock", "state folder")
+        try:
+            audit = AuditLog(box.state / "audit")
+            await asyncio.to_thread(audit.open)
+            if audit.trouble:
+                _log.critical("the audit log is damaged: %s", audit.trouble)
+            control = ControlSocket(box.socket)
+            try:
+                await self._serve(control, audit, stop, passphrase)
+            finally:
+                control.close()
+        finally:
+            state_lock.release()
+
+    def hurry(self) -> None:
+        """End the runtime now instead of when it has finished what is open."""
+        if self._serving is not None:
+            self._serving.keeper.kill()
+
+    async def _serve(
+        self, control: ControlSocket, audit: AuditLog, stop: asyncio.Event, passphrase: str | None
+    ) -> None:
+        box, bounds = self._box, self._bounds
+        serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
+        answers = BoxAnswers(box, bounds, serving, audit)
+        policy = Policy.of(box.control.read_groups, box.control.operate_groups)
+        server = HttpServer(application(answers, policy, bounds), bounds)
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(serving.keeper.keep()),
+                tasks.create_task(serving.pulse()),
+                tasks.create_task(self._notifier.watchdog()),
+            ]
+            await server.start(control.listener)
+            _log.info("capacitord %s answers on %s", __version__, control.path)
+            self._notifier.ready()
+            await serving.open(passphrase)
+            await stop.wait()
+            _log.info("stopping: open associations may finish within %.0f s", bounds.grace)
+            self._notifier.stopping(bounds.grace + 2 * bounds.grace_margin)
+            await serving.stop()
+            await server.stop(bounds.grace_margin)
+            for task in running:
+                task.cancel()
+        _log.info("stopped")
+
+    def _gate_changed(self, gate: Gate) -> None:
+        words = f"the gate is {gate.state}: {gate.reason}"
+        _log.info("%s", words)
+        self._notifier.status(words)

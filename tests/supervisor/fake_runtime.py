@@ -1,0 +1,238 @@
+"""A small runtime that keeps the contract of the link: it accepts, answers and asks, and stores nothing.
+
+Its behaviour is chosen by arguments, so that a test can have one that is slow, silent or broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.errors import Problem
+from capacitord.link import messages as link
+from capacitord.link.channel import Channel, LinkClosed
+
+HEARTBEAT = 0.2
+
+
+class FakeRuntime:
+    """One run. `state` is what it was told."""
+
+    def __init__(self, channel: Channel[link.FromRuntime, link.ToRuntime], options: argparse.Namespace) -> None:
+        self.channel = channel
+        self.options = options
+        self.start: link.Start | None = None
+        self.listener: socket.socket | None = None
+        self.accepted: list[socket.socket] = []
+        self.requests = 0
+        self.waiting: dict[int, socket.socket] = {}
+
+    def run(self) -> None:
+        last_beat = 0.0
+        while True:
+            now = time.monotonic()
+            if self.start is not None and not self.options.silent and now - last_beat > HEARTBEAT:
+                self.channel.send(link.Heartbeat(busy=bool(self.accepted)))
+                last_beat = now
+            watched = [self.channel.fileno()]
+            if self.listener is not None:
+                watched.append(self.listener.fileno())
+            ready, _, _ = select.select(watched, [], [], HEARTBEAT / 2)
+            if self.channel.fileno() in ready:
+                self.take(*self.channel.receive())
+            if self.listener is not None and self.listener.fileno() in ready:
+                try:
+                    peer, _ = self.listener.accept()
+                except OSError:
+                    continue
+                peer.sendall(b"fake runtime\n")
+                self.accepted.append(peer)
+
+    def take(self, message: link.ToRuntime, descriptor: int | None) -> None:
+        match message:
+            case link.Start():
+                self.begin(message)
+            case link.Update():
+                assert self.start is not None
+                self.start = msgspec.structs.replace(self.start, profile=message.profile)
+                self.note("updated", f"version {message.profile.version}")
+            case link.Listener():
+                assert descriptor is not None
+                self.listener = socket.socket(fileno=descriptor)
+            case link.CloseListener():
+                if self.listener is not None:
+                    self.listener.close()
+                    self.listener = None
+            case link.Connected():
+                self.connected(message, descriptor)
+            case link.Call():
+                assert descriptor is not None
+                threading.Thread(target=self.answer, args=(message, socket.socket(fileno=descriptor))).start()
+            case link.AskStatus():
+                if not self.options.no_status:
+                    self.channel.send(
+                        link.StatusReport(message.request, msgspec.Raw(msgspec.json.encode(self.status())))
+                    )
+            case link.Shutdown():
+                if not self.options.stubborn:
+                    os._exit(0)
+
+    def begin(self, message: link.Start) -> None:
+        self.start = message
+        if self.options.fails:
+            self.channel.send(link.Failed(Problem("wrong-key", "the catalog is sealed under another key", hint="Ask.")))
+            os._exit(1)
+        if self.options.dies:
+            os._exit(3)
+        if self.options.never_ready:
+            return
+        self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
+
+    def note(self, reference: str, message: str) -> None:
+        self.channel.send(link.Note(datetime.now(UTC), reference, message))
+
+    def connect(self, destination: str) -> link.Connected:
+        """Ask the broker; called from the thread of a call."""
+        self.requests += 1
+        number = self.requests
+        arrived = threading.Event()
+        self.pending = {number: arrived}
+        self.channel.send(link.Connect(number, destination))
+        assert arrived.wait(30)
+        return self.answered
+
+    def connected(self, message: link.Connected, descriptor: int | None) -> None:
+        if descriptor is not None:
+            with socket.socket(fileno=descriptor) as made:
+                made.settimeout(5)
+                made.sendall(b"hello")
+        self.answered = message
+        self.pending[message.request].set()
+
+    def answer(self, call: link.Call, stream: socket.socket) -> None:
+        """Answer a call: some routes have a meaning of the tests' own."""
+        assert self.start is not None
+        body = json.loads(bytes(call.body))
+        with stream:
+            match call.route:
+                case "destination.echo":
+                    made = self.connect(body["destination"])
+                    failure = made.failure
+                    echo = m.Echo(
+                        schema="capacitord.destination.echo/1",
+                        destination=body["destination"],
+                        ok=failure is None,
+                        reason="" if failure is None else failure.reason,
+                        hint="",
+                        connect_time=made.seconds,
+                        associate_time=None,
+                        echo_time=None,
+                    )
+                    self.whole(stream, echo)
+                case "destination.list":
+                    self.whole(stream, m.DestinationList("capacitord.destination.list/1", self.status().destinations))
+                case "doctor.verify":
+                    self.head(stream, 200, "application/x-ndjson")
+                    for number in range(3):
+                        stream.sendall(msgspec.json.encode(m.VerifyProgress(number, 3, 0)) + b"\n")
+                    stream.sendall(
+                        msgspec.json.encode(m.VerifyReport("capacitord.doctor.verify/1", 3, 0, 0, "all well")) + b"\n"
+                    )
+                case "study.export":
+                    self.head(stream, 200, "application/x-tar")
+                    piece = bytes(1 << 16)
+                    for _ in range(self.options.export_pieces):
+                        stream.sendall(piece)
+                    if self.options.dies_in_export:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                case "study.list":
+                    self.whole(stream, m.StudyList("capacitord.study.list/1", (), 0))
+                case "queue.list":
+                    self.whole(stream, m.QueueList("capacitord.queue.list/1", (), ()))
+                case "queue.flush" | "queue.pause" | "queue.resume":
+                    self.whole(stream, m.Done(f"{call.route} by {call.user}"), ("abc123",))
+                case "study.discard" if self.options.dies_in_discard:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case _:
+                    refusal = m.Refusal("capacitord.error/1", Problem("not-found", "no such study", exit_code=5))
+                    self.whole(stream, refusal, (), 404)
+
+    def whole(
+        self, stream: socket.socket, answer: msgspec.Struct, subjects: tuple[str, ...] = (), status: int = 200
+    ) -> None:
+        body = msgspec.json.encode(answer)
+        self.head(stream, status, "application/json", subjects, len(body))
+        stream.sendall(body)
+
+    def head(
+        self, stream: socket.socket, status: int, form: str, subjects: tuple[str, ...] = (), length: int | None = None
+    ) -> None:
+        stream.sendall(msgspec.json.encode(link.CallHead(status, form, subjects, length)) + b"\n")
+
+    def status(self) -> m.SiteStatus:
+        assert self.start is not None
+        level = m.Level.FAILURE if self.options.disk_full else m.Level.OK
+        return m.SiteStatus(
+            incoming=(),
+            images_received=0,
+            bytes_received=0,
+            last_image=None,
+            spool=m.SpoolStatus(0, 0, 0, 0, 0, 0, 0),
+            disk=m.Disk(1 << 40, 1 << 39, self.start.limits.reserve, self.start.limits.warning, level),
+            destinations=tuple(
+                m.DestinationStatus(
+                    name=d.name,
+                    ae_title=d.ae_title,
+                    host=d.host,
+                    port=d.port,
+                    circuit=m.CircuitState.CLOSED,
+                    paused=False,
+                    reason="",
+                    next_try=None,
+                    last_success=None,
+                    waiting_images=0,
+                    waiting_bytes=0,
+                    waiting_studies=0,
+                    oldest=None,
+                    doubtful_images=0,
+                    refused_images=0,
+                    delivered_images=0,
+                    rate=0.0,
+                    eta=None,
+                )
+                for d in self.start.profile.destinations
+            ),
+            advice=(),
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--link-fd", type=int, required=True)
+    parser.add_argument("--export-pieces", type=int, default=4)
+    for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full"):
+        parser.add_argument(f"--{name}", action="store_true")
+    for name in ("dies-in-export", "dies-in-discard"):
+        parser.add_argument(f"--{name}", action="store_true")
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sock = socket.socket(fileno=options.link_fd)
+    try:
+        FakeRuntime(Channel(sock, link.ToRuntime), options).run()
+    except LinkClosed:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
