@@ -38,6 +38,7 @@ SHORTEST_BOUND: Final = 16384
 _MOST_DRAINED = 1 << 20
 _RECEIVE = 65536
 _INT = struct.Struct("i")
+_RESET = struct.pack("ii", 1, 0)
 _TYPES = frozenset(PduType)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -170,11 +171,13 @@ class Line:
 
     def give_up(self, how: End, reason: AbortReason | None = None) -> AssociationEnded:
         """Abort and close; return the error to raise. Without a `reason` we abort as the user of the service."""
-        if not self._interrupted:
-            self._say_goodbye(reason)
-        self.close()
         if self._interrupted:
             how = End.STOPPED
+        elif not self._inside_pdu:
+            # In the middle of a PDU an A-ABORT would be taken for a part of the image.
+            with contextlib.suppress(OSError):
+                self._say_goodbye(reason)
+        self._drop()
         return AssociationEnded(how, classify.ended(self.peer, how))
 
     def interrupt(self) -> None:
@@ -286,12 +289,12 @@ class Line:
         return self._closed()
 
     def _closed(self) -> AssociationEnded:
-        self.close()
+        self._drop()
         how = End.STOPPED if self._interrupted else End.CLOSED
         return AssociationEnded(how, classify.ended(self.peer, how))
 
     def _aborted(self, body: bytes) -> AssociationEnded:
-        self.close()
+        self._drop()
         try:
             outcome = classify.abort(self.peer, *negotiate.read_abort(body))
         except negotiate.MalformedPdu:
@@ -305,15 +308,7 @@ class Line:
         return self.give_up(how, AbortReason.UNEXPECTED_PDU)
 
     def _say_goodbye(self, reason: AbortReason | None) -> None:
-        """Send an A-ABORT if the last PDU is complete, and give the peer a moment to close (PS3.8 §9.2)."""
-        with contextlib.suppress(OSError):
-            if not self._inside_pdu and self._abort_and_wait(reason):
-                return
-        with contextlib.suppress(OSError):
-            # What is still in the kernel's buffer is thrown away, and the peer learns at once that it is over.
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    def _abort_and_wait(self, reason: AbortReason | None) -> bool:
+        """Send an A-ABORT, and give the peer a moment to read it and close (PS3.8 §9.2)."""
         if reason is None:
             self._socket.send(abort_pdu(AbortSource.SERVICE_USER))
         else:
@@ -324,9 +319,15 @@ class Line:
             if self._readable.poll(int(left * 1000) + 1):
                 received = len(self._socket.recv(_RECEIVE))
                 if not received:
-                    return True
+                    return
                 drained += received
-        return False
+
+    def _drop(self) -> None:
+        """Close, and throw away what is still in the kernel's buffer, which nobody should get any more."""
+        if self._on_its_way():
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket.close()
 
     def _on_its_way(self) -> int:
         """Return how many of our bytes the peer's kernel has not acknowledged yet."""

@@ -2,8 +2,12 @@
 
 A `StoreAssociation` works on a connected socket, in one thread::
 
-    new ──open──▶ established ──store──▶ sending ──▶ established ──release──▶ ended
-                                            └────── any trouble ───────────▶ ended
+    new ──open──▶ negotiating ──▶ established ──release──▶ ended
+                       │            │       ▲                ▲
+                       │          store     │                │
+                       │            ▼       │                │
+                       │          sending ──┘                │
+                       └────────────┴────── any trouble ─────┘
 
 An association is used for nothing after a time-out, an abort, or a message that does not belong there. The bytes of an
 image are forwarded exactly as they were received. While the peer works on an image, the next one is opened and the
@@ -67,6 +71,7 @@ class State(enum.StrEnum):
     """Where an association is in its life."""
 
     NEW = "new"
+    NEGOTIATING = "negotiating"
     ESTABLISHED = "established"
     SENDING = "sending"
     ENDED = "ended"
@@ -74,7 +79,8 @@ class State(enum.StrEnum):
 
 TABLE: Mapping[State, frozenset[State]] = MappingProxyType(
     {
-        State.NEW: frozenset({State.ESTABLISHED, State.ENDED}),
+        State.NEW: frozenset({State.NEGOTIATING, State.ENDED}),
+        State.NEGOTIATING: frozenset({State.ESTABLISHED, State.ENDED}),
         State.ESTABLISHED: frozenset({State.SENDING, State.ENDED}),
         State.SENDING: frozenset({State.ESTABLISHED, State.ENDED}),
         State.ENDED: frozenset(),
@@ -180,6 +186,7 @@ class StoreAssociation:
 
     def open(self) -> Opened | NotOpened:
         """Negotiate. Raises `Invalid` for an AE title that is none."""
+        self._become(State.NEGOTIATING)
         try:
             self.agreement, max_pdu = self._line.associate(self._peer, self._calling, self._proposal, self._max_pdu)
         except AssociationEnded as end:
