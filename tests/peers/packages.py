@@ -37,7 +37,7 @@ NEEDED = {
 APT = "/usr/bin/apt-get"
 _SYSTEMCTL = "/usr/bin/systemctl"
 _INSTALL = ("install", "--yes", "--no-install-recommends")
-_QUIET = ("-q", "-o", "DPkg::Lock::Timeout=600")
+_QUIET = ("-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=600")
 
 
 def missing(exists: Callable[[Path], bool] = Path.exists) -> list[str]:
