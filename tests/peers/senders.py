@@ -141,11 +141,12 @@ def start_storescu(
     called: str = "ANY-SCP",
     calling: str = "STORESCU",
     nagle: bool = False,
-    options: Sequence[str] = (),
+    options: Sequence[str] = ("--required",),
 ) -> Sending:
     """Begin to send files, or all files in folders, with `storescu`, which goes on after a failure.
 
-    It proposes the uncompressed transfer syntaxes unless `options` says otherwise, and converts to what is accepted.
+    It proposes the SOP classes of the files (without `--required`: 64 common ones, tomosynthesis not among them) in the
+    uncompressed transfer syntaxes, unless `options` says otherwise, and converts to what is accepted.
     """
     folder = tempfile.TemporaryDirectory(prefix="storescu-")
     argv = [STORESCU, "--verbose", "--no-halt", "-aec", called, "-aet", calling, *options, host, str(port)]
@@ -160,7 +161,7 @@ def storescu(
     called: str = "ANY-SCP",
     calling: str = "STORESCU",
     nagle: bool = False,
-    options: Sequence[str] = (),
+    options: Sequence[str] = ("--required",),
     within: float = 120.0,
 ) -> Sent:
     """Send files with `storescu`; see `start_storescu`."""
