@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -216,7 +217,7 @@ class StudyQuery(Message, frozen=True):
 
     state: StudyState | None = None
     undelivered: bool = False
-    limit: int = 100
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: str = ""
 
 
@@ -539,7 +540,7 @@ class RecoveryFile(Answer, frozen=True):
 class AuditQuery(Message, frozen=True):
     """Which entries: the newest `limit`; `action` and `subject` select."""
 
-    limit: int = 100
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     action: str = ""
     subject: str = ""
     since: datetime | None = None
@@ -628,7 +629,7 @@ VerifyLine = VerifyProgress | VerifyDamage | VerifyReport
 class EventQuery(Message, frozen=True):
     """A stream of events. A status snapshot comes first and then at most every `interval` seconds."""
 
-    interval: float = 0.5
+    interval: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 0.5
 
 
 class StatusEvent(Answer, frozen=True, tag="status", tag_field="kind"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,19 +29,25 @@ _MAX_SUBJECTS: Final = 100
 
 
 class AuditLog:
-    """The log in one folder. One caller at a time; all methods block on the disk."""
+    """The log in one folder. Any thread may call; all methods block on the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "log.jsonl"
         self._head_file = folder / "head"
-        self._last = Head()
+        self._last: Head | None = None
+        self._writing = threading.Lock()
         self.trouble = ""
 
     def open(self) -> None:
         """Take up the log where it ends, or begin it. What is wrong with its end is in `trouble`.
 
-        A line that a power cut tore is taken off, and an entry says so.
+        A line that a power cut tore is taken off, and an entry says so. Raises `StorageFailed` or `OutOfSpace`;
+        then the next `write` tries again.
         """
+        with self._writing:
+            self._open()
+
+    def _open(self) -> None:
         files.make_folder(self._log.parent)
         head = self._read_head()
         if not self._log.exists():
@@ -60,9 +67,18 @@ class AuditLog:
         self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
     ) -> AuditEntry:
         """Add an entry; it is on stable storage on return. Raises `StorageFailed` or `OutOfSpace`."""
+        with self._writing:
+            if self._last is None:
+                self._open()
+            return self._write((uid, user), action, subjects, detail, result)
+
+    def _write(
+        self, who: tuple[int, str], action: str, subjects: tuple[str, ...], detail: str, result: str
+    ) -> AuditEntry:
+        last, (uid, user) = self._last or Head(), who
         entry = sealed(
             AuditEntry(
-                number=self._last.number + 1,
+                number=last.number + 1,
                 at=datetime.now(UTC),
                 uid=uid,
                 user=user[:_MAX_TEXT],
@@ -70,13 +86,19 @@ class AuditLog:
                 subjects=tuple(subject[:_MAX_TEXT] for subject in subjects[:_MAX_SUBJECTS]),
                 detail=detail[:_MAX_TEXT],
                 result=result[:_MAX_TEXT],
-                previous=self._last.digest,
+                previous=last.digest,
                 digest="",
             )
         )
-        self._append(line_of(entry))
-        self._last = Head(entry.number, entry.digest)
-        files.replace(self._head_file, msgspec.json.encode(self._last))
+        head = Head(entry.number, entry.digest)
+        before = self._append(line_of(entry))
+        try:
+            files.replace(self._head_file, msgspec.json.encode(head))
+        except CapacitordError:
+            # An entry that is refused was never made; else the log would run ahead of its head.
+            self._cut(before)
+            raise
+        self._last = head
         return entry
 
     def show(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
@@ -97,8 +119,10 @@ class AuditLog:
 
     def verify(self, schema: str) -> AuditReport:
         """Follow the whole chain and say whether it is whole."""
-        finding = examine(self._lines())
-        damage = judge(finding, self._read_head())
+        with self._writing, files.typed(self._log):
+            head, size = self._read_head(), self._log.stat().st_size
+        finding = examine(self._lines(size))
+        damage = judge(finding, head)
         entries = finding.last.number
         if damage:
             hint = "Compare with the copies in your log archive; somebody or something changed this log."
@@ -106,7 +130,8 @@ class AuditLog:
         torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
         return AuditReport(schema, ok=True, entries=entries, message=f"all {entries} entries are in order{torn}")
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes) -> int:
+        """Add a line, whole or not at all; return the size of the log before it."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with files.typed(self._log):
             handle = os.open(self._log, flags, 0o600)
@@ -120,13 +145,17 @@ class AuditLog:
                     raise
             finally:
                 os.close(handle)
+        return before
+
+    def _cut(self, size: int) -> None:
+        with files.typed(self._log), self._log.open("r+b") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
 
     def _take_off(self, finding: Finding) -> None:
-        with files.typed(self._log), self._log.open("r+b") as file:
-            file.truncate(file.seek(0, os.SEEK_END) - finding.torn)
-            os.fsync(file.fileno())
+        self._cut(finding.size)
         detail = f"{finding.torn} bytes of an entry that a power cut left unfinished were taken off"
-        self.write(os.geteuid(), "capacitord", "audit.repair", detail=detail)
+        self._write((os.geteuid(), "capacitord"), "audit.repair", (), detail, DONE)
 
     def _read_head(self) -> Head | None:
         try:
@@ -151,9 +180,10 @@ class AuditLog:
             return Finding(Head(), START, 0, 0, "the last line is not what was written")
         return Finding(Head(entry.number, entry.digest), entry.previous, size - len(torn), len(torn), "")
 
-    def _lines(self) -> Iterator[bytes]:
+    def _lines(self, size: int) -> Iterator[bytes]:
         with files.typed(self._log), self._log.open("rb") as file:
-            while line := file.readline(MAX_LINE):
+            while size and (line := file.readline(min(MAX_LINE, size))):
+                size -= len(line)
                 yield line
 
     def _lines_backwards(self) -> Iterator[bytes]:

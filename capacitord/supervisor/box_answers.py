@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import grp
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
@@ -22,13 +23,12 @@ from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.serving import Serving
 
-_Result = TypeVar("_Result")
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
 
 
 def schema(route: str) -> str:
     """Return the name of a route's answer."""
-    return f"capacitord.{route}/1"
+    return f"fluxctl.{route}/1"
 
 
 class BoxAnswers:
@@ -39,7 +39,6 @@ class BoxAnswers:
         self._bounds = bounds
         self._serving = serving
         self._audit = audit
-        self._audit_lock = asyncio.Lock()
         self._started = datetime.now(UTC)
         self._key_warning = ("", "")
         self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
@@ -68,7 +67,7 @@ class BoxAnswers:
         """See `control.Services`."""
         with self._serving.hub.watch() as watcher:
 
-            async def lines() -> AsyncIterator[bytes]:
+            async def lines() -> AsyncGenerator[bytes, None]:
                 loop = asyncio.get_running_loop()
                 due = loop.time()
                 while not watcher.closed:
@@ -80,7 +79,8 @@ class BoxAnswers:
                         due = loop.time() + query.interval
                     await watcher.wait(due - loop.time())
 
-            yield lines()
+            async with aclosing(lines()) as stream:
+                yield stream
 
     def ask_site(self, route: Route, peer: Peer, request: Any) -> AbstractAsyncContextManager[relay.Answer]:
         """See `control.Services`."""
@@ -89,9 +89,8 @@ class BoxAnswers:
 
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
         """See `control.Services`."""
-        await self._with_audit(
-            lambda: self._audit.write(peer.uid, peer.user, action, subjects=subjects, detail=detail, result=result)
-        )
+        write = partial(self._audit.write, peer.uid, peer.user, action)
+        await asyncio.to_thread(write, subjects=subjects, detail=detail, result=result)
 
     # --- the routes
 
@@ -115,11 +114,11 @@ class BoxAnswers:
         return Outcome(await self.status())
 
     async def _audit_show(self, _peer: Peer, request: m.AuditQuery) -> Outcome:
-        entries = await self._with_audit(lambda: self._audit.show(request))
+        entries = await asyncio.to_thread(self._audit.show, request)
         return Outcome(m.AuditList(schema("audit.show"), entries))
 
     async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
-        return Outcome(await self._with_audit(lambda: self._audit.verify(schema("audit.verify"))))
+        return Outcome(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
 
     async def _profile_import(self, peer: Peer, request: m.ProfileImport) -> Outcome:
         imported = await self._serving.import_profile(request, peer.user)
@@ -178,7 +177,6 @@ class BoxAnswers:
     async def _checks(self) -> list[m.Check]:
         serving, state = self._serving, self._box.state
         limits = settings.limits(self._box.spool, await asyncio.to_thread(doctor.total, state))
-        last = await self._with_audit(lambda: self._audit.show(m.AuditQuery(limit=1)))
         try:
             stored = await asyncio.to_thread(serving.profiles.active)
             profile = doctor.profile("" if stored is None else f"{stored.profile.id} version {stored.profile.version}")
@@ -189,24 +187,26 @@ class BoxAnswers:
             keys = doctor.keys(await serving.keys.status())
         except CapacitordError as error:
             keys = doctor.keys(error)
+        last: m.AuditEntry | None = None
+        try:
+            last = next(iter(await asyncio.to_thread(self._audit.show, m.AuditQuery(limit=1))), None)
+            audit = doctor.audit(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
+        except CapacitordError as error:
+            audit = doctor.audit(error)
         gatekeeper = serving.gatekeeper
         listener = m.Listener(self._box.storage.ae_title, gatekeeper.address, gatekeeper.port, gatekeeper.bound)
         return [
             doctor.groups(self._box, missing_groups(self._box)),
             doctor.folders(state),
             doctor.disk(state, limits),
-            doctor.clock(last[0] if last else None, datetime.now(UTC)),
+            doctor.clock(last, datetime.now(UTC)),
             keys,
             profile,
-            doctor.audit(await self._with_audit(lambda: self._audit.verify(schema("audit.verify")))),
+            audit,
             doctor.runtime(serving.keeper.status),
             doctor.gate(gatekeeper.gate, listener),
             *await doctor.destinations(known),
         ]
-
-    async def _with_audit(self, action: Callable[[], _Result]) -> _Result:
-        async with self._audit_lock:
-            return await asyncio.to_thread(action)
 
 
 def missing_groups(box: Box) -> tuple[str, ...]:

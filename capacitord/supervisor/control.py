@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -20,6 +21,7 @@ from capacitord.api.messages import EventQuery
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid, Problem
 from capacitord.supervisor import http
+from capacitord.supervisor.audit import BEGUN, DONE
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
@@ -28,8 +30,6 @@ from capacitord.supervisor.relay import Answer, CutOff
 _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
 _NAMED_IN_AUDIT: Final = ("profile", "destination", "destinations")
-BEGUN: Final = "begun"
-DONE: Final = "done"
 
 Identify: TypeAlias = Callable[[web.Request], Awaitable[Peer]]
 
@@ -207,8 +207,8 @@ class _Exchange:
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
-        if head.status >= 400:
-            self.result = f"refused with HTTP status {head.status}"
+        if head.status != HTTPStatus.OK:
+            self.result = f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
         return await self._stream(answer.pieces, form, head.status, head.length)
 

@@ -10,11 +10,10 @@ from typing import Final
 import msgspec
 
 from capacitord import errors
+from capacitord.api.http_status import http_status
 from capacitord.api.messages import Refusal
+from capacitord.api.schemas import ERROR
 from capacitord.errors import CapacitordError, Problem
-
-SCHEMA: Final = "capacitord.error/1"
-_S = HTTPStatus
 
 
 class BadRequest(errors.Invalid):
@@ -37,39 +36,22 @@ class TooSlow(errors.TryAgain):
     """The request did not arrive in time."""
 
 
-STATUS: Final[Mapping[type[CapacitordError], HTTPStatus]] = MappingProxyType(
+_OWN: Final[Mapping[type[CapacitordError], HTTPStatus]] = MappingProxyType(
     {
-        CapacitordError: _S.INTERNAL_SERVER_ERROR,
-        errors.Unreachable: _S.SERVICE_UNAVAILABLE,
-        errors.NotPermitted: _S.FORBIDDEN,
-        errors.NotFound: _S.NOT_FOUND,
-        errors.Ambiguous: _S.CONFLICT,
-        errors.Refused: _S.CONFLICT,
-        errors.Locked: _S.LOCKED,
-        errors.Invalid: _S.UNPROCESSABLE_ENTITY,
-        errors.PartlyDone: _S.CONFLICT,
-        errors.TryAgain: _S.SERVICE_UNAVAILABLE,
-        errors.OutOfSpace: _S.INSUFFICIENT_STORAGE,
-        errors.DamagedObject: _S.CONFLICT,
-        errors.WrongKey: _S.FORBIDDEN,
-        errors.StorageFailed: _S.INTERNAL_SERVER_ERROR,
-        BadRequest: _S.BAD_REQUEST,
-        NoSuchRoute: _S.NOT_FOUND,
-        NoSuchMethod: _S.METHOD_NOT_ALLOWED,
-        TooLarge: _S.REQUEST_ENTITY_TOO_LARGE,
-        TooSlow: _S.REQUEST_TIMEOUT,
+        NoSuchMethod: HTTPStatus.METHOD_NOT_ALLOWED,
+        TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        TooSlow: HTTPStatus.REQUEST_TIMEOUT,
+        # A passphrase that does not fit is the asker's affair, and not an error of this machine.
+        errors.WrongKey: HTTPStatus.FORBIDDEN,
     }
 )
 
 
-def status_of(error: CapacitordError) -> HTTPStatus:
-    """Return the HTTP status of an error: that of its class, or of the nearest class above."""
-    for kind in type(error).__mro__:
-        if kind in STATUS:
-            return STATUS[kind]
-    return _S.INTERNAL_SERVER_ERROR
+def status_of(error: CapacitordError) -> int:
+    """Return the HTTP status of an error."""
+    return _OWN.get(type(error)) or http_status(error)
 
 
 def refusal(problem: Problem) -> bytes:
     """Return the body that says a problem."""
-    return msgspec.json.encode(Refusal(SCHEMA, problem))
+    return msgspec.json.encode(Refusal(ERROR, problem))

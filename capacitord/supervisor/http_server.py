@@ -28,7 +28,7 @@ class HttpServer:
 
     def __init__(self, app: web.Application, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=bounds.grace_margin)
         self._server: asyncio.AbstractServer | None = None
         self._connections: Counter[int] = Counter()
         _QUIET.disabled = True
@@ -38,12 +38,10 @@ class HttpServer:
         await self._runner.setup()
         self._server = await asyncio.get_running_loop().create_unix_server(self._connection, sock=listener)
 
-    async def stop(self, grace: float) -> None:
-        """Take no more connections, let answers that have begun finish within `grace` seconds, and end."""
+    async def stop(self) -> None:
+        """Take no more connections, let answers that have begun finish within the margin, and end."""
         if self._server is not None:
             self._server.close()
-        if self._runner.server is not None:
-            await self._runner.server.shutdown(grace)
         await self._runner.cleanup()
 
     def _connection(self) -> web.RequestHandler:

@@ -13,18 +13,15 @@ from capacitord.api.routes import ROUTES, Form, Permission, Route
 
 PATH: Final = "/v1/openapi.json"
 _REFUSALS: Final = {
-    400: "The request is not one of this interface.",
+    400: "The request, or the profile in it, is wrong.",
     403: "The peer's groups do not allow it, or the key does not fit.",
     404: "What was named does not exist.",
     405: "The path does not take this method.",
     408: "The request did not arrive in time.",
-    409: "A safety rule says no, or several things match.",
+    409: "A safety rule says no, or the box key is not available.",
     413: "The request is too large.",
-    422: "A profile, configuration or value is wrong.",
-    423: "The box key is not available.",
     500: "It failed.",
     503: "It cannot be done now, and may be done later.",
-    507: "The disk is full.",
 }
 _ABOUT: Final = (
     "HTTP/1.1 and JSON on a Unix socket. The peer's credentials decide what it may do. Fields are only ever added. "

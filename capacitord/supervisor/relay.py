@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -62,7 +62,8 @@ async def ask(
         raise
     try:
         head = await _head(reader, bounds)
-        yield Answer(head, _body(reader, head, runtime, bounds))
+        async with aclosing(_body(reader, head, runtime, bounds)) as pieces:
+            yield Answer(head, pieces)
     finally:
         writer.transport.abort()
 
@@ -81,7 +82,9 @@ async def _head(reader: asyncio.StreamReader, bounds: Bounds) -> CallHead:
     raise TryAgain(msg, hint="See why: fluxctl status. Then try again.")
 
 
-async def _body(reader: asyncio.StreamReader, head: CallHead, runtime: Runtime, bounds: Bounds) -> AsyncIterator[bytes]:
+async def _body(
+    reader: asyncio.StreamReader, head: CallHead, runtime: Runtime, bounds: Bounds
+) -> AsyncGenerator[bytes, None]:
     passed = 0
     while True:
         try:

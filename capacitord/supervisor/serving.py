@@ -109,7 +109,6 @@ class Serving:
     async def stop(self) -> None:
         """Shut the gate and have the runtime finish what is open, within the bound."""
         self._stopping = True
-        self.gatekeeper.look()
         await self.keeper.stop(self._grace)
         self.gatekeeper.look()
         self.hub.close()

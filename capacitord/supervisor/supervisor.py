@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from capacitord import __version__
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box, Isolation
-from capacitord.errors import Refused
+from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.supervisor import files
-from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.audit import DONE, AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.control import application
@@ -50,14 +52,13 @@ class Supervisor:
         state_lock = Lock(box.state / "lock", "state folder")
         try:
             audit = AuditLog(box.state / "audit")
-            await asyncio.to_thread(audit.open)
-            if audit.trouble:
-                _log.critical("the audit log is damaged: %s", audit.trouble)
+            await _begin(audit)
             control = ControlSocket(box.socket)
             try:
                 await self._serve(control, audit, stop, passphrase)
             finally:
                 control.close()
+            await _tell(audit, "daemon.stop", "")
         finally:
             state_lock.release()
 
@@ -84,11 +85,13 @@ class Supervisor:
             _log.info("capacitord %s answers on %s", __version__, control.path)
             self._notifier.ready()
             await serving.open(passphrase)
+            if passphrase is not None:
+                await _tell(audit, "key.unlock", "with a passphrase from standard input", locked=serving.keys.problem)
             await stop.wait()
             _log.info("stopping: open associations may finish within %.0f s", bounds.grace)
             self._notifier.stopping(bounds.grace + 2 * bounds.grace_margin)
             await serving.stop()
-            await server.stop(bounds.grace_margin)
+            await server.stop()
             for task in running:
                 task.cancel()
         _log.info("stopped")
@@ -97,3 +100,24 @@ class Supervisor:
         words = f"the gate is {gate.state}: {gate.reason}"
         _log.info("%s", words)
         self._notifier.status(words)
+
+
+async def _begin(audit: AuditLog) -> None:
+    """Take the audit log up. A disk that is too full for it does not keep images from leaving the box."""
+    try:
+        await asyncio.to_thread(audit.open)
+    except CapacitordError as error:
+        _log.critical("the audit log can't be written, so nothing can be changed: %s: %s", error.where, error.message)
+        return
+    if audit.trouble:
+        _log.critical("the audit log is damaged: %s", audit.trouble)
+    await _tell(audit, "daemon.start", f"version {__version__}, process {os.getpid()}")
+
+
+async def _tell(audit: AuditLog, action: str, detail: str, *, locked: Problem | None = None) -> None:
+    """Write down what the daemon itself does."""
+    result = DONE if locked is None else locked.reference
+    try:
+        await asyncio.to_thread(partial(audit.write, os.geteuid(), "capacitord", action, detail=detail, result=result))
+    except CapacitordError as error:
+        _log.critical("the audit log took no entry about %s: %s", action, error.message)
