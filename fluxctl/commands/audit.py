@@ -59,7 +59,10 @@ def show_entries(
     ("fluxctl audit verify", "Follow the chain of digests from the first entry to the last."),
 )
 def verify(ctx: typer.Context, json: AsJson = False) -> None:
-    """Prove that no entry was changed, removed or put in between. Ends with 1 if one was."""
+    """Prove that no entry was changed, removed or put in between.
+
+    Ends with 1 if one was.
+    """
     answer = daemon(ctx).audit_verify()
 
     def page(_look: Look) -> RenderableType:

@@ -47,8 +47,9 @@ def list_destinations(ctx: typer.Context, json: AsJson = False, jsonl: AsLines =
     codes=(exits.NOT_FOUND, exits.PARTLY),
 )
 def echo(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = False, jsonl: AsLines = False) -> None:
-    """Ask a destination whether it is there (C-ECHO, PS3.7 section 9.1.5), as delivery would.
+    """Ask a destination whether it is there (C-ECHO).
 
+    Connects and associates as delivery would, with the same names and time-outs (PS3.7 section 9.1.5).
     Ends with 1 if none answers, and with 8 if some do.
     """
     client = daemon(ctx)

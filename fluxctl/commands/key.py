@@ -114,7 +114,7 @@ def export(
     passphrase_stdin: PassphraseStdin = False,
     json: AsJson = False,
 ) -> None:
-    """Write the recovery file: every key of this box, protected by a passphrase of its own.
+    """Write every key into a recovery file, under a passphrase of its own.
 
     Keep it away from the box. With it and its passphrase the images of this box can be read elsewhere; without it
     they die with the box. An existing file is never overwritten.

@@ -40,7 +40,11 @@ def import_profile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Import a profile. What is wrong in it is said with file, line and key, and then nothing changes."""
+    """Check a profile and put it to use.
+
+    What is wrong in it is said with file, line and key, and then nothing changes. A version that is not newer than
+    the one in use is refused, unless --allow-older says that it is meant.
+    """
     text = read_text(file)
     request = m.ProfileImport(text=text, name=file.name, allow_older=allow_older, dry_run=dry_run)
     answer = daemon(ctx).profile_import(request)

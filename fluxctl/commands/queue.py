@@ -27,7 +27,10 @@ app = noun("queue", "What waits, per destination. Where every destination is mea
     ("fluxctl queue list --jsonl | jq -r 'select(.images > 0).destination'", "The destinations that wait."),
 )
 def list_queue(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False) -> None:
-    """List what waits: a row per destination with ages, then the studies in the order they leave."""
+    """List what waits for each destination, how long, and what is next.
+
+    One row per destination with the ages of what waits for it, then the studies in the order they leave.
+    """
     answer = daemon(ctx).queue_list()
 
     def page(look: Look) -> RenderableType:
@@ -45,7 +48,7 @@ def list_queue(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False)
     codes=(exits.NOT_FOUND,),
 )
 def show_queued(ctx: typer.Context, study: StudyArgument, json: AsJson = False) -> None:
-    """Show one study in the queue: how far it is at each destination, and every image that needs a person."""
+    """Show one study in the queue, and every image that needs a person."""
     answer = daemon(ctx).queue_show(study)
 
     def page(look: Look) -> RenderableType:

@@ -35,10 +35,10 @@ def resend(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Send a study, or one image of it, again, whatever was acknowledged before.
+    """Send a study, or one image of it, again.
 
-    Ordinary retries need no command: the box sends what is not acknowledged, for ever. This is for a PACS that lost
-    images it had acknowledged.
+    Whatever was acknowledged is sent once more. Ordinary retries need no command: the box sends what is not
+    acknowledged, for ever. This is for a PACS that lost images it had acknowledged.
     """
     client = daemon(ctx)
     if not yes:

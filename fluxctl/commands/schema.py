@@ -27,7 +27,7 @@ app = single()
 def schema(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A command, such as study.list; or error.")] = "",
 ) -> None:
-    """Print the JSON Schema of a --json document, or the names of all of them.
+    """Print the JSON Schema of a --json document, or all their names.
 
     A document's name ends in its version: fluxctl.study.list/1. Fields are only ever added to a version.
     """

@@ -49,7 +49,7 @@ def list_studies(
     json: AsJson = False,
     jsonl: AsLines = False,
 ) -> None:
-    """List studies, newest first, with how far each one is."""
+    """List studies, newest first, and how far each one is."""
     query = m.StudyQuery(state=state, undelivered=undelivered, limit=limit)
     answer = _all(daemon(ctx), query) if everything else daemon(ctx).study_list(query)
 
@@ -83,7 +83,10 @@ def show_study(
     images: Annotated[bool, typer.Option("--images", help="Every image, not only those that need a person.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show one study: the patient, its series, how far it is at each destination, and why it is not further."""
+    """Show one study: who, what, where it is, and why not further.
+
+    Images that need a person are always listed: refused by a destination, in doubt, in conflict, or unreadable.
+    """
     answer = daemon(ctx).study_show(study)
 
     def page(look: Look) -> RenderableType:
@@ -108,7 +111,7 @@ def export_study(
     ],
     json: AsJson = False,
 ) -> None:
-    """Write a study's images as DICOM files (PS3.10) into a directory.
+    """Write a study's images as DICOM files into a directory.
 
     The files are not sealed: they leave the protection of this box. They are readable by you only. If the export
     breaks off, what it has written is removed again.
@@ -145,7 +148,7 @@ def discard_study(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Give a study up: its images are deleted from this box for ever.
+    """Give a study up: its images are deleted for ever.
 
     What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it
     and why. Name no patient in the reason.

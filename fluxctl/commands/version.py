@@ -30,7 +30,10 @@ app = single()
     asks=False,
 )
 def version(ctx: typer.Context, json: AsJson = False) -> None:
-    """Show the versions of fluxctl and of the daemon it talks to. A daemon that is down is no failure here."""
+    """Show the versions of fluxctl and of the daemon.
+
+    A daemon that cannot be reached is no failure here.
+    """
     found: str | None = None
     reason = ""
     try:

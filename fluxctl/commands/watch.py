@@ -38,7 +38,7 @@ def watch(
     json: AsJson = False,
     jsonl: AsLines = False,
 ) -> None:
-    """Watch the box: everything that status shows, transfers with progress, and what happens.
+    """Watch the box: status, transfers with progress, and what happens.
 
     If the daemon goes away, this says so, waits for it, and goes on. q or Ctrl-C quits. A stream has no end, so
     --json is the same as --jsonl.

@@ -1,0 +1,341 @@
+"""Commands, options and arguments, for completion. Made by `python -m fluxctl.manual`; do not edit."""
+
+# fmt: off
+# ruff: noqa
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "study.list": "/v1/studies"}
+
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.export", "study.resend", ),
+    "NAME": ("audit.show", "audit.verify", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
+    "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
+    "SOURCE": ("file", "credential", "passphrase", ),
+    "SHELL": ("bash", "zsh", "fish", ),
+}
+
+TREE: Final[dict[str, Any]] = {
+    "help": "Run a capacitord box: see what it does and why, and steer it",
+    "options": {
+        "--socket": {"help": "The control socket. Otherwise CAPACITORD_SOCKET, or the system's", "metavar": "FILE", "many": False},
+        "--version": {"help": "Print the version of fluxctl", "metavar": "", "many": False},
+        "--help": {"help": "Show this text", "metavar": "", "many": False},
+    },
+    "arguments": [],
+    "commands": {
+        "status": {
+            "help": "Whether the scanner may send now, and everything that waits",
+            "options": {
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+        },
+        "watch": {
+            "help": "The same, live",
+            "options": {
+                "--interval": {"help": "The least time between two looks at the status", "metavar": "SECONDS", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+        },
+        "doctor": {
+            "help": "Check the box end to end and say what to fix",
+            "options": {
+                "--verify": {"help": "Read every sealed object and name the damaged", "metavar": "", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+        },
+        "study": {
+            "help": "Every study of the site",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List studies, newest first, and how far each one is",
+                    "options": {
+                        "--undelivered": {"help": "Only what has not arrived everywhere", "metavar": "", "many": False},
+                        "--state": {"help": "Only studies that are receiving, complete, matched, held, released, discarded", "metavar": "STATE", "many": False},
+                        "--limit": {"help": "At most this many", "metavar": "N", "many": False},
+                        "-n": {"help": "At most this many", "metavar": "N", "many": False},
+                        "--all": {"help": "All of them, however many", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Show one study: who, what, where it is, and why not further",
+                    "options": {
+                        "--images": {"help": "Every image, not only those that need a person", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "export": {
+                    "help": "Write a study's images as DICOM files into a directory",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY", "DIRECTORY"],
+                },
+                "discard": {
+                    "help": "Give a study up: its images are deleted for ever",
+                    "options": {
+                        "--reason": {"help": "Why; it is kept in the audit log", "metavar": "TEXT", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+            },
+        },
+        "queue": {
+            "help": "What waits, per destination",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List what waits for each destination, how long, and what is next",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Show one study in the queue, and every image that needs a person",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "flush": {
+                    "help": "Try a destination now, whatever its next try is",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["DEST|ALL"],
+                },
+                "pause": {
+                    "help": "Stop sending to a destination. Images wait for it; nothing is lost",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["DEST|ALL"],
+                },
+                "resume": {
+                    "help": "Go on sending to a destination that was paused",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["DEST|ALL"],
+                },
+            },
+        },
+        "resend": {
+            "help": "Send a study, or one image of it, again",
+            "options": {
+                "--to": {"help": "Only to this destination; may be given several times", "metavar": "DEST", "many": True},
+                "--image": {"help": "Only the image of this SOP Instance UID", "metavar": "UID", "many": False},
+                "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": ["STUDY"],
+        },
+        "destination": {
+            "help": "Where images go, and whether it answers",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List the destinations of the site",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "echo": {
+                    "help": "Ask a destination whether it is there (C-ECHO)",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["DEST|ALL"],
+                },
+            },
+        },
+        "profile": {
+            "help": "Site profiles: what is true of one facility",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "import": {
+                    "help": "Check a profile and put it to use",
+                    "options": {
+                        "--allow-older": {"help": "Take a version that is not newer than the one in use", "metavar": "", "many": False},
+                        "--dry-run": {"help": "Check everything and change nothing", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["FILE"],
+                },
+                "list": {
+                    "help": "List the profiles of this box",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Print a profile exactly as it was imported",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["PROFILE"],
+                },
+            },
+        },
+        "key": {
+            "help": "The keys that seal every image",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "init": {
+                    "help": "Make the box key. An existing one is never replaced",
+                    "options": {
+                        "--source": {"help": "Where it comes from: file, credential (systemd), passphrase", "metavar": "SOURCE", "many": False},
+                        "--passphrase-stdin": {"help": "Read the passphrase from the first line of standard input", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "status": {
+                    "help": "Show the state of the keys; never a key",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "unlock": {
+                    "help": "Give the passphrase of the box key, after a start of the daemon",
+                    "options": {
+                        "--passphrase-stdin": {"help": "Read the passphrase from the first line of standard input", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "rotate": {
+                    "help": "Make a new box key and wrap all site keys under it",
+                    "options": {
+                        "--passphrase-stdin": {"help": "Read the passphrase from the first line of standard input", "metavar": "", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "export": {
+                    "help": "Write every key into a recovery file, under a passphrase of its own",
+                    "options": {
+                        "--recovery": {"help": "The file to write (mode 0600); - for standard output", "metavar": "FILE", "many": False},
+                        "--passphrase-stdin": {"help": "Read the passphrase from the first line of standard input", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+            },
+        },
+        "audit": {
+            "help": "Who did what, and that nobody edited it",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "show": {
+                    "help": "Show who did what to what, and what came of it",
+                    "options": {
+                        "--limit": {"help": "At most this many", "metavar": "N", "many": False},
+                        "-n": {"help": "At most this many", "metavar": "N", "many": False},
+                        "--action": {"help": "Only this, such as study.discard", "metavar": "ACTION", "many": False},
+                        "--subject": {"help": "Only what was done to this", "metavar": "NAME", "many": False},
+                        "--since": {"help": "Not before: an age (2h, 3d) or a local time (2025-11-21)", "metavar": "WHEN", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "verify": {
+                    "help": "Prove that no entry was changed, removed or put in between",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+            },
+        },
+        "completion": {
+            "help": "Completion for bash, zsh and fish",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": ["SHELL"],
+        },
+        "schema": {
+            "help": "The JSON Schema of every --json document",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": ["NAME"],
+        },
+        "version": {
+            "help": "The versions of fluxctl and capacitord",
+            "options": {
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+        },
+    },
+}
