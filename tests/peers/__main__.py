@@ -13,9 +13,13 @@ from tests.peers.privilege import root_prefix
 def main() -> int:
     """Install what is missing, as root or by sudo without a password; otherwise say what to run, and fail."""
     wanted = packages.missing()
+    prefix = root_prefix()
+    if prefix is None:
+        print(
+            "Tests of power cuts and full disks will fail: they need root, or sudo without a password.", file=sys.stderr
+        )
     if not wanted:
         return 0
-    prefix = root_prefix()
     if prefix is None or not Path(packages.APT).exists():
         print(packages.advice(wanted), file=sys.stderr)
         return 1
