@@ -23,7 +23,7 @@ class Deliveries:
 
     def __init__(self, spool: Spool, connections: Connections, note: Note) -> None:
         self._spool, self._connections, self._note = spool, connections, note
-        self._lock = threading.Lock()
+        self._lock, self._one_change = threading.Lock(), threading.Lock()
         self._running: dict[str, Delivery] = {}
 
     def become(self, destinations: Iterable[Destination], profile_version: int) -> None:
@@ -31,7 +31,10 @@ class Deliveries:
 
         What waits for one that is named no more is kept and says so.
         """
-        wanted = {destination.name: destination for destination in destinations}
+        with self._one_change:
+            self._become({destination.name: destination for destination in destinations}, profile_version)
+
+    def _become(self, wanted: dict[str, Destination], profile_version: int) -> None:
         with self._lock:
             leaving = [
                 self._running.pop(name)

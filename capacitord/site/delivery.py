@@ -11,14 +11,13 @@ import logging
 import random
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from capacitord.api import messages as m
 from capacitord.dicom import classify
 from capacitord.dicom.contexts import Pair, Refusal, Wanted, plan
-from capacitord.dicom.storage_scu import NotOpened, Stop, StoreAssociation
+from capacitord.dicom.storage_scu import NotOpened, Sendable, Stop, StoreAssociation
 from capacitord.errors import CapacitordError
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
@@ -27,7 +26,7 @@ from capacitord.site import circuit as circuits
 from capacitord.site.backoff import next_delay
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.connections import Connections
-from capacitord.site.feed import Feed, Image
+from capacitord.site.feed import Feed, Handed
 from capacitord.spool.ledger import Backlog
 from capacitord.spool.store import Spool
 
@@ -67,7 +66,6 @@ class Delivery:
         self._senders: dict[threading.Thread, StoreAssociation | None] = {}
         self._refusals = 0
         self._last_refusal = Outcome(Verdict.LATER, "")
-        self._recent: deque[Image] = deque(maxlen=4 * destination.associations)
         for number in range(destination.associations):
             name = f"{destination.name} {number + 1}"
             self._senders[threading.Thread(target=self._run, args=(number,), name=name, daemon=True)] = None
@@ -194,28 +192,35 @@ class Delivery:
 
         Returns False at the end.
         """
-        with self._changed:
-            while not self._stopping:
-                now = time.monotonic()
-                if self._paused:
-                    self._changed.wait(_LOOK_AGAIN)
-                elif not self._circuit.may_begin(now):
-                    self._changed.wait(max(0.25, min(_LOOK_AGAIN, self._circuit.next_try - now)))
-                elif not self._work:
-                    ends = self._feed.next_rest_ends()
-                    if not self._changed.wait(_LOOK_AGAIN if ends is None else max(0.01, ends - now)):
+        while True:
+            with self._changed:
+                if self._stopping:
+                    return False
+                rest = self._rest(time.monotonic())
+                if rest > 0.0:
+                    if not self._changed.wait(rest):
                         self._work = True
-                else:
-                    self._work = False
-                    self._changed.wait(_GATHER)
-                    if not self._feed.holds_more_than(least):
-                        continue
+                    continue
+                self._work = False
+                self._changed.wait(_GATHER)
+            # The ledger is asked without the lock: whoever has a new image to announce never waits for it.
+            if self._feed.holds_more_than(least):
+                with self._changed:
+                    self._work = True
                     if self._may_send(time.monotonic()):
-                        self._work = True
                         self._circuit = circuits.began(self._circuit, time.monotonic())
                         return True
-                    self._work = True
-            return False
+
+    def _rest(self, now: float) -> float:
+        """Return the seconds until it is worth to look into the queue, 0 for now."""
+        if self._paused:
+            return _LOOK_AGAIN
+        if not self._circuit.may_begin(now):
+            return max(0.25, min(_LOOK_AGAIN, self._circuit.next_try - now))
+        if self._work:
+            return 0.0
+        ends = self._feed.next_rest_ends()
+        return _LOOK_AGAIN if ends is None else max(0.01, min(_LOOK_AGAIN, ends - now))
 
     def _may_send(self, now: float) -> bool:
         return not self._stopping and not self._paused and self._circuit.may_begin(now)
@@ -240,33 +245,37 @@ class Delivery:
             self._senders[threading.current_thread()] = association
             if self._stopping or self._paused:
                 association.stop()
+        handed = Handed(self._feed)
         try:
             opened = association.open()
             if isinstance(opened, NotOpened):
                 self._failed(opened.outcome)
                 return
             self._succeeded()
-            self._send(association, set(proposal.contexts.values()), calling)
+            self._send(association, handed, set(proposal.contexts.values()), calling)
         finally:
             association.abort()
-            self._feed.put_back()
             with self._changed:
                 self._senders[threading.current_thread()] = None
                 self._work = True
+            handed.take_back()
+            self._feed.put_back()
 
-    def _send(self, association: StoreAssociation, pairs: set[Pair], calling: str | None) -> None:
+    def _send(self, association: StoreAssociation, handed: Handed, pairs: set[Pair], calling: str | None) -> None:
         self._refusals = 0
         quiet_since = time.monotonic()
         while True:
             sent = association.progress().images
             images = self._feed.images(pairs, calling, lambda: self._refusals < _REFUSALS_IN_A_ROW)
-            report = association.store(self._remembered(images), self._answered)  # type: ignore[arg-type]
+            report = association.store(
+                handed.out(images), lambda image, outcome: self._answered(handed, image, outcome)
+            )
             if report.stop is Stop.DAMAGED:
                 self._abandoned()
                 return
             if report.stop is Stop.BROKEN:
-                if isinstance(report.image, Image):
-                    self._feed.unanswered(report.image)
+                if report.in_doubt:
+                    handed.in_doubt(report.image)
                 self._failed(report.outcome or Outcome(Verdict.LATER, "The association broke."))
                 return
             if self._refusals >= _REFUSALS_IN_A_ROW:
@@ -282,19 +291,13 @@ class Delivery:
                 association.release()
                 return
 
-    def _remembered(self, images: Iterator[Image]) -> Iterator[Image]:
-        """Remember the last images by UID, to say which study is on its way."""
-        for image in images:
-            self._recent.append(image)
-            yield image
-
     def _transfer(self, sender: StoreAssociation) -> m.Transfer | None:
         progress = sender.progress()
-        for image in tuple(self._recent):
-            if image.sop_instance_uid == progress.sop_instance_uid:
-                done, images = self._spool.ledger.progress(image.pending.delivery)
-                return m.Transfer(image.pending.study, done + 1, images, progress.sent, progress.length)
-        return None
+        pending = self._feed.handed_out(progress.sop_instance_uid)
+        if pending is None:
+            return None
+        done, images = self._spool.ledger.progress(pending.delivery)
+        return m.Transfer(pending.study, done + 1, images, progress.sent, progress.length)
 
     def _more(self, patience: float) -> bool:
         """Wait a moment for new images, so that a study that is still arriving goes out on one association."""
@@ -307,11 +310,12 @@ class Delivery:
             self._work = False
             return True
 
-    def _answered(self, image: Image, outcome: Outcome) -> None:
+    def _answered(self, handed: Handed, sent: Sendable, outcome: Outcome) -> None:
+        image = handed.back(sent)
         if outcome == _DAMAGED:
             # The catalog is told only if the copy is damaged still: it may have been moved while it was read.
             self._spool.housekeeping.examine(image.pending.image)
-            self._feed.unanswered(image)
+            self._feed.not_sent([image])
             return
         if outcome.verdict is Verdict.LATER:
             self._refusals += 1
@@ -347,7 +351,10 @@ class Delivery:
         if paused:
             return
         next_try = time.time_ns() + int(waits * 1e9)
-        self._spool.ledger.defer(self.destination.name, outcome.reason, next_try)
+        try:
+            self._spool.ledger.defer(self.destination.name, outcome.reason, next_try)
+        except CapacitordError as error:
+            LOG.error("The ledger could not say why %s waits: %s", self.destination.name, error)  # noqa: TRY400
         LOG.warning("%s: %s Next try in %.0f s.", self.destination.name, outcome.reason, waits)
         reference = "destination-down" if tripped else "destination-trouble"
         self._note(reference, outcome.reason, "", self.destination.name)

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from capacitord.dicom import classify
 from capacitord.dicom.contexts import Pair
@@ -56,6 +56,7 @@ class Feed:
         self._lock = threading.Lock()
         self._ready: deque[Pending] = deque()
         self._claimed: set[tuple[int, int]] = set()
+        self._in_hand: dict[str, Pending] = {}
         self._resting: dict[tuple[int, int], tuple[float, int]] = {}
         self._answers: queue.Queue[Answer | None] = queue.Queue(_BEHIND)
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
@@ -127,7 +128,7 @@ class Feed:
         self._answers.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
 
     def unanswered(self, image: Image) -> None:
-        """Take back an image whose answer never came; it stays in doubt and is sent again."""
+        """Take back an image that was sent whole and never answered; it stays in doubt and is sent again."""
         self._answers.put(
             Answer(
                 image.pending.image,
@@ -142,9 +143,31 @@ class Feed:
         with self._lock:
             rest = list(self._ready)
             self._ready.clear()
-            if rest:
-                self._spool.ledger.not_sent(rest)
-            self._claimed.difference_update((pending.delivery, pending.image) for pending in rest)
+        self._not_sent(rest)
+
+    def not_sent(self, images: Iterable[Image]) -> None:
+        """Take back images that were handed out and did not leave, or not whole: they are in no doubt."""
+        self._not_sent([image.pending for image in images])
+
+    def _not_sent(self, rest: list[Pending]) -> None:
+        if not rest:
+            return
+        try:
+            self._spool.ledger.not_sent(rest)
+        finally:
+            with self._lock:
+                self._claimed.difference_update((pending.delivery, pending.image) for pending in rest)
+
+    def handed_out(self, sop_instance_uid: str) -> Pending | None:
+        """Return the image with this UID that an association has in hand."""
+        return self._in_hand.get(sop_instance_uid)
+
+    def in_hand(self, image: Image, *, given: bool) -> None:
+        """Take notice that an association has an image in hand, or has it no more."""
+        if given:
+            self._in_hand[image.sop_instance_uid] = image.pending
+        else:
+            self._in_hand.pop(image.sop_instance_uid, None)
 
     def hasten(self) -> None:
         """Let refused images be tried again now."""
@@ -207,3 +230,33 @@ class Feed:
                     self._resting.pop((answer.delivery, answer.image), None)
         if ended:
             self._ended(ended)
+
+
+class Handed:
+    """The images that one association has in hand: every one comes back, answered or not."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._images: dict[int, Image] = {}
+
+    def out(self, images: Iterator[Image]) -> Iterator[Image]:
+        """Pass images on and remember them."""
+        for image in images:
+            self._images[id(image)] = image
+            self._feed.in_hand(image, given=True)
+            yield image
+
+    def back(self, sent: object) -> Image:
+        """Return the image that was handed out as `sent`, which is in hand no more."""
+        image = self._images.pop(id(sent))
+        self._feed.in_hand(image, given=False)
+        return image
+
+    def in_doubt(self, sent: object) -> None:
+        """Take back an image whose answer was lost."""
+        self._feed.unanswered(self.back(sent))
+
+    def take_back(self) -> None:
+        """Take back all others: they did not leave, or not whole."""
+        rest = [self.back(image) for image in list(self._images.values())]
+        self._feed.not_sent(rest)
