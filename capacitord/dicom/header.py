@@ -84,6 +84,11 @@ class HeaderReader:
         self._walker = DatasetWalker(announced.transfer_syntax_uid, _WANTED)
         self.feed = self._walker.feed
 
+    @property
+    def done(self) -> bool:
+        """Whether everything wanted has passed."""
+        return self._walker.done
+
     def facts(self) -> Facts:
         """Return what was found, when everything wanted has passed or the dataset has ended.
 
