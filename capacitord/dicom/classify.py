@@ -240,7 +240,7 @@ _ENDS: Mapping[End, str] = MappingProxyType(
         End.REJECTED: "{peer} rejected the association. " + _AGAIN,
         End.ABORTED: "{peer} aborted the association. " + _AGAIN,
         End.CLOSED: "{peer} closed the connection. " + _AGAIN,
-        End.RELEASED: "{peer} ended the association instead of answering. " + _AGAIN,
+        End.RELEASED: "{peer} ended the association. " + _AGAIN,
         End.NO_ANSWER: "{peer} did not answer in time. " + _AGAIN,
         End.STALLED: "{peer} stopped taking data. " + _AGAIN,
         End.PROTOCOL: "{peer} sent what does not belong there, so the association was aborted. " + _AGAIN,

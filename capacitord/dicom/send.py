@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import termios
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -71,6 +72,7 @@ class Line:
         self._deadline = 0.0
         self._inside_pdu = False
         self._interrupted = False
+        self._closing = threading.Lock()
         self._is_tcp = connection.family in {socket.AF_INET, socket.AF_INET6}
         if self._is_tcp:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -123,10 +125,13 @@ class Line:
         return bool(self._inbox)
 
     def expect_silence(self) -> None:
-        """Raise `AssociationEnded` if something came behind the last answer."""
-        self._look_for_abort()
+        """Raise `AssociationEnded` if the peer said something behind its last answer, or closed meanwhile."""
+        if not self._inbox and self._readable.poll(0):
+            self._receive()
         if self._inbox:
-            raise self.give_up(End.PROTOCOL, AbortReason.UNEXPECTED_PDU)
+            self._look_for_abort()
+            how = End.RELEASED if self._inbox[0] == PduType.RELEASE_RQ else End.PROTOCOL
+            raise self.give_up(how, AbortReason.UNEXPECTED_PDU)
 
     def read_command(self, context_id: int) -> commands.Command:
         """Return the next command set, which must come on `context_id` and alone.
@@ -183,12 +188,14 @@ class Line:
     def interrupt(self) -> None:
         """Make whatever the owning thread is doing here end at once, with `End.STOPPED`. For any thread."""
         self._interrupted = True
-        with contextlib.suppress(OSError):
+        with self._closing, contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection without another word."""
-        self._socket.close()
+        # Under the lock `interrupt` cannot meet a descriptor that is somebody else's by now.
+        with self._closing:
+            self._socket.close()
 
     def _start_waiting(self) -> None:
         self._deadline = time.monotonic() + self._timeout
@@ -327,7 +334,7 @@ class Line:
         if self._on_its_way():
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._socket.close()
+        self.close()
 
     def _on_its_way(self) -> int:
         """Return how many of our bytes the peer's kernel has not acknowledged yet."""

@@ -251,7 +251,7 @@ def test_a_wrong_message_id_is_aborted_as_an_unexpected_parameter() -> None:
     ("behind", "how"),
     [
         (pdu(DATA, pdv(store_response(2))), End.PROTOCOL),
-        (pdu(RELEASE_RQ), End.PROTOCOL),
+        (pdu(RELEASE_RQ), End.RELEASED),
         (b"\0", End.PROTOCOL),
         (pdu(ABORT), End.ABORTED),
     ],
@@ -262,6 +262,29 @@ def test_what_comes_behind_an_answer_ends_the_association_but_the_answer_counts(
     assert report.image is None
     assert not report.in_doubt
     assert ledger.verdicts == [Verdict.DONE]
+
+
+@pytest.mark.parametrize(
+    ("said", "how"), [(b"", End.CLOSED), (pdu(ABORT, b"\0\0\2\0"), End.ABORTED), (pdu(RELEASE_RQ), End.RELEASED)]
+)
+def test_an_association_that_ended_while_idle_leaves_no_image_in_doubt(said: bytes, how: End) -> None:
+    """A PACS closes what nobody uses; an image that is not even begun then must not be taken for sent."""
+    left = threading.Event()
+
+    def script(peer: Acceptor) -> None:
+        peer.accept()
+        peer.answer(peer.read_store())
+        peer.send(said)
+        peer.connection.shutdown(socket.SHUT_WR)
+        left.set()
+        peer.read_to_the_end()
+
+    with acceptor(script) as connection:
+        assoc = established(connection)
+        assert assoc.send(some_image(1)).verdict is Verdict.DONE
+        assert left.wait(10)
+        report = assoc.store([some_image(2)], Ledger())
+    assert (report.stop, report.how, report.image, report.in_doubt) == (Stop.BROKEN, how, None, False)
 
 
 def test_two_answers_to_one_image_are_never_taken_for_answers_to_two() -> None:
