@@ -96,8 +96,9 @@ def told(problem: Problem, *, color: bool, width: int) -> str:
     if problem.where:
         lines.append(f"  at:    {clean(problem.where)}")
     if problem.candidates:
-        label = "which:" if problem.exit_code == exits.NOT_FOUND else "not:"
-        lines.append(_folded(label, ", ".join(clean(name) for name in problem.candidates), width))
+        label = "which:" if problem.exit_code == exits.NOT_FOUND else "what:"
+        names = [clean(name) for name in problem.candidates]
+        lines.append(_folded(label, ("\n" if any(" " in name for name in names) else ", ").join(names), width))
     if problem.hint:
         lines.append(_folded("next:", clean(problem.hint), width))
     lines.append(f"  ({problem.reference}, exit {problem.exit_code})")

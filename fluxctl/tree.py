@@ -199,6 +199,14 @@ TREE: Final[dict[str, Any]] = {
             },
             "arguments": [],
             "commands": {
+                "validate": {
+                    "help": "Check a profile on this machine, without the daemon",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["FILE"],
+                },
                 "import": {
                     "help": "Check a profile and put it to use",
                     "options": {
@@ -266,6 +274,7 @@ TREE: Final[dict[str, Any]] = {
                     "help": "Make a new box key and wrap all site keys under it",
                     "options": {
                         "--passphrase-stdin": {"help": "Read the passphrase from the first line of standard input", "metavar": "", "many": False},
+                        "--new-key": {"help": "For a systemd credential: the new key, 64 hexadecimal digits; - for standard input", "metavar": "FILE", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

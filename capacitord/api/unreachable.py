@@ -14,7 +14,7 @@ from typing import Final
 from capacitord.api.socket_path import MAX_BYTES
 from capacitord.errors import CapacitordError, NotPermitted, TryAgain, Unreachable
 
-START: Final = "Start it: sudo systemctl start capacitord (or run capacitord yourself)."
+START: Final = "Start it: sudo systemctl start capacitord (or by hand: capacitord run)."
 OTHER: Final = "If it listens elsewhere, name its socket with --socket or CAPACITORD_SOCKET."
 LOGS: Final = "See what it says: journalctl -u capacitord -n 50; then: sudo systemctl restart capacitord."
 

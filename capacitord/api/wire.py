@@ -85,7 +85,8 @@ def _defaults(request: type[msgspec.Struct]) -> dict[str, Any]:
     found = {}
     for field in msgspec.structs.fields(request):
         if not field.required:
-            found[field.name] = msgspec.to_builtins(field.default)
+            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+            found[field.name] = msgspec.to_builtins(default)
     return found
 
 

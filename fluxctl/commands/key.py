@@ -9,9 +9,10 @@ import typer
 
 from capacitord.api import messages as m
 from capacitord.api.schemas import Recovery
+from capacitord.errors import Refused
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
-from fluxctl.files import must_not_exist, write_secret
+from fluxctl.files import must_not_exist, read_text, write_secret
 from fluxctl.options import AsJson, PassphraseStdin, Yes
 from fluxctl.output import form, show
 from fluxctl.session import daemon
@@ -79,22 +80,49 @@ def unlock(ctx: typer.Context, passphrase_stdin: PassphraseStdin = False, json: 
     app,
     "rotate",
     ("fluxctl key rotate", "Make a new box key. Images stay as they are; only the site keys are wrapped again."),
-    codes=(exits.REFUSED, exits.INVALID),
+    ("fluxctl key rotate --new-key coach.key", "Where it is a systemd credential, which you renew yourself."),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID),
 )
 def rotate(
-    ctx: typer.Context, passphrase_stdin: PassphraseStdin = False, yes: Yes = False, json: AsJson = False
+    ctx: typer.Context,
+    *,
+    passphrase_stdin: PassphraseStdin = False,
+    new_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--new-key",
+            metavar="FILE",
+            help="For a systemd credential: the new key, 64 hexadecimal digits; - for standard input.",
+        ),
+    ] = None,
+    yes: Yes = False,
+    json: AsJson = False,
 ) -> None:
     """Make a new box key and wrap all site keys under it.
 
-    Recovery files made before do not open it: write a new one.
+    A key under a passphrase gets a new passphrase. A systemd credential gets the key you give; install it as the
+    credential before the next start. Write a new recovery file afterwards.
     """
     client = daemon(ctx)
-    secret = None
-    if client.key_status().source is m.KeySource.PASSPHRASE:
-        secret = ask.passphrase("New passphrase of the box key: ", new=True, from_stdin=passphrase_stdin, json=json)
+    source = client.key_status().source
+    request = m.KeyRotate()
+    if source is m.KeySource.PASSPHRASE:
+        asked = "New passphrase of the box key: "
+        request = m.KeyRotate(passphrase=ask.passphrase(asked, new=True, from_stdin=passphrase_stdin, json=json))
+    elif source is m.KeySource.CREDENTIAL:
+        request = m.KeyRotate(new_key=_new_key(new_key))
     else:
-        ask.agreed("Make a new box key? Recovery files made before will not open it.", yes=yes, json=json)
-    _show("key.rotate", client.key_rotate(m.KeyRotate(passphrase=secret)), json=json)
+        ask.agreed("Make a new box key?", yes=yes, json=json)
+    _show("key.rotate", client.key_rotate(request), json=json)
+
+
+def _new_key(file: Path | None) -> m.Secret:
+    if file is None:
+        raise Refused(
+            "the box key is a systemd credential, and this box cannot renew that by itself",
+            hint="Make a new key, give it with --new-key FILE, and install it as the credential.",
+        )
+    return m.Secret(read_text(file).strip())
 
 
 @verb(

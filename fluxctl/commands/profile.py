@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacitord.api import messages as m
+from capacitord.api.schemas import Validated
 from capacitord.errors import NotFound
 from fluxctl import exits
 from fluxctl.command import noun, verb
@@ -21,6 +22,32 @@ if TYPE_CHECKING:
     from fluxctl.render.look import Look
 
 app = noun("profile", "Site profiles: what is true of one facility. PROFILE is a site id, such as st-marys.")
+
+
+@verb(
+    app,
+    "validate",
+    ("fluxctl profile validate st-marys.toml", "Say all that is wrong with it; nothing is sent to the daemon."),
+    codes=(exits.NOT_FOUND, exits.INVALID),
+    asks=False,
+)
+def validate(file: FileArgument, json: AsJson = False) -> None:
+    """Check a profile on this machine, without the daemon.
+
+    What is wrong is said with file, line and key, and the exit code is 7.
+    """
+    from capacitord.config.profile import parse
+
+    profile = parse(read_text(file), str(file))
+    names = tuple(destination.name for destination in profile.destination)
+    answer = Validated(str(file), profile.id, profile.name, profile.version, names)
+
+    def page(_look: Look) -> RenderableType:
+        from fluxctl.render.box import validated
+
+        return validated(answer)
+
+    show("profile.validate", answer, form(json=json), page)
 
 
 @verb(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from capacitord.api.client import Client
     from fluxctl.render.look import Look
+
+PAGE: Final = 1000
+"""The most studies the daemon gives at once."""
 
 app = noun(
     "study",
@@ -51,7 +54,8 @@ def list_studies(
 ) -> None:
     """List studies, newest first, and how far each one is."""
     query = m.StudyQuery(state=state, undelivered=undelivered, limit=limit)
-    answer = _all(daemon(ctx), query) if everything else daemon(ctx).study_list(query)
+    client = daemon(ctx)
+    answer = _all(client, query) if everything else client.study_list(query)
 
     def page(look: Look) -> RenderableType:
         from fluxctl.render.study import listed
@@ -63,6 +67,7 @@ def list_studies(
 
 def _all(client: Client, query: m.StudyQuery) -> m.StudyList:
     """Return every study that fits, however many pages they fill."""
+    query = msgspec.structs.replace(query, limit=PAGE)
     found = page = client.study_list(query)
     while page.next:
         page = client.study_list(msgspec.structs.replace(query, after=page.next))

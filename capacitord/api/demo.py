@@ -1,0 +1,135 @@
+"""The demonstration's own words: what its roles report and are ordered, and the document at its end.
+
+A role is a process (`python -m capacitord.demo.<role>`). It reads orders from standard input and writes reports to
+standard output, one JSON object a line, and ends when its input does.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from capacitord.api.messages import Answer
+
+# --- orders ---------------------------------------------------------------------------------------------
+
+
+class Send(msgspec.Struct, frozen=True, tag="send", tag_field="kind"):
+    """To the scanner: send these studies (by Study Instance UID) to a storage SCP, `rate` images a second at most."""
+
+    ae_title: str
+    port: int
+    studies: tuple[str, ...]
+    rate: float
+
+
+class Slow(msgspec.Struct, frozen=True, tag="slow", tag_field="kind"):
+    """To the link: let `rate` bytes a second through on the way to the PACS; 0 lets everything through."""
+
+    rate: int
+
+
+class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="kind"):
+    """To the link: break off once `inside` bytes of one message have gone to the PACS; 0 means now."""
+
+    inside: int = 0
+
+
+class Restore(msgspec.Struct, frozen=True, tag="restore", tag_field="kind"):
+    """To the link: be there again."""
+
+
+LinkOrder = Slow | Cut | Restore
+
+# --- reports --------------------------------------------------------------------------------------------
+
+
+class DemoImage(msgspec.Struct, frozen=True):
+    """An image that the scanner has. `digest` is the SHA-256 of its dataset's bytes, `bytes` their number."""
+
+    sop_instance_uid: str
+    sop_class: str
+    transfer_syntax: str
+    study_uid: str
+    digest: str
+    bytes: int
+
+
+class Listening(msgspec.Struct, frozen=True, tag="listening", tag_field="kind"):
+    """From the link and the PACS: connections are taken at 127.0.0.1 on this port."""
+
+    port: int
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded", tag_field="kind"):
+    """From the scanner: these images can be sent."""
+
+    images: tuple[DemoImage, ...]
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered", tag_field="kind"):
+    """From the scanner: the box answered an image with this DIMSE status (PS3.7 §C); None if it did not answer."""
+
+    sop_instance_uid: str
+    status: int | None
+
+
+class Sent(msgspec.Struct, frozen=True, tag="sent", tag_field="kind"):
+    """From the scanner: all that was ordered was tried."""
+
+
+class Kept(msgspec.Struct, frozen=True, tag="kept", tag_field="kind"):
+    """From a PACS: an image arrived and was answered Success. `digest` is the SHA-256 of its dataset's bytes."""
+
+    sop_instance_uid: str
+    digest: str
+
+
+class Broken(msgspec.Struct, frozen=True, tag="broken", tag_field="kind"):
+    """From the link: it broke off, `inside` bytes after the start of a message; 0 if not in the middle of one."""
+
+    inside: int
+
+
+Report = Listening | Loaded | Answered | Sent | Kept | Broken
+
+# --- the document ---------------------------------------------------------------------------------------
+
+
+class DemoAct(Answer, frozen=True):
+    """One act: what it showed, in words."""
+
+    title: str
+    facts: tuple[str, ...]
+
+
+class DemoPlace(Answer, frozen=True):
+    """How many images of one kind were found in a place; `identical` if each is there once, byte for byte."""
+
+    place: str
+    images: int
+    identical: bool
+
+
+class DemoRow(Answer, frozen=True):
+    """The images of one SOP class: how many the scanner has, and what was found of them in each place."""
+
+    sop_class: str
+    images: int
+    places: tuple[DemoPlace, ...]
+
+
+class Demo(Answer, frozen=True):
+    """What the demonstration came to. `ok` if nothing was lost and nothing arrived twice or changed.
+
+    `differences` says in words what was not as it should be.
+    """
+
+    ok: bool
+    message: str
+    seconds: float
+    studies: int
+    images: int
+    bytes: int
+    acts: tuple[DemoAct, ...]
+    rows: tuple[DemoRow, ...]
+    differences: tuple[str, ...] = ()

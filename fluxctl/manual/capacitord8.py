@@ -1,0 +1,159 @@
+"""capacitord(8)."""
+
+from __future__ import annotations
+
+import inspect
+
+from capacitord import errors
+from capacitord.api.socket_path import SYSTEM
+from capacitord.config.box import DEFAULT_FILE, Box
+from capacitord.model.states import GateState
+from fluxctl.manual.page import Page
+
+SEE_ALSO = "`fluxctl`(1), `capacitord.toml`(5), `capacitord-spool`(5), systemd.exec(5)"
+OPTIONS = (
+    ("--config FILE", f"The configuration. Without it `{DEFAULT_FILE}` is read if it exists; every key has a default."),
+    ("--state DIRECTORY", "The folder that holds everything, instead of `[box] state`."),
+    ("--socket FILE", "The control socket, instead of `[control] socket`."),
+    ("--storage-port PORT", "The storage port, instead of `[storage] port`. 0 takes a free one."),
+    ("--passphrase-stdin", "Unlock the box key with the first line of standard input."),
+)
+GATE = {
+    GateState.PARKED: "No site is served, so the storage port is shut.",
+    GateState.CANDIDATE: "A site is known, and its runtime is about to start.",
+    GateState.PREFLIGHT: "The spool of the site is being opened.",
+    GateState.BLOCKED: "Something has to be put right first. `fluxctl status` says what and how.",
+    GateState.OPEN: "The storage port is bound. In no other state is it.",
+    GateState.CLOSING: "Open associations may finish; no new ones begin.",
+}
+STARTING = (errors.NotFound, errors.Refused, errors.Invalid, errors.TryAgain, errors.StorageFailed)
+
+
+def page() -> str:
+    """Return the page in roff."""
+    page = Page("capacitord", 8, "DICOM store-and-forward daemon for mobile imaging coaches")
+    page.synopsis(
+        "capacitord run [--config FILE] [--state DIRECTORY] [--socket FILE] [--storage-port PORT] [--passphrase-stdin]",
+        "capacitord check-config FILE",
+        "capacitord --version",
+    )
+    page.section("DESCRIPTION")
+    page.text(
+        "`capacitord` stands between a scanner and the systems of the facility that a coach visits. The scanner has one "
+        "DICOM destination for ever: this box. The daemon receives every image with C-STORE, makes it durable and "
+        "sealed on the local disk before it answers Success, and delivers it to the destinations that the profile of "
+        "the site names, through links that come and go. Nothing acknowledged is ever lost: an image leaves the box "
+        "when every destination has acknowledged it, or when an operator gives it up.",
+        "It runs in the foreground, logs to standard error, and is meant to be started by systemd(1). "
+        "People steer it with `fluxctl`(1).",
+    )
+    _commands(page)
+    _processes(page)
+    _control(page)
+    page.section("THE GATE")
+    page.text(
+        "Whether a scanner may send is one state, the gate. The storage port is bound while it is open and at no other "
+        "time, so that a scanner is refused at once instead of sending into nowhere."
+    )
+    for state in GateState:
+        page.item(state.value, GATE[state])
+    _operation(page)
+    _rest(page)
+    return page.render()
+
+
+def _commands(page: Page) -> None:
+    page.section("COMMANDS")
+    page.subsection("capacitord run")
+    page.text("Serve until SIGTERM.")
+    for term, text in OPTIONS:
+        page.item(term, text)
+    page.subsection("capacitord check-config FILE")
+    page.text("Say all that is wrong with a configuration, each with file, line and key. Ends with 7 if anything is.")
+
+
+def _processes(page: Page) -> None:
+    page.section("PROCESSES")
+    page.text(
+        "There are two. The supervisor owns the control socket, the keys, the profiles, the audit log and every network "
+        "endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and sees the "
+        "spool and the key of that one site. It is handed its listening socket, and asks the supervisor for every "
+        "connection to a destination by name; only endpoints that the profile names can be had.",
+        "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
+        "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool and "
+        "puts right what was left half done.",
+    )
+
+
+def _control(page: Page) -> None:
+    page.section("CONTROL SOCKET")
+    page.text(
+        f"The daemon answers HTTP/1.1 with JSON on a Unix socket (`{SYSTEM}` unless configured otherwise). Everybody "
+        "may connect; the user and the groups of the peer decide what is answered. Members of `read_groups` may look, "
+        "members of `operate_groups` may change things, too, and root and the user of the daemon may do everything. Every change is in the audit log before it is made. `fluxctl` uses nothing else, "
+        "and neither need other programs:",
+    )
+    page.example(
+        f"curl --unix-socket {SYSTEM} http://capacitord/v1/status",
+        f"curl --unix-socket {SYSTEM} http://capacitord/v1/openapi.json",
+    )
+
+
+def _operation(page: Page) -> None:
+    page.section("FIRST STEPS")
+    page.example(
+        "sudo systemctl start capacitord",
+        "sudo fluxctl key init",
+        "sudo fluxctl key export --recovery /media/usb/coach.recovery",
+        "sudo fluxctl profile import st-marys.toml",
+        "fluxctl status",
+    )
+    page.text(
+        "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and send a C-ECHO from it."
+    )
+    page.section("SIGNALS")
+    page.item(
+        "SIGTERM, SIGINT",
+        "Stop: no new associations; open ones may finish within 25 seconds. "
+        "Images on their way out are finished or sent again later. A second signal does not wait.",
+    )
+    page.item("SIGHUP", "Nothing. The configuration is read at the start only.")
+    page.section("SYSTEMD")
+    page.text(
+        "The daemon says when it is ready, what the gate does, and that it is alive (`Type=notify`, `WatchdogSec=`). "
+        "The box key may come from a systemd credential named `capacitord.box-key`. A hardened unit, with sysusers.d "
+        "and tmpfiles.d files, comes with the program under examples/systemd."
+    )
+
+
+def _rest(page: Page) -> None:
+    page.section("EXIT STATUS")
+    page.item("0", "Stopped in order.")
+    codes = sorted({kind.exit_code for kind in STARTING})
+    for code in codes:
+        texts = [inspect.getdoc(kind) or "" for kind in STARTING if kind.exit_code == code]
+        page.item(str(code), " ".join(texts))
+    page.section("ENVIRONMENT")
+    page.item(
+        "NOTIFY_SOCKET, WATCHDOG_USEC, CREDENTIALS_DIRECTORY", "Set by systemd; see sd_notify(3), systemd.exec(5)."
+    )
+    page.section("FILES")
+    state = Box().state
+    page.item(str(DEFAULT_FILE), "The configuration: `capacitord.toml`(5).")
+    page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
+    page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
+    page.item(f"{state}/profiles", "Every imported version of every profile.")
+    page.item(f"{state}/audit", "Who did what: entries chained by digests, checked with `fluxctl audit verify`.")
+    page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
+    page.item(
+        f"{state}/sites/SITE/corrupt",
+        "What could not be read. It is never deleted by the program. `fluxctl doctor` reports it.",
+    )
+    page.section("SECURITY")
+    page.text(
+        "No plaintext of an image touches the disk, temporary files included, and there is no core dump. Logs, the "
+        "audit log and the supervisor hold no patient data: they name studies by short ids. Whoever has the box key "
+        "and the disk can read the spool; keep the recovery file and its passphrase away from the box.",
+    )
+    page.section("SEE ALSO")
+    page.text(SEE_ALSO)

@@ -1,0 +1,125 @@
+"""capacitord.toml(5): the keys and their defaults are those of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capacitord.config.box import DEFAULT_FILE, Box
+from capacitord.config.units import format_size
+from fluxctl.manual.page import Page
+
+SEE_ALSO = "`capacitord`(8), `fluxctl`(1)"
+KEYS = {
+    "box.state": (
+        "path",
+        "The folder that holds everything: keys, profiles, the audit log, the spools. "
+        "It belongs to the user of the daemon alone.",
+    ),
+    "control.socket": ("path", "The control socket. Its folder must not be writable for others."),
+    "control.read_groups": ("list of groups", "Whose members may look: status, lists, studies with their patients."),
+    "control.operate_groups": ("list of groups", "Whose members may change things, too; each change is audited."),
+    "storage.ae_title": ("AE title", "The AE title of the storage SCP. The scanner calls it."),
+    "storage.address": ("address", 'The address to listen on. "0.0.0.0" is all of IPv4, "::" all of IPv6 and IPv4.'),
+    "storage.port": ("number", "The port to listen on. 104 is DICOM's own; 0 takes a free one."),
+    "storage.called_ae_titles": ("list of AE titles", "The titles that a scanner may call; empty allows any."),
+    "storage.calling_ae_titles": ("list of AE titles", "The titles that a scanner may call itself; empty allows any."),
+    "storage.peers": ("list of networks", 'The addresses that may connect, such as "10.20.0.0/16"; empty allows any.'),
+    "storage.associations": ("number", "How many associations may be open at once."),
+    "storage.max_pdu": ("size", "The largest PDU to announce, between 4 KiB and 16 MiB. A large one is faster."),
+    "storage.idle_timeout": ("duration", "After this long without a byte an association is aborted."),
+    "storage.private_sop_classes": ("list of UIDs", "SOP classes to accept beside those of the standard."),
+    "storage.private_transfer_syntaxes": ("list of UIDs", "Transfer syntaxes to accept beside those of the standard."),
+    "keys.source": (
+        '"file", "credential" or "passphrase"',
+        "Where the box key has to come from. Without it, `fluxctl key init` chooses.",
+    ),
+    "spool.reserve": (
+        "size or share of the disk",
+        "Below this much free space nothing new is taken in: the scanner is answered A700, out of resources.",
+    ),
+    "spool.warning": (
+        "size or share of the disk",
+        "Below this much free space status warns. Never less than the reserve.",
+    ),
+    "spool.study_quiet": ("duration", "After this long without a new image a study counts as complete."),
+    "isolation.mode": (
+        '"preferred" or "required"',
+        'Whether a runtime may run without a container of its own. "required" refuses to start where it cannot have one.',
+    ),
+    "log.level": ('"debug", "info", "warning" or "error"', "How much goes to standard error."),
+}
+"""What each key means. A key of the model that is missing here, or the other way round, fails the generation."""
+EXAMPLE = """\
+schema = 1
+
+[storage]
+ae_title = "FLUXBOX"
+port = 104
+peers = ["10.20.5.0/24"]
+
+[spool]
+reserve = "20 GiB"
+warning = "10%"
+
+[control]
+read_groups = ["capacitord-read", "technologists"]
+"""
+
+
+def page() -> str:
+    """Return the page in roff."""
+    page = Page("capacitord.toml", 5, "configuration of capacitord")
+    page.section("SYNOPSIS")
+    page.text(f"`{DEFAULT_FILE}`")
+    page.section("DESCRIPTION")
+    page.text(
+        "The file holds what belongs to this box and not to a site: the storage port, the control socket, room on the "
+        "disk. What is true of one facility is in its profile, which `fluxctl profile import` brings. The format is "
+        "TOML 1.0. Every key has a default, so an empty file is a valid one. A key that is not known is an error and "
+        "never ignored. `capacitord check-config` says all that is wrong with a file, with line and key. It is read "
+        "when the daemon starts.",
+    )
+    page.text(
+        'Durations are texts like "90s", "2m", "1h30m" or "1d". Sizes are texts like "200 MB" (millions of bytes) or '
+        '"1 MiB" (1048576 bytes). Shares of a disk are texts like "10%".'
+    )
+    page.section("KEYS")
+    page.item("schema", "The version of this format. [number; default: 1]")
+    unexplained = dict(KEYS)
+    for name, field in Box.model_fields.items():
+        if name == "schema_":
+            continue
+        table = field.default
+        page.subsection(f"[{name}]")
+        page.text(_about(table))
+        for key in type(table).model_fields:
+            kind, meaning = unexplained.pop(f"{name}.{key}")
+            page.item(key, f"{meaning} [{kind}; default: {_written(f'{name}.{key}', getattr(table, key))}]")
+    if unexplained:
+        raise KeyError(*unexplained)
+    page.section("EXAMPLE")
+    page.verbatim(EXAMPLE)
+    page.section("FILES")
+    page.item(str(DEFAULT_FILE), "Where it is looked for, unless `capacitord run --config` names another.")
+    page.section("SEE ALSO")
+    page.text(SEE_ALSO)
+    return page.render()
+
+
+def _about(table: Any) -> str:
+    """Return the sentence of a table's docstring, without the table's name before it."""
+    text = (type(table).__doc__ or "").partition(": ")[2]
+    return text[:1].upper() + text[1:]
+
+
+def _written(key: str, value: object) -> str:
+    """Return a default as it would be written in the file."""
+    if value is None:
+        return "not set"
+    if isinstance(value, list):
+        return f"[{', '.join(_written(key, item) for item in value)}]"
+    if isinstance(value, float):
+        return f'"{value:g}s"'
+    if isinstance(value, int):
+        return f'"{format_size(value)}"' if KEYS[key][0] == "size" else str(value)
+    return f'"{value}"'
