@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.peers.program import descendants
+
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
@@ -15,12 +17,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if a program that a test started is still there."""
-    left = {
-        child: Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        for listed in Path("/proc/self/task").glob("*/children")
-        for child in listed.read_text().split()
-    }
-    for child, command in left.items():
-        print(f"\nstill running at the end of the tests: {child} {command}")
+    left = descendants(os.getpid())
+    for process in left:
+        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        print(f"\nstill running at the end of the tests: {process} {command}")
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -33,7 +33,7 @@ def run_pytest(test: Path, content: str) -> subprocess.CompletedProcess[str]:
 def test_a_program_left_behind_fails_the_run(tmp_path: Path) -> None:
     done = run_pytest(tmp_path / "test_leaves.py", LEAVES_ONE)
     found = re.search(r"still running at the end of the tests: (\d+) /usr/bin/sleep 300", done.stdout)
-    assert found, done.stdout
+    assert found, done.stdout + done.stderr
     os.kill(int(found[1]), signal.SIGKILL)
     assert "1 passed" in done.stdout
     assert done.returncode == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import CT, TINY, Image, read_image, shipped, uid, write_study
+from tests.images import CT, CT_STORAGE, EXPLICIT_LITTLE, TINY, Image, read_image, shipped, uid, write_study
 from tests.peers import packages
 from tests.peers.dcmqrscp import Dcmqrscp
 from tests.peers.echo import echoscu
@@ -17,6 +17,7 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.program import DidNotStart, Program, free_port
 from tests.peers.senders import Outcome, dcmsend, movescu, send_exactly, start_storescu, storescu
 from tests.peers.storescp import Storescp
+from tests.peers.wire import Ended, Wire, fragments, store_request
 from tests.wait import wait_for
 
 pytestmark = pytest.mark.peers
@@ -48,6 +49,27 @@ def test_an_exact_sender_changes_no_byte_of_what_pydicom_ships(tmp_path: Path) -
         received = pacs.wait_for_images(len(images))
     even = [image.dataset() + b"\0" * (image.size() % 2) for image in images]
     assert collections.Counter(even) == collections.Counter(image.dataset() for image in received)
+
+
+def test_an_association_by_hand(tmp_path: Path) -> None:
+    first, second = write_study(tmp_path / "study", images=2, shape=TINY)
+    proposed = [(CT_STORAGE, EXPLICIT_LITTLE), ("1.2.3.4", EXPLICIT_LITTLE)]
+    with Storescp(tmp_path / "pacs") as pacs:
+        with Wire(pacs.host, pacs.port, proposed) as wire:
+            assert list(wire.contexts) == proposed[:1]
+            assert wire.max_pdu == 16384
+            wire.send_store(first, 1)
+            assert wire.read_status() == 0
+            half = store_request(second, 2)
+            wire.send_bytes(next(fragments(1, half, 1, 16384)))
+            wire.abort()
+        with Wire(pacs.host, pacs.port, proposed) as wire:
+            wire.release()
+        assert digests(pacs.wait_for_images(1)) == digests([first])
+    with pytest.raises(Ended, match="refused"):
+        Wire(pacs.host, pacs.port, proposed)
+    with Storescp(tmp_path / "refusing", options=["--refuse"]) as pacs, pytest.raises(Ended, match="type 3"):
+        Wire(pacs.host, pacs.port, proposed)
 
 
 def test_a_lost_answer_is_not_an_acknowledgement(tmp_path: Path) -> None:

@@ -43,6 +43,22 @@ def dcmtk_environment(*, nagle: bool) -> dict[str, str]:
     return kept if nagle else {**kept, "TCP_NODELAY": "1"}
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the ids of all processes below one, zombies included.
+
+    Every process is asked for its parent: the kernel's own list of children may leave some out (proc(5)).
+    """
+    children: dict[int, list[int]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(process.name))
+    found = list(children.get(pid, []))
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
 class Program:
     """One run of a program, with what it prints to standard error in a log file.
 
@@ -97,17 +113,8 @@ class Program:
         return self.log_path.read_text(errors="replace")
 
     def descendants(self) -> list[int]:
-        """Return the ids of all processes below it that run now (proc(5))."""
-        found: list[int] = []
-        todo = [self.pid] if self.running else []
-        while todo:
-            parent = todo.pop()
-            with contextlib.suppress(OSError):
-                for listed in Path(f"/proc/{parent}/task").glob("*/children"):
-                    todo += map(int, listed.read_text().split())
-            if parent != self.pid:
-                found.append(parent)
-        return found
+        """Return the ids of all processes below it that run now."""
+        return descendants(self.pid) if self.running else []
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program and its children; nothing happens if it has ended."""

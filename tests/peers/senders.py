@@ -6,9 +6,7 @@ What each file came to is read from what the program says about it: `dcmsend` ex
 from __future__ import annotations
 
 import enum
-import io
 import re
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,11 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_STORE
-
 from tests.images import Image
 from tests.peers.program import Program, dcmtk_environment
+from tests.peers.wire import Ended, Wire
 
 STORESCU = "/usr/bin/storescu"
 DCMSEND = "/usr/bin/dcmsend"
@@ -118,7 +114,7 @@ class Sending:
         seconds = time.monotonic() - self._started
         output = self.program.log
         told = self._told(output)
-        answers = (told.get(path, Answer(path, Outcome.UNANSWERED, "not sent")) for path in self._files)
+        answers = (told.get(path, _unanswered(path, "not sent")) for path in self._files)
         sent = Sent(returncode, tuple(answers), seconds, output)
         self._folder.cleanup()
         return sent
@@ -213,52 +209,30 @@ def send_exactly(
     *,
     called: str = "ANY-SCP",
     calling: str = "EXACTLY",
-    max_pdu: int = 16384,
     within: float = 30.0,
 ) -> Sent:
     """Send images over one association with the very bytes of their files, which DCMTK's tools may re-encode.
 
-    A dataset of odd length, as a deflated one can be in a file, gets the zero byte that PS3.5 §A.5 wants.
     At most 128 combinations of SOP class and transfer syntax fit. `within` bounds each answer, in seconds.
     A file whose context was not accepted is unanswered; so are all after a lost connection.
     """
     started = time.monotonic()
-    ae = AE(ae_title=calling)
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = within
-    for sop_class, syntax in sorted({(i.sop_class_uid, i.transfer_syntax_uid) for i in images}):
-        ae.add_requested_context(sop_class, syntax)
-    association = ae.associate(host, port, ae_title=called, max_pdu=max_pdu)
-    if association.is_established and (connection := association.dul.socket) and connection.socket:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    contexts = {
-        (str(c.abstract_syntax), str(c.transfer_syntax[0])): c.context_id for c in association.accepted_contexts
-    }
     answers: list[Answer] = []
-    for number, image in enumerate(images):
-        context = contexts.get((image.sop_class_uid, image.transfer_syntax_uid))
-        if context is None or not association.is_established:
-            answers.append(Answer(image.path, Outcome.UNANSWERED, "not sent"))
-            continue
-        request = C_STORE()
-        request.MessageID = number % 65535 + 1
-        request.Priority = 2
-        request.AffectedSOPClassUID = image.sop_class_uid
-        request.AffectedSOPInstanceUID = image.sop_instance_uid
-        dataset = image.dataset()
-        request.DataSet = io.BytesIO(dataset + b"\0" * (len(dataset) % 2))
-        # The association's own thread must not take the answer: pynetdicom's send_c_store holds it the same way.
-        association._reactor_checkpoint.clear()
-        while not association._is_paused and association.is_alive():
-            time.sleep(0.0001)
-        association.dimse.send_msg(request, context)
-        _, response = association.dimse.get_msg(block=True)
-        association._reactor_checkpoint.set()
-        answers.append(_classified(image.path, getattr(response, "Status", None)))
-        if response is None:
-            association.abort()
-    if association.is_established:
-        association.release()
-    complete = len(answers) == len(images) and all(a.outcome is not Outcome.UNANSWERED for a in answers)
+    proposed = sorted({(image.sop_class_uid, image.transfer_syntax_uid) for image in images})
+    why = "not sent"
+    try:
+        with Wire(host, port, proposed, called=called, calling=calling, within=within) as wire:
+            for number, image in enumerate(images):
+                if (image.sop_class_uid, image.transfer_syntax_uid) in wire.contexts:
+                    answers.append(_unanswered(image.path, "no answer"))
+                    answers[-1] = _classified(image.path, wire.store(image, number % 65535 + 1))
+                else:
+                    answers.append(_unanswered(image.path, "not accepted"))
+            wire.release()
+    except Ended as end:
+        why = str(end)
+    answers += (_unanswered(image.path, why) for image in images[len(answers) :])
+    complete = all(answer.outcome is not Outcome.UNANSWERED for answer in answers)
     return Sent(0 if complete else 1, tuple(answers), time.monotonic() - started, "")
 
 
@@ -307,10 +281,12 @@ def _paths(files: Sequence[File]) -> list[Path]:
     return [p for name in named for p in (sorted(name.rglob("*")) if name.is_dir() else [name]) if p.is_file()]
 
 
-def _classified(path: Path, status: int | None) -> Answer:
+def _unanswered(path: Path, why: str) -> Answer:
+    return Answer(path, Outcome.UNANSWERED, why)
+
+
+def _classified(path: Path, status: int) -> Answer:
     """Sort a C-STORE status (PS3.4 §B.2.3) into an outcome."""
-    if status is None:
-        return Answer(path, Outcome.UNANSWERED, "no answer")
     if status == 0:
         outcome = Outcome.SUCCESS
     else:
@@ -334,12 +310,12 @@ def _read_storescu(log: str) -> Iterable[Answer]:
     for line in _STORESCU_LINE.finditer(log):
         if line["path"]:
             path = Path(line["path"])
-            yield Answer(path, Outcome.UNANSWERED, "no answer")
+            yield _unanswered(path, "no answer")
         elif path and line["words"]:
             yield _worded(path, line["words"])
             path = None
         elif path and line["error"]:
-            yield Answer(path, Outcome.UNANSWERED, line["error"])
+            yield _unanswered(path, line["error"])
 
 
 _REPORT_ENTRY = re.compile(r"^Filename +: (?P<path>.*)\n(?:.+\n)*?DIMSE Status +: (?P<status>.*)$", re.MULTILINE)
@@ -352,4 +328,4 @@ def _read_report(report: Path) -> Iterable[Answer]:
         if status.startswith("0x"):
             yield _classified(path, int(status[2:6], 16))
         else:
-            yield Answer(path, Outcome.UNANSWERED, status.strip("<>"))
+            yield _unanswered(path, status.strip("<>"))
