@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
+
 from hypothesis import strategies as st
 
 from capacitord.dicom.commands import Command, CommandField, Priority
@@ -26,3 +29,32 @@ commands = st.builds(
     move_originator=st.just("") | ae_titles,
     move_originator_message_id=st.none() | shorts,
 )
+
+
+@st.composite
+def values(draw: st.DrawFn, largest: int = 200) -> tuple[int, int, bytes]:
+    """Return one presentation data value: context id, message control header, fragment."""
+    context_id = 2 * draw(st.integers(0, 127)) + 1
+    return context_id, draw(st.integers(0, 3)), draw(st.binary(max_size=largest))
+
+
+data_pdus = st.lists(values(), min_size=1, max_size=4)
+"""P-DATA-TF PDUs as what is in them."""
+
+
+def encoded_pdu(content: list[tuple[int, int, bytes]]) -> bytes:
+    """Return a P-DATA-TF PDU with all these values."""
+    body = b"".join(
+        struct.pack(">LBB", len(fragment) + 2, context_id, control) + fragment
+        for context_id, control, fragment in content
+    )
+    return struct.pack(">BxL", 4, len(body)) + body
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """Return `data` cut at these places, as a stream could bring it."""
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return [data[start:stop] for start, stop in itertools.pairwise(places)]
+
+
+cuts = st.lists(st.integers(0, 1 << 20), max_size=12)
