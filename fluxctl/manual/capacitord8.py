@@ -75,13 +75,13 @@ def _commands(page: Page) -> None:
 def _processes(page: Page) -> None:
     page.section("PROCESSES")
     page.text(
-        "There are two. The supervisor owns the control socket, the keys, the profiles, the audit log and every network "
-        "endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and sees the "
+        "There are two. The supervisor owns the control socket, the keys, the profiles, the audit log and every "
+        "network endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and sees the "
         "spool and the key of that one site. It is handed its listening socket, and asks the supervisor for every "
         "connection to a destination by name; only endpoints that the profile names can be had.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
-        "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool and "
-        "puts right what was left half done.",
+        "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
+        "and puts right what was left half done.",
     )
 
 
@@ -90,8 +90,9 @@ def _control(page: Page) -> None:
     page.text(
         f"The daemon answers HTTP/1.1 with JSON on a Unix socket (`{SYSTEM}` unless configured otherwise). Everybody "
         "may connect; the user and the groups of the peer decide what is answered. Members of `read_groups` may look, "
-        "members of `operate_groups` may change things, too, and root and the user of the daemon may do everything. Every change is in the audit log before it is made. `fluxctl` uses nothing else, "
-        "and neither need other programs:",
+        "members of `operate_groups` may change things, too, and root and the user of the daemon may do everything. "
+        "Every change is in the audit log before it is made. `fluxctl` uses nothing else, and neither need other "
+        "programs:",
     )
     page.example(
         f"curl --unix-socket {SYSTEM} http://capacitord/v1/status",
@@ -109,7 +110,7 @@ def _operation(page: Page) -> None:
         "fluxctl status",
     )
     page.text(
-        "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and send a C-ECHO from it."
+        "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and C-ECHO from it."
     )
     page.section("SIGNALS")
     page.item(

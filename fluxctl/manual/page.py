@@ -108,8 +108,8 @@ def _typeset(word: str) -> str:
     return _TOKEN.sub(lambda found: f"\\f{'I' if _is_placeholder(found[0]) else 'B'}{literal(found[0])}\\fR", word)
 
 
-def _is_placeholder(token: str) -> bool:
-    return token.isupper() and token != "ALL"
+def _is_placeholder(word: str) -> bool:
+    return word.isupper() and word != "ALL"
 
 
 def _guarded(line: str) -> str:

@@ -12,8 +12,7 @@ SEE_ALSO = "`capacitord`(8), `fluxctl`(1)"
 KEYS = {
     "box.state": (
         "path",
-        "The folder that holds everything: keys, profiles, the audit log, the spools. "
-        "It belongs to the user of the daemon alone.",
+        "The folder that holds everything: keys, profiles, audit log, spools. It belongs to the daemon's user alone.",
     ),
     "control.socket": ("path", "The control socket. Its folder must not be writable for others."),
     "control.read_groups": ("list of groups", "Whose members may look: status, lists, studies with their patients."),
@@ -44,7 +43,7 @@ KEYS = {
     "spool.study_quiet": ("duration", "After this long without a new image a study counts as complete."),
     "isolation.mode": (
         '"preferred" or "required"',
-        'Whether a runtime may run without a container of its own. "required" refuses to start where it cannot have one.',
+        'Whether a runtime may run without a container of its own. "required" refuses to start without one.',
     ),
     "log.level": ('"debug", "info", "warning" or "error"', "How much goes to standard error."),
 }

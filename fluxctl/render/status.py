@@ -36,8 +36,13 @@ def page(status: Status, look: Look) -> RenderableType:
 
 def overview(status: Status, look: Look, more: Sequence[tuple[str, RenderableType]] = ()) -> RenderableType:
     """Return the page without its advice; `more` goes below the labelled lines."""
+    return stack([headline(status.gate, status.site), BLANK, facts(status, look, more)])
+
+
+def facts(status: Status, look: Look, more: Sequence[tuple[str, RenderableType]] = ()) -> RenderableType:
+    """Return everything below the first line but advice."""
     look = replace(look, now=status.now)
-    parts = [headline(status.gate, status.site), BLANK, labelled([*_facts(status, look), *more])]
+    parts = [labelled([*_facts(status, look), *more])]
     if status.traffic and status.traffic.destinations:
         parts += [BLANK, destinations(status.traffic.destinations, look)]
     return stack(parts)

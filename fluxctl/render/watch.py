@@ -12,7 +12,7 @@ from rich.text import Text
 from capacitord.api.messages import Event, LaggedEvent, NoteEvent, Status, StatusEvent
 from fluxctl.render.look import Look
 from fluxctl.render.page import BLANK, CARE, QUIET, STRONG, Column, bar, columns, hanging, stack
-from fluxctl.render.status import advised, overview, sentence
+from fluxctl.render.status import advised, facts, overview, sentence
 from fluxctl.render.words import count, rate, size, stamp
 
 NOTES: Final = 6
@@ -58,16 +58,18 @@ def receive_rate(picture: Picture) -> float:
 
 
 def page(picture: Picture, look: Look) -> RenderableType:
-    """Return the whole page."""
+    """Return the whole page. Without news it claims nothing: what was known last is shown as such."""
     parts: list[RenderableType] = []
+    status = picture.status
     if picture.lost:
-        parts += [hanging("⚠", f"No news from capacitord: {picture.lost}. Trying again …", style=CARE), BLANK]
-    if picture.status is not None:
-        parts += [
-            overview(picture.status, look, [("Throughput", Text(throughput(picture)))]),
-            *_transfers(picture, look),
-        ]
-        parts += [part for item in advised(picture.status) for part in (BLANK, item)]
+        parts += [hanging("?", f"UNKNOWN — no news from capacitord: {picture.lost}", style=f"bold {CARE}")]
+        parts += [hanging("  next:", "Wait: this goes on by itself. If it does not: fluxctl doctor")]
+        if status is not None:
+            known_at = f"What was known at {stamp(status.now, look)}:"
+            parts += [BLANK, Text(known_at, style=QUIET), BLANK, facts(status, look)]
+    elif status is not None:
+        parts += [overview(status, look, [("Throughput", Text(throughput(picture)))]), *_transfers(picture, look)]
+        parts += [part for item in advised(status) for part in (BLANK, item)]
     if picture.notes:
         parts += [BLANK, Text("Lately", style=STRONG)]
         parts += [hanging(f"  {_time(note.at, look)}", note.message) for note in picture.notes]

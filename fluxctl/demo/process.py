@@ -1,0 +1,99 @@
+"""Processes of the demonstration: each ends with it, by its handle, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from capacitord.api.demo import Report
+from capacitord.errors import CapacitordError
+
+GRACE: Final = 8.0
+"""Seconds in which a process may end in order, each time it is told to."""
+_NOT_THEIRS: Final = frozenset({"CAPACITORD_SOCKET", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"})
+
+
+class Process:
+    """A program in a session of its own, so that Ctrl-C reaches only us. Its words go to `<name>.log` in `folder`."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path, *, pipes: bool = False) -> None:
+        self.name = name
+        pipe = subprocess.PIPE if pipes else subprocess.DEVNULL
+        with (folder / f"{name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=log,
+                cwd=folder,
+                env={key: value for key, value in os.environ.items() if key not in _NOT_THEIRS},
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Raise `CapacitordError` if the process is gone."""
+        code = self._process.poll()
+        if code is not None:
+            raise CapacitordError(f"the {self.name} ended in the middle of the demonstration (exit code {code})")
+
+    def kill(self) -> None:
+        """End the process and all that it started, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End the process: in order if it can, in a hurry if it takes long, at once if it must."""
+        for _ in range(2):
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+                return
+        self.kill()
+
+
+class Player(Process):
+    """A process that plays a role. `heard` is called with its name and each report, in a thread of its own."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path, heard: Callable[[str, Report], object]) -> None:
+        super().__init__(name, command, folder, pipes=True)
+        self._heard = heard
+        self._reader = threading.Thread(target=self._read, name=name, daemon=True)
+        self._reader.start()
+
+    def tell(self, order: msgspec.Struct) -> None:
+        """Give an order. Raises `CapacitordError` if nobody is there to take it."""
+        orders = self._process.stdin
+        try:
+            if orders is not None:
+                orders.write(msgspec.json.encode(order) + b"\n")
+                orders.flush()
+        except BrokenPipeError:
+            self._process.wait(GRACE)
+            self.check()
+
+    def stop(self) -> None:
+        """End the role by giving no more orders; at once if that does not do."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        decoder = msgspec.json.Decoder[Report](Report)
+        for line in self._process.stdout or ():
+            self._heard(self.name, decoder.decode(line))

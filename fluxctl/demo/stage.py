@@ -1,0 +1,250 @@
+"""The stage: a scanner, a box, a link and two PACS on this machine, in a folder that is thrown away."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import struct
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
+
+import tomli_w
+
+from capacitord.api.client import Client
+from capacitord.api.demo import Cut, Report, Restore, Send, Slow
+from capacitord.api.messages import KeyInit, ProfileImport, Status, StudyQuery
+from capacitord.errors import CapacitordError, TryAgain, Unreachable
+from fluxctl.demo.process import Player, Process
+from fluxctl.demo.seen import Seen
+from fluxctl.watching import Feed, Lost
+
+if TYPE_CHECKING:
+    from typing import IO
+
+PACS, ARCHIVE, SPOOL = "pacs", "archive", "spool"
+PATIENCE: Final = 60.0
+"""Seconds that anything may take; on a machine with nothing else to do it is one or two."""
+TICK: Final = 0.05
+_META_START: Final = 132
+_META_LENGTH: Final = struct.Struct("<I")
+_INSTANCE: Final = struct.pack("<HH2s", 0x0002, 0x0003, b"UI")
+
+
+class Cast(NamedTuple):
+    """Who plays: the command line of each role."""
+
+    scanner: Sequence[str]
+    link: Sequence[str]
+    pacs: Sequence[str]
+    archive: Sequence[str]
+    box: Sequence[str]
+
+
+def _role(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"capacitord.demo.{name}")
+
+
+CAST: Final = Cast(
+    scanner=_role("scanner"),
+    link=_role("link"),
+    pacs=(*_role("pacs"), "PACS"),
+    archive=(*_role("pacs"), "ARCHIVE"),
+    box=(sys.executable, "-m", "capacitord.supervisor"),
+)
+
+
+class Stage:
+    """The running pieces. Use it as a context: whatever it started is ended at the end, in reverse order."""
+
+    def __init__(self, folder: Path, cast: Cast = CAST) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.client = Client(folder / "control.sock")
+        self.seen = Seen()
+        self._cast = cast
+        self._running: list[Process] = []
+        self._heard: queue.SimpleQueue[tuple[str, Report]] = queue.SimpleQueue()
+        self._feed: Feed | None = None
+        self._box: Process | None = None
+        self._end = ExitStack()
+
+    # --- who is there -------------------------------------------------------------------------------------
+
+    def start_others(self) -> None:
+        """Start everything around the box."""
+        self.scanner = self._play("scanner", self._cast.scanner)
+        self._play("PACS", self._cast.pacs)
+        self._play("archive", self._cast.archive)
+        self.until(lambda seen: {"PACS", "archive"} <= seen.ports.keys(), "the two PACS to be there")
+        self._link = self._play("link", (*self._cast.link, str(self.seen.ports["PACS"])))
+        self.until(lambda seen: "link" in seen.ports and seen.images, "the scanner to be there")
+
+    def start_box(self) -> None:
+        """Start capacitord on the folder as it is, and wait until it answers."""
+        settings = {
+            "schema": 1,
+            "box": {"state": str(self.state)},
+            "control": {"socket": str(self.client.socket_path)},
+            "storage": {"address": "127.0.0.1", "port": 0},
+            "spool": {"reserve": "64 MiB", "warning": "128 MiB", "study_quiet": "1s"},
+        }
+        file = self.folder / "capacitord.toml"
+        file.write_text(tomli_w.dumps(settings))
+        self._box = Process("box", (*self._cast.box, "run", "--config", str(file)), self.folder)
+        self._running.append(self._box)
+        self._end.callback(self._box.stop)
+        self.until(lambda _: self._answers(), "the box to answer")
+        if self._feed is None:
+            self._feed = Feed(self.client, TICK)
+            self._end.callback(self._feed.close)
+
+    def kill_box(self) -> None:
+        """End capacitord as a power failure would: at once, with all that it started."""
+        if self._box is not None:
+            self._running.remove(self._box)
+            self._box.kill()
+            self.seen.status = None
+
+    # --- what they are told -------------------------------------------------------------------------------
+
+    def give_key(self) -> None:
+        """Do what `fluxctl key init` does."""
+        self.client.key_init(KeyInit())
+
+    def give_profile(self) -> None:
+        """Do what `fluxctl profile import` does: a site with two destinations, the first behind the link."""
+        ports = {PACS: self.seen.ports["link"], ARCHIVE: self.seen.ports["archive"]}
+        profile = {
+            "schema": 1,
+            "id": "demo",
+            "name": "Demo Hospital",
+            "version": 1,
+            "timezone": "UTC",
+            "destination": [
+                {"name": name, "ae_title": name.upper(), "host": "127.0.0.1", "port": port}
+                for name, port in ports.items()
+            ],
+        }
+        self.client.profile_import(ProfileImport(text=tomli_w.dumps(profile), name="demo.toml"))
+
+    def open_gate(self) -> Status:
+        """Wait until the scanner may send, and return the status that says so."""
+        self.until(lambda seen: seen.status is not None and seen.status.gate.may_scan, "the storage port to open")
+        return self.status()
+
+    def scan(self, studies: Sequence[str], rate: float, shown: Callable[[Seen], object] = lambda _: None) -> None:
+        """Have the scanner send studies, `rate` images a second at most, and wait until all were answered."""
+        listener = self.status().listener
+        done = self.seen.orders_done + 1
+        self.scanner.tell(Send(listener.ae_title, listener.port, tuple(studies), rate))
+        self.until(lambda seen: seen.orders_done >= done, "the scanner to send everything", shown=shown)
+
+    def slow_link(self, rate: int) -> None:
+        """Let `rate` bytes a second through to the PACS."""
+        self._link.tell(Slow(rate))
+
+    def cut_link(self, inside: int) -> None:
+        """Break the link once `inside` bytes of one message have gone through; 0 means now."""
+        self._link.tell(Cut(inside))
+
+    def restore_link(self) -> None:
+        """Mend the link."""
+        self._link.tell(Restore())
+
+    # --- what is seen -------------------------------------------------------------------------------------
+
+    def until(
+        self,
+        done: Callable[[Seen], object],
+        what: str,
+        *,
+        within: float = PATIENCE,
+        shown: Callable[[Seen], object] = lambda _: None,
+    ) -> None:
+        """Take in what is told until `done`, showing it; `TryAgain` after `within` seconds without."""
+        deadline = time.monotonic() + within
+        while True:
+            self._listen()
+            shown(self.seen)
+            if done(self.seen):
+                return
+            for process in self._running:
+                process.check()
+            if time.monotonic() > deadline:
+                raise TryAgain(
+                    f"the demonstration waited {within:g} s for {what}",
+                    hint="See why with fluxctl demo --keep DIR: everybody's log is in DIR.",
+                )
+
+    def status(self) -> Status:
+        """Return what the box says now."""
+        self.seen.status = self.client.status()
+        return self.seen.status
+
+    def spool(self) -> dict[str, list[str]]:
+        """Read every image back from the spool; return, by UID, the digest of each copy's dataset."""
+        found: dict[str, list[str]] = {}
+        for study in self.client.study_list(StudyQuery(limit=1000)).studies:
+            with self.client.study_export(study.id) as stream:
+                archive = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|")
+                for entry in archive:
+                    file = archive.extractfile(entry)
+                    if file is not None:
+                        uid, dataset = _opened(file.read())
+                        found.setdefault(uid, []).append(hashlib.sha256(dataset).hexdigest())
+        return found
+
+    def files(self) -> list[Path]:
+        """Return every file that the box keeps."""
+        return [path for path in self.state.rglob("*") if path.is_file()]
+
+    # --- the machinery ------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.close()
+
+    def _play(self, name: str, command: Sequence[str]) -> Player:
+        player = Player(name, command, self.folder, lambda who, report: self._heard.put((who, report)))
+        self._running.append(player)
+        self._end.callback(player.stop)
+        return player
+
+    def _answers(self) -> bool:
+        try:
+            self.status()
+        except (Unreachable, TryAgain):
+            return False
+        return True
+
+    def _listen(self) -> None:
+        if self._feed is None:
+            time.sleep(TICK)
+        else:
+            for event in self._feed.waiting(TICK):
+                if not isinstance(event, Lost):
+                    self.seen.event(event)
+        while not self._heard.empty():
+            self.seen.report(*self._heard.get())
+
+
+def _opened(file: bytes) -> tuple[str, bytes]:
+    """Return the SOP Instance UID and the dataset of a DICOM file (PS3.10 §7.1)."""
+    start = _META_START + 8
+    end = start + _META_LENGTH.size + _META_LENGTH.unpack_from(file, start)[0]
+    place = file.find(_INSTANCE, start, end)
+    if place < 0:
+        raise CapacitordError("the box exported a file without a SOP Instance UID")
+    at = place + len(_INSTANCE)
+    (length,) = struct.unpack_from("<H", file, at)
+    return file[at + 2 : at + 2 + length].rstrip(b"\0").decode("ascii"), file[end:]

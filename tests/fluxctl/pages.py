@@ -1,0 +1,142 @@
+"""Every page a person can see, drawn from samples; `python -m tests.fluxctl.pages` writes them below `pages/`.
+
+Look at a change of them as at a change of the program: this is what people read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from rich.console import RenderableType
+
+from capacitord.api import messages as m
+from capacitord.api.schemas import Verified, Version
+from capacitord.model.states import GateState
+from fluxctl.render import box, destination, queue, status, study, watch
+from fluxctl.render.look import Look
+from fluxctl.render.page import draw
+from tests.fluxctl import samples as s
+
+FOLDER: Final = Path(__file__).parent / "pages"
+LOOK: Final = Look(width=80, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
+NARROW: Final = Look(width=60, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
+PLAIN: Final = Look(width=80, color=False, unicode=False, now=s.NOW, zone=ZoneInfo("America/Chicago"))
+
+FULL_DISK: Final = s.changed(s.DISK, free=12 * s.GIB, level=m.Level.FAILURE)
+TROUBLED: Final = s.changed(
+    s.STATUS,
+    gate=s.BLOCKED,
+    listener=s.changed(s.LISTENER, bound=False, address="::"),
+    runtime=s.changed(s.RUNTIME, state=m.RuntimeState.BACKOFF, restarts=3, reason="it ended with status 1"),
+    site=s.changed(s.SITE, name="Krankenhaus der Barmherzigen Brüder St. Elisabeth Oberösterreich"),
+    traffic=s.changed(
+        s.TRAFFIC,
+        incoming=(),
+        disk=FULL_DISK,
+        spool=s.changed(s.SPOOL, conflicts=2, corrupt=1, recovered=3),
+        destinations=(
+            s.changed(s.PACS, refused_images=2, transfers=(), waiting_images=2, waiting_bytes=s.MIB, eta=None),
+            s.changed(s.BACKUP, paused=True, doubtful_images=0, name="a-destination-with-a-long-name"),
+            s.changed(s.BACKUP, name="third", circuit=m.CircuitState.PROBING, doubtful_images=0),
+            s.changed(
+                s.PACS, name="research", waiting_images=0, transfers=(), eta=None, last_success=None, waiting_bytes=0
+            ),
+        ),
+        advice=(
+            m.Advice("disk-full", m.Level.FAILURE, "The disk is full.", "Deliver or discard studies."),
+            m.Advice("worklist-none", m.Level.OK, "There is no worklist for this site.", ""),
+        ),
+    ),
+)
+QUIET: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        incoming=(),
+        last_image=None,
+        spool=s.changed(s.SPOOL, studies=0, images=0, bytes=0, undelivered_images=0),
+        destinations=(s.changed(s.PACS, waiting_images=0, waiting_bytes=0, transfers=(), eta=None, oldest=None),),
+    ),
+    advice=(),
+)
+CLOSING: Final = s.changed(
+    s.STATUS, gate=m.Gate(state=GateState.CLOSING, may_scan=False, reason="capacitord is stopping"), traffic=None
+)
+
+
+def _watched() -> watch.Picture:
+    picture = watch.Picture()
+    earlier = s.changed(
+        s.STATUS,
+        now=s.ago(seconds=4),
+        traffic=s.changed(s.TRAFFIC, bytes_received=s.TRAFFIC.bytes_received - 44 * s.MIB),
+    )
+    for event in (m.StatusEvent(at=s.ago(seconds=4), status=earlier), *s.EVENTS):
+        picture = watch.after(picture, event)
+    return picture
+
+
+def _lost() -> watch.Picture:
+    return watch.Picture(status=s.STATUS, lost="it ended the conversation; it may be restarting")
+
+
+DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="truncated at chunk 7")
+VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 of 3 objects is damaged", (DAMAGE,))
+SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
+PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
+    "status": (LOOK, lambda look: status.page(s.STATUS, look)),
+    "status-60-columns": (NARROW, lambda look: status.page(s.STATUS, look)),
+    "status-ascii": (PLAIN, lambda look: status.page(s.STATUS, look)),
+    "status-no-site": (LOOK, lambda look: status.page(s.NO_SITE, look)),
+    "status-troubled": (LOOK, lambda look: status.page(TROUBLED, look)),
+    "status-quiet": (LOOK, lambda look: status.page(QUIET, look)),
+    "status-closing": (LOOK, lambda look: status.page(CLOSING, look)),
+    "watch": (LOOK, lambda look: watch.page(_watched(), look)),
+    "watch-lost": (LOOK, lambda look: watch.page(_lost(), look)),
+    "study-list": (LOOK, lambda look: study.listed(s.STUDIES, look)),
+    "study-list-page": (LOOK, lambda look: study.listed(s.changed(s.STUDIES, total=412, next="3"), look)),
+    "study-list-empty": (LOOK, lambda look: study.listed(m.StudyList(schema="", studies=(), total=0), look)),
+    "study-show": (LOOK, lambda look: study.shown(s.DETAIL, look)),
+    "study-show-images": (LOOK, lambda look: study.shown(s.DETAIL, look, images=True)),
+    "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
+    "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
+    "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),
+    "destination-list": (LOOK, lambda look: destination.listed(s.DESTINATIONS, look)),
+    "destination-echo": (LOOK, lambda look: destination.echoed((s.ECHO, s.NO_ECHO), look)),
+    "profile-list": (LOOK, lambda look: box.profiles(s.PROFILES, look)),
+    "profile-list-empty": (LOOK, lambda look: box.profiles(m.ProfileList("", ()), look)),
+    "profile-import": (LOOK, lambda _: box.imported(s.SUMMARY, dry_run=False)),
+    "profile-import-dry-run": (LOOK, lambda _: box.imported(s.SUMMARY, dry_run=True)),
+    "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
+    "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
+    "key-status-locked": (
+        LOOK,
+        lambda look: box.key(
+            s.changed(s.KEY, locked=True, source=m.KeySource.PASSPHRASE, rotated=None, hint="fluxctl key unlock"), look
+        ),
+    ),
+    "audit-show": (LOOK, lambda look: box.audit(s.AUDIT, look)),
+    "audit-show-empty": (LOOK, lambda look: box.audit(m.AuditList("", ()), look)),
+    "audit-verify": (LOOK, lambda _: box.audit_report(s.AUDIT_OK)),
+    "audit-verify-broken": (LOOK, lambda _: box.audit_report(s.AUDIT_BAD)),
+    "doctor": (LOOK, lambda _: box.checks(s.DOCTOR.checks)),
+    "doctor-well": (LOOK, lambda _: box.checks(s.DOCTOR.checks[:1])),
+    "doctor-verify": (LOOK, lambda _: box.verified(VERIFIED)),
+    "doctor-verify-sound": (LOOK, lambda _: box.verified(SOUND)),
+    "version": (LOOK, lambda _: box.version(Version("0.1.0", "3.11.7", "/run/x", None, "capacitord is not running"))),
+}
+
+
+def drawn(name: str) -> str:
+    """Return a page as text."""
+    look, page = PAGES[name]
+    return draw(page(look), look)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for known in PAGES:
+        (FOLDER / f"{known}.txt").write_text(drawn(known))

@@ -1,0 +1,138 @@
+"""What people read: exact pages, and the rules that hold for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from capacitord.api import messages as m
+from fluxctl.render import status, study, watch
+from fluxctl.render.look import Look
+from fluxctl.render.page import Column, bar, draw, fitted
+from tests.fluxctl import samples as s
+from tests.fluxctl.pages import FOLDER, LOOK, PAGES, drawn
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name: str) -> None:
+    assert drawn(name) == (FOLDER / f"{name}.txt").read_text()
+
+
+def test_there_is_no_page_that_nobody_draws() -> None:
+    assert {path.stem for path in FOLDER.glob("*.txt")} == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_line_is_wider_than_the_page_or_ends_in_blanks(name: str) -> None:
+    look, _ = PAGES[name]
+    for line in drawn(name).splitlines():
+        assert cell_len(line) <= look.width, line
+        assert line == line.rstrip()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_colours_carry_no_meaning_of_their_own(name: str) -> None:
+    look, page = PAGES[name]
+    coloured = draw(page(look), replace(look, color=True))
+    while "\x1b" in coloured:
+        before, _, after = coloured.partition("\x1b")
+        coloured = before + after.partition("m")[2]
+    assert [line.rstrip() for line in coloured.splitlines()] == drawn(name).splitlines()
+
+
+def test_ascii_pages_are_ascii() -> None:
+    assert drawn("status-ascii").isascii()
+
+
+HOSTILE = "DOE\x1b[2J\x1b]0;owned\x07\r\nEVIL^[bold]JANE[/bold]\u202e"
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_texts_from_outside_steer_no_terminal(color: bool) -> None:
+    look = replace(LOOK, color=color)
+    hostile = s.changed(s.HEAD, patient_name=HOSTILE, description=HOSTILE, reason=HOSTILE)
+    pages = (
+        study.listed(s.changed(s.STUDIES, studies=(hostile,)), look),
+        study.shown(m.StudyDetail("", hostile, (s.image(1, s.changed(s.REFUSED, comment=HOSTILE)),)), look),
+    )
+    for page in pages:
+        text = draw(page, look)
+        assert "\x1b[2J" not in text
+        assert "\x1b]" not in text
+        for character in "\x07\r\u202e":
+            assert character not in text
+        assert "[bold]" in text or "…" in text
+
+
+def test_the_first_line_says_whether_she_may_scan() -> None:
+    assert drawn("status").startswith("✔ READY TO SCAN — St. Mary's Hospital\n")
+    assert drawn("status-troubled").startswith("✘ DO NOT SCAN — the disk is below its reserve of 20 GiB\n  next: ")
+
+
+def test_columns_give_way_in_the_right_order() -> None:
+    heads = [Column("a"), Column("b", keep=False, least=4), Column("c", keep=False, least=10)]
+    assert fitted(heads, [5, 30, 12], 100) == [5, 30, 12]
+    assert fitted(heads, [5, 30, 12], 30) == [5, 13, 12]
+    assert fitted(heads, [5, 30, 12], 20) == [5, 5, 10]
+    assert fitted(heads, [5, 30, 12], 1) == [5, 4, 10]
+    assert fitted([Column("a", most=3)], [30], 100) == [3]
+
+
+@pytest.mark.parametrize(("share", "full"), [(0.0, 0), (0.001, 1), (0.5, 5), (0.999, 9), (1.0, 10), (2.0, 10), (-1, 0)])
+def test_a_bar_never_lies_about_nothing_and_all(share: float, full: int) -> None:
+    assert bar(share, 10) == "█" * full + "░" * (10 - full)
+
+
+def test_watching_adds_up() -> None:
+    picture = watch.Picture()
+    for second in range(10):
+        traffic = s.changed(s.TRAFFIC, bytes_received=second * 10 * s.MIB)
+        now = s.ago(seconds=10 - second)
+        event = m.StatusEvent(at=now, status=s.changed(s.STATUS, now=now, traffic=traffic))
+        picture = watch.after(picture, event)
+    assert watch.receive_rate(picture) == pytest.approx(10 * s.MIB)
+    assert len(picture.received) == 6
+    restarted = s.changed(s.STATUS, traffic=s.changed(s.TRAFFIC, bytes_received=0))
+    picture = watch.after(picture, m.StatusEvent(at=s.NOW, status=restarted))
+    assert watch.receive_rate(picture) == 0
+
+
+def test_watching_keeps_the_last_notes_and_counts_what_it_missed() -> None:
+    picture = watch.Picture()
+    for number in range(20):
+        note = m.NoteEvent(at=s.NOW, reference="x", message=str(number))
+        picture = watch.after(picture, note)
+    picture = watch.after(watch.after(picture, m.LaggedEvent(s.NOW, 3)), m.LaggedEvent(s.NOW, 4))
+    assert [note.message for note in picture.notes] == ["14", "15", "16", "17", "18", "19"]
+    assert picture.missed == 7
+
+
+def test_news_ends_being_lost() -> None:
+    picture = watch.Picture(lost="gone")
+    assert watch.after(picture, m.StatusEvent(s.NOW, s.STATUS)).lost == ""
+
+
+def test_a_log_tells_only_what_is_new() -> None:
+    event = m.StatusEvent(s.NOW, s.STATUS)
+    line, sentence = watch.told(event, "", LOOK)
+    assert line == "2025-11-21 14:02:11 CST  status  ✔ READY TO SCAN — St. Mary's Hospital"
+    assert watch.told(event, sentence, LOOK) == ("", sentence)
+    changed = m.StatusEvent(s.NOW, s.changed(s.STATUS, gate=s.BLOCKED))
+    assert "DO NOT SCAN" in watch.told(changed, sentence, LOOK)[0]
+
+
+@pytest.mark.parametrize("level", list(m.Level))
+def test_every_level_of_the_disk_has_words(level: m.Level) -> None:
+    assert str(status.disk(s.changed(s.DISK, level=level)))
+
+
+def test_a_box_without_a_disk_size_divides_by_nothing() -> None:
+    assert "0 MiB free of 0 MiB" in str(status.disk(s.changed(s.DISK, total=0, free=0)))
+
+
+def test_a_look_is_never_too_narrow_to_read() -> None:
+    tight = Look(width=40, color=False, unicode=True, now=s.NOW)
+    for line in draw(status.page(s.STATUS, tight), tight).splitlines():
+        assert cell_len(line) <= 80
