@@ -1,0 +1,142 @@
+"""`make bench`: every figure beside the peers', measured in the same run, the receivers in turn within a round."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.command import start_up
+from tests.bench.deliver import at_once, by_box, by_dcmsend
+from tests.bench.receive import Result, Round, one_round, summary
+from tests.bench.workloads import Workload, workloads
+
+RECEIVERS = ("capacitord", "Orthanc", "storescp")
+_NAGLE_IMAGES = {"tiny": 60, "CT": 60}
+"""Enough of them: at 25 images/s a peer takes seconds."""
+
+
+def main() -> int:
+    """Measure and print; the exit code says only whether everything could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds a figure is the median of")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of a round; 1 is a few seconds each")
+    parser.add_argument("--only", choices=["receive", "nagle", "deliver", "command"], help="measure only this")
+    parser.add_argument("--folder", type=Path, help="a folder on the disk to measure (default: a temporary one)")
+    options = parser.parse_args()
+    console = Console(width=140, highlight=False)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as name:
+        bench = _Bench(console, Path(name), options.rounds, workloads(options.scale))
+        for part in ("receive", "nagle", "deliver", "command"):
+            if options.only in {None, part}:
+                getattr(bench, part)()
+    return 0
+
+
+class _Bench:
+    """One run of the bench."""
+
+    def __init__(self, console: Console, folder: Path, rounds: int, kinds: tuple[Workload, ...]) -> None:
+        self._console, self._folder, self._rounds, self._kinds = console, folder, rounds, kinds
+        self._runs = 0
+
+    def _fresh(self) -> Path:
+        self._runs += 1
+        return self._folder / f"run{self._runs}"
+
+    def _measure(self, workload: Workload, associations: int, *, nagle: bool) -> dict[str, Result]:
+        folders = workload.write(self._folder / "images", associations)
+        rounds: defaultdict[str, list[Round]] = defaultdict(list)
+        for _ in range(self._rounds):
+            for name in RECEIVERS:
+                rounds[name].append(one_round(name, self._fresh(), folders, workload.images, nagle=nagle))
+        return {name: summary(rounds[name], workload) for name in RECEIVERS}
+
+    def receive(self) -> None:
+        """Receive with 1, 2 and 4 associations, sender without Nagle."""
+        table = _receive_table("Receiving, sender without Nagle: ours is sealed and synced, the others as installed")
+        alone: dict[str, float] = {}
+        for workload in self._kinds:
+            for associations in (1, 2, 4):
+                results = self._measure(workload, associations, nagle=False)
+                ours = results["capacitord"]
+                alone.setdefault(workload.name, ours.rate)
+                _add_row(table, workload.name, associations, results, ours.rate / alone[workload.name])
+        self._console.print(table)
+
+    def nagle(self) -> None:
+        """Receive from a sender as it comes."""
+        table = _receive_table("Receiving, sender and peers as they come (Nagle on)")
+        for workload in self._kinds:
+            if workload.name in _NAGLE_IMAGES:
+                few = Workload(f"{workload.name} ", workload.shape, _NAGLE_IMAGES[workload.name])
+                _add_row(table, workload.name, 1, self._measure(few, 1, nagle=True), 1.0)
+        self._console.print(table)
+
+    def deliver(self) -> None:
+        """Send, and take in and deliver at once."""
+        table = Table("workload", title="Sending to storescp, and taking in while delivering", title_justify="left")
+        for heading in ("box img/s", "dcmsend img/s", "box/dcmsend", "taking in alone", "while delivering", "kept",
+                        "received to delivered"):  # fmt: skip
+            table.add_column(heading, justify="right")
+        for workload in self._kinds:
+            folders = workload.write(self._folder / "images", 1)
+            box, dcmsend, alone, taken, through = [], [], [], [], []
+            for _ in range(self._rounds):
+                box.append(by_box(self._fresh(), folders, workload.images))
+                dcmsend.append(by_dcmsend(self._fresh(), folders))
+                alone.append(one_round("capacitord", self._fresh(), folders, workload.images, nagle=False).seconds)
+                both = at_once(self._fresh(), workload, folders)
+                taken.append(both[0])
+                through.append(both[1])
+            rates = [workload.images / statistics.median(seconds) for seconds in (box, dcmsend, alone, taken, through)]
+            table.add_row(
+                workload.name,
+                *(f"{rate:,.0f}" for rate in rates[:2]),
+                f"{rates[0] / rates[1]:.2f}x",
+                *(f"{rate:,.0f}" for rate in rates[2:4]),
+                f"{rates[3] / rates[2]:.0%}",
+                f"{rates[4]:,.0f}",
+            )
+        self._console.print(table)
+
+    def command(self) -> None:
+        """Time the command line."""
+        table = Table("command", title="Whole processes, milliseconds", title_justify="left")
+        table.add_column("median", justify="right")
+        for name, median in start_up(self._fresh(), max(5, 3 * self._rounds)).items():
+            table.add_row(name, f"{median:.0f}")
+        self._console.print(table)
+
+
+def _receive_table(title: str) -> Table:
+    table = Table("workload", title=title, title_justify="left")
+    for heading in ("assoc.", *(f"{name} img/s" for name in RECEIVERS), "/Orthanc", "/storescp", "/1 assoc.",
+                    "MiB/s", "CPU s/GiB", "peak MiB"):  # fmt: skip
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _add_row(table: Table, name: str, associations: int, results: dict[str, Result], scaling: float) -> None:
+    ours = results["capacitord"]
+    table.add_row(
+        name,
+        str(associations),
+        *(f"{results[each].rate:,.0f}" for each in RECEIVERS),
+        f"{ours.rate / results['Orthanc'].rate:.2f}x",
+        f"{ours.rate / results['storescp'].rate:.2f}x",
+        f"{scaling:.2f}x",
+        f"{ours.mebibytes:,.0f}",
+        " ".join(f"{results[each].cpu_per_gib:.1f}" for each in RECEIVERS),
+        " ".join(f"{results[each].peak:.0f}" for each in RECEIVERS),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
