@@ -60,7 +60,9 @@ class AuditLog:
         self.trouble = judge(finding, head)
         # A damaged log is continued: refusing all work would help whoever damaged it.
         self._last = max(finding.last, head or Head(), key=lambda h: h.number)
-        if not self.trouble and finding.torn:
+        if self.trouble:
+            self._write((os.geteuid(), "capacitord"), "audit.damage", (), self.trouble, DONE)
+        elif finding.torn:
             self._take_off(finding)
 
     def write(

@@ -8,7 +8,6 @@ Who may write both files can still forge both: the chain shows accidents and edi
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -58,8 +57,7 @@ def entry_in(line: bytes) -> AuditEntry | None:
         entry = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    whole = line_of(entry) == line and hmac.compare_digest(entry.digest, _digest(entry))
-    return entry if whole else None
+    return entry if line_of(entry) == line and entry.digest == _digest(entry) else None
 
 
 def examine(lines: Iterable[bytes]) -> Finding:

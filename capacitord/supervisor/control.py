@@ -108,7 +108,7 @@ class _Dispatcher:
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """Answer with the OpenAPI document."""
         await self._admit(request, Permission.READ, "openapi")
-        return await send(request, self._openapi, self._bounds)
+        return await send(request, self._openapi, self._bounds, "openapi")
 
     async def _admit(self, request: web.Request, permission: Permission, action: str) -> Peer:
         peer = await self._identify(request)
@@ -202,7 +202,7 @@ class _Exchange:
         outcome = await self._services.answer(self.route, self.peer, self._message)
         self.subjects = outcome.subjects or self.subjects
         self.detail = outcome.detail
-        return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds)
+        return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head
@@ -229,14 +229,15 @@ class _Exchange:
         return response
 
 
-async def send(request: web.Request, body: bytes, bounds: Bounds, status: int = 200) -> web.Response:
+async def send(request: web.Request, body: bytes, bounds: Bounds, name: str) -> web.Response:
     """Send a JSON answer whole, to a reader who takes it in time; hang up on one who does not."""
-    response = web.Response(body=body, status=status, content_type="application/json")
+    response = web.Response(body=body, content_type="application/json")
     try:
         async with asyncio.timeout(bounds.slow_reader):
             await response.prepare(request)
             await response.write_eof()
-    except (TimeoutError, ConnectionError):
+    except (TimeoutError, ConnectionError) as cause:
+        _log.info("%s broke off: %s", name, _cause(cause))
         _hang_up(request)
     return response
 

@@ -35,8 +35,8 @@ class RuntimeProcess:
         self._end: asyncio.Future[Problem] = self._loop.create_future()
         self._failed: Problem | None = None
         self._ready = False
-        self._last_sign = self._loop.time()
         self._stopping = False
+        self._watch = self._loop.call_later(bounds.start_silence, self._give_up, bounds.start_silence)
 
     @classmethod
     async def start(
@@ -69,7 +69,6 @@ class RuntimeProcess:
     async def wait(self) -> Problem:
         """Return, once the process is gone, why it ended."""
         exit_ = asyncio.create_task(self._process.wait())
-        watch = asyncio.create_task(self._watch())
         try:
             waited_for: set[asyncio.Future[Any]] = {exit_, self._end}
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
@@ -78,7 +77,7 @@ class RuntimeProcess:
             # What it sent before it went may still be waiting to be read.
             await asyncio.sleep(0)
         finally:
-            watch.cancel()
+            self._watch.cancel()
             self.link.close()
             if not exit_.done():
                 self.kill()
@@ -114,25 +113,23 @@ class RuntimeProcess:
             self.kill()
             await exit_
 
-    async def _watch(self) -> None:
-        """End a process that shows no sign of life for too long."""
-        while not self._end.done():
-            bound = self._bounds.heartbeat if self._ready else self._bounds.start_silence
-            left = self._last_sign + bound - self._loop.time()
-            if left > 0:
-                await asyncio.sleep(left)
-                continue
-            if self._stopping:
-                return
+    def _sign_of_life(self) -> None:
+        self._watch.cancel()
+        bound = self._bounds.heartbeat if self._ready else self._bounds.start_silence
+        self._watch = self._loop.call_later(bound, self._give_up, bound)
+
+    def _give_up(self, bound: float) -> None:
+        # One that was asked to stop has a bound of its own.
+        if not self._stopping:
             self._finish(f"the site's runtime showed no sign of life for {bound:g} s and was killed")
 
     def _receive(self, message: FromRuntime) -> None:
         match message:
-            case Heartbeat():
-                self._last_sign = self._loop.time()
             case Ready():
                 self._ready = True
-                self._last_sign = self._loop.time()
+                self._sign_of_life()
+            case Heartbeat():
+                self._sign_of_life()
             case Failed():
                 self._failed = message.error
             case _:

@@ -27,7 +27,6 @@ from capacitord.supervisor.profiles import ProfileStore, Record, Stored, digest,
 from capacitord.supervisor.reporter import Reporter
 
 _log = logging.getLogger(__name__)
-_PULSE: Final = 5.0
 _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
 
 
@@ -55,6 +54,7 @@ class Serving:
         self.profile_problem: Problem | None = None
         self._box = box
         self._grace = bounds.grace
+        self._pulse = bounds.pulse
         self._stopping = False
         self._told: link.Profile | None = None
         self._import = asyncio.Lock()
@@ -101,7 +101,7 @@ class Serving:
     async def pulse(self) -> None:
         """Look again every few seconds at what changes without saying so, until cancelled."""
         while True:
-            await asyncio.sleep(_PULSE)
+            await asyncio.sleep(self._pulse)
             await self.reporter.traffic()
             self._tell()
             self.gatekeeper.look()
@@ -179,6 +179,7 @@ class Serving:
                 self.broker.ask(message)
             case link.StatusReport():
                 self.reporter.arrived(message)
+                self.gatekeeper.look()
             case link.Note():
                 _log.info("%s: %s", message.reference, message.message)
                 self.hub.note(

@@ -1,0 +1,122 @@
+"""The audit log on a real disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from capacitord.api.messages import AuditQuery
+from capacitord.errors import OutOfSpace, StorageFailed
+from capacitord.supervisor.audit import AuditLog
+
+
+def opened(folder: Path) -> AuditLog:
+    log = AuditLog(folder / "audit")
+    log.open()
+    return log
+
+
+def fill(log: AuditLog, count: int) -> None:
+    for number in range(count):
+        log.write(1000, "anna", "queue.pause", subjects=(f"pacs-{number % 3}",), detail="long " * 200)
+
+
+def test_it_goes_on_where_it_ended(tmp_path: Path) -> None:
+    fill(opened(tmp_path), 3)
+    again = opened(tmp_path)
+    assert again.write(0, "root", "key.init").number == 4
+    report = again.verify("x/1")
+    assert (report.ok, report.entries) == (True, 4)
+
+
+def test_it_is_private(tmp_path: Path) -> None:
+    fill(opened(tmp_path), 1)
+    assert {p.stat().st_mode & 0o077 for p in (tmp_path / "audit").rglob("*")} == {0}
+    assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o700
+
+
+def test_show_gives_the_newest_that_fit(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    fill(log, 100)  # more than one block of reading backwards
+    assert [e.number for e in log.show(AuditQuery(limit=3))] == [98, 99, 100]
+    assert [e.number for e in log.show(AuditQuery(limit=2, subject="pacs-0"))] == [97, 100]
+    assert len(log.show(AuditQuery(limit=1000))) == 100
+    assert log.show(AuditQuery(action="key.init")) == ()
+    since = log.show(AuditQuery(limit=5))[0].at
+    assert [e.number for e in log.show(AuditQuery(limit=1000, since=since))][-1] == 100
+
+
+def test_a_torn_line_is_taken_off_and_told(tmp_path: Path) -> None:
+    fill(opened(tmp_path), 2)
+    path = tmp_path / "audit" / "log.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"number":3,"at"')
+    torn = AuditLog(tmp_path / "audit").verify("x/1")
+    assert torn.ok
+    assert "16 bytes of an unfinished entry" in torn.message
+    log = opened(tmp_path)
+    assert log.trouble == ""
+    assert log.show(AuditQuery(limit=1))[0].action == "audit.repair"
+    assert log.verify("x/1").entries == 3
+
+
+def test_entries_cut_off_the_end_are_missed(tmp_path: Path) -> None:
+    fill(opened(tmp_path), 5)
+    path = tmp_path / "audit" / "log.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]))
+    log = opened(tmp_path)
+    assert log.trouble == "the log ends at entry 3, and 5 were written"
+    fill(log, 1)
+    assert not log.verify("x/1").ok
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "head"])
+def test_a_missing_file_is_missed(tmp_path: Path, name: str) -> None:
+    fill(opened(tmp_path), 2)
+    (tmp_path / "audit" / name).unlink()
+    log = opened(tmp_path)
+    assert log.trouble
+    told = log.show(AuditQuery(action="audit.damage"))
+    assert [entry.detail for entry in told] == [log.trouble]
+    # A log that is gone is missed for ever; a head that is gone is made anew, and the entry tells of it.
+    fill(log, 1)
+    assert log.verify("x/1").ok is (name == "head")
+
+
+def test_a_full_disk_refuses_the_entry_and_leaves_the_log_whole(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    fill(log, 2)
+    before = (tmp_path / "audit" / "log.jsonl").read_bytes()
+    limit = len(before) + 100
+    if (child := os.fork()) == 0:
+        import resource
+        import signal
+
+        code = 1
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            log.write(1, "x", "y")
+        except (OutOfSpace, StorageFailed):
+            code = 0
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (tmp_path / "audit" / "log.jsonl").read_bytes() == before
+    assert opened(tmp_path).verify("x/1").ok
+
+
+def test_an_entry_whose_head_cannot_be_written_was_never_made(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    fill(log, 2)
+    blocker = tmp_path / "audit" / ".head.new"
+    blocker.mkdir()
+    with pytest.raises(StorageFailed):
+        log.write(1, "x", "y")
+    with pytest.raises(StorageFailed):
+        log.write(1, "x", "y")
+    blocker.rmdir()
+    assert log.write(1, "x", "y").number == 3
+    assert log.verify("x/1").ok

@@ -1,0 +1,442 @@
+"""The daemon end to end: a real process, a real runtime process, asked with curl."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.supervisor.daemon import CURL, PROFILE, Daemon, can_connect, folder, running
+from tests.wait import wait_for
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    with running() as started:
+        yield started
+
+
+def test_a_new_box_says_what_to_do_first_and_next(daemon: Daemon) -> None:
+    gate = daemon.gate()
+    assert (gate["state"], gate["may_scan"]) == ("parked", False)
+    assert "fluxctl key init" in gate["hint"]
+    assert "fluxctl profile import" in gate["hint"]
+    daemon.post("/v1/key/init")
+    assert daemon.gate()["hint"] == "Import one: fluxctl profile import FILE"
+    assert daemon.import_profile().status == 200
+    status = daemon.until("open")
+    assert status["gate"]["may_scan"]
+    assert status["site"] == {
+        "id": "st-marys",
+        "name": "St. Mary's Hospital",
+        "profile_version": 1,
+        "timezone": "America/Chicago",
+    }
+    assert status["runtime"]["state"] == "running"
+    assert status["runtime"]["isolated"] is False
+    assert "not-isolated" in [advice["reference"] for advice in status["advice"]]
+    assert status["traffic"]["destinations"][0]["name"] == "pacs"
+    assert can_connect(status["listener"]["port"])
+
+
+def test_a_profile_without_a_key_blocks_the_gate(daemon: Daemon) -> None:
+    assert daemon.import_profile().status == 200
+    gate = daemon.gate()
+    assert gate["state"] == "blocked"
+    assert "fluxctl key init" in gate["hint"]
+    refused = daemon.ask("GET", "/v1/studies")
+    assert (refused.status, refused.error["reference"]) == (409, "locked")
+    daemon.post("/v1/key/init")
+    daemon.until("open")
+
+
+def test_sites_routes_without_a_profile_say_so(daemon: Daemon) -> None:
+    refused = daemon.ask("GET", "/v1/studies")
+    assert (refused.status, refused.error["exit_code"]) == (404, 5)
+    assert "profile import" in refused.error["hint"]
+
+
+def test_it_serves_the_same_after_a_restart(daemon: Daemon) -> None:
+    before = daemon.serve()
+    sites = daemon.get("/v1/key")["sites"]
+    assert sites == ["st-marys"]
+    assert daemon.stop() == 0
+    assert not daemon.socket.exists()
+    assert not can_connect(before["listener"]["port"])
+    daemon.start()
+    daemon.up()
+    after = daemon.until("open")
+    assert after["site"] == before["site"]
+    assert daemon.get("/v1/key")["sites"] == sites
+
+
+def test_a_killed_runtime_shuts_the_port_and_is_started_again(daemon: Daemon) -> None:
+    before = daemon.serve()
+    port, pid = before["listener"]["port"], before["runtime"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+
+    def again() -> bool:
+        status = daemon.get("/v1/status")
+        return status["gate"]["state"] == "open" and status["runtime"]["pid"] != pid
+
+    wait_for(again, what="another runtime")
+    assert daemon.get("/v1/status")["listener"]["port"] == port
+    assert can_connect(port)
+
+
+def test_a_runtime_that_always_dies_leaves_the_port_shut_and_says_why() -> None:
+    with running("--dies") as daemon:
+        daemon.post("/v1/key/init")
+        daemon.import_profile()
+        status = daemon.until("blocked")
+        assert "exit code 3" in status["gate"]["reason"]
+        assert "journalctl" in status["gate"]["hint"]
+        assert not status["listener"]["bound"]
+        wait_for(lambda: daemon.get("/v1/status")["runtime"]["restarts"] >= 3, what="some restarts")
+        refused = daemon.ask("GET", "/v1/studies")
+        assert (refused.status, refused.error["reference"]) == (503, "try-again")
+
+
+def test_what_a_runtime_says_before_it_fails_is_the_reason() -> None:
+    with running("--fails") as daemon:
+        daemon.post("/v1/key/init")
+        daemon.import_profile()
+        gate = daemon.until("blocked")["gate"]
+        assert gate["reason"] == "the catalog is sealed under another key"
+        assert gate["hint"] == "Ask."
+
+
+def test_a_hung_runtime_is_killed_and_started_again() -> None:
+    with running("--silent", heartbeat=0.5) as daemon:
+        first = daemon.serve()["runtime"]["pid"]
+        wait_for(lambda: "no sign of life" in daemon.log.read_text(), what="the watchdog to bark")
+        wait_for(lambda: not Path(f"/proc/{first}").exists(), what="the hung runtime to be gone")
+        assert daemon.until("open")["runtime"]["pid"] != first
+
+
+def test_the_port_waits_for_whoever_has_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with folder() as path:
+            daemon = Daemon(path)
+            daemon.up()
+            assert daemon.stop() == 0
+            text = (path / "capacitord.toml").read_text().replace("port = 0", f"port = {port}")
+            (path / "capacitord.toml").write_text(text)
+            daemon.start()
+            try:
+                daemon.up().post("/v1/key/init")
+                daemon.import_profile()
+                gate = daemon.until("blocked")["gate"]
+                assert gate["reason"] == f"port {port} is in use"
+                assert f":{port}" in gate["hint"]
+                taken.close()
+                daemon.until("open")
+                assert can_connect(port)
+            finally:
+                daemon.stop(signal.SIGKILL)
+
+
+def test_a_full_disk_keeps_the_port_open_and_says_do_not_scan() -> None:
+    with running("--disk-full") as daemon:
+        daemon.serve()
+        gate = wait_for(lambda: None if (now := daemon.gate())["may_scan"] else now, what="the disk to be noticed")
+        assert gate["state"] == "open"
+        assert "reserve" in gate["reason"]
+
+
+def test_sigterm_waits_for_the_runtime_and_a_second_one_does_not() -> None:
+    with running("--stubborn", grace=15.0, grace_margin=15.0) as daemon:
+        status = daemon.serve()
+        daemon.process.send_signal(signal.SIGTERM)
+        closing = daemon.until("closing")
+        assert not closing["listener"]["bound"]
+        assert not can_connect(status["listener"]["port"])
+        assert daemon.process.poll() is None
+        started = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(10) == 0
+        assert time.monotonic() - started < 5
+
+
+def test_a_stubborn_runtime_is_killed_when_the_grace_is_over() -> None:
+    with running("--stubborn", grace=0.3, grace_margin=0.3) as daemon:
+        pid = daemon.serve()["runtime"]["pid"]
+        assert daemon.stop() == 0
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_killed_supervisor_leaves_no_runtime_and_no_trouble(daemon: Daemon) -> None:
+    status = daemon.serve()
+    daemon.stop(signal.SIGKILL)
+    assert daemon.socket.exists()
+    wait_for(lambda: not Path(f"/proc/{status['runtime']['pid']}").exists(), what="the orphan to finish")
+    daemon.start()
+    daemon.up()
+    assert daemon.until("open")["gate"]["may_scan"]
+
+
+def test_hangup_changes_nothing_and_says_so(daemon: Daemon) -> None:
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "SIGHUP" in daemon.log.read_text(), what="a word in the log")
+    assert daemon.gate()["state"] == "parked"
+
+
+# --- profiles ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_version_reaches_the_running_runtime(daemon: Daemon) -> None:
+    pid = daemon.serve()["runtime"]["pid"]
+    with socket.socket() as pacs:
+        pacs.bind(("127.0.0.1", 0))
+        pacs.listen()
+        summary = daemon.import_profile(version=2, port=pacs.getsockname()[1])
+        assert summary.status == 200
+        assert summary.json["version"] == 2
+        echo = wait_for(
+            lambda: (e := daemon.post("/v1/destinations/pacs/echo"))["ok"] and e, what="the new port to be used"
+        )
+        assert echo["connect_time"] is not None
+    status = daemon.get("/v1/status")
+    assert status["site"]["profile_version"] == 2
+    assert status["runtime"]["pid"] == pid
+
+
+def test_a_wrong_profile_says_all_that_is_wrong(daemon: Daemon) -> None:
+    text = PROFILE.format(version=1, port=99999).replace('name = "pacs"', 'name = "The PACS"')
+    refused = daemon.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"})
+    assert (refused.status, refused.error["exit_code"]) == (400, 7)
+    assert [c.split(":")[0:3] for c in refused.error["candidates"]] == [
+        ["st-marys.toml", "7", " destination[0].name"],
+        ["st-marys.toml", "10", " destination[0].port"],
+    ]
+    assert daemon.get("/v1/profiles")["profiles"] == []
+
+
+def test_the_profile_is_shown_as_it_was_imported(daemon: Daemon) -> None:
+    daemon.import_profile()
+    shown = daemon.get("/v1/profiles/st-marys")
+    assert shown["text"] == PROFILE.format(version=1, port=9)
+    assert shown["summary"]["imported_by"]
+    assert daemon.get("/v1/profiles")["profiles"] == [shown["summary"]]
+    assert daemon.ask("GET", "/v1/profiles/..%2f..%2fetc").status == 404
+
+
+def test_a_dry_run_imports_nothing(daemon: Daemon) -> None:
+    assert daemon.import_profile(dry_run=True).json["active"] is False
+    assert daemon.get("/v1/profiles")["profiles"] == []
+
+
+def test_a_damaged_profile_is_reported_and_not_used(daemon: Daemon) -> None:
+    daemon.serve()
+    daemon.stop()
+    stored = daemon.state / "profiles" / "st-marys" / "1.toml"
+    stored.write_text(stored.read_text().replace("127.0.0.1", "10.0.0.66"))
+    daemon.start()
+    daemon.up()
+    gate = daemon.until("blocked")["gate"]
+    assert "not what was imported" in gate["reason"]
+    assert daemon.get("/v1/status")["runtime"]["state"] == "absent"
+    assert daemon.import_profile().status == 200
+    daemon.until("open")
+
+
+def test_a_spool_whose_key_is_gone_is_not_given_a_new_one(daemon: Daemon) -> None:
+    daemon.serve()
+    daemon.stop()
+    (daemon.state / "sites" / "st-marys" / "catalog.db").write_bytes(b"images")
+    for key in (daemon.state / "keys").rglob("st-marys.site-key"):
+        key.unlink()
+    daemon.start()
+    daemon.up()
+    gate = daemon.until("blocked")["gate"]
+    assert "its key is missing" in gate["reason"]
+    assert daemon.get("/v1/key")["sites"] == []
+
+
+# --- keys -------------------------------------------------------------------------------------------------
+
+
+def test_a_passphrase_locks_the_box_until_a_person_gives_it(daemon: Daemon) -> None:
+    secret = "correct horse battery staple"
+    daemon.post("/v1/key/init", {"source": "passphrase", "passphrase": {"value": secret}})
+    daemon.import_profile()
+    daemon.until("open")
+    daemon.stop()
+    daemon.start()
+    daemon.up()
+    gate = daemon.until("blocked")["gate"]
+    assert "fluxctl key unlock" in gate["hint"]
+    wrong = daemon.ask("POST", "/v1/key/unlock", {"passphrase": {"value": "incorrect horse battery"}})
+    assert (wrong.status, wrong.error["reference"]) == (403, "wrong-key")
+    assert daemon.gate()["state"] == "blocked"
+    daemon.post("/v1/key/unlock", {"passphrase": {"value": secret}})
+    daemon.until("open")
+    everything = b"".join(p.read_bytes() for p in daemon.folder.rglob("*") if p.is_file())
+    assert secret.encode() not in everything
+
+
+def test_keys_rotate_and_leave_the_box_only_under_a_passphrase(daemon: Daemon) -> None:
+    before = daemon.serve()
+    first = daemon.get("/v1/key")
+    rotated = daemon.post("/v1/key/rotate")
+    assert rotated["generation"] == first["generation"] + 1
+    assert rotated["id"] != first["id"]
+    assert daemon.get("/v1/status")["runtime"]["pid"] == before["runtime"]["pid"]
+    weak = daemon.ask("POST", "/v1/key/export", {"passphrase": {"value": "short"}})
+    assert weak.status == 400
+    text = daemon.post("/v1/key/export", {"passphrase": {"value": "correct horse battery staple"}})["text"]
+    assert "RECOVERY FILE" in text
+    again = daemon.ask("POST", "/v1/key/init", {})
+    assert (again.status, again.error["exit_code"]) == (409, 6)
+
+
+def test_the_configuration_can_demand_where_the_key_comes_from() -> None:
+    with running(config='[keys]\nsource = "passphrase"\n') as daemon:
+        refused = daemon.ask("POST", "/v1/key/init", {})
+        assert (refused.status, refused.error["reference"]) == (409, "refused")
+        assert "passphrase" in refused.error["hint"]
+
+
+# --- the relay --------------------------------------------------------------------------------------------
+
+
+def test_answers_of_the_site_are_relayed_whole(daemon: Daemon) -> None:
+    daemon.serve()
+    assert daemon.get("/v1/studies") == {"schema": "capacitord.study.list/1", "studies": [], "total": 0, "next": ""}
+    missing = daemon.ask("GET", "/v1/studies/ACC%2F123")
+    assert (missing.status, missing.error["reference"]) == (404, "not-found")
+    lines = daemon.ask("POST", "/v1/doctor/verify").body.splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["progress"] * 3 + ["report"]
+    assert len(daemon.ask("GET", "/v1/studies/a/export", None, "-o", "/dev/null", "-w", "\n%{size_download}").body) == 0
+
+
+def test_an_export_comes_in_whole_and_a_broken_one_is_seen() -> None:
+    with running("--export-pieces", "40", "--dies-in-export") as daemon:
+        daemon.serve()
+        done = subprocess.run(
+            [CURL, "-sS", "--unix-socket", str(daemon.socket), "http://box/v1/studies/a/export"],
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        assert len(done.stdout) <= 40 << 16
+        assert done.returncode == 18, done.stderr  # CURLE_PARTIAL_FILE
+        entries = daemon.get("/v1/audit?action=study.export")["entries"]
+        wait_for(
+            lambda: [e["result"] for e in daemon.get("/v1/audit?action=study.export")["entries"]]
+            == ["begun", "broken off"],
+            what=f"the audit log to say so, after {entries}",
+        )
+
+
+def test_a_runtime_that_dies_before_it_answers_is_told(daemon: Daemon) -> None:
+    with running("--dies-in-discard") as daemon:
+        daemon.serve()
+        body = {"reason": "test", "confirm": "abc"}
+        refused = daemon.ask("POST", "/v1/studies/abc/discard", body)
+        assert (refused.status, refused.error["reference"]) == (503, "try-again")
+        daemon.until("open")
+
+
+# --- the broker -------------------------------------------------------------------------------------------
+
+
+def test_the_broker_connects_to_what_the_profile_names_and_to_nothing_else(daemon: Daemon) -> None:
+    daemon.post("/v1/key/init")
+    with socket.socket() as pacs:
+        pacs.bind(("127.0.0.1", 0))
+        pacs.listen()
+        daemon.import_profile(port=pacs.getsockname()[1])
+        daemon.until("open")
+        assert daemon.post("/v1/destinations/pacs/echo")["ok"]
+        pacs.settimeout(5)
+        peer, _ = pacs.accept()
+        with peer:
+            assert peer.recv(5) == b"hello"
+    refused = daemon.post("/v1/destinations/pacs/echo")
+    assert not refused["ok"]
+    assert "refused" in refused["reason"]
+    unknown = daemon.post("/v1/destinations/elsewhere/echo")
+    assert "no destination of that name" in unknown["reason"]
+
+
+# --- the audit log ----------------------------------------------------------------------------------------
+
+
+def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
+    daemon.serve()
+    daemon.post("/v1/queue/pause", {"destination": "pacs"})
+    daemon.ask("POST", "/v1/studies/ACC-4711/resend", {})
+    entries = daemon.get("/v1/audit")["entries"]
+    told = [(e["action"], e["result"], e["subjects"]) for e in entries]
+    assert told == [
+        ("daemon.start", "done", []),
+        ("key.init", "begun", []),
+        ("key.init", "done", []),
+        ("profile.import", "begun", []),
+        ("profile.import", "done", ["st-marys"]),
+        ("queue.pause", "begun", ["pacs"]),
+        ("queue.pause", "done", ["pacs", "abc123"]),
+        ("study.resend", "begun", []),
+        ("study.resend", "HTTP status 404", []),
+    ]
+    assert {e["uid"] for e in entries} == {os.geteuid()}
+    assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
+    report = daemon.post("/v1/audit/verify")
+    assert (report["ok"], report["entries"]) == (True, 9)
+    assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 3]
+    assert [e["action"] for e in daemon.get("/v1/audit?subject=abc123")["entries"]] == ["queue.pause"]
+
+
+def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:
+    daemon.post("/v1/key/init")
+    log = daemon.state / "audit" / "log.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"key.init", b"key.show", 1))
+    report = daemon.post("/v1/audit/verify")
+    assert not report["ok"]
+    assert "line 2" in report["message"]
+    checks = {check["name"]: check for check in daemon.get("/v1/doctor")["checks"]}
+    assert checks["audit log"]["level"] == "failure"
+
+
+def test_nothing_is_changed_that_cannot_be_written_down(daemon: Daemon) -> None:
+    log = daemon.state / "audit" / "log.jsonl"
+    log.rename(log.with_name("elsewhere"))
+    log.mkdir()
+    refused = daemon.ask("POST", "/v1/key/init", {})
+    assert (refused.status, refused.error["reference"]) == (500, "storage-failed")
+    assert daemon.get("/v1/key")["present"] is False
+
+
+# --- the doctor -------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_looks_at_everything(daemon: Daemon) -> None:
+    daemon.serve()
+    checks = {check["name"]: check for check in daemon.get("/v1/doctor")["checks"]}
+    assert set(checks) == {
+        "groups",
+        "state folder",
+        "disk",
+        "clock",
+        "keys",
+        "profile",
+        "audit log",
+        "runtime",
+        "gate",
+        "destination pacs",
+    }
+    assert checks["destination pacs"]["level"] == "failure"
+    assert "refused" in checks["destination pacs"]["message"]
+    assert {name for name, check in checks.items() if check["level"] == "failure"} == {"destination pacs"}
+    assert all(check["hint"] for check in checks.values() if check["level"] != "ok")

@@ -1,0 +1,109 @@
+"""The gate: every combination of facts, and every way through its table."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from capacitord.api.messages import Disk, Level, RuntimeState
+from capacitord.errors import Problem
+from capacitord.model.states import GATE, GateState, advance
+from capacitord.supervisor.gate import Facts, decide, may_listen, walk
+
+PROBLEM = Problem("x", "something is wrong", hint="Do something.")
+FULL = Disk(100, 1, 5, 10, Level.FAILURE)
+ALL = [
+    Facts(
+        profile=profile,
+        profile_problem=profile_problem,
+        key_problem=key_problem,
+        runtime=runtime,
+        runtime_problem=runtime_problem,
+        bound=bound,
+        port_problem=port_problem,
+        disk=disk,
+        stopping=stopping,
+    )
+    for profile, profile_problem, key_problem, runtime, runtime_problem, bound, port_problem, disk, stopping in (
+        itertools.product(
+            ["", "st-marys"],
+            [None, PROBLEM],
+            [None, PROBLEM],
+            RuntimeState,
+            [None, PROBLEM],
+            [False, True],
+            [None, PROBLEM],
+            [None, FULL],
+            [False, True],
+        )
+    )
+]
+
+
+def test_open_takes_everything() -> None:
+    for facts, now in itertools.product(ALL, GateState):
+        gate = decide(now, facts)
+        whole = (
+            facts.profile == "st-marys"
+            and facts.profile_problem is None
+            and facts.key_problem is None
+            and facts.runtime is RuntimeState.RUNNING
+            and not facts.stopping
+        )
+        assert may_listen(facts) is whole
+        assert (gate.state is GateState.OPEN) is (whole and facts.bound)
+        assert gate.may_scan is (whole and facts.bound and facts.disk is None)
+
+
+def test_every_shut_gate_has_a_reason_and_what_a_person_can_change_a_hint() -> None:
+    for facts, now in itertools.product(ALL, GateState):
+        gate = decide(now, facts)
+        assert gate.reason
+        if gate.state in {GateState.PARKED, GateState.BLOCKED} or (gate.state is GateState.OPEN and not gate.may_scan):
+            assert gate.hint, gate
+
+
+def test_every_decision_can_be_walked_to() -> None:
+    for facts, now in itertools.product(ALL, GateState):
+        state = now
+        for following in walk(now, decide(now, facts).state):
+            state = advance(GATE, state, following)
+        assert state is decide(now, facts).state
+
+
+@pytest.mark.parametrize("then", GateState)
+@pytest.mark.parametrize("now", GateState)
+def test_no_walk_leads_through_open(now: GateState, then: GateState) -> None:
+    try:
+        way = walk(now, then)
+    except ValueError:
+        assert then is GateState.CLOSING, "only closing follows from open alone"
+        assert now is not GateState.OPEN
+        return
+    assert GateState.OPEN not in way[:-1]
+    assert (way[-1] if way else now) is then
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "words"),
+    [
+        (Facts(key_problem=None), GateState.PARKED, "no site profile"),
+        (Facts(key_problem=PROBLEM), GateState.PARKED, "something is wrong"),
+        (Facts(profile="a", profile_problem=PROBLEM), GateState.BLOCKED, "something is wrong"),
+        (Facts(profile="a", key_problem=PROBLEM), GateState.BLOCKED, "something is wrong"),
+        (Facts(profile="a"), GateState.CANDIDATE, "about to start"),
+        (Facts(profile="a", runtime=RuntimeState.STARTING), GateState.PREFLIGHT, "spool"),
+        (Facts(profile="a", runtime=RuntimeState.STARTING, runtime_problem=PROBLEM), GateState.BLOCKED, "wrong"),
+        (Facts(profile="a", runtime=RuntimeState.BACKOFF), GateState.BLOCKED, "ended"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING), GateState.PREFLIGHT, "port"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING, port_problem=PROBLEM), GateState.BLOCKED, "wrong"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING, bound=True, disk=FULL), GateState.OPEN, "reserve"),
+        (Facts(profile="a", runtime=RuntimeState.STOPPING, stopping=True), GateState.CLOSING, "stopping"),
+        (Facts(profile="a", stopping=True), GateState.PARKED, "stopping"),
+    ],
+)
+def test_what_the_gate_says(facts: Facts, state: GateState, words: str) -> None:
+    gate = decide(GateState.OPEN, facts)
+    assert gate.state is state
+    assert words in gate.reason
