@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from types import MappingProxyType
 from typing import Final
 
 from pydicom import charset as pydicom_charset
@@ -12,6 +13,7 @@ _ISO_IR = re.compile(r"^ISO.IR.")
 _ISO_2022 = re.compile(r"^ISO.2022.IR.")
 _ESCAPE = b"\x1b"
 _PADDING = " \0\t\r\n"
+_CONTROLS = MappingProxyType(dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd"))
 _FALLBACK = "iso8859"
 _PERSON_NAME_DELIMITERS = frozenset({ord("^"), ord("="), ord("\\")})
 _TEXT_DELIMITERS = frozenset({ord("\\"), ord("\t"), ord("\n"), ord("\f"), ord("\r")})
@@ -23,22 +25,33 @@ LONGEST_CHARSET: Final = 256
 def decode(value: bytes, specific_character_set: bytes, *, person_name: bool = False) -> str:
     """Return `value` as text without padding; what cannot be decoded becomes U+FFFD, never an error.
 
+    So do control characters, which no text of the catalog may hold and a terminal would obey.
+
     `specific_character_set` is the value of (0008,0005) as encoded. An unknown or absent one is read as
     UTF-8 where the bytes are valid UTF-8 and as Latin-1 otherwise, so that nothing readable is lost.
     """
     if value.isascii() and _ESCAPE not in value:
-        return value.decode("ascii").strip(_PADDING)
+        text = value.decode("ascii").strip(_PADDING)
+    else:
+        text = _decoded(value, specific_character_set, person_name=person_name).strip(_PADDING)
+    if person_name:
+        # PS3.5 §6.2.1.1: delimiters of component groups that stay empty may be there or not.
+        text = text.rstrip("=")
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
+def _decoded(value: bytes, specific_character_set: bytes, *, person_name: bool) -> str:
     encodings = _encodings(specific_character_set[:LONGEST_CHARSET])
     if not encodings:
-        return _guess(value).strip(_PADDING)
+        return _guess(value)
     if _ESCAPE not in value:
-        return value.decode(encodings[0], "replace").strip(_PADDING)
+        return value.decode(encodings[0], "replace")
     delimiters = _PERSON_NAME_DELIMITERS if person_name else _TEXT_DELIMITERS
     try:
-        return pydicom_charset.decode_bytes(value, encodings, set(delimiters)).strip(_PADDING)
+        return pydicom_charset.decode_bytes(value, encodings, set(delimiters))
     except (ValueError, LookupError):
         # A program that set pydicom to raise where it otherwise warns gets the same text from us.
-        return value.decode(encodings[0], "replace").strip(_PADDING)
+        return value.decode(encodings[0], "replace")
 
 
 def _guess(value: bytes) -> str:

@@ -7,6 +7,7 @@ megabytes of sequences before its study.
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ SERIES_INSTANCE_UID: Final = 0x0020000E
 LONGEST_TEXT: Final = 256
 """Characters of a text that reach the catalog."""
 
+_INTEGER = re.compile(rb"[ \0]*[+-]?[0-9]+[ \0]*")
 _PERSON_NAMES: Mapping[str, int] = MappingProxyType(
     {"referring_physician": 0x00080090, "patient_name": 0x00100010},
 )
@@ -151,12 +153,9 @@ def _uid(values: Mapping[int, bytes], tag: int) -> str:
 
 def _number(value: bytes) -> int | None:
     # PS3.5 §6.2: an integer string has at most twelve characters and fits 32 bits.
-    if not value or len(value) > 12:
+    if not _INTEGER.fullmatch(value) or len(value) > 12:
         return None
-    try:
-        number = int(value.strip(b"\0 "))
-    except ValueError:
-        return None
+    number = int(value.strip(b"\0 "))
     return number if -(1 << 31) <= number < 1 << 31 else None
 
 

@@ -10,11 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 LONGEST_VALUE: Final = 1024
 """Bytes of a wanted value that are kept; a longer one counts as absent."""
@@ -58,13 +54,7 @@ _IMPLICIT_LITTLE = _Encoding(implicit=True, element=struct.Struct("<HHL"), lengt
 _EXPLICIT_LITTLE = _Encoding(implicit=False, element=struct.Struct("<HH2sH"), length=struct.Struct("<L"))
 _EXPLICIT_BIG = _Encoding(implicit=False, element=struct.Struct(">HH2sH"), length=struct.Struct(">L"))
 
-_OF_SYNTAX: Mapping[str, _Encoding] = MappingProxyType(
-    {
-        "1.2.840.10008.1.2": _IMPLICIT_LITTLE,
-        "1.2.840.10008.1.20": _IMPLICIT_LITTLE,  # Papyrus 3
-        "1.2.840.10008.1.2.2": _EXPLICIT_BIG,
-    }
-)
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = frozenset(
     {
         "1.2.840.10008.1.2.1.99",
@@ -72,14 +62,14 @@ _DEFLATED = frozenset(
         "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
     }
 )
-_STANDARD_SYNTAXES = "1.2.840.10008.1.2"
 
 
 class DatasetWalker:
     """Reads one dataset from its first byte, in pieces of any size.
 
     `wanted` holds the tags to keep. `feed` it until it returns True or the dataset ends; `values` has what was found.
-    A private transfer syntax is taken to be Little Endian, with explicit VRs if the first element has one.
+    A dataset that is not Big Endian has explicit VRs if its first element has one: that tells private transfer
+    syntaxes apart, and bears with devices that send Implicit VR where they promised Explicit.
     """
 
     __slots__ = (
@@ -103,9 +93,7 @@ class DatasetWalker:
         self._last_group, self._last_element = divmod(max(wanted), 0x10000)
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS) if transfer_syntax_uid in _DEFLATED else None
         self._inflated = 0
-        self._encoding = _OF_SYNTAX.get(transfer_syntax_uid)
-        if self._encoding is None and transfer_syntax_uid.startswith(_STANDARD_SYNTAXES):
-            self._encoding = _EXPLICIT_LITTLE
+        self._encoding = _EXPLICIT_BIG if transfer_syntax_uid == _BIG_ENDIAN else None
         self._open: list[_Encoding] = []
         self._carry = b""
         self._skip = 0
