@@ -121,6 +121,21 @@ def test_odd_chunks_are_sent_in_even_fragments() -> None:
     assert served[0].data == b"abcdefghijk"
 
 
+def test_what_the_kernel_takes_in_parts_arrives_whole() -> None:
+    images = [some_image(n, 3_000_001, chunk=1_000_003) for n in (1, 2)]
+    served: list[Request] = []
+
+    def script(peer: Acceptor) -> None:
+        peer.accept(0)
+        served.extend(peer.serve())
+
+    with acceptor(script, unix=True) as connection:
+        assoc = established(connection, max_pdu=0)
+        assert assoc.store(images, Ledger()).stop is Stop.FINISHED
+        assoc.release()
+    assert [request.data for request in served] == [content(image) for image in images]
+
+
 def test_the_verdict_is_the_peers_with_its_comment_cleaned() -> None:
     def script(peer: Acceptor) -> None:
         peer.accept()
