@@ -274,8 +274,8 @@ class Delivery:
                 self._abandoned()
                 return
             if report.stop is Stop.BROKEN:
-                if report.in_doubt:
-                    handed.in_doubt(report.image)
+                if report.image is not None:
+                    handed.broke_off(report.image, in_doubt=report.in_doubt)
                 self._failed(report.outcome or Outcome(Verdict.LATER, "The association broke."))
                 return
             if self._refusals >= _REFUSALS_IN_A_ROW:

@@ -25,6 +25,7 @@ from capacitord.spool.store import Spool
 LOG = logging.getLogger(__name__)
 _BATCH = 32
 _BEHIND = 64
+_FIRST_REST = 5.0
 _LONGEST_REST = 900.0
 
 Ended = Callable[[list[tuple[str, str, DeliveryState]]], None]
@@ -119,13 +120,26 @@ class Feed:
         if pending.repeated:
             outcome = classify.as_repeated(outcome, self._peer)
         if outcome.verdict is Verdict.LATER:
-            with self._lock:
-                _, times = self._resting.get((pending.delivery, pending.image), (0.0, 0))
-                rest = min(_LONGEST_REST, 5.0 * 2 ** min(times, 20))
-                self._resting[pending.delivery, pending.image] = (time.monotonic() + rest, times + 1)
+            self._rest(pending, first=_FIRST_REST)
         elif outcome.verdict is not Verdict.NEEDS_PERSON:
             self._sent.append((time.monotonic(), pending.length))
         self._answers.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
+
+    def _rest(self, pending: Pending, first: float) -> None:
+        """Let others go before an image: `first` seconds the first time, and longer each time after."""
+        key = (pending.delivery, pending.image)
+        with self._lock:
+            _, times = self._resting.get(key, (0.0, 0))
+            rest = first if times == 0 else min(_LONGEST_REST, _FIRST_REST * 2 ** min(times, 20))
+            self._resting[key] = (time.monotonic() + rest, times + 1)
+
+    def broke_off(self, image: Image) -> None:
+        """Take notice that an association broke with this image.
+
+        Once is the link's fault. A peer that breaks off at the same image again and again must not keep the
+        others from it, so the image goes behind them.
+        """
+        self._rest(image.pending, first=0.0)
 
     def unanswered(self, image: Image) -> None:
         """Take back an image that was sent whole and never answered; it stays in doubt and is sent again."""
@@ -252,9 +266,12 @@ class Handed:
         self._feed.in_hand(image, given=False)
         return image
 
-    def in_doubt(self, sent: object) -> None:
-        """Take back an image whose answer was lost."""
-        self._feed.unanswered(self.back(sent))
+    def broke_off(self, sent: object, *, in_doubt: bool) -> None:
+        """Take notice that the association broke with `sent`; `in_doubt` if only its answer was lost."""
+        image = self._images[id(sent)]
+        self._feed.broke_off(image)
+        if in_doubt:
+            self._feed.unanswered(self.back(sent))
 
     def take_back(self) -> None:
         """Take back all others: they did not leave, or not whole."""

@@ -49,6 +49,7 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.reception import Reception
 from capacitord.site.upkeep import Upkeep
 from capacitord.spool.admission import Receipt
+from capacitord.spool.sealing import LEAST_ROOM
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -231,7 +232,13 @@ class Runtime:
         counts = self._spool.counts()
         space = self._spool.space.now()
         reserve, warning = self._spool.space.reserve, self._spool.space.warning
-        level = m.Level.FAILURE if space.free < reserve else m.Level.WARNING if space.free < warning else m.Level.OK
+        level = (
+            m.Level.FAILURE
+            if space.free < reserve + LEAST_ROOM
+            else m.Level.WARNING
+            if space.free < warning
+            else m.Level.OK
+        )
         server = self._server
         last = self._reception.last
         return m.SiteStatus(
