@@ -191,7 +191,8 @@ class Feed:
     def next_rest_ends(self) -> float | None:
         """Return the monotonic time at which the first resting image may be tried again, None if none rests."""
         with self._lock:
-            return min((until for until, _ in self._resting.values()), default=None)
+            now = time.monotonic()
+            return min((until for until, _ in self._resting.values() if until > now), default=None)
 
     def rate(self) -> float:
         """Return the bytes a second that were acknowledged over the last half minute."""
