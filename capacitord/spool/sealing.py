@@ -28,6 +28,8 @@ from capacitord.spool.space import SpaceGuard
 
 BLOCK_CHUNKS = 8
 BLOCK_SIZE = BLOCK_CHUNKS * CHUNK_SIZE
+LEAST_ROOM = HEADER_SIZE + BLOCK_SIZE
+"""Bytes that have to be free for the smallest image to be begun."""
 _BLOCKS_ON_THE_WAY = 3
 _GROWTH = 64 << 20
 
@@ -38,7 +40,7 @@ class Buffers:
     def __init__(self) -> None:
         self.head = memoryview(bytearray(PAYLOAD_SIZE))
         self.plain = memoryview(bytearray(PAYLOAD_SIZE))
-        self.small = memoryview(mmap.mmap(-1, HEADER_SIZE + BLOCK_SIZE))
+        self.small = memoryview(mmap.mmap(-1, LEAST_ROOM))
         self._blocks: list[memoryview] = []
 
     def blocks(self) -> list[memoryview]:
@@ -123,7 +125,7 @@ class Sealing:
         self, key: SiteKey, object_id: bytes, buffers: Buffers, disk: Disk, layout: Layout, space: SpaceGuard
     ) -> None:
         """Begin an image. Raises `OutOfSpace` if there is no room for a small one."""
-        space.take(HEADER_SIZE + BLOCK_SIZE)
+        space.take(LEAST_ROOM)
         self.object_id = object_id
         self._cipher = ObjectCipher(key, object_id)
         self._buffers, self._disk, self._layout, self._space = buffers, disk, layout, space
