@@ -100,7 +100,7 @@ def _values(metavar: str, current: str, socket: str) -> Candidates:
         return read(_fetch(PATHS[name], socket), current)
     if metavar in CHOICES:
         return [(value, "") for value in CHOICES[metavar]]
-    return {"FILE": [(FILES, "")], "DIRECTORY": [(DIRECTORIES, "")]}.get(metavar, [])
+    return {"FILE": [(FILES, "")], "DIRECTORY": [(DIRECTORIES, "")], "DIR": [(DIRECTORIES, "")]}.get(metavar, [])
 
 
 def _fetch(target: str, path: str) -> Any:

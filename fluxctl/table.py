@@ -41,6 +41,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
     (
         "More",
         (
+            Entry("demo", "The whole story on this machine"),
             Entry("completion", "Completion for bash, zsh and fish"),
             Entry("schema", "The JSON Schema of every --json document"),
             Entry("version", "The versions of fluxctl and capacitord"),

@@ -11,7 +11,7 @@ PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.export", "study.resend", ),
-    "NAME": ("audit.show", "audit.verify", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -323,6 +323,15 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": [],
                 },
             },
+        },
+        "demo": {
+            "help": "The whole story on this machine",
+            "options": {
+                "--keep": {"help": "A new folder for everything, which is left there", "metavar": "DIR", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
         },
         "completion": {
             "help": "Completion for bash, zsh and fish",

@@ -69,7 +69,7 @@ class News:
         """Hang up, from any thread; whoever iterates comes to the end."""
         self._stop.set()
         if self._lines is not None:
-            self._lines.close()
+            self._lines.hang_up()
 
 
 class Feed:

@@ -21,6 +21,7 @@ from capacitord.errors import CapacitordError, PartlyDone, Unreachable, from_pro
 
 MAX_LINE: Final = 1 << 24
 MAX_REFUSAL: Final = 1 << 20
+PIECE: Final = 1 << 16
 
 T = TypeVar("T")
 
@@ -49,6 +50,8 @@ class Exchange:
 
     def __init__(self, path: Path, wanted: Route, message: msgspec.Struct, timeout: float) -> None:
         self.path = path
+        self._ahead = bytearray()
+        self._hung_up = False
         self._connection = _Connection(path, timeout)
         try:
             self._ask(wanted, wire.encode(wanted, message))
@@ -82,18 +85,30 @@ class Exchange:
             raise _told(self.path, error) from None
 
     def line(self) -> bytes:
-        """Return the next line of the answer, empty at its end or once closed."""
-        try:
-            return self._response.readline(MAX_LINE)
-        except (OSError, http.client.HTTPException) as error:
-            raise _told(self.path, error) from None
-        except ValueError:  # another thread has closed it
-            return b""
+        """Return the next line of the answer, empty at its end or after `hang_up`."""
+        while (end := self._ahead.find(b"\n") + 1) == 0 and len(self._ahead) < MAX_LINE:
+            try:
+                piece = self._response.read1(PIECE)
+            except (OSError, http.client.HTTPException) as error:
+                if self._hung_up:
+                    return b""
+                raise _told(self.path, error) from None
+            if not piece:
+                end = len(self._ahead)
+                break
+            self._ahead += piece
+        line, self._ahead = self._ahead[:end], self._ahead[end:]
+        return bytes(line)
 
-    def close(self) -> None:
-        """Hang up; a thread that is reading sees the end of the answer."""
+    def hang_up(self) -> None:
+        """End the conversation, from any thread; one that is reading comes to the end."""
+        self._hung_up = True
         with contextlib.suppress(OSError):
             self._peer.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Hang up and let go of everything."""
+        self.hang_up()
         self._response.close()
         self._connection.close()
 
@@ -104,8 +119,12 @@ class _Stream:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
+    def hang_up(self) -> None:
+        """End the conversation, from any thread; one that is reading comes to the end."""
+        self._exchange.hang_up()
+
     def close(self) -> None:
-        """Hang up."""
+        """Hang up and let go of everything; for the thread that reads."""
         self._exchange.close()
 
     def __enter__(self) -> Self:

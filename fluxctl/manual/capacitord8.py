@@ -39,8 +39,8 @@ def page() -> str:
     )
     page.section("DESCRIPTION")
     page.text(
-        "`capacitord` stands between a scanner and the systems of the facility that a coach visits. The scanner has one "
-        "DICOM destination for ever: this box. The daemon receives every image with C-STORE, makes it durable and "
+        "`capacitord` stands between a scanner and the systems of the facility that a coach visits. The scanner has "
+        "one DICOM destination for ever: this box. The daemon receives every image with C-STORE, makes it durable and "
         "sealed on the local disk before it answers Success, and delivers it to the destinations that the profile of "
         "the site names, through links that come and go. Nothing acknowledged is ever lost: an image leaves the box "
         "when every destination has acknowledged it, or when an operator gives it up.",
@@ -76,8 +76,8 @@ def _processes(page: Page) -> None:
     page.section("PROCESSES")
     page.text(
         "There are two. The supervisor owns the control socket, the keys, the profiles, the audit log and every "
-        "network endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and sees the "
-        "spool and the key of that one site. It is handed its listening socket, and asks the supervisor for every "
+        "network endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and "
+        "sees the spool and the key of that one site. It is handed its listening socket, and asks the supervisor for every "
         "connection to a destination by name; only endpoints that the profile names can be had.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
         "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
