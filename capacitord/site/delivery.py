@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from capacitord.api import messages as m
 from capacitord.dicom import classify
+from capacitord.dicom.classify import End
 from capacitord.dicom.contexts import Pair, Refusal, Wanted, plan
 from capacitord.dicom.storage_scu import NotOpened, Sendable, Stop, StoreAssociation
 from capacitord.errors import CapacitordError
@@ -249,7 +250,7 @@ class Delivery:
         try:
             opened = association.open()
             if isinstance(opened, NotOpened):
-                self._failed(opened.outcome)
+                self._gone(opened.how, opened.outcome)
                 return
             self._succeeded()
             self._send(association, handed, set(proposal.contexts.values()), calling)
@@ -276,7 +277,7 @@ class Delivery:
             if report.stop is Stop.BROKEN:
                 if report.image is not None:
                     handed.broke_off(report.image, in_doubt=report.in_doubt)
-                self._failed(report.outcome or Outcome(Verdict.LATER, "The association broke."))
+                self._gone(report.how, report.outcome or Outcome(Verdict.LATER, "The association broke."))
                 return
             if self._refusals >= _REFUSALS_IN_A_ROW:
                 association.release()
@@ -358,6 +359,13 @@ class Delivery:
         LOG.warning("%s: %s Next try in %.0f s.", self.destination.name, outcome.reason, waits)
         reference = "destination-down" if tripped else "destination-trouble"
         self._note(reference, outcome.reason, "", self.destination.name)
+
+    def _gone(self, how: End | None, outcome: Outcome) -> None:
+        """Take notice that an association is gone; one that we ended ourselves says nothing about the peer."""
+        if how is End.STOPPED:
+            self._abandoned()
+        else:
+            self._failed(outcome)
 
     def _abandoned(self) -> None:
         with self._changed:
