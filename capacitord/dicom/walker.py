@@ -181,8 +181,9 @@ class DatasetWalker:
         return position
 
     def _keep(self, tag: int, value: bytes) -> None:
-        if tag in self.values:
-            msg = "an attribute stands twice in the dataset"
+        # Some devices write an attribute twice; only two values leave open which one counts.
+        if self.values.get(tag, value) != value:
+            msg = "an attribute stands twice in the dataset, with two values"
             raise Unreadable(msg, (tag,))
         self.values[tag] = value
 
