@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import struct
 import tarfile
@@ -17,12 +18,12 @@ from tests.system.box import Box
 _INSTANCE = re.compile(rb"\x02\x00\x03\x00UI(..)", re.DOTALL)
 
 
-def exported(box: Box, study: str) -> Iterator[tuple[str, IO[bytes]]]:
+def exported(box: Box, study: str) -> Iterator[tuple[str, io.BufferedReader]]:
     """Yield (SOP Instance UID, its dataset as a stream) of each image of a study, each to be read before the next."""
     with box.client.study_export(study) as archive, _opened(archive) as tar:
         for member in tar:
             file = tar.extractfile(member)
-            assert file is not None
+            assert isinstance(file, io.BufferedReader)
             yield _instance_uid(file), file
         archive.read()
 
@@ -50,7 +51,7 @@ def _opened(archive: Tar) -> tarfile.TarFile:
     return tarfile.open(fileobj=cast(IO[bytes], archive), mode="r|")
 
 
-def _instance_uid(file: IO[bytes]) -> str:
+def _instance_uid(file: io.BufferedReader) -> str:
     """Read the file meta information, whose length comes first (PS3.10 §7.1), and return its instance UID."""
     head = file.read(144)
     assert head[128:132] == b"DICM"
