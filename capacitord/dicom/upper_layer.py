@@ -177,6 +177,8 @@ class UpperLayer(DULServiceProvider):
             self.kill_dul()
             if self._wire is not None:
                 self._wire.close()
+            # The association's thread may be waiting for a request that will not come.
+            self.to_user_queue.put(None)
             self._accepted.ended()
             self.waker.close()
 
@@ -251,11 +253,15 @@ class UpperLayer(DULServiceProvider):
         super()._read_pdu_data()
 
     def _await_close(self) -> None:
-        """Let the peer close the connection (PS3.8 Sta13), as an early close could take our last PDU with it."""
+        """Say that nothing more will come, and let the peer close the connection (PS3.8 Sta13).
+
+        Closing it while the peer still sends would reset it, and could take our last PDU along.
+        """
         sock = self._accepted.wire_socket
         sock.reader.take(sock.reader.buffered)
         deadline = time.monotonic() + _LINGER
         with contextlib.suppress(OSError):
+            sock.raw.shutdown(socket.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0 and sock.wait(left):
                 if not sock.raw.recv(65536):
                     break

@@ -13,6 +13,7 @@ from typing import Self
 from pynetdicom.presentation import PresentationContext
 
 from capacitord.dicom.accept import StorageSettings
+from capacitord.dicom.intake import Intake
 from capacitord.dicom.storage_scp import Handler, StorageServer
 from tests.dicom.memory_intake import MemoryIntake
 from tests.dicom.samples import CT, EXPLICIT, element
@@ -39,6 +40,25 @@ class Scp:
 
 
 @contextlib.contextmanager
+def listening(
+    settings: StorageSettings,
+    intake: Intake,
+    *,
+    handlers: Sequence[Handler] = (),
+    contexts: Sequence[PresentationContext] = (),
+) -> Iterator[tuple[StorageServer, int]]:
+    """Run a server on a port of its own; yield both."""
+    listener = socket.create_server((HOST, 0), backlog=64)
+    port: int = listener.getsockname()[1]
+    server = StorageServer(listener, intake, settings, handlers=handlers, contexts=contexts)
+    server.start()
+    try:
+        yield server, port
+    finally:
+        server.stop(0)
+
+
+@contextlib.contextmanager
 def serving(
     settings: StorageSettings | None = None,
     intake: MemoryIntake | None = None,
@@ -46,15 +66,10 @@ def serving(
     handlers: Sequence[Handler] = (),
     contexts: Sequence[PresentationContext] = (),
 ) -> Iterator[Scp]:
+    """Run a server that keeps images in memory."""
     intake = intake or MemoryIntake()
-    listener = socket.create_server((HOST, 0), backlog=64)
-    port = listener.getsockname()[1]
-    server = StorageServer(listener, intake, settings or StorageSettings(), handlers=handlers, contexts=contexts)
-    server.start()
-    try:
+    with listening(settings or StorageSettings(), intake, handlers=handlers, contexts=contexts) as (server, port):
         yield Scp(server, intake, port)
-    finally:
-        server.stop(0)
 
 
 def pdu(kind: int, body: bytes = b"\0\0\0\0") -> bytes:
