@@ -123,6 +123,9 @@ class Answers:
         )
         image = self._spool.studies.image(study, request.image) if request.image else None
         names = [delivery.destination.name for delivery in chosen]
+        for delivery in chosen:
+            # An association that is open now would repeat the refusal that it was given when it was negotiated.
+            delivery.hasten()
         count = self._spool.ledger.resend(study, names, image, time.time_ns())
         if not count:
             raise Refused(

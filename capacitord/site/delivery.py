@@ -85,12 +85,15 @@ class Delivery:
                 self._changed.notify_all()
 
     def hasten(self) -> None:
-        """Try again now, whatever the circuit says."""
+        """Try again now, whatever the circuit says, on new associations: what a peer refused, it is asked anew."""
         self._feed.hasten()
         with self._changed:
             self._circuit = circuits.hastened(self._circuit, time.monotonic())
             self._work = True
+            senders = [sender for sender in self._senders.values() if sender is not None]
             self._changed.notify_all()
+        for sender in senders:
+            sender.stop()
 
     def pause(self, *, paused: bool) -> None:
         """Stop sending after the image under way, or go on."""
