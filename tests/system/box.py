@@ -234,6 +234,9 @@ class Box:
             except CapacitordError:
                 return None
 
+        return self._wait(condition, within, what)
+
+    def _wait(self, condition: Callable[[], _Found | None], within: float, what: str) -> _Found:
         try:
             return wait_for(condition, within=within, what=what)
         except AssertionError as failed:
@@ -252,13 +255,18 @@ class Box:
             what="the gate to open",
         )
 
-    def wait_until_delivered(self, *names: str, within: float = PATIENCE) -> m.SiteStatus:
-        """Wait until nothing waits for these destinations, or for any; return the traffic that says so."""
-        return self.wait(
-            lambda status: status.traffic if status.traffic and not _waiting(status.traffic, names) else None,
-            within=within,
-            what=f"everything to be delivered to {', '.join(names) or 'all destinations'}",
-        )
+    def wait_until_delivered(self, *names: str, within: float = PATIENCE) -> None:
+        """Wait until nothing waits for these destinations, or for any. Asks the ledger: the status may be old."""
+
+        def condition() -> bool:
+            assert self.program.running, "the supervisor has ended"
+            try:
+                rows = self.client.queue_list().destinations
+            except CapacitordError:
+                return False
+            return not sum(row.images for row in rows if not names or row.destination in names)
+
+        self._wait(condition, within, f"everything to be delivered to {', '.join(names) or 'all destinations'}")
 
     def runtime_pid(self) -> int:
         """Return the runtime's process id, 0 if none runs or nobody says."""
@@ -298,7 +306,3 @@ def _killed(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _waiting(traffic: m.SiteStatus, names: Sequence[str]) -> int:
-    return sum(each.waiting_images for each in traffic.destinations if not names or each.name in names)
