@@ -50,7 +50,7 @@ def read_toml(text: str, file: str) -> tuple[dict[str, Any], tuple[Diagnostic, .
     except tomllib.TOMLDecodeError as error:
         place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(error))
         message = str(error)[: place.start()] if place else str(error)
-        line = int(place[1]) if place and place[1] else None
+        line = int(place[1]) if place and place[1] else len(text.splitlines())
         return {}, (Diagnostic(file, "", message[:1].lower() + message[1:], "The file is TOML 1.0.", line),)
     except RecursionError:
         return {}, (Diagnostic(file, "", "tables or lists are nested too deeply"),)

@@ -64,8 +64,7 @@ def _operation(route: Route, found: dict[int, Any], components: dict[str, Any]) 
     }
     if route.method == "GET":
         parameters += [
-            _parameter(name, "query", _in_query(schema), required=name in required)
-            for name, schema in elsewhere.items()
+            _parameter(name, "query", schema, required=name in required) for name, schema in elsewhere.items()
         ]
     elif elsewhere:
         body = {"type": "object", "properties": elsewhere, "required": required, "additionalProperties": False}
@@ -82,14 +81,6 @@ def _operation(route: Route, found: dict[int, Any], components: dict[str, Any]) 
 
 def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
     return {"name": name, "in": place, "required": required, "schema": schema}
-
-
-def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a field's schema as a query can say it: one that is not there stands for null."""
-    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
-    if len(choices) != 1:
-        return schema
-    return {**choices[0], **{name: value for name, value in schema.items() if name not in {"anyOf", "default"}}}
 
 
 def _success(route: Route, found: dict[int, Any]) -> dict[str, Any]:

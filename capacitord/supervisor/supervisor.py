@@ -81,10 +81,11 @@ class Supervisor:
                 tasks.create_task(serving.pulse()),
                 tasks.create_task(self._notifier.watchdog()),
             ]
+            # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
+            await serving.open(passphrase)
             await server.start(control.listener)
             _log.info("capacitord %s answers on %s", __version__, control.path)
             self._notifier.ready()
-            await serving.open(passphrase)
             if passphrase is not None:
                 await _tell(audit, "key.unlock", "with a passphrase from standard input", locked=serving.keys.problem)
             await stop.wait()

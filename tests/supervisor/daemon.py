@@ -18,7 +18,14 @@ from tests.wait import wait_for
 
 CURL = "/usr/bin/curl"
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"heartbeat": 3.0, "first_delay": 0.05, "longest_delay": 0.4, "bind_retry": 0.05, "grace": 2.0, "grace_margin": 1.0}
+QUICK = {
+    "heartbeat": 3.0,
+    "first_delay": 0.05,
+    "longest_delay": 0.4,
+    "bind_retry": 0.05,
+    "grace": 2.0,
+    "grace_margin": 1.0,
+}
 
 PROFILE = """\
 schema = 1
@@ -52,7 +59,9 @@ class Answer(NamedTuple):
 class Daemon:
     """A daemon as a process. `runtime` are options of the fake runtime; `config` is appended to the file."""
 
-    def __init__(self, folder: Path, *runtime: str, config: str = "", environment: dict[str, str] | None = None, **bounds: Any):
+    def __init__(
+        self, folder: Path, *runtime: str, config: str = "", environment: dict[str, str] | None = None, **bounds: float
+    ):
         self.folder = folder
         self.state = folder / "state"
         self.socket = folder / "control.sock"
@@ -156,7 +165,9 @@ def folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def running(*runtime: str, config: str = "", environment: dict[str, str] | None = None, **bounds: Any) -> Iterator[Daemon]:
+def running(
+    *runtime: str, config: str = "", environment: dict[str, str] | None = None, **bounds: float
+) -> Iterator[Daemon]:
     """Give a daemon that answers, and end it."""
     with folder() as path:
         daemon = Daemon(path, *runtime, config=config, environment=environment, **bounds)

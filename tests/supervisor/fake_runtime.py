@@ -64,29 +64,18 @@ class FakeRuntime:
             case link.Start():
                 self.begin(message)
             case link.Update():
-                assert self.start is not None
-                self.start = msgspec.structs.replace(self.start, profile=message.profile)
-                self.note("updated", f"version {message.profile.version}")
-            case link.Listener():
-                assert descriptor is not None
-                self.listener = socket.socket(fileno=descriptor)
-            case link.CloseListener():
-                if self.listener is not None:
-                    self.listener.close()
-                    self.listener = None
+                self.update(message.profile)
+            case link.Listener() | link.CloseListener():
+                self.listen(descriptor)
             case link.Connected():
                 self.connected(message, descriptor)
             case link.Call():
                 assert descriptor is not None
                 threading.Thread(target=self.answer, args=(message, socket.socket(fileno=descriptor))).start()
-            case link.AskStatus():
-                if not self.options.no_status:
-                    self.channel.send(
-                        link.StatusReport(message.request, msgspec.Raw(msgspec.json.encode(self.status())))
-                    )
-            case link.Shutdown():
-                if not self.options.stubborn:
-                    os._exit(0)
+            case link.AskStatus() if not self.options.no_status:
+                self.channel.send(link.StatusReport(message.request, msgspec.Raw(msgspec.json.encode(self.status()))))
+            case link.Shutdown() if not self.options.stubborn:
+                os._exit(0)
 
     def begin(self, message: link.Start) -> None:
         self.start = message
@@ -97,7 +86,24 @@ class FakeRuntime:
             os._exit(3)
         if self.options.never_ready:
             return
+        if self.options.garbage:
+            os.write(self.channel.fileno(), b'{"kind":"ready"')
+            time.sleep(60)
+        if self.options.gift:
+            with socket.socket() as gift:
+                self.channel.send(link.Heartbeat(busy=False), gift.fileno())
+            time.sleep(60)
         self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
+
+    def update(self, profile: link.Profile) -> None:
+        assert self.start is not None
+        self.start = msgspec.structs.replace(self.start, profile=profile)
+        self.note("updated", f"version {profile.version}")
+
+    def listen(self, descriptor: int | None) -> None:
+        if self.listener is not None:
+            self.listener.close()
+        self.listener = None if descriptor is None else socket.socket(fileno=descriptor)
 
     def note(self, reference: str, message: str) -> None:
         self.channel.send(link.Note(datetime.now(UTC), reference, message))
@@ -122,51 +128,55 @@ class FakeRuntime:
 
     def answer(self, call: link.Call, stream: socket.socket) -> None:
         """Answer a call: some routes have a meaning of the tests' own."""
-        assert self.start is not None
         body = json.loads(bytes(call.body))
         with stream:
             match call.route:
                 case "destination.echo":
-                    made = self.connect(body["destination"])
-                    failure = made.failure
-                    echo = m.Echo(
-                        schema="capacitord.destination.echo/1",
-                        destination=body["destination"],
-                        ok=failure is None,
-                        reason="" if failure is None else failure.reason,
-                        hint="",
-                        connect_time=made.seconds,
-                        associate_time=None,
-                        echo_time=None,
-                    )
-                    self.whole(stream, echo)
+                    self.whole(stream, self.echo(body["destination"]))
                 case "destination.list":
-                    self.whole(stream, m.DestinationList("capacitord.destination.list/1", self.status().destinations))
-                case "doctor.verify":
-                    self.head(stream, 200, "application/x-ndjson")
-                    for number in range(3):
-                        stream.sendall(msgspec.json.encode(m.VerifyProgress(number, 3, 0)) + b"\n")
-                    stream.sendall(
-                        msgspec.json.encode(m.VerifyReport("capacitord.doctor.verify/1", 3, 0, 0, "all well")) + b"\n"
-                    )
-                case "study.export":
-                    self.head(stream, 200, "application/x-tar")
-                    piece = bytes(1 << 16)
-                    for _ in range(self.options.export_pieces):
-                        stream.sendall(piece)
-                    if self.options.dies_in_export:
-                        os.kill(os.getpid(), signal.SIGKILL)
+                    self.whole(stream, m.DestinationList("fluxctl.destination.list/1", self.status().destinations))
                 case "study.list":
-                    self.whole(stream, m.StudyList("capacitord.study.list/1", (), 0))
+                    self.whole(stream, m.StudyList("fluxctl.study.list/1", (), 0))
                 case "queue.list":
-                    self.whole(stream, m.QueueList("capacitord.queue.list/1", (), ()))
+                    self.whole(stream, m.QueueList("fluxctl.queue.list/1", (), ()))
                 case "queue.flush" | "queue.pause" | "queue.resume":
                     self.whole(stream, m.Done(f"{call.route} by {call.user}"), ("abc123",))
-                case "study.discard" if self.options.dies_in_discard:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                case "doctor.verify":
+                    self.verify(stream)
+                case "study.export":
+                    self.export(stream)
                 case _:
-                    refusal = m.Refusal("capacitord.error/1", Problem("not-found", "no such study", exit_code=5))
+                    if self.options.dies_in_discard:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    refusal = m.Refusal("fluxctl.error/1", Problem("not-found", "no such study", exit_code=5))
                     self.whole(stream, refusal, (), 404)
+
+    def echo(self, destination: str) -> m.Echo:
+        made = self.connect(destination)
+        return m.Echo(
+            schema="fluxctl.destination.echo/1",
+            destination=destination,
+            ok=made.failure is None,
+            reason="" if made.failure is None else made.failure.reason,
+            hint="",
+            connect_time=made.seconds,
+            associate_time=None,
+            echo_time=None,
+        )
+
+    def verify(self, stream: socket.socket) -> None:
+        self.head(stream, 200, "application/x-ndjson")
+        for number in range(3):
+            stream.sendall(msgspec.json.encode(m.VerifyProgress(number, 3, 0)) + b"\n")
+        report = m.VerifyReport("fluxctl.doctor.verify/1", 3, 0, 0, "all well")
+        stream.sendall(msgspec.json.encode(report) + b"\n")
+
+    def export(self, stream: socket.socket) -> None:
+        self.head(stream, 200, "application/x-tar")
+        for _ in range(self.options.export_pieces):
+            stream.sendall(bytes(1 << 16))
+        if self.options.dies_in_export:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def whole(
         self, stream: socket.socket, answer: msgspec.Struct, subjects: tuple[str, ...] = (), status: int = 200
@@ -221,7 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--export-pieces", type=int, default=4)
-    for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full"):
+    for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
     for name in ("dies-in-export", "dies-in-discard"):
         parser.add_argument(f"--{name}", action="store_true")

@@ -17,13 +17,14 @@ from tests.supervisor.daemon import PROFILE, Answer, Daemon, running
 from tests.wait import wait_for
 
 SETPRIV = "/usr/bin/setpriv"
-BOUNDS = {"slow_request": 0.5, "idle": 0.5, "connections": 16, "slow_reader": 0.5, "streams": 2}
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     """One daemon for all that changes nothing: `daemon` may look, `bin` may change things."""
-    with running("--export-pieces", "100", **BOUNDS) as started:
+    with running(
+        "--export-pieces", "100", slow_request=0.5, idle=0.5, connections=16, slow_reader=0.5, streams=2
+    ) as started:
         started.post("/v1/key/init")
         text = PROFILE.format(version=1, port=9) + "# " + "long " * 90_000
         assert started.ask("POST", "/v1/profiles", {"text": text}).status == 200
@@ -87,30 +88,31 @@ def test_the_audit_log_names_who_changed_something(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "words"),
+    ("request_", "body", "status", "words"),
     [
-        ("GET", "/v2/status", None, 404, "nothing at this path"),
-        ("GET", "/", None, 404, "nothing at this path"),
-        ("DELETE", "/v1/status", None, 405, "DELETE is not for this path"),
-        ("POST", "/v1/queue/pause", b"[]", 400, "not a JSON object"),
-        ("POST", "/v1/queue/pause", b"{", 400, "not a JSON object"),
-        ("POST", "/v1/queue/pause", b"\xff\xfe", 400, "not a JSON object"),
-        ("POST", "/v1/queue/pause", b"", 400, "destination"),
-        ("POST", "/v1/queue/pause", {"destination": 3}, 400, "$.destination"),
-        ("POST", "/v1/queue/pause", {"destination": "a", "force": True}, 400, "force"),
-        ("POST", "/v1/queue/pause?destination=a", {}, 400, "does not take a query"),
-        ("GET", "/v1/audit?limit=3&limit=4", None, 400, "twice"),
-        ("GET", "/v1/audit?limit=0", None, 400, "$.limit"),
-        ("GET", "/v1/audit?limt=3", None, 400, "limt"),
-        ("GET", "/v1/status", {"a": 1}, 400, "does not take a body"),
-        ("POST", "/v1/studies/x/resend", {"study": "y"}, 400, "in the path"),
-        ("POST", "/v1/profiles", b"x" * (2 << 20), 413, "larger than"),
-        ("POST", "/v1/studies/x/resend", b'{"image": "%s"}' % (b"x" * 70_000), 413, "more than 65536 bytes"),
+        ("GET /v2/status", None, 404, "nothing at this path"),
+        ("GET /", None, 404, "nothing at this path"),
+        ("DELETE /v1/status", None, 405, "DELETE is not for this path"),
+        ("POST /v1/queue/pause", b"[]", 400, "not a JSON object"),
+        ("POST /v1/queue/pause", b"{", 400, "not a JSON object"),
+        ("POST /v1/queue/pause", b"\xff\xfe", 400, "not a JSON object"),
+        ("POST /v1/queue/pause", b"", 400, "destination"),
+        ("POST /v1/queue/pause", {"destination": 3}, 400, "$.destination"),
+        ("POST /v1/queue/pause", {"destination": "a", "force": True}, 400, "force"),
+        ("POST /v1/queue/pause?destination=a", {}, 400, "does not take a query"),
+        ("GET /v1/audit?limit=3&limit=4", None, 400, "twice"),
+        ("GET /v1/audit?limit=0", None, 400, "$.limit"),
+        ("GET /v1/audit?limt=3", None, 400, "limt"),
+        ("GET /v1/status", {"a": 1}, 400, "does not take a body"),
+        ("POST /v1/studies/x/resend", {"study": "y"}, 400, "in the path"),
+        ("POST /v1/profiles", b"x" * (2 << 20), 413, "larger than"),
+        ("POST /v1/studies/x/resend", b'{"image": "%s"}' % (b"x" * 70_000), 413, "more than 65536 bytes"),
     ],
 )
 def test_what_is_not_a_request_is_refused_in_words(
-    daemon: Daemon, method: str, path: str, body: object, status: int, words: str
+    daemon: Daemon, request_: str, body: object, status: int, words: str
 ) -> None:
+    method, path = request_.split(" ", 1)
     refused = daemon.ask(method, path, body)
     assert refused.status == status
     assert words in refused.error["message"] + refused.error["hint"]
@@ -144,7 +146,7 @@ def test_what_is_not_http_is_told_so(daemon: Daemon) -> None:
     with raw(daemon) as peer:
         peer.sendall(b"\x00\x01\x02 PATIENT^NAME\r\n\r\n")
         head, _, body = everything(peer).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400") or head.startswith(b"HTTP/1.0 400")
+    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
     assert json.loads(body)["error"]["reference"] == "invalid"
     assert "PATIENT" not in daemon.log.read_text()
 
@@ -223,7 +225,9 @@ def test_events_begin_with_the_status_and_go_on() -> None:
             assert stream.read().endswith(b"0\r\n\r\n")
 
 
-@pytest.mark.parametrize(("route", "path"), [("study.export", "studies/a/export"), ("profile.show", "profiles/st-marys")])
+@pytest.mark.parametrize(
+    ("route", "path"), [("study.export", "studies/a/export"), ("profile.show", "profiles/st-marys")]
+)
 def test_a_reader_that_does_not_read_is_hung_up_on(daemon: Daemon, route: str, path: str) -> None:
     with raw(daemon) as peer:
         peer.sendall(f"GET /v1/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())

@@ -16,10 +16,20 @@ import pytest
 from tests.supervisor.daemon import CURL, PROFILE, Daemon, can_connect, folder, running
 from tests.wait import wait_for
 
+PASSPHRASE = "correct horse battery staple"  # noqa: S105
+
 
 @pytest.fixture
 def daemon() -> Iterator[Daemon]:
     with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Daemon]:
+    """One daemon that serves version 1, for tests that leave it as they found it."""
+    with running() as started:
+        started.serve()
         yield started
 
 
@@ -77,17 +87,17 @@ def test_it_serves_the_same_after_a_restart(daemon: Daemon) -> None:
     assert daemon.get("/v1/key")["sites"] == sites
 
 
-def test_a_killed_runtime_shuts_the_port_and_is_started_again(daemon: Daemon) -> None:
-    before = daemon.serve()
+def test_a_killed_runtime_shuts_the_port_and_is_started_again(serving: Daemon) -> None:
+    before = serving.until("open")
     port, pid = before["listener"]["port"], before["runtime"]["pid"]
     os.kill(pid, signal.SIGKILL)
 
     def again() -> bool:
-        status = daemon.get("/v1/status")
-        return status["gate"]["state"] == "open" and status["runtime"]["pid"] != pid
+        status = serving.get("/v1/status")
+        return bool(status["gate"]["state"] == "open" and status["runtime"]["pid"] != pid)
 
     wait_for(again, what="another runtime")
-    assert daemon.get("/v1/status")["listener"]["port"] == port
+    assert serving.get("/v1/status")["listener"]["port"] == port
     assert can_connect(port)
 
 
@@ -185,10 +195,10 @@ def test_a_killed_supervisor_leaves_no_runtime_and_no_trouble(daemon: Daemon) ->
     assert daemon.until("open")["gate"]["may_scan"]
 
 
-def test_hangup_changes_nothing_and_says_so(daemon: Daemon) -> None:
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: "SIGHUP" in daemon.log.read_text(), what="a word in the log")
-    assert daemon.gate()["state"] == "parked"
+def test_hangup_changes_nothing_and_says_so(serving: Daemon) -> None:
+    serving.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "SIGHUP" in serving.log.read_text(), what="a word in the log")
+    assert serving.gate()["state"] == "open"
 
 
 # --- profiles ---------------------------------------------------------------------------------------------
@@ -211,29 +221,29 @@ def test_a_new_version_reaches_the_running_runtime(daemon: Daemon) -> None:
     assert status["runtime"]["pid"] == pid
 
 
-def test_a_wrong_profile_says_all_that_is_wrong(daemon: Daemon) -> None:
+def test_a_wrong_profile_says_all_that_is_wrong(serving: Daemon) -> None:
     text = PROFILE.format(version=1, port=99999).replace('name = "pacs"', 'name = "The PACS"')
-    refused = daemon.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"})
+    refused = serving.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"})
     assert (refused.status, refused.error["exit_code"]) == (400, 7)
     assert [c.split(":")[0:3] for c in refused.error["candidates"]] == [
         ["st-marys.toml", "7", " destination[0].name"],
         ["st-marys.toml", "10", " destination[0].port"],
     ]
-    assert daemon.get("/v1/profiles")["profiles"] == []
+    assert serving.get("/v1/status")["site"]["profile_version"] == 1
 
 
-def test_the_profile_is_shown_as_it_was_imported(daemon: Daemon) -> None:
-    daemon.import_profile()
-    shown = daemon.get("/v1/profiles/st-marys")
+def test_the_profile_is_shown_as_it_was_imported(serving: Daemon) -> None:
+    shown = serving.get("/v1/profiles/st-marys")
     assert shown["text"] == PROFILE.format(version=1, port=9)
     assert shown["summary"]["imported_by"]
-    assert daemon.get("/v1/profiles")["profiles"] == [shown["summary"]]
-    assert daemon.ask("GET", "/v1/profiles/..%2f..%2fetc").status == 404
+    assert serving.get("/v1/profiles")["profiles"] == [shown["summary"]]
+    assert serving.ask("GET", "/v1/profiles/..%2f..%2fetc").status == 404
 
 
-def test_a_dry_run_imports_nothing(daemon: Daemon) -> None:
-    assert daemon.import_profile(dry_run=True).json["active"] is False
-    assert daemon.get("/v1/profiles")["profiles"] == []
+def test_a_dry_run_imports_nothing(serving: Daemon) -> None:
+    summary = serving.import_profile(version=2, dry_run=True).json
+    assert (summary["version"], summary["active"]) == (2, False)
+    assert [p["version"] for p in serving.get("/v1/profiles")["profiles"]] == [1]
 
 
 def test_a_damaged_profile_is_reported_and_not_used(daemon: Daemon) -> None:
@@ -267,7 +277,7 @@ def test_a_spool_whose_key_is_gone_is_not_given_a_new_one(daemon: Daemon) -> Non
 
 
 def test_a_passphrase_locks_the_box_until_a_person_gives_it(daemon: Daemon) -> None:
-    secret = "correct horse battery staple"
+    secret = PASSPHRASE
     daemon.post("/v1/key/init", {"source": "passphrase", "passphrase": {"value": secret}})
     daemon.import_profile()
     daemon.until("open")
@@ -285,18 +295,18 @@ def test_a_passphrase_locks_the_box_until_a_person_gives_it(daemon: Daemon) -> N
     assert secret.encode() not in everything
 
 
-def test_keys_rotate_and_leave_the_box_only_under_a_passphrase(daemon: Daemon) -> None:
-    before = daemon.serve()
-    first = daemon.get("/v1/key")
-    rotated = daemon.post("/v1/key/rotate")
+def test_keys_rotate_and_leave_the_box_only_under_a_passphrase(serving: Daemon) -> None:
+    before = serving.until("open")
+    first = serving.get("/v1/key")
+    rotated = serving.post("/v1/key/rotate")
     assert rotated["generation"] == first["generation"] + 1
     assert rotated["id"] != first["id"]
-    assert daemon.get("/v1/status")["runtime"]["pid"] == before["runtime"]["pid"]
-    weak = daemon.ask("POST", "/v1/key/export", {"passphrase": {"value": "short"}})
+    assert serving.get("/v1/status")["runtime"]["pid"] == before["runtime"]["pid"]
+    weak = serving.ask("POST", "/v1/key/export", {"passphrase": {"value": "short"}})
     assert weak.status == 400
-    text = daemon.post("/v1/key/export", {"passphrase": {"value": "correct horse battery staple"}})["text"]
+    text = serving.post("/v1/key/export", {"passphrase": {"value": PASSPHRASE}})["text"]
     assert "RECOVERY FILE" in text
-    again = daemon.ask("POST", "/v1/key/init", {})
+    again = serving.ask("POST", "/v1/key/init", {})
     assert (again.status, again.error["exit_code"]) == (409, 6)
 
 
@@ -310,14 +320,16 @@ def test_the_configuration_can_demand_where_the_key_comes_from() -> None:
 # --- the relay --------------------------------------------------------------------------------------------
 
 
-def test_answers_of_the_site_are_relayed_whole(daemon: Daemon) -> None:
-    daemon.serve()
-    assert daemon.get("/v1/studies") == {"schema": "capacitord.study.list/1", "studies": [], "total": 0, "next": ""}
-    missing = daemon.ask("GET", "/v1/studies/ACC%2F123")
+def test_answers_of_the_site_are_relayed_whole(serving: Daemon) -> None:
+    serving.until("open")
+    assert serving.get("/v1/studies") == {"schema": "fluxctl.study.list/1", "studies": [], "total": 0, "next": ""}
+    missing = serving.ask("GET", "/v1/studies/ACC%2F123")
     assert (missing.status, missing.error["reference"]) == (404, "not-found")
-    lines = daemon.ask("POST", "/v1/doctor/verify").body.splitlines()
+    lines = serving.ask("POST", "/v1/doctor/verify").body.splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["progress"] * 3 + ["report"]
-    assert len(daemon.ask("GET", "/v1/studies/a/export", None, "-o", "/dev/null", "-w", "\n%{size_download}").body) == 0
+    assert (
+        len(serving.ask("GET", "/v1/studies/a/export", None, "-o", "/dev/null", "-w", "\n%{size_download}").body) == 0
+    )
 
 
 def test_an_export_comes_in_whole_and_a_broken_one_is_seen() -> None:
@@ -333,13 +345,14 @@ def test_an_export_comes_in_whole_and_a_broken_one_is_seen() -> None:
         assert done.returncode == 18, done.stderr  # CURLE_PARTIAL_FILE
         entries = daemon.get("/v1/audit?action=study.export")["entries"]
         wait_for(
-            lambda: [e["result"] for e in daemon.get("/v1/audit?action=study.export")["entries"]]
-            == ["begun", "broken off"],
+            lambda: (
+                [e["result"] for e in daemon.get("/v1/audit?action=study.export")["entries"]] == ["begun", "broken off"]
+            ),
             what=f"the audit log to say so, after {entries}",
         )
 
 
-def test_a_runtime_that_dies_before_it_answers_is_told(daemon: Daemon) -> None:
+def test_a_runtime_that_dies_before_it_answers_is_told() -> None:
     with running("--dies-in-discard") as daemon:
         daemon.serve()
         body = {"reason": "test", "confirm": "abc"}
@@ -421,9 +434,9 @@ def test_nothing_is_changed_that_cannot_be_written_down(daemon: Daemon) -> None:
 # --- the doctor -------------------------------------------------------------------------------------------
 
 
-def test_the_doctor_looks_at_everything(daemon: Daemon) -> None:
-    daemon.serve()
-    checks = {check["name"]: check for check in daemon.get("/v1/doctor")["checks"]}
+def test_the_doctor_looks_at_everything(serving: Daemon) -> None:
+    serving.until("open")
+    checks = {check["name"]: check for check in serving.get("/v1/doctor")["checks"]}
     assert set(checks) == {
         "groups",
         "state folder",

@@ -19,7 +19,9 @@ NAMES = st.sampled_from(["read", "operate", "users", "wheel"])
 
 
 @given(groups=st.frozensets(NAMES), uid=st.integers(0, 5), daemon=st.integers(0, 5))
-def test_only_configured_groups_root_and_the_daemon_itself_get_in(groups: frozenset[str], uid: int, daemon: int) -> None:
+def test_only_configured_groups_root_and_the_daemon_itself_get_in(
+    groups: frozenset[str], uid: int, daemon: int
+) -> None:
     policy = Policy(frozenset({"read"}), frozenset({"operate"}), frozenset({0, daemon}))
     peer = Peer(uid, "anna", groups)
     own = uid in {0, daemon}

@@ -1,0 +1,1 @@
+"""Configuration and profiles: what is taken, what is refused, and the words for it."""

@@ -1,0 +1,185 @@
+"""Site profiles."""
+
+from __future__ import annotations
+
+import contextlib
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+from pydicom.uid import UID, AllTransferSyntaxes
+
+from capacitord.config import profile
+from capacitord.config.diagnostics import Rejected
+from capacitord.config.fields import ae_title, host, slug
+from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
+from capacitord.errors import Invalid
+
+SMALL = """\
+schema = 1
+id = "st-marys"
+name = "St. Mary's Hospital"
+version = 7
+timezone = "America/Chicago"
+
+[[destination]]
+name = "pacs"
+ae_title = "STM_PACS"
+host = "10.20.1.10"
+port = 104
+"""
+
+
+def problems(text: str) -> list[str]:
+    return [str(problem).removeprefix("p.toml:") for problem in profile.check(text, "p.toml")[1]]
+
+
+def test_a_small_profile_has_sensible_defaults() -> None:
+    found = profile.parse(SMALL, "p.toml")
+    (pacs,) = found.destination
+    assert (pacs.calling_ae_title, pacs.associations, pacs.transfer_syntaxes) == ("FLUXBOX", 1, [])
+    assert found.delivery.keep_delivered == 86400
+
+
+def test_everything_this_version_knows_can_be_said() -> None:
+    text = (
+        SMALL
+        + """\
+calling_ae_title = "$calling"
+associations = 4
+transfer_syntaxes = ["JPEG2000Lossless", "1.2.840.10008.1.2.1"]
+[[destination]]
+name = "backup"
+ae_title = "B"
+host = "pacs.example.org"
+port = 11112
+[delivery]
+keep_delivered = "36h"
+"""
+    )
+    found = profile.parse(text, "p.toml")
+    assert found.destination[0].calling_ae_title == profile.CALLING
+    assert found.destination[0].transfer_syntaxes == ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"]
+    assert found.delivery.keep_delivered == 36 * 3600
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("location", "{ dwell = '90s' }"),
+        ("preflight", "{ required = true }"),
+        ("worklist", "{ refresh = '2m' }"),
+        ("review", "{ unmatched = 'hold' }"),
+        ("completeness", "{ send = 'study' }"),
+        ("route", "[{ to = ['pacs'] }]"),
+        ("transform", "[{ to = ['pacs'] }]"),
+        ("delivery", "{ policy = 'docked' }"),
+        ("delivery", "{ networks = ['eth0'] }"),
+        ("delivery", "{ windows = ['Mon-Fri 19:00-06:00'] }"),
+        ("delivery", "{ rate_limit = '8 Mbit/s' }"),
+        ("delivery", "{ order = ['StudyDate'] }"),
+        ("delivery", "{ when_inactive = 'drain' }"),
+    ],
+)
+def test_what_a_later_version_will_know_is_refused_by_name(key: str, value: str) -> None:
+    (found,) = problems(f"{key} = {value}\n{SMALL}")
+    assert found.startswith("1: ")
+    assert "this version does not support" in found
+
+
+@pytest.mark.parametrize("key", ["tls", "commitment", "batch", "compress", "stow", "token_file"])
+def test_so_are_keys_of_a_destination(key: str) -> None:
+    (found,) = problems(f"{SMALL}{key} = 'x'\n")
+    assert found.startswith(f"12: destination[0].{key}: this version does not support")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('id = "st-marys"', 'id = "St Marys"', "id: is not an id"),
+        ('id = "st-marys"', 'id = "../etc"', "id: is not an id"),
+        ('id = "st-marys"', "", "id: is missing"),
+        ("schema = 1", "schema = 9", "schema: must be 1"),
+        ("version = 7", "version = 0", "version: must be at least 1"),
+        ("version = 7", 'version = "7"', "version: must be a whole number"),
+        ("America/Chicago", "America/Chicagoo", "Did you mean America/Chicago?"),
+        ("America/Chicago", "../../etc/passwd", "is not a time zone"),
+        ("America/Chicago", "", "is not a time zone"),
+        ("St. Mary's Hospital", " ", "name: must be one line of text"),
+        ("St. Mary's Hospital", "a\\nb", "name: must be one line of text"),
+        ('"STM_PACS"', '"SEVENTEEN_LETTERS"', "1 to 16 characters"),
+        ('"STM_PACS"', '""', "1 to 16 characters"),
+        ('"STM_PACS"', '"   "', "begins or ends with a space"),
+        ('"STM_PACS"', '"STM\\\\PACS"', "no backslash"),
+        ('"STM_PACS"', '"STM\\tPACS"', "can't have"),
+        ('"STM_PACS"', '"KLINIK_Ä"', "can't have"),
+        ("10.20.1.10", "10.20.1.10:104", "neither a host name nor an IP address"),
+        ("10.20.1.10", "10.20.1", "neither a host name nor an IP address"),
+        ("10.20.1.10", "http://pacs", "neither a host name nor an IP address"),
+        ("10.20.1.10", "", "neither a host name nor an IP address"),
+        ("port = 104", "port = 0", "destination[0].port: must be at least 1"),
+        ("port = 104", "port = 65536", "destination[0].port: must be at most 65535"),
+        ("port = 104", "prt = 104", "Did you mean port?"),
+        ("port = 104", "port = 104\nassociations = 33", "must be at most 32"),
+        ("port = 104", 'port = 104\ntransfer_syntaxes = ["JPEG2000Losless"]', "Did you mean JPEG2000Lossless?"),
+        ("port = 104", 'port = 104\ntransfer_syntaxes = ["RLELossless", "1.2.840.10008.1.2.5"]', "twice"),
+        ("[[destination]]", "[destination]", "destination: must be a list"),
+    ],
+)
+def test_what_is_refused(old: str, new: str, words: str) -> None:
+    assert old in SMALL
+    found = problems(SMALL.replace(old, new))
+    assert any(words in problem for problem in found), found
+
+
+def test_a_profile_without_a_destination_is_refused() -> None:
+    head = SMALL.split("\n\n", maxsplit=1)[0]
+    assert any("destination: is missing" in problem for problem in problems(head))
+    assert any("must not be empty" in problem for problem in problems(f"{head}\ndestination = []"))
+
+
+def test_destinations_have_names_of_their_own() -> None:
+    block = SMALL.split("\n\n")[1]
+    (found,) = problems(f"{SMALL}{block}")
+    assert "two destinations are called pacs" in found
+
+
+def test_problems_of_the_second_destination_are_found_on_its_lines() -> None:
+    block = SMALL.split("\n\n")[1].replace('"pacs"', '"backup"').replace("104", "99999")
+    (found,) = problems(f"{SMALL}{block}")
+    assert found.startswith("16: destination[1].port")
+
+
+def test_a_huge_file_is_refused_before_it_is_read() -> None:
+    with pytest.raises(Invalid, match="larger than 512 KiB"):
+        profile.parse("# " + "x" * (600 << 10), "p.toml")
+
+
+def test_the_table_of_transfer_syntaxes_is_pydicoms() -> None:
+    assert {UID(uid).keyword: str(uid) for uid in AllTransferSyntaxes} == dict(TRANSFER_SYNTAXES)
+
+
+@given(
+    st.text(
+        alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="\\"), min_size=1, max_size=16
+    )
+)
+def test_every_ae_title_of_the_standard_is_taken(title: str) -> None:
+    if title == title.strip():
+        assert ae_title(title) == title
+    else:
+        with pytest.raises(Rejected):
+            ae_title(title)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_an_id_that_is_safe_as_a_folder_or_refused(text: str) -> None:
+    safe = text.isascii() and not set(text) & set("/.\\ \0")
+    with contextlib.suppress(Rejected):
+        assert slug(text) == text
+        assert safe
+
+
+@given(st.ip_addresses() | st.from_regex(r"[a-z]{1,10}(\.[a-z]{1,10}){0,3}", fullmatch=True))
+def test_every_address_and_plain_host_name_is_taken(value: object) -> None:
+    assert host(str(value)) == str(value)

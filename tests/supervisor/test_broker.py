@@ -1,0 +1,94 @@
+"""Connections to real listeners, and every way they can fail, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from capacitord.model.destination import Destination
+from capacitord.model.outcome import Verdict
+from capacitord.supervisor.broker import Connection, connect
+
+
+def destination(port: int, host: str = "127.0.0.1", timeout: float = 5.0, source: str = "") -> Destination:
+    return Destination("pacs", "PACS", host, port, connect_timeout=timeout, source_address=source)
+
+
+def attempt(to: Destination) -> Connection:
+    return asyncio.run(connect(to))
+
+
+def refused(to: Destination) -> str:
+    made = attempt(to)
+    assert made.socket is None
+    assert made.failure is not None
+    assert made.failure.verdict is Verdict.LATER
+    return made.failure.reason
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        yield server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_it_connects_without_delay_on_small_packets(listener: socket.socket, host: str) -> None:
+    made = attempt(destination(listener.getsockname()[1], host))
+    assert made.failure is None
+    assert made.socket is not None
+    with made.socket as ours, listener.accept()[0] as theirs:
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        ours.send(b"hello")
+        assert theirs.recv(5) == b"hello"
+    assert 0 <= made.seconds < 5
+
+
+def test_it_comes_from_the_source_address_that_is_asked_for(listener: socket.socket) -> None:
+    made = attempt(destination(listener.getsockname()[1], source="127.0.0.7"))
+    assert made.socket is not None
+    with made.socket, listener.accept()[0] as theirs:
+        assert theirs.getpeername()[0] == "127.0.0.7"
+
+
+def test_a_source_address_that_is_not_ours() -> None:
+    assert "does not have the source address" in refused(destination(9, source="192.0.2.1"))
+
+
+def test_nothing_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert (
+        refused(destination(port)) == f"127.0.0.1 port {port}: the connection was refused: nothing listens on that port"
+    )
+
+
+def test_a_name_that_does_not_exist() -> None:
+    assert "name could not be resolved" in refused(destination(104, "no-such-host.invalid"))
+
+
+def test_a_name_that_cannot_be_one() -> None:
+    assert "name could not be resolved" in refused(destination(104, "a" * 70 + ".example"))
+
+
+def test_a_host_that_does_not_answer_costs_no_more_than_its_time_out() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        # A full backlog drops what comes next, as a firewall does.
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        began = time.monotonic()
+        assert "did not answer within 0.3 s" in refused(destination(port, timeout=0.3))
+        assert time.monotonic() - began < 3
+        for filler in fillers:
+            filler.close()

@@ -1,0 +1,45 @@
+"""Runtimes that break the contract, or never get ready: the gate stays shut and says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.supervisor.daemon import running
+from tests.wait import wait_for
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--garbage"], "broke the contract of the link"),
+        (["--gift"], "a descriptor, which no message of a runtime carries"),
+        (["--never-ready", "--silent"], "no sign of life for 0.5 s"),
+    ],
+)
+def test_the_gate_stays_shut_and_says_why(options: list[str], words: str) -> None:
+    with running(*options, start_silence=0.5) as daemon:
+        daemon.post("/v1/key/init")
+        daemon.import_profile()
+        status = daemon.until("blocked")
+        assert words in status["gate"]["reason"]
+        assert not status["listener"]["bound"]
+        assert status["runtime"]["state"] in {"backoff", "starting"}
+
+
+def test_a_runtime_that_keeps_its_status_to_itself_costs_a_moment_and_no_more() -> None:
+    with running("--no-status", status_answer=0.2) as daemon:
+        daemon.serve()
+        assert daemon.get("/v1/status")["traffic"] is None
+        assert daemon.get("/v1/studies")["total"] == 0
+
+
+def test_a_stopping_daemon_ends_a_runtime_that_is_not_ready_yet() -> None:
+    with running("--never-ready") as daemon:
+        daemon.post("/v1/key/init")
+        daemon.import_profile()
+        pid = wait_for(lambda: daemon.get("/v1/status")["runtime"]["pid"], what="the process")
+        assert daemon.gate()["state"] == "preflight"
+        assert daemon.stop() == 0
+        assert not Path(f"/proc/{pid}").exists()
