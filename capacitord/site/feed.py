@@ -2,7 +2,8 @@
 
 Images are fetched from the ledger in batches and marked there as in doubt before any of them is sent. An image is
 handed to one association at a time. Answers are written to the ledger by a thread of their own, so that the
-next image is on the wire while the last answer is synced; at most `_BEHIND` answers are ever unwritten.
+next image is on the wire while the last answer is synced. What a crash leaves in doubt is bounded: `_BEHIND` answers
+at most are unwritten, half of them in the queue and half being written, and one more for each association.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Feed:
         self._claimed: set[tuple[int, int]] = set()
         self._in_hand: dict[str, Pending] = {}
         self._resting: dict[tuple[int, int], tuple[float, int]] = {}
-        self._answers: queue.Queue[Answer | None] = queue.Queue(_BEHIND)
+        self._answers: queue.Queue[Answer | None] = queue.Queue(_BEHIND // 2)
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
         self._writer = threading.Thread(target=self._write_answers, name=f"ledger {destination}", daemon=True)
         self._writer.start()
@@ -216,7 +217,7 @@ class Feed:
         while True:
             first = self._answers.get()
             batch, last = ([] if first is None else [first]), first is None
-            while not last:
+            while not last and len(batch) < _BEHIND // 2:
                 try:
                     more = self._answers.get_nowait()
                 except queue.Empty:
