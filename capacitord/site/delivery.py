@@ -38,6 +38,7 @@ _GATHER = 0.02
 _LOOK_AGAIN = 30.0
 _REFUSALS_IN_A_ROW = 3
 _WORTH_ANOTHER = 32
+_KINDS_OF = 4096
 _DAMAGED = classify.damaged_image()
 
 _SHOWN = {
@@ -231,7 +232,7 @@ class Delivery:
 
     def _one_association(self) -> None:
         first = self._feed.first()
-        waiting = self._spool.ledger.kinds(self.destination.name)
+        waiting = self._spool.ledger.kinds(self.destination.name, _KINDS_OF)
         proposals = plan(Wanted(Pair(sop_class, syntax), count) for sop_class, syntax, count in waiting)
         self._refuse_unfit(set(proposals.unfit))
         if first is None or not proposals.proposals:

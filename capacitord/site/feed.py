@@ -8,6 +8,7 @@ at most are unwritten, half of them in the queue and half being written, and one
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -86,10 +87,10 @@ class Feed:
                 if fits(pending):
                     del self._ready[index]
                     return pending
-            batch = [pending for pending in self._due() if fits(pending)][:_BATCH]
+            chosen = list(itertools.islice(filter(fits, self._due()), _BATCH))
+            batch = self._spool.ledger.sending(chosen, "Images are on their way.") if chosen else []
             if not batch:
                 return None
-            self._spool.ledger.sending(batch, "Images are on their way.")
             self._claimed.update((pending.delivery, pending.image) for pending in batch)
             self._ready.extend(batch[1:])
             return batch[0]
@@ -97,13 +98,13 @@ class Feed:
     def _due(self) -> Iterator[Pending]:
         """Yield what is queued and neither handed out nor resting after a refusal."""
         now = time.monotonic()
-        beyond = (0, 0)
+        beyond = None
         while page := self._spool.ledger.due(self._destination, 4 * _BATCH, beyond=beyond):
             for pending in page:
                 key = (pending.delivery, pending.image)
                 if key not in self._claimed and self._resting.get(key, (0.0, 0))[0] <= now:
                     yield pending
-            beyond = (page[-1].delivery, page[-1].image)
+            beyond = page[-1]
 
     def first(self) -> Pending | None:
         """Return the image that should leave next, None if there is none."""

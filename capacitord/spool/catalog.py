@@ -51,10 +51,11 @@ CREATE TABLE delivery (
   delivered_tick REAL,
   UNIQUE (study, destination)
 );
-CREATE INDEX delivery_open ON delivery (destination, priority, id) WHERE state NOT IN ('delivered', 'confirmed');
+CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE state NOT IN ('delivered', 'confirmed');
 CREATE TABLE waiting (             -- an image still to be acknowledged by a destination
   delivery INTEGER NOT NULL, image INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+  doubt INTEGER NOT NULL DEFAULT 0,   -- 1: an association has it; 2: it was sent and no answer was recorded
+  attempts INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 CREATE TABLE ack (                 -- what a destination answered for an image

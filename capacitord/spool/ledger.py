@@ -7,8 +7,11 @@ lost. Nothing else ever takes an image out of a queue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Container, Sequence
 from typing import NamedTuple
+
+import apsw
 
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import DELIVERY, AckState, DeliveryState, advance
@@ -26,15 +29,25 @@ _ACK = {
     Verdict.NEEDS_PERSON: AckState.REFUSED,
 }
 
+_DUE = """
+SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
+  i.length, NOT i.conflict AND (w.doubt OR w.attempts), i.segment, i.place
+FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image JOIN study s ON s.id = d.study
+WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt {which}
+ORDER BY d.priority DESC, d.id, w.image LIMIT ?
+"""
+
 
 class Pending(NamedTuple):
     """An image that waits for a destination; what a sender needs of it.
 
-    `repeated` says that an earlier attempt may have brought it there already.
+    `repeated` says that an earlier attempt may have brought it there already; never so for an image in conflict, for
+    what is there under its UID may be the other one.
     """
 
     image: int
     delivery: int
+    priority: int
     study: str
     object_id: bytes
     sop_class_uid: str
@@ -44,6 +57,14 @@ class Pending(NamedTuple):
     length: int
     repeated: bool
     stored: Stored
+
+
+class Doubt(enum.IntEnum):
+    """What is known of the last attempt to send an image that waits. A start-up makes the second the third."""
+
+    NONE = 0
+    HANDED_OUT = 1
+    UNANSWERED = 2
 
 
 class Answer(NamedTuple):
@@ -84,64 +105,86 @@ class Ledger:
         self._catalog, self._filing = catalog, filing
         self._key, self._disk, self._layout = key, disk, layout
 
-    def due(self, destination: str, limit: int, *, beyond: tuple[int, int] = (0, 0)) -> list[Pending]:
+    def due(self, destination: str, limit: int, *, beyond: Pending | None = None) -> list[Pending]:
         """Return the next images for a destination in the order they should leave: priority, study, arrival.
 
-        `beyond` is the (delivery, image) after which to go on within one priority.
+        `beyond` is the last image of the page before. An image of a study that became more urgent meanwhile is found
+        by beginning again.
         """
         with self._catalog.read() as catalog:
-            rows = fetch(
+            if beyond is None:
+                return self._due(catalog, "", (destination,), limit)
+            page = self._due(
                 catalog,
-                "SELECT w.image, w.delivery, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, "
-                "i.calling_ae, i.length, w.doubt OR w.attempts, i.segment, i.place "
-                "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
-                "JOIN study s ON s.id = d.study "
-                "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt "
-                "AND (w.delivery, w.image) > (?, ?) ORDER BY d.priority DESC, d.id, w.image LIMIT ?",
-                (destination, *beyond, limit),
+                "AND d.priority = ? AND d.id = ? AND w.image > ?",
+                (destination, beyond.priority, beyond.delivery, beyond.image),
+                limit,
             )
+            if len(page) < limit:
+                values = (destination, beyond.priority, beyond.delivery)
+                page += self._due(catalog, "AND d.priority = ? AND d.id > ?", values, limit - len(page))
+            if len(page) < limit:
+                page += self._due(catalog, "AND d.priority < ?", (destination, beyond.priority), limit - len(page))
+        return page
+
+    def _due(self, catalog: apsw.Connection, which: str, values: tuple[object, ...], limit: int) -> list[Pending]:
+        # Three conditions instead of one over all three columns: each is a range of the index, so that a page costs
+        # the same wherever it is in the queue.
+        rows = fetch(catalog, _DUE.format(which=which), (*values, limit))
         return [
             Pending._make(
                 (
-                    *row[:9],
-                    bool(row[9]),
-                    Stored(self._key, self._disk, self._layout, Place(row[10], row[11], room(row[8]))),
+                    *row[:10],
+                    bool(row[10]),
+                    Stored(self._key, self._disk, self._layout, Place(row[11], row[12], room(row[9]))),
                 )
             )
             for row in rows
         ]
 
-    def kinds(self, destination: str) -> list[tuple[str, str, int]]:
-        """Return (SOP class, transfer syntax, images) of all that waits for a destination, most frequent first."""
+    def kinds(self, destination: str, most: int) -> list[tuple[str, str, int]]:
+        """Return (SOP class, transfer syntax, images) of what waits for a destination, most frequent first.
+
+        Only the `most` images that are to leave first are looked at, so that a long queue costs no more.
+        """
         with self._catalog.read() as catalog:
             return [
                 (sop_class, syntax, count)
                 for sop_class, syntax, count in fetch(
                     catalog,
-                    "SELECT i.sop_class, i.transfer_syntax, count(*) AS n FROM delivery d "
-                    "CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
+                    "SELECT sop_class, transfer_syntax, count(*) AS n FROM (SELECT i.sop_class, i.transfer_syntax "
+                    "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
                     "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt "
-                    "GROUP BY 1, 2 ORDER BY n DESC, 1, 2",
-                    (destination,),
+                    "ORDER BY d.priority DESC, d.id, w.image LIMIT ?) GROUP BY 1, 2 ORDER BY n DESC, 1, 2",
+                    (destination, most),
                 )
             ]
 
-    def sending(self, images: Sequence[Pending], reason: str) -> None:
-        """Write down that these images are about to be sent: from now on their answers are in doubt."""
+    def sending(self, images: Sequence[Pending], reason: str) -> list[Pending]:
+        """Write down that these images are about to be sent; return those that still wait, which may be.
+
+        Until an answer is recorded, or `not_sent` takes it back, a crash leaves them in doubt.
+        """
+        waiting = []
         with self._catalog.change() as catalog:
             for image in images:
                 catalog.execute(
-                    "UPDATE waiting SET doubt = 1 WHERE delivery = ? AND image = ?", (image.delivery, image.image)
+                    "UPDATE waiting SET doubt = max(doubt, ?) WHERE delivery = ? AND image = ?",
+                    (Doubt.HANDED_OUT, image.delivery, image.image),
                 )
-            for delivery in {image.delivery for image in images}:
+                if catalog.changes():
+                    waiting.append(image)
+            for delivery in {image.delivery for image in waiting}:
                 self._become(delivery, DeliveryState.SENDING, reason)
+        return waiting
 
     def not_sent(self, images: Sequence[Pending]) -> None:
-        """Take back `sending` for images that did not leave after all."""
+        """Take back `sending` for images that did not leave after all; doubt from an earlier attempt stays."""
         with self._catalog.change() as catalog:
             for image in images:
                 catalog.execute(
-                    "UPDATE waiting SET doubt = 0 WHERE delivery = ? AND image = ?", (image.delivery, image.image)
+                    "UPDATE waiting SET doubt = ? WHERE delivery = ? AND image = ? AND doubt = ?",
+                    (Doubt.NONE, image.delivery, image.image, Doubt.HANDED_OUT),
                 )
 
     def record(self, answers: Sequence[Answer], tick: float) -> list[tuple[str, str, DeliveryState]]:
@@ -160,7 +203,7 @@ class Ledger:
                 if outcome.verdict is Verdict.LATER:
                     catalog.execute(
                         "UPDATE waiting SET attempts = attempts + 1, doubt = ? WHERE delivery = ? AND image = ?",
-                        (int(outcome.status is None), *key),
+                        (Doubt.UNANSWERED if outcome.status is None else Doubt.NONE, *key),
                     )
                     continue
                 catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
@@ -177,6 +220,9 @@ class Ledger:
     def _settle(self, delivery: int, at: int, tick: float) -> tuple[str, str, DeliveryState] | None:
         """Give a delivery the state its images have come to, if they have."""
         with self._catalog.inside() as catalog:
+            if fetch_value(catalog, "SELECT 1 FROM delivery WHERE id = ?", (delivery,)) is None:
+                # The study was discarded while its last images were on their way.
+                return None
             waiting = fetch_value(catalog, "SELECT count(*) FROM waiting WHERE delivery = ?", (delivery,))
             refused = fetch(
                 catalog,
@@ -213,12 +259,23 @@ class Ledger:
             )
             self._filing.note_delivery(study, destination, state)
 
-    def defer(self, destination: str, reason: str, next_try: int | None) -> None:
-        """Say of all that waits for a destination why it waits, and until when (None: until a person acts)."""
+    def defer(self, destination: str, reason: str, next_try: int | None, *, only: Container[int] | None = None) -> None:
+        """Say of all that waits for a destination why it waits, and until when (None: until a person acts).
+
+        `only` limits it to some deliveries.
+        """
         with self._catalog.change() as catalog:
             for delivery in self._open_deliveries(destination):
+                if only is not None and delivery not in only:
+                    continue
                 if fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? LIMIT 1", (delivery,)):
                     self._become(delivery, DeliveryState.DEFERRED, reason, next_try)
+
+    def unexplained(self, destination: str) -> bool:
+        """Return whether something waits for a destination as if it could leave at any moment."""
+        with self._catalog.read() as catalog:
+            sql = "SELECT 1 FROM delivery WHERE destination = ? AND state IN ('queued', 'sending') LIMIT 1"
+            return fetch_value(catalog, sql, (destination,)) is not None
 
     def _open_deliveries(self, destination: str) -> list[int]:
         with self._catalog.inside() as catalog:
@@ -236,7 +293,7 @@ class Ledger:
         with self._catalog.read() as catalog:
             images, size, studies, doubtful = fetch(
                 catalog,
-                "SELECT count(*), total(w.bytes), count(DISTINCT w.delivery), total(w.doubt) FROM delivery d "
+                "SELECT count(*), total(w.bytes), count(DISTINCT w.delivery), total(w.doubt = 2) FROM delivery d "
                 "CROSS JOIN waiting w ON w.delivery = d.id WHERE d.destination = ? "
                 "AND d.state NOT IN ('delivered', 'confirmed')",
                 (destination,),

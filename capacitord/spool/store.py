@@ -21,7 +21,7 @@ from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.filing import Filing, run
 from capacitord.spool.housekeeping import Housekeeping
-from capacitord.spool.ledger import Ledger
+from capacitord.spool.ledger import Doubt, Ledger
 from capacitord.spool.recovery import Recovery, Report
 from capacitord.spool.sealing import clear_incoming
 from capacitord.spool.segment import Layout
@@ -64,6 +64,7 @@ class Spool:
         began = time.monotonic()
         self.key, self.layout, self.report = key, Layout(root), Report()
         self._disk = disk or Disk()
+        self._rebuilt = False
         self._lock = self._own()
         try:
             self.report.removed += clear_incoming(self._disk, self.layout)
@@ -126,6 +127,7 @@ class Spool:
             self._disk.sync_folder(self.layout.root)
         except OSError as error:
             raise failure(error, "set the damaged catalog aside") from error
+        self._rebuilt = True
         self.report.notes.append(
             f"The catalog {reason}; it was set aside as {aside.name} and is rebuilt from the sealed objects. "
             "What was acknowledged by destinations before is not known any more and is sent again."
@@ -152,6 +154,9 @@ class Spool:
                 "UPDATE delivery SET state = 'queued', reason = '', next_try = NULL "
                 "WHERE state IN ('sending', 'deferred')"
             )
+            # What was being sent when the last life ended, or what another catalog knew, may have arrived.
+            known = (Doubt.NONE,) if self._rebuilt else (Doubt.HANDED_OUT,)
+            catalog.execute("UPDATE waiting SET doubt = ? WHERE doubt = ?", (Doubt.UNANSWERED, *known))
             tick = fetch_value(catalog, "SELECT value FROM fact WHERE name = 'retention tick'")
             rows = fetch(catalog, "SELECT short FROM study WHERE state = ?", (StudyState.RECEIVING,))
         self._admission.expect([short for (short,) in rows])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import apsw
@@ -13,7 +14,7 @@ from capacitord.errors import Ambiguous, NotFound
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.seal.sealed import room
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.ledger import bounds
+from capacitord.spool.ledger import Doubt, bounds
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Stored
 
@@ -28,6 +29,13 @@ WHERE s.id IN (
 ) ORDER BY s.id
 """
 _MANY = 20
+_UNANSWERED: Mapping[Doubt, tuple[AckState, str]] = MappingProxyType(
+    {
+        Doubt.NONE: (AckState.WAITING, "It waits to be sent."),
+        Doubt.HANDED_OUT: (AckState.WAITING, "It is on its way."),
+        Doubt.UNANSWERED: (AckState.DOUBT, "It may have been sent; no answer was recorded."),
+    }
+)
 
 
 def when(nanoseconds: int | None) -> datetime | None:
@@ -203,7 +211,7 @@ class Studies:
             (study,),
         ):
             waiting, doubtful = fetch(
-                catalog, "SELECT count(*), total(doubt) FROM waiting WHERE delivery = ?", (number,)
+                catalog, "SELECT count(*), total(doubt = 2) FROM waiting WHERE delivery = ?", (number,)
             )[0]
             answers = dict(
                 fetch(catalog, "SELECT state, count(*) FROM ack WHERE delivery = ? GROUP BY state", (number,))
@@ -235,8 +243,7 @@ class Studies:
             "WHERE d.study = ? ORDER BY d.destination",
             (study,),
         ):
-            state = AckState.DOUBT if doubt else AckState.WAITING
-            reason = "It may have been sent; no answer was recorded." if doubt else "It waits to be sent."
+            state, reason = _UNANSWERED[Doubt(doubt)]
             acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
         for image, destination, state, reason, status, comment, attempts, at in fetch(
             catalog,
@@ -283,7 +290,7 @@ class Studies:
         low, high = bounds(study)
         with self._catalog.read() as catalog:
             return [
-                Sendable(*row[:7], self._stored(Place(row[7], row[8], room(row[6]))))
+                Sendable._make((*row[:7], self._stored(Place(row[7], row[8], room(row[6])))))
                 for row in fetch(
                     catalog,
                     "SELECT id, object_id, sop_class, sop_uid, transfer_syntax, calling_ae, length, segment, place "
