@@ -70,6 +70,9 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.maximum_associations < 1:
             msg = "at least one association must be possible"
             raise Invalid(msg, hint="raise the maximum of associations")
+        if min(self.artim_timeout, self.idle_timeout, self.stall_timeout) <= 0:
+            msg = "a time-out of the storage port is not positive"
+            raise Invalid(msg, hint="give it a number of seconds above 0")
         for peer in self.peers:
             try:
                 ipaddress.ip_network(peer, strict=False)

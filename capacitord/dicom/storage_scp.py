@@ -24,6 +24,7 @@ from pynetdicom.transport import AddressInformation
 
 from capacitord.dicom import accept
 from capacitord.dicom.accept import Proposed, Rejection, StorageSettings
+from capacitord.dicom.arriving import describe
 from capacitord.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from capacitord.dicom.intake import Intake
 from capacitord.dicom.receive import Context, Correspondents, Receiver, Tally
@@ -165,11 +166,16 @@ class StorageServer:
             except OSError as error:
                 # Out of descriptors or memory: those who wait in the backlog will be served when there are some.
                 LOG.warning("a connection could not be accepted: %s", error.strerror)
-                self._waker_pause()
+                self._pause()
                 continue
-            self._admit(sock, AddressInformation.from_tuple(address))
+            try:
+                self._admit(sock, AddressInformation.from_tuple(address))
+            except Exception as error:  # noqa: BLE001 - one connection fails, the port goes on serving
+                # No descriptors, no memory or no threads are left, or the peer has gone already.
+                LOG.warning("a connection from %s could not be served: %s", address[0], describe(error))
+                sock.close()
 
-    def _waker_pause(self) -> None:
+    def _pause(self) -> None:
         poll = select.poll()
         poll.register(self._waker, select.POLLIN)
         poll.poll(_PAUSE * 1000)
@@ -185,28 +191,26 @@ class StorageServer:
             self._turned_away(peer.address, "too many connections are open")
             sock.close()
             return
-        try:
-            association = AcceptedAssociation(
-                self._ae,
-                sock,
-                peer,
-                artim_timeout=self._settings.artim_timeout,
-                stall_timeout=self._settings.stall_timeout,
-                open_wire=self._open_wire,
-                on_end=self._ended,
-            )
-        except OSError as error:
-            # The peer has gone already, or there are no descriptors left.
-            LOG.warning("a connection from %s could not be served: %s", peer.address, error.strerror)
-            sock.close()
-            return
+        association = AcceptedAssociation(
+            self._ae,
+            sock,
+            peer,
+            artim_timeout=self._settings.artim_timeout,
+            stall_timeout=self._settings.stall_timeout,
+            open_wire=self._open_wire,
+            on_end=self._ended,
+        )
         association.bind(evt.EVT_REQUESTED, self._requested, [association])
         for handler in self._handlers:
             association.bind(*handler)
         with self._changed:
             self._entries[association] = _Entry()
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": peer.as_tuple})
-        association.start()
+        try:
+            association.start()
+        except RuntimeError:
+            association.ended()
+            raise
 
     def _requested(self, _event: evt.Event, association: AcceptedAssociation) -> None:
         """Decide over an association request, before pynetdicom negotiates it."""
@@ -225,7 +229,7 @@ class StorageServer:
                 closing=self._closing,
                 settings=self._settings,
             )
-            if rejection is None:
+            if rejection is None and association in self._entries:
                 self._entries[association].between = between
         if rejection is not None:
             self._reject(association, between, rejection)

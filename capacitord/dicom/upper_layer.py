@@ -180,7 +180,6 @@ class UpperLayer(DULServiceProvider):
             # The association's thread may be waiting for a request that will not come.
             self.to_user_queue.put(None)
             self._accepted.ended()
-            self.waker.close()
 
     def _is_transport_event(self) -> bool:
         """Look whether the peer has sent something, and deal with it; return whether it had."""
@@ -344,6 +343,7 @@ class AcceptedAssociation(Association):
         """Let go of everything; called when the last word has been sent."""
         with contextlib.suppress(OSError):
             self.wire_socket.raw.close()
+        self.upper_layer.waker.close()
         self._on_end(self)
 
     def _bind_defaults(self) -> None:

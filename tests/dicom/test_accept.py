@@ -147,6 +147,8 @@ def test_acceptable_keeps_the_proposers_order_and_only_what_is_known() -> None:
         {"max_pdu": 0},
         {"max_pdu": 1 << 40},
         {"maximum_associations": 0},
+        {"idle_timeout": 0},
+        {"stall_timeout": -1},
     ],
     ids=str,
 )

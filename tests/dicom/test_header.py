@@ -8,6 +8,7 @@ import warnings
 import zlib
 
 import pydicom
+import pydicom.config
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -340,6 +341,17 @@ def test_numbers(value: bytes, expected: int | None) -> None:
 def test_text_is_decoded_by_the_character_set(charset: bytes, value: bytes, expected: str) -> None:
     more = {0x00080005: ("CS", charset), 0x00100010: ("PN", value)}
     assert parse_facts(dataset(CT, UID, more=more), announced()).patient_name == expected
+
+
+def test_text_is_text_even_if_pydicom_is_told_to_raise() -> None:
+    settings = pydicom.config.settings
+    before = settings.reading_validation_mode
+    try:
+        settings.reading_validation_mode = pydicom.config.RAISE
+        more = {0x00080005: ("CS", b"\\ISO 2022 IR 87"), 0x00100010: ("PN", b"Yamada\x1b$)Cxx")}
+        assert parse_facts(dataset(CT, UID, more=more), announced()).patient_name.startswith("Yamada")
+    finally:
+        settings.reading_validation_mode = before
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64))

@@ -274,6 +274,13 @@ def test_a_store_on_a_context_that_is_not_for_storage(association: Association) 
     assert association.intake.kept == []
 
 
+def test_a_uid_of_other_characters_is_refused(association: Association) -> None:
+    odd = commands.encode(STORE).replace(UID.encode(), b"1.2.\xff.4.5")
+    association.send(CT_CONTEXT, COMMAND | LAST, odd)
+    association.data(IMAGE)
+    assert association.answers[-1].status == 0x0117
+
+
 @pytest.mark.parametrize(("context_id", "status"), [(ECHO_CONTEXT, 0), (CT_CONTEXT, 0x0122)])
 def test_echo(association: Association, context_id: int, status: int) -> None:
     echo = Command(CommandField.C_ECHO_RQ, message_id=9, sop_class_uid=VERIFICATION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import struct
 import threading
@@ -30,6 +31,7 @@ from tests.dicom.serving import (
     Requestor,
     Scp,
     associate_rq,
+    command_set,
     data_pdu,
     echo_rq,
     listening,
@@ -45,6 +47,7 @@ IMAGE = dataset(CT, UID, pixels=300)
 STORE = data_pdu(store_rq(UID), 3) + data_pdu(IMAGE, 2)
 HALF = data_pdu(store_rq(UID), 3) + data_pdu(IMAGE[:200], 0)
 
+BOUND = 10.0
 PROVIDER = 2
 NOT_SPECIFIED, UNRECOGNIZED, UNEXPECTED_PARAMETER, INVALID = 0, 1, 5, 6
 
@@ -112,6 +115,16 @@ def test_large_images_in_fragments_of_any_size(fragment: int, chunk: int) -> Non
         requestor.send(stream)
         assert requestor.status() == 0
         assert scp.intake.kept[0].data == image
+
+
+def test_a_request_that_makes_no_sense_ends_at_most_its_association(scp: Scp) -> None:
+    find = command_set(field=0x20, message_id=1, priority=0, data_set=1, sop_class=CT)
+    for context_id in CONTEXTS:
+        with Requestor.associated(scp.port) as requestor:
+            requestor.send(data_pdu(find, 3, context_id) + data_pdu(b"", 2, context_id))
+            assert requestor.read()[0] in {DATA, ABORT}
+    with Requestor.associated(scp.port) as requestor:
+        assert requestor.store(UID, IMAGE) == 0
 
 
 def test_a_refused_large_image_is_let_go_by_and_the_next_is_taken(scp: Scp) -> None:
@@ -223,6 +236,64 @@ def test_a_peer_that_does_not_wait_for_its_answer_loses_nothing() -> None:
         scp.drained()
 
 
+# Too much
+
+
+def test_connections_beyond_what_can_be_rejected_are_closed_unheard() -> None:
+    with serving(StorageSettings(maximum_associations=1)) as scp, contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(Requestor(scp.port)) for _ in range(30)]
+        wait_for(lambda: "too many connections" in reasons(scp), what="a connection to be closed unheard")
+        assert silent[-1].read() == (0, b"")
+        silent[0].send(associate_rq(CONTEXTS))
+        assert silent[0].read()[0] == ASSOCIATE_AC
+
+
+def reasons(scp: Scp) -> str:
+    return " ".join(refusal.reason for refusal in scp.server.refusals())
+
+
+@contextlib.contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Leave this process that many descriptors to open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(p.name) for p in Path("/proc/self/fd").iterdir()), hard))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for descriptor in taken[:count]:
+            os.close(descriptor)
+        del taken[:count]
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+def test_without_descriptors_the_port_waits_and_goes_on(scp: Scp) -> None:
+    with socket.socket() as client:
+        with descriptors_left(0):
+            client.connect((HOST, scp.port))
+            client.sendall(associate_rq(CONTEXTS))
+            client.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        client.settimeout(BOUND)
+        assert client.recv(1)[0] == ASSOCIATE_AC
+
+
+def test_a_connection_that_cannot_be_served_is_closed_and_the_port_goes_on(scp: Scp) -> None:
+    with socket.socket() as client:
+        client.settimeout(BOUND)
+        with descriptors_left(2):
+            client.connect((HOST, scp.port))
+            assert client.recv(1) == b""
+    with Requestor.associated(scp.port) as requestor:
+        assert requestor.store(UID, IMAGE) == 0
+
+
 # Silence
 
 
@@ -291,9 +362,6 @@ def reachable(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-BOUND = 10.0
 
 
 @pytest.mark.parametrize("sent", [b"", HALF, data_pdu(store_rq(UID), 3)[:40]], ids=["idle", "an image", "a command"])
