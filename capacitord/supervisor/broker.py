@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
@@ -27,6 +29,10 @@ _WORDS: Final[Mapping[int, str]] = MappingProxyType(
         errno.EPERM: "this box's firewall does not allow the connection",
     }
 )
+
+
+Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+"""As `socket.getaddrinfo` gives them."""
 
 
 class Connection(NamedTuple):
@@ -51,6 +57,40 @@ async def connect(destination: Destination) -> Connection:
     return Connection(connected, None, seconds)
 
 
+async def resolve(host: str, port: int) -> Sequence[Address]:
+    """Return the addresses of a host. Raises `socket.gaierror`, or what else the resolver raises.
+
+    A name that nobody answers for holds a thread for as long as the resolver likes, so each lookup has a thread of
+    its own: it delays no other lookup, and not the end of this process.
+    """
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Sequence[Address]] = loop.create_future()
+
+    def settle(found: Sequence[Address] | Exception) -> None:
+        if answer.done():
+            return
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    def look_up() -> None:
+        found: Sequence[Address] | Exception
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=look_up, name="resolver", daemon=True).start()
+    return await answer
+
+
 def later(reason: str) -> Outcome:
     """Return the outcome of an attempt that may go better another time."""
     return Outcome(verdict=Verdict.LATER, reason=reason)
@@ -59,19 +99,21 @@ def later(reason: str) -> Outcome:
 async def _first_that_answers(destination: Destination) -> tuple[socket.socket | None, str]:
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
+        found = await resolve(destination.host, destination.port)
     except socket.gaierror as error:
         return None, f"its name could not be resolved ({error.strerror})"
     except (OSError, UnicodeError) as error:
         return None, f"its name could not be resolved ({error})"
     words = "its name has no address"
     for family, kind, protocol, _, address in found:
-        candidate = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        candidate = socket.socket(family, kind, protocol)
+        candidate.setblocking(False)
         try:
             if destination.source_address:
                 candidate.bind((destination.source_address, 0))
             await loop.sock_connect(candidate, address)
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            candidate.setblocking(True)
         except OSError as error:
             candidate.close()
             words = _WORDS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()

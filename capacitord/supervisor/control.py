@@ -19,7 +19,7 @@ from aiohttp import web
 from capacitord.api import wire
 from capacitord.api.messages import EventQuery
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
-from capacitord.errors import CapacitordError, Invalid, Problem
+from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
 from capacitord.supervisor.audit import BEGUN, DONE
 from capacitord.supervisor.bounds import Bounds
@@ -272,25 +272,35 @@ async def _refusals(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Turn everything that is raised into a typed answer."""
-    headers: dict[str, str] = {}
     try:
         return await handler(request)
-    except CapacitordError as error:
-        refused = error
-    except web.HTTPRequestEntityTooLarge:
-        refused = http.TooLarge("the request is larger than 1 MiB", hint="Nothing here takes more.")
-    except web.HTTPMethodNotAllowed as error:
-        headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-        refused = http.NoSuchMethod(f"{request.method} is not for this path", hint=f"It takes {headers['Allow']}.")
-    except web.HTTPNotFound:
-        refused = http.NoSuchRoute("there is nothing at this path", hint=f"See what there is: GET {PATH}")
-    except web.HTTPException as error:
-        refused = http.BadRequest(error.reason, hint=f"See what there is: GET {PATH}")
     except (ConnectionError, asyncio.CancelledError):
         raise
-    except Exception:  # noqa: BLE001 - the last resort: said in the log, answered in words
-        _log.exception("an error in this program, while answering %s", request.match_info.route.name or "a request")
-        problem = Problem("internal", "an error in this program", hint="Please report what its log says about it.")
-        return web.Response(body=http.refusal(problem), status=500, content_type="application/json")
+    except Exception as error:
+        if not isinstance(error, CapacitordError | web.HTTPException):
+            _log.exception("an error in this program while answering %s", request.method)
+        if request.writer.output_size:
+            # An answer has begun; nothing can be said any more but that it is not whole.
+            _hang_up(request)
+            raise ConnectionResetError from error
+        return _refusal(request, error)
+
+
+def _refusal(request: web.Request, error: Exception) -> web.Response:
+    headers: dict[str, str] = {}
+    match error:
+        case CapacitordError():
+            refused = error
+        case web.HTTPRequestEntityTooLarge():
+            refused = http.TooLarge("the request is larger than 1 MiB", hint="Nothing here takes more.")
+        case web.HTTPMethodNotAllowed():
+            headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+            refused = http.NoSuchMethod(f"{request.method} is not for this path", hint=f"It takes {headers['Allow']}.")
+        case web.HTTPNotFound():
+            refused = http.NoSuchRoute("there is nothing at this path", hint=f"See what there is: GET {PATH}")
+        case web.HTTPException():
+            refused = http.BadRequest(error.reason, hint=f"See what there is: GET {PATH}")
+        case _:
+            refused = CapacitordError("an error in this program", hint="Please report what its log says about it.")
     body = http.refusal(refused.problem())
     return web.Response(body=body, status=http.status_of(refused), headers=headers, content_type="application/json")

@@ -127,11 +127,8 @@ class Gatekeeper:
 def bind(address: str, port: int) -> socket.socket:
     """Return a listening TCP socket; "::" takes IPv4 as well."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.create_server(
-        (address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=address == "::" and socket.has_dualstack_ipv6()
-    )
-    listener.setblocking(False)
-    return listener
+    both = address == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
 
 
 def why_not(error: OSError, address: str, port: int) -> Problem:

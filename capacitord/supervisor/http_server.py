@@ -16,7 +16,7 @@ from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.peers import credentials
 
 _log = logging.getLogger(__name__)
-_QUIET: Final = logging.getLogger(f"{__name__}.aiohttp")
+_QUIET: Final = logging.Logger("aiohttp", level=logging.CRITICAL + 1)  # noqa: LOG001 - no configuration may turn it on
 """aiohttp's own words about broken requests quote them, and a request may name a patient's study."""
 
 _SHARE: Final = 4
@@ -31,7 +31,6 @@ class HttpServer:
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=bounds.grace_margin)
         self._server: asyncio.AbstractServer | None = None
         self._connections: Counter[int] = Counter()
-        _QUIET.disabled = True
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to answer."""

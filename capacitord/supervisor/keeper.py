@@ -112,7 +112,8 @@ class RuntimeKeeper:
         self._plan = None
         self._nudged.set()
         if self._run is not None:
-            self._enter(RuntimeState.STOPPING)
+            if self.state is not RuntimeState.BACKOFF:
+                self._enter(RuntimeState.STOPPING)
             self._run.stop(grace)
         await self._idle.wait()
 
@@ -127,7 +128,9 @@ class RuntimeKeeper:
         self._enter(RuntimeState.STARTING)
         try:
             start = await plan()
-            run = await RuntimeProcess.start(self._command, start, self._receive, self._bounds)
+            run = await RuntimeProcess.start(
+                self._command, start, self._bounds, received=self._receive, ended=self._ended
+            )
         except CapacitordError as error:
             self.problem = error.problem()
             _log.error("%s", error.message)
@@ -145,6 +148,7 @@ class RuntimeKeeper:
             _log.info("the runtime has finished")
         else:
             self.problem = problem
+            self._changed()
             _log.error("%s", problem.message)
         loop = asyncio.get_running_loop()
         return 0.0 if self._running_since is None else loop.time() - self._running_since
@@ -157,6 +161,12 @@ class RuntimeKeeper:
             self._enter(RuntimeState.RUNNING)
             return
         self._received(message)
+
+    def _ended(self, problem: Problem) -> None:
+        """Take note that the runtime serves no more, though its process may take a while to go."""
+        if self.state in {RuntimeState.STARTING, RuntimeState.RUNNING}:
+            self.problem = problem
+            self._enter(RuntimeState.BACKOFF)
 
     def _enter(self, state: RuntimeState) -> None:
         if state is not self.state:

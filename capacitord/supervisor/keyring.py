@@ -76,14 +76,16 @@ class Keys:
         return await self._locked(take)
 
     async def _do(self, action: Callable[[], object]) -> m.KeyStatus:
+        """Act, and take note of whether the box key is at hand then, whatever came of it."""
         try:
             await self._locked(action)
-        except CapacitordError as error:
-            if self._store.locked:
+        finally:
+            try:
+                status = await self.status()
+            except CapacitordError as error:
                 self.problem = error.problem()
-            raise
-        status = await self.status()
-        self.problem = Problem("locked", status.reason, hint=status.hint) if status.locked else None
+                raise
+            self.problem = Problem("locked", status.reason, hint=status.hint) if status.locked else None
         return status
 
     async def _locked(self, action: Callable[[], _Result]) -> _Result:

@@ -14,6 +14,9 @@ class Notifier:
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._systemd = sdnotify.SystemdNotifier()
+        if self._systemd.socket is not None:
+            # A word that systemd has no room for is better lost than waited for.
+            self._systemd.socket.setblocking(False)
         microseconds = environment.get("WATCHDOG_USEC", "")
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._watchdog = int(microseconds) / 1e6 if ours and microseconds.isdecimal() else 0.0

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed, pair
@@ -18,29 +17,46 @@ from capacitord.supervisor.runtime_link import RuntimeLink
 
 _SUPERVISORS_OWN = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY"})
 _LINK_OPTION = "--link-fd"
+_LOOK = "See what it said: journalctl -u capacitord -n 100"
 
 
 class RuntimeProcess:
-    """A runtime that was started. `wait` returns why it ended; messages go to `received`, `Ready` among them."""
+    """A runtime that was started.
+
+    `received` gets its messages. `ended` is called once it is of no use any more, with the reason: that may be a
+    while before `wait` returns, which is when the process is gone.
+    """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, received: Callable[[FromRuntime], None], bounds: Bounds
+        self,
+        process: asyncio.subprocess.Process,
+        received: Callable[[FromRuntime], None],
+        ended: Callable[[Problem], None],
+        bounds: Bounds,
     ) -> None:
         self.pid = process.pid
         self.link: RuntimeLink
         self._process = process
         self._received = received
+        self._ended = ended
         self._bounds = bounds
         self._loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[Problem] = self._loop.create_future()
+        self._useless = asyncio.Event()
         self._failed: Problem | None = None
+        self._why = ""
         self._ready = False
         self._stopping = False
         self._watch = self._loop.call_later(bounds.start_silence, self._give_up, bounds.start_silence)
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], start: Start, received: Callable[[FromRuntime], None], bounds: Bounds
+        cls,
+        command: Sequence[str],
+        start: Start,
+        bounds: Bounds,
+        *,
+        received: Callable[[FromRuntime], None],
+        ended: Callable[[Problem], None],
     ) -> RuntimeProcess:
         """Exec `command` with one end of a link, and tell it `start`. Raises `CapacitordError` if it can't run."""
         ours, theirs = pair()
@@ -60,68 +76,54 @@ class RuntimeProcess:
             raise CapacitordError(msg, where=command[0], hint="Install capacitord again.") from None
         finally:
             theirs.close()
-        run = cls(process, received, bounds)
+        run = cls(process, received, ended, bounds)
         run.link = RuntimeLink(ours, run._receive, run._link_ended)
         with contextlib.suppress(LinkClosed):
             run.link.send(start)
         return run
 
     async def wait(self) -> Problem:
-        """Return, once the process is gone, why it ended."""
+        """Return why it ended, once the process is gone: by itself, or killed if that takes too long."""
         exit_ = asyncio.create_task(self._process.wait())
+        useless = asyncio.create_task(self._useless.wait())
         try:
-            waited_for: set[asyncio.Future[Any]] = {exit_, self._end}
-            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({exit_, useless}, return_when=asyncio.FIRST_COMPLETED)
             if not exit_.done():
-                await self._see_off(exit_)
-            # What it sent before it went may still be waiting to be read.
-            await asyncio.sleep(0)
+                await asyncio.wait({exit_}, timeout=self._bounds.grace + self._bounds.grace_margin)
         finally:
             self._watch.cancel()
-            self.link.close()
+            useless.cancel()
             if not exit_.done():
                 self.kill()
-                await exit_
-        if self._failed is not None:
-            return self._failed
-        if self._end.done() and self._end.result().message:
-            return self._end.result()
-        return Problem("runtime-ended", f"the site's runtime ended: {_manner(await exit_)}", hint=_LOOK)
+            code = await exit_
+            self.link.drain()
+            self._finish("")
+        return self._problem(self._why or f"the site's runtime ended: {_manner(code)}")
 
     def stop(self, grace: float) -> None:
         """Ask the process to finish what is open within `grace` seconds; it is killed a little later."""
         self._stopping = True
-        try:
+        self._watch.cancel()
+        # One that can't be asked has gone, or is hung.
+        with contextlib.suppress(LinkClosed, CapacitordError):
             self.link.send(Shutdown(grace))
-        except (LinkClosed, CapacitordError):
-            self.kill()
-        self._loop.call_later(grace + self._bounds.grace_margin, self.kill)
+        self._watch = self._loop.call_later(grace + self._bounds.grace_margin, self.kill)
 
     def kill(self) -> None:
         """End the process now. Nothing it acknowledged is lost by that."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def _see_off(self, exit_: asyncio.Task[int]) -> None:
-        """Wait for a process that closed its link, and was told by ours closing, to finish."""
-        self.link.close()
-        if self._end.result().message:
-            self.kill()
-        try:
-            await asyncio.wait_for(asyncio.shield(exit_), self._bounds.grace + self._bounds.grace_margin)
-        except TimeoutError:
-            self.kill()
-            await exit_
-
     def _sign_of_life(self) -> None:
-        self._watch.cancel()
-        bound = self._bounds.heartbeat if self._ready else self._bounds.start_silence
-        self._watch = self._loop.call_later(bound, self._give_up, bound)
-
-    def _give_up(self, bound: float) -> None:
         # One that was asked to stop has a bound of its own.
         if not self._stopping:
-            self._finish(f"the site's runtime showed no sign of life for {bound:g} s and was killed")
+            self._watch.cancel()
+            bound = self._bounds.heartbeat if self._ready else self._bounds.start_silence
+            self._watch = self._loop.call_later(bound, self._give_up, bound)
+
+    def _give_up(self, bound: float) -> None:
+        self._finish(f"the site's runtime showed no sign of life for {bound:g} s and was killed")
+        self.kill()
 
     def _receive(self, message: FromRuntime) -> None:
         match message:
@@ -137,14 +139,21 @@ class RuntimeProcess:
         self._received(message)
 
     def _link_ended(self, reason: str) -> None:
-        self._finish(f"the site's runtime broke the contract of the link: {reason}" if reason else "")
+        if reason:
+            self._finish(f"the site's runtime broke the contract of the link: {reason}")
+            self.kill()
+        else:
+            self._finish("")
 
-    def _finish(self, message: str) -> None:
-        if not self._end.done():
-            self._end.set_result(Problem("runtime-ended", message, hint=_LOOK))
+    def _finish(self, why: str) -> None:
+        if not self._useless.is_set():
+            self._useless.set()
+            self._why = why
+            self.link.close()
+            self._ended(self._problem(why or "the site's runtime ended"))
 
-
-_LOOK = "See what it said: journalctl -u capacitord -n 100"
+    def _problem(self, words: str) -> Problem:
+        return self._failed or Problem("runtime-ended", words, hint=_LOOK)
 
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:

@@ -78,25 +78,34 @@ class RuntimeLink:
         self._drop_waiting()
         self._channel.close()
 
+    def drain(self) -> None:
+        """Take in all that has arrived; for a runtime that is gone, that is all there will be."""
+        while self._open and self._take_one():
+            pass
+
     def _readable(self) -> None:
         for _ in range(_BATCH):
-            if not self._open:
+            if not (self._open and self._take_one()):
                 return
-            try:
-                message, descriptor = self._channel.receive()
-            except BlockingIOError:
-                return
-            except LinkClosed:
-                self._end("")
-                return
-            except LinkBroken as wrong:
-                self._end(str(wrong))
-                return
-            if descriptor is not None:
-                os.close(descriptor)
-                self._end("it sent a descriptor, which no message of a runtime carries")
-                return
-            self._received(message)
+
+    def _take_one(self) -> bool:
+        """Take in one message; return whether there was one and another may follow."""
+        try:
+            message, descriptor = self._channel.receive()
+        except BlockingIOError:
+            return False
+        except LinkClosed:
+            self._end("")
+            return False
+        except LinkBroken as wrong:
+            self._end(str(wrong))
+            return False
+        if descriptor is not None:
+            os.close(descriptor)
+            self._end("it sent a descriptor, which no message of a runtime carries")
+            return False
+        self._received(message)
+        return True
 
     def _writable(self) -> None:
         while self._waiting:

@@ -101,6 +101,8 @@ class Supervisor:
         words = f"the gate is {gate.state}: {gate.reason}"
         _log.info("%s", words)
         self._notifier.status(words)
+        if self._serving is not None:
+            self._serving.hub.say("gate", words)
 
 
 async def _begin(audit: AuditLog) -> None:

@@ -148,6 +148,9 @@ class FakeRuntime:
                 case _:
                     if self.options.dies_in_discard:
                         os.kill(os.getpid(), signal.SIGKILL)
+                    if self.options.lingers:
+                        self.channel.close()
+                        time.sleep(20)
                     refusal = m.Refusal("fluxctl.error/1", Problem("not-found", "no such study", exit_code=5))
                     self.whole(stream, refusal, (), 404)
 
@@ -233,14 +236,14 @@ def main() -> None:
     parser.add_argument("--export-pieces", type=int, default=4)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
-    for name in ("dies-in-export", "dies-in-discard"):
+    for name in ("dies-in-export", "dies-in-discard", "lingers"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock = socket.socket(fileno=options.link_fd)
     try:
         FakeRuntime(Channel(sock, link.ToRuntime), options).run()
-    except LinkClosed:
+    except (LinkClosed, OSError, ValueError):
         sys.exit(0)
 
 

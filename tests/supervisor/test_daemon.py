@@ -105,8 +105,8 @@ def test_a_runtime_that_always_dies_leaves_the_port_shut_and_says_why() -> None:
     with running("--dies") as daemon:
         daemon.post("/v1/key/init")
         daemon.import_profile()
+        wait_for(lambda: "exit code 3" in daemon.gate()["reason"], what="the reason")
         status = daemon.until("blocked")
-        assert "exit code 3" in status["gate"]["reason"]
         assert "journalctl" in status["gate"]["hint"]
         assert not status["listener"]["bound"]
         wait_for(lambda: daemon.get("/v1/status")["runtime"]["restarts"] >= 3, what="some restarts")
@@ -289,6 +289,8 @@ def test_a_passphrase_locks_the_box_until_a_person_gives_it(daemon: Daemon) -> N
     wrong = daemon.ask("POST", "/v1/key/unlock", {"passphrase": {"value": "incorrect horse battery"}})
     assert (wrong.status, wrong.error["reference"]) == (403, "wrong-key")
     assert daemon.gate()["state"] == "blocked"
+    assert daemon.ask("POST", "/v1/key/init", {}).status == 409
+    assert "fluxctl key unlock" in daemon.gate()["hint"]
     daemon.post("/v1/key/unlock", {"passphrase": {"value": secret}})
     daemon.until("open")
     everything = b"".join(p.read_bytes() for p in daemon.folder.rglob("*") if p.is_file())
@@ -359,6 +361,20 @@ def test_a_runtime_that_dies_before_it_answers_is_told() -> None:
         refused = daemon.ask("POST", "/v1/studies/abc/discard", body)
         assert (refused.status, refused.error["reference"]) == (503, "try-again")
         daemon.until("open")
+
+
+def test_a_runtime_that_lets_go_of_its_link_has_its_port_shut_while_it_lingers() -> None:
+    with running("--lingers", grace=1.0, grace_margin=0.5) as daemon:
+        before = daemon.serve()
+        refused = subprocess.Popen(
+            [CURL, "-s", "--unix-socket", str(daemon.socket), "-d", "{}", "http://box/v1/studies/a/resend"],
+            stdout=subprocess.DEVNULL,
+        )
+        daemon.until("blocked")
+        assert not can_connect(before["listener"]["port"])
+        assert Path(f"/proc/{before['runtime']['pid']}").exists()
+        assert daemon.until("open")["runtime"]["pid"] != before["runtime"]["pid"]
+        assert refused.wait(20) == 0
 
 
 # --- the broker -------------------------------------------------------------------------------------------
