@@ -2,7 +2,7 @@
 
 ::
 
-    0      header, 4096 bytes: prefix in clear, the encrypted description, zeros
+    0      header, 4096 bytes: prefix in clear, the encrypted description, its tag
     4096   chunk 0, chunk 1, …: 131,072 bytes each, the last one shorter
 
     prefix, 48 bytes, big endian:
@@ -11,13 +11,17 @@
       8  length of the image's dataset
      16  object id
       8  id of the site key
-      2  length of the encrypted description with its tag
-      2  zero
+      4  zero
+
+    description, in plain: its length in 2 bytes, the description, zeros up to 4032 bytes
+
+Every chunk but the last is full. The last one has what is left, perhaps nothing, so that a chunk can be sealed the
+moment it is full, whatever comes next.
 
 Every object has its own key, so a nonce is only a position: chunks count up and the last one carries a final flag
 (the STREAM construction), and the description has a number no chunk can have. Chunks are bound to the format, the
 object id and the site key; the description is bound to the whole prefix, so to the length as well. Chunks cannot
-be swapped, dropped, repeated or moved to another object unnoticed.
+be swapped, dropped, repeated or moved to another object unnoticed, and there is no byte that nobody looks at.
 """
 
 from __future__ import annotations
@@ -44,16 +48,21 @@ PAYLOAD_SIZE = CHUNK_SIZE - TAG_SIZE
 ALIGNMENT = 4096
 """Objects start at multiples of this, so that a reader finds the next one behind a damaged one."""
 
-_PREFIX = struct.Struct(">8sIQ16s8sH2x")
+_PREFIX = struct.Struct(">8sIQ16s8s4x")
 _BOUND = struct.Struct(">8sI16s8s")
 _NONCE = struct.Struct(">7xIB")
+_SIZE = struct.Struct(">H")
+_DESCRIPTION_SIZE = HEADER_SIZE - _PREFIX.size - TAG_SIZE
 _DESCRIPTION_NUMBER = 0xFFFFFFFF
 _MORE, _FINAL, _DESCRIPTION = 0, 1, 2
-MAX_DESCRIPTION = HEADER_SIZE - _PREFIX.size - TAG_SIZE
+MAX_DESCRIPTION = _DESCRIPTION_SIZE - _SIZE.size
 """Bytes that a description may take."""
 
 MAX_LENGTH = PAYLOAD_SIZE * (_DESCRIPTION_NUMBER - 1)
+"""Bytes that an image may have: half a pebibyte."""
+
 _PURPOSE = b"capacitord sealed object 1"
+_HINT = "The object is set aside; run `fluxctl doctor --verify` and check the disk."
 
 
 class Prefix(NamedTuple):
@@ -62,12 +71,11 @@ class Prefix(NamedTuple):
     length: int
     object_id: bytes
     key_id: bytes
-    description: int
 
 
 def chunk_count(length: int) -> int:
-    """Return how many chunks hold `length` bytes; an empty image has one, empty and final."""
-    return max(1, -(-length // PAYLOAD_SIZE))
+    """Return how many chunks hold `length` bytes; the last one is never full, and may be empty."""
+    return length // PAYLOAD_SIZE + 1
 
 
 def sealed_size(length: int) -> int:
@@ -84,11 +92,14 @@ def read_prefix(header: bytes | memoryview) -> Prefix | None:
     """Return the prefix of what may be a header, or None if it is none of this format. Authenticates nothing."""
     if len(header) < _PREFIX.size:
         return None
-    magic, chunk, length, object_id, key_id, description = _PREFIX.unpack_from(header)
-    plausible = magic == MAGIC and chunk == CHUNK_SIZE and length <= MAX_LENGTH
-    if not plausible or not TAG_SIZE <= description <= HEADER_SIZE - _PREFIX.size:
+    magic, chunk, length, object_id, key_id = _PREFIX.unpack_from(header)
+    if magic != MAGIC or chunk != CHUNK_SIZE or length > MAX_LENGTH:
         return None
-    return Prefix(length, object_id, key_id, description)
+    return Prefix(length, object_id, key_id)
+
+
+def _damaged(what: str, object_id: bytes) -> DamagedObject:
+    return DamagedObject(what, where=f"object {object_id.hex()}", hint=_HINT)
 
 
 class ObjectCipher:
@@ -114,31 +125,28 @@ class ObjectCipher:
         try:
             self._aead.decrypt_into(nonce, sealed, self._bound, plain[:size])
         except (InvalidTag, ValueError) as wrong:
-            raise DamagedObject(
-                f"Chunk {number} is not what was sealed.",
-                where=f"object {self._object_id.hex()}",
-                hint="The object is set aside; run `fluxctl doctor --verify` and check the disk.",
-            ) from wrong
+            raise _damaged(f"Chunk {number} is not what was sealed.", self._object_id) from wrong
         return size
 
     def seal_header(self, length: int, description: bytes) -> bytes:
         """Return the header of an object of `length` bytes; `description` has at most `MAX_DESCRIPTION` bytes."""
-        prefix = _PREFIX.pack(MAGIC, CHUNK_SIZE, length, self._object_id, self._key_id, len(description) + TAG_SIZE)
+        if len(description) > MAX_DESCRIPTION:
+            msg = f"a description of {len(description)} bytes does not fit into a header"
+            raise ValueError(msg)
+        prefix = _PREFIX.pack(MAGIC, CHUNK_SIZE, length, self._object_id, self._key_id)
+        plain = (_SIZE.pack(len(description)) + description).ljust(_DESCRIPTION_SIZE, b"\0")
         nonce = _NONCE.pack(_DESCRIPTION_NUMBER, _DESCRIPTION)
-        return (prefix + self._aead.encrypt(nonce, description, prefix)).ljust(HEADER_SIZE, b"\0")
+        return prefix + self._aead.encrypt(nonce, plain, prefix)
 
-    def open_header(self, header: bytes | memoryview, prefix: Prefix) -> bytes:
+    def open_header(self, header: bytes | memoryview) -> bytes:
         """Return the description in a header whose prefix was read before. Raises `DamagedObject`."""
-        clear = bytes(header[: _PREFIX.size])
-        sealed = bytes(header[_PREFIX.size : _PREFIX.size + prefix.description])
+        prefix, sealed = bytes(header[: _PREFIX.size]), bytes(header[_PREFIX.size : HEADER_SIZE])
         try:
-            return self._aead.decrypt(_NONCE.pack(_DESCRIPTION_NUMBER, _DESCRIPTION), sealed, clear)
+            plain = self._aead.decrypt(_NONCE.pack(_DESCRIPTION_NUMBER, _DESCRIPTION), sealed, prefix)
         except (InvalidTag, ValueError) as wrong:
-            raise DamagedObject(
-                "The header is not what was sealed.",
-                where=f"object {self._object_id.hex()}",
-                hint="The object is set aside; run `fluxctl doctor --verify` and check the disk.",
-            ) from wrong
+            raise _damaged("The header is not what was sealed.", self._object_id) from wrong
+        (size,) = _SIZE.unpack_from(plain)
+        return plain[_SIZE.size : _SIZE.size + size]
 
 
 class ReadAt(Protocol):
@@ -152,14 +160,19 @@ class ReadAt(Protocol):
 class SealedObject:
     """An object opened for reading: its description now, its bytes on demand and from anywhere."""
 
-    def __init__(self, key: SiteKey, read_at: ReadAt) -> None:
-        """Read and authenticate the header. Raises `DamagedObject`, or `WrongKey` if another key sealed it."""
+    def __init__(self, key: SiteKey, read_at: ReadAt, object_id: bytes | None = None) -> None:
+        """Read and authenticate the header. `object_id` is the object that should be here, None if any may be.
+
+        Raises `DamagedObject`, or `WrongKey` if another key sealed it.
+        """
         header = memoryview(bytearray(HEADER_SIZE))
         prefix = read_prefix(header) if read_at(0, header) == HEADER_SIZE else None
         if prefix is None:
             raise DamagedObject(
                 "There is no sealed object here.", hint="Run `fluxctl doctor --verify` and check the disk."
             )
+        if object_id is not None and prefix.object_id != object_id:
+            raise _damaged("Another object lies in its place.", object_id)
         if prefix.key_id != key.id:
             raise WrongKey(
                 "This object was sealed under another key.",
@@ -170,28 +183,27 @@ class SealedObject:
         self._cipher = ObjectCipher(key, prefix.object_id)
         self.object_id = prefix.object_id
         self.length = prefix.length
-        self.description = self._cipher.open_header(header, prefix)
+        self.description = self._cipher.open_header(header)
 
     def chunks(self, first: int = 0) -> Iterator[memoryview]:
         """Yield the plain text chunk by chunk from chunk `first` on; each is valid until the next is asked for.
 
         Raises `DamagedObject` at the first chunk that is not what was sealed.
         """
-        sealed, plain = memoryview(bytearray(CHUNK_SIZE)), memoryview(bytearray(PAYLOAD_SIZE))
         last = chunk_count(self.length) - 1
+        rest = self.length - last * PAYLOAD_SIZE
+        largest = rest if first == last else PAYLOAD_SIZE
+        sealed, plain = memoryview(bytearray(largest + TAG_SIZE)), memoryview(bytearray(largest))
         for number in range(first, last + 1):
-            size = CHUNK_SIZE if number < last else self.length - last * PAYLOAD_SIZE + TAG_SIZE
-            got = self._read_at(HEADER_SIZE + number * CHUNK_SIZE, sealed[:size])
-            if got != size:
-                raise DamagedObject(
-                    f"Chunk {number} is cut off.",
-                    where=f"object {self.object_id.hex()}",
-                    hint="The object is set aside; run `fluxctl doctor --verify` and check the disk.",
-                )
-            yield plain[: self._cipher.open_chunk(number, sealed[:size], plain, final=number == last)]
+            size = CHUNK_SIZE if number < last else rest + TAG_SIZE
+            if self._read_at(HEADER_SIZE + number * CHUNK_SIZE, sealed[:size]) != size:
+                raise _damaged(f"Chunk {number} is cut off.", self.object_id)
+            opened = self._cipher.open_chunk(number, sealed[:size], plain, final=number == last)
+            if opened:
+                yield plain[:opened]
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes of plain text from `offset`, opening only the chunks that hold them."""
+        """Return up to `size` bytes of plain text from `offset` on, opening only the chunks that hold them."""
         size = max(0, min(size, self.length - offset))
         if size == 0:
             return b""
