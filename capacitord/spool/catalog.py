@@ -4,11 +4,16 @@ One connection writes, under one lock; readers have their own and never wait for
 images that were just taken in are gathered in an open transaction and committed a moment later together: the
 objects are on stable storage before, and a start after a crash reads them again. Everything else (acknowledgements,
 purges, a person's decisions) is synced before the call returns.
+
+The log keeps the order of transactions, so what a power cut takes is always the latest of them: a catalog that
+lost rows is one that was true a moment ago.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,68 +21,33 @@ from typing import Any, Final
 
 import apsw
 
-from capacitord.errors import CapacitordError, DamagedObject, OutOfSpace, StorageFailed, WrongKey
+from capacitord.errors import CapacitordError, DamagedObject, OutOfSpace, StorageFailed
 from capacitord.seal.keys import SiteKey
+from capacitord.seal.sealed import room
+from capacitord.spool import schema
+from capacitord.spool.segment import Place
 
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = """
-CREATE TABLE segment (
-  id INTEGER PRIMARY KEY, closed INTEGER NOT NULL DEFAULT 0, removed INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE study (
-  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, short TEXT NOT NULL UNIQUE,
-  patient_name TEXT NOT NULL, patient_id TEXT NOT NULL, birth_date TEXT NOT NULL, sex TEXT NOT NULL,
-  accession_number TEXT NOT NULL, study_date TEXT NOT NULL, study_time TEXT NOT NULL, description TEXT NOT NULL,
-  state TEXT NOT NULL, reason TEXT NOT NULL, first_received INTEGER NOT NULL, last_received INTEGER NOT NULL
-);
-CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
-CREATE INDEX study_state ON study (state);
-CREATE TABLE image (
-  id INTEGER PRIMARY KEY,          -- study << 24 | number within the study
-  object_id BLOB NOT NULL, segment INTEGER NOT NULL, place INTEGER NOT NULL, length INTEGER NOT NULL,
-  sop_uid TEXT NOT NULL, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,
-  series_uid TEXT NOT NULL, series_number INTEGER, series_description TEXT NOT NULL, modality TEXT NOT NULL,
-  instance_number INTEGER, frames INTEGER,
-  received_at INTEGER NOT NULL, calling_ae TEXT NOT NULL, called_ae TEXT NOT NULL, peer TEXT NOT NULL,
-  profile_version INTEGER NOT NULL,
-  conflict INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0, purged_at INTEGER
-);
-CREATE INDEX image_sop ON image (sop_uid);
-CREATE INDEX image_segment ON image (segment);
-CREATE TABLE delivery (
-  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, destination TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-  priority INTEGER NOT NULL DEFAULT 0, queued_at INTEGER NOT NULL, next_try INTEGER, delivered_at INTEGER,
-  delivered_tick REAL,
-  UNIQUE (study, destination)
-);
-CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE state NOT IN ('delivered', 'confirmed');
-CREATE TABLE waiting (             -- an image still to be acknowledged by a destination
-  delivery INTEGER NOT NULL, image INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  doubt INTEGER NOT NULL DEFAULT 0,   -- 1: an association has it; 2: it was sent and no answer was recorded
-  attempts INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (delivery, image)
-) WITHOUT ROWID;
-CREATE TABLE ack (                 -- what a destination answered for an image
-  delivery INTEGER NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL, status INTEGER, reason TEXT NOT NULL,
-  comment TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
-  PRIMARY KEY (delivery, image)
-) WITHOUT ROWID;
-CREATE TABLE destination (name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER);
-CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-"""
+LOG = logging.getLogger(__name__)
 
 _PURPOSE: Final = b"capacitord catalog 1"
 _CHECKPOINT_PAGES: Final = 8192
 _GATHER_SECONDS: Final = 0.01
+_RETRY_SECONDS: Final = 1.0
+
+Work = Callable[[apsw.Connection], None]
 
 
-def _opened(path: Path, key: SiteKey, flags: int) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=flags)
-    secret = key.derive(_PURPOSE, key.id).hex()
-    connection.pragma("cipher", "sqlcipher")
-    connection.execute(f"PRAGMA key = \"x'{secret}'\"")
-    connection.set_busy_timeout(5000)
+def _opened(path: Path, key: SiteKey, flags: int, vfs: str | None) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    try:
+        secret = key.derive(_PURPOSE, key.id).hex()
+        connection.pragma("cipher", "sqlcipher")
+        connection.execute(f"PRAGMA key = \"x'{secret}'\"")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.set_busy_timeout(5000)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -112,65 +82,82 @@ def fetch_value(connection: apsw.Connection, sql: str, values: tuple[Any, ...] =
 class Catalog:
     """The database and its discipline; the rows' meaning is in the modules that read and write them."""
 
-    def __init__(self, path: Path, key: SiteKey) -> None:
-        """Open or create the catalog. Raises `WrongKey` or `DamagedObject` if what is there can't be read."""
-        self._path, self._key = path, key
+    def __init__(self, path: Path, key: SiteKey, *, suspect: Path, vfs: str | None = None) -> None:
+        """Open or create the catalog. Raises `DamagedObject` if what is there can't be read with this key.
+
+        `suspect` is a file that is made when damage shows later; whoever opens the catalog next is warned by it.
+        """
+        self._path, self._key, self._suspect, self._vfs = path, key, suspect, vfs
         self._lock = threading.RLock()
-        self._gathered: list[Callable[[apsw.Connection], None]] = []
+        self._changing = False
+        self._gathered: list[Work] = []
+        self._failed = False
         self._work = threading.Event()
-        self._closing = False
-        new = not path.exists()
-        self._writer = _opened(path, key, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+        self._closing = threading.Event()
+        self.undone = 0
+        """How many transactions were rolled back: what was learned within them may be wrong."""
         try:
-            self._prepare(new=new)
-        except apsw.NotADBError:
-            self._writer.close()
-            raise WrongKey(
-                "The catalog does not open with this site's key.",
-                where=path.name,
-                hint="Restore the site's key from the recovery file, or have the catalog rebuilt from the objects.",
-            ) from None
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._writer = _opened(path, key, apsw.SQLITE_OPEN_READWRITE, vfs)
+        except OSError as error:
+            raise StorageFailed("The catalog could not be opened.", hint="Check the disk and its owner.") from error
+        except apsw.Error as error:
+            raise _named(error, "be opened") from error
+        try:
+            self._prepare()
         except apsw.Error as error:
             self._writer.close()
-            raise _named(error, "open") from error
+            raise _named(error, "be opened") from error
+        except BaseException:
+            self._writer.close()
+            raise
         self._readers: list[apsw.Connection] = []
         self._thread = threading.Thread(target=self._commit_gathered, name="catalog", daemon=True)
         self._thread.start()
 
-    def _prepare(self, *, new: bool) -> None:
+    def _prepare(self) -> None:
         writer = self._writer
-        if new:
-            self._path.chmod(0o600)
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("PRAGMA synchronous = FULL")
         writer.execute("PRAGMA foreign_keys = OFF")
-        writer.execute("PRAGMA temp_store = MEMORY")
         writer.execute("PRAGMA cache_size = -16384")
         writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         version = int(str(writer.pragma("user_version")))
         if version == 0:
             with writer:
-                writer.execute(_SCHEMA)
-                writer.pragma("user_version", SCHEMA_VERSION)
-        elif version > SCHEMA_VERSION:
+                writer.execute(schema.TABLES)
+                writer.pragma("user_version", schema.VERSION)
+        elif version > schema.VERSION:
             raise StorageFailed(
                 f"This spool was written by a newer capacitord (catalog version {version}).",
                 hint="Install that version again, or a newer one.",
             )
 
-    def gather(self, work: Callable[[apsw.Connection], None]) -> None:
+    def _told(self, error: apsw.Error, what: str) -> CapacitordError:
+        """Return the error in our words; if it means damage, leave word of it for the next start."""
+        said = _named(error, what)
+        if isinstance(said, DamagedObject):
+            with contextlib.suppress(OSError):
+                self._suspect.touch(mode=0o600)
+        return said
+
+    def gather(self, work: Work) -> None:
         """Do `work` now, in the open transaction that is committed a moment later with its neighbours.
 
         For rows that can be read again from sealed objects. If the commit fails the work is done again with the
-        next one, so `work` must not depend on anything but its own values.
+        next one, so `work` must not depend on anything but its own values. While commits fail nothing is gathered.
         """
         with self._lock:
+            self._mend()
             self._begin()
             try:
                 work(self._writer)
             except apsw.Error as error:
                 self._undo()
-                raise _named(error, "take in an image") from error
+                raise self._told(error, "take in an image") from error
+            except BaseException:
+                self._undo()
+                raise
             self._gathered.append(work)
         self._work.set()
 
@@ -184,10 +171,11 @@ class Catalog:
                 work(self._writer)
         except apsw.Error as error:
             self._undo()
-            raise _named(error, "begin a change") from error
+            raise self._told(error, "begin a change") from error
 
     def _undo(self) -> None:
         """Roll back; what was gathered stays in the list and is done again with the next transaction."""
+        self.undone += 1
         with contextlib.suppress(apsw.Error):
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
@@ -196,24 +184,44 @@ class Catalog:
         try:
             self._writer.execute("COMMIT")
         except apsw.Error as error:
+            self._failed = True
             self._undo()
-            raise _named(error, "commit") from error
+            raise self._told(error, "commit") from error
         self._gathered.clear()
 
+    def _mend(self) -> None:
+        """After a failed commit write the whole log back and begin a new one.
+
+        A failed sync can leave a hole in the log which no later sync tells of, and nothing behind a hole counts.
+        """
+        if not self._failed:
+            return
+        try:
+            busy = fetch_value(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+        except apsw.Error as error:
+            raise self._told(error, "write its log back") from error
+        if busy:
+            raise StorageFailed("The catalog is being read and can't recover now.", hint="It is tried again by itself.")
+        self._failed = False
+
     def _commit_gathered(self) -> None:
-        pause = threading.Event()
-        while not self._closing:
+        while not self._closing.is_set():
             self._work.wait()
             self._work.clear()
-            pause.wait(_GATHER_SECONDS)
-            with contextlib.suppress(CapacitordError), self._lock:
-                if self._writer.in_transaction or self._gathered:
-                    self._begin()
-                    self._commit()
+            self._closing.wait(_GATHER_SECONDS)
+            try:
+                self.settle()
+            except CapacitordError as error:
+                LOG.error("%s It is tried again.", error.message)  # noqa: TRY400 - the message says it all
+                self._closing.wait(_RETRY_SECONDS)
+                self._work.set()
 
     def settle(self) -> None:
         """Commit what was gathered, so that readers see it."""
         with self._lock:
+            if self._changing:
+                raise AssertionError
+            self._mend()
             if self._writer.in_transaction or self._gathered:
                 self._begin()
                 self._commit()
@@ -223,17 +231,20 @@ class Catalog:
         """One durable transaction: committed and synced when the block ends, undone when it raises."""
         with self._lock:
             self.settle()
+            self._changing = True
             try:
                 self._writer.execute("PRAGMA synchronous = FULL")
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
+                self._commit()
             except apsw.Error as error:
                 self._undo()
-                raise _named(error, "write a change") from error
+                raise self._told(error, "write a change") from error
             except BaseException:
                 self._undo()
                 raise
-            self._commit()
+            finally:
+                self._changing = False
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[apsw.Connection]:
@@ -244,42 +255,54 @@ class Catalog:
             try:
                 yield self._writer
             except apsw.Error as error:
-                raise _named(error, "be read") from error
+                raise self._told(error, "be read") from error
 
     @contextlib.contextmanager
     def read(self) -> Iterator[apsw.Connection]:
         """Read a consistent state of what is committed, without waiting for writers."""
         with self._lock:
             connection = self._readers.pop() if self._readers else None
-        keep = False
+        whole = False
         try:
             if connection is None:
-                connection = _opened(self._path, self._key, apsw.SQLITE_OPEN_READONLY)
+                connection = _opened(self._path, self._key, apsw.SQLITE_OPEN_READONLY, self._vfs)
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
                 connection.execute("COMMIT")
-                keep = True
+                whole = True
         except apsw.Error as error:
-            keep = False
-            raise _named(error, "be read") from error
+            raise self._told(error, "be read") from error
         finally:
-            with self._lock:
-                if keep and connection is not None and not self._closing:
-                    self._readers.append(connection)
-                elif connection is not None:
-                    connection.close()
+            if connection is not None:
+                self._put_back(connection, whole=whole)
+
+    def _put_back(self, connection: apsw.Connection, *, whole: bool) -> None:
+        with self._lock:
+            if whole and not self._closing.is_set():
+                self._readers.append(connection)
+            else:
+                connection.close()
+
+    def place(self, image: int) -> Place | None:
+        """Return where an image is now, None if it is not in the spool."""
+        with self.read() as catalog:
+            rows = fetch(
+                catalog, "SELECT segment, place, length FROM image WHERE id = ? AND purged_at IS NULL", (image,)
+            )
+        return Place(rows[0][0], rows[0][1], room(rows[0][2])) if rows else None
 
     def close(self) -> None:
-        """Commit, write the log back into the database and close."""
+        """Commit, write the log back into the database and close. What cannot be committed is found in the objects."""
+        with contextlib.suppress(CapacitordError):
+            self.settle()
+        self._closing.set()
+        self._work.set()
+        self._thread.join()
         with self._lock:
-            with contextlib.suppress(CapacitordError):
-                self.settle()
-            self._closing = True
-            self._work.set()
             for connection in self._readers:
                 connection.close()
             self._readers.clear()
-        self._thread.join()
-        self._writer.close()
+            with contextlib.suppress(apsw.Error):
+                self._writer.close()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from capacitord.errors import DamagedObject
 from capacitord.model.image import Arrival, Facts
 from capacitord.seal.sealed import MAX_DESCRIPTION
 
-_SHORT = 24
-_DISPENSABLE = (
+_SHORTER: Final = (256, 64, 24, 8)
+"""Characters to which texts are cut, one after the other, until the description fits."""
+
+_TEXTS: Final = (
     "institution", "station", "body_part", "referring_physician", "study_description", "series_description",
-    "study_id", "patient_name", "patient_id", "accession_number",
+    "study_id", "modality", "study_time", "study_date", "sex", "birth_date", "patient_name", "patient_id",
+    "accession_number",
 )  # fmt: skip
+"""What may be cut, identifiers last. UIDs never are."""
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -23,13 +29,14 @@ class Description(msgspec.Struct, frozen=True):
 
 
 def encode(facts: Facts, arrival: Arrival) -> bytes:
-    """Return a description that fits into a header: texts are cut if they must be, identifiers last, UIDs never."""
+    """Return a description that fits into a header, whatever a scanner puts into its texts."""
     encoded = msgspec.msgpack.encode(Description(facts, arrival))
-    for name in _DISPENSABLE:
-        if len(encoded) <= MAX_DESCRIPTION:
-            break
-        facts = msgspec.structs.replace(facts, **{name: getattr(facts, name)[:_SHORT]})
-        encoded = msgspec.msgpack.encode(Description(facts, arrival))
+    for most in _SHORTER:
+        for name in _TEXTS:
+            if len(encoded) <= MAX_DESCRIPTION:
+                return encoded
+            facts = msgspec.structs.replace(facts, **{name: getattr(facts, name)[:most]})
+            encoded = msgspec.msgpack.encode(Description(facts, arrival))
     return encoded
 
 

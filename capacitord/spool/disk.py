@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from capacitord.errors import CapacitordError, OutOfSpace, StorageFailed
 
@@ -20,6 +21,9 @@ class Space(NamedTuple):
 
 class Disk:
     """The real disk. Every method raises OSError; `failure` turns that into words."""
+
+    vfs: ClassVar[str | None] = None
+    """The SQLite VFS the catalog is written through; None is SQLite's own."""
 
     def create(self, path: Path, *, direct: bool = False) -> int:
         """Create a file that must not exist yet, readable by us only, and return its descriptor.
@@ -36,15 +40,27 @@ class Disk:
                 path.unlink(missing_ok=True)
         return os.open(path, flags, 0o600)
 
-    def open(self, path: Path) -> int:
-        """Open a file for reading and writing in place."""
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def open(self, path: Path, *, writing: bool = False) -> int:
+        """Open a file for reading, or for writing in place as well."""
+        return os.open(path, (os.O_RDWR if writing else os.O_RDONLY) | os.O_CLOEXEC)
+
+    def read(self, descriptor: int, into: memoryview, offset: int) -> int:
+        """Fill `into` from `offset` on; return how many bytes there were."""
+        done = 0
+        while done < len(into) and (count := os.preadv(descriptor, [into[done:]], offset + done)):
+            done += count
+        return done
 
     def write(self, descriptor: int, parts: Sequence[memoryview | bytes], offset: int) -> None:
         """Write all parts one behind the other, from `offset` on."""
         pending = list(parts)
         while pending:
-            done = os.pwritev(descriptor, pending[:64], offset)
+            try:
+                done = os.pwritev(descriptor, pending[:64], offset)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not _made_ordinary(descriptor):
+                    raise
+                continue
             offset += done
             while pending and done >= len(pending[0]):
                 done -= len(pending[0])
@@ -86,10 +102,10 @@ class Disk:
         path.unlink(missing_ok=True)
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder with its parents, each durable in its parent; it is fine if it exists."""
-        if folder.is_dir():
-            return
-        self.make_folder(folder.parent)
+        """Make a folder, durable in its parent, which must exist. It is fine if it exists.
+
+        The parent is synced in any case: whoever made the folder before may have been stopped on the way.
+        """
         folder.mkdir(mode=0o700, exist_ok=True)
         self.sync_folder(folder.parent)
 
@@ -97,6 +113,15 @@ class Disk:
         """Return the size and the free space of the file system that holds `path`."""
         facts = os.statvfs(path)
         return Space(facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize)
+
+
+def _made_ordinary(descriptor: int) -> bool:
+    """Stop transfers past the page cache, as a file system may want larger pieces than ours; False if none were on."""
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    if not flags & os.O_DIRECT:
+        return False
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+    return True
 
 
 def failure(error: OSError, what: str) -> CapacitordError:

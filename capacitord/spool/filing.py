@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import apsw
 
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.states import DELIVERY, STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.keys import SiteKey
-from capacitord.spool.catalog import fetch, fetch_value
+from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.segment import Place
 
-STUDY_SHIFT = 24
+STUDY_SHIFT: Final = 24
 """An image's id is its study's id shifted by this, plus its number: a study's images lie together."""
 
-_REMEMBERED = 256
-_PURPOSE = b"capacitord study id 1"
+_REMEMBERED: Final = 256
+_PURPOSE: Final = b"capacitord study id 1"
 
 Statement = tuple[str, tuple[object, ...]]
 
 
+def bounds(study: int) -> tuple[int, int]:
+    """Return the lowest and the highest id an image of a study can have."""
+    return study << STUDY_SHIFT, ((study + 1) << STUDY_SHIFT) - 1
+
+
 class Filed(NamedTuple):
-    """One image as the catalog is to have it. `destinations` is empty for an image that nobody is to get."""
+    """One image as the catalog is to have it.
+
+    `destinations` is empty for an image that nobody is to get; nobody gets one in conflict unless a person says so.
+    `replaces` are the ids of damaged images of which it is a good copy.
+    """
 
     object_id: bytes
     place: Place
@@ -32,7 +41,8 @@ class Filed(NamedTuple):
     facts: Facts
     arrival: Arrival
     destinations: tuple[str, ...]
-    conflict: bool
+    conflict: bool = False
+    replaces: tuple[int, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -46,25 +56,43 @@ class Plan(NamedTuple):
 class _Study:
     """What has to be known of a study to file its next image."""
 
-    __slots__ = ("deliveries", "id", "next_image", "short", "state")
+    __slots__ = ("deliveries", "id", "modalities", "next_image", "short", "state")
 
-    def __init__(self, study: int, short: str, state: StudyState, next_image: int) -> None:
+    def __init__(self, study: int, short: str, state: StudyState, next_image: int, modalities: set[str]) -> None:
         self.id, self.short, self.state, self.next_image = study, short, state, next_image
+        self.modalities = modalities
         self.deliveries: dict[str, tuple[int, DeliveryState]] = {}
 
 
 class Filing:
-    """Gives studies, images and deliveries their ids. Not safe by itself: call it with the catalog's lock held."""
+    """Gives studies, images and deliveries their ids. Not safe by itself: call it with the catalog held."""
 
-    def __init__(self, key: SiteKey) -> None:
-        self._key = key
+    def __init__(self, key: SiteKey, catalog: Catalog) -> None:
+        self._key, self._catalog = key, catalog
+        self._undone = catalog.undone
         self._studies: OrderedDict[str, _Study] = OrderedDict()
+        self._uids: dict[int, str] = {}
         self._next_study = self._next_delivery = 0
 
-    def forget(self) -> None:
-        """Read everything from the catalog again: after a change that did not go through here."""
-        self._studies.clear()
-        self._next_study = self._next_delivery = 0
+    def forget(self, study: int) -> None:
+        """Read a study from the catalog again: its state, or that of its deliveries, was changed."""
+        uid = self._uids.pop(study, None)
+        if uid is not None:
+            del self._studies[uid]
+
+    def _check(self, catalog: apsw.Connection) -> None:
+        """Forget everything if a transaction was rolled back: what was learned in it may be wrong.
+
+        Ids of studies and deliveries are never given twice, so what somebody still remembers means nothing else.
+        """
+        if self._undone != self._catalog.undone or not self._next_study:
+            self._undone = self._catalog.undone
+            self._studies.clear()
+            self._uids.clear()
+            highest = fetch_value(catalog, "SELECT max(id) FROM study") or 0
+            self._next_study = max(self._next_study, highest + 1)
+            highest = fetch_value(catalog, "SELECT max(id) FROM delivery") or 0
+            self._next_delivery = max(self._next_delivery, highest + 1)
 
     def short_id(self, study_uid: str) -> str:
         """Return a study's short id: ten hex digits that are the same in every life of this spool."""
@@ -72,24 +100,33 @@ class Filing:
 
     def plan(self, catalog: apsw.Connection, image: Filed) -> Plan:
         """Return what filing the image takes."""
+        self._check(catalog)
+        try:
+            return self._plan(catalog, image)
+        except BaseException:
+            self._undone = -1
+            raise
+
+    def _plan(self, catalog: apsw.Connection, image: Filed) -> Plan:
         statements: list[Statement] = []
         study = self._study(catalog, image, statements)
         number = (study.id << STUDY_SHIFT) + study.next_image
         study.next_image += 1
         statements.append(_image(number, image))
+        modality = image.facts.modality
+        if modality and modality not in study.modalities:
+            study.modalities.add(modality)
+            joined = "\\".join(sorted(study.modalities))
+            statements.append(("UPDATE study SET modalities = ? WHERE id = ?", (joined, study.id)))
         if study.state is not StudyState.RECEIVING:
             study.state = advance(STUDY, study.state, StudyState.RECEIVING)
-            statements.append(
-                (
-                    "UPDATE study SET state = ?, reason = 'A late image arrived.', last_received = ? WHERE id = ?",
-                    (study.state, image.arrival.received_at, study.id),
-                )
-            )
+            sql = "UPDATE study SET state = ?, reason = 'A late image arrived.' WHERE id = ?"
+            statements.append((sql, (study.state, study.id)))
+        for ruin in image.replaces:
+            statements += _replaced(ruin, image.arrival.received_at)
         for destination in image.destinations if not image.conflict else ():
-            delivery = self._delivery(catalog, study, destination, image.arrival.received_at, statements)
-            statements.append(
-                ("INSERT INTO waiting (delivery, image, bytes) VALUES (?, ?, ?)", (delivery, number, image.length))
-            )
+            delivery = self._delivery(study, destination, image.arrival.received_at, statements)
+            statements.append((_WAITING, (delivery, number, image.length, image.arrival.received_at)))
         return Plan(number, study.short, statements)
 
     def _study(self, catalog: apsw.Connection, image: Filed, statements: list[Statement]) -> _Study:
@@ -98,69 +135,59 @@ class Filing:
         if known is not None:
             self._studies.move_to_end(uid)
             return known
-        for study, short, state in fetch(catalog, "SELECT id, short, state FROM study WHERE uid = ?", (uid,)):
-            last = fetch_value(
-                catalog,
-                "SELECT max(id) FROM image WHERE id BETWEEN ? AND ?",
-                (study << STUDY_SHIFT, ((study + 1) << STUDY_SHIFT) - 1),
-            )
-            known = _Study(study, short, StudyState(state), 0 if last is None else last - (study << STUDY_SHIFT) + 1)
-            rows = fetch(catalog, "SELECT destination, id, state FROM delivery WHERE study = ?", (study,))
-            known.deliveries = {name: (delivery, DeliveryState(now)) for name, delivery, now in rows}
+        known = self._read_study(catalog, uid)
         if known is None:
-            if not self._next_study:
-                self._next_study = (fetch_value(catalog, "SELECT max(id) FROM study") or 0) + 1
-            known = _Study(self._next_study, self.short_id(uid), StudyState.RECEIVING, 0)
+            known = _Study(self._next_study, self.short_id(uid), StudyState.RECEIVING, 0, set())
             self._next_study += 1
             statements.append(_new_study(known, image))
         self._studies[uid] = known
+        self._uids[known.id] = uid
         if len(self._studies) > _REMEMBERED:
-            self._studies.popitem(last=False)
+            _, oldest = self._studies.popitem(last=False)
+            del self._uids[oldest.id]
         return known
 
-    def _delivery(
-        self, catalog: apsw.Connection, study: _Study, destination: str, now: int, statements: list[Statement]
-    ) -> int:
-        delivery, state = study.deliveries.get(destination, (0, DeliveryState.QUEUED))
-        if not delivery:
-            if not self._next_delivery:
-                self._next_delivery = (fetch_value(catalog, "SELECT max(id) FROM delivery") or 0) + 1
-            delivery = self._next_delivery
+    @staticmethod
+    def _read_study(catalog: apsw.Connection, uid: str) -> _Study | None:
+        for study, short, state, modalities in fetch(
+            catalog, "SELECT id, short, state, modalities FROM study WHERE uid = ?", (uid,)
+        ):
+            last = fetch_value(catalog, "SELECT max(id) FROM image WHERE id BETWEEN ? AND ?", bounds(study))
+            following = 0 if last is None else last - (study << STUDY_SHIFT) + 1
+            known = _Study(
+                study, short, StudyState(state), following, {kind for kind in modalities.split("\\") if kind}
+            )
+            rows = fetch(catalog, "SELECT destination, id, state FROM delivery WHERE study = ?", (study,))
+            known.deliveries = {name: (delivery, DeliveryState(now)) for name, delivery, now in rows}
+            return known
+        return None
+
+    def _delivery(self, study: _Study, destination: str, now: int, statements: list[Statement]) -> int:
+        known = study.deliveries.get(destination)
+        if known is None:
+            number, state = self._next_delivery, DeliveryState.QUEUED
             self._next_delivery += 1
-            statements.append(
-                (
-                    (
-                        "INSERT INTO delivery (id, study, destination, state, reason, queued_at) "
-                        "VALUES (?, ?, ?, ?, '', ?)"
-                    ),
-                    (delivery, study.id, destination, state, now),
-                )
-            )
-        elif state in {DeliveryState.DELIVERED, DeliveryState.CONFIRMED, DeliveryState.FAILED}:
-            state = advance(DELIVERY, state, DeliveryState.QUEUED)
-            statements.append(
-                (
-                    (
-                        "UPDATE delivery SET state = ?, reason = 'A late image arrived.', queued_at = ?, "
-                        "delivered_at = NULL, delivered_tick = NULL WHERE id = ?"
-                    ),
-                    (state, now, delivery),
-                )
-            )
-        study.deliveries[destination] = (delivery, state)
-        return delivery
+            statements.append((_DELIVERY, (number, study.id, destination, state, now)))
+        else:
+            number, state = known
+            if state in {DeliveryState.DELIVERED, DeliveryState.CONFIRMED, DeliveryState.FAILED}:
+                state = advance(DELIVERY, state, DeliveryState.QUEUED)
+                statements.append((_REOPENED, (state, now, number)))
+        study.deliveries[destination] = (number, state)
+        return number
 
-    def note_delivery(self, study: int, destination: str, state: DeliveryState) -> None:
-        """Take notice that a delivery's state was changed in the catalog."""
-        for known in self._studies.values():
-            if known.id == study and destination in known.deliveries:
-                known.deliveries[destination] = (known.deliveries[destination][0], state)
-
-    def note_study(self, study: int, state: StudyState) -> None:
-        """Take notice that a study's state was changed in the catalog."""
-        for known in self._studies.values():
-            if known.id == study:
-                known.state = state
+    def delivery(self, catalog: apsw.Connection, study: int, destination: str, now: int) -> int:
+        """Return the delivery of a study to a destination, made if there is none; call it in a transaction."""
+        found: int | None = fetch_value(
+            catalog, "SELECT id FROM delivery WHERE study = ? AND destination = ?", (study, destination)
+        )
+        if found is None:
+            self._check(catalog)
+            self.forget(study)
+            found = self._next_delivery
+            self._next_delivery += 1
+            catalog.execute(_DELIVERY, (found, study, destination, DeliveryState.QUEUED, now))
+        return found
 
 
 def run(catalog: apsw.Connection, statements: Sequence[Statement]) -> None:
@@ -169,16 +196,26 @@ def run(catalog: apsw.Connection, statements: Sequence[Statement]) -> None:
         catalog.execute(sql, values)
 
 
-_IMAGE = (
+_IMAGE: Final = (
     "INSERT INTO image (id, object_id, segment, place, length, sop_uid, sop_class, transfer_syntax, series_uid, "
     "series_number, series_description, modality, instance_number, frames, received_at, calling_ae, called_ae, peer, "
     "profile_version, conflict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_STUDY = (
+_STUDY: Final = (
     "INSERT INTO study (id, uid, short, patient_name, patient_id, birth_date, sex, accession_number, study_date, "
-    "study_time, description, state, reason, first_received, last_received) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "study_time, description, modalities, state, reason, first_received, last_received) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)"
 )
+_DELIVERY: Final = "INSERT INTO delivery (id, study, destination, state, reason, queued_at) VALUES (?, ?, ?, ?, '', ?)"
+_REOPENED: Final = (
+    "UPDATE delivery SET state = ?, reason = 'A late image arrived.', queued_at = ?, delivered_at = NULL, "
+    "delivered_tick = NULL WHERE id = ?"
+)
+_FORGIVEN: Final = (
+    "DELETE FROM ack WHERE image = ?1 AND state = 'refused' "
+    "AND delivery IN (SELECT id FROM delivery WHERE study = ?1 >> 24)"
+)
+_WAITING: Final = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, ?)"
 
 
 def _image(number: int, image: Filed) -> Statement:
@@ -226,3 +263,11 @@ def _new_study(study: _Study, image: Filed) -> Statement:
         image.arrival.received_at,
         image.arrival.received_at,
     )
+
+
+def _replaced(ruin: int, now: int) -> list[Statement]:
+    """Take a damaged image out: a good copy has come, and what was refused for its damage is refused no more."""
+    return [
+        (_FORGIVEN, (ruin,)),
+        ("UPDATE image SET purged_at = ? WHERE id = ? AND purged_at IS NULL", (now, ruin)),
+    ]

@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
+import itertools
+import mmap
 import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
-from capacitord.errors import CapacitordError, DamagedObject, Refused, TryAgain
-from capacitord.model.states import STUDY, StudyState, advance
-from capacitord.seal.keys import SiteKey
+import apsw
+
+from capacitord.errors import DamagedObject, PartlyDone, Refused, TryAgain
+from capacitord.model.states import STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.sealed import room
+from capacitord.spool import deliveries
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.disk import Disk, failure
-from capacitord.spool.filing import Filing
-from capacitord.spool.ledger import bounds
+from capacitord.spool.damage import Damage
+from capacitord.spool.disk import failure
+from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.retention import Candidate
-from capacitord.spool.segment import Layout, Place
-from capacitord.spool.stored import Stored, set_aside
+from capacitord.spool.segment import Place
+from capacitord.spool.stored import Objects
 from capacitord.spool.writer import SegmentWriter
 
-_ZEROS = bytes(1 << 16)
-_PURGEABLE = """
-UPDATE image SET purged_at = ? WHERE id BETWEEN ? AND ? AND purged_at IS NULL AND NOT corrupt
-  AND EXISTS (SELECT 1 FROM delivery WHERE study = ?)
-  AND NOT EXISTS (
-    SELECT 1 FROM delivery d LEFT JOIN ack a ON a.delivery = d.id AND a.image = image.id
-    WHERE d.study = ? AND (a.state IS NULL OR a.state = 'refused')
-  )
+_ZEROS: Final = bytes(1 << 20)
+_SEGMENTS_AT_ONCE: Final = 8
+
+_CANDIDATES: Final = """
+SELECT s.id, max(d.delivered_tick), s.bytes - s.conflict_bytes
+FROM study s JOIN delivery d ON d.study = s.id
+WHERE s.bytes > s.conflict_bytes
+GROUP BY s.id HAVING NOT max(d.open)
+"""
+
+_PURGE: Final = """
+UPDATE image SET purged_at = ?1 WHERE id BETWEEN ?2 AND ?3 AND here
+  AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = image.id
+                  WHERE d.study = ?4)
+  AND EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id WHERE d.study = ?4)
+  AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id
+                  WHERE d.study = ?4 AND a.state = 'refused')
 """
 
 
 class Housekeeping:
     """Takes images out of the spool. Nothing leaves but what a transaction proves may leave."""
 
-    def __init__(  # noqa: PLR0917 - made in one place only
-        self, key: SiteKey, disk: Disk, layout: Layout, catalog: Catalog, filing: Filing, writer: SegmentWriter
+    def __init__(
+        self, objects: Objects, catalog: Catalog, filing: Filing, writer: SegmentWriter, damage: Damage
     ) -> None:
-        self._key, self._disk, self._layout = key, disk, layout
-        self._catalog, self._filing, self._writer = catalog, filing, writer
+        self._objects, self._catalog, self._filing = objects, catalog, filing
+        self._writer, self._damage = writer, damage
+
+    def examine(self, image: int) -> str:
+        """Read an image through; return what is wrong with it, empty if nothing is. See `Damage.examine`."""
+        return self._damage.examine(image)
 
     def candidates(self) -> list[Candidate]:
         """Return the studies that every destination has in full and whose images are still here."""
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT d.study, max(d.delivered_tick), (SELECT total(length) FROM image i WHERE i.id BETWEEN "
-                "d.study << 24 AND ((d.study + 1) << 24) - 1 AND i.purged_at IS NULL AND NOT i.corrupt "
-                "AND NOT i.conflict) AS held "
-                "FROM delivery d WHERE d.delivered_tick IS NOT NULL GROUP BY d.study HAVING held > 0 "
-                "AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.study = d.study "
-                "AND o.state NOT IN ('delivered', 'confirmed'))",
-            )
-        return [Candidate(study, tick, int(size)) for study, tick, size in rows]
+            rows = fetch(catalog, _CANDIDATES)
+        return [Candidate(study, tick, size) for study, tick, size in rows]
 
     def purge(self, study: int, now: int) -> int:
-        """Purge the images of a study that every destination acknowledged; return how many.
+        """Purge the images of a study that all who were to get them acknowledged; return how many.
 
-        The proof (an acknowledgement of each destination) is read in the same transaction that purges.
+        The proof is read in the transaction that purges: somebody acknowledged the image, nobody waits for it and
+        nobody refused it.
         """
         with self._catalog.change() as catalog:
-            before = catalog.total_changes()
-            catalog.execute(_PURGEABLE, (now, *bounds(study), study, study))
-            return catalog.total_changes() - before
+            catalog.execute(_PURGE, (now, *bounds(study), study))
+            return catalog.changes()
 
     def discard(self, study: int, now: int, reason: str) -> int:
         """Give a study up on a person's word: its images are overwritten and gone; return how many.
 
-        Raises `TryAgain` while images of it are arriving.
+        Raises `Refused` if it was discarded before, `TryAgain` while images of it are arriving, and `PartlyDone` if
+        something could not be overwritten yet: the next start tries again.
         """
         with self._catalog.change() as catalog:
             state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
@@ -75,135 +88,131 @@ class Housekeeping:
                     "Images of this study are arriving.", hint="Wait until the scanner has finished and try again."
                 )
             advance(STUDY, state, StudyState.DISCARDED)
-            rows = fetch(
+            for segment, offset, length in fetch(
                 catalog,
                 "SELECT segment, place, length FROM image WHERE id BETWEEN ? AND ? AND purged_at IS NULL",
                 bounds(study),
-            )
+            ):
+                _to_wipe(catalog, Place(segment, offset, room(length)))
             catalog.execute(
                 "UPDATE image SET purged_at = ? WHERE id BETWEEN ? AND ? AND purged_at IS NULL", (now, *bounds(study))
             )
-            catalog.execute("DELETE FROM waiting WHERE delivery IN (SELECT id FROM delivery WHERE study = ?)", (study,))
-            catalog.execute("DELETE FROM delivery WHERE study = ? AND delivered_at IS NULL", (study,))
+            count = catalog.changes()
+            for delivery, acknowledged in fetch(
+                catalog, "SELECT id, done + warned FROM delivery WHERE study = ? AND open", (study,)
+            ):
+                self._give_up(catalog, delivery, acknowledged)
             catalog.execute(
                 "UPDATE study SET state = ?, reason = ? WHERE id = ?", (StudyState.DISCARDED, reason, study)
             )
-            self._filing.forget()
-        for segment, offset, length in rows:
-            self._overwrite(Place(segment, offset, room(length)))
-        return len(rows)
+            self._filing.forget(study)
+        self.wipe()
+        return count
 
-    def _overwrite(self, place: Place) -> None:
-        path = self._layout.segment(place.segment)
-        try:
-            descriptor = self._disk.open(path)
+    def _give_up(self, catalog: apsw.Connection, delivery: int, acknowledged: int) -> None:
+        """End a delivery that is not done: what was acknowledged stays known, the rest is forgotten."""
+        catalog.execute("DELETE FROM waiting WHERE delivery = ?", (delivery,))
+        catalog.execute("DELETE FROM ack WHERE delivery = ? AND state = 'refused'", (delivery,))
+        if acknowledged:
+            reason = f"The study was discarded after {acknowledged} of its images had been acknowledged."
+            deliveries.become(catalog, self._filing, delivery, DeliveryState.FAILED, reason)
+        else:
+            catalog.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+
+    def wipe(self) -> None:
+        """Overwrite what was discarded and is not overwritten yet. Raises `PartlyDone` if the disk refuses."""
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, "SELECT segment, place, size FROM wipe ORDER BY segment, place")
+        refused = 0
+        for segment, places in itertools.groupby((Place(*row) for row in rows), key=lambda place: place.segment):
             try:
-                for offset in range(0, place.size, len(_ZEROS)):
-                    size = min(len(_ZEROS), place.size - offset)
-                    self._disk.write(descriptor, [_ZEROS[:size]], place.offset + offset)
-                self._disk.sync(descriptor)
-            finally:
-                os.close(descriptor)
+                self._overwrite(self._objects.layout.segment(segment), list(places))
+            except OSError:
+                refused += 1
+                continue
+            with self._catalog.change() as catalog:
+                catalog.execute("DELETE FROM wipe WHERE segment = ?", (segment,))
+        if refused:
+            raise PartlyDone(
+                f"The disk refused to overwrite discarded images in {refused} of the spool's files.",
+                hint="They are given up all the same; the next start overwrites them. Check the disk (`dmesg`, SMART).",
+            )
+
+    def _overwrite(self, path: Path, places: Iterable[Place]) -> None:
+        try:
+            descriptor = self._objects.disk.open(path, writing=True)
         except FileNotFoundError:
             return
-        except OSError as error:
-            raise failure(error, "overwrite a discarded image") from error
+        try:
+            for place in places:
+                for start in range(0, place.size, len(_ZEROS)):
+                    size = min(len(_ZEROS), place.size - start)
+                    self._objects.disk.write(descriptor, [memoryview(_ZEROS)[:size]], place.offset + start)
+            self._objects.disk.sync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def release_segments(self) -> int:
-        """Remove the segments in which nothing is left; return how many."""
+        """Remove the segments in which nothing is left; return how many. Raises `StorageFailed`."""
         with self._catalog.change() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT id FROM segment WHERE closed AND NOT removed AND id != ? AND NOT EXISTS "
-                "(SELECT 1 FROM image WHERE segment = segment.id AND purged_at IS NULL)",
-                (self._writer.current,),
+            catalog.execute(
+                "UPDATE segment SET removed = 1 WHERE closed AND removed = 0 AND images = 0 "
+                "AND NOT EXISTS (SELECT 1 FROM wipe WHERE wipe.segment = segment.id)"
             )
-            empty = [number for (number,) in rows]
-            for number in empty:
-                catalog.execute("UPDATE segment SET removed = 1 WHERE id = ?", (number,))
-        for number in empty:
-            try:
-                self._disk.remove(self._layout.segment(number))
-            except OSError as error:
-                raise failure(error, "remove an empty segment") from error
-        return len(empty)
+            leaving = [number for (number,) in fetch(catalog, "SELECT id FROM segment WHERE removed = 1")]
+        if leaving:
+            self._remove(leaving)
+        return len(leaving)
+
+    def _remove(self, segments: Iterable[int]) -> None:
+        """Remove files; until that is durable the catalog says that they are leaving."""
+        disk, paths = self._objects.disk, {number: self._objects.layout.segment(number) for number in segments}
+        try:
+            for path in paths.values():
+                disk.remove(path)
+            for folder in {path.parent for path in paths.values()}:
+                if folder.exists():
+                    disk.sync_folder(folder)
+        except OSError as error:
+            raise failure(error, "remove an empty segment") from error
+        with self._catalog.change() as catalog:
+            for number in paths:
+                catalog.execute("UPDATE segment SET removed = 2 WHERE id = ?", (number,))
 
     def compact(self) -> int:
-        """Move what is left in mostly empty segments to new ones and remove them; return how many images moved."""
+        """Move what is left in mostly empty segments to new ones; return how many images moved."""
         with self._catalog.read() as catalog:
             rows = fetch(
                 catalog,
-                "SELECT segment FROM image WHERE segment IN (SELECT id FROM segment WHERE closed AND NOT removed) "
-                "AND segment != ? GROUP BY segment "
-                "HAVING 2 * total(CASE WHEN purged_at IS NULL THEN length END) < total(length) LIMIT 8",
-                (self._writer.current,),
+                "SELECT i.id, i.object_id, i.segment, i.place, i.length FROM image i WHERE i.here AND i.segment IN "
+                "(SELECT id FROM segment WHERE closed AND removed = 0 AND images > 0 AND 2 * bytes < filled LIMIT ?)",
+                (_SEGMENTS_AT_ONCE,),
             )
-        return sum(self._empty_segment(number) for (number,) in rows)
+        return sum(
+            self._move(image, object_id, Place(segment, offset, room(length)))
+            for image, object_id, segment, offset, length in rows
+        )
 
-    def _empty_segment(self, number: int) -> int:
-        with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT id, place, length FROM image WHERE segment = ? AND purged_at IS NULL AND NOT corrupt",
-                (number,),
-            )
-        for image, offset, length in rows:
-            self._move(image, Place(number, offset, room(length)))
-        return len(rows)
-
-    def _move(self, image: int, old: Place) -> None:
-        """Copy a sealed object as it is: it does not depend on where it lies."""
-        sealed = memoryview(bytearray(old.size))
+    def _move(self, image: int, object_id: bytes, old: Place) -> bool:
+        """Copy a sealed object as it is: it does not depend on where it lies. One that is damaged is set aside."""
+        sealed = memoryview(mmap.mmap(-1, old.size))
         try:
-            descriptor = os.open(self._layout.segment(old.segment), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.preadv(descriptor, [sealed], old.offset)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise failure(error, "read an image from the spool") from error
+            self._objects.read_sealed(object_id, old, sealed)
+        except DamagedObject:
+            self.examine(image)
+            return False
 
         def filed(new: Place) -> None:
             with self._catalog.change() as catalog:
                 catalog.execute(
-                    "UPDATE image SET segment = ?, place = ? WHERE id = ?", (new.segment, new.offset, image)
+                    "UPDATE image SET segment = ?, place = ? WHERE id = ? AND segment = ? AND here",
+                    (new.segment, new.offset, image, old.segment),
                 )
+                if not catalog.changes():
+                    _to_wipe(catalog, new)
 
         self._writer.append(sealed, filed)
-
-    def examine(self, image: int) -> str:
-        """Read an image through; if it is damaged set it aside and say so in the catalog.
-
-        Returns what is wrong with it, empty if nothing is. What waits for it then needs a person.
-        """
-        with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT object_id, segment, place, length FROM image "
-                "WHERE id = ? AND purged_at IS NULL AND NOT corrupt",
-                (image,),
-            )
-        for object_id, segment, offset, length in rows:
-            place = Place(segment, offset, room(length))
-            try:
-                for _ in Stored(self._key, self._disk, self._layout, place).chunks():
-                    pass
-            except DamagedObject as damage:
-                self._condemn(image, bytes(object_id), place, damage)
-                return damage.message
-        return ""
-
-    def _condemn(self, image: int, object_id: bytes, place: Place, damage: CapacitordError) -> None:
-        set_aside(self._disk, self._layout, object_id, place)
-        with self._catalog.change() as catalog:
-            catalog.execute("UPDATE image SET corrupt = 1 WHERE id = ?", (image,))
-            rows = fetch(catalog, "SELECT delivery, attempts FROM waiting WHERE image = ?", (image,))
-            for delivery, attempts in rows:
-                catalog.execute(
-                    "INSERT OR REPLACE INTO ack VALUES (?, ?, 'refused', NULL, ?, '', ?, 0)",
-                    (delivery, image, f"The spool's copy is damaged: {damage.message}", attempts),
-                )
-            catalog.execute("DELETE FROM waiting WHERE image = ?", (image,))
+        return True
 
     def images(self, after: int, limit: int) -> list[tuple[int, str, str, int]]:
         """Return (id, object id, short study id, length) of images that are here, by id, beyond `after`."""
@@ -213,7 +222,12 @@ class Housekeeping:
                 for image, object_id, short, length in fetch(
                     catalog,
                     "SELECT i.id, i.object_id, s.short, i.length FROM image i JOIN study s ON s.id = i.id >> 24 "
-                    "WHERE i.id > ? AND i.purged_at IS NULL AND NOT i.corrupt ORDER BY i.id LIMIT ?",
+                    "WHERE i.id > ? AND i.here ORDER BY i.id LIMIT ?",
                     (after, limit),
                 )
             ]
+
+
+def _to_wipe(catalog: apsw.Connection, place: Place) -> None:
+    """Note that a place is to be overwritten: the note outlives a crash, and the place is never used again."""
+    catalog.execute("INSERT OR IGNORE INTO wipe (segment, place, size) VALUES (?, ?, ?)", place)

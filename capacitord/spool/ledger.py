@@ -8,32 +8,32 @@ lost. Nothing else ever takes an image out of a queue.
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
 
 import apsw
 
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.states import DELIVERY, AckState, DeliveryState, advance
-from capacitord.seal.keys import SiteKey
+from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
 from capacitord.seal.sealed import room
+from capacitord.spool import deliveries
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.disk import Disk
-from capacitord.spool.filing import STUDY_SHIFT, Filing
-from capacitord.spool.segment import Layout, Place
-from capacitord.spool.stored import Stored
+from capacitord.spool.deliveries import Ended
+from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.segment import Place
+from capacitord.spool.stored import Objects, Stored
 
-_ACK = {
+_ACK: Final = {
     Verdict.DONE: AckState.DONE,
     Verdict.DONE_WITH_WARNING: AckState.WARNING,
     Verdict.NEEDS_PERSON: AckState.REFUSED,
 }
-
-_DUE = """
+_DUE: Final = """
 SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
   i.length, NOT i.conflict AND (w.doubt OR w.attempts), i.segment, i.place
 FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image JOIN study s ON s.id = d.study
-WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt {which}
+WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt {which}
 ORDER BY d.priority DESC, d.id, w.image LIMIT ?
 """
 
@@ -88,22 +88,11 @@ class Backlog(NamedTuple):
     oldest: int | None
 
 
-def settled_state(waiting: int, refused: int) -> DeliveryState | None:
-    """Return the state a delivery has come to, None while images wait: then it is the sender's matter.
-
-    Delivered means that every image was acknowledged. One that was refused needs a person.
-    """
-    if waiting:
-        return None
-    return DeliveryState.FAILED if refused else DeliveryState.DELIVERED
-
-
 class Ledger:
     """The queue and the acknowledgements of one site. Every change is on stable storage when it returns."""
 
-    def __init__(self, catalog: Catalog, filing: Filing, key: SiteKey, disk: Disk, layout: Layout) -> None:
-        self._catalog, self._filing = catalog, filing
-        self._key, self._disk, self._layout = key, disk, layout
+    def __init__(self, catalog: Catalog, filing: Filing, objects: Objects) -> None:
+        self._catalog, self._filing, self._objects = catalog, filing, objects
 
     def due(self, destination: str, limit: int, *, beyond: Pending | None = None) -> list[Pending]:
         """Return the next images for a destination in the order they should leave: priority, study, arrival.
@@ -130,17 +119,13 @@ class Ledger:
     def _due(self, catalog: apsw.Connection, which: str, values: tuple[object, ...], limit: int) -> list[Pending]:
         # Three conditions instead of one over all three columns: each is a range of the index, so that a page costs
         # the same wherever it is in the queue.
-        rows = fetch(catalog, _DUE.format(which=which), (*values, limit))
-        return [
-            Pending._make(
-                (
-                    *row[:10],
-                    bool(row[10]),
-                    Stored(self._key, self._disk, self._layout, Place(row[11], row[12], room(row[9]))),
-                )
-            )
-            for row in rows
-        ]
+        return [self._pending(row) for row in fetch(catalog, _DUE.format(which=which), (*values, limit))]
+
+    def _pending(self, row: tuple[Any, ...]) -> Pending:
+        image, object_id, length = row[0], row[4], row[9]
+        place = Place(row[11], row[12], room(length))
+        stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
+        return Pending._make((*row[:10], bool(row[10]), stored))
 
     def kinds(self, destination: str, most: int) -> list[tuple[str, str, int]]:
         """Return (SOP class, transfer syntax, images) of what waits for a destination, most frequent first.
@@ -148,17 +133,15 @@ class Ledger:
         Only the `most` images that are to leave first are looked at, so that a long queue costs no more.
         """
         with self._catalog.read() as catalog:
-            return [
-                (sop_class, syntax, count)
-                for sop_class, syntax, count in fetch(
-                    catalog,
-                    "SELECT sop_class, transfer_syntax, count(*) AS n FROM (SELECT i.sop_class, i.transfer_syntax "
-                    "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
-                    "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed') AND NOT i.corrupt "
-                    "ORDER BY d.priority DESC, d.id, w.image LIMIT ?) GROUP BY 1, 2 ORDER BY n DESC, 1, 2",
-                    (destination, most),
-                )
-            ]
+            rows = fetch(
+                catalog,
+                "SELECT sop_class, transfer_syntax, count(*) AS n FROM (SELECT i.sop_class, i.transfer_syntax "
+                "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
+                "WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt "
+                "ORDER BY d.priority DESC, d.id, w.image LIMIT ?) GROUP BY 1, 2 ORDER BY n DESC, 1, 2",
+                (destination, most),
+            )
+        return [(sop_class, syntax, count) for sop_class, syntax, count in rows]
 
     def sending(self, images: Sequence[Pending], reason: str) -> list[Pending]:
         """Write down that these images are about to be sent; return those that still wait, which may be.
@@ -175,7 +158,7 @@ class Ledger:
                 if catalog.changes():
                     waiting.append(image)
             for delivery in {image.delivery for image in waiting}:
-                self._become(delivery, DeliveryState.SENDING, reason)
+                deliveries.become(catalog, self._filing, delivery, DeliveryState.SENDING, reason)
         return waiting
 
     def not_sent(self, images: Sequence[Pending]) -> None:
@@ -187,192 +170,150 @@ class Ledger:
                     (Doubt.NONE, image.delivery, image.image, Doubt.HANDED_OUT),
                 )
 
-    def record(self, answers: Sequence[Answer], tick: float) -> list[tuple[str, str, DeliveryState]]:
+    def record(self, answers: Sequence[Answer], tick: float) -> list[Ended]:
         """Write down what destinations answered; `tick` is the retention clock.
 
-        Returns (study, destination, state) of the deliveries that came to an end with it.
+        An answer for an image that does not wait any more changes nothing. Returns the deliveries that came to an
+        end with it.
         """
-        ended: list[tuple[str, str, DeliveryState]] = []
+        last: dict[int, int] = {}
+        ended = []
         with self._catalog.change() as catalog:
             for answer in answers:
-                key = (answer.delivery, answer.image)
-                attempts = fetch_value(catalog, "SELECT attempts FROM waiting WHERE delivery = ? AND image = ?", key)
-                if attempts is None:
-                    continue
-                outcome = answer.outcome
-                if outcome.verdict is Verdict.LATER:
-                    catalog.execute(
-                        "UPDATE waiting SET attempts = attempts + 1, doubt = ? WHERE delivery = ? AND image = ?",
-                        (Doubt.UNANSWERED if outcome.status is None else Doubt.NONE, *key),
-                    )
-                    continue
-                catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
-                state = _ACK[outcome.verdict]
-                values = (*key, state, outcome.status, outcome.reason, outcome.comment, attempts + 1, answer.at)
-                catalog.execute("INSERT OR REPLACE INTO ack VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-            for delivery in {answer.delivery for answer in answers}:
-                last = max(answer.at for answer in answers if answer.delivery == delivery)
-                end = self._settle(delivery, last, tick)
+                if self._take(catalog, answer):
+                    last[answer.delivery] = max(answer.at, last.get(answer.delivery, 0))
+            for delivery, at in last.items():
+                end = deliveries.settle(catalog, self._filing, delivery, at, tick)
                 if end is not None:
                     ended.append(end)
         return ended
 
-    def _settle(self, delivery: int, at: int, tick: float) -> tuple[str, str, DeliveryState] | None:
-        """Give a delivery the state its images have come to, if they have."""
-        with self._catalog.inside() as catalog:
-            if fetch_value(catalog, "SELECT 1 FROM delivery WHERE id = ?", (delivery,)) is None:
-                # The study was discarded while its last images were on their way.
-                return None
-            waiting = fetch_value(catalog, "SELECT count(*) FROM waiting WHERE delivery = ?", (delivery,))
-            refused = fetch(
-                catalog,
-                "SELECT count(*), max(reason) FROM ack WHERE delivery = ? AND state = ?",
-                (delivery, AckState.REFUSED),
-            )[0]
-            state = settled_state(waiting, refused[0])
-            if state is None:
-                return None
-            count = "1 image was" if refused[0] == 1 else f"{refused[0]} images were"
-            reason = "" if state is DeliveryState.DELIVERED else f"{count} refused: {refused[1]}"
-            self._become(delivery, state, reason)
-            if state is DeliveryState.DELIVERED:
-                catalog.execute(
-                    "UPDATE delivery SET delivered_at = ?, delivered_tick = ?, next_try = NULL WHERE id = ?",
-                    (at, tick, delivery),
-                )
-            short, destination = fetch(
-                catalog,
-                "SELECT s.short, d.destination FROM delivery d JOIN study s ON s.id = d.study WHERE d.id = ?",
-                (delivery,),
-            )[0]
-            return short, destination, state
-
-    def _become(self, delivery: int, state: DeliveryState, reason: str, next_try: int | None = None) -> None:
-        with self._catalog.inside() as catalog:
-            study, destination, now = fetch(
-                catalog, "SELECT study, destination, state FROM delivery WHERE id = ?", (delivery,)
-            )[0]
-            advance(DELIVERY, DeliveryState(now), state)
+    @staticmethod
+    def _take(catalog: apsw.Connection, answer: Answer) -> bool:
+        """Write one answer down; return whether the image waits no more because of it."""
+        key, outcome = (answer.delivery, answer.image), answer.outcome
+        attempts = fetch_value(catalog, "SELECT attempts FROM waiting WHERE delivery = ? AND image = ?", key)
+        if attempts is None:
+            return False
+        if outcome.verdict is Verdict.LATER:
             catalog.execute(
-                "UPDATE delivery SET state = ?, reason = ?, next_try = ? WHERE id = ?",
-                (state, reason, next_try, delivery),
+                "UPDATE waiting SET attempts = attempts + 1, doubt = ? WHERE delivery = ? AND image = ?",
+                (Doubt.UNANSWERED if outcome.status is None else Doubt.NONE, *key),
             )
-            self._filing.note_delivery(study, destination, state)
+            return False
+        state = _ACK[outcome.verdict]
+        catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
+        catalog.execute(
+            "INSERT INTO ack VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, state, outcome.status, outcome.reason, outcome.comment, attempts + 1, answer.at),
+        )
+        if state in ACKNOWLEDGED:
+            catalog.execute(
+                "INSERT INTO destination (name, last_success) SELECT destination, ?2 FROM delivery WHERE id = ?1 "
+                "ON CONFLICT (name) DO UPDATE SET last_success = max(ifnull(last_success, 0), excluded.last_success)",
+                (answer.delivery, answer.at),
+            )
+        return True
 
-    def defer(self, destination: str, reason: str, next_try: int | None, *, only: Container[int] | None = None) -> None:
+    def defer(
+        self, destination: str, reason: str, next_try: int | None, *, only: Collection[int] | None = None
+    ) -> None:
         """Say of all that waits for a destination why it waits, and until when (None: until a person acts).
 
         `only` limits it to some deliveries.
         """
+        self._move(destination, DeliveryState.DEFERRED, reason, next_try, only)
+
+    def requeue(self, destination: str) -> None:
+        """Say of all that waits for a destination that it may leave now."""
+        self._move(destination, DeliveryState.QUEUED, "", None, None)
+
+    def _move(
+        self, destination: str, state: DeliveryState, reason: str, next_try: int | None, only: Collection[int] | None
+    ) -> None:
+        """Give deliveries that wait a state, those from which the table leads there."""
+        before = json.dumps([now for now in DeliveryState if now is state or state in DELIVERY[now]])
+        chosen = None if only is None else json.dumps(list(only))
         with self._catalog.change() as catalog:
-            for delivery in self._open_deliveries(destination):
-                if only is not None and delivery not in only:
-                    continue
-                if fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? LIMIT 1", (delivery,)):
-                    self._become(delivery, DeliveryState.DEFERRED, reason, next_try)
+            catalog.execute(
+                "UPDATE delivery SET state = ?1, reason = ?2, next_try = ?3 "
+                "WHERE destination = ?4 AND open AND waiting > 0 AND state IN (SELECT value FROM json_each(?5)) "
+                "AND (?6 IS NULL OR id IN (SELECT value FROM json_each(?6)))",
+                (state, reason, next_try, destination, before, chosen),
+            )
 
     def unexplained(self, destination: str) -> bool:
         """Return whether something waits for a destination as if it could leave at any moment."""
         with self._catalog.read() as catalog:
-            sql = "SELECT 1 FROM delivery WHERE destination = ? AND state IN ('queued', 'sending') LIMIT 1"
-            return fetch_value(catalog, sql, (destination,)) is not None
-
-    def _open_deliveries(self, destination: str) -> list[int]:
-        with self._catalog.inside() as catalog:
-            sql = "SELECT id FROM delivery WHERE destination = ? AND state NOT IN ('delivered', 'confirmed', 'failed')"
-            return [delivery for (delivery,) in fetch(catalog, sql, (destination,))]
-
-    def requeue(self, destination: str) -> None:
-        """Say of all that waits for a destination that it may leave now."""
-        with self._catalog.change():
-            for delivery in self._open_deliveries(destination):
-                self._become(delivery, DeliveryState.QUEUED, "")
+            sql = "SELECT 1 FROM delivery WHERE destination = ? AND open AND state IN (?, ?) LIMIT 1"
+            return fetch_value(catalog, sql, (destination, DeliveryState.QUEUED, DeliveryState.SENDING)) is not None
 
     def backlog(self, destination: str) -> Backlog:
         """Return what waits for a destination and what it got."""
         with self._catalog.read() as catalog:
-            images, size, studies, doubtful = fetch(
+            images, size, studies, doubtful, refused, delivered = fetch(
                 catalog,
-                "SELECT count(*), total(w.bytes), count(DISTINCT w.delivery), total(w.doubt = 2) FROM delivery d "
-                "CROSS JOIN waiting w ON w.delivery = d.id WHERE d.destination = ? "
-                "AND d.state NOT IN ('delivered', 'confirmed')",
+                "SELECT total(waiting), total(waiting_bytes), total(waiting > 0), total(doubtful), total(refused), "
+                "total(done + warned) FROM delivery WHERE destination = ?",
                 (destination,),
             )[0]
             oldest = fetch_value(
                 catalog,
-                "SELECT min(i.received_at) FROM delivery d JOIN image i ON i.id = "
-                "(SELECT min(image) FROM waiting WHERE delivery = d.id) "
-                "WHERE d.destination = ? AND d.state NOT IN ('delivered', 'confirmed')",
+                "SELECT min((SELECT since FROM waiting WHERE delivery = d.id ORDER BY image LIMIT 1)) FROM delivery d "
+                "WHERE d.destination = ? AND d.open AND d.waiting > 0",
                 (destination,),
             )
-            delivered, refused = fetch(
-                catalog,
-                "SELECT total(a.state != 'refused'), total(a.state = 'refused') FROM delivery d "
-                "JOIN ack a ON a.delivery = d.id WHERE d.destination = ?",
-                (destination,),
-            )[0]
-        return Backlog(images, int(size), studies, int(doubtful), int(refused), int(delivered), oldest)
+        return Backlog(int(images), int(size), int(studies), int(doubtful), int(refused), int(delivered), oldest)
 
     def progress(self, delivery: int) -> tuple[int, int]:
-        """Return how many images of a delivery were acknowledged, and how many it has."""
+        """Return how many images of a delivery were answered for, and how many it has."""
         with self._catalog.read() as catalog:
-            waiting = fetch_value(catalog, "SELECT count(*) FROM waiting WHERE delivery = ?", (delivery,))
-            answered = fetch_value(catalog, "SELECT count(*) FROM ack WHERE delivery = ?", (delivery,))
-        return int(answered), int(waiting + answered)
+            rows = fetch(
+                catalog,
+                "SELECT done + warned + refused, done + warned + refused + waiting FROM delivery WHERE id = ?",
+                (delivery,),
+            )
+        return rows[0] if rows else (0, 0)
 
     def resend(self, study: int, destinations: Sequence[str], image: int | None, now: int) -> int:
         """Put a study, or one image of it, into the queues again, whatever was answered; return how many images.
 
-        Images that are purged or damaged cannot be sent again and are not counted.
+        Images that are purged or damaged cannot be sent again and are not counted. One in conflict is sent only
+        if it is named.
         """
-        count = 0
+        low, high = bounds(study) if image is None else (image, image)
         with self._catalog.change() as catalog:
-            low, high = (image, image) if image is not None else bounds(study)
-            for destination in destinations:
-                delivery = self._delivery(study, destination, now)
-                rows = fetch(
-                    catalog,
-                    "SELECT id, length FROM image WHERE id BETWEEN ? AND ? AND purged_at IS NULL AND NOT corrupt "
-                    "AND (? OR NOT conflict)",
-                    (low, high, image is not None),
-                )
-                for number, length in rows:
-                    key = (delivery, number)
-                    before = fetch_value(catalog, "SELECT attempts FROM ack WHERE delivery = ? AND image = ?", key)
-                    catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
-                    catalog.execute(
-                        "INSERT OR IGNORE INTO waiting (delivery, image, bytes, attempts) VALUES (?, ?, ?, ?)",
-                        (*key, length, before or 0),
-                    )
-                count += len(rows)
-                if rows:
-                    self._become(delivery, DeliveryState.QUEUED, "Sent again by an operator.")
-                    catalog.execute(
-                        "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?",
-                        (now, delivery),
-                    )
-        return count
+            images = fetch(
+                catalog,
+                "SELECT id, length FROM image WHERE id BETWEEN ? AND ? AND id >> 24 = ? AND here "
+                "AND (? OR NOT conflict)",
+                (low, high, study, image is not None),
+            )
+            for destination in destinations if images else ():
+                self._resend(catalog, self._filing.delivery(catalog, study, destination, now), images, now)
+        return len(images) * len(destinations)
 
-    def _delivery(self, study: int, destination: str, now: int) -> int:
-        """Return the delivery of a study to a destination, made if there is none."""
-        with self._catalog.inside() as catalog:
-            key = (study, destination)
-            sql = "SELECT id FROM delivery WHERE study = ? AND destination = ?"
-            found: int | None = fetch_value(catalog, sql, key)
-            if found is None:
+    def _resend(self, catalog: apsw.Connection, delivery: int, images: list[tuple[int, int]], now: int) -> None:
+        for image, length in images:
+            key = (delivery, image)
+            before = fetch_value(catalog, "SELECT attempts FROM ack WHERE delivery = ? AND image = ?", key)
+            catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
+            waits = fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key)
+            if not waits:
                 catalog.execute(
-                    "INSERT INTO delivery (study, destination, state, reason, queued_at) VALUES (?, ?, ?, '', ?)",
-                    (*key, DeliveryState.QUEUED, now),
+                    "INSERT INTO waiting (delivery, image, bytes, since, attempts) VALUES (?, ?, ?, ?, ?)",
+                    (*key, length, now, before or 0),
                 )
-                self._filing.forget()
-                found = int(fetch_value(catalog, sql, key))
-            return found
+        deliveries.become(catalog, self._filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
+        catalog.execute(
+            "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?",
+            (now, delivery),
+        )
 
     def destinations(self) -> list[str]:
-        """Return the names of all destinations for which something waits."""
+        """Return the names of all destinations for which something waits or was refused."""
         with self._catalog.read() as catalog:
-            sql = "SELECT DISTINCT destination FROM delivery WHERE state NOT IN ('delivered', 'confirmed')"
-            return [name for (name,) in fetch(catalog, sql)]
+            return [name for (name,) in fetch(catalog, "SELECT DISTINCT destination FROM delivery WHERE open")]
 
     def paused(self) -> set[str]:
         """Return the destinations an operator has paused."""
@@ -383,21 +324,14 @@ class Ledger:
         """Remember that a destination is paused, or that it is not; it outlives a restart."""
         with self._catalog.change() as catalog:
             catalog.execute(
-                "INSERT INTO destination (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = ?",
-                (destination, int(paused), int(paused)),
+                "INSERT INTO destination (name, paused) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET paused = ?2",
+                (destination, int(paused)),
             )
 
     def last_success(self, destination: str) -> int | None:
         """Return when a destination acknowledged an image last, in nanoseconds since the epoch."""
         with self._catalog.read() as catalog:
             value: int | None = fetch_value(
-                catalog,
-                "SELECT max(a.at) FROM delivery d JOIN ack a ON a.delivery = d.id WHERE d.destination = ?",
-                (destination,),
+                catalog, "SELECT last_success FROM destination WHERE name = ?", (destination,)
             )
         return value
-
-
-def bounds(study: int) -> tuple[int, int]:
-    """Return the lowest and the highest id an image of a study can have."""
-    return study << STUDY_SHIFT, ((study + 1) << STUDY_SHIFT) - 1

@@ -1,8 +1,15 @@
 """Start-up after a crash: what the catalog does not know is read from the sealed objects themselves.
 
-Rows of images are committed a moment after the objects are durable, so a power cut can leave objects without rows,
-always behind the last one that has a row in their segment. Those places are looked at; the rest of the spool
-is not, which is why a spool of a million images opens at once. Without a catalog every object is looked at.
+Rows of images are committed a moment after the objects are durable, so a crash can leave acknowledged objects
+without a row. Where they can be follows from three orders that are kept while images are taken in:
+
+* A segment's number is gathered for the catalog before its file gets its name, and transactions keep their order.
+  So a segment that the catalog does not know has a higher number than all that it knows.
+* Objects are filed in the order in which they lie, so those without a row lie behind the last one that has one.
+* A segment is called closed after everything in it is filed, so nothing is missing from a closed one.
+
+What is looked at, then, are segments unknown or not closed, behind the last object that has a row. The rest of
+the spool is not, which is why a spool of a million images opens at once. Without a catalog every object is read.
 """
 
 from __future__ import annotations
@@ -10,24 +17,29 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
-from capacitord.errors import DamagedObject, WrongKey
+from capacitord.errors import DamagedObject
 from capacitord.model.image import Facts
-from capacitord.seal.keys import SiteKey
-from capacitord.seal.sealed import SealedObject, room
+from capacitord.seal.sealed import ALIGNMENT, HEADER_SIZE, Prefix, SealedObject, read_prefix, room
 from capacitord.spool import describe
-from capacitord.spool.catalog import Catalog, fetch
-from capacitord.spool.disk import Disk
+from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filed, Filing, run
-from capacitord.spool.segment import Layout, Place, headers, reader, room_of
-from capacitord.spool.stored import Twin, Twins, set_aside, stored
+from capacitord.spool.segment import Place, reader
+from capacitord.spool.stored import Objects
+from capacitord.spool.twins import Twin, Twins
 
-_ROWS_AT_ONCE = 500
+_ERRORS_IN_A_ROW: Final = 16
+"""Places that the disk could not read after which the rest of a segment is not tried."""
 
 
 @dataclass
 class Report:
-    """What a start-up found. `notes` are sentences for the log, free of patient data."""
+    """What a start-up found. `notes` are sentences for the log, free of patient data.
+
+    `recovered` images were filed, `removed` files and places held what was never finished, `corrupt` objects were not
+    whole and have a copy in `corrupt/`.
+    """
 
     images: int = 0
     recovered: int = 0
@@ -42,93 +54,102 @@ class Recovery:
 
     def __init__(
         self,
-        key: SiteKey,
-        disk: Disk,
-        layout: Layout,
+        objects: Objects,
         catalog: Catalog,
         filing: Filing,
+        twins: Twins,
         *,
         destinations: Callable[[Facts], tuple[str, ...]],
         report: Report,
     ) -> None:
-        self._key, self._disk, self._layout = key, disk, layout
-        self._catalog, self._filing = catalog, filing
+        self._objects, self._catalog, self._filing, self._twins = objects, catalog, filing, twins
         self._destinations, self._report = destinations, report
-        self._twins = Twins(key, disk, layout)
-        self._found: list[tuple[bytes, Place, int, describe.Description]] = []
 
     def run(self) -> int:
-        """File what is not filed and close all segments; return the first number that no segment has had."""
+        """File what is not filed and close all segments; return the first number that no segment has had.
+
+        Raises OSError, and what the catalog raises.
+        """
         with self._catalog.inside() as catalog:
-            known = dict(fetch(catalog, "SELECT id, removed FROM segment"))
-            closed = {number for (number,) in fetch(catalog, "SELECT id FROM segment WHERE closed")}
-        newest = max(known, default=-1)
-        open_ones = [number for number in known if number not in closed and not known[number]]
-        unknown = self._layout.segments(newest + 1)
-        for number in sorted({*open_ones, *unknown}):
+            newest = fetch_value(catalog, "SELECT max(id) FROM segment")
+            unclosed = [number for (number,) in fetch(catalog, "SELECT id FROM segment WHERE NOT closed ORDER BY id")]
+        newest = -1 if newest is None else newest
+        unknown = self._objects.layout.segments(newest + 1)
+        for number in (*unclosed, *unknown):
             self._look_at(number)
-        self._file()
         with self._catalog.change() as catalog:
-            for number in unknown:
-                catalog.execute("INSERT OR IGNORE INTO segment (id) VALUES (?)", (number,))
             catalog.execute("UPDATE segment SET closed = 1 WHERE NOT closed")
         return max([newest, *unknown]) + 1
 
     def _look_at(self, number: int) -> None:
-        path = self._layout.segment(number)
-        if not path.exists():
+        descriptor = self._objects.open(number)
+        if descriptor is None:
             return
-        with self._catalog.inside() as catalog:
-            rows = fetch(catalog, "SELECT place, length, object_id FROM image WHERE segment = ?", (number,))
-        known = {bytes(object_id) for _, _, object_id in rows}
-        end = max((place + room(length) for place, length, _ in rows), default=0)
-        descriptor = self._disk.open(path)
+        self._catalog.gather(
+            lambda catalog: run(catalog, [("INSERT OR IGNORE INTO segment (id) VALUES (?)", (number,))])
+        )
         try:
-            size = os.fstat(descriptor).st_size
-            whole: dict[int, int] = {}
-            for offset in headers(descriptor, end, size, lambda at: whole.get(at, 0)):
-                whole[offset] = self._adopt(number, descriptor, offset, size, known)
+            with self._catalog.inside() as catalog:
+                rows = fetch(catalog, "SELECT place, length FROM image WHERE segment = ?", (number,))
+            end = max((place + room(length) for place, length in rows), default=0)
+            self._walk(number, descriptor, end)
         finally:
             os.close(descriptor)
 
-    def _adopt(self, number: int, descriptor: int, offset: int, size: int, known: set[bytes]) -> int:
-        """File the object at `offset` if it is whole; return the room it takes, 0 if it is not."""
-        space = room_of(descriptor, offset)
-        place = Place(number, offset, min(space, size - offset))
+    def _walk(self, number: int, descriptor: int, start: int) -> None:
+        """Look at each place where an object could begin.
+
+        Behind a whole object the next one can begin; one that is not whole hides nothing that lies behind it.
+        """
+        size = os.fstat(descriptor).st_size
+        block = memoryview(bytearray(HEADER_SIZE))
+        offset, unread = start, 0
+        while offset + HEADER_SIZE <= size and unread < _ERRORS_IN_A_ROW:
+            step = 0
+            try:
+                self._objects.disk.read(descriptor, block, offset)
+                unread = 0
+            except OSError:
+                unread += 1
+            else:
+                prefix = read_prefix(block)
+                if prefix is not None:
+                    place = Place(number, offset, min(room(prefix.length), size - offset))
+                    step = place.size if self._adopt(descriptor, place, prefix) else 0
+            offset += max(ALIGNMENT, step)
+        if unread:
+            self._report.notes.append(
+                f"Parts of segment {number:08x} cannot be read by the disk; images may be lost there. Check the disk."
+            )
+
+    def _adopt(self, descriptor: int, place: Place, prefix: Prefix) -> bool:
+        """File the object at a place if it is whole; return whether it is.
+
+        One that is not was most likely being written when the power went. It may also have been whole once, so a
+        copy is kept.
+        """
+        objects = self._objects
         try:
-            sealed = SealedObject(self._key, reader(descriptor, offset, place.size))
-        except WrongKey:
-            raise
-        except DamagedObject:
-            self._report.removed += 1
-            return 0
-        if sealed.object_id in known:
-            return space
-        try:
+            sealed = SealedObject(objects.key, reader(objects.disk, descriptor, place.offset, place.size))
             for _ in sealed.chunks():
                 pass
             described = describe.decode(sealed.description)
-        except DamagedObject:
-            # The power may have gone while it was written. It may also have been whole once, so it is kept.
-            set_aside(self._disk, self._layout, sealed.object_id, place)
+        except (DamagedObject, OSError):
+            objects.set_aside(prefix.object_id, place)
             self._report.corrupt += 1
-            return 0
-        known.add(sealed.object_id)
-        self._found.append((sealed.object_id, place, sealed.length, described))
-        if len(self._found) >= _ROWS_AT_ONCE:
-            self._file()
-        return space
+            return False
+        self._file(Filed(sealed.object_id, place, sealed.length, described.facts, described.arrival, ()))
+        return True
 
-    def _file(self) -> None:
-        """File what was found. An image that is in the spool already, and was sent again, is not filed twice."""
-        for object_id, place, length, described in self._found:
-            facts = described.facts
-            with self._catalog.change() as catalog:
-                twin = self._twins.look(catalog, facts, stored(self._key, self._disk, self._layout, place))
-                if twin is Twin.SAME:
-                    continue
-                conflict = twin is Twin.OTHER
-                image = Filed(object_id, place, length, facts, described.arrival, self._destinations(facts), conflict)
-                run(catalog, self._filing.plan(catalog, image).statements)
-            self._report.recovered += 1
-        self._found.clear()
+    def _file(self, image: Filed) -> None:
+        """File an image, unless it is in the spool already and was sent again."""
+        found = self._twins.look(image.facts, image.length, self._objects.stored(image.object_id, image.place))
+        if found.twin is Twin.SAME:
+            return
+        image = image._replace(
+            destinations=self._destinations(image.facts), conflict=found.twin is Twin.OTHER, replaces=found.ruins
+        )
+        with self._catalog.inside() as catalog:
+            plan = self._filing.plan(catalog, image)
+            self._catalog.gather(lambda writer: run(writer, plan.statements))
+        self._report.recovered += 1

@@ -1,6 +1,7 @@
-"""Taking one image in: sealed while it arrives, durable and filed when `commit` returns.
+"""Sealing one image while it arrives.
 
-The plain text of an image exists in one chunk's buffer at a time, in memory. A small image is sealed in memory and
+The plain text of an image exists in memory only: its first chunk, for the catalog's facts, and the one that is being
+filled. A small image is sealed in memory and
 appended to a shared segment; one that outgrows the buffer goes to a file of its own while the rest arrives.
 """
 
@@ -11,8 +12,8 @@ import mmap
 import os
 import queue
 import threading
+from collections.abc import Callable
 
-from capacitord.seal.keys import SiteKey
 from capacitord.seal.sealed import (
     ALIGNMENT,
     CHUNK_SIZE,
@@ -25,13 +26,14 @@ from capacitord.seal.sealed import (
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import Layout, Place
 from capacitord.spool.space import SpaceGuard
+from capacitord.spool.stored import Objects
 
 BLOCK_CHUNKS = 8
 BLOCK_SIZE = BLOCK_CHUNKS * CHUNK_SIZE
 LEAST_ROOM = HEADER_SIZE + BLOCK_SIZE
 """Bytes that have to be free for the smallest image to be begun."""
 _BLOCKS_ON_THE_WAY = 3
-_GROWTH = 64 << 20
+_LEAST_GROWTH, _MOST_GROWTH = 4 << 20, 64 << 20
 
 
 class Buffers:
@@ -65,7 +67,11 @@ class LargeFile:
         self._error: OSError | None = None
         self._reserved = 0
         self._thread = threading.Thread(target=self._write, name="large image", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self.close(remove=True)
+            raise
 
     def block(self) -> memoryview:
         """Return an empty block; waits for the disk if all are on the way. Raises OSError if a write failed."""
@@ -84,16 +90,19 @@ class LargeFile:
             block, part, offset = work
             try:
                 if self._error is None:
-                    while offset + len(part) > self._reserved:
-                        self._reserved += _GROWTH
+                    if offset + len(part) > self._reserved:
+                        self._reserved += min(max(self._reserved, _LEAST_GROWTH), _MOST_GROWTH)
                         self._disk.reserve(self.descriptor, self._reserved)
                     self._disk.write(self.descriptor, [part], offset)
             except OSError as error:
                 self._error = error
             self._free.put(block)
 
-    def finish(self, header: memoryview, size: int, number: int) -> None:
-        """Write the header, sync everything and give the file its name as a segment. Raises OSError."""
+    def finish(self, header: memoryview, size: int, number: Callable[[], int]) -> int:
+        """Write the header, sync everything and give the file its name as segment `number()`, which is returned.
+
+        Raises OSError, and what `number` raises.
+        """
         self._full.put(None)
         self._thread.join()
         if self._error is not None:
@@ -101,11 +110,12 @@ class LargeFile:
         self._disk.write(self.descriptor, [header], 0)
         self._disk.cut(self.descriptor, size)
         self._disk.sync(self.descriptor)
-        path = self._layout.segment(number)
-        self._disk.make_folder(path.parent)
+        segment = number()
+        path = self._layout.segment(segment)
         self._disk.rename(self.path, path)
         self.path = path
         self._disk.sync_folder(path.parent)
+        return segment
 
     def close(self, *, remove: bool) -> None:
         """Close the file, and remove it if it is not to be kept."""
@@ -121,14 +131,12 @@ class LargeFile:
 class Sealing:
     """An image being sealed while it arrives, before anything is known of what it is."""
 
-    def __init__(  # noqa: PLR0917 - made in one place only
-        self, key: SiteKey, object_id: bytes, buffers: Buffers, disk: Disk, layout: Layout, space: SpaceGuard
-    ) -> None:
+    def __init__(self, objects: Objects, object_id: bytes, buffers: Buffers, space: SpaceGuard) -> None:
         """Begin an image. Raises `OutOfSpace` if there is no room for a small one."""
-        space.take(LEAST_ROOM)
+        space.check(LEAST_ROOM)
         self.object_id = object_id
-        self._cipher = ObjectCipher(key, object_id)
-        self._buffers, self._disk, self._layout, self._space = buffers, disk, layout, space
+        self._cipher = ObjectCipher(objects.key, object_id)
+        self._disk, self._layout, self._buffers, self._space = objects.disk, objects.layout, buffers, space
         self._chunk, self._filled, self._number = buffers.head, 0, 0
         self._large: LargeFile | None = None
         self._block = buffers.small[HEADER_SIZE:]
@@ -150,15 +158,15 @@ class Sealing:
         return self._large
 
     def space(self) -> memoryview:
-        """Return where the next bytes of the dataset belong; never empty. Raises `OutOfSpace`, `StorageFailed`."""
-        if self._filled == PAYLOAD_SIZE:
-            self._seal(final=False)
-            self._chunk, self._filled, self._number = self._buffers.plain, 0, self._number + 1
+        """Return where the next bytes of the dataset belong; never empty."""
         return self._chunk[self._filled :]
 
     def advance(self, count: int) -> None:
-        """Take notice that `count` bytes were put into `space()`."""
+        """Take notice that `count` bytes were put into `space()`. Raises `OutOfSpace`, `StorageFailed`."""
         self._filled += count
+        if self._filled == PAYLOAD_SIZE:
+            self._seal(final=False)
+            self._chunk, self._filled, self._number = self._buffers.plain, 0, self._number + 1
 
     def write(self, data: memoryview) -> None:
         """Take in bytes that are in memory already. Raises `OutOfSpace`, `StorageFailed`."""
@@ -166,7 +174,7 @@ class Sealing:
             into = self.space()
             count = min(len(into), len(data))
             into[:count] = data[:count]
-            self._filled += count
+            self.advance(count)
             data = data[count:]
 
     def _seal(self, *, final: bool) -> None:
@@ -177,7 +185,7 @@ class Sealing:
         self._block_chunks += 1
 
     def _next_block(self) -> None:
-        self._space.take(BLOCK_SIZE)
+        self._space.check(BLOCK_SIZE)
         try:
             if self._large is None:
                 self._large = LargeFile(self._disk, self._layout, self.object_id, self._buffers.blocks())
@@ -212,28 +220,21 @@ class Sealing:
         self._large.put(self._block, part, HEADER_SIZE + (self._number + 1 - self._block_chunks) * CHUNK_SIZE)
         return header
 
-    def store_large(self, header: memoryview, number: int) -> Place:
-        """Make a large image durable as segment `number`; return its place. Raises `OutOfSpace`, `StorageFailed`."""
+    def store_large(self, header: memoryview, number: Callable[[], int]) -> Place:
+        """Make a large image durable as segment `number()`; return its place.
+
+        Raises `OutOfSpace`, `StorageFailed`, and what `number` raises.
+        """
         size = room(self.length)
         if self._large is None:
             raise AssertionError
         try:
-            self._large.finish(header, size, number)
+            return Place(self._large.finish(header, size, number), 0, size)
         except OSError as error:
             raise failure(error, "write an image to the spool") from error
-        return Place(number, 0, size)
 
     def close(self, *, keep: bool) -> None:
         """Let go of the file; unless it is to be kept nothing of the image stays on the disk."""
         if self._large is not None:
             self._large.close(remove=not keep)
             self._large = None
-
-
-def clear_incoming(disk: Disk, layout: Layout) -> int:
-    """Remove what was being written when the power went; return how many files that were."""
-    count = 0
-    for path in layout.incoming.glob("*.part"):
-        disk.remove(path)
-        count += 1
-    return count

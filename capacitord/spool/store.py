@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from capacitord.errors import CapacitordError, DamagedObject, TryAgain, WrongKey
+import apsw
+
+from capacitord.errors import CapacitordError, DamagedObject, PartlyDone
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.states import STUDY, StudyState, advance
 from capacitord.seal.keys import SiteKey
-from capacitord.seal.sealed import SealedObject
 from capacitord.spool.admission import Admission, Incoming
-from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.disk import Disk, failure
-from capacitord.spool.filing import Filing, run
+from capacitord.spool.catalog import fetch, fetch_value
+from capacitord.spool.damage import Damage
+from capacitord.spool.disk import Disk
+from capacitord.spool.filing import Filing
 from capacitord.spool.housekeeping import Housekeeping
 from capacitord.spool.ledger import Doubt, Ledger
+from capacitord.spool.opening import Folder
 from capacitord.spool.recovery import Recovery, Report
-from capacitord.spool.sealing import clear_incoming
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import SpaceGuard
-from capacitord.spool.stored import Stored
+from capacitord.spool.stored import Objects
 from capacitord.spool.studies import Studies
+from capacitord.spool.twins import Twins
 from capacitord.spool.writer import SegmentWriter
 
 
@@ -64,115 +64,85 @@ class Spool:
         began = time.monotonic()
         self.key, self.layout, self.report = key, Layout(root), Report()
         self._disk = disk or Disk()
-        self._rebuilt = False
-        self._lock = self._own()
-        try:
-            self.report.removed += clear_incoming(self._disk, self.layout)
-            self._catalog = self._open_catalog()
-            self._filing = Filing(key)
-            first = Recovery(
-                key, self._disk, self.layout, self._catalog, self._filing, destinations=destinations, report=self.report
-            ).run()
-            self._writer = SegmentWriter(self._disk, self.layout, first, self._announce)
-            self.space = SpaceGuard(self._disk, root, reserve, warning)
-        except BaseException:
-            os.close(self._lock)
-            raise
-        self._admission = Admission(
-            key, self._disk, self.layout, self._catalog, self._filing, self._writer, self.space, destinations
-        )
-        self.ledger = Ledger(self._catalog, self._filing, key, self._disk, self.layout)
-        self.studies = Studies(self._catalog, names, lambda place: Stored(key, self._disk, self.layout, place))
-        self.housekeeping = Housekeeping(key, self._disk, self.layout, self._catalog, self._filing, self._writer)
-        self._tick_base, self._tick_start = self._resume(), time.monotonic()
-        self.report.images = self.counts().images
-        self.report.seconds = time.monotonic() - began
+        self._destinations = destinations
+        self._objects = Objects(key, self._disk, self.layout)
+        self.space = SpaceGuard(self._disk, root, reserve, warning)
+        with contextlib.ExitStack() as undo:
+            folder = Folder(self._disk, self.layout, key)
+            undo.enter_context(folder.claimed())
+            self.report.removed = folder.clear_incoming()
+            first = self._open(folder)
+            undo.callback(self._catalog.close)
+            self._writer = SegmentWriter(self._disk, self.layout, first, self._announce, self._close_segment)
+            self._admission = Admission(
+                self._objects,
+                self._catalog,
+                self._filing,
+                self._writer,
+                self.space,
+                self._twins,
+                destinations=destinations,
+            )
+            self.ledger = Ledger(self._catalog, self._filing, self._objects)
+            self.studies = Studies(self._catalog, names, self._objects)
+            self.housekeeping = Housekeeping(self._objects, self._catalog, self._filing, self._writer, self._damage)
+            self._resume(Doubt.NONE if folder.begun_anew else Doubt.HANDED_OUT)
+            self.report.images = self.counts().images
+            self.report.notes[:0] = folder.notes
+            self.report.seconds = time.monotonic() - began
+            self._undo = undo.pop_all()
 
-    def _own(self) -> int:
-        try:
-            for folder in (self.layout.objects, self.layout.incoming, self.layout.corrupt):
-                self._disk.make_folder(folder)
-            lock = os.open(self.layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise failure(error, "open the spool") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise TryAgain(
-                "Another process has this site's spool open.",
-                hint="An earlier runtime is still finishing; it is tried again by itself.",
-            ) from None
-        return lock
+    def _open(self, folder: Folder) -> int:
+        """Open the catalog and mend it; if it proves damaged on the way, once more with a new one.
 
-    def _open_catalog(self) -> Catalog:
-        path = self.layout.catalog
-        try:
-            return Catalog(path, self.key)
-        except WrongKey:
-            if self._fits_objects() is False:
+        Returns the first number that no segment has had.
+        """
+        for last in (False, True):
+            self._catalog = folder.open_catalog()
+            try:
+                self._filing = Filing(self.key, self._catalog)
+                self._damage = Damage(self._objects, self._catalog, self._filing)
+                self._twins = Twins(self._objects, self._catalog, self._damage)
+                return Recovery(
+                    self._objects,
+                    self._catalog,
+                    self._filing,
+                    self._twins,
+                    destinations=self._destinations,
+                    report=self.report,
+                ).run()
+            except DamagedObject:
+                self._catalog.close()
+                if last:
+                    raise
+            except BaseException:
+                self._catalog.close()
                 raise
-            reason = "could not be opened"
-        except DamagedObject:
-            reason = "is damaged"
-        aside = (
-            self.layout.corrupt / f"catalog-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}.db"
-        )
-        try:
-            for suffix in ("", "-wal", "-shm"):
-                part = path.with_name(path.name + suffix)
-                if part.exists():
-                    self._disk.rename(part, aside.with_name(aside.name + suffix))
-            self._disk.sync_folder(self.layout.corrupt)
-            self._disk.sync_folder(self.layout.root)
-        except OSError as error:
-            raise failure(error, "set the damaged catalog aside") from error
-        self._rebuilt = True
-        self.report.notes.append(
-            f"The catalog {reason}; it was set aside as {aside.name} and is rebuilt from the sealed objects. "
-            "What was acknowledged by destinations before is not known any more and is sent again."
-        )
-        return Catalog(path, self.key)
+        raise AssertionError
 
-    def _fits_objects(self) -> bool | None:
-        """Return whether the key opens an object of this spool; None if there is none to try."""
-        for number in self.layout.segments():
-            with contextlib.suppress(OSError), self.layout.segment(number).open("rb", buffering=0) as file:
-                descriptor = file.fileno()
-                try:
-                    SealedObject(self.key, lambda offset, into, fd=descriptor: os.preadv(fd, [into], offset))
-                except WrongKey:
-                    return False
-                except DamagedObject:
-                    continue
-                return True
-        return False if self.layout.segments() else None
-
-    def _resume(self) -> float:
+    def _resume(self, doubtful: Doubt) -> None:
+        """Go on where the last life ended; what is left of it as `doubtful` may have been sent."""
         with self._catalog.change() as catalog:
             catalog.execute(
                 "UPDATE delivery SET state = 'queued', reason = '', next_try = NULL "
                 "WHERE state IN ('sending', 'deferred')"
             )
-            # What was being sent when the last life ended, or what another catalog knew, may have arrived.
-            known = (Doubt.NONE,) if self._rebuilt else (Doubt.HANDED_OUT,)
-            catalog.execute("UPDATE waiting SET doubt = ? WHERE doubt = ?", (Doubt.UNANSWERED, *known))
+            catalog.execute("UPDATE waiting SET doubt = ? WHERE doubt = ?", (Doubt.UNANSWERED, doubtful))
             tick = fetch_value(catalog, "SELECT value FROM fact WHERE name = 'retention tick'")
             rows = fetch(catalog, "SELECT short FROM study WHERE state = ?", (StudyState.RECEIVING,))
+        self._tick_base, self._tick_start = float(tick or 0.0), time.monotonic()
         self._admission.expect([short for (short,) in rows])
-        return float(tick or 0.0)
+        try:
+            self.housekeeping.wipe()
+        except PartlyDone as error:
+            self.report.notes.append(f"{error.message} {error.hint}")
 
     def _announce(self, number: int) -> None:
-        with self._catalog.inside():
-            self._catalog.gather(
-                lambda catalog: run(
-                    catalog,
-                    [
-                        ("UPDATE segment SET closed = 1 WHERE NOT closed", ()),
-                        ("INSERT OR IGNORE INTO segment (id) VALUES (?)", (number,)),
-                    ],
-                )
-            )
+        """Let the catalog know of a segment before its file has a name."""
+        self._catalog.gather(lambda catalog: _segment(catalog, "INSERT OR IGNORE INTO segment (id) VALUES (?)", number))
+
+    def _close_segment(self, number: int) -> None:
+        self._catalog.gather(lambda catalog: _segment(catalog, "UPDATE segment SET closed = 1 WHERE id = ?", number))
 
     def begin(self, arrival: Arrival) -> Incoming:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
@@ -180,18 +150,25 @@ class Spool:
 
     def close_quiet(self, quiet: float, reason: str) -> list[str]:
         """Close the studies of which nothing arrived for `quiet` seconds; return their short ids."""
-        now = time.monotonic()
-        done = [short for short, last in self._admission.receiving().items() if now - last >= quiet]
-        for short in done:
+        since = time.monotonic() - quiet
+        return [short for short in self._admission.quiet(since) if self._close_study(short, since, reason)]
+
+    def _close_study(self, short: str, since: float, reason: str) -> bool:
+        closed = False
+        try:
             with self._catalog.change() as catalog:
-                if not self._admission.close(short, now - quiet):
-                    continue
-                for study, state in fetch(catalog, "SELECT id, state FROM study WHERE short = ?", (short,)):
+                closed = self._admission.close(short, since)
+                if closed:
+                    study, state = fetch(catalog, "SELECT id, state FROM study WHERE short = ?", (short,))[0]
                     complete = advance(STUDY, StudyState(state), StudyState.COMPLETE)
                     matched = advance(STUDY, complete, StudyState.MATCHED)
                     catalog.execute("UPDATE study SET state = ?, reason = ? WHERE id = ?", (matched, reason, study))
-                    self._filing.note_study(study, matched)
-        return done
+                    self._filing.forget(study)
+        except CapacitordError:
+            if closed:
+                self._admission.expect([short])
+            raise
+        return closed
 
     def tick(self) -> float:
         """Return the retention clock: seconds this spool was open and running, over all its lives."""
@@ -206,14 +183,10 @@ class Spool:
         """Return how much the spool holds."""
         self._catalog.settle()
         with self._catalog.read() as catalog:
-            studies = fetch_value(catalog, "SELECT count(*) FROM study")
-            images, size, conflicts, corrupt = fetch(
-                catalog,
-                "SELECT total(purged_at IS NULL), total(CASE WHEN purged_at IS NULL THEN length END), "
-                "total(conflict AND purged_at IS NULL), total(corrupt) FROM image",
-            )[0]
-            undelivered = fetch_value(catalog, "SELECT count(DISTINCT image) FROM waiting")
-        return Counts(studies, int(images), int(size), undelivered, int(conflicts), int(corrupt))
+            totals = fetch(catalog, _TOTALS)[0]
+            undelivered = fetch_value(catalog, _UNDELIVERED)
+        studies, images, size, conflicts, corrupt = map(int, totals)
+        return Counts(studies, images, size, int(undelivered), conflicts, corrupt)
 
     def settle(self) -> None:
         """Make everything that was taken in visible to the queue."""
@@ -221,8 +194,25 @@ class Spool:
 
     def close(self) -> None:
         """Close everything; a later `Spool` goes on where this one ended."""
-        with contextlib.suppress(CapacitordError):
-            self.save_tick()
-        self._writer.finish()
-        self._catalog.close()
-        os.close(self._lock)
+        with self._undo:
+            with contextlib.suppress(CapacitordError):
+                self.save_tick()
+            self._writer.finish()
+
+
+_TOTALS = """
+SELECT count(*), total(images - purged - corrupt), total(bytes), total(conflicts), total(corrupt) FROM study
+"""
+_UNDELIVERED = """
+SELECT total(CASE
+  WHEN open.deliveries = 1 OR open.most = study.images THEN open.most
+  ELSE (SELECT count(DISTINCT w.image) FROM delivery d JOIN waiting w ON w.delivery = d.id WHERE d.study = study.id)
+END)
+FROM (
+  SELECT study, count(*) AS deliveries, max(waiting) AS most FROM delivery WHERE waiting > 0 GROUP BY study
+) AS open JOIN study ON study.id = open.study
+"""
+
+
+def _segment(catalog: apsw.Connection, sql: str, number: int) -> None:
+    catalog.execute(sql, (number,))

@@ -1,133 +1,161 @@
-"""Images that are in the spool: opening them, comparing them, setting damaged ones aside."""
+"""Images that are in the spool: opening them, setting damaged ones aside."""
 
 from __future__ import annotations
 
-import enum
+import contextlib
+import errno
 import os
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-import apsw
-
-from capacitord.errors import DamagedObject
-from capacitord.model.image import Facts
+from capacitord.errors import DamagedObject, NotFound
 from capacitord.seal.keys import SiteKey
-from capacitord.seal.sealed import SealedObject, room
-from capacitord.spool.catalog import fetch
+from capacitord.seal.sealed import SealedObject
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import Layout, Place, reader
 
-_COPY_SIZE = 1 << 20
+_PIECE = 1 << 20
+_SECTOR = 4096
+
+Locate = Callable[[], Place | None]
+"""Says where an object is now; None if it is not in the spool any more."""
 
 
 class Stored:
     """A sealed image in its segment. Opening costs a file descriptor, held only while chunks are read."""
 
-    def __init__(self, key: SiteKey, disk: Disk, layout: Layout, place: Place) -> None:
-        self._key, self._disk, self._layout, self.place = key, disk, layout, place
+    __slots__ = ("_locate", "_objects", "object_id", "place")
+
+    def __init__(self, objects: Objects, object_id: bytes, place: Place, locate: Locate) -> None:
+        self._objects, self.object_id, self.place, self._locate = objects, object_id, place, locate
 
     def chunks(self) -> Iterator[memoryview]:
         """Yield the dataset chunk by chunk, each valid until the next is asked for.
 
-        Raises `DamagedObject` at the first byte that is not what was sealed, `StorageFailed` if the disk can't read.
+        Raises `DamagedObject` at the first byte that is not what was sealed or that the disk cannot read,
+        `NotFound` if the image has left the spool, `StorageFailed` if its file cannot be opened.
         """
-        try:
-            descriptor = os.open(self._layout.segment(self.place.segment), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
+        with self._opened() as (descriptor, place):
+            try:
+                read_at = reader(self._objects.disk, descriptor, place.offset, place.size)
+                yield from SealedObject(self._objects.key, read_at, self.object_id).chunks()
+            except OSError as error:
+                raise self._unreadable(error) from error
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[int, Place]]:
+        """Open the segment; if it is gone the image was moved, or has left, since its place was looked up."""
+        descriptor = self._objects.open(self.place.segment)
+        if descriptor is None:
+            place = self._locate()
+            if place is None:
+                raise NotFound("The image is not in the spool any more.", hint="There is nothing to do.")
+            self.place = place
+            descriptor = self._objects.open(place.segment)
+        if descriptor is None:
             raise DamagedObject(
                 f"Segment {self.place.segment:08x} is gone.",
+                where=f"object {self.object_id.hex()}",
                 hint="Somebody removed a file of the spool; run `fluxctl doctor --verify`.",
-            ) from error
-        except OSError as error:
-            raise failure(error, "read an image from the spool") from error
+            )
         try:
-            read_at = reader(descriptor, self.place.offset, self.place.size)
-            yield from SealedObject(self._key, read_at).chunks()
-        except OSError as error:
-            raise failure(error, "read an image from the spool") from error
+            yield descriptor, self.place
         finally:
             os.close(descriptor)
 
-
-def stored(key: SiteKey, disk: Disk, layout: Layout, place: Place) -> Stored:
-    """Return the image at a place."""
-    return Stored(key, disk, layout, place)
-
-
-def same_bytes(one: Iterator[memoryview], other: Iterator[memoryview]) -> bool:
-    """Return whether two images have the same dataset, byte for byte; both come in chunks of one size."""
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            return False
-    return next(one, None) is None and next(other, None) is None
+    def _unreadable(self, error: OSError) -> DamagedObject:
+        name = errno.errorcode.get(error.errno or 0, "unknown error")
+        return DamagedObject(
+            f"The disk cannot read it ({name}).",
+            where=f"object {self.object_id.hex()}",
+            hint="Check the disk (`dmesg`, SMART) and replace it; then `fluxctl doctor --verify`.",
+        )
 
 
-class Chunked(Protocol):
-    """A dataset in chunks of the sealed format's size."""
+class SealedCopy:
+    """A sealed image in memory."""
+
+    def __init__(self, key: SiteKey, whole: memoryview, object_id: bytes | None = None) -> None:
+        self._key, self._whole, self._object_id = key, whole, object_id
 
     def chunks(self) -> Iterator[memoryview]:
-        """Yield the dataset chunk by chunk, each valid until the next is asked for."""
-        ...
+        """Yield the dataset chunk by chunk, each valid until the next is asked for. Raises `DamagedObject`."""
+        return SealedObject(self._key, self._read_at, self._object_id).chunks()
+
+    def _read_at(self, offset: int, into: memoryview, /) -> int:
+        part = self._whole[offset : offset + len(into)]
+        into[: len(part)] = part
+        return len(part)
 
 
-class Twin(enum.Enum):
-    """Whether the spool has an image with this SOP Instance UID."""
-
-    NONE = enum.auto()
-    SAME = enum.auto()
-    OTHER = enum.auto()
-
-
-class Twins:
-    """Finds out whether an image is in the spool already. Compares what is stored, so no digest can mislead it."""
+class Objects:
+    """The sealed objects of a spool as files: what is where is the catalog's matter."""
 
     def __init__(self, key: SiteKey, disk: Disk, layout: Layout) -> None:
-        self._key, self._disk, self._layout = key, disk, layout
+        self.key, self.disk, self.layout = key, disk, layout
 
-    def look(self, catalog: apsw.Connection, facts: Facts, image: Chunked) -> Twin:
-        """Return whether an image with these facts and this content is stored: the same, another one, or none."""
-        rows = fetch(
-            catalog,
-            "SELECT segment, place, length, transfer_syntax FROM image "
-            "WHERE sop_uid = ? AND NOT corrupt AND purged_at IS NULL",
-            (facts.sop_instance_uid,),
-        )
-        found = Twin.NONE
-        for segment, offset, length, syntax in rows:
-            kept = Stored(self._key, self._disk, self._layout, Place(segment, offset, room(length)))
-            try:
-                if syntax == facts.transfer_syntax_uid and same_bytes(kept.chunks(), image.chunks()):
-                    return Twin.SAME
-            except DamagedObject:
-                continue
-            found = Twin.OTHER
-        return found
+    def stored(self, object_id: bytes, place: Place, locate: Locate | None = None) -> Stored:
+        """Return the image at a place; `locate` finds it if it was moved before it is read."""
+        return Stored(self, object_id, place, locate or (lambda: place))
 
-
-def set_aside(disk: Disk, layout: Layout, object_id: bytes, place: Place) -> None:
-    """Copy a damaged object as it is into `corrupt/`, durably. Raises `OutOfSpace` or `StorageFailed`."""
-    path = layout.corrupt / f"{object_id.hex()}.seal"
-    if path.exists():
-        return
-    try:
-        source = os.open(layout.segment(place.segment), os.O_RDONLY | os.O_CLOEXEC)
+    def open(self, segment: int) -> int | None:
+        """Open a segment for reading; None if it is not there. Raises `StorageFailed`."""
         try:
-            target = disk.create(path)
+            return self.disk.open(self.layout.segment(segment))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise failure(error, "read an image from the spool") from error
+
+    def read_sealed(self, object_id: bytes, place: Place, into: memoryview) -> None:
+        """Read a whole object as it lies into memory. Raises `DamagedObject` if it is not what was sealed."""
+        descriptor = self.open(place.segment)
+        if descriptor is not None:
             try:
-                done = 0
-                while done < place.size:
-                    part = os.pread(source, min(_COPY_SIZE, place.size - done), place.offset + done)
-                    if not part:
-                        break
-                    disk.write(target, [part], done)
-                    done += len(part)
-                disk.sync(target)
+                with contextlib.suppress(OSError):
+                    self.disk.read(descriptor, into, place.offset)
             finally:
-                os.close(target)
-            disk.sync_folder(layout.corrupt)
+                os.close(descriptor)
+        for _ in SealedCopy(self.key, into, object_id).chunks():
+            pass
+
+    def set_aside(self, object_id: bytes, place: Place) -> None:
+        """Copy a damaged object as it is into `corrupt/`, durably, as far as the disk can read it.
+
+        Raises `OutOfSpace` or `StorageFailed`.
+        """
+        path = self.layout.corrupt / f"{object_id.hex()}.seal"
+        if path.exists():
+            return
+        source = self.open(place.segment)
+        if source is None:
+            return
+        try:
+            self._copy(source, place, path)
+            self.disk.sync_folder(self.layout.corrupt)
+        except OSError as error:
+            raise failure(error, "set a damaged object aside") from error
         finally:
             os.close(source)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise failure(error, "set a damaged object aside") from error
+
+    def _copy(self, source: int, place: Place, path: Path) -> None:
+        part = path.with_suffix(".part")
+        self.disk.remove(part)
+        target = self.disk.create(part)
+        try:
+            for start in range(0, place.size, _PIECE):
+                piece = memoryview(bytearray(min(_PIECE, place.size - start)))
+                self._read_what_can_be(source, piece, place.offset + start)
+                self.disk.write(target, [piece], start)
+            self.disk.sync(target)
+        finally:
+            os.close(target)
+        self.disk.rename(part, path)
+
+    def _read_what_can_be(self, source: int, piece: memoryview, offset: int) -> None:
+        try:
+            self.disk.read(source, piece, offset)
+        except OSError:
+            for start in range(0, len(piece), _SECTOR):
+                with contextlib.suppress(OSError):
+                    self.disk.read(source, piece[start : start + _SECTOR], offset + start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -14,33 +14,50 @@ from capacitord.errors import Ambiguous, NotFound
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.seal.sealed import room
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.ledger import Doubt, bounds
+from capacitord.spool.filing import bounds
+from capacitord.spool.ledger import Doubt
 from capacitord.spool.segment import Place
-from capacitord.spool.stored import Stored
+from capacitord.spool.stored import Objects, Stored
 
-_STUDY = """
+_STUDY: Final = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
-  s.study_time, s.description, s.state, s.reason, s.first_received
+  s.study_time, s.description, s.modalities, s.state, s.reason, s.images, s.bytes, s.conflicts, s.corrupt, s.purged,
+  s.first_received, s.last_received
 FROM study s
 """
-_QUEUED = """
-WHERE s.id IN (
-  SELECT study FROM delivery WHERE state NOT IN ('delivered', 'confirmed') ORDER BY priority DESC, id LIMIT ?
-) ORDER BY s.id
+_COUNT: Final = "SELECT count(*) FROM study s"
+_LISTED: Final = """
+WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR EXISTS (
+  SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0)
+))
 """
-_MANY = 20
-_UNANSWERED: Mapping[Doubt, tuple[AckState, str]] = MappingProxyType(
+_QUEUED: Final = """
+JOIN (
+  SELECT study, max(priority) AS priority, min(id) AS first FROM delivery
+  WHERE open AND (waiting > 0 OR refused > 0) GROUP BY study
+) AS q ON q.study = s.id
+ORDER BY q.priority DESC, q.first LIMIT ?
+"""
+_UNANSWERED: Final[Mapping[Doubt, tuple[AckState, str]]] = MappingProxyType(
     {
         Doubt.NONE: (AckState.WAITING, "It waits to be sent."),
         Doubt.HANDED_OUT: (AckState.WAITING, "It is on its way."),
         Doubt.UNANSWERED: (AckState.DOUBT, "It may have been sent; no answer was recorded."),
     }
 )
+_MANY: Final = 20
+_PAGE: Final = 1000
+_SENDABLE_PAGE: Final = 200
+_BEYOND_ALL: Final = 1 << 40
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
 def when(nanoseconds: int | None) -> datetime | None:
     """Return a catalog time as an aware datetime."""
-    return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    return None if nanoseconds is None else _moment(nanoseconds)
 
 
 class Sendable(NamedTuple):
@@ -59,9 +76,9 @@ class Sendable(NamedTuple):
 class Studies:
     """Questions about studies."""
 
-    def __init__(self, catalog: Catalog, names: Callable[[str], str], stored: Callable[[Place], Stored]) -> None:
-        """`names` gives the name of a SOP class or transfer syntax UID, `stored` opens what is at a place."""
-        self._catalog, self._names, self._stored = catalog, names, stored
+    def __init__(self, catalog: Catalog, names: Callable[[str], str], objects: Objects) -> None:
+        """`names` gives the name of a SOP class or transfer syntax UID."""
+        self._catalog, self._names, self._objects = catalog, names, objects
 
     def find(self, reference: str) -> tuple[int, str]:
         """Return the (id, short id) of the study that a short id's beginning, a UID or an accession number names.
@@ -118,23 +135,13 @@ class Studies:
 
     def page(self, query: m.StudyQuery) -> m.StudyList:
         """Return a page of studies, newest first."""
-        limit = max(1, min(query.limit, 1000))
-        where, values = ["1"], list[Any]()
-        if query.state is not None:
-            where.append("s.state = ?")
-            values.append(query.state)
-        if query.undelivered:
-            where.append(
-                "EXISTS (SELECT 1 FROM delivery d WHERE d.study = s.id AND d.state NOT IN ('delivered', 'confirmed'))"
-            )
-        condition = " AND ".join(where)
+        limit = max(1, min(query.limit, _PAGE))
+        after = int(query.after) if query.after.isdecimal() else _BEYOND_ALL
+        listed = (query.state, query.undelivered)
         with self._catalog.read() as catalog:
-            total = fetch_value(catalog, f"SELECT count(*) FROM study s WHERE {condition}", tuple(values))  # noqa: S608 - our own words
-            after = int(query.after) if query.after.isdecimal() else 1 << 40
+            total = fetch_value(catalog, _COUNT + _LISTED, listed)
             rows = fetch(
-                catalog,
-                _STUDY + f"WHERE {condition} AND s.id < ? ORDER BY s.id DESC LIMIT ?",
-                (*values, after, limit + 1),
+                catalog, _STUDY + _LISTED + "AND s.id < ?3 ORDER BY s.id DESC LIMIT ?4", (*listed, after, limit + 1)
             )
             studies = tuple(self._study(catalog, row) for row in rows[:limit])
         following = str(rows[limit - 1][0]) if len(rows) > limit else ""
@@ -143,41 +150,25 @@ class Studies:
     def queued(self, limit: int = 200) -> tuple[m.Study, ...]:
         """Return the studies of which something waits or was refused, in the order they will leave."""
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                f"{_STUDY} {_QUEUED}",
-                (limit,),
-            )
+            rows = fetch(catalog, _STUDY + _QUEUED, (limit,))
             return tuple(self._study(catalog, row) for row in rows)
 
     def detail(self, study: int, schema: str) -> m.StudyDetail:
         """Return a study with all its images and what each destination answered."""
         with self._catalog.read() as catalog:
-            row = fetch(catalog, f"{_STUDY} WHERE s.id = ?", (study,))[0]
+            row = fetch(catalog, _STUDY + "WHERE s.id = ?", (study,))[0]
             acks = self._acks(catalog, study)
             images = fetch(
                 catalog,
                 "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
                 "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
-                "object_id FROM image WHERE id BETWEEN ? AND ? "
+                "object_id FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
                 "ORDER BY series_number, series_uid, instance_number, id",
                 bounds(study),
             )
             return m.StudyDetail(schema, self._study(catalog, row), tuple(self._image(image, acks) for image in images))
 
     def _study(self, catalog: apsw.Connection, row: Sequence[Any]) -> m.Study:
-        number = row[0]
-        images, size, conflicts, corrupt, purged, last = fetch(
-            catalog,
-            "SELECT count(*), total(CASE WHEN purged_at IS NULL THEN length END), total(conflict), total(corrupt), "
-            "count(purged_at), max(received_at) FROM image WHERE id BETWEEN ? AND ?",
-            bounds(number),
-        )[0]
-        kinds = fetch(
-            catalog,
-            "SELECT DISTINCT modality FROM image WHERE id BETWEEN ? AND ? AND modality != '' ORDER BY 1",
-            bounds(number),
-        )
         return m.Study(
             id=row[1],
             study_uid=row[2],
@@ -189,50 +180,41 @@ class Studies:
             study_date=row[8],
             study_time=row[9],
             description=row[10],
-            modalities=tuple(kind for (kind,) in kinds),
-            state=StudyState(row[11]),
-            reason=row[12],
-            images=images,
-            bytes=int(size),
-            conflicts=int(conflicts),
-            corrupt=int(corrupt),
-            purged=purged,
-            first_received=datetime.fromtimestamp(row[13] / 1e9, UTC),
-            last_received=datetime.fromtimestamp((last or row[13]) / 1e9, UTC),
-            deliveries=self._deliveries(catalog, number),
+            modalities=tuple(kind for kind in row[11].split("\\") if kind),
+            state=StudyState(row[12]),
+            reason=row[13],
+            images=row[14],
+            bytes=row[15],
+            conflicts=row[16],
+            corrupt=row[17],
+            purged=row[18],
+            first_received=_moment(row[19]),
+            last_received=_moment(row[20]),
+            deliveries=self._deliveries(catalog, row[0]),
         )
 
-    def _deliveries(self, catalog: apsw.Connection, study: int) -> tuple[m.StudyDelivery, ...]:
-        deliveries = []
-        for number, destination, state, reason, next_try, delivered_at in fetch(
-            catalog,
-            "SELECT id, destination, state, reason, next_try, delivered_at FROM delivery WHERE study = ? "
-            "ORDER BY destination",
-            (study,),
-        ):
-            waiting, doubtful = fetch(
-                catalog, "SELECT count(*), total(doubt = 2) FROM waiting WHERE delivery = ?", (number,)
-            )[0]
-            answers = dict(
-                fetch(catalog, "SELECT state, count(*) FROM ack WHERE delivery = ? GROUP BY state", (number,))
+    @staticmethod
+    def _deliveries(catalog: apsw.Connection, study: int) -> tuple[m.StudyDelivery, ...]:
+        return tuple(
+            m.StudyDelivery(
+                destination=destination,
+                state=DeliveryState(state),
+                reason=reason,
+                images=waiting + done + warned + refused,
+                acknowledged=done + warned,
+                warnings=warned,
+                doubtful=doubtful,
+                refused=refused,
+                next_try=when(next_try),
+                delivered_at=when(delivered_at),
             )
-            done, warned = answers.get(AckState.DONE, 0), answers.get(AckState.WARNING, 0)
-            refused = answers.get(AckState.REFUSED, 0)
-            deliveries.append(
-                m.StudyDelivery(
-                    destination=destination,
-                    state=DeliveryState(state),
-                    reason=reason,
-                    images=waiting + done + warned + refused,
-                    acknowledged=done + warned,
-                    warnings=warned,
-                    doubtful=int(doubtful),
-                    refused=refused,
-                    next_try=when(next_try),
-                    delivered_at=when(delivered_at),
-                )
+            for destination, state, reason, waiting, done, warned, refused, doubtful, next_try, delivered_at in fetch(
+                catalog,
+                "SELECT destination, state, reason, waiting, done, warned, refused, doubtful, next_try, delivered_at "
+                "FROM delivery WHERE study = ? ORDER BY destination",
+                (study,),
             )
-        return tuple(deliveries)
+        )
 
     @staticmethod
     def _acks(catalog: apsw.Connection, study: int) -> dict[int, list[m.Ack]]:
@@ -269,7 +251,7 @@ class Studies:
             modality=row[7],
             instance_number=row[8],
             bytes=row[9],
-            received_at=datetime.fromtimestamp(row[10] / 1e9, UTC),
+            received_at=_moment(row[10]),
             calling_ae=row[11],
             peer=row[12],
             conflict=bool(row[13]),
@@ -289,28 +271,28 @@ class Studies:
     def _sendable(self, study: int, after: int) -> list[Sendable]:
         low, high = bounds(study)
         with self._catalog.read() as catalog:
-            return [
-                Sendable._make((*row[:7], self._stored(Place(row[7], row[8], room(row[6])))))
-                for row in fetch(
-                    catalog,
-                    "SELECT id, object_id, sop_class, sop_uid, transfer_syntax, calling_ae, length, segment, place "
-                    "FROM image WHERE id BETWEEN ? AND ? AND purged_at IS NULL AND NOT corrupt ORDER BY id LIMIT 200",
-                    (max(low, after + 1), high),
-                )
-            ]
+            rows = fetch(
+                catalog,
+                "SELECT id, object_id, sop_class, sop_uid, transfer_syntax, calling_ae, length, segment, place "
+                "FROM image WHERE id BETWEEN ? AND ? AND here ORDER BY id LIMIT ?",
+                (max(low, after + 1), high, _SENDABLE_PAGE),
+            )
+        return [Sendable._make((*row[:7], self._stored(row))) for row in rows]
+
+    def _stored(self, row: Sequence[Any]) -> Stored:
+        place = Place(row[7], row[8], room(row[6]))
+        return self._objects.stored(row[1], place, lambda: self._catalog.place(row[0]))
 
     def ages(self, destination: str, now: int) -> m.AgeBuckets:
         """Return how long the images in a destination's queue have waited; `now` in nanoseconds since the epoch."""
-        bounds_ns = [seconds * 10**9 for seconds in (60, 600, 3600, 86400)]
-        counts = [0] * 5
+        minute, ten, hour, day = (now - seconds * 10**9 for seconds in (60, 600, 3600, 86400))
         with self._catalog.read() as catalog:
-            for received_at, images in fetch(
+            counts = fetch(
                 catalog,
-                "SELECT i.received_at / 10000000000 * 10000000000, count(*) FROM delivery d CROSS JOIN waiting w "
-                "ON w.delivery = d.id JOIN image i ON i.id = w.image WHERE d.destination = ? "
-                "AND d.state NOT IN ('delivered', 'confirmed') GROUP BY 1",
-                (destination,),
-            ):
-                age = now - received_at
-                counts[sum(age >= bound for bound in bounds_ns)] += images
-        return m.AgeBuckets(*counts)
+                "SELECT total(since > ?2), total(since > ?3 AND since <= ?2), total(since > ?4 AND since <= ?3), "
+                "total(since > ?5 AND since <= ?4), total(since <= ?5) "
+                "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id "
+                "WHERE d.destination = ?1 AND d.open AND d.waiting > 0",
+                (destination, minute, ten, hour, day),
+            )[0]
+        return m.AgeBuckets(*map(int, counts))

@@ -3,6 +3,9 @@
 Threads that want an object written queue up; the first takes the lead, writes and syncs everything that is queued
 and files it in the catalog, while the next ones queue behind. No thread of its own, and no waiting when only one
 scanner sends.
+
+Recovery rests on three orders that are kept here. A segment's number is in the catalog before its file exists. In a
+segment, objects are filed in the order in which they lie. A segment is called closed after everything in it is filed.
 """
 
 from __future__ import annotations
@@ -11,60 +14,75 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 from capacitord.errors import CapacitordError
 from capacitord.seal.sealed import ALIGNMENT
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import SEGMENT_SIZE, Layout, Place
 
+_SMALLEST_SEGMENT: Final = 4 << 20
+
+Filing = Callable[[Place], None]
+
 
 class _Turn:
-    """One object waiting to be durable and filed."""
+    """One object waiting to be durable, if it is not, and filed."""
 
     __slots__ = ("done", "error", "filed", "place", "sealed")
 
-    def __init__(self, sealed: memoryview | None, place: Place | None, filed: Callable[[Place], None]) -> None:
+    def __init__(self, sealed: memoryview, place: Place | None, filed: Filing) -> None:
         self.sealed, self.place, self.filed = sealed, place, filed
         self.done = False
-        self.error: CapacitordError | None = None
+        self.error: Exception | None = None
 
 
 class SegmentWriter:
     """Appends sealed objects to shared segments. A segment that failed once is never written again."""
 
-    def __init__(self, disk: Disk, layout: Layout, first: int, announce: Callable[[int], None]) -> None:
-        """`first` is a number no segment has had; `announce(number)` is told of each new one."""
-        self._disk, self._layout, self._announce = disk, layout, announce
+    def __init__(
+        self, disk: Disk, layout: Layout, first: int, announce: Callable[[int], None], close: Callable[[int], None]
+    ) -> None:
+        """`first` is a number no segment has had; `announce` and `close` tell the catalog of a segment's life."""
+        self._disk, self._layout, self._announce, self._close = disk, layout, announce, close
         self._next = first
+        self._folder: Path | None = None
         self._numbers = threading.Lock()
         self._queue: list[_Turn] = []
         self._queueing = threading.Lock()
         self._lead = threading.Lock()
         self._descriptor = -1
         self._segment = self._end = self._size = 0
-
-    @property
-    def current(self) -> int:
-        """The number of the segment that is open for writing, -1 if none is."""
-        return self._segment if self._descriptor >= 0 else -1
+        self._full: list[int] = []
 
     def number(self) -> int:
-        """Return a number for a new segment."""
+        """Return a number for a new segment; the catalog knows of it and its folder is durable.
+
+        Raises OSError, and what the catalog raises.
+        """
         with self._numbers:
+            number = self._next
+            self._announce(number)
             self._next += 1
-            return self._next - 1
+            folder = self._layout.segment(number).parent
+            if folder != self._folder:
+                self._disk.make_folder(folder.parent)
+                self._disk.make_folder(folder)
+                self._folder = folder
+            return number
 
-    def append(self, sealed: memoryview, filed: Callable[[Place], None]) -> None:
-        """Write a sealed object whose size is a multiple of the alignment, sync it, then call `filed(place)`.
+    def append(self, sealed: memoryview, filed: Filing) -> None:
+        """Write a sealed object, sync it, then call `filed(place)`; return when all of that is done.
 
-        Returns when all of that is done. Raises `OutOfSpace` or `StorageFailed`, or what `filed` raised; then
-        nothing of the object counts.
+        Its size is a multiple of the alignment, and it lies at a page's start, for transfers past the page cache.
+        Raises `OutOfSpace` or `StorageFailed`, or what `filed` raised; then nothing of the object counts.
         """
         self._wait(_Turn(sealed, None, filed))
 
-    def file(self, place: Place, filed: Callable[[Place], None]) -> None:
+    def file(self, place: Place, filed: Filing) -> None:
         """File an object that is durable already, in turn with the others."""
-        self._wait(_Turn(None, place, filed))
+        self._wait(_Turn(memoryview(b""), place, filed))
 
     def _wait(self, turn: _Turn) -> None:
         with self._queueing:
@@ -78,79 +96,88 @@ class SegmentWriter:
             raise turn.error
 
     def _serve(self, turns: list[_Turn]) -> None:
+        """Bring all turns to an end, whatever happens: who follows has nobody else to do it."""
         try:
-            self._write([turn for turn in turns if turn.sealed is not None])
-        except OSError as error:
-            self._abandon_segment()
-            said = failure(error, "write images to the spool")
+            self._write([turn for turn in turns if turn.place is None])
+        except Exception as error:  # noqa: BLE001 - it is raised where each turn is waited for
+            self._give_up_segment()
+            said = failure(error, "write images to the spool") if isinstance(error, OSError) else error
             for turn in turns:
-                if turn.sealed is not None:
-                    turn.error, turn.done = said, True
+                if turn.place is None:
+                    turn.error = said
         for turn in turns:
-            if turn.done or turn.place is None:
-                continue
-            try:
-                turn.filed(turn.place)
-            except CapacitordError as error:
-                turn.error = error
+            if turn.place is not None:
+                try:
+                    turn.filed(turn.place)
+                except Exception as error:  # noqa: BLE001 - likewise
+                    turn.error = error
             turn.done = True
+        self._report_full()
 
     def _write(self, turns: list[_Turn]) -> None:
-        start, parts, offset = 0, [memoryview(b"")][:0], self._end
-        for turn in turns:
-            sealed = turn.sealed
-            if sealed is None:
-                continue
-            if self._descriptor < 0 or offset + len(sealed) > self._size:
-                self._flush(parts, start)
+        """Write and sync as many objects at once as a segment takes."""
+        while turns:
+            if len(turns[0].sealed) > self._size - self._end:
                 self._open_segment()
-                parts, start, offset = [], 0, 0
-            if not parts:
-                start = offset
-            parts.append(sealed)
-            turn.place = Place(self._segment, offset, len(sealed))
-            offset += len(sealed)
-        self._flush(parts, start)
-        self._end = offset
-
-    def _flush(self, parts: list[memoryview], start: int) -> None:
-        if parts:
-            self._disk.write(self._descriptor, parts, start)
+            fitting: list[_Turn] = []
+            end = self._end
+            for turn in turns:
+                if len(turn.sealed) > self._size - end:
+                    break
+                fitting.append(turn)
+                end += len(turn.sealed)
+            self._disk.write(self._descriptor, [turn.sealed for turn in fitting], self._end)
             self._disk.sync(self._descriptor)
-            self._end = start + sum(map(len, parts))
+            for turn in fitting:
+                turn.place = Place(self._segment, self._end, len(turn.sealed))
+                self._end += len(turn.sealed)
+            turns = turns[len(fitting) :]
 
     def _open_segment(self) -> None:
-        self.finish()
+        self._end_segment()
         size = self._segment_size()
         number = self.number()
         path = self._layout.segment(number)
-        self._disk.make_folder(path.parent)
-        descriptor = self._disk.create(path)
+        descriptor = self._disk.create(path, direct=True)
         try:
             self._disk.reserve(descriptor, size)
             self._disk.sync(descriptor)
             self._disk.sync_folder(path.parent)
-        except OSError:
+        except BaseException:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 self._disk.remove(path)
             raise
         self._descriptor, self._segment, self._end, self._size = descriptor, number, 0, size
-        self._announce(number)
 
     def _segment_size(self) -> int:
         free = self._disk.space(self._layout.root).free
-        return max(4 << 20, min(SEGMENT_SIZE, free // 64)) // ALIGNMENT * ALIGNMENT
+        return max(_SMALLEST_SEGMENT, min(SEGMENT_SIZE, free // 64)) // ALIGNMENT * ALIGNMENT
 
-    def _abandon_segment(self) -> None:
+    def _end_segment(self) -> None:
+        """Give back what the segment did not need, and write no more to it."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                self._disk.cut(self._descriptor, self._end)
+        self._give_up_segment()
+
+    def _give_up_segment(self) -> None:
         """After a failed write or sync nothing is known of what the segment's end holds: never touch it again."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
+            self._full.append(self._segment)
         self._descriptor = -1
+        self._end = self._size = 0
+
+    def _report_full(self) -> None:
+        """Call the segments closed to which nothing is added any more; if that fails they are looked at later."""
+        with contextlib.suppress(CapacitordError):
+            for number in self._full:
+                self._close(number)
+            self._full.clear()
 
     def finish(self) -> None:
-        """Close the segment that is being written, giving back what it did not need."""
-        with contextlib.suppress(OSError):
-            if self._descriptor >= 0:
-                self._disk.cut(self._descriptor, self._end)
-        self._abandon_segment()
+        """Close the segment that is being written."""
+        with self._lead:
+            self._end_segment()
+            self._report_full()

@@ -1,0 +1,123 @@
+"""The catalog's tables, as SQL. Whatever counts rows is kept by triggers, so that no caller can miscount.
+
+An image is `here` while its sealed object is in the spool and not known to be damaged. One that is damaged and
+purged was replaced by a good copy, or discarded: it counts no more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+
+TABLES: Final = """
+CREATE TABLE segment (
+  id INTEGER PRIMARY KEY,
+  closed INTEGER NOT NULL DEFAULT 0,    -- 1: nothing is added any more, and everything in it has its row
+  removed INTEGER NOT NULL DEFAULT 0,   -- 1: the file is being removed; 2: it is gone
+  images INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,   -- of those that are here
+  filled INTEGER NOT NULL DEFAULT 0     -- bytes of all that ever were
+);
+CREATE INDEX segment_open ON segment (id) WHERE NOT closed;
+CREATE INDEX segment_empty ON segment (id) WHERE closed AND removed = 0 AND images = 0;
+CREATE INDEX segment_leaving ON segment (id) WHERE removed = 1;
+
+CREATE TABLE study (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, short TEXT NOT NULL UNIQUE,
+  patient_name TEXT NOT NULL, patient_id TEXT NOT NULL, birth_date TEXT NOT NULL, sex TEXT NOT NULL,
+  accession_number TEXT NOT NULL, study_date TEXT NOT NULL, study_time TEXT NOT NULL, description TEXT NOT NULL,
+  modalities TEXT NOT NULL,             -- joined by backslashes, as DICOM does
+  state TEXT NOT NULL, reason TEXT NOT NULL, first_received INTEGER NOT NULL, last_received INTEGER NOT NULL,
+  images INTEGER NOT NULL DEFAULT 0,    -- all that ever were, without ruins that were replaced
+  bytes INTEGER NOT NULL DEFAULT 0,     -- of those that are here
+  conflict_bytes INTEGER NOT NULL DEFAULT 0,   -- of those that are here and in conflict
+  conflicts INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0,   -- not purged
+  purged INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
+CREATE INDEX study_state ON study (state);
+CREATE INDEX study_here ON study (id) WHERE bytes > conflict_bytes;
+
+CREATE TABLE image (
+  id INTEGER PRIMARY KEY,               -- study << 24 | number within the study
+  object_id BLOB NOT NULL, segment INTEGER NOT NULL, place INTEGER NOT NULL, length INTEGER NOT NULL,
+  sop_uid TEXT NOT NULL, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,
+  series_uid TEXT NOT NULL, series_number INTEGER, series_description TEXT NOT NULL, modality TEXT NOT NULL,
+  instance_number INTEGER, frames INTEGER,
+  received_at INTEGER NOT NULL, calling_ae TEXT NOT NULL, called_ae TEXT NOT NULL, peer TEXT NOT NULL,
+  profile_version INTEGER NOT NULL,
+  conflict INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0, purged_at INTEGER,
+  here INTEGER NOT NULL AS (purged_at IS NULL AND NOT corrupt),
+  ruin INTEGER NOT NULL AS (purged_at IS NULL AND corrupt),
+  replaced INTEGER NOT NULL AS (purged_at IS NOT NULL AND corrupt)
+);
+CREATE INDEX image_sop ON image (sop_uid);
+CREATE INDEX image_segment ON image (segment);
+
+CREATE TABLE delivery (
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, destination TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0, queued_at INTEGER NOT NULL, next_try INTEGER, delivered_at INTEGER,
+  delivered_tick REAL,
+  waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0, doubtful INTEGER NOT NULL DEFAULT 0,
+  done INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
+  open INTEGER NOT NULL AS (state NOT IN ('delivered', 'confirmed')),
+  UNIQUE (study, destination)
+);
+CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE open;
+CREATE TABLE waiting (                  -- an image still to be acknowledged by a destination
+  delivery INTEGER NOT NULL, image INTEGER NOT NULL, bytes INTEGER NOT NULL, since INTEGER NOT NULL,
+  doubt INTEGER NOT NULL DEFAULT 0,     -- 1: an association has it; 2: it was sent and no answer was recorded
+  attempts INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (delivery, image)
+) WITHOUT ROWID;
+CREATE TABLE ack (                      -- what a destination answered for an image
+  delivery INTEGER NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL, status INTEGER, reason TEXT NOT NULL,
+  comment TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (delivery, image)
+) WITHOUT ROWID;
+
+CREATE TABLE destination (name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER);
+CREATE TABLE wipe (                     -- places of discarded images, until they are overwritten
+  segment INTEGER NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
+  PRIMARY KEY (segment, place)
+) WITHOUT ROWID;
+CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+
+CREATE TRIGGER image_added AFTER INSERT ON image BEGIN
+  UPDATE segment SET images = images + 1, bytes = bytes + new.length, filled = filled + new.length
+    WHERE id = new.segment;
+  UPDATE study SET images = images + 1, bytes = bytes + new.length, conflicts = conflicts + new.conflict,
+    conflict_bytes = conflict_bytes + new.conflict * new.length, last_received = max(last_received, new.received_at)
+    WHERE id = new.id >> 24;
+END;
+CREATE TRIGGER image_changed AFTER UPDATE OF segment, corrupt, purged_at ON image BEGIN
+  UPDATE segment SET images = images - old.here, bytes = bytes - old.here * old.length WHERE id = old.segment;
+  UPDATE segment SET images = images + new.here, bytes = bytes + new.here * new.length,
+    filled = filled + (new.segment != old.segment) * new.length WHERE id = new.segment;
+  UPDATE study SET bytes = bytes + (new.here - old.here) * new.length,
+    conflict_bytes = conflict_bytes + (new.here - old.here) * new.conflict * new.length,
+    conflicts = conflicts + new.conflict * ((new.purged_at IS NULL) - (old.purged_at IS NULL)),
+    corrupt = corrupt + new.ruin - old.ruin, images = images - new.replaced + old.replaced,
+    purged = purged + (new.purged_at IS NOT NULL) - (old.purged_at IS NOT NULL) - new.replaced + old.replaced
+    WHERE id = new.id >> 24;
+END;
+CREATE TRIGGER waiting_added AFTER INSERT ON waiting BEGIN
+  UPDATE delivery SET waiting = waiting + 1, waiting_bytes = waiting_bytes + new.bytes,
+    doubtful = doubtful + (new.doubt = 2) WHERE id = new.delivery;
+END;
+CREATE TRIGGER waiting_changed AFTER UPDATE OF doubt ON waiting WHEN new.doubt != old.doubt BEGIN
+  UPDATE delivery SET doubtful = doubtful + (new.doubt = 2) - (old.doubt = 2) WHERE id = new.delivery;
+END;
+CREATE TRIGGER waiting_removed AFTER DELETE ON waiting BEGIN
+  UPDATE delivery SET waiting = waiting - 1, waiting_bytes = waiting_bytes - old.bytes,
+    doubtful = doubtful - (old.doubt = 2) WHERE id = old.delivery;
+END;
+CREATE TRIGGER ack_added AFTER INSERT ON ack BEGIN
+  UPDATE delivery SET done = done + (new.state = 'done'), warned = warned + (new.state = 'warning'),
+    refused = refused + (new.state = 'refused') WHERE id = new.delivery;
+END;
+CREATE TRIGGER ack_removed AFTER DELETE ON ack BEGIN
+  UPDATE delivery SET done = done - (old.state = 'done'), warned = warned - (old.state = 'warning'),
+    refused = refused - (old.state = 'refused') WHERE id = old.delivery;
+END;
+"""
