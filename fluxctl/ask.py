@@ -6,7 +6,7 @@ import sys
 
 from capacitord.api.messages import Secret
 from capacitord.errors import Invalid, Refused
-from fluxctl.render.words import clean, plain
+from fluxctl.render.words import clean
 
 
 def possible(*, json: bool = False) -> bool:
@@ -16,8 +16,7 @@ def possible(*, json: bool = False) -> bool:
 
 def line(question: str) -> str:
     """Ask on standard error and return the answer without its surrounding blanks."""
-    text = question if (sys.stderr.encoding or "").lower().startswith("utf") else plain(question)
-    sys.stderr.write(clean(text))
+    sys.stderr.write(clean(question))
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PIECE: Final = 1 << 20
 DEEPEST: Final = 4
+END: Final = bytes(1024)
 _PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -67,9 +68,31 @@ def safe_name(name: str) -> PurePosixPath:
     return path
 
 
+class _ToTheEnd:
+    """An archive being read, that knows whether its end came. `tarfile` takes a cut between two members for one."""
+
+    def __init__(self, archive: Tar) -> None:
+        self._archive = archive
+        self._tail = b""
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes."""
+        piece = self._archive.read(size)
+        self._tail = (self._tail + piece)[-len(END) :]
+        return piece
+
+    def finish(self) -> None:
+        """Read what is left. Raises `tarfile.ReadError` unless it ends as an archive does (two blocks of zeros)."""
+        while self.read(PIECE):
+            pass
+        if self._tail != END:
+            raise tarfile.ReadError("the end of the archive is missing")
+
+
 def _unpack(archive: Tar, folder: _Folder) -> Iterator[tuple[int, int]]:
     """Write member after member; yield how many images and bytes there are."""
-    with tarfile.open(fileobj=archive, mode="r|", bufsize=PIECE) as opened:  # type: ignore[call-overload]
+    source = _ToTheEnd(archive)
+    with tarfile.open(fileobj=source, mode="r|", bufsize=PIECE) as opened:  # type: ignore[call-overload]
         for member in opened:
             if member.isdir():
                 continue
@@ -78,6 +101,7 @@ def _unpack(archive: Tar, folder: _Folder) -> Iterator[tuple[int, int]]:
             content = opened.extractfile(member)
             if content is not None:
                 yield from folder.write(safe_name(member.name), content, member.size)
+    source.finish()
 
 
 class _Folder:
@@ -100,15 +124,15 @@ class _Folder:
             raise Refused("this file exists and is not overwritten", where=str(target), hint="Name another.") from None
         self.files.append(str(name))
         left = size
-        with os.fdopen(descriptor, "wb") as opened:
-            while piece := content.read(PIECE):
-                try:
+        try:
+            with os.fdopen(descriptor, "wb") as opened:
+                while piece := content.read(PIECE):
                     opened.write(piece)
-                except OSError as error:
-                    raise _disk(target, error) from None
-                left -= len(piece)
-                self.bytes += len(piece)
-                yield len(self.files), self.bytes
+                    left -= len(piece)
+                    self.bytes += len(piece)
+                    yield len(self.files), self.bytes
+        except OSError as error:
+            raise _disk(target, error) from None
         if left:
             raise tarfile.ReadError("a member is shorter than its header says")
 

@@ -16,6 +16,7 @@ from capacitord.errors import CapacitordError, Problem
 from fluxctl import exits
 from fluxctl.command import MissingVerb
 from fluxctl.output import ReaderGone, close_quietly, print_json, say
+from fluxctl.render.look import speaks_unicode
 from fluxctl.render.words import clean, plain
 
 UsageError = typer.BadParameter.__base__ or typer.BadParameter
@@ -42,7 +43,8 @@ def report(error: BaseException, *, json: bool) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     problem = problem_of(error)
-    say(told(problem, color=_color(), width=min(shutil.get_terminal_size((80, 24)).columns, 100)))
+    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
+    say(told(problem, color=_color(), width=width, unicode=speaks_unicode(sys.stderr)))
     if json:
         from capacitord.api.schemas import error_document  # noqa: PLC0415 - only here
 
@@ -89,7 +91,7 @@ def _usage(error: BaseException) -> Problem:
     return Problem("usage", message[:1].lower() + message[1:], hint=hint, exit_code=exits.USAGE)
 
 
-def told(problem: Problem, *, color: bool, width: int) -> str:
+def told(problem: Problem, *, color: bool, width: int, unicode: bool) -> str:
     """Return an error in words: what happened, where, what to do next, its reference."""
     first = textwrap.fill(clean(problem.message), width, initial_indent="✘ ", subsequent_indent="  ")
     lines = [f"\x1b[1;31m{first}\x1b[0m" if color else first]
@@ -103,7 +105,7 @@ def told(problem: Problem, *, color: bool, width: int) -> str:
         lines.append(_folded("next:", clean(problem.hint), width))
     lines.append(f"  ({problem.reference}, exit {problem.exit_code})")
     text = "\n".join(lines)
-    return text if (sys.stderr.encoding or "").lower().startswith("utf") else plain(text)
+    return text if unicode else plain(text)
 
 
 def _folded(label: str, text: str, width: int) -> str:

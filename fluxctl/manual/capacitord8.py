@@ -77,8 +77,8 @@ def _processes(page: Page) -> None:
     page.text(
         "There are two. The supervisor owns the control socket, the keys, the profiles, the audit log and every "
         "network endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and "
-        "sees the spool and the key of that one site. It is handed its listening socket, and asks the supervisor for every "
-        "connection to a destination by name; only endpoints that the profile names can be had.",
+        "sees the spool and the key of that one site. It is handed its listening socket, and asks the supervisor for "
+        "every connection to a destination by name; only endpoints that the profile names can be had.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
         "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",

@@ -32,9 +32,14 @@ def look_of(stream: TextIO, environment: Mapping[str, str], now: datetime | None
     return Look(
         width=max(40, min(columns or 80, WIDEST)),
         color=terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb",
-        unicode=(stream.encoding or "").lower().replace("-", "").startswith("utf"),
+        unicode=speaks_unicode(stream),
         now=now or datetime.now(UTC),
     )
+
+
+def speaks_unicode(stream: TextIO) -> bool:
+    """Return whether `stream` has letters for our symbols."""
+    return (stream.encoding or "").lower().startswith("utf")
 
 
 def stdout_look(now: datetime | None = None) -> Look:

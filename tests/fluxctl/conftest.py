@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from fluxctl.main import main
 from tests.fluxctl.daemon import Daemon
+from tests.fluxctl.terminal import Terminal
 
 
 class Result(NamedTuple):
@@ -77,3 +79,15 @@ def spawn(socket_path: Path) -> Run:
         return Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
     return fluxctl
+
+
+@pytest.fixture
+def at_terminal(socket_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Run fluxctl in a process of its own, at a terminal."""
+    with contextlib.ExitStack() as stack:
+
+        def fluxctl(*arguments: str) -> Terminal:
+            environment = {**os.environ, "CAPACITORD_SOCKET": str(socket_path)}
+            return stack.enter_context(Terminal(command(*arguments), environment))
+
+        yield fluxctl

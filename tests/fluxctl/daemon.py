@@ -228,10 +228,16 @@ class Daemon:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it answers."""
+        return self._server is not None
 
     def asked(self, name: str) -> list[Any]:
         """Return the requests of one route so far."""
@@ -250,3 +256,15 @@ def broken_off(lines: Iterable[Any], _: Any = None) -> Iterator[Any]:
     """Yield lines, and then break the connection."""
     yield from lines
     raise BrokenOff
+
+
+def steadily(daemon: Daemon) -> Answer:
+    """Return an answer that sends a status again and again, as long as the daemon runs."""
+
+    def events(_: Any) -> Iterator[m.Event]:
+        while daemon.runs:
+            yield samples.EVENTS[0]
+            threading.Event().wait(0.02)
+        raise BrokenOff
+
+    return events

@@ -277,7 +277,7 @@ def as_nobody(ask: Callable[[], str]) -> str:
         os.write(writing, ask().encode())
         os._exit(0)
     os.close(writing)
-    with open(reading, "rb") as answer:
+    with os.fdopen(reading, "rb") as answer:
         text = answer.read().decode()
     os.waitpid(child, 0)
     return text

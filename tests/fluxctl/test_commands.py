@@ -1,0 +1,433 @@
+"""Every command against a daemon: what it asks, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from capacitord.api import messages as m
+from capacitord.api import schemas
+from capacitord.api.schemas import DOCUMENTS
+from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
+from capacitord.model.states import StudyState
+from fluxctl.manual import walk
+from tests.fluxctl import samples as s
+from tests.fluxctl.conftest import Run
+from tests.fluxctl.daemon import Daemon, archive
+
+PROFILE = """
+schema = 1
+id = "st-marys"
+name = "St. Mary's Hospital"
+version = 7
+timezone = "America/Chicago"
+[[destination]]
+name = "pacs"
+ae_title = "STM_PACS"
+host = "10.20.1.10"
+port = 104
+"""
+LINES: dict[str, list[str]] = {
+    "audit.show": ["audit", "show"],
+    "audit.verify": ["audit", "verify"],
+    "destination.echo": ["destination", "echo", "pacs"],
+    "destination.list": ["destination", "list"],
+    "doctor": ["doctor"],
+    "key.export": ["key", "export", "--recovery", "{tmp}/recovery", "--passphrase-stdin"],
+    "key.init": ["key", "init"],
+    "key.rotate": ["key", "rotate", "--yes"],
+    "key.status": ["key", "status"],
+    "key.unlock": ["key", "unlock", "--passphrase-stdin"],
+    "profile.import": ["profile", "import", "{tmp}/profile.toml"],
+    "profile.list": ["profile", "list"],
+    "profile.show": ["profile", "show"],
+    "profile.validate": ["profile", "validate", "{tmp}/profile.toml"],
+    "queue.flush": ["queue", "flush", "pacs"],
+    "queue.list": ["queue", "list"],
+    "queue.pause": ["queue", "pause", "pacs"],
+    "queue.resume": ["queue", "resume", "ALL"],
+    "queue.show": ["queue", "show", "3f2a9c"],
+    "resend": ["resend", "3f2a9c", "--yes"],
+    "status": ["status"],
+    "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
+    "study.export": ["study", "export", "c77e02", "{tmp}/out"],
+    "study.list": ["study", "list"],
+    "study.show": ["study", "show", "3f2a9c"],
+    "version": ["version"],
+}
+"""A command line for every document, but for the endless watch and the demo, which plays a whole box."""
+ENDLESS = {"watch", "demo"}
+
+
+@pytest.fixture
+def line(tmp_path: Path, stdin: Path) -> Any:
+    (tmp_path / "profile.toml").write_text(PROFILE)
+    stdin.write_text("correct horse battery staple\n")
+    return lambda command: [word.format(tmp=tmp_path) for word in LINES[command]]
+
+
+@pytest.fixture
+def stdin(tmp_path: Path) -> Any:
+    """Standard input from a file; what a test writes there is read."""
+    path = tmp_path / "stdin"
+    path.touch()
+    kept = os.dup(0)
+    before = sys.stdin
+    with path.open("rb") as opened:
+        os.dup2(opened.fileno(), 0)
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False))
+    yield path
+    sys.stdin = before
+    os.dup2(kept, 0)
+    os.close(kept)
+
+
+def test_every_document_has_a_command_line() -> None:
+    assert set(LINES) | ENDLESS == set(DOCUMENTS)
+
+
+def test_every_command_with_json_has_a_document() -> None:
+    with_json = {
+        found.name.replace(" ", ".")
+        for found in walk.verbs()
+        if any("--json" in param.opts for param in found.command.params)
+    }
+    assert with_json == set(DOCUMENTS)
+
+
+def valid(document: Any, command: str, *, of_line: bool = False) -> None:
+    """Fail unless a document is what its JSON Schema says, and has its name first."""
+    jsonschema_rs.Draft202012Validator(schemas.json_schema(command, line=of_line)).validate(document)
+    name = "fluxctl.error/1" if command == "error" else schemas.schema_name(command, line=of_line)
+    assert next(iter(document.items())) == ("schema", name)
+
+
+@pytest.mark.parametrize("command", LINES)
+@pytest.mark.usefixtures("daemon")
+def test_json(run: Run, line: Any, command: str) -> None:
+    result = run(*line(command), "--json")
+    assert (result.code, result.err) == (0, "")
+    valid(json.loads(result.out), command)
+
+
+@pytest.mark.parametrize("command", [command for command in LINES if DOCUMENTS[command].rows])
+@pytest.mark.usefixtures("daemon")
+def test_jsonl(run: Run, line: Any, command: str) -> None:
+    result = run(*line(command), "--jsonl")
+    assert (result.code, result.err) == (0, "")
+    rows = [json.loads(row) for row in result.out.splitlines()]
+    assert rows
+    for row in rows:
+        valid(row, command, of_line=True)
+
+
+@pytest.mark.parametrize("command", LINES)
+@pytest.mark.usefixtures("daemon")
+def test_human(run: Run, line: Any, command: str) -> None:
+    result = run(*line(command))
+    assert (result.code, result.err) == (0, "")
+    assert result.out.strip()
+    assert "\x1b" not in result.out
+    assert not result.out.startswith("{")
+
+
+@pytest.mark.parametrize("command", set(LINES) - {"profile.validate", "version"})
+def test_without_a_daemon(run: Run, line: Any, command: str) -> None:
+    result = run(*line(command), "--json")
+    document = json.loads(result.out)
+    assert result.code == 3
+    if command == "doctor":
+        valid(document, "doctor")
+        assert document["checks"][0]["level"] == "failure"
+        return
+    valid(document, "error")
+    assert document["error"]["reference"] == "daemon-unreachable"
+    assert "capacitord is not running" in result.err
+    assert "next:" in result.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotPermitted("user kim may not look here", hint="Join the group capacitord-read"), 4),
+        (Ambiguous("this names several studies", candidates=("3f2a9c", "3f2b01"), hint="Give more"), 5),
+        (Refused("the gate says no", hint="Wait"), 6),
+        (Invalid("3 problems", where="a.toml", candidates=("a.toml:2: id: is not an id", "a.toml:3: …")), 7),
+        (TryAgain("the runtime is being started", hint="Wait a moment"), 75),
+    ],
+)
+def test_refusals_in_words_and_as_a_document(daemon: Daemon, run: Run, error: Any, code: int) -> None:
+    daemon.refuse("study.show", error)
+    result = run("study", "show", "3f2", "--json")
+    assert result.code == code
+    document = json.loads(result.out)
+    valid(document, "error")
+    assert document["error"] == {
+        "reference": error.reference,
+        "message": error.message,
+        "where": error.where,
+        "hint": error.hint,
+        "exit_code": code,
+        "candidates": list(error.candidates),
+    }
+    for text in (error.message, error.hint, *error.candidates, f"({error.reference}, exit {code})"):
+        assert text in result.err
+    assert run("study", "show", "3f2") == (code, "", result.err)
+
+
+@pytest.mark.usefixtures("daemon")
+def test_references_to_studies(run: Run) -> None:
+    for reference in ("3f2", "A-1001", "1.2.826.0.1.3680043.8.498.1001"):
+        assert json.loads(run("study", "show", reference, "--json").out)["study"]["id"] == "3f2a9c"
+    assert run("study", "show", "zzz").code == 5
+
+
+@pytest.mark.usefixtures("daemon")
+def test_status_is_the_page(run: Run) -> None:
+    result = run("status")
+    assert result.out.splitlines()[0] == "✔ READY TO SCAN — St. Mary's Hospital"
+    assert "pacs             820   410 MiB   4 min  ▸ sending at 12.3 MiB/s     33 s" in result.out
+
+
+def test_study_list_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
+    run("study", "list", "--undelivered", "--state", "receiving", "-n", "7")
+    assert daemon.asked("study.list") == [m.StudyQuery(state=StudyState.RECEIVING, undelivered=True, limit=7)]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_study_list_says_what_it_leaves_out(run: Run) -> None:
+    assert "1 of 3 studies; the others: --all" in run("study", "list", "--limit", "1").out
+
+
+def test_study_list_all_follows_every_page(daemon: Daemon, run: Run) -> None:
+    pages = {
+        "": m.StudyList("", (s.HEAD,), 3, "b"),
+        "b": m.StudyList("", (s.CHEST,), 3, "c"),
+        "c": m.StudyList("", (s.BREAST,), 3, ""),
+    }
+    daemon.answers["study.list"] = lambda request: pages[request.after]
+    document = json.loads(run("study", "list", "--all", "--json").out)
+    assert [study["id"] for study in document["studies"]] == ["3f2a9c", "8b01d4", "c77e02"]
+    assert document["next"] == ""
+
+
+@pytest.mark.usefixtures("stdin")
+def test_discard_needs_a_reason_even_from_a_script(daemon: Daemon, run: Run) -> None:
+    result = run("study", "discard", "3f2", "--yes")
+    assert result.code == 6
+    assert "for a reason only" in result.err
+    assert daemon.asked("study.discard") == []
+
+
+def test_discard_repeats_the_short_id(daemon: Daemon, run: Run) -> None:
+    assert run("study", "discard", "A-1001", "--yes", "--reason", "phantom").code == 0
+    assert daemon.asked("study.discard") == [m.Discard("3f2a9c", "phantom", "3f2a9c")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("study", "discard", "3f2", "--reason", "phantom"),
+        ("resend", "3f2"),
+        ("key", "rotate"),
+        ("key", "unlock"),
+        ("key", "init", "--source", "passphrase"),
+        ("key", "export", "--recovery", "/nowhere/recovery"),
+    ],
+)
+@pytest.mark.usefixtures("stdin")
+def test_questions_are_refused_where_there_is_nobody_to_ask(
+    daemon: Daemon, run: Run, arguments: tuple[str, ...]
+) -> None:
+    result = run(*arguments)
+    assert result.code == 6
+    assert "no terminal to ask at" in result.err
+    changed = {name for name, _ in daemon.requests} - {"study.show", "key.status"}
+    assert changed == set()
+
+
+def test_resend_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
+    run("resend", "3f2", "--to", "pacs", "--to", "backup", "--image", "1.2.3", "--yes")
+    assert daemon.asked("study.resend") == [m.Resend("3f2", ("pacs", "backup"), "1.2.3")]
+
+
+@pytest.mark.parametrize(("destination", "code"), [("pacs", 0), ("backup", 1), ("ALL", 8)])
+@pytest.mark.usefixtures("daemon")
+def test_echo_says_by_its_exit_code_who_answers(run: Run, destination: str, code: int) -> None:
+    result = run("destination", "echo", destination, "--json")
+    assert result.code == code
+    valid(json.loads(result.out), "destination.echo")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_all_is_literal(run: Run) -> None:
+    assert run("queue", "pause", "all").code == 5
+    assert run("queue", "pause", "ALL").code == 0
+    assert run("queue", "pause").code == 2
+
+
+def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
+    run(
+        "audit",
+        "show",
+        "--limit",
+        "5",
+        "--action",
+        "study.discard",
+        "--subject",
+        "77ac01",
+        "--since",
+        "2025-11-21T20:02:11Z",
+    )
+    assert daemon.asked("audit.show") == [m.AuditQuery(5, "study.discard", "77ac01", s.NOW)]
+
+
+def test_audit_verify_ends_with_1_if_an_entry_was_changed(daemon: Daemon, run: Run) -> None:
+    daemon.answers["audit.verify"] = lambda _: s.AUDIT_BAD
+    result = run("audit", "verify")
+    assert result.code == 1
+    assert result.out.startswith("✘ THE AUDIT LOG IS NOT WHOLE")
+
+
+def test_doctor_ends_with_1_if_something_is_broken(daemon: Daemon, run: Run) -> None:
+    assert run("doctor").code == 0
+    broken = m.Check("disk", m.Level.FAILURE, "full", "make room")
+    daemon.answers["doctor.check"] = lambda _: m.DoctorReport("", (*s.DOCTOR.checks, broken))
+    result = run("doctor")
+    assert result.code == 1
+    assert "✘ 1 failure and 1 warning in 5 checks." in result.out
+
+
+def test_doctor_notices_a_daemon_of_another_version(daemon: Daemon, run: Run) -> None:
+    daemon.answers["status"] = lambda _: s.changed(s.STATUS, version="9.9")
+    assert "capacitord is 9.9, and this is fluxctl" in run("doctor").out
+
+
+def test_doctor_verify_reads_to_the_end(daemon: Daemon, run: Run) -> None:
+    result = run("doctor", "--verify", "--json")
+    document = json.loads(result.out)
+    assert result.code == 1
+    valid(document, "doctor")
+    assert document["verify"]["damaged"] == 1
+    assert document["verify"]["damage"][0]["study"] == "3f2a9c"
+    daemon.answers["doctor.verify"] = lambda _: s.VERIFY[:2]
+    assert run("doctor", "--verify").code == 75
+
+
+def test_profiles_are_checked_without_a_daemon(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "st.toml"
+    path.write_text(PROFILE.replace("version = 7", "version = 0").replace("104", "70000"))
+    result = run("profile", "validate", str(path))
+    assert result.code == 7
+    assert f"{path}:5: version: must be at least 1" in result.err.replace("\n         ", " ")
+    assert f"{path}:11: destination[0].port: must be at most 65535" in result.err.replace("\n         ", " ")
+
+
+def test_profiles_come_from_standard_input(daemon: Daemon, run: Run, stdin: Path) -> None:
+    stdin.write_text(PROFILE)
+    assert run("profile", "import", "-", "--dry-run", "--allow-older").code == 0
+    assert daemon.asked("profile.import") == [m.ProfileImport(PROFILE, "-", allow_older=True, dry_run=True)]
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, 5), (b"\xff", 7), (b"#" * (1 << 20) + b"#", 7)])
+def test_files_that_are_no_profiles(daemon: Daemon, run: Run, tmp_path: Path, content: bytes | None, code: int) -> None:
+    path = tmp_path / "profile.toml"
+    if content is not None:
+        path.write_bytes(content)
+    result = run("profile", "import", str(path))
+    assert result.code == code
+    assert str(path) in result.err.replace("\n", "")
+    assert daemon.requests == []
+
+
+def test_profile_show_prints_the_file_itself(daemon: Daemon, run: Run) -> None:
+    assert run("profile", "show", "st-marys").out == s.PROFILE_TOML
+    assert run("profile", "show").out == s.PROFILE_TOML
+    daemon.answers["profile.list"] = lambda _: m.ProfileList("", (s.OTHER_SUMMARY,))
+    assert run("profile", "show").code == 5
+
+
+def test_passphrases_come_from_standard_input(daemon: Daemon, run: Run, stdin: Path) -> None:
+    stdin.write_text("correct horse\nnot this\n")
+    assert run("key", "unlock", "--passphrase-stdin").code == 0
+    assert daemon.asked("key.unlock")[0].passphrase.value == "correct horse"
+
+
+@pytest.mark.usefixtures("daemon", "stdin")
+def test_an_empty_passphrase_is_none(run: Run) -> None:
+    result = run("key", "unlock", "--passphrase-stdin")
+    assert result.code == 7
+    assert "passphrase is empty" in result.err
+
+
+def test_rotating_asks_for_what_the_key_needs(daemon: Daemon, run: Run, stdin: Path, tmp_path: Path) -> None:
+    stdin.write_text("correct horse battery\n")
+    daemon.answers["key.status"] = lambda _: s.changed(s.KEY, source=m.KeySource.PASSPHRASE)
+    assert run("key", "rotate", "--passphrase-stdin").code == 0
+    daemon.answers["key.status"] = lambda _: s.changed(s.KEY, source=m.KeySource.CREDENTIAL)
+    assert run("key", "rotate", "--yes").code == 6
+    (tmp_path / "new").write_text("ab" * 32 + "\n")
+    assert run("key", "rotate", "--new-key", str(tmp_path / "new")).code == 0
+    first, second = daemon.asked("key.rotate")
+    assert first.passphrase.value == "correct horse battery"
+    assert second.new_key.value == "ab" * 32
+
+
+def test_the_recovery_file_is_for_its_owner_and_never_replaces_another(
+    daemon: Daemon, run: Run, stdin: Path, tmp_path: Path
+) -> None:
+    stdin.write_text("correct horse battery\n")
+    path = tmp_path / "recovery"
+    assert run("key", "export", "--recovery", str(path), "--passphrase-stdin").code == 0
+    assert path.read_text() == s.RECOVERY.text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    asked = len(daemon.requests)
+    result = run("key", "export", "--recovery", str(path), "--passphrase-stdin")
+    assert result.code == 6
+    assert "is not overwritten" in result.err
+    assert len(daemon.requests) == asked
+
+
+@pytest.mark.usefixtures("daemon")
+def test_the_recovery_file_may_go_to_a_pipe(run: Run, stdin: Path) -> None:
+    stdin.write_text("correct horse battery\n")
+    assert run("key", "export", "--recovery", "-", "--passphrase-stdin").out == s.RECOVERY.text
+
+
+def test_version_works_without_a_daemon(run: Run) -> None:
+    result = run("version", "--json")
+    document = json.loads(result.out)
+    assert result.code == 0
+    valid(document, "version")
+    assert document["daemon"] is None
+    assert "not running" in document["reason"]
+
+
+def test_schemas_can_be_had(run: Run) -> None:
+    names = run("schema").out.split()
+    assert "fluxctl.study.list/1" in names
+    assert "fluxctl.error/1" in names
+    for name in names:
+        result = run("schema", name)
+        assert result.code == 0
+        assert json.loads(result.out)["title"] == name
+    assert run("schema", "study.list.line").code == 0
+    assert run("schema", "nonsense").code == 5
+    assert run("schema", "status.line").code == 5
+
+
+def test_export_writes_what_came(daemon: Daemon, run: Run, tmp_path: Path) -> None:
+    daemon.answers["study.export"] = lambda _: archive({f"{n}.dcm": b"x" * n for n in range(1, 6)})
+    result = run("study", "export", "c77", str(tmp_path / "a" / "b"), "--json")
+    document = json.loads(result.out)
+    assert document["images"] == 5
+    assert document["bytes"] == 15
+    assert (tmp_path / "a" / "b" / "5.dcm").read_bytes() == b"xxxxx"

@@ -1,0 +1,170 @@
+"""What happens at a terminal: questions, the live page, and that the terminal is put back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from capacitord.api import messages as m
+from fluxctl import exits
+from tests.fluxctl.daemon import Daemon, steadily
+from tests.fluxctl.terminal import Terminal
+
+At = Callable[..., Terminal]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_page_has_colours_at_a_terminal(at_terminal: At) -> None:
+    terminal = at_terminal("status")
+    assert terminal.end() == 0
+    assert "\x1b[1;32m✔ READY TO SCAN — St. Mary's Hospital\x1b[0m" in terminal.output
+
+
+def test_discard_shows_asks_and_deletes(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("study", "discard", "3f2")
+    terminal.wait_for("Why is it discarded? ")
+    assert "DOE, JANE A" in terminal.output
+    terminal.press("phantom\n")
+    terminal.wait_for("Type 3f2a9c to delete it for ever: ")
+    terminal.press("3f2a9c\n")
+    assert terminal.end() == 0
+    assert daemon.asked("study.discard") == [m.Discard("3f2a9c", "phantom", "3f2a9c")]
+
+
+@pytest.mark.parametrize("typed", ["3f2\n", "\n", "yes\n"])
+def test_discard_is_not_confirmed_by_anything_else(daemon: Daemon, at_terminal: At, typed: str) -> None:
+    terminal = at_terminal("study", "discard", "3f2", "--reason", "phantom")
+    terminal.wait_for("for ever: ")
+    terminal.press(typed)
+    assert terminal.end() == exits.REFUSED
+    assert "nothing was done" in terminal.output
+    assert daemon.asked("study.discard") == []
+
+
+def test_a_question_is_answered_by_ctrl_c(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("resend", "3f2")
+    terminal.wait_for("Send all 120 images of study 3f2a9c again to every destination? [y/N] ")
+    terminal.press("\x03")
+    assert terminal.end() == exits.INTERRUPTED
+    assert "Traceback" not in terminal.output
+    assert daemon.asked("study.resend") == []
+
+
+def test_with_json_nobody_is_asked(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("resend", "3f2", "--json")
+    assert terminal.end() == exits.REFUSED
+    assert daemon.asked("study.resend") == []
+
+
+def test_yes_and_no(daemon: Daemon, at_terminal: At) -> None:
+    for answer, code in (("n\n", exits.REFUSED), ("\n", exits.REFUSED), ("y\n", 0)):
+        terminal = at_terminal("resend", "3f2", "--to", "pacs")
+        terminal.wait_for("[y/N] ")
+        terminal.press(answer)
+        assert terminal.end() == code
+    assert daemon.asked("study.resend") == [m.Resend("3f2", ("pacs",))]
+
+
+def test_a_new_passphrase_is_typed_twice_and_never_shown(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("key", "init", "--source", "passphrase")
+    terminal.wait_for("Passphrase of the box key: ")
+    terminal.press("correct horse battery\n")
+    terminal.wait_for("Once more: ")
+    terminal.press("correct horse battery\n")
+    assert terminal.end() == 0
+    assert "horse" not in terminal.output
+    assert daemon.asked("key.init")[0].passphrase.value == "correct horse battery"
+
+
+def test_two_different_passphrases_are_none(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("key", "init", "--source", "passphrase")
+    terminal.wait_for("box key: ")
+    terminal.press("correct horse battery\n")
+    terminal.wait_for("Once more: ")
+    terminal.press("correct house battery\n")
+    assert terminal.end() == exits.INVALID
+    assert "the two passphrases differ" in terminal.output
+    assert terminal.is_sane()
+    assert daemon.asked("key.init") == []
+
+
+def test_unlocking_asks_once(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("key", "unlock")
+    terminal.wait_for("box key: ")
+    terminal.press("correct horse battery\n")
+    assert terminal.end() == 0
+    assert daemon.asked("key.unlock")[0].passphrase.value == "correct horse battery"
+
+
+def test_keys_are_not_printed_to_a_terminal(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("key", "export", "--recovery", "-")
+    assert terminal.end() == exits.REFUSED
+    assert daemon.requests == []
+
+
+@pytest.mark.usefixtures("daemon")
+def test_exporting_shows_how_far_it_is_and_cleans_up_its_line(at_terminal: At, tmp_path: Path) -> None:
+    terminal = at_terminal("study", "export", "c77", str(tmp_path / "out"))
+    assert terminal.end() == 0
+    assert "Exporting 1 of 5 images" in terminal.output
+    assert terminal.output.rindex("\r\x1b[K") < terminal.output.index("✔ Study c77e02 is in")
+
+
+# --- the live page
+
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+
+
+@pytest.mark.parametrize(("key", "code"), [("q", 0), ("Q", 0), ("\x03", exits.INTERRUPTED)])
+def test_the_live_page_ends_by_a_key_and_leaves_the_terminal_sane(
+    daemon: Daemon, at_terminal: At, key: str, code: int
+) -> None:
+    daemon.answers["events"] = steadily(daemon)
+    terminal = at_terminal("watch")
+    terminal.wait_for("q quits")
+    assert ENTER in terminal.output
+    assert "READY TO SCAN" in terminal.output
+    assert "31.0 MiB of 60.0 MiB" in terminal.output
+    assert not terminal.is_sane()
+    terminal.press(key)
+    assert terminal.end() == code
+    assert terminal.output.rindex(LEAVE) > terminal.output.rindex(ENTER)
+    assert terminal.output.rindex("\x1b[?25h") > terminal.output.rindex("\x1b[?25l")
+    assert terminal.is_sane()
+    assert "Traceback" not in terminal.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_live_page_leaves_the_terminal_sane_when_it_is_ended(
+    daemon: Daemon, at_terminal: At, number: signal.Signals
+) -> None:
+    daemon.answers["events"] = steadily(daemon)
+    terminal = at_terminal("watch")
+    terminal.wait_for("q quits")
+    terminal.process.send_signal(number)
+    assert terminal.end() == 128 + number
+    assert LEAVE in terminal.output
+    assert terminal.is_sane()
+
+
+def test_the_live_page_claims_nothing_while_the_daemon_is_away(daemon: Daemon, at_terminal: At) -> None:
+    daemon.answers["events"] = steadily(daemon)
+    terminal = at_terminal("watch")
+    terminal.wait_for("READY TO SCAN")
+    daemon.stop()
+    terminal.wait_for("UNKNOWN")
+    terminal.output = ""
+    daemon.start()
+    terminal.wait_for("READY TO SCAN")
+    terminal.press("q")
+    assert terminal.end() == 0
+
+
+def test_the_live_page_without_a_daemon_is_an_ordinary_error(at_terminal: At) -> None:
+    terminal = at_terminal("watch")
+    assert terminal.end() == exits.UNREACHABLE
+    assert ENTER not in terminal.output
+    assert terminal.is_sane()
