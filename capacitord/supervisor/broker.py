@@ -48,9 +48,14 @@ async def connect(destination: Destination) -> Connection:
     started = time.monotonic()
     try:
         async with asyncio.timeout(destination.connect_timeout):
-            connected, words = await _first_that_answers(destination)
+            found = await resolve(destination.host, destination.port)
+        connected, words = await _first_that_answers(found, destination, started + destination.connect_timeout)
     except TimeoutError:
-        connected, words = None, f"the host did not answer within {destination.connect_timeout:g} s"
+        connected, words = None, f"its name was not resolved within {destination.connect_timeout:g} s"
+    except socket.gaierror as error:
+        connected, words = None, f"its name could not be resolved ({error.strerror})"
+    except (OSError, UnicodeError) as error:
+        connected, words = None, f"its name could not be resolved ({error})"
     seconds = time.monotonic() - started
     if connected is None:
         return Connection(None, later(f"{destination.host} port {destination.port}: {words}"), seconds)
@@ -96,24 +101,26 @@ def later(reason: str) -> Outcome:
     return Outcome(verdict=Verdict.LATER, reason=reason)
 
 
-async def _first_that_answers(destination: Destination) -> tuple[socket.socket | None, str]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await resolve(destination.host, destination.port)
-    except socket.gaierror as error:
-        return None, f"its name could not be resolved ({error.strerror})"
-    except (OSError, UnicodeError) as error:
-        return None, f"its name could not be resolved ({error})"
-    words = "its name has no address"
-    for family, kind, protocol, _, address in found:
+async def _first_that_answers(
+    found: Sequence[Address], destination: Destination, deadline: float
+) -> tuple[socket.socket | None, str]:
+    """Return a connection, or what the last attempt said. Each address gets its share of the time that is left."""
+    source = destination.source_address
+    usable = [each for each in found if not source or (each[0] == socket.AF_INET6) is (":" in source)]
+    words = "its name has no address that can be reached from here"
+    for index, (family, kind, protocol, _, address) in enumerate(usable):
         candidate = socket.socket(family, kind, protocol)
         candidate.setblocking(False)
         try:
-            if destination.source_address:
-                candidate.bind((destination.source_address, 0))
-            await loop.sock_connect(candidate, address)
+            if source:
+                candidate.bind((source, 0))
+            async with asyncio.timeout((deadline - time.monotonic()) / (len(usable) - index)):
+                await asyncio.get_running_loop().sock_connect(candidate, address)
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             candidate.setblocking(True)
+        except TimeoutError:
+            candidate.close()
+            words = f"the host did not answer within {destination.connect_timeout:g} s"
         except OSError as error:
             candidate.close()
             words = _WORDS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from capacitord.api import wire
 from capacitord.api.messages import EventQuery
@@ -75,7 +76,7 @@ def application(
     services: Services, policy: Policy, bounds: Bounds, identify: Identify = by_credentials
 ) -> web.Application:
     """Return the whole interface as an application, whatever socket it is then served on."""
-    app = web.Application(middlewares=[_refusals], client_max_size=bounds.body)
+    app = web.Application(middlewares=[_refusals(bounds)], client_max_size=bounds.body)
     dispatcher = _Dispatcher(services, policy, bounds, identify)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, dispatcher.handler(route))
@@ -91,7 +92,7 @@ class _Dispatcher:
         self._identify = identify
         self._openapi = msgspec.json.encode(document())
 
-    def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def handler(self, route: Route) -> Handler:
         """Return what aiohttp calls for a route."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -231,7 +232,10 @@ class _Exchange:
 
 async def send(request: web.Request, body: bytes, bounds: Bounds, name: str) -> web.Response:
     """Send a JSON answer whole, to a reader who takes it in time; hang up on one who does not."""
-    response = web.Response(body=body, content_type="application/json")
+    return await _send(request, web.Response(body=body, content_type="application/json"), bounds, name)
+
+
+async def _send(request: web.Request, response: web.Response, bounds: Bounds, name: str) -> web.Response:
     try:
         async with asyncio.timeout(bounds.slow_reader):
             await response.prepare(request)
@@ -267,23 +271,25 @@ def _cause(cause: Exception) -> str:
     return "the reader was too slow" if isinstance(cause, TimeoutError) else "the reader hung up"
 
 
-@web.middleware
-async def _refusals(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Turn everything that is raised into a typed answer."""
-    try:
-        return await handler(request)
-    except (ConnectionError, asyncio.CancelledError):
-        raise
-    except Exception as error:
-        if not isinstance(error, CapacitordError | web.HTTPException):
-            _log.exception("an error in this program while answering %s", request.method)
-        if request.writer.output_size:
-            # An answer has begun; nothing can be said any more but that it is not whole.
-            _hang_up(request)
-            raise ConnectionResetError from error
-        return _refusal(request, error)
+def _refusals(bounds: Bounds) -> Middleware:
+    """Return what turns everything that is raised into a typed answer."""
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            if not isinstance(error, CapacitordError | web.HTTPException):
+                _log.exception("an error in this program while answering %s", request.method)
+            if request.writer.output_size:
+                # An answer has begun; nothing can be said any more but that it is not whole.
+                _hang_up(request)
+                raise ConnectionResetError from error
+            return await _send(request, _refusal(request, error), bounds, "a refusal")
+
+    return refuse
 
 
 def _refusal(request: web.Request, error: Exception) -> web.Response:

@@ -82,9 +82,9 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _check_folder(folder: Path) -> None:
     with typed(folder):
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            folder.chmod(0o755)
+        for missing in reversed([step for step in (folder, *folder.parents) if not step.exists()]):
+            missing.mkdir()
+            missing.chmod(0o755)
         found = folder.stat()
     if found.st_mode & 0o022 or found.st_uid not in {0, os.geteuid()}:
         msg = "others could put their own socket into this folder"

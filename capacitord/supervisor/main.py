@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,6 +23,8 @@ from capacitord.supervisor.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 _LONGEST_PASSPHRASE: Final = 4096
+_THREADS: Final = 16
+"""For what blocks on the disk or the user database; a few that are slow must not make the others wait."""
 
 app = typer.Typer(
     name="capacitord",
@@ -88,6 +91,7 @@ def check_config(file: Annotated[Path, typer.Argument(help="The configuration to
 async def serve(supervisor: Supervisor, passphrase: str | None = None) -> None:
     """Run a supervisor until SIGTERM or SIGINT; a second one does not wait for what is open."""
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="disk"))
     stop = asyncio.Event()
 
     def end() -> None:

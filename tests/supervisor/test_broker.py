@@ -69,6 +69,10 @@ def test_nothing_listens() -> None:
     )
 
 
+def test_a_source_address_goes_only_to_addresses_of_its_own_kind(listener: socket.socket) -> None:
+    assert "no address that can be reached" in refused(destination(listener.getsockname()[1], source="::1"))
+
+
 def test_a_name_that_does_not_exist() -> None:
     assert "name could not be resolved" in refused(destination(104, "no-such-host.invalid"))
 
