@@ -197,6 +197,7 @@ class BoxAnswers:
         listener = m.Listener(self._box.storage.ae_title, gatekeeper.address, gatekeeper.port, gatekeeper.bound)
         return [
             doctor.groups(self._box, missing_groups(self._box)),
+            doctor.control_socket(self._box.socket),
             doctor.folders(state),
             doctor.disk(state, limits),
             doctor.clock(last, datetime.now(UTC)),

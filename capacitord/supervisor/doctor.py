@@ -42,6 +42,18 @@ def folders(state: Path) -> Check:
     return Check("state folder", Level.FAILURE, words, f"chown {os.geteuid()} {state}; chmod 700 {state}")
 
 
+def control_socket(path: Path) -> Check:
+    """Look at whether the control socket is where people look for it."""
+    try:
+        there = stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        there = False
+    if there:
+        return Check("control socket", Level.OK, f"{path} takes requests")
+    words = f"{path} is gone: new requests do not find this daemon"
+    return Check("control socket", Level.FAILURE, words, "Start it again: systemctl restart capacitord")
+
+
 def total(state: Path) -> int:
     """Return the size of the state folder's disk, in bytes."""
     return shutil.disk_usage(state).total

@@ -455,6 +455,7 @@ def test_the_doctor_looks_at_everything(serving: Daemon) -> None:
     checks = {check["name"]: check for check in serving.get("/v1/doctor")["checks"]}
     assert set(checks) == {
         "groups",
+        "control socket",
         "state folder",
         "disk",
         "clock",

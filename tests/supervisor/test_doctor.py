@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def test_folders(tmp_path: Path) -> None:
     check = doctor.folders(tmp_path)
     assert check.level is m.Level.FAILURE
     assert "chmod 700" in check.hint
+
+
+def test_control_socket(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    assert doctor.control_socket(path).level is m.Level.FAILURE
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert doctor.control_socket(path).level is m.Level.OK
 
 
 @pytest.mark.parametrize(
