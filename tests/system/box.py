@@ -50,7 +50,7 @@ class Box:
 
     It can be stopped, killed and started again in between, on the same port and state. `settings` adds to the tables
     of its configuration, which are the box's defaults but for addresses and room on the disk. `state` may lie on
-    another disk than `folder`. `before` is put in front of the command.
+    another disk than `folder`. `before` is put in front of the command. `targets` are the profile's destinations.
     """
 
     host = "127.0.0.1"
@@ -67,8 +67,8 @@ class Box:
         self.folder = folder
         self.state = state or folder / "state"
         self.before = list(before)
+        self.targets = targets
         self.profile_version = 0
-        self._targets = targets
         self._keep_delivered = keep_delivered
         self._settings = settings or {}
         # Bound and never listening: keeps the port from everybody else while the gate is shut.
@@ -151,7 +151,7 @@ class Box:
             self.launch()
             self.wait_until_answering()
             self.client.key_init(m.KeyInit())
-            self.serve(*self._targets)
+            self.serve(*self.targets)
         except BaseException:
             self.close()
             raise
@@ -166,7 +166,7 @@ class Box:
 
     def serve(self, *targets: Target, keep_delivered: str | None = None, wait: bool = True) -> None:
         """Import the next version of the profile, with these destinations, and wait until it is in force."""
-        self._targets = targets
+        self.targets = targets
         self._keep_delivered = keep_delivered or self._keep_delivered
         self.profile_version += 1
         self.import_profile()
@@ -191,7 +191,7 @@ class Box:
                 "name": "St. Mary's Hospital",
                 "version": self.profile_version,
                 "timezone": "America/Chicago",
-                "destination": [target.table() for target in self._targets],
+                "destination": [target.table() for target in self.targets],
                 "delivery": {"keep_delivered": self._keep_delivered},
             }
         )
