@@ -8,7 +8,7 @@ messages, release, abort, and what other threads of this program want to send. M
 thread is held where pynetdicom itself pauses it.
 
 All names of pynetdicom that are used without being documented are used in this module, and listed in
-`TOUCH_POINTS`; a test fails with the name when a release of pynetdicom moves one.
+`TOUCH_POINTS` and `TOUCHED_ATTRIBUTES`; a test fails with the name when a release of pynetdicom moves one.
 """
 
 from __future__ import annotations
@@ -45,10 +45,19 @@ TOUCH_POINTS: Final[Mapping[type, tuple[str, ...]]] = MappingProxyType(
     {
         DULServiceProvider: ("_is_transport_event", "_read_pdu_data", "run_reactor", "stop_dul", "kill_dul"),
         Association: ("_serve_request", "_bind_defaults", "run_reactor"),
-        AssociationSocket: ("ready", "recv", "_shutdown_socket"),
+        AssociationSocket: ("ready", "recv"),
     }
 )
-"""Methods that are overridden or called here and are no part of pynetdicom's documented interface."""
+"""Methods that are overridden here and are no part of pynetdicom's documented interface."""
+
+TOUCHED_ATTRIBUTES: Final = (
+    "_reactor_checkpoint",
+    "dimse.msg_queue",
+    "dul.event_queue",
+    "dul.to_user_queue",
+    "dul.state_machine.current_state",
+)
+"""What is looked at or replaced in an association and what belongs to it."""
 
 LONGEST_PDU: Final = 1 << 20
 """Bytes of a PDU that pynetdicom reads into memory: 128 contexts with 100 transfer syntaxes fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
+from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import TRANSITION_TABLE
@@ -18,7 +20,14 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AssociationSocket
 
 from capacitord.dicom.storage_scp import Handler
-from capacitord.dicom.upper_layer import TOUCH_POINTS, AcceptedAssociation, BufferedSocket, ReactorGate, UpperLayer
+from capacitord.dicom.upper_layer import (
+    TOUCH_POINTS,
+    TOUCHED_ATTRIBUTES,
+    AcceptedAssociation,
+    BufferedSocket,
+    ReactorGate,
+    UpperLayer,
+)
 from tests.dicom.samples import CT, EXPLICIT, dataset
 from tests.dicom.serving import HOST, VERIFICATION, Requestor, Scp, serving
 from tests.wait import wait_for
@@ -34,6 +43,11 @@ INSTANCE = "1.2.3.4.5"
 )
 def test_what_is_overridden_in_pynetdicom_is_still_there(owner: type, name: str) -> None:
     assert name in vars(owner), f"pynetdicom no longer has {owner.__name__}.{name}: see capacitord/dicom/upper_layer.py"
+
+
+@pytest.mark.parametrize("path", TOUCHED_ATTRIBUTES)
+def test_what_is_looked_at_in_pynetdicom_is_still_there(path: str) -> None:
+    assert operator.attrgetter(path)(Association(AE(), MODE_ACCEPTOR)) is not None
 
 
 @pytest.mark.parametrize("ours", [UpperLayer, AcceptedAssociation, BufferedSocket])
