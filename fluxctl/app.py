@@ -51,8 +51,12 @@ def command() -> Any:
     return typer.main.get_command(app)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Run one command line. Whatever goes wrong is raised."""
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Whatever goes wrong is raised."""
     program = command()
-    with program.make_context("fluxctl", list(arguments)) as ctx:
-        program.invoke(ctx)
+    try:
+        with program.make_context("fluxctl", list(arguments)) as ctx:
+            program.invoke(ctx)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0

@@ -27,8 +27,6 @@ PROGRAM: Final = Path(__file__).parent.parent
 
 def report(error: BaseException, *, json: bool) -> int:
     """Tell a person on standard error what went wrong, and a script on standard output; return the exit code."""
-    if isinstance(error, typer.Exit):
-        return error.exit_code
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else exits.FAILED
     if isinstance(error, (KeyboardInterrupt, typer.Abort, EOFError)):

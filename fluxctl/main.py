@@ -19,12 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from fluxctl.app import run  # noqa: PLC0415 - its import can be interrupted, too
 
-        run(arguments)
+        return run(arguments)
     except BaseException as error:  # noqa: BLE001 - the one switch: nothing leaves as a traceback
         from fluxctl.failures import report  # noqa: PLC0415 - nothing went wrong so far
 
         return report(error, json=_wants_json(arguments))
-    return 0
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -8,14 +8,13 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
-import msgspec
-
-from capacitord.api.messages import Done
-from capacitord.api.schemas import DOCUMENTS, document
 from fluxctl.render.look import Look, stdout_look
 
 if TYPE_CHECKING:
+    import msgspec
     from rich.console import RenderableType
+
+    from capacitord.api.messages import Done
 
 
 class ReaderGone(Exception):
@@ -37,6 +36,8 @@ def form(*, json: bool, jsonl: bool = False) -> Form:
 
 def show(command: str, answer: msgspec.Struct, wanted: Form, page: Callable[[Look], RenderableType]) -> None:
     """Print an answer as `wanted`; `page` is called only to draw it for a person."""
+    from capacitord.api.schemas import DOCUMENTS, document  # noqa: PLC0415 - --help prints no answer
+
     if wanted is Form.PAGE:
         show_page(page)
     elif wanted is Form.DOCUMENT:
@@ -69,11 +70,15 @@ def show_page(page: Callable[[Look], RenderableType]) -> None:
 
 def print_json(fields: dict[str, Any]) -> None:
     """Print one document, indented, in UTF-8 whatever the locale."""
+    import msgspec  # noqa: PLC0415 - --help prints no document
+
     print_bytes(msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n")
 
 
 def print_lines(rows: Iterable[dict[str, Any]]) -> None:
     """Print one document a line, each as soon as it is there."""
+    import msgspec  # noqa: PLC0415 - --help prints no document
+
     for row in rows:
         print_bytes(msgspec.json.encode(row) + b"\n")
 

@@ -155,7 +155,8 @@ def watch_live(client: Client, interval: float) -> None:
     feed = Feed(client, interval)
     try:
         items = feed.waiting(30.0)  # before the screen is taken: a daemon that is not there is an ordinary error
-        live = Live(console=console(stdout_look(), sys.stdout), screen=True, auto_refresh=False, transient=True)
+        page_of = console(stdout_look(), sys.stdout)
+        live = Live(console=page_of, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         drawn = 0.0
         with orderly_end(), keys() as keyboard, live:
             while not pressed_q(keyboard):
@@ -163,7 +164,7 @@ def watch_live(client: Client, interval: float) -> None:
                     picture = replace(picture, lost=item.reason) if isinstance(item, Lost) else after(picture, item)
                 if items or time.monotonic() - drawn >= 1:
                     look = stdout_look()
-                    live.console.width = look.width
+                    page_of.width = look.width
                     live.update(harmless(page(picture, look), look), refresh=True)
                     drawn = time.monotonic()
                 items = feed.waiting(TICK)

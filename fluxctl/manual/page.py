@@ -8,7 +8,7 @@ from typing import Final
 
 from capacitord import __version__
 
-DATE: Final = "2025-11-21"
+DATE: Final = "2026-11-21"
 """The day the pages last changed in substance."""
 _SENTENCE: Final = re.compile(r"(?<=[.:;!?]) +(?=[A-Z\\(])")
 _TOKEN: Final = re.compile(r"[\w.-]*\w")

@@ -126,8 +126,8 @@ def test_the_live_page_ends_by_a_key_and_leaves_the_terminal_sane(
     terminal = at_terminal("watch")
     terminal.wait_for("q quits")
     assert ENTER in terminal.output
-    assert "READY TO SCAN" in terminal.output
-    assert "31.0 MiB of 60.0 MiB" in terminal.output
+    assert "\x1b[1;32m✔ READY TO SCAN" in terminal.output
+    assert "██████████░░░░░░░░░░  31.0 MiB of 60.0 MiB" in terminal.output
     assert not terminal.is_sane()
     terminal.press(key)
     assert terminal.end() == code
