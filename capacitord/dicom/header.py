@@ -56,21 +56,6 @@ _NUMBERS: Mapping[str, int] = MappingProxyType(
 _UIDS = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
 _WANTED = _UIDS.union({SPECIFIC_CHARACTER_SET}, _PERSON_NAMES.values(), _TEXTS.values(), _NUMBERS.values())
 
-NON_PATIENT_CLASSES: Final = frozenset(
-    {
-        "1.2.840.10008.5.1.4.38.1",  # Hanging Protocol
-        "1.2.840.10008.5.1.4.39.1",  # Color Palette
-        "1.2.840.10008.5.1.4.43.1",  # Generic Implant Template
-        "1.2.840.10008.5.1.4.44.1",  # Implant Assembly Template
-        "1.2.840.10008.5.1.4.45.1",  # Implant Template Group
-        "1.2.840.10008.5.1.4.1.1.200.1",  # CT Defined Procedure Protocol
-        "1.2.840.10008.5.1.4.1.1.200.3",  # Protocol Approval
-        "1.2.840.10008.5.1.4.1.1.200.7",  # XA Defined Procedure Protocol
-        "1.2.840.10008.5.1.4.1.1.201.1",  # Inventory
-    }
-)
-"""Objects about no patient, which belong to no study and no series (PS3.4 §GG)."""
-
 
 class Mismatch(HeaderError):
     """The dataset is of another SOP class or another SOP instance than the command set says."""
@@ -94,8 +79,9 @@ class HeaderReader:
     def facts(self) -> Facts:
         """Return what was found, when everything wanted has passed or the dataset has ended.
 
-        Raises `Unreadable` if the dataset ended inside an element, or has no Study, Series or SOP Instance UID;
-        `Mismatch` if its SOP class or instance is not the announced one.
+        An image without a Study or Series Instance UID gets its own UID in that place. Raises `Unreadable` if the
+        dataset ended inside an element or has no SOP Instance UID; `Mismatch` if its SOP class or instance is not the
+        announced one.
         """
         if self._walker.inside and not self._walker.done:
             msg = "the dataset ends inside an element"
@@ -103,7 +89,6 @@ class HeaderReader:
         values = self._walker.values
         charset = values.get(SPECIFIC_CHARACTER_SET, b"")
         sop_class_uid, sop_instance_uid = self._identity(values)
-        study_uid, series_uid = _study_and_series(values, sop_class_uid, sop_instance_uid)
         texts = {field: decode(values[tag], charset)[:LONGEST_TEXT] for field, tag in _TEXTS.items() if tag in values}
         for field, tag in _PERSON_NAMES.items():
             texts[field] = decode(values.get(tag, b""), charset, person_name=True)[:LONGEST_TEXT]
@@ -111,8 +96,10 @@ class HeaderReader:
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=self._announced.transfer_syntax_uid,
-            study_uid=study_uid,
-            series_uid=series_uid,
+            # Palettes and protocols belong to no study (PS3.4 §GG), and scanners forget the attribute. Such an
+            # image has to be kept and delivered too, for there may be no other copy: it is a study of its own.
+            study_uid=_uid(values, STUDY_INSTANCE_UID) or sop_instance_uid,
+            series_uid=_uid(values, SERIES_INSTANCE_UID) or sop_instance_uid,
             **texts,  # type: ignore[arg-type]  # its keys are names of text fields only
             **{field: _number(values.get(tag, b"")) for field, tag in _NUMBERS.items()},  # type: ignore[arg-type]
         )
@@ -129,18 +116,6 @@ class HeaderReader:
             msg = "the dataset is of another SOP instance than the request"
             raise Mismatch(msg, (SOP_INSTANCE_UID,))
         return sop_class_uid, sop_instance_uid
-
-
-def _study_and_series(values: Mapping[int, bytes], sop_class_uid: str, sop_instance_uid: str) -> tuple[str, str]:
-    study_uid, series_uid = _uid(values, STUDY_INSTANCE_UID), _uid(values, SERIES_INSTANCE_UID)
-    if study_uid and series_uid:
-        return study_uid, series_uid
-    if not study_uid and not series_uid and sop_class_uid in NON_PATIENT_CLASSES:
-        # It belongs to no study and still has to be kept and delivered, so each counts as a study of its own.
-        return sop_instance_uid, sop_instance_uid
-    missing, what = (SERIES_INSTANCE_UID, "Series") if study_uid else (STUDY_INSTANCE_UID, "Study")
-    msg = f"the dataset has no {what} Instance UID"
-    raise Unreadable(msg, (missing,))
 
 
 def _uid(values: Mapping[int, bytes], tag: int) -> str:

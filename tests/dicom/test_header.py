@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from capacitord.dicom import walker
-from capacitord.dicom.header import NON_PATIENT_CLASSES, HeaderReader, Mismatch, parse_facts
+from capacitord.dicom.header import HeaderReader, Mismatch, parse_facts
 from capacitord.dicom.intake import Announced
 from capacitord.dicom.walker import DatasetWalker, HeaderError, Unreadable
 from capacitord.model.image import Arrival, Facts
@@ -88,9 +88,8 @@ def whole(image: Image) -> bool:
     return all(text(ds, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID"))
 
 
-PATIENTS = [image for image in shipped() if image.sop_class_uid not in NON_PATIENT_CLASSES]
-WHOLE = [image for image in PATIENTS if whole(image)]
-PARTIAL = [image for image in PATIENTS if not whole(image)]
+WHOLE = [image for image in shipped() if whole(image)]
+PARTIAL = [image for image in shipped() if not whole(image)]
 
 
 @pytest.mark.parametrize("image", WHOLE, ids=lambda image: image.path.name)
@@ -111,10 +110,12 @@ def test_shipped_files_are_read_as_pydicom_reads_them(image: Image) -> None:
 
 
 @pytest.mark.parametrize("image", PARTIAL, ids=lambda image: image.path.name)
-def test_shipped_files_of_no_study_are_refused(image: Image) -> None:
+def test_shipped_files_of_no_study_are_studies_of_their_own(image: Image) -> None:
     request = announced(image.transfer_syntax_uid, image.sop_class_uid, image.sop_instance_uid)
-    with pytest.raises(Unreadable, match=r"no (Study|Series) Instance UID"):
-        parse_facts(image.dataset(), request)
+    facts = parse_facts(image.dataset(), request)
+    ds = read(image)
+    assert facts.study_uid == (text(ds, "StudyInstanceUID") or image.sop_instance_uid)
+    assert image.sop_instance_uid in {facts.study_uid, facts.series_uid}
 
 
 def test_there_are_shipped_files_of_both_kinds_and_of_every_encoding() -> None:
@@ -253,10 +254,12 @@ def test_a_private_transfer_syntax_is_recognised(syntax: str) -> None:
     assert parse_facts(encoded(syntax), announced("1.3.99.private")).study_uid == "1.2.3"
 
 
-@pytest.mark.parametrize("sop_class", sorted(NON_PATIENT_CLASSES))
-def test_an_object_about_no_patient_is_a_study_of_its_own(sop_class: str) -> None:
-    facts = parse_facts(dataset(sop_class, UID, study="", series=""), announced(sop_class=sop_class))
-    assert (facts.study_uid, facts.series_uid) == (UID, UID)
+@pytest.mark.parametrize(
+    ("study", "series", "found"), [("", "", (UID, UID)), ("", "1.2.4", (UID, "1.2.4")), ("1.2.3", "", ("1.2.3", UID))]
+)
+def test_an_image_of_no_study_is_a_study_of_its_own(study: str, series: str, found: tuple[str, str]) -> None:
+    facts = parse_facts(dataset(CT, UID, study=study, series=series), announced())
+    assert (facts.study_uid, facts.series_uid) == found
 
 
 REFUSED = {
@@ -264,8 +267,6 @@ REFUSED = {
     "no class": (dataset("", UID), Mismatch, 0x00080016),
     "another class": (dataset("1.2.3", UID), Mismatch, 0x00080016),
     "another instance": (dataset(CT, "1.2.3"), Mismatch, 0x00080018),
-    "no study": (dataset(CT, UID, study=""), Unreadable, 0x0020000D),
-    "no series": (dataset(CT, UID, series=""), Unreadable, 0x0020000E),
     "a study UID that is too long": (dataset(CT, UID, study="1." * 40), Unreadable, 0x0020000D),
     "a study UID of other bytes": (dataset(CT, UID, more={0x0020000D: ("UI", b"\xff\xff")}), Unreadable, 0x0020000D),
     "two patients": (

@@ -241,8 +241,6 @@ REFUSED = {
     "a data set of another instance": ({}, dataset(CT, "1.2.3"), 0xA900, (0x00080018,)),
     "a data set without class": ({}, dataset("", UID), 0xA900, (0x00080016,)),
     "a data set without instance": ({}, dataset(CT, ""), 0xC000, (0x00080018,)),
-    "a data set without study": ({}, dataset(CT, UID, study=""), 0xC000, (0x0020000D,)),
-    "a data set without series": ({}, dataset(CT, UID, series=""), 0xC000, (0x0020000E,)),
     "a data set that is none": ({}, b"\1" * 100, 0xC000, (0x00080018,)),
     "an empty data set": ({}, b"", 0xC000, (0x00080018,)),
     "a data set that ends too early": ({}, IMAGE[:60], 0xC000, ()),
