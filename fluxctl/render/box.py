@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import RenderableType
 from rich.text import Text
 
 from capacitord.api.messages import (
+    AuditEntry,
     AuditList,
     AuditReport,
     Check,
@@ -21,6 +24,8 @@ from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, ago, clock, count, size, stamp
 
+BEGUN: Final = "begun"
+"""The result of an entry that is written before something is done."""
 SYMBOL = {Level.OK: "✔", Level.WARNING: "⚠", Level.FAILURE: "✘"}
 STYLE = {Level.OK: GOOD, Level.WARNING: CARE, Level.FAILURE: BAD}
 
@@ -117,14 +122,29 @@ def audit(found: AuditList, look: Look) -> RenderableType:
             ", ".join(entry.subjects) or NOTHING,
             f"{entry.result}: {entry.detail}" if entry.detail else entry.result,
         )
-        for entry in found.entries
+        for entry in finished(found.entries)
     ]
     return columns(heads, rows, look)
 
 
+def finished(entries: tuple[AuditEntry, ...]) -> list[AuditEntry]:
+    """Return entries without the beginning of what has an entry for its end, too."""
+    kept: list[AuditEntry] = []
+    ended: dict[tuple[int, str], int] = {}
+    for entry in reversed(entries):
+        what = (entry.uid, entry.action)
+        if entry.result != BEGUN:
+            ended[what] = ended.get(what, 0) + 1
+        elif ended.get(what):
+            ended[what] -= 1
+            continue
+        kept.append(entry)
+    return kept[::-1]
+
+
 def audit_report(report: AuditReport) -> RenderableType:
     """Return whether the audit log is whole."""
-    first = Text(f"✔ The audit log is {report.message}.", style=GOOD)
+    first = Text(f"✔ The audit log is whole: {report.message}.", style=GOOD)
     if not report.ok:
         first = Text(f"✘ THE AUDIT LOG IS NOT WHOLE — {report.message}", style=BAD)
     return stack([first, hanging("  next:", report.hint) if report.hint else None])

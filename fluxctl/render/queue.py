@@ -48,7 +48,9 @@ def state(row: QueueRow) -> Text:
         return Text("✘ not reachable", style=BAD)
     if row.circuit is CircuitState.PROBING:
         return Text("⚠ trying again", style=CARE)
-    return Text("▸ sending") if row.images else Text("✔ empty", style=GOOD)
+    if not row.images:
+        return Text("✔ empty", style=GOOD)
+    return Text("⚠ deferred", style=CARE) if row.reason else Text("▸ sending")
 
 
 def why(row: QueueRow, look: Look) -> str:
@@ -56,7 +58,7 @@ def why(row: QueueRow, look: Look) -> str:
     parts = [row.reason] if row.reason else []
     if row.paused:
         parts.append(f"go on with: fluxctl queue resume {row.destination}")
-    elif row.next_try is not None and row.circuit is not CircuitState.CLOSED:
+    elif row.next_try is not None and row.images and row.reason:
         parts.append(f"next try {until(row.next_try, look)}")
     if row.refused:
         parts.append("fluxctl queue show STUDY says which images and why")

@@ -26,7 +26,7 @@ from capacitord.api.messages import (
 )
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, age, ago, clock, count, duration, rate, size, until
+from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, rate, size, until
 
 
 def page(status: Status, look: Look) -> RenderableType:
@@ -60,7 +60,7 @@ def headline(gate: Gate, site: Site | None) -> RenderableType:
     first = Text(sentence(gate, site), style=f"bold {GOOD}" if gate.may_scan else BAD)
     if gate.hint:
         return stack([first, hanging("  next:", gate.hint)])
-    return stack([first, Text(f"  {gate.reason}") if gate.may_scan and gate.reason else None])
+    return stack([first, Text(f"  {begun(gate.reason)}") if gate.may_scan and gate.reason else None])
 
 
 def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
@@ -204,7 +204,7 @@ def why(item: DestinationStatus, look: Look) -> str:
         parts.append(item.reason)
     if item.paused:
         parts.append(f"go on with: fluxctl queue resume {item.name}")
-    elif item.next_try is not None and item.circuit is not CircuitState.CLOSED:
+    elif item.next_try is not None and item.waiting_images and item.reason:
         parts.append(f"next try {until(item.next_try, look)}")
     if item.refused_images:
         parts.append("see fluxctl queue list")
@@ -223,4 +223,6 @@ def advised(status: Status) -> list[RenderableType]:
 def _advice(item: Advice) -> RenderableType:
     symbol = {Level.FAILURE: "✘", Level.WARNING: "⚠", Level.OK: "·"}[item.level]
     style = {Level.FAILURE: BAD, Level.WARNING: CARE, Level.OK: ""}[item.level]
-    return stack([hanging(symbol, item.message, style=style), hanging("  next:", item.hint) if item.hint else None])
+    return stack(
+        [hanging(symbol, begun(item.message), style=style), hanging("  next:", item.hint) if item.hint else None]
+    )

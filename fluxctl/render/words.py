@@ -31,6 +31,11 @@ def plain(text: str) -> str:
     return text.translate(ASCII)
 
 
+def begun(text: str) -> str:
+    """Return `text` as the beginning of a line: with a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """Return "1 image", "1,204 images", "no images"."""
     if number == 0:

@@ -17,7 +17,10 @@ GIB = 2**30
 SITE = m.Site(id="st-marys", name="St. Mary's Hospital", profile_version=7, timezone="America/Chicago")
 LISTENER = m.Listener(ae_title="FLUXBOX", address="10.20.5.7", port=104, bound=True)
 OPEN = m.Gate(
-    state=GateState.OPEN, may_scan=True, reason="The storage port is open.", since=NOW - timedelta(hours=6, minutes=11)
+    state=GateState.OPEN,
+    may_scan=True,
+    reason="images are taken in for st-marys",
+    since=NOW - timedelta(hours=6, minutes=11),
 )
 BLOCKED = m.Gate(
     state=GateState.BLOCKED,
@@ -399,6 +402,18 @@ AUDIT = m.AuditList(
     schema="fluxctl.audit.show/1",
     entries=(
         m.AuditEntry(
+            number=40,
+            at=ago(days=3),
+            uid=1000,
+            user="alex",
+            action="profile.import",
+            subjects=(),
+            detail="",
+            result="begun",
+            previous="9" * 64,
+            digest="a" * 64,
+        ),
+        m.AuditEntry(
             number=41,
             at=ago(days=3),
             uid=1000,
@@ -422,9 +437,21 @@ AUDIT = m.AuditList(
             previous="b" * 64,
             digest="c" * 64,
         ),
+        m.AuditEntry(
+            number=43,
+            at=ago(seconds=20),
+            uid=1001,
+            user="kim",
+            action="study.export",
+            subjects=(),
+            detail="",
+            result="begun",
+            previous="c" * 64,
+            digest="d" * 64,
+        ),
     ),
 )
-AUDIT_OK = m.AuditReport(schema="fluxctl.audit.verify/1", ok=True, entries=42, message="whole: entries 1 to 42")
+AUDIT_OK = m.AuditReport(schema="fluxctl.audit.verify/1", ok=True, entries=42, message="all 42 entries are in order")
 AUDIT_BAD = m.AuditReport(
     schema="fluxctl.audit.verify/1",
     ok=False,
