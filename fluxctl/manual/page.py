@@ -58,9 +58,9 @@ class Page:
                 self._lines.append(".PP")
             self._sentences(paragraph)
 
-    def item(self, term: str, text: str, *, marked: bool = True) -> None:
+    def item(self, term: str, text: str) -> None:
         """Write a term (bold, literal) and what it means below it, indented."""
-        self._lines += [".TP", f"\\fB{literal(term)}\\fR" if marked else words(term)]
+        self._lines += [".TP", f"\\fB{literal(term)}\\fR"]
         first, *others = text.split("\n\n")
         self._sentences(first)
         for paragraph in others:

@@ -6,8 +6,6 @@ import enum
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import typer
-
 from fluxctl.app import command as program
 from fluxctl.command import Group, load
 from fluxctl.table import ENTRIES
@@ -52,15 +50,3 @@ def choices(param: Any) -> tuple[str, ...]:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return tuple(str(choice.value) for choice in kind)
     return ()
-
-
-def context(found: Found) -> typer.Context:
-    """Return a context in which a command can be asked for its usage."""
-    parent: Any = None
-    command = root()
-    parent = command.context_class(command, info_name="fluxctl")
-    for part in found.path[:-1]:
-        group = load(part)
-        parent = group.context_class(group, info_name=part, parent=parent)
-    made: typer.Context = found.command.context_class(found.command, info_name=found.path[-1], parent=parent)
-    return made

@@ -87,7 +87,7 @@ def test_examples_are_command_lines_that_work(name: str) -> None:
         words = shlex.split(parts.partition(">")[0])
         given = words[words.index("fluxctl") + 1 + len(name.split()) :]
         assert {word.partition("=")[0] for word in given if word.startswith("-") and word != "-"} <= known
-        context = walk.context(VERBS[name])
+        context = command.context_class(command, info_name=name)
         assert command.parse_args(context, list(given)) == []
 
 
