@@ -16,6 +16,7 @@ from capacitord.dicom.contexts import sop_class_name, syntax_name
 from capacitord.dicom.part10 import preamble
 from capacitord.errors import NotFound, Refused
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.overview import queue_row
 from capacitord.spool.store import Spool
 
 
@@ -91,8 +92,7 @@ class Answers:
     def _queue(self, _request: m.Empty) -> Body:
         now = time.time_ns()
         rows = tuple(
-            delivery.queue_row(self._spool.studies.ages(delivery.destination.name, now))
-            for delivery in self._deliveries.all()
+            queue_row(status, self._spool.studies.ages(status.name, now)) for status in self._deliveries.status()
         )
         return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued()))
 

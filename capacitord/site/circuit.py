@@ -1,7 +1,7 @@
 """Whether a destination is worth trying now: one small state machine for each, so that a dead one costs nothing.
 
-Only troubles of whole associations count: no connection, a rejection, an abort, a time-out. An image that the
-peer refuses says nothing about the next image.
+Only troubles of whole associations count: no connection, a rejection, an abort, a time-out, or that nothing is taken
+at all. An image that the peer refuses says nothing about the next image.
 
 ::
 
@@ -113,7 +113,10 @@ def began(circuit: Circuit, now: float) -> Circuit:
 
 
 def succeeded(circuit: Circuit) -> Circuit:
-    """Return the circuit after the peer accepted an association, or answered on one."""
+    """Return the circuit after the peer dealt with an image: it stored it, or refused it for good.
+
+    That it accepts an association shows little: one that aborts at the first image does so as well.
+    """
     return Circuit(state=_after(circuit, Event.SUCCEEDED))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Connect, Connected
 from capacitord.model.outcome import Outcome, Verdict
 
-_PATIENCE = 30.0
+_PATIENCE: Final = 30.0
+_OVER: Final = Outcome(Verdict.LATER, "The box is shutting down.")
 
 
 class Connection(NamedTuple):
@@ -24,7 +25,8 @@ class Connection(NamedTuple):
 class _Waiting:
     """A request that has no answer yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, destination: str) -> None:
+        self.destination = destination
         self.answered = threading.Event()
         self.result: Connection | Outcome = Outcome(Verdict.LATER, "The supervisor did not answer in time.")
 
@@ -36,6 +38,7 @@ class Connections:
         self._send = send
         self._lock = threading.Lock()
         self._last = 0
+        self._over = False
         self._waiting: dict[int, _Waiting] = {}
 
     def open(self, destination: str, timeout: float) -> Connection | Outcome:
@@ -43,15 +46,17 @@ class Connections:
 
         `timeout` is what the supervisor allows for connecting, in seconds; the answer may take a little longer.
         """
-        waiting = _Waiting()
+        waiting = _Waiting(destination)
         with self._lock:
+            if self._over:
+                return _OVER
             self._last += 1
             number = self._last
             self._waiting[number] = waiting
         try:
             self._send(Connect(number, destination))
         except LinkClosed:
-            waiting.result = Outcome(Verdict.LATER, "The box is shutting down.")
+            waiting.result = _OVER
         else:
             waiting.answered.wait(timeout + _PATIENCE)
         with self._lock:
@@ -74,10 +79,20 @@ class Connections:
                 waiting.result = message.failure
             waiting.answered.set()
 
-    def give_up(self) -> None:
-        """Tell everybody who waits that no answer will come."""
+    def give_up(self, destination: str) -> None:
+        """Tell those who wait for a connection to this destination that nobody needs it any more."""
         with self._lock:
+            for number, waiting in list(self._waiting.items()):
+                if waiting.destination == destination:
+                    del self._waiting[number]
+                    waiting.result = Outcome(Verdict.LATER, "The connection is not needed any more.")
+                    waiting.answered.set()
+
+    def close(self) -> None:
+        """Tell everybody who waits, and whoever asks from now on, that no answer will come."""
+        with self._lock:
+            self._over = True
             for waiting in self._waiting.values():
-                waiting.result = Outcome(Verdict.LATER, "The box is shutting down.")
+                waiting.result = _OVER
                 waiting.answered.set()
             self._waiting.clear()

@@ -270,7 +270,7 @@ class Runtime:
     def _end(self, calls: Calls, upkeep: Upkeep) -> None:
         """Finish what is open within the bound: scanners first, for they wait; then deliveries; then the spool."""
         deadline = time.monotonic() + self._grace
-        self._connections.give_up()
+        self._connections.close()
         stopper = threading.Thread(target=self._deliveries.stop, args=(self._grace,), name="stop")
         stopper.start()
         self._close_port(self._grace)

@@ -1,0 +1,98 @@
+"""What waits for a destination, and why, in the words of the control socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from capacitord.api import messages as m
+from capacitord.site.circuit import CircuitState
+from capacitord.site.delivery import PAUSED, Delivery, State
+from capacitord.site.rests import Rest
+from capacitord.spool.ledger import Backlog
+from capacitord.spool.store import Spool
+
+_SHOWN: Final[Mapping[CircuitState, m.CircuitState]] = MappingProxyType(
+    {
+        CircuitState.CLOSED: m.CircuitState.CLOSED,
+        CircuitState.OPEN: m.CircuitState.OPEN,
+        CircuitState.HALF_OPEN: m.CircuitState.PROBING,
+    }
+)
+
+
+def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
+    """Return what waits for a destination, what happens there, and why. Raises what the ledger raises."""
+    destination, state = delivery.destination, delivery.state()
+    backlog = spool.ledger.backlog(destination.name)
+    rate = delivery.feed.rate()
+    reason, next_try = why(state, delivery.feed.resting(), time.monotonic())
+    return m.DestinationStatus(
+        name=destination.name,
+        ae_title=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        circuit=_SHOWN[state.circuit.state],
+        paused=state.paused,
+        reason=reason,
+        next_try=None if next_try is None else datetime.fromtimestamp(time.time() + next_try, UTC),
+        last_success=_when(spool.ledger.last_success(destination.name)),
+        waiting_images=backlog.images,
+        waiting_bytes=backlog.bytes,
+        waiting_studies=backlog.studies,
+        oldest=_when(backlog.oldest),
+        doubtful_images=backlog.doubtful,
+        refused_images=backlog.refused,
+        delivered_images=backlog.delivered,
+        rate=rate,
+        eta=_eta(backlog, rate),
+        transfers=tuple(found for sender in state.senders if (found := sender.transfer()) is not None),
+    )
+
+
+def why(state: State, resting: Mapping[int, Rest], now: float) -> tuple[str, float | None]:
+    """Return why a destination does not get what waits for it, and in how many seconds it is tried again.
+
+    Empty and None if nothing is in the way, None also if a person has to act first.
+    """
+    if state.paused:
+        return PAUSED, None
+    if state.hindrance:
+        return state.hindrance, None
+    if state.circuit.failures:
+        waits = state.circuit.next_try - now
+        return state.circuit.reason, waits if waits > 0 else None
+    if resting:
+        first = min(resting.values(), key=lambda rest: rest.until)
+        return first.reason, max(0.0, first.until - now)
+    return "", None
+
+
+def queue_row(status: m.DestinationStatus, ages: m.AgeBuckets) -> m.QueueRow:
+    """Return a destination's status as a row of the queue."""
+    return m.QueueRow(
+        destination=status.name,
+        paused=status.paused,
+        circuit=status.circuit,
+        reason=status.reason,
+        next_try=status.next_try,
+        studies=status.waiting_studies,
+        images=status.waiting_images,
+        bytes=status.waiting_bytes,
+        doubtful=status.doubtful_images,
+        refused=status.refused_images,
+        ages=ages,
+    )
+
+
+def _when(nanoseconds: int | None) -> datetime | None:
+    return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
+def _eta(backlog: Backlog, rate: float) -> float | None:
+    if not backlog.images:
+        return 0.0
+    return backlog.bytes / rate if rate > 0 else None

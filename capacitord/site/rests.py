@@ -1,0 +1,112 @@
+"""Who has to let others go first at a destination: images it refused for now, and studies full of such images.
+
+A destination that says *later* to one image may take the next. So the image rests, longer each time, while the others
+go. Three images of a study in a row, and the study rests as a whole. Three studies in a row, and it is the
+destination that takes nothing: that is for its circuit. Whatever goes well ends the row.
+
+Nothing here waits, reads a clock or does I/O. Times are seconds of one monotonic clock, given by the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+FIRST: Final = 5.0
+"""Seconds of the first rest; each following one is twice as long."""
+
+LONGEST: Final = 900.0
+IN_A_ROW: Final = 3
+
+
+class Rest(NamedTuple):
+    """Why a study or some of its images rest, and until when."""
+
+    reason: str
+    until: float
+
+
+@dataclass(slots=True)
+class _Image:
+    until: float
+    times: int
+    reason: str
+
+
+@dataclass(slots=True)
+class _Study:
+    in_a_row: int = 0
+    times: int = 0
+    until: float = float("-inf")
+    reason: str = ""
+
+
+class Rests:
+    """The rests at one destination. A study is named by its delivery's number, an image by its own."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[int, int], _Image] = {}
+        self._studies: dict[int, _Study] = {}
+        self._row: set[int] = set()
+
+    def refused(self, delivery: int, image: int, reason: str, now: float) -> bool:
+        """Let an image rest that was refused for now; return whether nothing at all seems to be taken."""
+        known = self._images.setdefault((delivery, image), _Image(now, 0, reason))
+        known.times, known.reason = known.times + 1, reason
+        known.until = now + _length(known.times)
+        study = self._studies.setdefault(delivery, _Study())
+        study.in_a_row, study.reason = study.in_a_row + 1, reason
+        if study.in_a_row >= IN_A_ROW:
+            study.times += 1
+            study.until = now + _length(study.times)
+        self._row.add(delivery)
+        return len(self._row) >= IN_A_ROW
+
+    def broke_off(self, delivery: int, image: int, reason: str, now: float, *, suspect: bool) -> None:
+        """Take notice that an association ended in the middle of an image.
+
+        Unless the image is `suspect` the link is taken to be at fault, once. The second time it is refused.
+        """
+        if suspect or (delivery, image) in self._images:
+            self.refused(delivery, image, reason, now)
+        else:
+            self._images[delivery, image] = _Image(now, 0, reason)
+
+    def went_well(self, delivery: int, image: int) -> None:
+        """Take notice that the destination has dealt with an image: no row goes on beyond it."""
+        self._images.pop((delivery, image), None)
+        self._studies.pop(delivery, None)
+        self._row.clear()
+
+    def resting(self, delivery: int, image: int, now: float) -> bool:
+        """Say whether an image, or its study, has to let others go first."""
+        study, known = self._studies.get(delivery), self._images.get((delivery, image))
+        return (study is not None and study.until > now) or (known is not None and known.until > now)
+
+    def ends(self, after: float) -> float | None:
+        """Return when the first rest ends that goes on beyond `after`; None if none does."""
+        ends = (rest.until for rests in (self._images, self._studies) for rest in rests.values())
+        return min((end for end in ends if end > after), default=None)
+
+    def by_study(self, now: float) -> dict[int, Rest]:
+        """Return which deliveries have images that rest, with the last reason and the first end."""
+        found: dict[int, Rest] = {}
+        for (delivery, _), image in self._images.items():
+            if image.until > now:
+                before = found.get(delivery)
+                until = image.until if before is None else min(before.until, image.until)
+                found[delivery] = Rest(image.reason, until)
+        for delivery, study in self._studies.items():
+            if study.until > now:
+                found[delivery] = Rest(study.reason, study.until)
+        return found
+
+    def clear(self) -> None:
+        """Let everything be tried again now, as if it had never been refused."""
+        self._images.clear()
+        self._studies.clear()
+        self._row.clear()
+
+
+def _length(times: int) -> float:
+    return float(min(LONGEST, FIRST * 2 ** min(times - 1, 20)))

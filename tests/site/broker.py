@@ -1,0 +1,64 @@
+"""A supervisor's broker for tests: connects for `Connections` as the profile would say, and can be slow about it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from capacitord.link.messages import Connect, Connected
+from capacitord.model.outcome import Outcome, Verdict
+from capacitord.site.connections import Connections
+
+REFUSED = Outcome(Verdict.LATER, "Nothing listens there.")
+
+
+class Broker:
+    """Answers each request for a connection in a thread. `asked` counts them by destination."""
+
+    def __init__(self, **targets: int) -> None:
+        """`targets` are ports of this machine by destination."""
+        self.targets = dict(targets)
+        self.asked: dict[str, int] = {}
+        self.connections = Connections(self._ask)
+        self._answering = threading.Event()
+        self._answering.set()
+        self._threads: list[threading.Thread] = []
+
+    def hold(self) -> None:
+        """Answer nobody until `go_on`: a connection that does not come about."""
+        self._answering.clear()
+
+    def go_on(self) -> None:
+        self._answering.set()
+
+    def _ask(self, wanted: Connect) -> None:
+        self.asked[wanted.destination] = self.asked.get(wanted.destination, 0) + 1
+        thread = threading.Thread(target=self._connect, args=(wanted,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _connect(self, wanted: Connect) -> None:
+        began = time.monotonic()
+        assert self._answering.wait(60)
+        try:
+            made = socket.create_connection(("127.0.0.1", self.targets[wanted.destination]), timeout=10)
+        except OSError:
+            self.connections.answer(Connected(wanted.request, time.monotonic() - began, REFUSED), None)
+            return
+        made.setblocking(False)
+        self.connections.answer(Connected(wanted.request, time.monotonic() - began), made.detach())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connections.close()
+        self.go_on()
+        for thread in self._threads:
+            thread.join(15)
+            assert not thread.is_alive()

@@ -1,0 +1,92 @@
+"""Deliveries of a real spool to peers on this machine, without the runtime's process around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.model.destination import Destination
+from capacitord.site.deliveries import Deliveries
+from capacitord.spool.disk import Disk
+from capacitord.spool.store import Spool
+from tests.site.broker import Broker
+from tests.site.stock import open_spool
+from tests.wait import wait_for
+
+PATIENCE = 20.0
+
+
+@dataclass
+class Rig:
+    """A spool, its deliveries, and what they said."""
+
+    spool: Spool
+    broker: Broker
+    deliveries: Deliveries
+    destinations: dict[str, Destination]
+    notes: list[tuple[str, str, str, str]] = field(default_factory=list)
+    version: int = 1
+
+    def wake(self) -> None:
+        self.deliveries.wake()
+
+    def become(self, *names: str, **changed: dict[str, Any]) -> None:
+        """Take a new version of the profile with these destinations, some of their settings changed."""
+        self.version += 1
+        for name, settings in changed.items():
+            self.destinations[name] = msgspec.structs.replace(self.destinations[name], **settings)
+        self.deliveries.become([self.destinations[name] for name in names], self.version)
+
+    def status(self, name: str = "pacs") -> m.DestinationStatus:
+        return next(status for status in self.deliveries.status() if status.name == name)
+
+    def wait_until_delivered(self, name: str = "pacs") -> m.DestinationStatus:
+        """Wait until nothing waits for a destination."""
+        return wait_for(
+            lambda: status if (status := self.status(name)).waiting_images == 0 else None,
+            within=PATIENCE,
+            what=f"everything to be delivered to {name}",
+        )
+
+    def wait_for_reason(self, words: str, name: str = "pacs") -> m.DestinationStatus:
+        """Wait until a destination's status gives a reason with these words."""
+        wait_for(lambda: words in self.status(name).reason, within=PATIENCE, what=f"{name} to say {words!r}")
+        return self.status(name)
+
+
+def destination(name: str, port: int = 0, **settings: Any) -> Destination:
+    """Return a destination of this machine; it does not wait long for answers."""
+    return Destination(
+        **{
+            "name": name,
+            "ae_title": f"{name.upper()}_AE",
+            "host": "127.0.0.1",
+            "port": port,
+            "connect_timeout": 5.0,
+            "response_timeout": 20.0,
+            **settings,
+        }
+    )
+
+
+@contextmanager
+def rig(root: Path, *destinations: Destination, disk: Disk | None = None, start: bool = True) -> Iterator[Rig]:
+    """Deliver from the spool at `root`, whose images all go to these destinations, while the block runs."""
+    spool = open_spool(root, *(one.name for one in destinations), disk=disk)
+    notes: list[tuple[str, str, str, str]] = []
+    with Broker(**{one.name: one.port for one in destinations}) as broker:
+        deliveries = Deliveries(spool, broker.connections, lambda *note: notes.append(note))
+        made = Rig(spool, broker, deliveries, {one.name: one for one in destinations}, notes)
+        try:
+            if start:
+                deliveries.become(destinations, made.version)
+            yield made
+        finally:
+            deliveries.stop(1.0)
+            spool.close()
