@@ -27,6 +27,7 @@ _THREADS: Final = 16
 """For what blocks on the disk or the user database; a few that are slow must not make the others wait."""
 
 app = typer.Typer(
+    rich_markup_mode=None,
     name="capacitord",
     help="The daemon of a DICOM store-and-forward box. People talk to it with fluxctl.",
     no_args_is_help=True,
