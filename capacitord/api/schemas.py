@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.demo import Demo
 from capacitord.errors import Problem
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -91,6 +92,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
     {
         "audit.show": Document(m.AuditList, ("entries", m.AuditEntry)),
         "audit.verify": Document(m.AuditReport),
+        "demo": Document(Demo),
         "destination.echo": Document(EchoList, ("echoes", m.Echo)),
         "destination.list": Document(m.DestinationList, ("destinations", m.DestinationStatus)),
         "doctor": Document(Doctor, ("checks", m.Check)),

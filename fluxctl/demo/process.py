@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import msgspec
@@ -19,6 +20,24 @@ from capacitord.errors import CapacitordError
 GRACE: Final = 8.0
 """Seconds in which a process may end in order, each time it is told to."""
 _NOT_THEIRS: Final = frozenset({"CAPACITORD_SOCKET", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"})
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put signals that end this program off until the end, so that no process is started and its handle lost."""
+    came: list[int] = []
+
+    def put_off(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, put_off) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 class Process:

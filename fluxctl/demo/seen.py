@@ -59,6 +59,6 @@ class Seen:
         return next((item for item in traffic.destinations if item.name == name), None) if traffic else None
 
     def has_all(self, name: str) -> bool:
-        """Say whether a PACS has got, and the box knows that it has got, every image answered Success."""
+        """Say whether the box thinks that a PACS has every image it answered Success for."""
         found = self.destination(name)
-        return found is not None and found.waiting_images == 0 and self.safe <= self.arrived.get(name, {}).keys()
+        return found is not None and found.waiting_images == 0 and found.delivered_images >= len(self.safe)

@@ -8,7 +8,7 @@ import struct
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from capacitord.api.client import Client
 from capacitord.api.demo import Cut, Report, Restore, Send, Slow
 from capacitord.api.messages import KeyInit, ProfileImport, Status, StudyQuery
 from capacitord.errors import CapacitordError, TryAgain, Unreachable
-from fluxctl.demo.process import Player, Process
+from fluxctl.demo.process import Player, Process, undisturbed
 from fluxctl.demo.seen import Seen
 from fluxctl.watching import Feed, Lost
 
@@ -31,6 +31,8 @@ PACS, ARCHIVE, SPOOL = "pacs", "archive", "spool"
 PATIENCE: Final = 60.0
 """Seconds that anything may take; on a machine with nothing else to do it is one or two."""
 TICK: Final = 0.05
+NEWS: Final = 0.1
+"""Seconds between two looks of the box at itself."""
 _META_START: Final = 132
 _META_LENGTH: Final = struct.Struct("<I")
 _INSTANCE: Final = struct.pack("<HH2s", 0x0002, 0x0003, b"UI")
@@ -44,6 +46,13 @@ class Cast(NamedTuple):
     pacs: Sequence[str]
     archive: Sequence[str]
     box: Sequence[str]
+
+
+class Pace(NamedTuple):
+    """How fast it is played: images a second from the scanner, bytes a second over the link."""
+
+    scanner: float = 40.0
+    link: int = 280_000
 
 
 def _role(name: str) -> tuple[str, ...]:
@@ -62,8 +71,9 @@ CAST: Final = Cast(
 class Stage:
     """The running pieces. Use it as a context: whatever it started is ended at the end, in reverse order."""
 
-    def __init__(self, folder: Path, cast: Cast = CAST) -> None:
+    def __init__(self, folder: Path, cast: Cast = CAST, pace: Pace | None = None) -> None:
         self.folder = folder
+        self.pace = pace or Pace()
         self.state = folder / "state"
         self.client = Client(folder / "control.sock")
         self.seen = Seen()
@@ -79,10 +89,10 @@ class Stage:
     def start_others(self) -> None:
         """Start everything around the box."""
         self.scanner = self._play("scanner", self._cast.scanner)
-        self._play("PACS", self._cast.pacs)
-        self._play("archive", self._cast.archive)
-        self.until(lambda seen: {"PACS", "archive"} <= seen.ports.keys(), "the two PACS to be there")
-        self._link = self._play("link", (*self._cast.link, str(self.seen.ports["PACS"])))
+        self._play(PACS, self._cast.pacs)
+        self._play(ARCHIVE, self._cast.archive)
+        self.until(lambda seen: {PACS, ARCHIVE} <= seen.ports.keys(), "the two PACS to be there")
+        self._link = self._play("link", (*self._cast.link, str(self.seen.ports[PACS])))
         self.until(lambda seen: "link" in seen.ports and seen.images, "the scanner to be there")
 
     def start_box(self) -> None:
@@ -96,12 +106,12 @@ class Stage:
         }
         file = self.folder / "capacitord.toml"
         file.write_text(tomli_w.dumps(settings))
-        self._box = Process("box", (*self._cast.box, "run", "--config", str(file)), self.folder)
-        self._running.append(self._box)
-        self._end.callback(self._box.stop)
+        with undisturbed():
+            self._box = Process("box", (*self._cast.box, "run", "--config", str(file)), self.folder)
+            self._keep(self._box)
         self.until(lambda _: self._answers(), "the box to answer")
         if self._feed is None:
-            self._feed = Feed(self.client, TICK)
+            self._feed = Feed(self.client, NEWS)
             self._end.callback(self._feed.close)
 
     def kill_box(self) -> None:
@@ -119,7 +129,7 @@ class Stage:
 
     def give_profile(self) -> None:
         """Do what `fluxctl profile import` does: a site with two destinations, the first behind the link."""
-        ports = {PACS: self.seen.ports["link"], ARCHIVE: self.seen.ports["archive"]}
+        ports = {PACS: self.seen.ports["link"], ARCHIVE: self.seen.ports[ARCHIVE]}
         profile = {
             "schema": 1,
             "id": "demo",
@@ -138,16 +148,16 @@ class Stage:
         self.until(lambda seen: seen.status is not None and seen.status.gate.may_scan, "the storage port to open")
         return self.status()
 
-    def scan(self, studies: Sequence[str], rate: float, shown: Callable[[Seen], object] = lambda _: None) -> None:
-        """Have the scanner send studies, `rate` images a second at most, and wait until all were answered."""
+    def scan(self, studies: Sequence[str], shown: Callable[[Seen], object] = lambda _: None) -> None:
+        """Have the scanner send studies, and wait until all their images were answered."""
         listener = self.status().listener
         done = self.seen.orders_done + 1
-        self.scanner.tell(Send(listener.ae_title, listener.port, tuple(studies), rate))
+        self.scanner.tell(Send(listener.ae_title, listener.port, tuple(studies), self.pace.scanner))
         self.until(lambda seen: seen.orders_done >= done, "the scanner to send everything", shown=shown)
 
-    def slow_link(self, rate: int) -> None:
-        """Let `rate` bytes a second through to the PACS."""
-        self._link.tell(Slow(rate))
+    def slow_link(self) -> None:
+        """Let no more through to the PACS than the pace says."""
+        self._link.tell(Slow(self.pace.link))
 
     def cut_link(self, inside: int) -> None:
         """Break the link once `inside` bytes of one message have gone through; 0 means now."""
@@ -192,12 +202,11 @@ class Stage:
         found: dict[str, list[str]] = {}
         for study in self.client.study_list(StudyQuery(limit=1000)).studies:
             with self.client.study_export(study.id) as stream:
-                archive = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|")
-                for entry in archive:
-                    file = archive.extractfile(entry)
-                    if file is not None:
-                        uid, dataset = _opened(file.read())
-                        found.setdefault(uid, []).append(hashlib.sha256(dataset).hexdigest())
+                for file in _files_in(cast("IO[bytes]", stream)):
+                    uid, dataset = _opened(file)
+                    found.setdefault(uid, []).append(hashlib.sha256(dataset).hexdigest())
+                # An archive ends before its padding does; who hangs up there has not heard it out.
+                stream.read()
         return found
 
     def files(self) -> list[Path]:
@@ -212,13 +221,18 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end.close()
+        with undisturbed():
+            self._end.close()
 
     def _play(self, name: str, command: Sequence[str]) -> Player:
-        player = Player(name, command, self.folder, lambda who, report: self._heard.put((who, report)))
-        self._running.append(player)
-        self._end.callback(player.stop)
+        with undisturbed():
+            player = Player(name, command, self.folder, lambda who, report: self._heard.put((who, report)))
+            self._keep(player)
         return player
+
+    def _keep(self, process: Process) -> None:
+        self._running.append(process)
+        self._end.callback(process.stop)
 
     def _answers(self) -> bool:
         try:
@@ -236,6 +250,14 @@ class Stage:
                     self.seen.event(event)
         while not self._heard.empty():
             self.seen.report(*self._heard.get())
+
+
+def _files_in(stream: IO[bytes]) -> Iterator[bytes]:
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for entry in archive:
+            file = archive.extractfile(entry)
+            if file is not None:
+                yield file.read()
 
 
 def _opened(file: bytes) -> tuple[str, bytes]:

@@ -1,0 +1,125 @@
+"""A scanner with real images, those that pydicom brings along: `python -m capacitord.demo.scanner`."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import pydicom
+import pydicom.data
+import pynetdicom
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+from pynetdicom import _config
+from pynetdicom.association import Association
+from pynetdicom.dsutils import split_dataset
+
+from capacitord.api.demo import Answered, DemoImage, Loaded, Send, Sent
+from capacitord.demo.role import Role
+
+AE_TITLE: Final = "CT_COACH"
+WANTED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+_STORAGE: Final = frozenset(context.abstract_syntax for context in pynetdicom.AllStoragePresentationContexts)
+
+
+class Film(NamedTuple):
+    """An image in a file: what is told about it, and what is needed to send it."""
+
+    image: DemoImage
+    path: Path
+    sop_class_uid: UID
+    transfer_syntax_uid: UID
+
+
+def read(path: Path) -> Film | None:
+    """Return the image in a file, None if there is none or it does not fully say what it is.
+
+    The file's meta information (PS3.10 §7.1) and its dataset have to agree: a real scanner's do.
+    """
+    try:
+        dataset = pydicom.dcmread(path, specific_tags=list(WANTED), stop_before_pixels=True)
+    except InvalidDicomError:
+        return None
+    study, series, sop_class, instance = (str(dataset.get(name) or "") for name in WANTED)
+    meta, offset = split_dataset(path)
+    told = (str(meta.get("MediaStorageSOPClassUID", "")), str(meta.get("MediaStorageSOPInstanceUID", "")))
+    syntax = str(meta.get("TransferSyntaxUID", ""))
+    if not (study and series and instance and syntax) or sop_class not in _STORAGE or told != (sop_class, instance):
+        return None
+    content = path.read_bytes()[offset:]
+    image = DemoImage(
+        instance, UID(sop_class).name, UID(syntax).name, study, hashlib.sha256(content).hexdigest(), len(content)
+    )
+    return Film(image, path, UID(sop_class), UID(syntax))
+
+
+def load(folder: Path) -> tuple[Film, ...]:
+    """Return the images in a folder, one per SOP Instance UID, in the order of their names."""
+    films: dict[str, Film] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        film = read(path)
+        if film is not None:
+            films.setdefault(film.image.sop_instance_uid, film)
+    return tuple(films.values())
+
+
+class Scanner:
+    """A storage SCU (PS3.4 §B) that opens one association a study and sends every image as its file has it."""
+
+    def __init__(self, role: Role, films: Iterable[Film]) -> None:
+        self._role = role
+        self._films = tuple(films)
+
+    def send(self, order: Send) -> None:
+        """Send studies and report every answer."""
+        began, sent = time.monotonic(), 0
+        for study in order.studies:
+            films = [film for film in self._films if film.image.study_uid == study]
+            association = _associate(order, films)
+            for film in films:
+                time.sleep(max(0.0, began + sent / order.rate - time.monotonic()))
+                self._role.report(Answered(film.image.sop_instance_uid, _store(association, film)))
+                sent += 1
+            association.release()
+        self._role.report(Sent())
+
+
+def _associate(order: Send, films: Iterable[Film]) -> Association:
+    entity = pynetdicom.AE(AE_TITLE)
+    for sop_class, syntax in dict.fromkeys((film.sop_class_uid, film.transfer_syntax_uid) for film in films):
+        entity.add_requested_context(sop_class, syntax)
+    return entity.associate("127.0.0.1", order.port, ae_title=order.ae_title)
+
+
+def _store(association: Association, film: Film) -> int | None:
+    if not association.is_established:
+        return None
+    try:
+        answer = association.send_c_store(film.path)
+    except ValueError:  # the box accepted no presentation context for it
+        return None
+    return int(answer.Status) if "Status" in answer else None
+
+
+def main() -> None:
+    """Be a scanner until there are no more orders."""
+    # Files that test a reader's patience are pydicom's business; here they are only bytes to be sent.
+    warnings.simplefilter("ignore")
+    # The bytes of the file, not a dataset decoded and encoded again.
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    role = Role(sys.stdin.buffer, sys.stdout.buffer)
+    films = load(Path(pydicom.data.__file__).parent)
+    role.report(Loaded(tuple(film.image for film in films)))
+    scanner = Scanner(role, films)
+    for order in role.orders(msgspec.json.Decoder(Send)):
+        scanner.send(order)
+
+
+if __name__ == "__main__":
+    main()

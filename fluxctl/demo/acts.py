@@ -1,0 +1,299 @@
+"""The acts, one function each, in the order they are played."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from rich.console import RenderableType
+
+from capacitord.api.demo import Demo, DemoImage
+from capacitord.errors import TryAgain
+from fluxctl.demo import verdict
+from fluxctl.demo.narrator import Draw, Narrator
+from fluxctl.demo.seen import Seen
+from fluxctl.demo.stage import ARCHIVE, PACS, SPOOL, Stage
+from fluxctl.render import demo as render
+from fluxctl.render.look import Look
+from fluxctl.render.status import sentence
+from fluxctl.render.words import count, duration, size
+
+INSIDE: Final = 64 << 10
+"""Bytes of an image that go through before the link breaks."""
+LARGE: Final = 2 * INSIDE
+FEW: Final = 6
+HURRY: Final = 4.0
+"""Seconds without an image after which somebody presses a button."""
+
+
+class Program(NamedTuple):
+    """Which studies are sent when, by Study Instance UID: before the link breaks, after it, and once more."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    again: tuple[str, ...]
+
+
+def program(images: Sequence[DemoImage]) -> Program:
+    """Return the order of the studies: a few small ones, then all with large images, then the other small ones.
+
+    So the link breaks in the middle of a large image, and much waits behind it. The study sent again is one with
+    several images.
+    """
+    studies: dict[str, list[DemoImage]] = {}
+    for image in images:
+        studies.setdefault(image.study_uid, []).append(image)
+    large = [uid for uid, found in studies.items() if any(image.bytes >= LARGE for image in found)]
+    small = [uid for uid in studies if uid not in large]
+    before = (*small[:FEW], *large, *small[FEW::2])
+    again = max(before, key=lambda uid: (len(studies[uid]) < 20, len(studies[uid])))
+    return Program(before, tuple(small[FEW + 1 :: 2]), (again,))
+
+
+class Act(NamedTuple):
+    """One act: its title, what it shows and why that matters, and how it is played."""
+
+    title: str
+    sentence: str
+    play: Callable[[Stage, Narrator], None]
+
+
+def perform(stage: Stage, narrator: Narrator) -> Demo:
+    """Play all acts and return what they came to."""
+    began = time.monotonic()
+    for act in ACTS:
+        narrator.begin(act.title, act.sentence)
+        act.play(stage, narrator)
+    return judge(stage, narrator, began)
+
+
+def judge(stage: Stage, narrator: Narrator, began: float) -> Demo:
+    """Compare what the scanner has with what the spool and each PACS have."""
+    narrator.begin(
+        "What arrived where",
+        "Every image is read back from the spool, and its bytes are compared with the scanner's file and with what "
+        "each PACS received.",
+    )
+    images, arrived = stage.seen.images, stage.seen.arrived
+    places = {SPOOL: stage.spool(), PACS: arrived.get(PACS, {}), ARCHIVE: arrived.get(ARCHIVE, {})}
+    wrong = (*narrator.complaints, *verdict.differences(images, places))
+    return Demo(
+        ok=not wrong,
+        message="nothing lost, nothing twice" if not wrong else "this is not as it should be:",
+        seconds=round(time.monotonic() - began, 1),
+        studies=len({image.study_uid for image in images}),
+        images=len(images),
+        bytes=sum(image.bytes for image in images),
+        acts=narrator.acts,
+        rows=verdict.table(images, places),
+        differences=wrong,
+    )
+
+
+def set_up(stage: Stage, tell: Narrator) -> None:
+    """Start everything; give the box its key and its profile."""
+    stage.start_others()
+    stage.start_box()
+    shut = stage.status()
+    if shut.gate.may_scan or shut.listener.bound:
+        tell.complain("the storage port was open before there was a key")
+    tell.status(sentence(shut.gate, shut.site), LOOK)
+    stage.give_key()
+    tell.fact("a box key is made; it wraps the key of each site, and that wraps one key per image", command=KEY)
+    stage.give_profile()
+    tell.fact(f"a profile says where images go: to {PACS} and to {ARCHIVE}", command=IMPORT)
+    status = stage.open_gate()
+    tell.status(sentence(status.gate, status.site), LOOK)
+
+
+def send(stage: Stage, tell: Narrator) -> None:
+    """Send studies; their delivery follows over a slow link."""
+    stage.slow_link()
+    studies = program(stage.seen.images).before
+    with tell.live() as draw:
+        stage.scan(studies, _shown(stage, draw))
+    _tell_answers(stage, tell, studies)
+
+
+def break_link(stage: Stage, tell: Narrator) -> None:
+    """Break the link in the middle of an image, and let the scanner go on."""
+    _break(stage)
+    inside = stage.seen.broken.inside if stage.seen.broken else 0
+    studies = program(stage.seen.images).after
+    tell.fact(f"the link to {PACS} is cut{f', {size(inside)} into an image' if inside else ''}", "✘")
+    with tell.live() as draw:
+        stage.scan(studies, _shown(stage, draw))
+        stage.until(lambda seen: seen.has_all(ARCHIVE) and _waits(seen), "the queue to wait", shown=_shown(stage, draw))
+    _tell_answers(stage, tell, studies)
+    tell.fact(f"{ARCHIVE} has all {count(len(stage.seen.safe), 'image')}: a dead destination never delays another")
+    _tell_queue(stage, tell)
+
+
+def fail_power(stage: Stage, tell: Narrator) -> None:
+    """Kill everything in the box, and start it again."""
+    safe = len(stage.seen.safe)
+    stage.kill_box()
+    tell.fact("every process of the box is killed", "✘", command="kill -9")
+    began = time.monotonic()
+    stage.start_box()
+    stage.open_gate()
+    found = _spooled(stage)
+    seconds = time.monotonic() - began
+    tell.check(
+        found == safe,
+        f"it is ready to scan again after {seconds:.1f} s, and has all {count(safe, 'image')} it answered with Success",
+        f"after the power failure the spool has {count(found, 'image')}; {safe} were answered with Success",
+    )
+
+
+def send_again(stage: Stage, tell: Narrator) -> None:
+    """Send a study that the box already has."""
+    studies = program(stage.seen.images).again
+    safe = len(stage.seen.safe)
+    stage.scan(studies)
+    _tell_answers(stage, tell, studies)
+    found = _spooled(stage)
+    tell.check(
+        found == safe,
+        f"the spool has {count(safe, 'image')}, as before: the same image again is stored once",
+        f"the spool has {count(found, 'image')}, and {safe} different ones were sent",
+    )
+
+
+def mend_link(stage: Stage, tell: Narrator) -> None:
+    """Mend the link, and see delivery go on by itself."""
+    there = {uid: len(digests) for uid, digests in stage.seen.arrived.get(PACS, {}).items()}
+    began = time.monotonic()
+    stage.restore_link()
+    tell.fact("the link is there again")
+    with tell.live() as draw:
+        try:
+            stage.until(
+                lambda seen: seen.arrived.get(PACS, {}).keys() - there,
+                "delivery to go on",
+                within=HURRY,
+                shown=_shown(stage, draw),
+            )
+        except TryAgain:
+            stage.client.queue_flush(PACS)
+        stage.until(lambda seen: seen.has_all(PACS), f"{PACS} to have everything", shown=_shown(stage, draw))
+    arrived = stage.seen.arrived.get(PACS, {})
+    again = [uid for uid, times in there.items() if len(arrived[uid]) > times]
+    tell.check(
+        not again,
+        f"{PACS} got the {count(len(arrived.keys() - there), 'image')} that it had not acknowledged, and no other; "
+        f"that took {duration(time.monotonic() - began)}",
+        f"{PACS} got {count(len(again), 'image')} again",
+    )
+
+
+def read_disk(stage: Stage, tell: Narrator) -> None:
+    """Read whatever the box has on its disk."""
+    files = stage.files()
+    contents = [file.read_bytes() for file in files]
+    uids = [image.sop_instance_uid.encode("ascii") for image in stage.seen.images]
+    read = sum(any(uid in content for content in contents) for uid in uids)
+    tell.check(
+        read == 0,
+        f"{count(len(files), 'file')}, {size(sum(map(len, contents)))}: not one of {len(uids)} SOP Instance UIDs "
+        "can be read in them",
+        f"{count(read, 'SOP Instance UID')} can be read on the disk",
+    )
+
+
+LOOK: Final = "fluxctl status"
+KEY: Final = "fluxctl key init"
+IMPORT: Final = "fluxctl profile import FILE"
+ACTS: Final = (
+    Act(
+        "An empty box is shut",
+        "No scanner can connect before there is a key to seal images with and a profile that says where they go.",
+        set_up,
+    ),
+    Act(
+        "The scanner sends",
+        "The box answers Success when an image is sealed and on the disk, not before. From then on the scanner may "
+        "forget it: getting it to the PACS is the box's work.",
+        send,
+    ),
+    Act(
+        "The link breaks in the middle of an image",
+        "The coach is at the end of a long cable. The technologist goes on scanning and need not even know.",
+        break_link,
+    ),
+    Act(
+        "The power fails",
+        "Success was a promise, and it has to outlive the box.",
+        fail_power,
+    ),
+    Act(
+        "Somebody presses Send twice",
+        "Scanners and people repeat themselves. The PACS should not see it.",
+        send_again,
+    ),
+    Act(
+        "The link is back",
+        "Nobody has to press anything. Only images that the PACS has not acknowledged are sent.",
+        mend_link,
+    ),
+    Act(
+        "What the disk says",
+        "Images and catalog are sealed: without the key they are noise. Here the key is a file beside them; a real box "
+        "can have it from systemd or from a passphrase instead.",
+        read_disk,
+    ),
+)
+
+
+def _shown(stage: Stage, draw: Draw) -> Callable[[Seen], object]:
+    def frame(look: Look) -> RenderableType:
+        seen = stage.seen
+        found = [item for name in (PACS, ARCHIVE) if (item := seen.destination(name)) is not None]
+        return render.progress(len(seen.safe), len(seen.images), found, look)
+
+    return lambda _: draw(frame)
+
+
+def _tell_answers(stage: Stage, tell: Narrator, studies: Sequence[str]) -> None:
+    sent = sum(image.study_uid in studies for image in stage.seen.images)
+    refused = stage.seen.refused
+    tell.check(
+        not refused,
+        f"{count(sent, 'image')}, each answered Success",
+        f"not answered Success: {count(len(refused), 'image')}",
+    )
+
+
+def _spooled(stage: Stage) -> int:
+    traffic = stage.status().traffic
+    return traffic.spool.images if traffic is not None else 0
+
+
+def _break(stage: Stage) -> None:
+    """Cut the link inside a large image, or if none passes by, between two."""
+    stage.cut_link(INSIDE)
+    try:
+        stage.until(lambda seen: seen.broken, "a large image to be on its way", within=HURRY)
+    except TryAgain:
+        stage.cut_link(0)
+        stage.until(lambda seen: seen.broken, "the link to break")
+
+
+def _waits(seen: Seen) -> bool:
+    found = seen.destination(PACS)
+    return found is not None and bool(found.reason) and found.next_try is not None
+
+
+def _tell_queue(stage: Stage, tell: Narrator) -> None:
+    found = stage.seen.destination(PACS)
+    if found is None or stage.seen.status is None:
+        return
+    wait = (found.next_try - stage.seen.status.now).total_seconds() if found.next_try else 0.0
+    doubt = f", {found.doubtful_images} of them in doubt (sent, answer lost)" if found.doubtful_images else ""
+    tell.fact(
+        f"{count(found.waiting_images, 'image')} wait for {PACS}{doubt}: {found.reason.rstrip('.')}; "
+        f"next try in {duration(max(wait, 1.0))}",
+        "⚠",
+        command="fluxctl queue list",
+    )
