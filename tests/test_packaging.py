@@ -72,7 +72,10 @@ def about(wheel: zipfile.ZipFile) -> email.message.Message:
 def test_the_wheel_holds_the_whole_program_and_no_test(wheel: zipfile.ZipFile) -> None:
     packed = {each for each in wheel.namelist() if ".dist-info/" not in each}
     assert {each for each in packed if each.endswith(".py")} == {name(path) for path in PROGRAM}
-    assert {PurePosixPath(each).parts[0] for each in packed} == {"capacitord", "fluxctl"}
+    data = f"capacitord-{capacitord.__version__}.data"
+    assert {PurePosixPath(each).parts[0] for each in packed} == {"capacitord", "fluxctl", data}
+    pages = {path.name for path in (ROOT / "man").glob("man?/*")}
+    assert {PurePosixPath(each).name for each in packed if each.startswith(f"{data}/data/share/man/")} == pages
     assert {"capacitord/py.typed", "fluxctl/py.typed"} <= packed
     assert not [each for each in packed if "test" in PurePosixPath(each).name]
 
