@@ -130,7 +130,7 @@ schema = schemathesis.openapi.from_dict(document()).exclude(operation_id="events
 
 @schema.parametrize()
 @hypothesis.settings(
-    max_examples=8,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
