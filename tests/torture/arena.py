@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from capacitord.api import messages as m
 from capacitord.errors import CapacitordError
@@ -122,6 +125,8 @@ class Arena:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
+            if error is not None:
+                self.keep_evidence()
             self.weather.clear_up()
             self.operator.finish()
             for scanner in self.scanners:
@@ -175,6 +180,21 @@ class Arena:
                 self.resent.add(uid)
                 self.box.client.study_resend(m.Resend(study, image=uid))
 
+    def keep_evidence(self) -> None:
+        """Put beside the box's log what is needed to find out what went wrong: its state and everybody's records."""
+        place = self._folder / "evidence"
+        if not place.exists():
+            shutil.copytree(self.box.state, place / "state")
+        records = {
+            "acknowledged to scanners": self.sources.acknowledged,
+            "seen in the ledger": self.operator.known,
+            "kills": self.kills,
+            "flips": self.weather.flips,
+            "associations": self.pacs.records.associations,
+            "receptions": self.pacs.records.receptions,
+        }
+        (place / "records.json").write_bytes(msgspec.json.format(msgspec.json.encode(records)))
+
     def _refused(self) -> list[tuple[str, str]]:
         return [
             (study.id, image.sop_instance_uid)
@@ -187,12 +207,14 @@ class Arena:
     def judge(self) -> Verdict:
         """Read the whole spool back and hold everything against the promises."""
         wait_for(lambda: self.box.status().traffic, what="the runtime's status")
-        images = self.box.images()
         spool = self.box.traffic().spool
+        # The spool first: what is purged in between counts as purged.
+        kept = digests(self.box)
+        images = self.box.images()
         evidence = Evidence(
             sent=self.sources.digests,
             acknowledged=set(self.sources.acknowledged),
-            spool=digests(self.box),
+            spool=kept,
             purged={image.sop_instance_uid for image in images if image.purged},
             delivered={i.sop_instance_uid for i in images if any(ack.state in ACKNOWLEDGED for ack in i.acks)},
             pacs=self.pacs.records,
@@ -204,4 +226,7 @@ class Arena:
             resent=self.resent,
             associations=self._associations,
         )
-        return judge(evidence)
+        verdict = judge(evidence)
+        if verdict.violations:
+            self.keep_evidence()
+        return verdict

@@ -154,4 +154,5 @@ def _answer_was_flipped(evidence: Evidence, reception: Reception) -> bool:
 
 
 def _kill_between(evidence: Evidence, first: Reception, again: Reception) -> Kill | None:
-    return next((kill for kill in evidence.kills if kill.before >= first.answered and kill.after <= again.begun), None)
+    latest = min(again.begun, first.answered + LATEST)
+    return next((kill for kill in evidence.kills if kill.before >= first.answered and kill.after <= latest), None)
