@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 
+from capacitord.link import logs
 from capacitord.site.runtime import Runtime
 
 _SWITCH_SECONDS = 0.0005
@@ -18,9 +19,9 @@ def main() -> int:
     """Serve the site that the supervisor names over the link; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m capacitord.site", description=__doc__)
     parser.add_argument("--link-fd", type=int, required=True, help="the runtime's end of the link")
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args()
-    logging.basicConfig(level=options.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logs.set_up(options.log_level)
     # pynetdicom's own log shows datasets and negotiation; ours says what a person needs.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     # The supervisor ends this process over the link; a terminal's Ctrl-C is for the supervisor.

@@ -18,7 +18,7 @@ from capacitord import __version__
 from capacitord.config import box as box_format
 from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.errors import CapacitordError
-from capacitord.supervisor import logs
+from capacitord.link import logs
 from capacitord.supervisor.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)

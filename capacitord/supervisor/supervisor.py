@@ -32,15 +32,15 @@ RUNTIME: Final = (sys.executable, "-m", "capacitord.site")
 
 
 class Supervisor:
-    """One daemon on one state folder. `runtime_command` is what it execs for a site."""
+    """One daemon on one state folder. `runtime_command` is what it execs for a site instead of our own runtime."""
 
-    def __init__(self, box: Box, *, runtime_command: Sequence[str] = RUNTIME, bounds: Bounds | None = None) -> None:
+    def __init__(self, box: Box, *, runtime_command: Sequence[str] | None = None, bounds: Bounds | None = None) -> None:
         """Raise `Refused` if the configuration demands what this version does not have."""
         if box.isolation.mode is Isolation.REQUIRED:
             msg = "the configuration demands isolated runtimes, and this version has no containers"
             raise Refused(msg, where="[isolation] mode", hint='Set it to "preferred" if you accept that.')
         self._box = box
-        self._command = tuple(runtime_command)
+        self._command = tuple(runtime_command or (*RUNTIME, "--log-level", box.log.level))
         self._bounds = Bounds() if bounds is None else bounds
         self._notifier = Notifier()
         self._serving: Serving | None = None

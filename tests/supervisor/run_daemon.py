@@ -11,7 +11,7 @@ from pathlib import Path
 
 from capacitord.config import box
 from capacitord.errors import CapacitordError
-from capacitord.supervisor import logs
+from capacitord.link import logs
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.main import serve
 from capacitord.supervisor.supervisor import Supervisor

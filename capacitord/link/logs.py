@@ -1,4 +1,4 @@
-"""The log: lines on standard error, as the journal wants them where it reads along."""
+"""The log of both processes: lines on standard error, as the journal wants them where it reads along."""
 
 from __future__ import annotations
 
