@@ -9,7 +9,7 @@ from capacitord.api.messages import CircuitState, QueueList, QueueRow
 from fluxctl.render import study
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
-from fluxctl.render.words import NOTHING, count, size, until
+from fluxctl.render.words import NOTHING, count, joined, size, until
 
 
 def listed(found: QueueList, look: Look) -> RenderableType:
@@ -61,7 +61,7 @@ def why(row: QueueRow, look: Look) -> str:
     elif row.next_try is not None and row.images and row.reason:
         parts.append(f"next try {until(row.next_try, look)}")
     if row.refused:
-        parts.append("fluxctl queue show STUDY says which images and why")
+        parts.append("which images and why: fluxctl queue show STUDY")
     if row.doubtful:
         parts.append(f"{count(row.doubtful, 'image')} in doubt (sent, answer lost) will be sent again")
-    return "; ".join(parts)
+    return joined(parts)

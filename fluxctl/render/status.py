@@ -26,7 +26,7 @@ from capacitord.api.messages import (
 )
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, rate, size, until
+from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, joined, rate, size, until
 
 
 def page(status: Status, look: Look) -> RenderableType:
@@ -210,7 +210,7 @@ def why(item: DestinationStatus, look: Look) -> str:
         parts.append("see fluxctl queue list")
     if item.doubtful_images:
         parts.append(f"{count(item.doubtful_images, 'image')} in doubt (sent, answer lost) will be sent again")
-    return "; ".join(parts)
+    return joined(parts)
 
 
 def advised(status: Status) -> list[RenderableType]:

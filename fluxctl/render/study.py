@@ -11,7 +11,7 @@ from capacitord.api.messages import Ack, Image, Study, StudyDelivery, StudyDetai
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, size, until
+from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, joined, size, until
 
 DELIVERY_SYMBOL = {
     DeliveryState.QUEUED: "·",
@@ -171,7 +171,7 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
         why = [item.reason] if item.reason else []
         why += [f"next try {until(item.next_try, look)}"] if item.next_try else []
         why += [f"{count(item.warnings, 'image')} acknowledged with a warning"] if item.warnings else []
-        notes += [(item.destination, "; ".join(why))] if why else []
+        notes += [(item.destination, joined(why))] if why else []
     return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
 
 

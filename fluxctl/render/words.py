@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 
 from fluxctl.render.look import Look
@@ -34,6 +35,17 @@ def plain(text: str) -> str:
 def begun(text: str) -> str:
     """Return `text` as the beginning of a line: with a capital."""
     return text[:1].upper() + text[1:]
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return remarks as one text: "; " between them, but what follows a full stop is a new sentence."""
+    text = ""
+    for part in parts:
+        if text.endswith((".", "!", "?")):
+            text += f" {begun(part)}"
+        else:
+            text += f"; {part}" if text else part
+    return text
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

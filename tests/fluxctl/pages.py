@@ -25,6 +25,7 @@ LOOK: Final = Look(width=80, color=False, unicode=True, now=s.NOW, zone=ZoneInfo
 NARROW: Final = Look(width=60, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 PLAIN: Final = Look(width=80, color=False, unicode=False, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 
+NO_PATH: Final = "There is no network path to STM_BACKUP now. It is tried again by itself."
 FULL_DISK: Final = s.changed(s.DISK, free=12 * s.GIB, level=m.Level.FAILURE)
 TROUBLED: Final = s.changed(
     s.STATUS,
@@ -40,7 +41,7 @@ TROUBLED: Final = s.changed(
         destinations=(
             s.changed(s.PACS, refused_images=2, transfers=(), waiting_images=2, waiting_bytes=s.MIB, eta=None),
             s.changed(s.BACKUP, paused=True, doubtful_images=0, name="a-destination-with-a-long-name"),
-            s.changed(s.BACKUP, name="third", circuit=m.CircuitState.PROBING, doubtful_images=0),
+            s.changed(s.BACKUP, name="third", circuit=m.CircuitState.PROBING, doubtful_images=0, reason=NO_PATH),
             s.changed(
                 s.PACS, name="research", waiting_images=0, transfers=(), eta=None, last_success=None, waiting_bytes=0
             ),
@@ -104,6 +105,12 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
     "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),
+    "queue-list-deferred": (
+        LOOK,
+        lambda look: queue.listed(
+            m.QueueList("", (s.changed(s.QUEUE.destinations[1], paused=False, reason=NO_PATH),), ()), look
+        ),
+    ),
     "destination-list": (LOOK, lambda look: destination.listed(s.DESTINATIONS, look)),
     "destination-echo": (LOOK, lambda look: destination.echoed((s.ECHO, s.NO_ECHO), look)),
     "profile-list": (LOOK, lambda look: box.profiles(s.PROFILES, look)),

@@ -57,6 +57,19 @@ def test_sizes(number: float, text: str) -> None:
     assert words.size(number) == text
 
 
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([], ""),
+        (["it refused", "next try in 2 min"], "it refused; next try in 2 min"),
+        (["It is tried again by itself.", "next try in 2 min"], "It is tried again by itself. Next try in 2 min"),
+        (["It failed.", "next try now", "1 image in doubt"], "It failed. Next try now; 1 image in doubt"),
+    ],
+)
+def test_remarks_are_joined_as_a_person_would(parts: list[str], text: str) -> None:
+    assert words.joined(parts) == text
+
+
 def test_counts() -> None:
     assert words.count(0, "image") == "no images"
     assert words.count(1, "study", "studies") == "1 study"
