@@ -80,19 +80,18 @@ class Link:
         self._reservation = _bound(listen_port)
         self.port: int = self._reservation.getsockname()[1]
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
         """Take connections."""
         if self._listener is None:
             self._listener = _bound(self.port)
             self._listener.listen(128)
-            self._accepting = self._spawn(self._accept(self._listener))
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def refuse(self) -> None:
         """Take no connections: the kernel refuses them."""
-        if self._listener is not None and self._accepting is not None:
-            await _ended(self._accepting)
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
@@ -134,17 +133,19 @@ class Link:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             end.close()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            near, _ = await loop.sock_accept(listener)
-            connection = _Connection(near, socket.socket())
-            self._open.add(connection)
-            self._counters.connections += 1
-            for end in connection.sockets:
-                end.setblocking(False)
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.tasks = [self._spawn(self._connect(connection))]
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            near, _ = listener.accept()
+        except OSError:
+            # Whoever knocked has gone again.
+            return
+        connection = _Connection(near, socket.socket())
+        self._open.add(connection)
+        self._counters.connections += 1
+        for end in connection.sockets:
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.tasks = [self._spawn(self._connect(connection))]
 
     async def _connect(self, connection: _Connection) -> None:
         try:
