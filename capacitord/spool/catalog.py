@@ -82,12 +82,15 @@ def fetch_value(connection: apsw.Connection, sql: str, values: tuple[Any, ...] =
 class Catalog:
     """The database and its discipline; the rows' meaning is in the modules that read and write them."""
 
-    def __init__(self, path: Path, key: SiteKey, *, suspect: Path, vfs: str | None = None) -> None:
+    def __init__(
+        self, path: Path, key: SiteKey, *, suspect: Path, full: Callable[[], None], vfs: str | None = None
+    ) -> None:
         """Open or create the catalog. Raises `DamagedObject` if what is there can't be read with this key.
 
         `suspect` is a file that is made when damage shows later; whoever opens the catalog next is warned by it.
+        `full` is called when the disk has no room for it: perhaps there is some when it is tried again.
         """
-        self._path, self._key, self._suspect, self._vfs = path, key, suspect, vfs
+        self._path, self._key, self._suspect, self._full, self._vfs = path, key, suspect, full, vfs
         self._lock = threading.RLock()
         self._changing = False
         self._gathered: list[Work] = []
@@ -136,6 +139,8 @@ class Catalog:
     def _told(self, error: apsw.Error, what: str) -> CapacitordError:
         """Return the error in our words; if it means damage, leave word of it for the next start."""
         said = _named(error, what)
+        if isinstance(said, OutOfSpace):
+            self._full()
         if isinstance(said, DamagedObject):
             with contextlib.suppress(OSError):
                 self._suspect.touch(mode=0o600)
@@ -148,7 +153,6 @@ class Catalog:
         next one, so `work` must not depend on anything but its own values. While commits fail nothing is gathered.
         """
         with self._lock:
-            self._mend()
             self._begin()
             try:
                 work(self._writer)
@@ -162,8 +166,10 @@ class Catalog:
         self._work.set()
 
     def _begin(self) -> None:
+        """Begin a transaction, unless there is one, and do again in it what was gathered before."""
         if self._writer.in_transaction:
             return
+        self._mend()
         try:
             self._writer.execute("PRAGMA synchronous = NORMAL")
             self._writer.execute("BEGIN IMMEDIATE")
@@ -221,7 +227,6 @@ class Catalog:
         with self._lock:
             if self._changing:
                 raise AssertionError
-            self._mend()
             if self._writer.in_transaction or self._gathered:
                 self._begin()
                 self._commit()
@@ -231,6 +236,7 @@ class Catalog:
         """One durable transaction: committed and synced when the block ends, undone when it raises."""
         with self._lock:
             self.settle()
+            self._mend()
             self._changing = True
             try:
                 self._writer.execute("PRAGMA synchronous = FULL")

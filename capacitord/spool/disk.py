@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from capacitord.errors import CapacitordError, OutOfSpace, StorageFailed
 
@@ -22,7 +22,7 @@ class Space(NamedTuple):
 class Disk:
     """The real disk. Every method raises OSError; `failure` turns that into words."""
 
-    vfs: ClassVar[str | None] = None
+    vfs: str | None = None
     """The SQLite VFS the catalog is written through; None is SQLite's own."""
 
     def create(self, path: Path, *, direct: bool = False) -> int:

@@ -21,6 +21,7 @@ from capacitord.spool.disk import failure
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.retention import Candidate
 from capacitord.spool.segment import Place
+from capacitord.spool.space import Ballast
 from capacitord.spool.stored import Objects
 from capacitord.spool.writer import SegmentWriter
 
@@ -47,11 +48,17 @@ UPDATE image SET purged_at = ?1 WHERE id BETWEEN ?2 AND ?3 AND here
 class Housekeeping:
     """Takes images out of the spool. Nothing leaves but what a transaction proves may leave."""
 
-    def __init__(
-        self, objects: Objects, catalog: Catalog, filing: Filing, writer: SegmentWriter, damage: Damage
+    def __init__(  # noqa: PLR0917 - made in one place only
+        self,
+        objects: Objects,
+        catalog: Catalog,
+        filing: Filing,
+        writer: SegmentWriter,
+        damage: Damage,
+        ballast: Ballast,
     ) -> None:
         self._objects, self._catalog, self._filing = objects, catalog, filing
-        self._writer, self._damage = writer, damage
+        self._writer, self._damage, self._ballast = writer, damage, ballast
 
     def examine(self, image: int) -> str:
         """Read an image through; return what is wrong with it, empty if nothing is. See `Damage.examine`."""
@@ -162,6 +169,7 @@ class Housekeeping:
             leaving = [number for (number,) in fetch(catalog, "SELECT id FROM segment WHERE removed = 1")]
         if leaving:
             self._remove(leaving)
+        self._ballast.take()
         return len(leaving)
 
     def _remove(self, segments: Iterable[int]) -> None:

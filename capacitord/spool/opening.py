@@ -22,6 +22,7 @@ from capacitord.seal.sealed import HEADER_SIZE, read_prefix
 from capacitord.spool.catalog import Catalog
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import Layout
+from capacitord.spool.space import Ballast
 
 FORMAT: Final = 1
 """The version of the folder's layout."""
@@ -34,8 +35,8 @@ _WRONG_KEY_HINT: Final = "Restore the site's key from the recovery file. Nothing
 class Folder:
     """A spool's folder."""
 
-    def __init__(self, disk: Disk, layout: Layout, key: SiteKey) -> None:
-        self._disk, self._layout, self._key = disk, layout, key
+    def __init__(self, disk: Disk, layout: Layout, key: SiteKey, ballast: Ballast) -> None:
+        self._disk, self._layout, self._key, self._ballast = disk, layout, key, ballast
         self._proven = False
         self.notes: list[str] = []
         """Sentences for the log about what was not as it should be, free of patient data."""
@@ -60,7 +61,7 @@ class Folder:
             raise failure(error, "open the spool") from error
         try:
             _own(lock)
-            self._write_format()
+            self._ballast.lighten()
             yield
         except OSError as error:
             raise failure(error, "open the spool") from error
@@ -127,7 +128,19 @@ class Folder:
         return count
 
     def open_catalog(self) -> Catalog:
-        """Open the catalog; one that is damaged is set aside and a new one begun. Raises what `Catalog` does."""
+        """Open the catalog; one that is damaged is set aside and a new one begun.
+
+        Raises OSError, `WrongKey` if it may not be damaged at all, and what `Catalog` raises.
+        """
+        catalog = self._usable_catalog()
+        try:
+            self._write_format()
+        except BaseException:
+            catalog.close()
+            raise
+        return catalog
+
+    def _usable_catalog(self) -> Catalog:
         layout = self._layout
         if layout.suspect.exists():
             self.set_aside("was found damaged while it was in use")
@@ -144,7 +157,8 @@ class Folder:
         return self._catalog()
 
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self._layout.catalog, self._key, suspect=self._layout.suspect, vfs=self._disk.vfs)
+        layout, ballast = self._layout, self._ballast
+        catalog = Catalog(layout.catalog, self._key, suspect=layout.suspect, full=ballast.throw, vfs=self._disk.vfs)
         try:
             self._disk.sync_folder(self._layout.root)
         except BaseException:

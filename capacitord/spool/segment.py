@@ -40,6 +40,7 @@ class Layout:
         self.format = root / "format"
         self.catalog = root / "catalog.db"
         self.suspect = root / "catalog.damaged"
+        self.ballast = root / "ballast"
         self.lock = root / "lock"
         self.objects = root / "objects"
         self.incoming = root / "incoming"

@@ -24,7 +24,7 @@ from capacitord.spool.ledger import Doubt, Ledger
 from capacitord.spool.opening import Folder
 from capacitord.spool.recovery import Recovery, Report
 from capacitord.spool.segment import Layout
-from capacitord.spool.space import SpaceGuard
+from capacitord.spool.space import Ballast, SpaceGuard
 from capacitord.spool.stored import Objects
 from capacitord.spool.studies import Studies
 from capacitord.spool.twins import Twins
@@ -68,7 +68,8 @@ class Spool:
         self._objects = Objects(key, self._disk, self.layout)
         self.space = SpaceGuard(self._disk, root, reserve, warning)
         with contextlib.ExitStack() as undo:
-            folder = Folder(self._disk, self.layout, key)
+            ballast = Ballast(self._disk, self.layout.ballast, reserve)
+            folder = Folder(self._disk, self.layout, key, ballast)
             undo.enter_context(folder.claimed())
             self.report.removed = folder.clear_incoming()
             first = self._open(folder)
@@ -85,8 +86,11 @@ class Spool:
             )
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
             self.studies = Studies(self._catalog, names, self._objects)
-            self.housekeeping = Housekeeping(self._objects, self._catalog, self._filing, self._writer, self._damage)
+            self.housekeeping = Housekeeping(
+                self._objects, self._catalog, self._filing, self._writer, self._damage, ballast
+            )
             self._resume(Doubt.NONE if folder.begun_anew else Doubt.HANDED_OUT)
+            ballast.take()
             self.report.images = self.counts().images
             self.report.notes[:0] = folder.notes
             self.report.seconds = time.monotonic() - began

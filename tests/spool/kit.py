@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from capacitord.errors import NotFound
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.seal.keys import SiteKey
@@ -75,7 +76,7 @@ def open_spool(
     return Spool(root, key, reserve=reserve, warning=0, destinations=route, disk=disk)
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(
     root: Path,
     *,
@@ -106,12 +107,13 @@ def find(spool: Spool, study: int = 1) -> int:
 
 
 def datasets(spool: Spool, study: int = 1) -> dict[str, bytes]:
-    """Return the images of a study that can be sent: their datasets by UID."""
+    """Return the images of a study that can be sent: their datasets by UID; none if there is no such study."""
     spool.settle()
-    return {
-        image.sop_instance_uid: b"".join(bytes(chunk) for chunk in image.stored.chunks())
-        for image in spool.studies.sendable(find(spool, study))
-    }
+    found: dict[str, bytes] = {}
+    with contextlib.suppress(NotFound):
+        for image in spool.studies.sendable(find(spool, study)):
+            found[image.sop_instance_uid] = b"".join(bytes(chunk) for chunk in image.stored.chunks())
+    return found
 
 
 def due(spool: Spool, destination: str = "pacs") -> list[Pending]:

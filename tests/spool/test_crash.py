@@ -1,0 +1,164 @@
+"""Kills and power cuts at random moments: every receipt holds afterwards, and nothing is there by half."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from capacitord.errors import OutOfSpace
+from capacitord.spool.store import Spool
+from tests.chaos.disk import Disk
+from tests.images import MIB
+from tests.spool.kit import LARGE, close_studies, content, datasets, deliver, due, opened, parts_left, sop_uid, take
+from tests.spool.scanner import image_of, size_of
+from tests.wait import wait_for
+
+Image = tuple[int, int]
+
+
+@dataclass
+class Promises:
+    """What the program said before it died."""
+
+    kept: set[Image] = field(default_factory=set)
+    delivered: set[Image] = field(default_factory=set)
+
+    def hear(self, line: bytes) -> None:
+        what, *words = line.decode().split()
+        if what in {"kept", "delivered"} and line.endswith(b"\n"):
+            study, number = map(int, words)
+            getattr(self, what).add((study, number))
+
+
+@dataclass
+class Scanner:
+    """The program, running, and what it promised. It is killed when the block ends."""
+
+    folder: Path
+    first: int
+    threads: int
+    promises: Promises
+
+    def __enter__(self) -> Self:
+        words = (str(self.folder), str(self.first), str(self.threads))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.spool.scanner", *words], stdout=subprocess.PIPE, bufsize=0
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        while line := self._line():
+            self.promises.hear(line)
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _line(self) -> bytes:
+        if self._process.stdout is None:
+            raise AssertionError
+        return self._process.stdout.readline()
+
+    def hear(self, receipts: int) -> None:
+        """Wait until it has given so many receipts more."""
+        while receipts:
+            line = self._line()
+            assert line, "the scanner ended by itself"
+            self.promises.hear(line)
+            receipts -= line.startswith(b"kept")
+
+    def wait(self) -> int:
+        """Wait until it has ended by itself; return its exit code."""
+        wait_for(lambda: self._process.poll() is not None, within=30.0, what="the scanner to end")
+        return self._process.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def check(folder: Path, promises: Promises) -> int:
+    """Open the spool and find everything that was promised; return how many images were found without a row."""
+    with opened(folder) as spool:
+        found: dict[Image, bytes] = {}
+        spool.settle()
+        for study in {study for study, _ in promises.kept}:
+            for uid, data in datasets(spool, study).items():
+                found[image_of(uid)] = data
+        assert promises.kept <= set(found)
+        for image, data in found.items():
+            assert data == content(sop_uid(*image), size_of(*image))
+        waiting = {image_of(image.sop_instance_uid) for image in due(spool)}
+        assert waiting.isdisjoint(promises.delivered)
+        assert parts_left(folder) == []
+        assert spool.counts().corrupt == 0
+        return spool.report.recovered
+
+
+def kill_at_random(folder: Path, cycles: int, chance: random.Random) -> Promises:
+    """Kill the program at random moments and check the spool after each; it goes on with the same spool."""
+    promises, recovered = Promises(), 0
+    for cycle in range(cycles):
+        with Scanner(folder, 1 + cycle * 1000, chance.randint(1, 3), promises) as scanner:
+            scanner.hear(chance.randint(1, 60))
+            time.sleep(chance.uniform(0.0, 0.02))
+        recovered += check(folder, promises)
+    assert recovered
+    return promises
+
+
+def cut_the_power(folder: Path, cycles: int, chance: random.Random) -> Promises:
+    """Take the power away at random moments and check the spool after each."""
+    promises = Promises()
+    with Disk(folder, size=768 * MIB) as disk:
+        for cycle in range(cycles):
+            with Scanner(disk.path / "spool", 1 + cycle * 1000, chance.randint(1, 3), promises) as scanner:
+                scanner.hear(chance.randint(5, 60))
+                time.sleep(chance.uniform(0.0, 0.02))
+                disk.power_cut()
+                assert scanner.wait() == 3
+            disk.power_on()
+            check(disk.path / "spool", promises)
+    return promises
+
+
+def test_kills_at_random_moments(tmp_path: Path) -> None:
+    promises = kill_at_random(tmp_path, 5, random.Random(1))
+    assert promises.delivered
+
+
+def test_power_cuts_at_random_moments(tmp_path: Path) -> None:
+    promises = cut_the_power(tmp_path, 3, random.Random(2))
+    assert promises.kept
+
+
+def test_a_disk_that_others_filled_can_be_emptied_by_delivering(tmp_path: Path) -> None:
+    with Disk(tmp_path, size=256 * MIB) as disk:
+        root, promises = disk.path / "spool", Promises()
+        with Scanner(root, 1, 2, promises) as scanner:
+            scanner.hear(100)
+        disk.fill()
+        assert check(root, promises) >= 0
+        with opened(root) as spool:
+            with pytest.raises(OutOfSpace):
+                fill_segments(spool)
+            kept = spool.counts().images
+            deliver(spool)
+            close_studies(spool)
+            for candidate in spool.housekeeping.candidates():
+                kept -= spool.housekeeping.purge(candidate.study, time.time_ns())
+            assert kept == spool.counts().images < 10
+            assert spool.housekeeping.release_segments() > 0
+            assert disk.free() > 8 * MIB
+            take(spool, 9999, 9999)
+
+
+def fill_segments(spool: Spool) -> None:
+    for number in range(1000):
+        take(spool, 9000, number, size=LARGE - 1)
