@@ -11,15 +11,18 @@ from capacitord.errors import Invalid, NotFound, Refused
 
 STANDARD: Final = Path("-")
 LARGEST: Final = 1 << 20
-"""The most bytes a profile may have."""
+"""The most bytes such a file may have."""
 
 
-def read_text(file: Path) -> str:
-    """Return the text of a file, or of standard input for "-". Raises `NotFound` or `Invalid`, naming the file."""
+def read_text(file: Path, what: str = "profile") -> str:
+    """Return the text of a file, or of standard input for "-". Raises `NotFound` or `Invalid`, naming the file.
+
+    `what` is the kind of file that was asked for.
+    """
     try:
         data = sys.stdin.buffer.read(LARGEST + 1) if file == STANDARD else _start(file)
         if len(data) > LARGEST:
-            raise Invalid("this is too large to be a profile", where=str(file), hint="Name the profile's TOML file.")
+            raise Invalid(f"this is too large to be a {what}", where=str(file), hint=f"Name the file of the {what}.")
         return data.decode()
     except FileNotFoundError:
         raise NotFound("there is no such file", where=str(file), hint="Look at its name.") from None

@@ -10,8 +10,8 @@ from typing import Any, Final
 PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "study.list": "/v1/studies"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.export", "study.resend", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.export", "study.resend", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -290,6 +290,16 @@ TREE: Final[dict[str, Any]] = {
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": [],
+                },
+                "restore": {
+                    "help": "Put back the keys of a recovery file. A key that opens is never replaced",
+                    "options": {
+                        "--source": {"help": "Where a new box keeps its box key: file, credential (systemd), passphrase", "metavar": "SOURCE", "many": False},
+                        "--passphrase-stdin": {"help": "Read the file's passphrase from the first line of standard input, the box key's from the next", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["FILE"],
                 },
             },
         },

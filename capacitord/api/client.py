@@ -19,7 +19,9 @@ ANSWER_TIMEOUT: Final = 30.0
 """Seconds an ordinary answer may take."""
 PATIENT_TIMEOUT: Final = 180.0
 """Seconds for answers that wait for another machine or for a slow key derivation."""
-PATIENT: Final = frozenset({"destination.echo", "key.init", "key.rotate", "key.unlock", "key.export", "audit.verify"})
+PATIENT: Final = frozenset(
+    {"destination.echo", "key.init", "key.restore", "key.rotate", "key.unlock", "key.export", "audit.verify"}
+)
 
 T = TypeVar("T")
 
@@ -101,6 +103,10 @@ class Client:
     def key_rotate(self, request: m.KeyRotate) -> m.KeyStatus:
         """Make a new box key and wrap all site keys under it."""
         return self.request("key.rotate", request, m.KeyStatus)
+
+    def key_restore(self, request: m.KeyRestore) -> m.KeyStatus:
+        """Put back the keys of a recovery file. Raises `Refused` where that would replace a key that opens."""
+        return self.request("key.restore", request, m.KeyStatus)
 
     def key_export(self, request: m.KeyExport) -> m.RecoveryFile:
         """Return the recovery file."""

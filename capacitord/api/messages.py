@@ -17,6 +17,8 @@ from capacitord.errors import Problem
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 
 ALL = "ALL"
+LARGEST_RECOVERY = 1 << 19
+"""The most characters a recovery file may have: thousands of sites."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -512,7 +514,11 @@ class KeyExport(Message, frozen=True):
 
 
 class KeyStatus(Answer, frozen=True):
-    """The state of the keys. `id` is a fingerprint; `sites` the ids of sites whose keys are wrapped under it."""
+    """The state of the keys. `id` is a fingerprint; `sites` the ids of sites whose keys are wrapped under it.
+
+    The keys of the `damaged` sites do not open. `leftovers` are files that an interrupted change left behind.
+    `credential_pending` says that the service still has the credential from before a rotation.
+    """
 
     schema: str
     present: bool
@@ -525,6 +531,22 @@ class KeyStatus(Answer, frozen=True):
     sites: tuple[str, ...]
     reason: str = ""
     hint: str = ""
+    damaged: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    credential_pending: bool = False
+
+
+class KeyRestore(Message, frozen=True):
+    """Put back the keys of a recovery file, given as its `text` and the passphrase that opens it.
+
+    On a box without keys, the box key is kept in `source` from then on, under the `passphrase` if that is the source.
+    On a box with the same box key, only site keys that are missing or damaged are put back.
+    """
+
+    text: Annotated[str, msgspec.Meta(max_length=LARGEST_RECOVERY)]
+    recovery: Secret
+    source: KeySource = KeySource.FILE
+    passphrase: Secret | None = None
 
 
 class RecoveryFile(Answer, frozen=True):

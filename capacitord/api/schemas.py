@@ -98,6 +98,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "doctor": Document(Doctor, ("checks", m.Check)),
         "key.export": Document(Recovery),
         "key.init": Document(m.KeyStatus),
+        "key.restore": Document(m.KeyStatus),
         "key.rotate": Document(m.KeyStatus),
         "key.status": Document(m.KeyStatus),
         "key.unlock": Document(m.KeyStatus),

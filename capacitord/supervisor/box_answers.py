@@ -47,6 +47,7 @@ class BoxAnswers:
             "doctor.check": self._doctor_check,
             "key.export": self._key_export,
             "key.init": self._key_init,
+            "key.restore": self._key_restore,
             "key.rotate": self._key_rotate,
             "key.status": self._key_status,
             "key.unlock": self._key_unlock,
@@ -147,6 +148,12 @@ class BoxAnswers:
         now = await self._serving.keys.rotate(request)
         return self._keys("key.rotate", now, f"box key {now.id}, generation {now.generation}")
 
+    async def _key_restore(self, _peer: Peer, request: m.KeyRestore) -> Outcome:
+        now, restored = await self._serving.keys.restore(request)
+        self._serving.consider()
+        outcome = self._keys("key.restore", now, f"box key {now.id}, {len(restored)} site keys from a recovery file")
+        return msgspec.structs.replace(outcome, subjects=restored)
+
     async def _key_status(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return self._keys("key.status", await self._serving.keys.status(), "")
 
@@ -201,7 +208,7 @@ class BoxAnswers:
             doctor.folders(state),
             doctor.disk(state, limits),
             doctor.clock(last, datetime.now(UTC)),
-            keys,
+            *keys,
             profile,
             audit,
             doctor.runtime(serving.keeper.status),

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -79,15 +79,32 @@ def clock(last: AuditEntry | None, now: datetime) -> Check:
     return Check("clock", Level.OK, f"{now:%Y-%m-%d %H:%M:%S} UTC is later than all this box has written")
 
 
-def keys(status: KeyStatus | CapacitordError) -> Check:
-    """Look at the keys; an error is what came of asking for their state."""
+def keys(status: KeyStatus | CapacitordError) -> list[Check]:
+    """Look at the keys; an error is what came of asking for their state. What is well takes one line."""
     if isinstance(status, CapacitordError):
-        return Check("keys", Level.FAILURE, status.message, status.hint)
+        return [Check("keys", Level.FAILURE, status.message, status.hint)]
+    return [_box_key(status), *_trouble_with_keys(status)]
+
+
+def _box_key(status: KeyStatus) -> Check:
     if status.locked:
         return Check("keys", Level.FAILURE, status.reason or "the box key is locked", status.hint)
-    if status.reason:
-        return Check("keys", Level.WARNING, status.reason, status.hint)
     return Check("keys", Level.OK, f"box key {status.id} is unlocked, for {len(status.sites)} sites")
+
+
+def _trouble_with_keys(status: KeyStatus) -> Iterator[Check]:
+    if status.damaged:
+        words = f"the keys of {', '.join(status.damaged)} do not open, so nor do their images"
+        hint = "Put them back from the recovery file: fluxctl key restore FILE"
+        yield Check("site keys", Level.FAILURE, words, hint)
+    if status.leftovers:
+        words = f"an interrupted change of the keys left {', '.join(status.leftovers)}"
+        hint = "It is cleared away when the keys are unlocked next: sudo systemctl restart capacitord"
+        yield Check("key leftovers", Level.WARNING, words, hint)
+    if status.credential_pending:
+        words = "the service still has the credential from before the rotation"
+        hint = "Install the new credential; then: sudo systemctl restart capacitord"
+        yield Check("credential", Level.WARNING, words, hint)
 
 
 def profile(active: str, problem: Problem | None = None) -> Check:

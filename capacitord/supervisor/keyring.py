@@ -6,16 +6,18 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from capacitord.api import messages as m
-from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem, Refused
+from capacitord.errors import CapacitordError, DamagedObject, Locked, NotFound, Problem, Refused
 from capacitord.seal.boxkey import Source
+from capacitord.seal.keys import KeyRing
 from capacitord.seal.keystore import KeyStatus, KeyStore
-from capacitord.seal.recovery import export_recovery
+from capacitord.seal.recovery import export_recovery, open_recovery
 from capacitord.seal.sources import credentials_directory, key_from_material
 
 _Result = TypeVar("_Result")
+_RESTORE: Final = "Put it back from the recovery file: fluxctl key restore FILE"
 
 
 class Keys:
@@ -24,6 +26,7 @@ class Keys:
     def __init__(self, folder: Path, demanded: str | None) -> None:
         """`demanded` is where the configuration says the box key has to come from, None if it does not say."""
         self.problem: Problem | None = Problem("locked", "the keys have not been looked at yet")
+        self._folder = folder
         self._store = KeyStore(folder, credentials=credentials_directory())
         self._demanded = None if demanded is None else Source(demanded)
         self._one_at_a_time = threading.Lock()
@@ -34,11 +37,22 @@ class Keys:
 
     async def init(self, request: m.KeyInit) -> m.KeyStatus:
         """Make the box key."""
-        source = Source(request.source.value)
-        if self._demanded is not None and source is not self._demanded:
-            msg = f"the configuration demands a box key from a {self._demanded}, not from a {source}"
-            raise Refused(msg, hint=f"fluxctl key init --source {self._demanded}; or change [keys] source.")
+        source = self._source(request.source, "init")
         return await self._do(lambda: self._store.init(source, _text(request.passphrase)))
+
+    async def restore(self, request: m.KeyRestore) -> tuple[m.KeyStatus, tuple[str, ...]]:
+        """Put back the keys of a recovery file; the ids are those of the sites whose keys it was.
+
+        Raises `Refused` for everything that would replace a key that opens, and what `open_recovery` does.
+        """
+        restored: tuple[str, ...] = ()
+
+        def restore() -> None:
+            nonlocal restored
+            ring = open_recovery(request.text.encode(), request.recovery.value)
+            restored = self._repair(ring) if self._present() else self._start(ring, request)
+
+        return await self._do(restore), restored
 
     async def rotate(self, request: m.KeyRotate) -> m.KeyStatus:
         """Make a new box key and wrap the site keys under it."""
@@ -69,11 +83,53 @@ class Keys:
             except NotFound:
                 if not new:
                     msg = f"the spool of {site} has images, and its key is missing"
-                    hint = "Put the key's file back from a backup, or restore the keys from the recovery file."
-                    raise DamagedObject(msg, where=site, hint=hint) from None
+                    raise DamagedObject(msg, where=site, hint=_RESTORE) from None
             return self._store.create_site(site).secret
 
         return await self._locked(take)
+
+    def _source(self, wanted: m.KeySource, verb: str) -> Source:
+        source = Source(wanted.value)
+        if self._demanded is not None and source is not self._demanded:
+            msg = f"the configuration demands a box key from a {self._demanded}, not from a {source}"
+            raise Refused(msg, hint=f"fluxctl key {verb} --source {self._demanded}; or change [keys] source.")
+        return source
+
+    def _present(self) -> bool:
+        try:
+            return self._store.status().present
+        except DamagedObject as error:
+            msg = "this box has keys already, and the file of its box key is damaged"
+            raise Refused(msg, where=error.where, hint=self._aside()) from None
+
+    def _start(self, ring: KeyRing, request: m.KeyRestore) -> tuple[str, ...]:
+        self._store.restore(ring, self._source(request.source, "restore FILE"), _text(request.passphrase))
+        return tuple(key.site for key in ring.sites)
+
+    def _repair(self, ring: KeyRing) -> tuple[str, ...]:
+        """Put back the site keys that are missing or do not open, once it is sure that they are this box's."""
+        now = self._store.status()
+        if now.id != ring.box.id.hex():
+            msg = "this box has another box key: the recovery file is another box's, or from before a rotation"
+            raise Refused(msg, where=f"box key {now.id}, in the file {ring.box.id.hex()}", hint=self._aside())
+        if now.locked:
+            raise Locked(now.reason, hint=f"{now.hint.rstrip('.')}. If that is not possible: {self._aside()}")
+        if other := [key.site for key in ring.sites if key.site in now.sites and self._store.site_key(key.site) != key]:
+            msg = f"the keys of {', '.join(other)} open, and are not those in the recovery file"
+            raise Refused(msg, hint="Keep both, and ask for help.")
+        lost = [key for key in ring.sites if key.site not in now.sites]
+        if not lost:
+            msg = "every key in the recovery file is on this box and opens, so nothing was restored"
+            raise Refused(msg, hint="See which keys there are: fluxctl key status")
+        for key in lost:
+            self._store.repair_site(key)
+        return tuple(key.site for key in lost)
+
+    def _aside(self) -> str:
+        return (
+            f"If its keys are of no use any more: stop capacitord, move {self._folder} aside without deleting it, "
+            "start capacitord, and restore again."
+        )
 
     async def _do(self, action: Callable[[], object]) -> m.KeyStatus:
         """Act, and take note of whether the box key is at hand then, whatever came of it."""
@@ -118,12 +174,15 @@ def _answer(status: KeyStatus) -> m.KeyStatus:
         sites=status.sites,
         reason="; ".join([*filter(None, [status.reason]), *notes]),
         hint=status.hint or _advice(status),
+        damaged=status.damaged,
+        leftovers=status.leftovers,
+        credential_pending=status.credential_pending,
     )
 
 
 def _advice(status: KeyStatus) -> str:
     if status.damaged:
-        return "Put their files back from a backup, or restore the keys from the recovery file."
+        return "Put them back from the recovery file: fluxctl key restore FILE"
     if status.credential_pending:
         return "Install the new credential and start the service again."
     return ""

@@ -12,7 +12,7 @@ from capacitord.api.schemas import Recovery
 from capacitord.errors import Refused
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
-from fluxctl.files import must_not_exist, read_text, write_secret
+from fluxctl.files import STANDARD, must_not_exist, read_text, write_secret
 from fluxctl.options import AsJson, PassphraseStdin, Yes
 from fluxctl.output import form, show
 from fluxctl.session import daemon
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 app = noun("key", "The keys that seal every image: box key, then site keys, then one key per image.")
 
 _QUESTION = "Passphrase of the box key: "
+_RECOVERY = "Passphrase of the recovery file: "
 
 
 @verb(
@@ -122,7 +123,7 @@ def _new_key(file: Path | None) -> m.Secret:
             "the box key is a systemd credential, and this box cannot renew that by itself",
             hint="Make a new key, give it with --new-key FILE, and install it as the credential.",
         )
-    return m.Secret(read_text(file).strip())
+    return m.Secret(read_text(file, "key").strip())
 
 
 @verb(
@@ -148,7 +149,7 @@ def export(
     they die with the box. An existing file is never overwritten.
     """
     must_not_exist(recovery)
-    secret = ask.passphrase("Passphrase of the recovery file: ", new=True, from_stdin=passphrase_stdin, json=json)
+    secret = ask.passphrase(_RECOVERY, new=True, from_stdin=passphrase_stdin, json=json)
     found = daemon(ctx).key_export(m.KeyExport(passphrase=secret))
     written = write_secret(recovery, found.text)
     if written is None:
@@ -160,6 +161,52 @@ def export(
         return Text(f"✔ The recovery file is {written}. Keep it, and its passphrase, away from this box.")
 
     show("key.export", Recovery(file=str(written)), form(json=json), page)
+
+
+@verb(
+    app,
+    "restore",
+    ("fluxctl key restore /media/usb/coach-3.recovery", "Ask for the file's passphrase, and put back what is lost."),
+    (
+        "fluxctl key restore coach-3.recovery --source passphrase",
+        "On a new box: ask for a passphrase of its box key, too.",
+    ),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID),
+)
+def restore(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The recovery file.")],
+    source: Annotated[
+        m.KeySource,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="Where a new box keeps its box key: file, credential (systemd), passphrase.",
+        ),
+    ] = m.KeySource.FILE,
+    passphrase_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--passphrase-stdin",
+            help="Read the file's passphrase from the first line of standard input, the box key's from the next.",
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Put back the keys of a recovery file. A key that opens is never replaced.
+
+    On a box without keys, all of them are put in place, and its images can be read again. On a box that still has its
+    box key, the keys of sites that are missing or damaged are.
+    """
+    if file == STANDARD:
+        raise Refused("a recovery file is not taken from standard input", hint="Name the file; passphrases are typed.")
+    text = read_text(file, "recovery file")
+    recovery = ask.passphrase(_RECOVERY, new=False, from_stdin=passphrase_stdin, json=json)
+    secret = None
+    if source is m.KeySource.PASSPHRASE:
+        secret = ask.passphrase(_QUESTION, new=True, from_stdin=passphrase_stdin, json=json)
+    request = m.KeyRestore(text=text, recovery=recovery, source=source, passphrase=secret)
+    _show("key.restore", daemon(ctx).key_restore(request), json=json)
 
 
 def _show(command: str, answer: m.KeyStatus, *, json: bool) -> None:

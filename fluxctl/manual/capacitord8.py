@@ -112,6 +112,13 @@ def _operation(page: Page) -> None:
     page.text(
         "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and C-ECHO from it."
     )
+    page.section("LOST KEYS")
+    page.text(
+        "A spool whose site key is missing is never given a new one: the gate stays shut and says so. Put the keys back "
+        "from the recovery file. On a new box, move the folder of the spool in first, and restore before the profile "
+        "is imported."
+    )
+    page.example("sudo fluxctl key restore /media/usb/coach.recovery")
     page.section("SIGNALS")
     page.item(
         "SIGTERM, SIGINT",

@@ -78,6 +78,8 @@ def key(status: KeyStatus, look: Look) -> RenderableType:
         first = Text(f"✘ NO BOX KEY — {status.reason or 'nothing can be sealed'}", style=BAD)
     elif status.locked:
         first = Text(f"✘ LOCKED — {status.reason or 'the passphrase has not been given'}", style=BAD)
+    elif status.damaged:
+        first = Text(f"✘ KEYS ARE DAMAGED — the images of {', '.join(status.damaged)} cannot be opened", style=BAD)
     else:
         first = Text("✔ The box key is there.", style=GOOD)
     facts: list[tuple[str, RenderableType]] = []
@@ -96,9 +98,22 @@ def key(status: KeyStatus, look: Look) -> RenderableType:
             ("Made", Text(made)),
             ("Rotated", Text(turned)),
             ("Site keys", Text(", ".join(status.sites) or "none yet")),
+            *_trouble(status),
         ]
     hint = hanging("  next:", status.hint) if status.hint else None
     return stack([first, hint, *((BLANK, labelled(facts)) if facts else ())])
+
+
+def _trouble(status: KeyStatus) -> list[tuple[str, RenderableType]]:
+    lines: list[tuple[str, RenderableType]] = []
+    if status.damaged:
+        lines.append(("Damaged", Text(f"✘ {', '.join(status.damaged)}", style=BAD)))
+    if status.credential_pending:
+        lines.append(("Credential", Text("⚠ the service still has the one from before the rotation", style=CARE)))
+    if status.leftovers:
+        left = f"⚠ an interrupted change left {', '.join(status.leftovers)}"
+        lines.append(("Leftovers", Text(left, style=CARE)))
+    return lines
 
 
 def audit(found: AuditList, look: Look) -> RenderableType:

@@ -107,6 +107,7 @@ ANSWERS: dict[str, Answer] = {
     "events": lambda _: samples.EVENTS,
     "key.export": lambda _: samples.RECOVERY,
     "key.init": lambda _: samples.KEY,
+    "key.restore": lambda _: samples.KEY,
     "key.rotate": lambda _: samples.KEY,
     "key.status": lambda _: samples.KEY,
     "key.unlock": lambda _: samples.KEY,

@@ -125,6 +125,21 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
             s.changed(s.KEY, locked=True, source=m.KeySource.PASSPHRASE, rotated=None, hint="fluxctl key unlock"), look
         ),
     ),
+    "key-status-damaged": (
+        LOOK,
+        lambda look: box.key(
+            s.changed(
+                s.KEY,
+                sites=("lakeside",),
+                damaged=("st-marys",),
+                leftovers=("generation-3.new",),
+                credential_pending=True,
+                source=m.KeySource.CREDENTIAL,
+                hint="Put them back from the recovery file: fluxctl key restore FILE",
+            ),
+            look,
+        ),
+    ),
     "audit-show": (LOOK, lambda look: box.audit(s.AUDIT, look)),
     "audit-show-empty": (LOOK, lambda look: box.audit(m.AuditList("", ()), look)),
     "audit-verify": (LOOK, lambda _: box.audit_report(s.AUDIT_OK)),

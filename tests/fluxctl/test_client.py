@@ -40,6 +40,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "events": lambda c: c.events(m.EventQuery()),
     "key.export": lambda c: c.key_export(m.KeyExport(m.Secret("x"))),
     "key.init": lambda c: c.key_init(m.KeyInit()),
+    "key.restore": lambda c: c.key_restore(m.KeyRestore("x", m.Secret("x"))),
     "key.rotate": lambda c: c.key_rotate(m.KeyRotate()),
     "key.status": lambda c: c.key_status(),
     "key.unlock": lambda c: c.key_unlock(m.KeyUnlock(m.Secret("x"))),

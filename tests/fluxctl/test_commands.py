@@ -43,6 +43,7 @@ LINES: dict[str, list[str]] = {
     "doctor": ["doctor"],
     "key.export": ["key", "export", "--recovery", "{tmp}/recovery", "--passphrase-stdin"],
     "key.init": ["key", "init"],
+    "key.restore": ["key", "restore", "{tmp}/recovery.txt", "--passphrase-stdin"],
     "key.rotate": ["key", "rotate", "--yes"],
     "key.status": ["key", "status"],
     "key.unlock": ["key", "unlock", "--passphrase-stdin"],
@@ -70,6 +71,7 @@ ENDLESS = {"watch", "demo"}
 @pytest.fixture
 def line(tmp_path: Path, stdin: Path) -> Any:
     (tmp_path / "profile.toml").write_text(PROFILE)
+    (tmp_path / "recovery.txt").write_text(s.RECOVERY.text)
     stdin.write_text("correct horse battery staple\n")
     return lambda command: [word.format(tmp=tmp_path) for word in LINES[command]]
 
@@ -241,6 +243,7 @@ def test_discard_repeats_the_short_id(daemon: Daemon, run: Run) -> None:
         ("key", "unlock"),
         ("key", "init", "--source", "passphrase"),
         ("key", "export", "--recovery", "/nowhere/recovery"),
+        ("key", "restore", __file__),
     ],
 )
 @pytest.mark.usefixtures("stdin")
@@ -394,6 +397,22 @@ def test_the_recovery_file_is_for_its_owner_and_never_replaces_another(
     assert result.code == 6
     assert "is not overwritten" in result.err
     assert len(daemon.requests) == asked
+
+
+def test_restoring_takes_one_passphrase_or_two(daemon: Daemon, run: Run, stdin: Path, tmp_path: Path) -> None:
+    path = tmp_path / "recovery"
+    path.write_text(s.RECOVERY.text)
+    stdin.write_text("of the file\nof the box key\n")
+    assert run("key", "restore", str(path), "--source", "passphrase", "--passphrase-stdin").code == 0
+    (asked,) = daemon.asked("key.restore")
+    assert (asked.text, asked.source) == (s.RECOVERY.text, m.KeySource.PASSPHRASE)
+    assert (asked.recovery.value, asked.passphrase.value) == ("of the file", "of the box key")
+
+
+@pytest.mark.parametrize(("name", "code"), [("nowhere", 5), ("-", 6)])
+def test_only_a_file_is_restored_from(daemon: Daemon, run: Run, name: str, code: int) -> None:
+    assert run("key", "restore", name, "--passphrase-stdin").code == code
+    assert daemon.requests == []
 
 
 @pytest.mark.usefixtures("daemon")

@@ -99,6 +99,17 @@ def test_unlocking_asks_once(daemon: Daemon, at_terminal: At) -> None:
     assert daemon.asked("key.unlock")[0].passphrase.value == "correct horse battery"
 
 
+def test_restoring_asks_for_the_files_passphrase_once(daemon: Daemon, at_terminal: At, tmp_path: Path) -> None:
+    path = tmp_path / "recovery"
+    path.write_text("the text")
+    terminal = at_terminal("key", "restore", str(path))
+    terminal.wait_for("Passphrase of the recovery file: ")
+    terminal.press("correct horse battery\n")
+    assert terminal.end() == 0
+    assert "horse" not in terminal.output
+    assert daemon.asked("key.restore")[0].recovery.value == "correct horse battery"
+
+
 def test_keys_are_not_printed_to_a_terminal(daemon: Daemon, at_terminal: At) -> None:
     terminal = at_terminal("key", "export", "--recovery", "-")
     assert terminal.end() == exits.REFUSED

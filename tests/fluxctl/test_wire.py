@@ -33,6 +33,13 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.EventQuery: st.builds(m.EventQuery, interval=st.floats(0.05, 3600)),
     m.KeyExport: st.builds(m.KeyExport, SECRETS),
     m.KeyInit: st.builds(m.KeyInit, st.sampled_from(m.KeySource), st.none() | SECRETS),
+    m.KeyRestore: st.builds(
+        m.KeyRestore,
+        text=NAMES,
+        recovery=SECRETS,
+        source=st.sampled_from(m.KeySource),
+        passphrase=st.none() | SECRETS,
+    ),
     m.KeyRotate: st.builds(m.KeyRotate, passphrase=st.none() | SECRETS, new_key=st.none() | SECRETS),
     m.KeyUnlock: st.builds(m.KeyUnlock, SECRETS),
     m.ProfileImport: st.builds(

@@ -63,12 +63,26 @@ def test_clock(last: m.AuditEntry | None, now: datetime, level: m.Level) -> None
 
 
 def test_keys() -> None:
-    assert doctor.keys(KEYS).level is m.Level.OK
+    assert [check.level for check in doctor.keys(KEYS)] == [m.Level.OK]
     locked = msgspec.structs.replace(KEYS, locked=True, reason="it is locked", hint="unlock it")
-    assert doctor.keys(locked) == m.Check("keys", m.Level.FAILURE, "it is locked", "unlock it")
-    doubtful = msgspec.structs.replace(KEYS, reason="one does not open", hint="restore it")
-    assert doctor.keys(doubtful).level is m.Level.WARNING
-    assert doctor.keys(DamagedObject("it is damaged", hint="restore it")).level is m.Level.FAILURE
+    assert doctor.keys(locked) == [m.Check("keys", m.Level.FAILURE, "it is locked", "unlock it")]
+    (damaged,) = doctor.keys(DamagedObject("it is damaged", hint="restore it"))
+    assert damaged == m.Check("keys", m.Level.FAILURE, "it is damaged", "restore it")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "name", "level", "hint"),
+    [
+        ({"damaged": ("lakeside",)}, "site keys", m.Level.FAILURE, "fluxctl key restore"),
+        ({"leftovers": ("generation-2.new",)}, "key leftovers", m.Level.WARNING, "restart"),
+        ({"credential_pending": True}, "credential", m.Level.WARNING, "new credential"),
+    ],
+)
+def test_trouble_with_keys(trouble: dict[str, object], name: str, level: m.Level, hint: str) -> None:
+    well, found = doctor.keys(msgspec.structs.replace(KEYS, **trouble))
+    assert well.level is m.Level.OK
+    assert (found.name, found.level) == (name, level)
+    assert hint in found.hint
 
 
 def test_profile() -> None:
