@@ -271,11 +271,10 @@ def _spooled(stage: Stage) -> int:
 
 
 def _break(stage: Stage) -> None:
-    """Cut the link inside a large image, or if none passes by, between two."""
+    """Cut the link inside a large image, or after the last if none is left."""
     stage.cut_link(INSIDE)
-    try:
-        stage.until(lambda seen: seen.broken, "a large image to be on its way", within=HURRY)
-    except TryAgain:
+    stage.until(lambda seen: seen.broken or seen.has_all(PACS), "a large image to be on its way")
+    if stage.seen.broken is None:
         stage.cut_link(0)
         stage.until(lambda seen: seen.broken, "the link to break")
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rich.console import RenderableType
@@ -87,9 +87,10 @@ class Teller(Narrator):
         last: list[Callable[[Look], RenderableType]] = []
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
             look = stdout_look()
-            with Live(
-                console=console(look, sys.stdout), refresh_per_second=FRAMES, transient=True, redirect_stderr=False
-            ) as live:
+            # Without colours it is a terminal all the same; the frames come in what `look` allows.
+            screen = console(replace(look, color=True), sys.stdout)
+            screen.no_color = not look.color
+            with Live(console=screen, refresh_per_second=FRAMES, transient=True, redirect_stderr=False) as live:
 
                 def update(frame: Callable[[Look], RenderableType]) -> None:
                     last[:] = [frame]

@@ -52,7 +52,7 @@ class Pace(NamedTuple):
     """How fast it is played: images a second from the scanner, bytes a second over the link."""
 
     scanner: float = 40.0
-    link: int = 280_000
+    link: int = 350_000
 
 
 def _role(name: str) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def test_the_whole_story(performances: Performances) -> None:
     assert [line[0] for line in lines if re.match(r"\d  \S", line)] == list("12345678")
     assert "\x1b" not in whole.out
     said = " ".join(whole.out.split())
-    assert "✘ the link to pacs is cut, 0.1 MiB into an image" in said
+    assert "✘ the link to pacs is cut, 0." in said
     assert re.search(r"⚠ \d+ images wait for pacs, .*: .+; next try in \d", said)
     (total,) = [line.split() for line in lines if line.startswith("   All")]
     assert total[1:] == [total[1]] * 4 + ["✔"]
@@ -151,6 +151,9 @@ def test_it_can_be_ended_in_the_middle() -> None:
             for line in each.process.stdout:
                 if "the link to pacs is cut" in line:
                     break
+            else:
+                each.end()
+                pytest.fail(f"it ended by itself: {each.err}")
             assert len(each.processes()) >= 7
             each.process.send_signal(number)
         for number, each in ended:
