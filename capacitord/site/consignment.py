@@ -70,9 +70,19 @@ class Consignment:
                 self._ready.extend(self._feed.take(self.fits, AT_ONCE))
             if not self._ready:
                 return
-            image = Image(self._ready.popleft())
-            self._out.append(image)
-            yield image
+            pending = self._ready.popleft()
+            if self._feed.rests(pending):
+                self._give_back_resting(pending)
+            else:
+                image = Image(pending)
+                self._out.append(image)
+                yield image
+
+    def _give_back_resting(self, pending: Pending) -> None:
+        """Let others go before the images of a study that turned out to rest after they were taken."""
+        resting = [pending, *filter(self._feed.rests, self._ready)]
+        self._ready = deque(other for other in self._ready if other not in resting)
+        self._feed.not_sent(resting)
 
     def fits(self, pending: Pending) -> bool:
         """Say whether an image can go with this association."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -13,6 +13,7 @@ from capacitord.dicom.echo import Echoed, echo
 from capacitord.errors import NotFound
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.site.backoff import DEFAULT, Backoff
 from capacitord.site.connections import Connections
 from capacitord.site.delivery import Delivery, Note
 from capacitord.site.overview import destination_status
@@ -27,8 +28,8 @@ _ECHO_PATIENCE: Final = 30.0
 class Deliveries:
     """Starts, finds and ends deliveries as the profile names destinations."""
 
-    def __init__(self, spool: Spool, connections: Connections, note: Note) -> None:
-        self._spool, self._connections, self._note = spool, connections, note
+    def __init__(self, spool: Spool, connections: Connections, note: Note, pace: Backoff = DEFAULT) -> None:
+        self._spool, self._connections, self._note, self._pace = spool, connections, note, pace
         self._one_change = threading.Lock()
         self._wanted: tuple[dict[str, Destination], int] = ({}, 0)
         # Replaced and never changed, so that whoever looks needs no lock.
@@ -47,7 +48,7 @@ class Deliveries:
                 # Whoever waited here longer applies what came last, and the others find nothing to do.
                 wanted, version = self._wanted
                 self._apply(wanted)
-                self._explain_unnamed(wanted, version)
+                self._explain_unnamed(wanted, version, lambda _: True)
 
     def _apply(self, wanted: dict[str, Destination]) -> None:
         before = dict(self._running)
@@ -64,7 +65,7 @@ class Deliveries:
                 self._publish(wanted, {**self._running, name: self._begin(wanted[name])})
 
     def _begin(self, destination: Destination) -> Delivery:
-        delivery = Delivery(self._spool, destination, self._connections, self._note)
+        delivery = Delivery(self._spool, destination, self._connections, self._note, self._pace)
         delivery.start()
         return delivery
 
@@ -73,11 +74,13 @@ class Deliveries:
 
     def explain_unnamed(self) -> None:
         """Say of what waits for destinations that the profile does not name why it waits; raises as the ledger does."""
-        self._explain_unnamed(*self._wanted)
+        self._explain_unnamed(*self._wanted, self._spool.ledger.unexplained)
 
-    def _explain_unnamed(self, wanted: Mapping[str, Destination], profile_version: int) -> None:
+    def _explain_unnamed(
+        self, wanted: Mapping[str, Destination], profile_version: int, due: Callable[[str], bool]
+    ) -> None:
         for name in set(self._spool.ledger.destinations()) - set(wanted):
-            if self._spool.ledger.unexplained(name):
+            if due(name):
                 reason = f"Version {profile_version} of the profile does not name {name}."
                 self._spool.ledger.defer(name, reason, None)
 

@@ -17,9 +17,9 @@ from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError
 from capacitord.model.destination import Destination
 from capacitord.model.states import DeliveryState
+from capacitord.site import backoff, dispatch
 from capacitord.site import circuit as circuits
-from capacitord.site import dispatch
-from capacitord.site.backoff import Backoff, next_delay
+from capacitord.site.backoff import Backoff
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.connections import Connections
 from capacitord.site.dispatch import Facts, Task
@@ -49,10 +49,20 @@ class State(NamedTuple):
 
 
 class Delivery:
-    """Everything that goes to one destination, from the start of its thread until `stop`."""
+    """Everything that goes to one destination, from the start of its thread until `stop`.
 
-    def __init__(self, spool: Spool, destination: Destination, connections: Connections, note: Note) -> None:
-        self.destination = destination
+    `pace` says how soon it is tried again after it failed.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        destination: Destination,
+        connections: Connections,
+        note: Note,
+        pace: Backoff = backoff.DEFAULT,
+    ) -> None:
+        self.destination, self._pace = destination, pace
         self.feed = Feed(spool, destination.name, destination.ae_title, self._ended, self._ledger_changed)
         self._spool, self._connections, self._note = spool, connections, note
         self._random = random.SystemRandom()
@@ -125,6 +135,11 @@ class Delivery:
         self._thread.join()
         self.feed.close()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was not told to end."""
+        return not self._stopping
+
     def state(self) -> State:
         """Return how the destination is doing at this moment."""
         with self._changed:
@@ -190,8 +205,9 @@ class Delivery:
 
     def _look(self, facts: Facts) -> None:
         """Look into the queue, and open as many associations as it is worth."""
-        # Images that come quickly are looked at together.
-        time.sleep(_GATHER if facts.lingering or not facts.senders else _GATHER_BESIDE)
+        if not facts.owed:
+            # Images that come quickly are looked at together.
+            time.sleep(_GATHER if facts.lingering or not facts.senders else _GATHER_BESIDE)
         with self._changed:
             self._news = self._owed = False
             self._looked_at = time.monotonic()
@@ -244,7 +260,7 @@ class Delivery:
                 LOG.error("Delivery to %s stops for now: %s", self.destination.name, words)
             self._hindrances += 1
             self._hindrance = words
-            self._hindered_until = time.monotonic() + next_delay(self._hindrances, self._random, _HINDERED)
+            self._hindered_until = time.monotonic() + backoff.next_delay(self._hindrances, self._random, _HINDERED)
             self._owed = True
 
     # --- what its associations say ----------------------------------------------------------------
@@ -282,7 +298,7 @@ class Delivery:
             if finish.failure is None or crowded:
                 self._circuit = circuits.abandoned(self._circuit, now)
             else:
-                delay = next_delay(self._circuit.failures + 1, self._random)
+                delay = backoff.next_delay(self._circuit.failures + 1, self._random, self._pace)
                 self._circuit = circuits.failed(self._circuit, now, finish.failure, delay)
             if finish.failure is not None and crowded:
                 # It takes images on the others: so it is not down, it takes no more associations.

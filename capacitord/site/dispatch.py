@@ -102,7 +102,7 @@ def _worth_a_look(facts: Facts) -> bool:
     """Say whether a look into the queue could lead to anything: those who are busy look for themselves."""
     if not facts.senders or facts.lingering:
         return True
-    return facts.established > 0 and facts.senders < facts.most
+    return facts.senders == facts.established < facts.most
 
 
 def _earliest(facts: Facts, *times: float | None) -> float:
@@ -113,8 +113,6 @@ def _earliest(facts: Facts, *times: float | None) -> float:
 def worth_another(waiting: int, senders: int, established: int, most: int) -> bool:
     """Say whether another association should be opened for images that nobody has in hand.
 
-    The first one alone finds out whether the destination answers at all.
+    One at a time: the first finds out whether the destination answers at all, each other one whether it takes more.
     """
-    if senders >= most or (senders and not established):
-        return False
-    return waiting > senders * WORTH_ANOTHER
+    return senders == established < most and waiting > senders * WORTH_ANOTHER

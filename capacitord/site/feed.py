@@ -61,6 +61,11 @@ class Feed:
         """Return the image that should leave next, None if there is none."""
         return next(self._free(), None)
 
+    def claimed(self) -> int:
+        """Return how many images are handed out, or have an answer that is not written yet."""
+        with self._lock:
+            return len(self._claimed)
+
     def waiting(self, most: int) -> int:
         """Return how many images could be handed out now, counted up to `most`."""
         return sum(1 for _ in itertools.islice(self._free(), most))
@@ -174,6 +179,11 @@ class Feed:
         """Let refused images be tried again now."""
         with self._lock:
             self._rests.clear()
+
+    def rests(self, pending: Pending) -> bool:
+        """Say whether an image has to let others go first."""
+        with self._lock:
+            return self._rests.resting(*_key(pending), time.monotonic())
 
     def rest_ends(self, after: float) -> float | None:
         """Return the monotonic time at which the first rest ends that goes on beyond `after`, None if none does."""

@@ -9,7 +9,7 @@ Nothing here waits, reads a clock or does I/O. Times are seconds of one monotoni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 FIRST: Final = 5.0
@@ -35,7 +35,7 @@ class _Image:
 
 @dataclass(slots=True)
 class _Study:
-    in_a_row: int = 0
+    row: set[int] = field(default_factory=set)
     times: int = 0
     until: float = float("-inf")
     reason: str = ""
@@ -55,8 +55,9 @@ class Rests:
         known.times, known.reason = known.times + 1, reason
         known.until = now + _length(known.times)
         study = self._studies.setdefault(delivery, _Study())
-        study.in_a_row, study.reason = study.in_a_row + 1, reason
-        if study.in_a_row >= IN_A_ROW:
+        study.row.add(image)
+        study.reason = reason
+        if len(study.row) >= IN_A_ROW:
             study.times += 1
             study.until = now + _length(study.times)
         self._row.add(delivery)

@@ -172,10 +172,10 @@ class Sender:
         return finish
 
     def _plan(self, first: Pending) -> Plan:
-        """Return what to propose: what is queued, and the image that is to leave first in any case."""
+        """Return what to propose: the image that is to leave first in any case, and what comes behind it."""
         kinds = self._ledger.kinds(self._destination.name, _KINDS_OF)
-        wanted = [Wanted(Pair(sop_class, syntax), count) for sop_class, syntax, count in kinds]
-        return plan([*wanted, Wanted(Pair(first.sop_class_uid, first.transfer_syntax_uid), 1, urgency=1)])
+        pairs = [Pair(first.sop_class_uid, first.transfer_syntax_uid), *(Pair(*kind) for kind in kinds)]
+        return plan(Wanted(pair, 1, urgency=-place) for place, pair in enumerate(pairs))
 
     def _refuse(self, unfit: tuple[Pair, ...]) -> None:
         """Say of images whose UIDs no association can propose that a person has to look."""

@@ -36,6 +36,16 @@ FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id =
 WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt {which}
 ORDER BY d.priority DESC, d.id, w.image LIMIT ?
 """
+_KINDS: Final = """
+SELECT sop_class, transfer_syntax FROM (
+  SELECT sop_class, transfer_syntax, row_number() OVER () AS place FROM (
+    SELECT i.sop_class, i.transfer_syntax
+    FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image
+    WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt
+    ORDER BY d.priority DESC, d.id, w.image LIMIT ?
+  )
+) GROUP BY 1, 2 ORDER BY min(place)
+"""
 
 
 class Pending(NamedTuple):
@@ -127,21 +137,13 @@ class Ledger:
         stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
         return Pending._make((*row[:10], bool(row[10]), stored))
 
-    def kinds(self, destination: str, most: int) -> list[tuple[str, str, int]]:
-        """Return (SOP class, transfer syntax, images) of what waits for a destination, most frequent first.
+    def kinds(self, destination: str, most: int) -> list[tuple[str, str]]:
+        """Return (SOP class, transfer syntax) of what waits for a destination, in the order it is to leave.
 
         Only the `most` images that are to leave first are looked at, so that a long queue costs no more.
         """
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT sop_class, transfer_syntax, count(*) AS n FROM (SELECT i.sop_class, i.transfer_syntax "
-                "FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image "
-                "WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt "
-                "ORDER BY d.priority DESC, d.id, w.image LIMIT ?) GROUP BY 1, 2 ORDER BY n DESC, 1, 2",
-                (destination, most),
-            )
-        return [(sop_class, syntax, count) for sop_class, syntax, count in rows]
+            return [(sop_class, syntax) for sop_class, syntax in fetch(catalog, _KINDS, (destination, most))]
 
     def sending(self, images: Sequence[Pending], reason: str) -> list[Pending]:
         """Write down that these images are about to be sent; return those that still wait, which may be.

@@ -16,12 +16,16 @@ REFUSED = Outcome(Verdict.LATER, "Nothing listens there.")
 
 
 class Broker:
-    """Answers each request for a connection in a thread. `asked` counts them by destination."""
+    """Answers each request for a connection in a thread, but for destinations in `never`.
+
+    `asked` counts requests by destination.
+    """
 
     def __init__(self, **targets: int) -> None:
         """`targets` are ports of this machine by destination."""
         self.targets = dict(targets)
         self.asked: dict[str, int] = {}
+        self.never: set[str] = set()
         self.connections = Connections(self._ask)
         self._answering = threading.Event()
         self._answering.set()
@@ -36,6 +40,8 @@ class Broker:
 
     def _ask(self, wanted: Connect) -> None:
         self.asked[wanted.destination] = self.asked.get(wanted.destination, 0) + 1
+        if wanted.destination in self.never:
+            return
         thread = threading.Thread(target=self._connect, args=(wanted,), daemon=True)
         self._threads.append(thread)
         thread.start()

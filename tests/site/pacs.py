@@ -136,7 +136,8 @@ class Pacs:
     def _association(self, peer: Acceptor) -> None:
         peer.connection.settimeout(60)
         kind, body = peer.read_pdu()
-        assert kind == ASSOCIATE_RQ
+        if kind != ASSOCIATE_RQ:
+            return
         association = read_request(body)
         rejection = self.welcome(association.calling)
         if rejection is not None:
@@ -162,9 +163,9 @@ class Pacs:
         with self._lock:
             self.seen.append(request.sop_instance_uid)
             association.images.append(request.sop_instance_uid)
-        reaction = self.react(request)
         if not self._going.wait(60) or self._closing:
             return False
+        reaction = self.react(request)
         if reaction is Reaction.ABORT:
             peer.send(pdu(ABORT))
             return False

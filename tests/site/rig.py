@@ -12,6 +12,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.model.destination import Destination
+from capacitord.site.backoff import Backoff
 from capacitord.site.deliveries import Deliveries
 from capacitord.spool.disk import Disk
 from capacitord.spool.store import Spool
@@ -20,6 +21,7 @@ from tests.site.stock import open_spool
 from tests.wait import wait_for
 
 PATIENCE = 20.0
+QUICK = Backoff(base=0.2, cap=1.0, least=0.05)
 
 
 @dataclass
@@ -81,7 +83,7 @@ def rig(root: Path, *destinations: Destination, disk: Disk | None = None, start:
     spool = open_spool(root, *(one.name for one in destinations), disk=disk)
     notes: list[tuple[str, str, str, str]] = []
     with Broker(**{one.name: one.port for one in destinations}) as broker:
-        deliveries = Deliveries(spool, broker.connections, lambda *note: notes.append(note))
+        deliveries = Deliveries(spool, broker.connections, lambda *note: notes.append(note), QUICK)
         made = Rig(spool, broker, deliveries, {one.name: one for one in destinations}, notes)
         try:
             if start:

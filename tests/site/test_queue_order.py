@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from capacitord.dicom.contexts import Pair
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.spool.ledger import Answer, Pending
 from capacitord.spool.store import Spool
-from tests.site.stock import acks, facts_of, open_spool, put, put_images, set_priority, states, waiting
+from tests.site.stock import CT, acks, facts_of, open_spool, put, put_images, set_priority, states, waiting
 
 STUDY = "1.2.3"
 
@@ -123,8 +124,14 @@ def test_a_study_that_was_discarded_while_it_was_sent_is_not_brought_back(tmp_pa
 
 def test_only_the_images_that_leave_first_decide_what_is_proposed(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, "pacs")
-    put_images(spool, 5)
-    assert [count for _, _, count in spool.ledger.kinds("pacs", 3)] == [3]
+    put_images(spool, 3)
+    put_images(spool, 3, first=10, pair=Pair("1.2.840.10008.5.1.4.1.1.1", CT.transfer_syntax_uid))
+    put_images(spool, 3, study="1.2.4")
+    assert spool.ledger.kinds("pacs", 3) == [CT]
+    assert [sop_class for sop_class, _ in spool.ledger.kinds("pacs", 4)] == [
+        CT.sop_class_uid,
+        "1.2.840.10008.5.1.4.1.1.1",
+    ]
     spool.close()
 
 
