@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pynetdicom import AllStoragePresentationContexts
 
 from capacitord.api import messages as m
 from capacitord.model.states import AckState, DeliveryState
 from tests.chaos.proxy import Proxy, Way
-from tests.images import CT, MIB, TINY, Image, shipped, uid, write_study
+from tests.images import CT, MIB, TINY, Image, Shape, shipped, uid, write_study
 from tests.peers.dcmqrscp import Dcmqrscp
 from tests.peers.orthanc import Orthanc
 from tests.peers.program import Server, free_port
@@ -234,22 +235,49 @@ def test_a_restart_delivers_what_was_left(tmp_path: Path) -> None:
         assert pacs.requests() == 6
 
 
+def test_more_kinds_of_images_than_an_association_has_contexts(tmp_path: Path) -> None:
+    classes = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    assert len(classes) > 128
+    images = [
+        image
+        for number, sop_class in enumerate(classes)
+        for image in write_study(
+            tmp_path / "study", images=1, shape=Shape(8, 8, sop_class_uid=sop_class), series_number=number
+        )
+    ]
+    with Storescp(tmp_path / "pacs") as pacs, Box(tmp_path / "box", to(pacs)) as box:
+        box.client.queue_pause(m.ALL)
+        for part in (images[:100], images[100:]):
+            assert len(send_exactly(part, box.host, box.port).acknowledged) == len(part)
+        before = pacs.associations()
+        box.client.queue_resume(m.ALL)
+        box.wait_until_delivered()
+        refused = {uid for uid, ack in box.acks("pacs").items() if ack.state is AckState.REFUSED}
+        # DCMTK's storescp knows fewer SOP classes than pynetdicom.
+        assert len(refused) < len(images) - 100
+        assert datasets(pacs.wait_for_images(len(images) - len(refused))) == {
+            uid: digest for uid, digest in datasets(images).items() if uid not in refused
+        }
+        assert pacs.associations() - before >= 2
+
+
 def test_a_new_profile_drops_no_association(tmp_path: Path) -> None:
-    study = write_study(tmp_path / "study", images=8, shape=CT)
+    study = write_study(tmp_path / "study", images=12, shape=CT)
     with Storescp(tmp_path / "a") as first, Storescp(tmp_path / "b") as second, Box(tmp_path / "box", to(first)) as box:
         with Proxy(box.host, box.port) as link:
-            link.throttle(3 * MIB)
+            link.throttle(MIB)
             with start_storescu(study, link.host, link.port) as sending:
                 wait_for(lambda: len(sending.so_far()) >= 2, what="a study to be on its way")
                 box.serve(to(first), to(second, name="backup"))
+                link.clear()
                 sent = sending.finish()
             assert link.counters.connections == 1
         assert sent.acknowledged == [image.path for image in study]
         assert "Peer Requested Release" not in sent.output
         box.wait_until_delivered()
-        assert datasets(first.wait_for_images(8)) == datasets(study)
+        assert datasets(first.wait_for_images(12)) == datasets(study)
         late = {image.sop_instance_uid for image in box.images() if len(image.acks) == 2}
-        assert 0 < len(late) < 8, "images that came under the new profile, and only these, go to its new destination"
+        assert 0 < len(late) < 12, "images that came under the new profile, and only these, go to its new destination"
         assert datasets(second.wait_for_images(len(late))).keys() == late
         # The destination that did not change kept its association.
         assert first.associations() - second.associations() <= 3
