@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {seed}, in {folder}", flush=True)
     for name, run in parts(folder, cycles=chosen.cycles, seconds=chosen.seconds, seed=seed).items():
         if not chosen.only or name in chosen.only:
-            report = _guarded(name, run)
+            report = guarded(name, run)
             print("\n".join(report.lines()), flush=True)
             if report.violations:
                 print(f"A promise was broken. The evidence is in {folder}; the seed was {seed}.")
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _guarded(name: str, run: Callable[[], Report]) -> Report:
+def guarded(name: str, run: Callable[[], Report]) -> Report:
     """Run a part. A box that does not come back, or that hangs, breaks a promise, too."""
     try:
         return run()
