@@ -43,6 +43,7 @@ def torture(folder: Path, *, cycles: int, seed: int, deadline: float = float("in
         if not report.violations:
             shutil.rmtree(place)
         number += 1
+        report.tell(cycles)
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ class Report:
         self.damaged_by_link += verdict.damaged_by_link
         self.deeds += deeds
         self.violations += verdict.violations
+
+    def tell(self, cycles: int) -> None:
+        """Say on standard error how far it is; this takes long."""
+        print(f"{self.name}: {self.cycles} of {cycles}, {self.acknowledged} images acknowledged …", file=sys.stderr)
 
     def lines(self) -> list[str]:
         """Return it for a person to read."""
