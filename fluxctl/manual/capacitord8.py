@@ -114,9 +114,9 @@ def _operation(page: Page) -> None:
     )
     page.section("LOST KEYS")
     page.text(
-        "A spool whose site key is missing is never given a new one: the gate stays shut and says so. Put the keys back "
-        "from the recovery file. On a new box, move the folder of the spool in first, and restore before the profile "
-        "is imported."
+        "A spool whose site key is missing is never given a new one: the gate stays shut and says so. Put the keys "
+        "back from the recovery file. On a new box, move the folder of the spool in while the daemon is stopped, and "
+        "restore instead of `fluxctl key init`."
     )
     page.example("sudo fluxctl key restore /media/usb/coach.recovery")
     page.section("SIGNALS")
