@@ -125,8 +125,9 @@ class Runtime:
             reason=lambda: f"Sent to every destination of version {self._profile.version} of the profile.",
             alive=lambda: self._send(Heartbeat(busy=False)),
         )
-        self._deliveries.become(start.profile.destinations, start.profile.version)
+        # The supervisor answers no runtime that is not ready: a delivery that asked before would wait in vain.
         self._report_ready(spool)
+        self._deliveries.become(start.profile.destinations, start.profile.version)
         try:
             self._listen_to_link(calls)
         finally:
