@@ -170,27 +170,27 @@ class Stage:
     # --- what is seen -------------------------------------------------------------------------------------
 
     def until(
-        self,
-        done: Callable[[Seen], object],
-        what: str,
-        *,
-        within: float = PATIENCE,
-        shown: Callable[[Seen], object] = lambda _: None,
+        self, done: Callable[[Seen], object], what: str, shown: Callable[[Seen], object] = lambda _: None
     ) -> None:
-        """Take in what is told until `done`, showing it; `TryAgain` after `within` seconds without."""
+        """Take in what is told until `done`, showing it; `TryAgain` if that does not come to be."""
+        if not self.soon(done, PATIENCE, shown):
+            raise TryAgain(
+                f"the demonstration waited {PATIENCE:g} s for {what}",
+                hint="See why with fluxctl demo --keep DIR: everybody's log is in DIR.",
+            )
+
+    def soon(self, done: Callable[[Seen], object], within: float, shown: Callable[[Seen], object]) -> bool:
+        """Take in what is told until `done`, showing it; return whether that came to be `within` so many seconds."""
         deadline = time.monotonic() + within
         while True:
             self._listen()
             shown(self.seen)
             if done(self.seen):
-                return
+                return True
+            if time.monotonic() > deadline:
+                return False
             for process in self._running:
                 process.check()
-            if time.monotonic() > deadline:
-                raise TryAgain(
-                    f"the demonstration waited {within:g} s for {what}",
-                    hint="See why with fluxctl demo --keep DIR: everybody's log is in DIR.",
-                )
 
     def status(self) -> Status:
         """Return what the box says now."""
