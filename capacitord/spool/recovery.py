@@ -103,20 +103,20 @@ class Recovery:
         """
         size = os.fstat(descriptor).st_size
         block = memoryview(bytearray(HEADER_SIZE))
-        offset, unread = start, 0
-        while offset + HEADER_SIZE <= size and unread < _ERRORS_IN_A_ROW:
-            step = 0
+        offset, unread, in_a_row = start, 0, 0
+        while offset + HEADER_SIZE <= size and in_a_row < _ERRORS_IN_A_ROW:
+            step = ALIGNMENT
             try:
                 self._objects.disk.read(descriptor, block, offset)
-                unread = 0
             except OSError:
-                unread += 1
+                unread, in_a_row = unread + 1, in_a_row + 1
             else:
+                in_a_row = 0
                 prefix = read_prefix(block)
                 if prefix is not None:
                     place = Place(number, offset, min(room(prefix.length), size - offset))
-                    step = place.size if self._adopt(descriptor, place, prefix) else 0
-            offset += max(ALIGNMENT, step)
+                    step = place.size if self._adopt(descriptor, place, prefix) else ALIGNMENT
+            offset += step
         if unread:
             self._report.notes.append(
                 f"Parts of segment {number:08x} cannot be read by the disk; images may be lost there. Check the disk."

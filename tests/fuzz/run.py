@@ -14,7 +14,7 @@ from pathlib import Path
 def fuzz(name: str) -> None:
     """Run the target of that name; does not return."""
     atheris = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=["capacitord.dicom"]):
+    with atheris.instrument_imports(include=["capacitord.dicom", "capacitord.seal", "capacitord.spool"]):
         targets = importlib.import_module("tests.fuzz.targets")
     for word in sys.argv[1:]:
         if not word.startswith("-"):

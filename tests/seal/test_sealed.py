@@ -26,6 +26,7 @@ from capacitord.seal.sealed import (
     room,
     sealed_size,
 )
+from tests.fuzz import sealed_objects
 
 KEY = SiteKey("st-marys", bytes(range(32)))
 ID = bytes(range(16))
@@ -264,3 +265,18 @@ def test_the_arithmetic_of_sizes_agrees(length: int) -> None:
     assert (chunks - 1) * PAYLOAD_SIZE <= length < chunks * PAYLOAD_SIZE
     assert chunks - 1 < 0xFFFFFFFF
     assert 0 <= room(length) - sealed_size(length) < ALIGNMENT
+
+
+@given(st.binary(max_size=80))
+def test_edits_of_an_object_are_refused_or_change_nothing(edits: bytes) -> None:
+    sealed_objects.sealed(b"\3" + edits)
+
+
+@given(st.integers(0, 2), st.binary(max_size=5000))
+def test_any_bytes_are_refused_or_are_the_object(kind: int, data: bytes) -> None:
+    sealed_objects.sealed(bytes((kind,)) + data)
+
+
+@pytest.mark.parametrize("seed", sealed_objects.SEEDS)
+def test_what_a_fuzzer_begins_with_is_understood(seed: bytes) -> None:
+    sealed_objects.sealed(seed)

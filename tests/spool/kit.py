@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -137,6 +138,12 @@ def deliver(spool: Spool, destination: str = "pacs") -> None:
 def close_studies(spool: Spool) -> None:
     """Take all studies as arrived."""
     spool.close_quiet(0.0, "Nothing arrived for a moment.")
+
+
+def as_after_a_kill(root: Path, copy: Path) -> Path:
+    """Copy a spool's folder as it is now, open or not; return the copy."""
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("ballast", "*-shm"))
+    return copy
 
 
 def parts_left(root: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from tests.spool.kit import (
     LARGE,
     SMALL,
     answer,
+    as_after_a_kill,
     close_studies,
     content,
     datasets,
@@ -55,8 +56,7 @@ def check(
     What is `delivered` is due no more. What is so `perhaps` was answered for, but the ledger could not say that it
     is written down.
     """
-    copy = root.with_name("copy")
-    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("ballast"))
+    copy = as_after_a_kill(root, root.with_name("copy"))
     with opened(copy) as spool:
         found = datasets(spool)
         assert {uid: data for uid, data in found.items() if uid in acknowledged} == acknowledged

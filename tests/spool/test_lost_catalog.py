@@ -14,6 +14,7 @@ from capacitord.spool.store import Spool
 from tests.spool.kit import (
     LARGE,
     SMALL,
+    as_after_a_kill,
     close_studies,
     content,
     datasets,
@@ -53,13 +54,7 @@ def crash(root: Path, copy: Path) -> None:
     spool = open_spool(root)
     take(spool, 2, 1)
     spool.settle()
-    copy.mkdir()
-    for path in root.rglob("*"):
-        target = copy / path.relative_to(root)
-        if path.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        elif not path.name.endswith("-shm"):
-            target.write_bytes(path.read_bytes())
+    as_after_a_kill(root, copy)
     spool.close()
 
 
