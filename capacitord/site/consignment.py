@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -14,11 +13,8 @@ from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.feed import Feed
 from capacitord.spool.ledger import Pending
 
-AT_ONCE: Final = 32
-"""Images that an association takes out of the queue with one write to the ledger."""
-
-_SUSPECT: Final = frozenset({End.ABORTED, End.PROTOCOL, End.EARLY_SUCCESS})
-"""How a peer ends an association that has something against the image; a link that breaks looks otherwise."""
+_OF_THE_LINK: Final = frozenset({End.CLOSED, End.STALLED})
+"""How a link breaks. A peer that ends an association otherwise, or is silent, may have something against the image."""
 
 
 class Image:
@@ -55,7 +51,6 @@ class Consignment:
     def __init__(self, feed: Feed, pairs: Collection[Pair], calling_ae: str | None) -> None:
         """Take images of these pairs only, and of one scanner's only unless `calling_ae` is None."""
         self._feed, self._pairs, self._calling = feed, frozenset(pairs), calling_ae
-        self._ready: deque[Pending] = deque()
         self._out: list[Image] = []
         self.refused_all: Outcome | None = None
 
@@ -65,24 +60,10 @@ class Consignment:
         Ends when there are none, when the next one does not fit, or when the destination takes nothing. Raises what
         the ledger raises.
         """
-        while self.refused_all is None:
-            if not self._ready:
-                self._ready.extend(self._feed.take(self.fits, AT_ONCE))
-            if not self._ready:
-                return
-            pending = self._ready.popleft()
-            if self._feed.rests(pending):
-                self._give_back_resting(pending)
-            else:
-                image = Image(pending)
-                self._out.append(image)
-                yield image
-
-    def _give_back_resting(self, pending: Pending) -> None:
-        """Let others go before the images of a study that turned out to rest after they were taken."""
-        resting = [pending, *filter(self._feed.rests, self._ready)]
-        self._ready = deque(other for other in self._ready if other not in resting)
-        self._feed.not_sent(resting)
+        while self.refused_all is None and (pending := self._feed.take(self.fits)) is not None:
+            image = Image(pending)
+            self._out.append(image)
+            yield image
 
     def fits(self, pending: Pending) -> bool:
         """Say whether an image can go with this association."""
@@ -106,7 +87,7 @@ class Consignment:
         """Take notice of how the association ended, and with which image if there was one."""
         if report.image is not None and report.outcome is not None:
             pending = self._back(report.image).pending
-            suspect = report.how in _SUSPECT
+            suspect = report.how not in _OF_THE_LINK
             self._feed.broke_off(pending, report.outcome.reason, suspect=suspect, in_doubt=report.in_doubt)
 
     def _back(self, sent: Sendable) -> Image:
@@ -124,11 +105,10 @@ class Consignment:
 
         After an `unforeseen` error nobody knows how far the images in hand came: they stay in doubt, and rest.
         """
-        out, ready = [image.pending for image in self._out], list(self._ready)
+        out = [image.pending for image in self._out]
         self._out.clear()
-        self._ready.clear()
         if unforeseen:
             for pending in out:
                 self._feed.broke_off(pending, "An unforeseen error in this box.", suspect=True, in_doubt=True)
-            out = []
-        self._feed.not_sent(out + ready)
+            return
+        self._feed.not_sent(out)

@@ -235,12 +235,13 @@ class Delivery:
         return True
 
     def _explain(self, facts: Facts) -> None:
-        """Say in the ledger of what waits why it does."""
+        """Say in the ledger of what waits why it does; nobody is sending now."""
         with self._changed:
             asked = self._unexplained
             self._owed |= self._news
             self._news = self._unexplained = False
             self._explained_at = facts.now
+        self.feed.put_back()
         ledger, name = self._spool.ledger, self.destination.name
         if not facts.blocked:
             for delivery, rest in self.feed.resting().items():

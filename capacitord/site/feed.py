@@ -1,7 +1,8 @@
 """The queue of one destination as its associations see it: who sends which image next, and what came of it.
 
-An image is handed to one association at a time. It is marked in the ledger before it is handed out, so that a crash
-leaves it in doubt, and it is claimed here until its answer is written or it was given back.
+Images are claimed in batches, which are marked in the ledger before any of them is handed out, so that a crash leaves
+them in doubt. Whichever association is ready takes the next one: one that hangs holds up nothing but the images it has
+in hand. A claim lasts until the answer is written or the image was given back.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from capacitord.errors import CapacitordError, DamagedObject, TryAgain
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import DeliveryState
 from capacitord.site.recorder import Recorder
-from capacitord.site.rests import Rest, Rests
+from capacitord.site.rests import Rest, Rests, Turn
 from capacitord.spool.ledger import Answer, Pending
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
+AT_ONCE: Final = 32
+"""Images that are claimed with one write to the ledger."""
+
 _PAGE: Final = 128
 _RATE_SPAN: Final = 30.0
 _LONGEST_FLUSH: Final = 5.0
@@ -46,6 +50,7 @@ class Feed:
         # Whoever takes images waits for others who do; nobody else waits for the ledger.
         self._taking, self._lock = threading.Lock(), threading.Lock()
         self._claimed: set[tuple[int, int]] = set()
+        self._ready: deque[Pending] = deque()
         self._rests = Rests()
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
         self._recorder = Recorder(destination, self._record, self._recorded, changed)
@@ -57,54 +62,91 @@ class Feed:
         """Why the ledger takes no answers now, empty if it does. Nothing is handed out meanwhile."""
         return self._recorder.trouble
 
-    def first(self) -> Pending | None:
-        """Return the image that should leave next, None if there is none."""
-        return next(self._free(), None)
-
     def claimed(self) -> int:
-        """Return how many images are handed out, or have an answer that is not written yet."""
+        """Return how many images are handed out, are about to be, or have an answer that is not written yet."""
         with self._lock:
             return len(self._claimed)
 
+    def first(self) -> Pending | None:
+        """Return the image that should leave next, None if there is none."""
+        with self._lock:
+            ready = next(filter(self._may_go, self._ready), None)
+        return ready or next(self._free(), None)
+
     def waiting(self, most: int) -> int:
         """Return how many images could be handed out now, counted up to `most`."""
-        return sum(1 for _ in itertools.islice(self._free(), most))
+        with self._lock:
+            ready = sum(map(self._may_go, self._ready))
+        return ready + sum(1 for _ in itertools.islice(self._free(), max(0, most - ready)))
 
     def _free(self) -> Iterator[Pending]:
         """Yield what is queued and neither claimed nor resting, in the order it should leave."""
         beyond = None
+        behind: list[Pending] = []
         while page := self._spool.ledger.due(self._destination, _PAGE, beyond=beyond):
             now = time.monotonic()
             with self._lock:
-                free = [
-                    pending
+                turns = [
+                    (pending, self._rests.turn(*_key(pending), now))
                     for pending in page
-                    if _key(pending) not in self._claimed and not self._rests.resting(*_key(pending), now)
+                    if _key(pending) not in self._claimed
                 ]
-            yield from free
+            yield from (pending for pending, turn in turns if turn is Turn.NOW)
+            behind += (pending for pending, turn in turns if turn is Turn.BEHIND_OTHERS)
             if len(page) < _PAGE:
-                return
+                break
             beyond = page[-1]
+        yield from behind
 
-    def take(self, fits: Callable[[Pending], bool], most: int) -> list[Pending]:
-        """Return the images that should leave next, up to `most` and up to the first that does not fit.
+    def _may_go(self, pending: Pending) -> bool:
+        return self._rests.turn(*_key(pending), time.monotonic()) is not Turn.LATER
 
-        They are the caller's to give back. Raises `TryAgain` while the ledger takes no answers, and what the ledger
-        raises.
+    def take(self, fits: Callable[[Pending], bool]) -> Pending | None:
+        """Return the image that should leave next, which is the caller's to give back.
+
+        Returns None if there is none, or if it does not fit. Raises `TryAgain` while the ledger takes no answers, and
+        what the ledger raises.
         """
         if self.trouble:
             raise TryAgain(self.trouble, hint="Delivery goes on by itself when the disk takes the ledger again.")
         with self._taking:
-            chosen = list(itertools.islice(itertools.takewhile(fits, self._free()), most))
-            with self._lock:
-                self._claimed.update(map(_key, chosen))
+            self._put_back_resting()
+            if not self._ready:
+                self._fetch()
+            if not self._ready or not fits(self._ready[0]):
+                return None
+            return self._ready.popleft()
+
+    def _fetch(self) -> None:
+        """Claim the images that should leave next, for whichever association comes first."""
+        chosen = list(itertools.islice(self._free(), AT_ONCE))
+        with self._lock:
+            self._claimed.update(map(_key, chosen))
         taken: list[Pending] = []
         try:
             if chosen:
                 taken = self._spool.ledger.sending(chosen, "Images are on their way.")
         finally:
-            self._let_go(pending for pending in chosen if pending not in taken)
-        return taken
+            kept = set(map(_key, taken))
+            self._let_go(pending for pending in chosen if _key(pending) not in kept)
+        with self._lock:
+            self._ready.extend(taken)
+
+    def _put_back_resting(self) -> None:
+        """Let others go before images that turned out to rest after they were claimed."""
+        with self._lock:
+            resting = [pending for pending in self._ready if not self._may_go(pending)]
+            if resting:
+                self._ready = deque(pending for pending in self._ready if self._may_go(pending))
+        self.not_sent(resting)
+
+    def put_back(self) -> None:
+        """Give back what is claimed and in nobody's hands: no association is there to take it."""
+        with self._taking:
+            with self._lock:
+                ready = list(self._ready)
+                self._ready.clear()
+            self.not_sent(ready)
 
     # --- what comes back --------------------------------------------------------------------------
 
@@ -180,11 +222,6 @@ class Feed:
         with self._lock:
             self._rests.clear()
 
-    def rests(self, pending: Pending) -> bool:
-        """Say whether an image has to let others go first."""
-        with self._lock:
-            return self._rests.resting(*_key(pending), time.monotonic())
-
     def rest_ends(self, after: float) -> float | None:
         """Return the monotonic time at which the first rest ends that goes on beyond `after`, None if none does."""
         with self._lock:
@@ -211,7 +248,8 @@ class Feed:
         self._recorder.flush(_LONGEST_FLUSH)
 
     def close(self) -> None:
-        """Write what is left and end."""
+        """Give back and write what is left, and end."""
+        self.put_back()
         self._recorder.close()
 
     def _record(self, answers: list[Answer]) -> None:

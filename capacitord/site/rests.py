@@ -1,14 +1,16 @@
 """Who has to let others go first at a destination: images it refused for now, and studies full of such images.
 
-A destination that says *later* to one image may take the next. So the image rests, longer each time, while the others
-go. Three images of a study in a row, and the study rests as a whole. Three studies in a row, and it is the
-destination that takes nothing: that is for its circuit. Whatever goes well ends the row.
+A destination that says *later* to one image may take the next. So the image rests, longer each time, and after that
+it goes when nothing else is there to go. Three images of a study in a row, and the same is true of the whole study.
+Three studies in a row, and it is the destination that takes nothing: that is for its circuit. Whatever goes well
+ends the row.
 
 Nothing here waits, reads a clock or does I/O. Times are seconds of one monotonic clock, given by the caller.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -17,6 +19,14 @@ FIRST: Final = 5.0
 
 LONGEST: Final = 900.0
 IN_A_ROW: Final = 3
+
+
+class Turn(enum.Enum):
+    """When an image may go."""
+
+    NOW = enum.auto()
+    BEHIND_OTHERS = enum.auto()
+    LATER = enum.auto()
 
 
 class Rest(NamedTuple):
@@ -79,10 +89,17 @@ class Rests:
         self._studies.pop(delivery, None)
         self._row.clear()
 
-    def resting(self, delivery: int, image: int, now: float) -> bool:
-        """Say whether an image, or its study, has to let others go first."""
+    def turn(self, delivery: int, image: int, now: float) -> Turn:
+        """Return when an image may go. Nobody waits behind others for longer than the longest rest."""
+        until = float("-inf")
         study, known = self._studies.get(delivery), self._images.get((delivery, image))
-        return (study is not None and study.until > now) or (known is not None and known.until > now)
+        if study is not None:
+            until = study.until
+        if known is not None and known.times:
+            until = max(until, known.until)
+        if until > now:
+            return Turn.LATER
+        return Turn.BEHIND_OTHERS if until > now - LONGEST else Turn.NOW
 
     def ends(self, after: float) -> float | None:
         """Return when the first rest ends that goes on beyond `after`; None if none does."""

@@ -153,7 +153,11 @@ class Pacs:
         }
         peer.send(associate_ac(answers, 131072))
         while peer.connection.recv(1, socket.MSG_PEEK) == bytes([DATA]):
-            if not self._image(peer, association, peer.read_store()):
+            try:
+                request = peer.read_store()
+            except AssertionError:
+                return  # an A-ABORT in the middle of an image
+            if not self._image(peer, association, request):
                 return
         peer.read_pdu()
         peer.send(pdu(RELEASE_RP))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacitord.site.rests import FIRST, IN_A_ROW, LONGEST, Rests
+from capacitord.site.rests import FIRST, IN_A_ROW, LONGEST, Rests, Turn
+
+
+def resting(rests: Rests, delivery: int, image: int, now: float) -> bool:
+    return rests.turn(delivery, image, now) is Turn.LATER
 
 
 def test_an_image_refused_for_now_rests_longer_each_time_up_to_a_bound() -> None:
@@ -15,36 +19,45 @@ def test_an_image_refused_for_now_rests_longer_each_time_up_to_a_bound() -> None
         end = rests.ends(now)
         assert end is not None
         lengths.append(end - now)
-        assert rests.resting(1, 1, end - 0.01)
-        assert not rests.resting(1, 1, end)
+        assert resting(rests, 1, 1, end - 0.01)
+        assert not resting(rests, 1, 1, end)
         now = end
     assert lengths[:2] == [FIRST, 2 * FIRST]
     assert lengths == sorted(lengths)
     assert lengths[-1] == LONGEST
 
 
+def test_after_its_rest_an_image_goes_behind_the_others_but_not_for_ever() -> None:
+    rests = Rests()
+    rests.refused(1, 1, "no room", 0.0)
+    assert rests.turn(1, 1, FIRST) is Turn.BEHIND_OTHERS
+    assert rests.turn(1, 2, FIRST) is Turn.NOW
+    assert rests.turn(1, 1, FIRST + LONGEST - 0.1) is Turn.BEHIND_OTHERS
+    assert rests.turn(1, 1, FIRST + LONGEST) is Turn.NOW
+
+
 def test_one_refused_image_does_not_hold_up_its_study() -> None:
     rests = Rests()
     rests.refused(1, 1, "no room", 0.0)
-    assert not rests.resting(1, 2, 0.0)
+    assert not resting(rests, 1, 2, 0.0)
 
 
 def test_one_image_refused_again_and_again_does_not_hold_up_its_study_either() -> None:
     rests = Rests()
     for _ in range(10):
         rests.refused(1, 1, "no room", 0.0)
-    assert not rests.resting(1, 2, 0.0)
+    assert not resting(rests, 1, 2, 0.0)
 
 
 def test_a_study_full_of_refused_images_rests_as_a_whole_and_is_probed_by_one_image() -> None:
     rests = Rests()
     for image in range(IN_A_ROW):
         rests.refused(1, image, "no room", 0.0)
-    assert rests.resting(1, 99, 0.0)
-    assert not rests.resting(2, 1, 0.0)
+    assert resting(rests, 1, 99, 0.0)
+    assert not resting(rests, 2, 1, 0.0)
     rests.refused(1, 50, "no room", FIRST)
-    assert rests.resting(1, 99, FIRST + 2 * FIRST - 0.01)
-    assert not rests.resting(1, 99, FIRST + 2 * FIRST)
+    assert resting(rests, 1, 99, FIRST + 2 * FIRST - 0.01)
+    assert not resting(rests, 1, 99, FIRST + 2 * FIRST)
 
 
 def test_what_goes_well_ends_the_row() -> None:
@@ -53,8 +66,8 @@ def test_what_goes_well_ends_the_row() -> None:
     rests.refused(1, 2, "no room", 0.0)
     rests.went_well(1, 3)
     rests.refused(1, 4, "no room", 0.0)
-    assert not rests.resting(1, 99, 0.0)
-    assert rests.resting(1, 1, 0.0), "its own rest is not over by that"
+    assert not resting(rests, 1, 99, 0.0)
+    assert resting(rests, 1, 1, 0.0), "its own rest is not over by that"
 
 
 def test_three_studies_in_a_row_are_the_destinations_affair_until_something_goes_well() -> None:
@@ -67,15 +80,15 @@ def test_three_studies_in_a_row_are_the_destinations_affair_until_something_goes
 def test_a_link_that_breaks_once_is_not_held_against_the_image() -> None:
     rests = Rests()
     rests.broke_off(1, 1, "cut", 0.0, suspect=False)
-    assert not rests.resting(1, 1, 0.0)
+    assert rests.turn(1, 1, 0.0) is Turn.NOW
     rests.broke_off(1, 1, "cut", 0.0, suspect=False)
-    assert rests.resting(1, 1, 0.0)
+    assert resting(rests, 1, 1, 0.0)
 
 
 def test_an_image_at_which_a_peer_aborts_lets_others_go_at_once() -> None:
     rests = Rests()
     rests.broke_off(1, 1, "aborted", 0.0, suspect=True)
-    assert rests.resting(1, 1, 0.0)
+    assert resting(rests, 1, 1, 0.0)
 
 
 def test_a_study_that_rests_says_why_and_until_when() -> None:
@@ -106,11 +119,11 @@ def test_nothing_rests_longer_than_the_bound_and_every_rest_has_an_end_that_is_t
             rests.broke_off(delivery, image, "cut", now, suspect=False)
         else:
             rests.went_well(delivery, image)
-            assert not rests.resting(delivery, image, now)
-    assert not any(rests.resting(d, i, now + LONGEST) for d in range(5) for i in range(7))
+            assert not resting(rests, delivery, image, now)
+    assert not any(resting(rests, d, i, now + LONGEST) for d in range(5) for i in range(7))
     told = set()
     while (end := rests.ends(now)) is not None:
         told.add(end)
         now = end
-    assert not any(rests.resting(d, i, now) for d in range(5) for i in range(7))
+    assert not any(resting(rests, d, i, now) for d in range(5) for i in range(7))
     assert len(told) <= 4 + 4 * 6
