@@ -169,8 +169,8 @@ class Catalog:
         """Begin a transaction, unless there is one, and do again in it what was gathered before."""
         if self._writer.in_transaction:
             return
-        self._mend()
         try:
+            self._mend()
             self._writer.execute("PRAGMA synchronous = NORMAL")
             self._writer.execute("BEGIN IMMEDIATE")
             for work in self._gathered:
@@ -178,6 +178,9 @@ class Catalog:
         except apsw.Error as error:
             self._undo()
             raise self._told(error, "begin a change") from error
+        except BaseException:
+            self._undo()
+            raise
 
     def _undo(self) -> None:
         """Roll back; what was gathered stays in the list and is done again with the next transaction."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -160,25 +160,32 @@ class Housekeeping:
             os.close(descriptor)
 
     def release_segments(self) -> int:
-        """Remove the segments in which nothing is left; return how many. Raises `StorageFailed`."""
+        """Remove the segments in which nothing is left; return how many. Raises `StorageFailed`.
+
+        One in which something could not be read is moved to `corrupt/` instead: it may hold what nobody has seen.
+        """
         with self._catalog.change() as catalog:
             catalog.execute(
                 "UPDATE segment SET removed = 1 WHERE closed AND removed = 0 AND images = 0 "
                 "AND NOT EXISTS (SELECT 1 FROM wipe WHERE wipe.segment = segment.id)"
             )
-            leaving = [number for (number,) in fetch(catalog, "SELECT id FROM segment WHERE removed = 1")]
+            leaving = dict(fetch(catalog, "SELECT id, unclear FROM segment WHERE removed = 1"))
         if leaving:
             self._remove(leaving)
         self._ballast.take()
         return len(leaving)
 
-    def _remove(self, segments: Iterable[int]) -> None:
-        """Remove files; until that is durable the catalog says that they are leaving."""
-        disk, paths = self._objects.disk, {number: self._objects.layout.segment(number) for number in segments}
+    def _remove(self, segments: Mapping[int, int]) -> None:
+        """Remove files, or keep unclear ones; until that is durable the catalog says that they are leaving."""
+        layout = self._objects.layout
+        disk, paths = self._objects.disk, {number: layout.segment(number) for number in segments}
         try:
-            for path in paths.values():
-                disk.remove(path)
-            for folder in {path.parent for path in paths.values()}:
+            for number, path in paths.items():
+                if not segments[number]:
+                    disk.remove(path)
+                elif path.exists():
+                    disk.rename(path, layout.corrupt / path.name)
+            for folder in {layout.corrupt, *(path.parent for path in paths.values())}:
                 if folder.exists():
                     disk.sync_folder(folder)
         except OSError as error:
@@ -187,8 +194,11 @@ class Housekeeping:
             for number in paths:
                 catalog.execute("UPDATE segment SET removed = 2 WHERE id = ?", (number,))
 
-    def compact(self) -> int:
-        """Move what is left in mostly empty segments to new ones; return how many images moved."""
+    def compact(self, goes_on: Callable[[], bool] = lambda: True) -> int:
+        """Move what is left in mostly empty segments to new ones; return how many images moved.
+
+        `goes_on` is asked before each image, so that whoever waits knows that it gets on, and can end it.
+        """
         with self._catalog.read() as catalog:
             rows = fetch(
                 catalog,
@@ -199,6 +209,7 @@ class Housekeeping:
         return sum(
             self._move(image, object_id, Place(segment, offset, room(length)))
             for image, object_id, segment, offset, length in rows
+            if goes_on()
         )
 
     def _move(self, image: int, object_id: bytes, old: Place) -> bool:

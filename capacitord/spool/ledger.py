@@ -31,7 +31,7 @@ _ACK: Final = {
 }
 _DUE: Final = """
 SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
-  i.length, NOT i.conflict AND (w.doubt OR w.attempts), i.segment, i.place
+  i.length, NOT i.conflict AND (w.doubt OR w.known), i.segment, i.place
 FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image JOIN study s ON s.id = d.study
 WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt {which}
 ORDER BY d.priority DESC, d.id, w.image LIMIT ?
@@ -199,7 +199,8 @@ class Ledger:
             return False
         if outcome.verdict is Verdict.LATER:
             catalog.execute(
-                "UPDATE waiting SET attempts = attempts + 1, doubt = ? WHERE delivery = ? AND image = ?",
+                "UPDATE waiting SET attempts = attempts + 1, known = max(known, doubt = 2), doubt = ? "
+                "WHERE delivery = ? AND image = ?",
                 (Doubt.UNANSWERED if outcome.status is None else Doubt.NONE, *key),
             )
             return False
@@ -298,13 +299,14 @@ class Ledger:
     def _resend(self, catalog: apsw.Connection, delivery: int, images: list[tuple[int, int]], now: int) -> None:
         for image, length in images:
             key = (delivery, image)
-            before = fetch_value(catalog, "SELECT attempts FROM ack WHERE delivery = ? AND image = ?", key)
+            answered = fetch(catalog, "SELECT attempts, state FROM ack WHERE delivery = ? AND image = ?", key)
+            attempts, known = (answered[0][0], answered[0][1] in ACKNOWLEDGED) if answered else (0, False)
             catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
             waits = fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key)
             if not waits:
                 catalog.execute(
-                    "INSERT INTO waiting (delivery, image, bytes, since, attempts) VALUES (?, ?, ?, ?, ?)",
-                    (*key, length, now, before or 0),
+                    "INSERT INTO waiting (delivery, image, bytes, since, attempts, known) VALUES (?, ?, ?, ?, ?, ?)",
+                    (*key, length, now, attempts, int(known)),
                 )
         deliveries.become(catalog, self._filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
         catalog.execute(

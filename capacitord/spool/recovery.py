@@ -29,6 +29,7 @@ from capacitord.spool.segment import Place, reader
 from capacitord.spool.stored import Objects
 from capacitord.spool.twins import Twin, Twins
 
+_BLANK: Final = bytes(HEADER_SIZE)
 _ERRORS_IN_A_ROW: Final = 16
 """Places that the disk could not read after which the rest of a segment is not tried."""
 
@@ -103,7 +104,7 @@ class Recovery:
         """
         size = os.fstat(descriptor).st_size
         block = memoryview(bytearray(HEADER_SIZE))
-        offset, unread, in_a_row = start, 0, 0
+        offset, end, unread, in_a_row, unclear = start, start, 0, 0, False
         while offset + HEADER_SIZE <= size and in_a_row < _ERRORS_IN_A_ROW:
             step = ALIGNMENT
             try:
@@ -115,12 +116,27 @@ class Recovery:
                 prefix = read_prefix(block)
                 if prefix is not None:
                     place = Place(number, offset, min(room(prefix.length), size - offset))
-                    step = place.size if self._adopt(descriptor, place, prefix) else ALIGNMENT
+                    whole = self._adopt(descriptor, place, prefix)
+                    step = place.size if whole else ALIGNMENT
+                    end = offset + step if whole else end
+                    unclear = unclear or not whole
+                else:
+                    # What is not zero and no object was torn when the power went, or it was an object once.
+                    unclear = unclear or bytes(block) != _BLANK
             offset += step
+        if unread or unclear:
+            self._keep(number)
+        elif end < size:
+            # It was given room for images that never came.
+            self._objects.cut(number, end)
         if unread:
             self._report.notes.append(
                 f"Parts of segment {number:08x} cannot be read by the disk; images may be lost there. Check the disk."
             )
+
+    def _keep(self, number: int) -> None:
+        """Take care that a segment in which something could not be read is never deleted."""
+        self._catalog.gather(lambda catalog: run(catalog, [("UPDATE segment SET unclear = 1 WHERE id = ?", (number,))]))
 
     def _adopt(self, descriptor: int, place: Place, prefix: Prefix) -> bool:
         """File the object at a place if it is whole; return whether it is.
@@ -142,7 +158,9 @@ class Recovery:
         return True
 
     def _file(self, image: Filed) -> None:
-        """File an image, unless it is in the spool already and was sent again."""
+        """File an image, unless it is in the spool already and was sent again, or is a copy of one that is filed."""
+        if self._is_copy(image):
+            return
         found = self._twins.look(image.facts, image.length, self._objects.stored(image.object_id, image.place))
         if found.twin is Twin.SAME:
             return
@@ -153,3 +171,15 @@ class Recovery:
             plan = self._filing.plan(catalog, image)
             self._catalog.gather(lambda writer: run(writer, plan.statements))
         self._report.recovered += 1
+
+    def _is_copy(self, image: Filed) -> bool:
+        """Say whether this very object has a row: it was being moved. One whose row is gone is wiped, not filed."""
+        key = (image.facts.sop_instance_uid, image.object_id)
+        with self._catalog.inside() as catalog:
+            rows = fetch(catalog, "SELECT purged_at FROM image WHERE sop_uid = ? AND object_id = ?", key)
+        if rows and all(purged_at is not None for (purged_at,) in rows):
+            place = image.place
+            self._catalog.gather(
+                lambda catalog: run(catalog, [("INSERT OR IGNORE INTO wipe VALUES (?, ?, ?)", tuple(place))])
+            )
+        return bool(rows)

@@ -16,7 +16,8 @@ CREATE TABLE segment (
   closed INTEGER NOT NULL DEFAULT 0,    -- 1: nothing is added any more, and everything in it has its row
   removed INTEGER NOT NULL DEFAULT 0,   -- 1: the file is being removed; 2: it is gone
   images INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,   -- of those that are here
-  filled INTEGER NOT NULL DEFAULT 0     -- bytes of all that ever were
+  filled INTEGER NOT NULL DEFAULT 0,    -- bytes of all that ever were
+  unclear INTEGER NOT NULL DEFAULT 0    -- 1: something in it could not be read, so the file is never deleted
 );
 CREATE INDEX segment_open ON segment (id) WHERE NOT closed;
 CREATE INDEX segment_empty ON segment (id) WHERE closed AND removed = 0 AND images = 0;
@@ -67,6 +68,7 @@ CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE op
 CREATE TABLE waiting (                  -- an image still to be acknowledged by a destination
   delivery INTEGER NOT NULL, image INTEGER NOT NULL, bytes INTEGER NOT NULL, since INTEGER NOT NULL,
   doubt INTEGER NOT NULL DEFAULT 0,     -- 1: an association has it; 2: it was sent and no answer was recorded
+  known INTEGER NOT NULL DEFAULT 0,     -- 1: it may be there already: an answer was lost, or it was acknowledged once
   attempts INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;

@@ -89,7 +89,7 @@ class Spool:
             self.housekeeping = Housekeeping(
                 self._objects, self._catalog, self._filing, self._writer, self._damage, ballast
             )
-            self._resume(Doubt.NONE if folder.begun_anew else Doubt.HANDED_OUT)
+            self._resume()
             ballast.take()
             self.report.images = self.counts().images
             self.report.notes[:0] = folder.notes
@@ -104,6 +104,10 @@ class Spool:
         for last in (False, True):
             self._catalog = folder.open_catalog()
             try:
+                if folder.begun_anew:
+                    # Remembered until all is filed: a start that is cut short must not pass for an ordinary one.
+                    with self._catalog.change() as catalog:
+                        catalog.execute("INSERT OR REPLACE INTO fact VALUES ('begun anew', 1)")
                 self._filing = Filing(self.key, self._catalog)
                 self._damage = Damage(self._objects, self._catalog, self._filing)
                 self._twins = Twins(self._objects, self._catalog, self._damage)
@@ -124,9 +128,12 @@ class Spool:
                 raise
         raise AssertionError
 
-    def _resume(self, doubtful: Doubt) -> None:
-        """Go on where the last life ended; what is left of it as `doubtful` may have been sent."""
+    def _resume(self) -> None:
+        """Go on where the last life ended. With a new catalog anything may have been sent before."""
         with self._catalog.change() as catalog:
+            anew = fetch_value(catalog, "SELECT 1 FROM fact WHERE name = 'begun anew'")
+            doubtful = Doubt.NONE if anew else Doubt.HANDED_OUT
+            catalog.execute("DELETE FROM fact WHERE name = 'begun anew'")
             catalog.execute(
                 "UPDATE delivery SET state = 'queued', reason = '', next_try = NULL "
                 "WHERE state IN ('sending', 'deferred')"
@@ -190,7 +197,7 @@ class Spool:
             totals = fetch(catalog, _TOTALS)[0]
             undelivered = fetch_value(catalog, _UNDELIVERED)
         studies, images, size, conflicts, corrupt = map(int, totals)
-        return Counts(studies, images, size, int(undelivered), conflicts, corrupt)
+        return Counts(studies, images, size, int(undelivered), conflicts, corrupt + self.report.corrupt)
 
     def settle(self) -> None:
         """Make everything that was taken in visible to the queue."""

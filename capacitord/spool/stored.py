@@ -107,6 +107,14 @@ class Objects:
         except OSError as error:
             raise failure(error, "read an image from the spool") from error
 
+    def cut(self, segment: int, size: int) -> None:
+        """Make a segment's file end at `size`. Raises OSError."""
+        descriptor = self.disk.open(self.layout.segment(segment), writing=True)
+        try:
+            self.disk.cut(descriptor, size)
+        finally:
+            os.close(descriptor)
+
     def read_sealed(self, object_id: bytes, place: Place, into: memoryview) -> None:
         """Read a whole object as it lies into memory. Raises `DamagedObject` if it is not what was sealed."""
         descriptor = self.open(place.segment)

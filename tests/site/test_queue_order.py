@@ -88,7 +88,7 @@ def test_a_lost_answer_leaves_doubt_and_a_refusal_for_now_does_not(tmp_path: Pat
         0.0,
     )
     assert [state for state, _ in acks(spool, STUDY).values()] == ["doubt", "waiting"]
-    assert all(image.repeated for image in due(spool))
+    assert [image.repeated for image in due(spool)] == [True, False]
     spool.close()
 
 
