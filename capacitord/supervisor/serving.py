@@ -13,7 +13,7 @@ from typing import Final
 from capacitord.api import messages as m
 from capacitord.config import profile as profile_format
 from capacitord.config.box import Box
-from capacitord.errors import CapacitordError, Problem
+from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
 from capacitord.supervisor import files, settings
 from capacitord.supervisor.bounds import Bounds
@@ -133,14 +133,14 @@ class Serving:
         profile = settings.profile(self.stored.profile)
         folder = self._box.state / "sites" / profile.id
         key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(_is_empty, folder))
-        await asyncio.to_thread(_make, folder)
+        total = await asyncio.to_thread(_make, folder)
         self._now_told(profile)
         return link.Start(
             profile=profile,
             spool=str(folder),
             key=key,
             storage=settings.storage(self._box.storage),
-            limits=settings.limits(self._box.spool, shutil.disk_usage(folder).total),
+            limits=settings.limits(self._box.spool, total),
         )
 
     def _tell(self) -> None:
@@ -194,6 +194,12 @@ def _is_empty(folder: Path) -> bool:
         return not folder.exists() or not any(folder.iterdir())
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path) -> int:
+    """Make a site's folder; return the size of its file system. Raises `CapacitordError`."""
     files.make_folder(folder.parent)
     files.make_folder(folder)
+    try:
+        return shutil.disk_usage(folder).total
+    except OSError as error:
+        msg = f"the disk of the spool does not answer ({error.strerror})"
+        raise StorageFailed(msg, hint="Check the disk: dmesg, SMART.") from None

@@ -56,4 +56,10 @@ def _advice(box: Box) -> list[Advice]:
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))
     if box.key_warning[0]:
         found.append(Advice("keys", Level.WARNING, *box.key_warning))
+    idle = [each.name for each in box.profile.destination if each.transfer_syntaxes] if box.profile else []
+    if idle:
+        words = f"transfer_syntaxes of {', '.join(idle)} does not act yet: images leave as they were received"
+        found.append(
+            Advice("no-transcoding", Level.WARNING, words, "Have the scanner send what the destination takes.")
+        )
     return found
