@@ -62,8 +62,8 @@ def _one_arena(folder: Path, report: Report, faults: int, *, seed: int, deadline
             _goes_on(arena)
         arena.settle()
         verdict = arena.judge()
+    deeds["image refused to a scanner"] = arena.sources.refused
     report.add(verdict, len(arena.sources.acknowledged), deeds + arena.weather.counts)
-    report.notes = [f"{arena.sources.refused} images were refused in the last arena and sent again by the scanners"]
 
 
 def _fill(arena: Arena, disk: Disk) -> str:
