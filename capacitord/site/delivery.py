@@ -6,6 +6,7 @@ waits for another destination.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
-from capacitord.errors import CapacitordError
+from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.destination import Destination
 from capacitord.model.states import DeliveryState
 from capacitord.site import backoff, dispatch
@@ -30,6 +31,7 @@ from capacitord.spool.store import Spool
 LOG = logging.getLogger(__name__)
 
 PAUSED: Final = "Paused by an operator."
+_AFTER_TROUBLE: Final = 1.0
 _GATHER: Final = 0.02
 _GATHER_BESIDE: Final = 0.25
 _CROWDED: Final = 60.0
@@ -82,6 +84,8 @@ class Delivery:
 
     def start(self) -> None:
         """Begin to deliver."""
+        with contextlib.suppress(CapacitordError):
+            self._begin()
         self._thread.start()
 
     def wake(self) -> None:
@@ -172,6 +176,11 @@ class Delivery:
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the delivery
                 LOG.error("Delivery to %s failed in an unforeseen way: %s", self.destination.name, describe(error))  # noqa: TRY400
                 self._hinder("An unforeseen error in this box; its log says more.")
+            else:
+                continue
+            with self._changed:
+                # Whatever is decided next, a ledger that fails is not asked again at once.
+                self._changed.wait(_AFTER_TROUBLE)
 
     def _facts(self, rest_ends: float | None = None) -> Facts:
         now = time.monotonic()
@@ -198,6 +207,7 @@ class Delivery:
         return self._crowd if now < self._more_at else self.destination.associations
 
     def _begin(self) -> None:
+        """Learn whether an operator paused it. Raises what the ledger raises; then it is tried again."""
         paused = self.destination.name in self._spool.ledger.paused()
         with self._changed:
             if not self._begun:
@@ -231,7 +241,13 @@ class Delivery:
             self._circuit = circuits.began(self._circuit, facts.now)
             sender = Sender(self.destination, self._spool.ledger, self.feed, self._connections, self)
             self._senders.append(sender)
-        sender.start()
+        try:
+            sender.start()
+        except RuntimeError as error:
+            with self._changed:
+                self._senders.remove(sender)
+                self._circuit = circuits.abandoned(self._circuit, time.monotonic())
+            raise TryAgain("This box has no room for another thread.", hint="It is tried again by itself.") from error
         return True
 
     def _explain(self, facts: Facts) -> None:
