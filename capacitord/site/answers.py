@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tarfile
 import time
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from typing import NamedTuple
 
 import msgspec
@@ -13,8 +11,8 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.routes import Form
 from capacitord.dicom.contexts import sop_class_name, syntax_name
-from capacitord.dicom.part10 import preamble
 from capacitord.errors import NotFound, Refused
+from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.overview import queue_row
 from capacitord.spool.store import Spool
@@ -98,9 +96,15 @@ class Answers:
 
     def _flush(self, request: m.QueueSelect) -> Body:
         chosen = self._deliveries.select(request.destination)
-        for delivery in chosen:
+        paused = [delivery.destination.name for delivery in chosen if delivery.state().paused]
+        trying = [delivery for delivery in chosen if delivery.destination.name not in paused]
+        for delivery in trying:
             delivery.hasten()
-        return _done("Trying now", [delivery.destination.name for delivery in chosen])
+        names = tuple(delivery.destination.name for delivery in trying)
+        words = [f"Trying now: {', '.join(names)}."] if names else []
+        if paused:
+            words.append(f"Not tried while paused: {', '.join(paused)}; `fluxctl queue resume` lets it go on.")
+        return one(m.Done(" ".join(words), names), *names)
 
     def _pause(self, request: m.QueueSelect) -> Body:
         chosen = self._deliveries.select(request.destination)
@@ -124,6 +128,8 @@ class Answers:
         image = self._spool.studies.image(study, request.image) if request.image else None
         names = [delivery.destination.name for delivery in chosen]
         for delivery in chosen:
+            # An answer on its way into the ledger is one to the attempt before.
+            delivery.feed.flush()
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
         count = self._spool.ledger.resend(study, names, image, time.time_ns())
@@ -153,22 +159,8 @@ class Answers:
 
     def _export(self, request: m.Export) -> Body:
         study, short = self._spool.studies.find(request.study)
-        return Body(Form.TAR, self._tar(study), (short,))
-
-    def _tar(self, study: int) -> Iterator[bytes]:
-        """Yield a tar stream with a DICOM file (PS3.10) for each image that is here."""
-        for number, image in enumerate(self._spool.studies.sendable(study), 1):
-            head = preamble(image.sop_class_uid, image.sop_instance_uid, image.transfer_syntax_uid, image.calling_ae)
-            entry = tarfile.TarInfo(f"{number:06d}-{image.object_id.hex()[:12]}.dcm")
-            entry.size, entry.mode, entry.mtime = len(head) + image.length, 0o600, int(time.time())
-            yield entry.tobuf()
-            yield head
-            for chunk in image.stored.chunks():
-                yield bytes(chunk)
-            yield bytes(-entry.size % tarfile.BLOCKSIZE)
-        end = BytesIO()
-        tarfile.open(fileobj=end, mode="w").close()
-        yield end.getvalue()
+        entries = list(archive.entries(self._spool.studies.sendable(study)))
+        return Body(Form.TAR, archive.pieces(entries), (short,), archive.length(entries))
 
     def _verify(self, _request: m.Empty) -> Body:
         return Body(Form.NDJSON, self._verified())

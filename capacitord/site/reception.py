@@ -6,9 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from capacitord.dicom.intake import Announced
 from capacitord.dicom.intake import Incoming as OnTheWire
 from capacitord.model.image import Facts
+from capacitord.site.routing import Routing
 from capacitord.spool.admission import Incoming, Kept, Receipt
 from capacitord.spool.store import Spool
 
@@ -21,11 +24,6 @@ class _Arriving:
         self.space, self.advance, self.write = incoming.space, incoming.advance, incoming.write
         self.abandon = incoming.abandon
 
-    @property
-    def head(self) -> memoryview:
-        """The first plain bytes of the dataset."""
-        return self._incoming.head
-
     def commit(self, facts: Facts) -> None:
         """Make the image durable and file it."""
         self._kept(self._incoming.commit(facts), self._incoming.length)
@@ -34,16 +32,18 @@ class _Arriving:
 class Reception:
     """Takes images into the spool, counts them, and tells delivery that there is something to do."""
 
-    def __init__(self, spool: Spool, arrived: Callable[[Receipt], None]) -> None:
+    def __init__(self, spool: Spool, routing: Routing, arrived: Callable[[], None]) -> None:
         """`arrived` is called after each image that is new, by the association's thread: it must be quick."""
-        self._spool, self._arrived = spool, arrived
+        self._spool, self._routing, self._arrived = spool, routing, arrived
         self._lock = threading.Lock()
         self.images = self.bytes = 0
         self.last: float | None = None
 
     def begin(self, announced: Announced) -> OnTheWire:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
-        return _Arriving(self._spool.begin(announced.arrival), self._kept)
+        version = self._routing.profile.version
+        arrival = msgspec.structs.replace(announced.arrival, profile_version=version)
+        return _Arriving(self._spool.begin(arrival), self._kept)
 
     def _kept(self, receipt: Receipt, length: int) -> None:
         with self._lock:
@@ -51,4 +51,4 @@ class Reception:
             self.bytes += length
             self.last = time.time()
         if receipt.kept is not Kept.KNOWN:
-            self._arrived(receipt)
+            self._arrived()

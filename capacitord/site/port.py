@@ -1,0 +1,79 @@
+"""The storage port: a listening socket comes and goes as the gate opens and closes, open associations finish."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from typing import Final
+
+from capacitord.dicom.accept import StorageSettings
+from capacitord.dicom.storage_scp import AssociationView, RefusalView, StorageServer
+from capacitord.link.messages import Storage
+from capacitord.site.reception import Reception
+
+LOG = logging.getLogger(__name__)
+_MARGIN: Final = 5.0
+
+
+class StoragePort:
+    """Serves on whichever listening socket came last. For the thread of the link, but for the views."""
+
+    def __init__(self, reception: Reception, storage: Storage) -> None:
+        self._reception, self._settings = reception, storage_settings(storage)
+        self._server: StorageServer | None = None
+        self._closing: dict[StorageServer, threading.Thread] = {}
+
+    def open(self, listener: socket.socket) -> None:
+        """Begin to accept associations on a listening socket, which is this port's from now on."""
+        self.close(0.0)
+        self._server = StorageServer(listener, self._reception, self._settings)
+        self._server.start()
+
+    def close(self, grace: float) -> None:
+        """Accept no more, at once; open associations go on for `grace` seconds without anybody waiting here."""
+        server, self._server = self._server, None
+        if server is not None:
+            thread = threading.Thread(target=self._finish, args=(server, grace), name="closing port", daemon=True)
+            self._closing = {**self._closing, server: thread}
+            thread.start()
+
+    def _finish(self, server: StorageServer, grace: float) -> None:
+        aborted = server.stop(grace)
+        if aborted:
+            LOG.warning("%d associations were aborted after %g s.", aborted, grace)
+        self._closing = {one: thread for one, thread in self._closing.items() if one is not server}
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the associations of closed sockets have ended, or for so long."""
+        deadline = time.monotonic() + seconds + _MARGIN
+        for thread in self._closing.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def associations(self) -> list[AssociationView]:
+        """Return the associations that are open now. For any thread."""
+        return [view for server in self._servers() for view in server.associations()]
+
+    def refusals(self) -> list[RefusalView]:
+        """Return what was turned away lately, the oldest first. For any thread."""
+        return [view for server in self._servers() for view in server.refusals()]
+
+    def _servers(self) -> list[StorageServer]:
+        server = self._server
+        return [*self._closing, *([] if server is None else [server])]
+
+
+def storage_settings(storage: Storage) -> StorageSettings:
+    """Return the box's settings as the storage SCP takes them."""
+    return StorageSettings(
+        ae_title=storage.ae_title,
+        called_ae_titles=frozenset(storage.called_ae_titles),
+        calling_ae_titles=frozenset(storage.calling_ae_titles),
+        peers=storage.peers,
+        maximum_associations=storage.associations,
+        max_pdu=storage.max_pdu,
+        private_sop_classes=frozenset(storage.private_sop_classes),
+        private_transfer_syntaxes=frozenset(storage.private_transfer_syntaxes),
+        idle_timeout=storage.idle_timeout,
+    )

@@ -1,0 +1,106 @@
+"""The runtime's part of the status: put together on request, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.dicom.arriving import describe
+from capacitord.errors import CapacitordError
+from capacitord.link.messages import StatusReport
+from capacitord.site.advice import advice_on, advice_on_refusals, advice_on_unreadable, level_of
+from capacitord.site.deliveries import Deliveries
+from capacitord.site.port import StoragePort
+from capacitord.site.reception import Reception
+from capacitord.spool.store import Spool
+
+LOG = logging.getLogger(__name__)
+
+
+def site_status(spool: Spool, deliveries: Deliveries, reception: Reception, port: StoragePort) -> m.SiteStatus:
+    """Return how the site is doing. Raises what the ledger and the disk raise."""
+    counts = spool.counts()
+    space = spool.space.now()
+    reserve, warning = spool.space.reserve, spool.space.warning
+    level = level_of(space.free, reserve, warning)
+    return m.SiteStatus(
+        incoming=tuple(
+            m.Incoming(
+                view.calling_ae, view.peer, datetime.fromtimestamp(view.since / 1e9, UTC), view.images, view.bytes
+            )
+            for view in port.associations()
+        ),
+        images_received=reception.images,
+        bytes_received=reception.bytes,
+        last_image=None if reception.last is None else datetime.fromtimestamp(reception.last, UTC),
+        spool=m.SpoolStatus(
+            studies=counts.studies,
+            images=counts.images,
+            bytes=counts.bytes,
+            undelivered_images=counts.undelivered,
+            conflicts=counts.conflicts,
+            corrupt=counts.corrupt,
+            recovered=spool.report.recovered,
+        ),
+        disk=m.Disk(space.total, space.free, reserve, warning, level),
+        destinations=deliveries.status(),
+        advice=(
+            *advice_on(counts.conflicts, counts.corrupt, level),
+            *advice_on_refusals(port.refusals(), time.time_ns()),
+        ),
+    )
+
+
+class Reporter:
+    """Answers requests for the status, those that came meanwhile with one look."""
+
+    def __init__(self, look: Callable[[], m.SiteStatus], send: Callable[[StatusReport], None]) -> None:
+        self._look, self._send = look, send
+        self._requests: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._last: m.SiteStatus | None = None
+        self._thread = threading.Thread(target=self._run, name="status", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: int) -> None:
+        """Have a request answered."""
+        self._requests.put(request)
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._requests.put(None)
+
+    def _run(self) -> None:
+        while True:
+            requests = [self._requests.get()]
+            while not self._requests.empty():
+                requests.append(self._requests.get())
+            if None in requests:
+                return
+            status = self._status()
+            if status is not None:
+                report = msgspec.Raw(msgspec.json.encode(status))
+                for request in requests:
+                    if request is not None:
+                        self._send(StatusReport(request, report))
+
+    def _status(self) -> m.SiteStatus | None:
+        """Return the status; if it cannot be read now, the last one with a word about that."""
+        try:
+            self._last = self._look()
+        except CapacitordError as error:
+            words, hint = error.message, error.hint
+        except Exception as error:  # noqa: BLE001 - whoever asks next is to get an answer
+            words, hint = f"an unforeseen error ({describe(error)})", ""
+        else:
+            return self._last
+        LOG.error("The status cannot be read: %s", words)
+        if self._last is None:
+            return None
+        return msgspec.structs.replace(self._last, advice=(*self._last.advice, advice_on_unreadable(words, hint)))
