@@ -14,8 +14,10 @@ from capacitord.spool import retention
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
-_EVERY: Final = 1.0
-_PURGE_EVERY: Final = 15.0
+EVERY: Final = 1.0
+PURGE_EVERY: Final = 15.0
+"""Seconds between two looks, and between two purges while there is room enough."""
+
 _SAVE_EVERY: Final = 60.0
 
 Work = Callable[[], None]
@@ -33,12 +35,14 @@ class Upkeep:
         reason: Callable[[], str],
         got_on: Work,
         also: Work,
-        every: float = _EVERY,
+        every: float = EVERY,
+        purge_every: float = PURGE_EVERY,
     ) -> None:
         """`keep` gives the seconds to keep delivered images, `reason` what a study that is complete is told.
 
         `got_on` is called as the work gets on, `also` is done once a minute.
         """
+        self._purge_every = purge_every
         self._spool, self._keep, self._quiet, self._reason = spool, keep, quiet, reason
         self._got_on, self._also, self._every = got_on, also, every
         self._stopping = threading.Event()
@@ -46,6 +50,11 @@ class Upkeep:
         self._failing: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self._thread.start()
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """End the thread after the step it is at."""
@@ -87,7 +96,7 @@ class Upkeep:
     def _purge_if_due(self, now: float) -> None:
         space = self._spool.space
         shortage = space.warning - space.now().free
-        due = now - self._last_purge >= _PURGE_EVERY
+        due = now - self._last_purge >= self._purge_every
         if due or shortage > 0:
             self._purge(shortage, compact=due)
         if due:

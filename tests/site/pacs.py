@@ -59,7 +59,9 @@ class Pacs:
         *,
         welcome: Callable[[str], tuple[int, int, int] | None] = lambda _: None,
         refused: Callable[[str, str], bool] = lambda _sop_class, _syntax: False,
+        comment: str = "",
     ) -> None:
+        self._changes: dict[str, str] = {"comment": comment} if comment else {}
         self.react, self.welcome, self.refused = react, welcome, refused
         self.associations: list[Association] = []
         self.rejected = 0
@@ -182,7 +184,7 @@ class Pacs:
         if reaction in {STORED, 0xB000}:
             with self._lock:
                 self.stored.setdefault(request.sop_instance_uid, []).append(request.data)
-        peer.answer(request, reaction)
+        peer.answer(request, reaction, **self._changes)
         return True
 
 
