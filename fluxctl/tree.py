@@ -95,7 +95,7 @@ TREE: Final[dict[str, Any]] = {
                 "discard": {
                     "help": "Give a study up: its images are deleted for ever",
                     "options": {
-                        "--reason": {"help": "Why; it is kept in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; it is kept with the study", "metavar": "TEXT", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

@@ -17,6 +17,8 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.overview import queue_row
 from capacitord.spool.store import Spool
 
+_LONGEST_REASON = 500
+
 
 class Body(NamedTuple):
     """An answer: its form, its pieces, and what the audit log should name. `length` is None for a stream."""
@@ -153,8 +155,12 @@ class Answers:
                 hint=f"Confirm with {short} if this is the study.",
             )
         if not request.reason.strip():
-            raise Refused("A discard needs a reason.", where=f"study {short}", hint="Say why; the audit log keeps it.")
-        count = self._spool.housekeeping.discard(study, time.time_ns(), "Discarded by an operator.")
+            raise Refused(
+                "A discard needs a reason.", where=f"study {short}", hint="Say why; it is kept with the study."
+            )
+        # The reason may name a patient, so it stays in the sealed catalog; the audit log names study and operator.
+        reason = f"Discarded by an operator: {request.reason.strip()[:_LONGEST_REASON]}"
+        count = self._spool.housekeeping.discard(study, time.time_ns(), reason)
         return one(m.Done(f"Study {short} is discarded: {count} images are gone.", (short,)), short)
 
     def _export(self, request: m.Export) -> Body:

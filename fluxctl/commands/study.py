@@ -149,14 +149,14 @@ def export_study(
 def discard_study(
     ctx: typer.Context,
     study: StudyArgument,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the audit log.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the study.")] = "",
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
     """Give a study up: its images are deleted for ever.
 
-    What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it
-    and why. Name no patient in the reason.
+    What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it,
+    and the study keeps why.
     """
     client = daemon(ctx)
     found = client.study_show(study).study
