@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tests.chaos.proxy import Ending, Proxy, Way
 
 _LONGEST_FAULT = 1.0
+_FLIPPED = "bit flipped on the link"
 
 
 @dataclass
@@ -39,21 +40,23 @@ class Weather(threading.Thread):
         self._random = random.Random(seed)
         self._stopping = threading.Event()
         self._faults: dict[str, Callable[[], None]] = {
-            "cut": self._cut,
-            "cut in the middle": self._cut_in_the_middle,
-            "stalled": self._stall,
-            "refused": self._refuse,
-            "throttled": self._throttle,
+            "link cut": self._cut,
+            "link cut in the middle": self._cut_in_the_middle,
+            "link stalled": self._stall,
+            "link refused": self._refuse,
+            "link throttled": self._throttle,
         }
         if corrupt:
-            self._faults["flipped"] = self._flip
+            self._faults[_FLIPPED] = self._flip
 
     def run(self) -> None:
         """Be bad until `clear_up`."""
         while not self._stopping.wait(self._random.uniform(0.05, self._calm)):
             name = self._random.choice(list(self._faults))
             self._faults[name]()
-            self.counts[name] += 1
+            # A flip that finds no byte is none.
+            self.counts[name] += name != _FLIPPED
+        self.counts[_FLIPPED] = len(self.flips)
 
     def clear_up(self) -> None:
         """End, and leave a good link behind."""
