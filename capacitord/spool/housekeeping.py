@@ -131,14 +131,17 @@ class Housekeeping:
         with self._catalog.read() as catalog:
             rows = fetch(catalog, "SELECT segment, place, size FROM wipe ORDER BY segment, place")
         refused = 0
-        for segment, places in itertools.groupby((Place(*row) for row in rows), key=lambda place: place.segment):
+        for segment, group in itertools.groupby((Place(*row) for row in rows), key=lambda place: place.segment):
+            places = list(group)
             try:
-                self._overwrite(self._objects.layout.segment(segment), list(places))
+                self._overwrite(self._objects.layout.segment(segment), places)
             except OSError:
                 refused += 1
                 continue
             with self._catalog.change() as catalog:
-                catalog.execute("DELETE FROM wipe WHERE segment = ?", (segment,))
+                # These and no others: somebody else may have discarded more of this segment meanwhile.
+                for place in places:
+                    catalog.execute("DELETE FROM wipe WHERE segment = ? AND place = ?", (segment, place.offset))
         if refused:
             raise PartlyDone(
                 f"The disk refused to overwrite discarded images in {refused} of the spool's files.",
