@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.destination import Destination
+from capacitord.model.outcome import Outcome
 from capacitord.model.states import DeliveryState
 from capacitord.site import backoff, dispatch
 from capacitord.site import circuit as circuits
@@ -309,22 +310,27 @@ class Delivery:
             now = time.monotonic()
             self._senders.remove(sender)
             self._owed = self._unexplained = True
-            beside = sum(other.is_established for other in self._senders)
-            crowded = beside > 0 and not sender.is_established
-            failed = finish.failure is not None and not crowded
-            if finish.failure is None or crowded:
+            failed = finish.failure is not None and self._fails(sender, finish.failure, now)
+            if not failed:
                 self._circuit = circuits.abandoned(self._circuit, now)
-            else:
-                delay = backoff.next_delay(self._circuit.failures + 1, self._random, self._pace)
-                self._circuit = circuits.failed(self._circuit, now, finish.failure, delay)
-            if finish.failure is not None and crowded:
-                # It takes images on the others: so it is not down, it takes no more associations.
-                self._crowd, self._more_at = beside, now + _CROWDED
-            told = failed and not self._paused and not self._stopping
-            circuit = self._circuit
+            circuit, told = self._circuit, failed and not self._paused and not self._stopping
             self._changed.notify_all()
         if told:
             self._say_failed(circuit, circuit.next_try - now)
+
+    def _fails(self, sender: Sender, outcome: Outcome, now: float) -> bool:
+        """Hold a failure against the destination, if it is one of its own; return whether it is."""
+        beside = sum(other.is_established for other in self._senders)
+        if beside and not sender.is_established:
+            # It takes images on the others: so it is not down, it takes no more associations.
+            self._crowd, self._more_at = beside, now + _CROWDED
+            return False
+        if self._circuit.state is not CircuitState.HALF_OPEN and not self._circuit.may_begin(now):
+            # Several associations ended of one cause, and one of them was counted.
+            return False
+        delay = backoff.next_delay(self._circuit.failures + 1, self._random, self._pace)
+        self._circuit = circuits.failed(self._circuit, now, outcome, delay)
+        return True
 
     def _say_failed(self, circuit: Circuit, waits: float) -> None:
         name = self.destination.name

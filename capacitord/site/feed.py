@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 AT_ONCE: Final = 32
 """Images that are claimed with one write to the ledger."""
 
-_PAGE: Final = 128
+_PAGE: Final = 2 * AT_ONCE
 _RATE_SPAN: Final = 30.0
 _LONGEST_FLUSH: Final = 5.0
 
@@ -83,13 +83,16 @@ class Feed:
         """Yield what is queued and neither claimed nor resting, in the order it should leave."""
         beyond = None
         behind: list[Pending] = []
-        while page := self._spool.ledger.due(self._destination, _PAGE, beyond=beyond):
+        while True:
+            with self._lock:
+                # An answer that is written while the page is read ends its claim, and the page still has the image.
+                before = set(self._claimed)
+            page = self._spool.ledger.due(self._destination, _PAGE, beyond=beyond)
             now = time.monotonic()
             with self._lock:
+                claimed = before | self._claimed
                 turns = [
-                    (pending, self._rests.turn(*_key(pending), now))
-                    for pending in page
-                    if _key(pending) not in self._claimed
+                    (pending, self._rests.turn(*_key(pending), now)) for pending in page if _key(pending) not in claimed
                 ]
             yield from (pending for pending, turn in turns if turn is Turn.NOW)
             behind += (pending for pending, turn in turns if turn is Turn.BEHIND_OTHERS)
@@ -134,10 +137,10 @@ class Feed:
 
     def _put_back_resting(self) -> None:
         """Let others go before images that turned out to rest after they were claimed."""
+        resting = []
         with self._lock:
-            resting = [pending for pending in self._ready if not self._may_go(pending)]
-            if resting:
-                self._ready = deque(pending for pending in self._ready if self._may_go(pending))
+            while self._ready and not self._may_go(self._ready[0]):
+                resting.append(self._ready.popleft())
         self.not_sent(resting)
 
     def put_back(self) -> None:

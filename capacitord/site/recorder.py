@@ -19,6 +19,7 @@ from capacitord.spool.ledger import Answer
 LOG = logging.getLogger(__name__)
 MOST_UNWRITTEN: Final = 64
 _AT_ONCE: Final = MOST_UNWRITTEN // 2
+_GATHER: Final = 0.01
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 
@@ -41,7 +42,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._waiting: list[Answer] = []
         self._writing = 0
-        self._put = self._written = 0
+        self._put = self._written = self._hurried = 0
         self._closing = False
         self._trouble = ""
         self._thread = threading.Thread(target=self._run, name=f"ledger {name}", daemon=True)
@@ -58,7 +59,8 @@ class Recorder:
             self._changed.wait_for(lambda: self._has_room() or self._trouble or self._closing)
             self._waiting.append(answer)
             self._put += 1
-            self._changed.notify_all()
+            if len(self._waiting) in {1, _AT_ONCE}:
+                self._changed.notify_all()
 
     def _has_room(self) -> bool:
         return len(self._waiting) + self._writing < MOST_UNWRITTEN
@@ -67,7 +69,12 @@ class Recorder:
         """Wait until all answers so far are written; return whether they are."""
         with self._changed:
             last = self._put
-            return self._changed.wait_for(lambda: self._written >= last, seconds)
+            self._hurried += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: self._written >= last, seconds)
+            finally:
+                self._hurried -= 1
 
     def close(self) -> None:
         """Write what is left, or give it up if the ledger does not take it, and end the thread."""
@@ -88,6 +95,8 @@ class Recorder:
     def _next(self) -> list[Answer]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            # Answers that come quickly are written together.
+            self._changed.wait_for(lambda: len(self._waiting) >= _AT_ONCE or self._hurried or self._closing, _GATHER)
             batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
             self._writing = len(batch)
             return batch

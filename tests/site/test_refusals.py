@@ -167,6 +167,22 @@ def test_one_that_takes_no_more_associations_is_not_called_down_while_it_stores(
         assert not box.notes[:-1]
 
 
+def test_several_associations_that_end_of_one_cause_are_one_failure(tmp_path: Path) -> None:
+    with (
+        Pacs(lambda _: Reaction.CLOSE) as pacs,
+        rig(tmp_path, destination("pacs", pacs.port, associations=4), start=False) as box,
+    ):
+        put_images(box.spool, 300)
+        pacs.hold()
+        box.become("pacs")
+        wait_for(lambda: len(pacs.seen) == 4, within=PATIENCE, what="four associations to be at work")
+        box.broker.never.add("pacs")
+        pacs.go_on()
+        wait_for(lambda: box.broker.asked["pacs"] == 5, within=PATIENCE, what="the next try")
+        assert box.deliveries.one("pacs").state().circuit.failures == 1
+        assert box.status().circuit is m.CircuitState.CLOSED
+
+
 def test_one_destination_that_hangs_refuses_or_aborts_delays_no_other(tmp_path: Path) -> None:
     with (
         Pacs() as good,

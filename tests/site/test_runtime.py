@@ -141,6 +141,25 @@ def test_heartbeats_come_from_the_start_and_while_nothing_happens(supervisor: Su
     supervisor.wait_for(link.Heartbeat, 2)
 
 
+def test_it_does_nothing_while_there_is_nothing_to_do(supervisor: Supervisor) -> None:
+    supervisor.start(destination("pacs", 1))
+    supervisor.listen()
+    supervisor.status()
+
+    def switches() -> int:
+        return sum(
+            int((task / "status").read_text().split("\nvoluntary_ctxt_switches:")[1].split()[0])
+            for task in Path(f"/proc/{supervisor.process.pid}/task").iterdir()
+        )
+
+    def quiet() -> bool:
+        before, beats = switches(), len(supervisor.of(link.Heartbeat))
+        wait_for(lambda: len(supervisor.of(link.Heartbeat)) > beats, what="a heartbeat, about a second later")
+        return switches() - before <= 12
+
+    wait_for(quiet, within=PATIENCE, what="a second in which next to nobody wakes up")
+
+
 # --- opening ----------------------------------------------------------------------------------------
 
 
