@@ -13,10 +13,21 @@ from typing import Self
 import pytest
 
 from capacitord.errors import OutOfSpace
-from capacitord.spool.store import Spool
+from capacitord.spool.space import BALLAST_SIZE
 from tests.chaos.disk import Disk
 from tests.images import MIB
-from tests.spool.kit import LARGE, close_studies, content, datasets, deliver, due, opened, parts_left, sop_uid, take
+from tests.spool.kit import (
+    close_studies,
+    content,
+    datasets,
+    deliver,
+    due,
+    open_spool,
+    opened,
+    parts_left,
+    sop_uid,
+    take,
+)
 from tests.spool.scanner import image_of, size_of
 from tests.wait import wait_for
 
@@ -144,21 +155,17 @@ def test_a_disk_that_others_filled_can_be_emptied_by_delivering(tmp_path: Path) 
         with Scanner(root, 1, 2, promises) as scanner:
             scanner.hear(100)
         disk.fill()
-        assert check(root, promises) >= 0
-        with opened(root) as spool:
-            with pytest.raises(OutOfSpace):
-                fill_segments(spool)
-            kept = spool.counts().images
-            deliver(spool)
-            close_studies(spool)
-            for candidate in spool.housekeeping.candidates():
-                kept -= spool.housekeeping.purge(candidate.study, time.time_ns())
-            assert kept == spool.counts().images < 10
-            assert spool.housekeeping.release_segments() > 0
-            assert disk.free() > 8 * MIB
-            take(spool, 9999, 9999)
-
-
-def fill_segments(spool: Spool) -> None:
-    for number in range(1000):
-        take(spool, 9000, number, size=LARGE - 1)
+        check(root, promises)
+        spool = open_spool(root, reserve=8 * MIB + BALLAST_SIZE)
+        with pytest.raises(OutOfSpace):
+            take(spool, 9999, 1)
+        kept = spool.counts().images
+        deliver(spool)
+        close_studies(spool)
+        for candidate in spool.housekeeping.candidates():
+            kept -= spool.housekeeping.purge(candidate.study, time.time_ns())
+        assert kept == spool.counts().images == 0
+        assert spool.housekeeping.release_segments() > 0
+        assert disk.free() > 32 * MIB
+        take(spool, 9999, 1)
+        spool.close()

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from capacitord.errors import OutOfSpace
+from capacitord.errors import OutOfSpace, StorageFailed
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.states import DeliveryState, StudyState
 from capacitord.seal.sealed import MAX_DESCRIPTION, PAYLOAD_SIZE
 from capacitord.spool import describe
 from capacitord.spool.admission import Kept, Receipt
+from capacitord.spool.filing import Filed
+from capacitord.spool.segment import Place
 from capacitord.spool.store import Spool
 from tests.spool.kit import (
     LARGE,
@@ -221,6 +223,31 @@ def test_the_reserve_refuses_an_image_before_it_is_begun(tmp_path: Path) -> None
         spool.begin(arrival())
     assert refused.value.hint
     spool.close()
+
+
+def test_a_plan_that_came_to_nothing_is_forgotten(tmp_path: Path) -> None:
+    """What filing remembers of a study must be in the catalog: else its next image belongs to nothing."""
+    with opened(tmp_path) as spool:
+        image = Filed(bytes(16), Place(0, 0, 8192), 1, facts(), arrival(), ("pacs",))
+
+        def fail(_: object) -> None:
+            raise StorageFailed("no")
+
+        plans = []
+        for _ in range(2):
+            with spool._catalog.inside() as catalog:
+                plans.append(spool._filing.plan(catalog, image))
+            with pytest.raises(StorageFailed):
+                spool._catalog.gather(fail)
+        for plan in plans:
+            assert [sql.split()[2] for sql, _ in plan.statements if sql.startswith("INSERT")] == [
+                "study",
+                "image",
+                "delivery",
+                "waiting",
+            ]
+        # Numbers are not given twice all the same: somebody may remember the first.
+        assert plans[0].image != plans[1].image
 
 
 TEXTS = [name for name in Facts.__struct_fields__[5:] if not name.endswith(("_number", "_frames"))]

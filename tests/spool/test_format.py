@@ -112,7 +112,7 @@ def test_every_file_of_a_spool_is_on_the_page(tmp_path: Path) -> None:
         spool.settle()
         for path in tmp_path.iterdir():
             assert f"\\fB{path.name}" in page
-    for name in ("catalog.damaged", ".part", ".spare", ".seal", ".seg"):
+    for name in ("catalog.damaged", ".part", ".seal", ".seg"):
         assert name in page
 
 

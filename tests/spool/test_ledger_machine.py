@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from capacitord.errors import NotFound, Refused, TryAgain
 from capacitord.model.outcome import Outcome, Verdict
@@ -73,7 +80,18 @@ class Ledgers(RuleBasedStateMachine):
 
     # --- what happens -------------------------------------------------------------------------------------
 
-    @rule(study=st.sampled_from(STUDIES), number=NUMBERS, variant=st.sampled_from([0, 0, 0, 1]))
+    @initialize()
+    def begin(self) -> None:
+        """Most of what is interesting needs a study that was sent in part."""
+        for study, count in ((1, 4), (2, 2)):
+            for number in range(count):
+                self.arrive(study, number, 0)
+
+    @rule(study=st.sampled_from(STUDIES), numbers=st.lists(NUMBERS, min_size=1), variant=st.sampled_from([0, 0, 1]))
+    def scan(self, study: int, numbers: list[int], variant: int) -> None:
+        for number in numbers:
+            self.arrive(study, number, variant)
+
     def arrive(self, study: int, number: int, variant: int) -> None:
         uid = sop_uid(study, number)
         twins = [image for image in self.of(study) if image.here and image.uid == uid]
@@ -89,6 +107,7 @@ class Ledgers(RuleBasedStateMachine):
             image.waiting.update(DESTINATIONS)
             self.gave_up -= {(study, name) for name in DESTINATIONS}
 
+    @precondition(lambda self: any(image.waiting for image in self.images.values()))
     @rule(destination=st.sampled_from(DESTINATIONS), count=st.integers(1, 8))
     def hand_out(self, destination: str, count: int) -> None:
         busy = {(image.delivery, image.image) for image in self.held[destination]}
@@ -97,6 +116,7 @@ class Ledgers(RuleBasedStateMachine):
         assert self.spool.ledger.sending(chosen, "Images are on their way.") == chosen
         self.held[destination] += chosen
 
+    @precondition(lambda self: any(self.held.values()))
     @rule(
         destination=st.sampled_from(DESTINATIONS),
         count=st.integers(1, 8),
@@ -117,9 +137,16 @@ class Ledgers(RuleBasedStateMachine):
         after = {study for study in STUDIES if self.waits(study, destination)}
         assert {short for short, _, _ in ended} == {self.spool.studies.find(f"1.2.3.{s}")[1] for s in before - after}
 
+    @precondition(lambda self: any(image.waiting for image in self.images.values()))
+    @rule(destination=st.sampled_from(DESTINATIONS), count=st.integers(1, 8), verdict=st.sampled_from(Verdict))
+    def send(self, destination: str, count: int, verdict: Verdict) -> None:
+        self.hand_out(destination, count)
+        self.answer(destination, count, verdict, 0xA700)
+
     def waits(self, study: int, destination: str) -> bool:
         return any(destination in image.waiting for image in self.of(study))
 
+    @precondition(lambda self: any(self.held.values()))
     @rule(destination=st.sampled_from(DESTINATIONS))
     def put_back(self, destination: str) -> None:
         self.spool.ledger.not_sent(self.held[destination])
@@ -164,6 +191,7 @@ class Ledgers(RuleBasedStateMachine):
         close_studies(self.spool)
         self.receiving.clear()
 
+    @precondition(lambda self: any(image.acknowledged for image in self.images.values()))
     @rule(study=st.sampled_from(STUDIES))
     def purge(self, study: int) -> None:
         self.spool.settle()
@@ -284,4 +312,4 @@ def run_ledgers(examples: int, steps: int) -> None:
 
 @pytest.mark.torture
 def test_the_ledger_keeps_its_promises_whatever_happens() -> None:
-    run_ledgers(examples=20, steps=40)
+    run_ledgers(examples=25, steps=40)

@@ -316,6 +316,22 @@ def test_compaction_never_moves_what_is_not_whole(tmp_path: Path) -> None:
         assert spool.housekeeping.release_segments() == 1
 
 
+def test_an_image_that_leaves_while_it_is_moved_leaves_no_copy(tmp_path: Path) -> None:
+    with opened(tmp_path, disk=FaultyDisk()) as spool:
+        take(spool, 1, size=LARGE)
+        (image,) = due(spool)
+        (piece,) = sealed_bytes(spool)
+        deliver(spool)
+        spool.housekeeping.purge(find(spool), 1)
+        assert spool.housekeeping._move(image.image, image.object_id, image.stored.place)
+        assert on_disk(tmp_path, [piece] * 2) == 2
+        assert spool.housekeeping.release_segments() == 1
+        spool.housekeeping.wipe()
+        assert on_disk(tmp_path, [piece]) == 0
+        assert spool.housekeeping.release_segments() == 0
+        assert spool.counts().images == 0
+
+
 def test_compaction_beside_a_scanner_loses_nothing(tmp_path: Path) -> None:
     with opened(tmp_path, disk=FaultyDisk()) as spool:
         fill_segments(spool, 12)
