@@ -175,7 +175,7 @@ def test_a_discard_needs_the_short_id_repeated_and_takes_the_images_away(tmp_pat
         put_images(spool, 3)
         _, short = spool.studies.find(STUDY)
         spool.close()
-        supervisor.start(destination("pacs", 1), limits=link.SpoolSettings(0, 0, study_quiet=2.5))
+        supervisor.start(destination("pacs", 1), limits=link.SpoolSettings(0, 0, study_quiet=1.0))
         with pytest.raises(TryAgain, match="are arriving"):
             supervisor.ask("study.discard", m.Discard(STUDY, "wrong patient", short))
         done = wait_for(lambda: discarded(supervisor, short), within=PATIENCE, what="the study to be complete")

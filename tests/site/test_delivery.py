@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from pathlib import Path
@@ -75,14 +76,20 @@ def test_a_backlog_goes_out_on_all_associations_there_may_be(tmp_path: Path) -> 
         assert set(pacs.counts.values()) == {1}
 
 
-@pytest.mark.parametrize("reaction", [Reaction.ABORT, Reaction.CLOSE, Reaction.HANG, NO_ROOM, FAILED])
-@pytest.mark.parametrize("position", [1, 20, 40])
+@pytest.mark.parametrize(
+    ("reaction", "position"),
+    [
+        *itertools.product([Reaction.ABORT, Reaction.CLOSE, NO_ROOM], [1, 20, 40]),
+        (Reaction.HANG, 20),
+        (FAILED, 20),
+    ],
+)
 def test_after_any_trouble_with_an_image_only_what_has_no_acknowledgement_is_sent(
     tmp_path: Path, reaction: int | Reaction, position: int
 ) -> None:
     with (
         Pacs(Once(reaction, f"{STUDY}.{position}")) as pacs,
-        rig(tmp_path, destination("pacs", pacs.port, response_timeout=1.0)) as box,
+        rig(tmp_path, destination("pacs", pacs.port, response_timeout=0.5)) as box,
     ):
         uids = put_images(box.spool, 40)
         box.wake()
@@ -194,7 +201,6 @@ def test_images_that_arrive_meanwhile_go_out_on_the_association_that_is_open(tmp
             box.wake()
             wait_for(lambda: pacs.seen[-1:] == [uid], within=PATIENCE, what="the image to arrive")  # noqa: B023
         assert len(pacs.associations) == 1
-        wait_for(lambda: pacs.open == 0, within=PATIENCE, what="the association to be released")
 
 
 def test_nothing_is_lost_between_two_lives(tmp_path: Path) -> None:
