@@ -41,6 +41,7 @@ _UNDECIDED: Final = 16
 """Connections beyond the maximum of associations that may be about to be rejected; more are closed unheard."""
 _JOIN: Final = 3.0
 _PAUSE: Final = 0.5
+"""Seconds between two tries to accept while this process has no descriptors or no memory for it."""
 
 
 class AssociationView(msgspec.Struct, frozen=True):
@@ -155,19 +156,27 @@ class StorageServer:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         poll.register(self._waker, select.POLLIN)
+        starved = False
         while not self._closing:
             poll.poll()
             if self._closing:
                 return
             try:
                 sock, address = self._listener.accept()
-            except BlockingIOError:
+            except (BlockingIOError, ConnectionAbortedError):
+                # Whoever knocked has gone again.
                 continue
             except OSError as error:
-                # Out of descriptors or memory: those who wait in the backlog will be served when there are some.
-                LOG.warning("a connection could not be accepted: %s", error.strerror)
+                # Out of descriptors or memory. Who knocks stays in the backlog, and the port readable, until there
+                # are some: so look again only after a while, and say it once.
+                if not starved:
+                    LOG.warning("no connection can be accepted for now: %s; those who call wait", error.strerror)
+                starved = True
                 self._pause()
                 continue
+            if starved:
+                LOG.warning("connections are accepted again")
+                starved = False
             try:
                 self._admit(sock, AddressInformation.from_tuple(address))
             except Exception as error:  # noqa: BLE001 - one connection fails, the port goes on serving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -254,11 +255,15 @@ def reasons(scp: Scp) -> str:
 
 @contextlib.contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Leave this process that many descriptors to open."""
+    """Leave this process, which is the server's and the client's, exactly that many descriptors to open."""
+    # What is garbage already must not give descriptors back in between.
+    gc.collect()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     taken: list[int] = []
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(p.name) for p in Path("/proc/self/fd").iterdir()), hard))
+        # Above the highest there is room for all that are to be left, however few gaps there are below it.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + count, hard))
         with contextlib.suppress(OSError):
             while True:
                 taken.append(os.dup(0))
@@ -272,21 +277,36 @@ def descriptors_left(count: int) -> Iterator[None]:
             os.close(descriptor)
 
 
-def test_without_descriptors_the_port_waits_and_goes_on(scp: Scp) -> None:
-    with socket.socket() as client:
+def test_without_descriptors_the_port_waits_says_so_once_and_goes_on(
+    scp: Scp, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket()) for _ in range(3)]
         with descriptors_left(0):
-            client.connect((HOST, scp.port))
-            client.sendall(associate_rq(CONTEXTS))
-            client.settimeout(0.2)
+            for client in clients:
+                client.connect((HOST, scp.port))
+                client.sendall(associate_rq(CONTEXTS))
+            wait_for(lambda: said(caplog), what="the port to say that it can accept nobody")
+            spent = time.process_time()
+            clients[0].settimeout(1.2)
             with pytest.raises(TimeoutError):
-                client.recv(1)
-        client.settimeout(BOUND)
-        assert client.recv(1)[0] == ASSOCIATE_AC
+                clients[0].recv(1)
+            assert time.process_time() - spent < 0.5, "the port asks again and again"
+            assert said(caplog) == ["no connection can be accepted for now: Too many open files; those who call wait"]
+        for client in clients:
+            client.settimeout(BOUND)
+            assert client.recv(1)[0] == ASSOCIATE_AC
+        assert said(caplog)[1:] == ["connections are accepted again"]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "accepted" in record.getMessage()]
 
 
 def test_a_connection_that_cannot_be_served_is_closed_and_the_port_goes_on(scp: Scp) -> None:
     with socket.socket() as client:
         client.settimeout(BOUND)
+        # One for the accepted connection, and one too few for what an association needs beside it.
         with descriptors_left(2):
             client.connect((HOST, scp.port))
             assert client.recv(1) == b""
