@@ -124,6 +124,19 @@ class Line:
         """Say whether the peer was heard to say something before it was its turn."""
         return bool(self._inbox)
 
+    def listen(self) -> None:
+        """Hear what the peer has said by now. Raises `AssociationEnded` if that was an abort, or if it closed."""
+        if not self._inbox and self._readable.poll(0):
+            self._receive()
+            self._look_for_abort()
+
+    def on_its_way(self) -> int:
+        """Return how many of our bytes the peer's kernel has not acknowledged yet."""
+        try:
+            return int(_INT.unpack(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(_INT.size)))[0])
+        except OSError:
+            return 0
+
     def expect_silence(self) -> None:
         """Raise `AssociationEnded` if the peer said something behind its last answer, or closed meanwhile."""
         if not self._inbox and self._readable.poll(0):
@@ -220,7 +233,7 @@ class Line:
             if left > 0 and self._poll(self._readable, left):
                 self._receive()
                 continue
-            before, on_its_way = on_its_way, self._on_its_way()
+            before, on_its_way = on_its_way, self.on_its_way()
             if on_its_way == 0 or (before is not None and on_its_way >= before):
                 raise self.give_up(End.NO_ANSWER)
             # A slow link still carries what we wrote: the peer cannot answer yet.
@@ -331,17 +344,10 @@ class Line:
 
     def _drop(self) -> None:
         """Close, and throw away what is still in the kernel's buffer, which nobody should get any more."""
-        if self._on_its_way():
+        if self.on_its_way():
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close()
-
-    def _on_its_way(self) -> int:
-        """Return how many of our bytes the peer's kernel has not acknowledged yet."""
-        try:
-            return int(_INT.unpack(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(_INT.size)))[0])
-        except OSError:
-            return 0
 
 
 def _after(buffers: Sequence[Buffer], count: int) -> list[Buffer]:

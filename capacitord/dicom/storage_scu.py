@@ -321,12 +321,13 @@ class StoreAssociation:
         return _Prepared(image, None, context_id, self._message_id, [request, *parts], len(request) + total, rest)
 
     def _transmit(self, current: _Prepared) -> bool:
-        """Write an image; return whether the peer had begun to answer before it was sent all of it."""
+        """Write an image; return whether the peer had begun to answer before all of it had left this program."""
         self._line.expect_silence()
         self._sent_before = self._line.sent
         self._under_way = current.image
         self._line.write(current.parts, current.total)
         for parts, total in current.rest:
+            self._line.listen()
             self._line.write(parts, total)
         self._complete = True
         return self._line.has_unread()
@@ -343,8 +344,8 @@ class StoreAssociation:
         ):
             raise self._line.give_up(End.PROTOCOL, AbortReason.UNEXPECTED_PARAMETER)
         outcome = classify.store_answer(self._peer, status, answer.error_comment)
-        if early and outcome.verdict in _STORED:
-            # It cannot have stored bytes that had not left this box.
+        if outcome.verdict in _STORED and (early or self._line.on_its_way()):
+            # It cannot have stored what it had not received: an answer acknowledges all that was read before it.
             raise self._line.give_up(End.EARLY_SUCCESS)
         self._answers += 1
         if answer.sop_instance_uid in {"", current.image.sop_instance_uid}:

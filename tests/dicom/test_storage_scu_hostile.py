@@ -8,6 +8,9 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +30,7 @@ from tests.dicom.acceptor import (
     RJ,
     Acceptor,
     Closed,
+    MemoryImage,
     Script,
     acceptor,
     associate_ac,
@@ -387,17 +391,71 @@ def wait_for_end(connection: socket.socket) -> None:
     assert poll.poll(5000), "the connection was left open"
 
 
-def test_a_success_before_the_whole_image_was_sent_is_not_believed() -> None:
+@dataclass
+class Hesitant(MemoryImage):
+    """An image of which the last piece is there only after `first` has happened."""
+
+    first: Callable[[], object] = bool
+
+    def chunks(self) -> Iterator[memoryview]:
+        for number, chunk in enumerate(super().chunks()):
+            if number == len(self.pieces) - 1:
+                self.first()
+            yield chunk
+
+
+def test_a_success_before_the_last_of_an_image_was_written_is_not_believed() -> None:
     def script(peer: Acceptor) -> None:
         peer.accept()
-        peer.read(100_000)
+        peer.read(1000)
         peer.send(wrong())
         peer.read_to_the_end()
 
-    report, ledger = broken(script, size=LARGE)
-    assert report.how is End.EARLY_SUCCESS
-    assert report.in_doubt
+    ledger = Ledger()
+    with acceptor(script) as connection:
+        assoc = established(connection)
+        image = Hesitant([bytes(10_000)] * 3, first=partial(select.select, [connection], [], [], 10))
+        report = assoc.store([image, some_image(2)], ledger)
+        assert assoc.state is State.ENDED
+    assert (report.stop, report.how, report.in_doubt) == (Stop.BROKEN, End.EARLY_SUCCESS, True)
     assert ledger.entries == []
+
+
+def test_a_success_before_the_whole_image_was_received_is_not_believed() -> None:
+    """The kernel has taken all of the image, but the peer's kernel has not."""
+    over = threading.Event()
+
+    def script(peer: Acceptor) -> None:
+        peer.accept()
+        peer.read(1000)
+        peer.send(wrong())
+        over.wait(10)
+
+    ledger = Ledger()
+    with acceptor(script, receive_buffer=65536) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+        assoc = established(connection)
+        report = assoc.store([some_image(1, 400_000), some_image(2)], ledger)
+        over.set()
+    assert (report.stop, report.how, report.in_doubt) == (Stop.BROKEN, End.EARLY_SUCCESS, True)
+    assert ledger.entries == []
+
+
+def test_an_abort_or_an_end_is_noticed_before_the_last_of_an_image_is_written() -> None:
+    for said, how in ((pdu(ABORT, b"\0\0\2\0"), End.ABORTED), (b"", End.CLOSED)):
+
+        def script(peer: Acceptor, said: bytes = said) -> None:
+            peer.accept()
+            peer.read(1000)
+            peer.send(said)
+            peer.connection.shutdown(socket.SHUT_WR)
+            peer.read_to_the_end()
+
+        with acceptor(script) as connection:
+            assoc = established(connection)
+            awaited = partial(select.select, [connection], [], [], 10)
+            report = assoc.store([Hesitant([bytes(10_000)] * 3, first=awaited)], Ledger())
+        assert (report.stop, report.how, report.in_doubt) == (Stop.BROKEN, how, False)
 
 
 def test_a_refusal_before_the_whole_image_was_sent_is_believed() -> None:
