@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 
 _PURPOSE: Final = b"capacitord catalog 1"
 _CHECKPOINT_PAGES: Final = 8192
-_GATHER_SECONDS: Final = 0.01
+_GATHER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 1.0
 
 Work = Callable[[apsw.Connection], None]
