@@ -1,8 +1,9 @@
 """A program that takes images in and has them delivered until it is killed, and says what it was promised.
 
-`python -m tests.spool.scanner FOLDER FIRST THREADS` prints a line for each receipt (`kept STUDY NUMBER`) and each
-delivery that was recorded (`delivered STUDY NUMBER`), at once and unbuffered. Size and content of an image follow from
-its UID. FIRST is the first study's number; each thread has its own studies. It ends when the disk refuses.
+`python -m tests.spool.scanner FOLDER FIRST THREADS` prints a line for each receipt (`kept STUDY NUMBER WHEN`), each
+image that the ledger knows to be on its way (`sending STUDY NUMBER WHEN`) and each delivery that was recorded
+(`delivered STUDY NUMBER WHEN`), at once and unbuffered; WHEN is monotonic, in nanoseconds. Size and content of an image
+follow from its UID. FIRST is the first study's number; each thread has its own studies. It ends when the disk refuses.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def image_of(uid: str) -> tuple[int, int]:
 
 
 def say(*words: object) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+    os.write(1, (" ".join(map(str, (*words, time.monotonic_ns()))) + "\n").encode())
 
 
 def scan(spool: Spool, first: int, step: int) -> None:
@@ -51,6 +52,8 @@ def scan(spool: Spool, first: int, step: int) -> None:
 def send(spool: Spool) -> None:
     while True:
         images = spool.ledger.sending(due(spool)[:16], "Images are on their way.")
+        for image in images:
+            say("sending", *image_of(image.sop_instance_uid))
         if images:
             spool.ledger.record(answer(images), spool.tick())
         for image in images:
