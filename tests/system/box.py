@@ -220,6 +220,15 @@ class Box:
         """Return the runtime's part of the status; waits until there is one."""
         return self.wait(lambda status: status.traffic, what="the runtime's status")
 
+    def wait_for_spool(self, **counts: int) -> None:
+        """Wait until the status says this of the spool, by the names of `m.SpoolStatus`."""
+
+        def said(status: m.Status) -> bool:
+            spool = status.traffic and status.traffic.spool
+            return {name: getattr(spool, name, None) for name in counts} == counts
+
+        self.wait(said, what=f"the spool to have {counts}")
+
     def destination(self, name: str) -> m.DestinationStatus:
         """Return the status of one destination."""
         return next(each for each in self.traffic().destinations if each.name == name)

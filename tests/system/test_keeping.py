@@ -37,7 +37,7 @@ def test_only_what_every_destination_has_is_purged_after_its_time(tmp_path: Path
                 lambda: {study.purged for study in box.studies()} == {0, 3}, within=60, what="the first study to leave"
             )
             assert digests(box) == {image.sop_instance_uid: {image.sha256()} for image in second}
-            assert box.traffic().spool.images == 3
+            box.wait_for_spool(images=3)
             # The PACS keeps what it acknowledged, and an image that comes again is a new one.
             assert len(storescu(first[:1], box.host, box.port).acknowledged) == 1
             box.wait_until_delivered("pacs")
