@@ -11,7 +11,7 @@ from typing import Final
 
 import apsw
 
-from capacitord.errors import DamagedObject, PartlyDone, Refused, TryAgain
+from capacitord.errors import DamagedObject, OutOfSpace, PartlyDone, Refused, TryAgain
 from capacitord.model.states import STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.sealed import room
 from capacitord.spool import deliveries
@@ -19,7 +19,7 @@ from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.damage import Damage
 from capacitord.spool.disk import failure
 from capacitord.spool.filing import Filing, bounds
-from capacitord.spool.retention import Candidate
+from capacitord.spool.retention import Candidate, Candidates, Share, comes_free
 from capacitord.spool.segment import Place
 from capacitord.spool.space import Ballast
 from capacitord.spool.stored import Objects
@@ -29,19 +29,40 @@ _ZEROS: Final = bytes(1 << 20)
 _SEGMENTS_AT_ONCE: Final = 8
 
 _CANDIDATES: Final = """
-SELECT s.id, max(d.delivered_tick), s.bytes - s.conflict_bytes
+SELECT s.id, max(d.delivered_tick)
 FROM study s JOIN delivery d ON d.study = s.id
 WHERE s.bytes > s.conflict_bytes
 GROUP BY s.id HAVING NOT max(d.open)
 """
 
-_PURGE: Final = """
-UPDATE image SET purged_at = ?1 WHERE id BETWEEN ?2 AND ?3 AND here
+_PROVEN: Final = """
+image.id BETWEEN ?1 AND ?2 AND here
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = image.id
-                  WHERE d.study = ?4)
-  AND EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id WHERE d.study = ?4)
+                  WHERE d.study = ?3)
+  AND EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id WHERE d.study = ?3)
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id
-                  WHERE d.study = ?4 AND a.state = 'refused')
+                  WHERE d.study = ?3 AND a.state = 'refused')
+"""
+_PURGE: Final = "UPDATE image SET purged_at = ?4 WHERE {proven}"
+
+_LOOSE: Final = "4 * (filled - bytes) > filled"
+"""Segments of which what is left is moved, as `retention.comes_free` has it."""
+_GIVEN_BACK: Final = "NOT unclear AND NOT EXISTS (SELECT 1 FROM wipe WHERE wipe.segment = segment.id)"
+"""Segments that are removed when nothing is left in them."""
+_LEAVING: Final = """
+SELECT filled, bytes FROM segment WHERE removed < 2 AND filled > bytes AND {given_back}
+"""
+_SHARES: Final = """
+SELECT segment, sum(length), bytes, filled FROM image JOIN segment ON segment.id = image.segment
+WHERE {proven} AND {given_back} GROUP BY segment
+"""
+_LOOSE_AND_OPEN: Final = """
+SELECT 1 FROM segment WHERE NOT closed AND filled > 0 AND {loose}
+"""
+_SCATTERED: Final = """
+SELECT i.id, i.object_id, i.segment, i.place, i.length FROM image i WHERE i.here AND i.segment IN
+  (SELECT id FROM segment WHERE closed AND removed = 0 AND images > 0 AND {loose} AND {given_back}
+   ORDER BY bytes LIMIT ?)
 """
 
 
@@ -59,16 +80,27 @@ class Housekeeping:
     ) -> None:
         self._objects, self._catalog, self._filing = objects, catalog, filing
         self._writer, self._damage, self._ballast = writer, damage, ballast
+        self._cramped = False
 
     def examine(self, image: int) -> str:
         """Read an image through; return what is wrong with it, empty if nothing is. See `Damage.examine`."""
         return self._damage.examine(image)
 
-    def candidates(self) -> list[Candidate]:
-        """Return the studies that every destination has in full and whose images are still here."""
+    def candidates(self) -> Candidates:
+        """Return the studies that every destination has in full and whose images are still here, and what leaves."""
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _CANDIDATES)
-        return [Candidate(study, tick, size) for study, tick, size in rows]
+            leaving = sum(
+                comes_free(filled, living, cramped=self._cramped)
+                for filled, living in fetch(catalog, _LEAVING.format(given_back=_GIVEN_BACK))
+            )
+        return Candidates([Candidate._make(row) for row in rows], leaving, self._shares, cramped=self._cramped)
+
+    def _shares(self, study: int) -> list[Share]:
+        """Return where the images of a study are that may leave."""
+        with self._catalog.read() as catalog:
+            sql = _SHARES.format(proven=_PROVEN, given_back=_GIVEN_BACK)
+            return [Share._make(row) for row in fetch(catalog, sql, (*bounds(study), study))]
 
     def purge(self, study: int, now: int) -> int:
         """Purge the images of a study that all who were to get them acknowledged; return how many.
@@ -77,7 +109,7 @@ class Housekeeping:
         nobody refused it.
         """
         with self._catalog.change() as catalog:
-            catalog.execute(_PURGE, (now, *bounds(study), study))
+            catalog.execute(_PURGE.format(proven=_PROVEN), (*bounds(study), study, now))
             return catalog.changes()
 
     def discard(self, study: int, now: int, reason: str) -> int:
@@ -198,22 +230,36 @@ class Housekeeping:
                 catalog.execute("UPDATE segment SET removed = 2 WHERE id = ?", (number,))
 
     def compact(self, goes_on: Callable[[], bool] = lambda: True) -> int:
-        """Move what is left in mostly empty segments to new ones; return how many images moved.
+        """Move what is left in loosely filled segments to new ones; return how many images moved.
 
-        `goes_on` is asked before each image, so that whoever waits knows that it gets on, and can end it.
+        `goes_on` is asked before each image, so that whoever waits knows that it gets on, and can end it. Raises
+        `OutOfSpace` if there is no room to move them in, `StorageFailed`.
         """
+        self._end_loose_segment()
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT i.id, i.object_id, i.segment, i.place, i.length FROM image i WHERE i.here AND i.segment IN "
-                "(SELECT id FROM segment WHERE closed AND removed = 0 AND images > 0 AND 2 * bytes < filled LIMIT ?)",
-                (_SEGMENTS_AT_ONCE,),
+            rows = fetch(catalog, _SCATTERED.format(loose=_LOOSE, given_back=_GIVEN_BACK), (_SEGMENTS_AT_ONCE,))
+        try:
+            moved = sum(
+                self._move(image, object_id, Place(segment, offset, room(length)))
+                for image, object_id, segment, offset, length in rows
+                if goes_on()
             )
-        return sum(
-            self._move(image, object_id, Place(segment, offset, room(length)))
-            for image, object_id, segment, offset, length in rows
-            if goes_on()
-        )
+        except OutOfSpace:
+            self._cramped = True
+            raise
+        self._cramped = False
+        if moved:
+            # What was kept for images that are to come would otherwise be missing from what was to come free.
+            self._writer.finish()
+        return moved
+
+    def _end_loose_segment(self) -> None:
+        """End the segment that is being written if much of it has left: else it would stay until it is full."""
+        with self._catalog.read() as catalog:
+            loose = fetch_value(catalog, _LOOSE_AND_OPEN.format(loose=_LOOSE))
+        if loose:
+            self._writer.finish()
+            self._catalog.settle()
 
     def _move(self, image: int, object_id: bytes, old: Place) -> bool:
         """Copy a sealed object as it is: it does not depend on where it lies. One that is damaged is set aside."""

@@ -75,7 +75,7 @@ def test_a_damaged_image_is_set_aside_and_the_rest_goes_on(tmp_path: Path, size:
             assert (delivery.acknowledged, delivery.refused) == (2, 1)
             assert delivery.reason.startswith("1 image was refused: The spool's copy is damaged: ")
         assert spool.housekeeping.examine(victim.image) == ""
-        assert spool.housekeeping.candidates() == []
+        assert spool.housekeeping.candidates().studies == []
 
 
 def test_the_last_image_of_a_delivery_settles_it_when_it_is_damaged(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_good_copy_sent_again_mends_a_damaged_image(tmp_path: Path, size: int,
         assert [image.corrupt for image in study.images] == [False, False]
         assert spool.counts()[1:] == (2, 2 * size, 0, 0, 0)
         assert (spool.layout.corrupt / f"{victim.object_id.hex()}.seal").exists()
-        assert len(spool.housekeeping.candidates()) == 1
+        assert len(spool.housekeeping.candidates().studies) == 1
 
 
 def deliver_the_sound(spool: Spool) -> None:

@@ -177,7 +177,7 @@ def test_a_disk_that_others_filled_can_be_emptied_by_delivering(tmp_path: Path) 
         kept = spool.counts().images
         deliver(spool)
         close_studies(spool)
-        for candidate in spool.housekeeping.candidates():
+        for candidate in spool.housekeeping.candidates().studies:
             kept -= spool.housekeeping.purge(candidate.study, time.time_ns())
         assert kept == spool.counts().images == 0
         assert spool.housekeeping.release_segments() > 0

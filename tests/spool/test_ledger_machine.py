@@ -288,7 +288,7 @@ class Ledgers(RuleBasedStateMachine):
 
     @invariant()
     def only_what_every_destination_has_is_a_candidate(self) -> None:
-        for candidate in self.spool.housekeeping.candidates():
+        for candidate in self.spool.housekeeping.candidates().studies:
             (study,) = [study for study in STUDIES if self.has(study) and find(self.spool, study) == candidate.study]
             assert not any(image.waiting or image.refused for image in self.of(study))
 

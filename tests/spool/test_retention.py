@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -18,7 +21,7 @@ from capacitord.model.states import DeliveryState, StudyState
 from capacitord.seal.sealed import HEADER_SIZE
 from capacitord.spool import retention
 from capacitord.spool.admission import Kept
-from capacitord.spool.retention import Candidate
+from capacitord.spool.retention import Candidate, Candidates, Share
 from capacitord.spool.store import Spool
 from tests.spool.faulty import SEGMENT, FaultyDisk
 from tests.spool.kit import (
@@ -40,52 +43,98 @@ from tests.spool.kit import (
 
 # --- what is due, as a decision ---------------------------------------------------------------------------
 
-ticks = st.floats(0, 1e9)
-candidates = st.lists(
-    st.builds(Candidate, st.integers(1, 10**6), ticks, st.integers(1, 1 << 40)), unique_by=lambda one: one.study
+
+class Image(NamedTuple):
+    """An image as the model of a spool has it: undelivered ones belong to study 0, which is no candidate."""
+
+    study: int
+    segment: int
+    size: int
+
+
+class Model:
+    """Images in segments that studies share, some of them purged and not released yet."""
+
+    def __init__(self, images: Sequence[Image], ticks: Sequence[float], purged: set[int], *, cramped: bool) -> None:
+        self.images, self.purged, self.cramped = images, set(purged), cramped
+        self.ticks = dict(enumerate(ticks, 1))
+
+    def candidates(self) -> Candidates:
+        there = {image.study for image in self.images} - self.purged - {0}
+        studies = [Candidate(study, self.ticks[study]) for study in there]
+        return Candidates(studies, self.leaving(self.purged), self.shares, cramped=self.cramped)
+
+    def shares(self, study: int) -> list[Share]:
+        own: Counter[int] = Counter()
+        for image in self.images:
+            if image.study == study:
+                own[image.segment] += image.size
+        return [Share(segment, size, *self.segment(segment, self.purged)) for segment, size in own.items()]
+
+    def segment(self, number: int, purged: set[int]) -> tuple[int, int]:
+        there = [image for image in self.images if image.segment == number]
+        return sum(image.size for image in there if image.study not in purged), sum(image.size for image in there)
+
+    def leaving(self, purged: set[int]) -> int:
+        pairs = [self.segment(number, purged) for number in {image.segment for image in self.images}]
+        return sum(retention.comes_free(filled, living, cramped=self.cramped) for living, filled in pairs)
+
+    def ordered(self, studies: Iterable[int]) -> list[int]:
+        return sorted(studies, key=lambda study: (self.ticks[study], study))
+
+
+MOST = 6
+ticks = st.floats(0, 10)
+models = st.builds(
+    Model,
+    st.lists(st.builds(Image, st.integers(0, MOST), st.integers(1, 4), st.integers(1, 1000)), min_size=4, max_size=30),
+    st.lists(ticks, min_size=MOST, max_size=MOST),
+    st.sets(st.integers(1, MOST), max_size=3),
+    cramped=st.booleans(),
 )
-keeps = st.floats(0, 1e7)
-shortages = st.integers(-(1 << 40), 1 << 42)
+keeps = st.sampled_from([0.0, 3.0, 1e9, 1e9])
+shortages = st.integers(-10, 5000)
 
 
-@given(candidates, ticks, keeps, shortages)
+@given(models, ticks, keeps, shortages)
 def test_only_candidates_leave_each_once_and_the_oldest_first(
-    given_ones: list[Candidate], tick: float, keep: float, shortage: int
+    model: Model, tick: float, keep: float, shortage: int
 ) -> None:
-    known = {one.study: one for one in given_ones}
-    chosen = [known[study] for study in retention.due(given_ones, tick, keep, shortage)]
-    assert len(set(chosen)) == len(chosen)
-    assert chosen == sorted(chosen, key=lambda one: (one.tick, one.study))
-    left = [one for one in given_ones if one not in chosen]
-    assert all(stays.tick >= goes.tick for goes in chosen for stays in left)
+    candidates = model.candidates()
+    chosen = retention.due(candidates, tick, keep, shortage)
+    assert chosen == model.ordered(one.study for one in candidates.studies)[: len(chosen)]
 
 
-@given(candidates, ticks, keeps, shortages)
-def test_what_has_been_kept_long_enough_leaves(
-    given_ones: list[Candidate], tick: float, keep: float, shortage: int
-) -> None:
-    chosen = set(retention.due(given_ones, tick, keep, shortage))
-    assert {one.study for one in given_ones if tick - one.tick >= keep} <= chosen
+@given(models, ticks, keeps, shortages)
+def test_what_has_been_kept_long_enough_leaves(model: Model, tick: float, keep: float, shortage: int) -> None:
+    candidates = model.candidates()
+    chosen = set(retention.due(candidates, tick, keep, shortage))
+    assert {one.study for one in candidates.studies if tick - one.tick >= keep} <= chosen
 
 
-@given(candidates, ticks, keeps)
-def test_with_room_enough_nothing_leaves_before_its_time(given_ones: list[Candidate], tick: float, keep: float) -> None:
-    for study in retention.due(given_ones, tick, keep, 0):
-        (one,) = [one for one in given_ones if one.study == study]
-        assert tick - one.tick >= keep
+@given(models, ticks, keeps)
+def test_with_room_enough_nothing_leaves_before_its_time(model: Model, tick: float, keep: float) -> None:
+    chosen = retention.due(model.candidates(), tick, keep, 0)
+    assert all(tick - model.ticks[study] >= keep for study in chosen)
 
 
-@given(candidates, ticks, keeps, shortages)
+@given(models, ticks, keeps, shortages)
 def test_when_room_is_short_no_more_leaves_than_is_needed(
-    given_ones: list[Candidate], tick: float, keep: float, shortage: int
+    model: Model, tick: float, keep: float, shortage: int
 ) -> None:
-    known = {one.study: one for one in given_ones}
-    chosen = [known[study] for study in retention.due(given_ones, tick, keep, shortage)]
-    early = [one for one in chosen if tick - one.tick < keep]
-    if early:
-        assert sum(one.bytes for one in chosen[:-1]) < shortage
-    if len(chosen) < len(given_ones):
-        assert sum(one.bytes for one in chosen) >= shortage
+    candidates = model.candidates()
+    chosen = retention.due(candidates, tick, keep, shortage)
+    if any(tick - model.ticks[study] < keep for study in chosen):
+        assert model.leaving(model.purged | set(chosen[:-1])) < shortage
+    if len(chosen) < len(candidates.studies):
+        assert model.leaving(model.purged | set(chosen)) >= shortage
+
+
+@given(models, ticks, keeps, shortages)
+def test_a_shortage_purges_once_however_long_it_lasts(model: Model, tick: float, keep: float, shortage: int) -> None:
+    """Until their segments are released the bytes are as short as before, but they are on their way."""
+    model.purged |= set(retention.due(model.candidates(), tick, keep, shortage))
+    assert retention.due(model.candidates(), tick, keep, shortage) == [] or not model.candidates().studies
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path: Path) -> None:
@@ -96,7 +145,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path) -> None:
             take(spool, study)
             images = spool.ledger.sending(due(spool), "Images are on their way.")
             spool.ledger.record([one._replace(at=at) for one in answer(images)], float(study))
-        assert [one.tick for one in spool.housekeeping.candidates()] == [1.0, 2.0, 3.0]
+        assert [one.tick for one in spool.housekeeping.candidates().studies] == [1.0, 2.0, 3.0]
         assert retention.due(spool.housekeeping.candidates(), 3.0, 2.0, 0) == [find(spool, 1)]
 
 
@@ -118,21 +167,27 @@ def test_a_purge_needs_the_word_of_every_destination(tmp_path: Path) -> None:
         study = find_settled(spool)
         assert spool.housekeeping.purge(study, 1) == 0
         deliver(spool, "pacs")
-        assert spool.housekeeping.candidates() == []
+        assert spool.housekeeping.candidates().studies == []
         assert spool.housekeeping.purge(study, 1) == 0
         images = spool.ledger.sending(due(spool, "backup"), "Images are on their way.")
         spool.ledger.record(answer(images[:1]), 5.0)
-        assert spool.housekeeping.candidates() == []
+        assert spool.housekeeping.candidates().studies == []
         assert spool.housekeeping.purge(study, 1) == 1
         spool.ledger.record(answer(images[1:], Verdict.NEEDS_PERSON, 0xC000), 6.0)
-        assert spool.housekeeping.candidates() == []
+        assert spool.housekeeping.candidates().studies == []
         assert spool.housekeeping.purge(study, 1) == 0
         assert spool.ledger.resend(study, ["backup"], None, 9) == 1
         deliver(spool, "backup")
-        assert [one.bytes for one in spool.housekeeping.candidates()] == [SMALL]
+        assert leavers(spool) == {study: SMALL}
         assert spool.housekeeping.purge(study, 1) == 1
-        assert spool.housekeeping.candidates() == []
+        assert spool.housekeeping.candidates().studies == []
         assert spool.counts()[1:] == (0, 0, 0, 0, 0)
+
+
+def leavers(spool: Spool) -> dict[int, int]:
+    """Return the candidates, and how many bytes of each may leave."""
+    candidates = spool.housekeeping.candidates()
+    return {one.study: sum(share.own for share in candidates.shares(one.study)) for one in candidates.studies}
 
 
 def find_settled(spool: Spool, study: int = 1) -> int:
@@ -169,9 +224,9 @@ def test_what_nobody_is_to_get_and_what_is_in_conflict_is_never_purged(tmp_path:
         take(spool, 2)
         take(spool, 2, variant=1)
         deliver(spool)
-        assert [one.bytes for one in spool.housekeeping.candidates()] == [SMALL]
+        assert leavers(spool) == {find(spool, 2): SMALL}
         assert spool.housekeeping.purge(find(spool, 2), 1) == 1
-        assert spool.housekeeping.candidates() == []
+        assert spool.housekeeping.candidates().studies == []
         assert spool.counts().conflicts == 1
 
 
@@ -300,6 +355,15 @@ def test_a_sender_that_holds_an_image_while_it_is_moved_reads_it_all_the_same(tm
         assert take(spool, 3, size=LARGE - 1).kept is Kept.KNOWN
 
 
+def flip(path: Path, offset: int) -> None:
+    """Invert a byte of a file."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
 def test_compaction_never_moves_what_is_not_whole(tmp_path: Path) -> None:
     with opened(tmp_path, disk=FaultyDisk()) as spool:
         fill_segments(spool, 6)
@@ -307,9 +371,7 @@ def test_compaction_never_moves_what_is_not_whole(tmp_path: Path) -> None:
         deliver(spool)
         for study in (1, 2):
             spool.housekeeping.purge(find(spool, study), 1)
-        with spool.layout.segment(0).open("r+b") as file:
-            file.seek(victim.stored.place.offset + HEADER_SIZE + 9)
-            file.write(b"!")
+        flip(spool.layout.segment(0), victim.stored.place.offset + HEADER_SIZE + 9)
         assert spool.housekeeping.compact() == 0
         assert spool.counts().corrupt == 1
         assert (spool.layout.corrupt / f"{victim.object_id.hex()}.seal").exists()
