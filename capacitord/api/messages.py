@@ -127,6 +127,26 @@ class Incoming(Answer, frozen=True):
     since: datetime
     images: int
     bytes: int
+    refused: int = 0
+
+
+class Trouble(Answer, frozen=True):
+    """Why this box cannot keep images, since when, and the next step. It ends by itself when the disk works again."""
+
+    message: str
+    hint: str
+    since: datetime
+
+
+class Refusals(Answer, frozen=True):
+    """What was refused lately: how often since `since`, and of the last time when, why, and who was refused."""
+
+    count: int
+    since: datetime
+    at: datetime
+    reason: str
+    calling_ae: str
+    peer: str
 
 
 class Transfer(Answer, frozen=True):
@@ -184,7 +204,11 @@ class SpoolStatus(Answer, frozen=True):
 
 
 class SiteStatus(Answer, frozen=True):
-    """The runtime's part of the status; free of patient data."""
+    """The runtime's part of the status; free of patient data.
+
+    While there is `trouble` images are refused. `refused` are images that the disk or this program did not take,
+    `turned_away` are associations. `as_of` is when the rest was true, if that is not now.
+    """
 
     incoming: tuple[Incoming, ...]
     images_received: int
@@ -194,6 +218,10 @@ class SiteStatus(Answer, frozen=True):
     disk: Disk
     destinations: tuple[DestinationStatus, ...]
     advice: tuple[Advice, ...]
+    trouble: Trouble | None = None
+    refused: Refusals | None = None
+    turned_away: Refusals | None = None
+    as_of: datetime | None = None
 
 
 class Status(Answer, frozen=True):

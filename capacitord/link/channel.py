@@ -65,6 +65,7 @@ class Channel(Generic[Outgoing, Arriving]):
     def receive(self) -> tuple[Arriving, int | None]:
         """Return the next message and the descriptor that came with it, which is the caller's to close.
 
+        A process that has no descriptor left gets the message without: the kernel has closed what came with it.
         Raises `LinkClosed` at the end, `LinkBroken` on what is no message, BlockingIOError when nothing is there.
         """
         width = array.array("i").itemsize
@@ -80,7 +81,7 @@ class Channel(Generic[Outgoing, Arriving]):
                 descriptors.frombytes(data[: len(data) - len(data) % width])
         if not packet:
             raise LinkClosed
-        whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) and len(descriptors) <= 1
+        whole = not flags & socket.MSG_TRUNC and len(descriptors) <= 1
         try:
             message = self._decoder.decode(packet) if whole else None
         except msgspec.MsgspecError:

@@ -87,7 +87,10 @@ class CloseListener(LinkMessage, frozen=True, tag="close-listener"):
 
 
 class Connected(LinkMessage, frozen=True, tag="connected"):
-    """The answer to `Connect`: a connected socket comes with it, unless `failure` says why not."""
+    """The answer to `Connect`: a connected socket comes with it, unless `failure` says why not.
+
+    Without either, the socket was lost on the way: the runtime had no descriptor left for it.
+    """
 
     request: int
     seconds: float
@@ -95,12 +98,17 @@ class Connected(LinkMessage, frozen=True, tag="connected"):
 
 
 class Call(LinkMessage, frozen=True, tag="call"):
-    """A request of the control socket; a stream socket comes with it. `body` is the request as JSON."""
+    """A request of the control socket; a stream socket comes with it. `body` is the request as JSON.
+
+    It is not to be begun after `until` (seconds of CLOCK_MONOTONIC, which all processes of a machine share), nor
+    once the other end of the stream is closed: whoever asked does not wait any more.
+    """
 
     route: str
     body: msgspec.Raw
     uid: int
     user: str
+    until: float
 
 
 class AskStatus(LinkMessage, frozen=True, tag="ask-status"):
@@ -154,9 +162,11 @@ class Note(LinkMessage, frozen=True, tag="note"):
 
 
 class Heartbeat(LinkMessage, frozen=True, tag="heartbeat"):
-    """The runtime is alive and its disk answers."""
+    """The runtime is alive. `trouble` says why it cannot keep images, `failing` what else it cannot do."""
 
     busy: bool
+    trouble: Problem | None = None
+    failing: Problem | None = None
 
 
 class Failed(LinkMessage, frozen=True, tag="failed"):

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
-
 from capacitord.api import messages as m
-from capacitord.dicom.storage_scp import RefusalView
+from capacitord.errors import Problem
 from capacitord.spool.sealing import LEAST_ROOM
-
-RECENT: Final = 600 * 10**9
-"""Nanoseconds for which it is worth knowing that somebody was turned away."""
 
 
 def level_of(free: int, reserve: int, warning: int) -> m.Level:
@@ -64,25 +58,47 @@ def advice_on(conflicts: int, corrupt: int, disk: m.Level) -> list[m.Advice]:
     return advice
 
 
-def advice_on_refusals(refusals: Iterable[RefusalView], now: int) -> list[m.Advice]:
-    """Return advice on connections that were turned away lately; `now` in nanoseconds since the epoch."""
-    recent = [refusal for refusal in refusals if refusal.at > now - RECENT]
-    if not recent:
-        return []
-    last = recent[-1]
-    who = f"{last.calling_ae} at {last.peer}" if last.calling_ae else last.peer
-    return [
-        m.Advice(
-            "turned-away",
-            m.Level.WARNING,
-            f"{who} was turned away: {last.reason}",
-            "Check the scanner's settings, or the [storage] allow-lists in capacitord.toml.",
+def advice_on_refusals(refused: m.Refusals | None, turned_away: m.Refusals | None) -> list[m.Advice]:
+    """Return advice on images that were refused lately, and on connections that were turned away."""
+    advice = []
+    if refused is not None:
+        what = "1 image was" if refused.count == 1 else f"{refused.count} images were"
+        advice.append(
+            m.Advice(
+                "images-refused",
+                m.Level.WARNING,
+                f"{what} refused, the last from {_who(refused)}: {refused.reason}",
+                "When the first line says READY, send these studies from the scanner again: what is here already "
+                "is not stored twice.",
+            )
         )
-    ]
+    if turned_away is not None:
+        advice.append(
+            m.Advice(
+                "turned-away",
+                m.Level.WARNING,
+                f"{_who(turned_away)} was turned away: {turned_away.reason}",
+                "Check the scanner's settings, or the [storage] allow-lists in capacitord.toml.",
+            )
+        )
+    return advice
 
 
-def advice_on_unreadable(message: str, hint: str) -> m.Advice:
+def _who(refusal: m.Refusals) -> str:
+    return f"{refusal.calling_ae} at {refusal.peer}" if refusal.calling_ae else refusal.peer
+
+
+def advice_on_upkeep(failing: Problem | None, profile: Problem | None) -> list[m.Advice]:
+    """Return advice on what this box does by itself, and now fails to do."""
+    found = [problem for problem in (failing, profile) if problem is not None]
+    return [m.Advice(problem.reference, m.Level.FAILURE, problem.message, problem.hint) for problem in found]
+
+
+def advice_on_unreadable(message: str, hint: str, age: float) -> m.Advice:
     """Return what to say when the rest of the status is as old as the last time it could be read."""
     return m.Advice(
-        "status-old", m.Level.FAILURE, f"What is shown is not of this moment: {message}", hint or "Look into the log."
+        "status-old",
+        m.Level.FAILURE,
+        f"What is shown is {age:.0f} s old, because the status cannot be read: {message}",
+        hint or "Look into the log: journalctl -u capacitord",
     )

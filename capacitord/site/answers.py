@@ -11,7 +11,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.routes import Form
 from capacitord.dicom.contexts import sop_class_name, syntax_name
-from capacitord.errors import NotFound, Refused
+from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused
 from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.overview import queue_row
@@ -64,12 +64,16 @@ class Answers:
             "study.show": self._study,
         }
 
-    def answer(self, route: str, request: msgspec.Struct) -> Body:
-        """Return the answer to a request. Raises `CapacitordError`."""
+    def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None]) -> Body:
+        """Return the answer to a request. Raises `CapacitordError`, and what `demand_caller` raises.
+
+        That is called before anything is done, as late as possible: nothing happens for somebody who has gone.
+        """
         handler = self._handlers.get(route)
         if handler is None:
             raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
         self._spool.settle()
+        demand_caller()
         return handler(request)
 
     def _destinations(self, _request: m.Empty) -> Body:
@@ -109,16 +113,22 @@ class Answers:
         return one(m.Done(" ".join(words), names), *names)
 
     def _pause(self, request: m.QueueSelect) -> Body:
-        chosen = self._deliveries.select(request.destination)
-        for delivery in chosen:
-            delivery.pause(paused=True)
-        return _done("Paused", [delivery.destination.name for delivery in chosen])
+        return self._set_paused(request, "Paused", paused=True)
 
     def _resume(self, request: m.QueueSelect) -> Body:
-        chosen = self._deliveries.select(request.destination)
-        for delivery in chosen:
-            delivery.pause(paused=False)
-        return _done("Resumed", [delivery.destination.name for delivery in chosen])
+        return self._set_paused(request, "Resumed", paused=False)
+
+    def _set_paused(self, request: m.QueueSelect, what: str, *, paused: bool) -> Body:
+        names = [delivery.destination.name for delivery in self._deliveries.select(request.destination)]
+        for done, name in enumerate(names):
+            try:
+                self._deliveries.pause(name, paused=paused)
+            except CapacitordError as error:
+                if not done:
+                    raise
+                message = f"{what}: {', '.join(names[:done])}, and no others: {error.message}"
+                raise PartlyDone(message, hint=error.hint, candidates=tuple(names[done:])) from error
+        return _done(what, names)
 
     def _resend(self, request: m.Resend) -> Body:
         study, short = self._spool.studies.find(request.study)

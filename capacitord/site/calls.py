@@ -1,12 +1,19 @@
-"""Serving requests of the control socket: each comes with a socket of its own, on which the answer goes out."""
+"""Serving requests of the control socket: each comes with a socket of its own, on which the answer goes out.
+
+What takes long has a lane of its own, so that nobody who wants to know the status or to pause a queue waits behind an
+export. And nothing is done for somebody who has given up waiting: it would happen later, to everybody's surprise.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -21,16 +28,23 @@ from capacitord.link.messages import Call, CallHead
 from capacitord.site.answers import Answers, Body, one
 
 LOG = logging.getLogger(__name__)
-_AT_ONCE: Final = 16
+QUICK: Final = "quick"
+LANES: Final[Mapping[str, int]] = MappingProxyType({QUICK: 16, "streams": 4, "echoes": 4})
+"""How many calls of each lane are served at once; the others wait their turn."""
+
+_LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
+    {"study.export": "streams", "doctor.verify": "streams", "destination.echo": "echoes"}
+)
 _PATIENCE: Final = 60.0
+_LOOK: Final = 1.0
 
 
 class Calls:
-    """Answers each call in a thread of its own, a bounded number at once; the others wait their turn."""
+    """Answers each call in a thread of its own, a bounded number at once."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._turns = {lane: threading.BoundedSemaphore(most) for lane, most in LANES.items()}
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
         self._closing = False
@@ -41,7 +55,12 @@ class Calls:
         connection.settimeout(_PATIENCE)
         with self._changed:
             self._open.add(connection)
-        threading.Thread(target=self._run, args=(call, connection), name=f"call {call.route}", daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(call, connection), name=f"call {call.route}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._close(connection)
+            raise
 
     def close(self, grace: float) -> None:
         """Begin no more answers; those under way get `grace` seconds, then their sockets end."""
@@ -54,17 +73,35 @@ class Calls:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def _run(self, call: Call, connection: socket.socket) -> None:
+        turns = self._turns[_LANE_OF.get(call.route, QUICK)]
         try:
-            with self._turns, contextlib.suppress(OSError):
-                body, status = self._answer(call)
-                _send(connection, body, status, call.route)
+            with contextlib.suppress(OSError):
+                self._serve(call, connection, turns)
+        except _Gone as gone:
+            LOG.info("%s was not done: %s", call.route, gone)
         finally:
-            with self._changed:
-                self._open.discard(connection)
-                connection.close()
-                self._changed.notify_all()
+            self._close(connection)
 
-    def _answer(self, call: Call) -> tuple[Body, int]:
+    def _serve(self, call: Call, connection: socket.socket, turns: threading.BoundedSemaphore) -> None:
+        while not turns.acquire(timeout=_LOOK):
+            _demand_caller(call, connection)
+        try:
+            body, status = self._answer(call, connection)
+            if body.length is None or body.form is Form.TAR:
+                _send(connection, body, status, call.route)
+                return
+        finally:
+            turns.release()
+        # A whole answer costs nothing more: whoever is slow to read it keeps nobody waiting.
+        _send(connection, body, status, call.route)
+
+    def _close(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._open.discard(connection)
+            connection.close()
+            self._changed.notify_all()
+
+    def _answer(self, call: Call, connection: socket.socket) -> tuple[Body, int]:
         if self._closing:
             return _refused(TryAgain("The site's runtime is ending.", hint="Try again in a moment."))
         try:
@@ -73,12 +110,30 @@ class Calls:
             hint = "Update fluxctl and capacitord together."
             return _refused(Invalid("The request is not one of this site's.", hint=hint))
         try:
-            return self._answers.answer(call.route, request), 200
+            return self._answers.answer(call.route, request, lambda: _demand_caller(call, connection)), 200
         except CapacitordError as error:
             return _refused(error)
+        except _Gone:
+            raise
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
             LOG.error("%s failed in an unforeseen way: %s", call.route, describe(error))  # noqa: TRY400
             return _refused(_unforeseen(call.route))
+
+
+class _Gone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def _demand_caller(call: Call, connection: socket.socket) -> None:
+    """Raise `_Gone` if whoever asked has hung up, or does not wait any longer."""
+    if time.monotonic() > call.until:
+        msg = "its time was over before it could begin"
+        raise _Gone(msg)
+    poll = select.poll()
+    poll.register(connection, 0)
+    if poll.poll(0):
+        msg = "whoever asked has gone"
+        raise _Gone(msg)
 
 
 def _unforeseen(where: str) -> CapacitordError:

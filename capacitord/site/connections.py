@@ -12,6 +12,7 @@ from capacitord.link.messages import Connect, Connected
 from capacitord.model.outcome import Outcome, Verdict
 
 _PATIENCE: Final = 30.0
+_LOST: Final = Outcome(Verdict.LATER, "This box has no descriptor left for another connection.")
 _OVER: Final = Outcome(Verdict.LATER, "The box is shutting down.")
 
 
@@ -74,6 +75,8 @@ class Connections:
                 connected.close()
             else:
                 waiting.result = Connection(connected, message.seconds)
+        elif waiting is not None:
+            waiting.result = _LOST
         if waiting is not None:
             if message.failure is not None:
                 waiting.result = message.failure

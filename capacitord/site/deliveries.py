@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
 from capacitord.api import messages as m
 from capacitord.dicom.echo import Echoed, echo
-from capacitord.errors import NotFound
+from capacitord.errors import NotFound, TryAgain
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.backoff import DEFAULT, Backoff
@@ -25,48 +25,77 @@ _GRACE: Final = 5.0
 _ECHO_PATIENCE: Final = 30.0
 
 
+class _Wanted(NamedTuple):
+    """Where a version of the profile has images delivered, by name."""
+
+    destinations: dict[str, Destination]
+    version: int
+
+
 class Deliveries:
     """Starts, finds and ends deliveries as the profile names destinations."""
 
     def __init__(self, spool: Spool, connections: Connections, note: Note, pace: Backoff = DEFAULT) -> None:
         self._spool, self._connections, self._note, self._pace = spool, connections, note, pace
         self._one_change = threading.Lock()
-        self._wanted: tuple[dict[str, Destination], int] = ({}, 0)
+        self._wanted = self._in_force = _Wanted({}, 0)
+        # Those that have to end, and have not; what a version does not name must not go on being delivered.
+        self._leaving: list[Delivery] = []
         # Replaced and never changed, so that whoever looks needs no lock.
         self._running: Mapping[str, Delivery] = {}
         self._ending = False
 
-    def become(self, destinations: Iterable[Destination], profile_version: int) -> None:
-        """Deliver to these destinations from now on; one that did not change goes on undisturbed.
+    def want(self, destinations: Iterable[Destination], profile_version: int) -> None:
+        """Take note of where to deliver from now on; `become` does it. Call it in the order in which versions came."""
+        self._wanted = _Wanted({destination.name: destination for destination in destinations}, profile_version)
 
-        What waits for one that is named no more is kept and says so. Call it in the order in which versions came;
-        the return may take as long as an image under way at a destination that changes.
+    @property
+    def behind(self) -> bool:
+        """Whether something is wanted that is not in force yet."""
+        return self._in_force is not self._wanted and not self._ending
+
+    @property
+    def changing(self) -> bool:
+        """Whether somebody is at it."""
+        return self._one_change.locked()
+
+    def become(self) -> None:
+        """Put in force what was wanted last; a destination that did not change goes on undisturbed.
+
+        What waits for one that is named no more is kept and says so. The return may take as long as an image under
+        way at a destination that changes. Raises `CapacitordError`, and goes on from there when it is called again.
         """
-        self._wanted = ({destination.name: destination for destination in destinations}, profile_version)
         with self._one_change:
-            if not self._ending:
-                # Whoever waited here longer applies what came last, and the others find nothing to do.
-                wanted, version = self._wanted
-                self._apply(wanted)
-                self._explain_unnamed(wanted, version, lambda _: True)
+            while self.behind:
+                wanted = self._wanted
+                self._apply(wanted.destinations)
+                self._explain_unnamed(wanted, lambda _: True)
+                self._in_force = wanted
 
     def _apply(self, wanted: dict[str, Destination]) -> None:
-        before = dict(self._running)
-        leaving = {name: one for name, one in before.items() if wanted.get(name) != one.destination}
-        added = {name: self._begin(destination) for name, destination in wanted.items() if name not in before}
+        running = self._running
+        self._leaving += [
+            one
+            for name, one in running.items()
+            if one not in self._leaving and (wanted.get(name) != one.destination or not one.goes_on)
+        ]
         # One that changes is shown and asked as it was until its successor is there.
-        self._publish(wanted, before | added)
-        threads = [threading.Thread(target=one.stop, args=(_GRACE,), daemon=True) for one in leaving.values()]
-        for thread in threads:
-            thread.start()
-        for (name, _), thread in zip(leaving.items(), threads, strict=True):
-            thread.join()
+        self._publish(wanted, running)
+        for name, destination in wanted.items():
+            if name not in running:
+                self._publish(wanted, {**self._running, name: self._begin(destination)})
+        for ended in _stopped(self._leaving, _GRACE):
+            self._leaving.remove(ended)
+            name = ended.destination.name
             if name in wanted:
                 self._publish(wanted, {**self._running, name: self._begin(wanted[name])})
 
     def _begin(self, destination: Destination) -> Delivery:
-        delivery = Delivery(self._spool, destination, self._connections, self._note, self._pace)
-        delivery.start()
+        try:
+            delivery = Delivery(self._spool, destination, self._connections, self._note, self._pace)
+            delivery.start()
+        except RuntimeError as error:
+            raise TryAgain("This box has no room for another thread.", hint="It is tried again by itself.") from error
         return delivery
 
     def _publish(self, order: Iterable[str], running: Mapping[str, Delivery]) -> None:
@@ -74,14 +103,12 @@ class Deliveries:
 
     def explain_unnamed(self) -> None:
         """Say of what waits for destinations that the profile does not name why it waits; raises as the ledger does."""
-        self._explain_unnamed(*self._wanted, self._spool.ledger.unexplained)
+        self._explain_unnamed(self._wanted, self._spool.ledger.unexplained)
 
-    def _explain_unnamed(
-        self, wanted: Mapping[str, Destination], profile_version: int, due: Callable[[str], bool]
-    ) -> None:
-        for name in set(self._spool.ledger.destinations()) - set(wanted):
+    def _explain_unnamed(self, wanted: _Wanted, due: Callable[[str], bool]) -> None:
+        for name in set(self._spool.ledger.destinations()) - set(wanted.destinations):
             if due(name):
-                reason = f"Version {profile_version} of the profile does not name {name}."
+                reason = f"Version {wanted.version} of the profile does not name {name}."
                 self._spool.ledger.defer(name, reason, None)
 
     def all(self) -> list[Delivery]:
@@ -103,6 +130,15 @@ class Deliveries:
     def select(self, name: str) -> list[Delivery]:
         """Return one delivery by name, or all for `ALL`."""
         return self.all() if name == m.ALL else [self.one(name)]
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        """Stop sending to a destination, or go on. Raises `NotFound`, and what the ledger raises."""
+        delivery: Delivery | None = self.one(name)
+        done: Delivery | None = None
+        while delivery is not None and delivery is not done:
+            delivery.pause(paused=paused)
+            # One that took its place meanwhile may have asked the ledger before.
+            done, delivery = delivery, self._running.get(name)
 
     def wake(self) -> None:
         """Say that something new waits."""
@@ -137,11 +173,25 @@ class Deliveries:
         """End all deliveries; images under way may finish within `grace` seconds."""
         self._ending = True
         with self._one_change:
-            enders = [threading.Thread(target=one.stop, args=(grace,), daemon=True) for one in self.all()]
-            for ender in enders:
-                ender.start()
-            for ender in enders:
-                ender.join()
+            for _ in _stopped({*self.all(), *self._leaving}, grace):
+                pass
+
+
+def _stopped(deliveries: Iterable[Delivery], grace: float) -> Iterator[Delivery]:
+    """End deliveries, all at once, and yield each of them once it has ended."""
+    ending: list[tuple[Delivery, threading.Thread]] = []
+    for one in list(deliveries):
+        thread = threading.Thread(target=one.stop, args=(grace,), name=f"end {one.destination.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No room for another thread: one after the other, then.
+            one.stop(grace)
+        ending.append((one, thread))
+    for one, thread in ending:
+        if thread.ident is not None:
+            thread.join()
+        yield one
 
 
 def _echo(

@@ -43,12 +43,17 @@ Note = Callable[[str, str, str, str], None]
 
 
 class State(NamedTuple):
-    """How a destination is doing. `hindrance` is what keeps this box from delivering, empty if nothing does."""
+    """How a destination is doing.
+
+    `hindrance` is what keeps this box from delivering, empty if nothing does; `hindered_until` is when it is tried
+    again, a time of the monotonic clock.
+    """
 
     paused: bool
     circuit: Circuit
     hindrance: str
     senders: tuple[Sender, ...]
+    hindered_until: float = float("-inf")
 
 
 class Delivery:
@@ -70,6 +75,8 @@ class Delivery:
         self._spool, self._connections, self._note = spool, connections, note
         self._random = random.SystemRandom()
         self._changed = threading.Condition()
+        # What the ledger remembers and what is done change as one, in one order.
+        self._pausing = threading.Lock()
         self._circuit = Circuit()
         self._senders: list[Sender] = []
         # Until the ledger has said whether an operator paused it, nothing is sent.
@@ -84,10 +91,14 @@ class Delivery:
     # --- what others may do -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Begin to deliver. Raises RuntimeError if there is no room for its thread."""
         with contextlib.suppress(CapacitordError):
             self._begin()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.feed.close()
+            raise
 
     def wake(self) -> None:
         """Say that something new waits. Costs nothing while that is known already."""
@@ -110,16 +121,29 @@ class Delivery:
 
     def pause(self, *, paused: bool) -> None:
         """Stop sending after the image under way, or go on. Raises what the ledger raises; then nothing changed."""
-        self._spool.ledger.pause(self.destination.name, paused=paused)
-        if not paused:
-            self._spool.ledger.requeue(self.destination.name)
-        with self._changed:
-            self._paused, self._begun = paused, True
-            self._owed = self._unexplained = True
-            senders = list(self._senders) if paused else []
-            self._changed.notify_all()
+        with self._pausing:
+            self._write_paused(paused=paused)
+            with self._changed:
+                self._paused, self._begun = paused, True
+                self._owed = self._unexplained = True
+                senders = list(self._senders) if paused else []
+                self._changed.notify_all()
         for sender in senders:
             sender.stop()
+
+    def _write_paused(self, *, paused: bool) -> None:
+        """Have the ledger remember it. What says whether it is paused is written last, and alone."""
+        ledger, name = self._spool.ledger, self.destination.name
+        try:
+            if not paused:
+                ledger.requeue(name)
+            ledger.pause(name, paused=paused)
+        except BaseException:
+            # It goes on as before, and what waits is to say so again.
+            with self._changed:
+                self._unexplained = True
+                self._changed.notify_all()
+            raise
 
     def stop(self, grace: float) -> None:
         """End: the images under way may finish within `grace` seconds, then they are cut off."""
@@ -150,7 +174,10 @@ class Delivery:
         with self._changed:
             hindered = self._hindrance if self._hindered_until > time.monotonic() else ""
             paused = self._paused and self._begun
-            return State(paused, self._circuit, self.feed.trouble or hindered, tuple(self._senders))
+            trouble, until = self.feed.trouble, self._hindered_until
+            if trouble:
+                hindered, until = trouble, self.feed.trouble_until
+            return State(paused, self._circuit, hindered, tuple(self._senders), until)
 
     # --- its thread -------------------------------------------------------------------------------
 
@@ -209,10 +236,11 @@ class Delivery:
 
     def _begin(self) -> None:
         """Learn whether an operator paused it. Raises what the ledger raises; then it is tried again."""
-        paused = self.destination.name in self._spool.ledger.paused()
-        with self._changed:
-            if not self._begun:
-                self._paused, self._begun = paused, True
+        with self._pausing:
+            paused = self.destination.name in self._spool.ledger.paused()
+            with self._changed:
+                if not self._begun:
+                    self._paused, self._begun = paused, True
 
     def _look(self, facts: Facts) -> None:
         """Look into the queue, and open as many associations as it is worth."""
@@ -267,7 +295,8 @@ class Delivery:
             if facts.paused:
                 ledger.defer(name, PAUSED, None)
             elif facts.hindered_until > facts.now:
-                ledger.defer(name, self.feed.trouble or self._hindrance, None)
+                words, until = self.feed.trouble or self._hindrance, self.feed.trouble_until or self._hindered_until
+                ledger.defer(name, words, _wall_clock(max(until, facts.now)))
             else:
                 ledger.defer(name, facts.circuit.reason, _wall_clock(facts.circuit.next_try))
 

@@ -62,6 +62,11 @@ class Feed:
         """Why the ledger takes no answers now, empty if it does. Nothing is handed out meanwhile."""
         return self._recorder.trouble
 
+    @property
+    def trouble_until(self) -> float:
+        """When the ledger is offered the answers again, a time of the monotonic clock; 0 without trouble."""
+        return self._recorder.next_try
+
     def claimed(self) -> int:
         """Return how many images are handed out, are about to be, or have an answer that is not written yet."""
         with self._lock:

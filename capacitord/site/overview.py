@@ -56,15 +56,15 @@ def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
 def why(state: State, resting: Mapping[int, Rest], now: float) -> tuple[str, float | None]:
     """Return why a destination does not get what waits for it, and in how many seconds it is tried again.
 
-    Empty and None if nothing is in the way, None also if a person has to act first.
+    Empty and None if nothing is in the way, None also if it is tried now or a person has to act first.
     """
     if state.paused:
         return PAUSED, None
     if state.hindrance:
-        return state.hindrance, None
+        return state.hindrance, max(0.0, state.hindered_until - now)
     if state.circuit.failures:
-        waits = state.circuit.next_try - now
-        return state.circuit.reason, waits if waits > 0 else None
+        trying = state.circuit.state is CircuitState.HALF_OPEN
+        return state.circuit.reason, None if trying else max(0.0, state.circuit.next_try - now)
     if resting:
         first = min(resting.values(), key=lambda rest: rest.until)
         return first.reason, max(0.0, first.until - now)

@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from capacitord.dicom.accept import StorageSettings
+from capacitord.dicom.arriving import describe
 from capacitord.dicom.storage_scp import AssociationView, RefusalView, StorageServer
 from capacitord.link.messages import Storage
 from capacitord.site.reception import Reception
@@ -40,10 +41,14 @@ class StoragePort:
             thread.start()
 
     def _finish(self, server: StorageServer, grace: float) -> None:
-        aborted = server.stop(grace)
-        if aborted:
-            LOG.warning("%d associations were aborted after %g s.", aborted, grace)
-        self._closing = {one: thread for one, thread in self._closing.items() if one is not server}
+        try:
+            aborted = server.stop(grace)
+            if aborted:
+                LOG.warning("%d associations were aborted after %g s.", aborted, grace)
+        except Exception as error:  # noqa: BLE001 - the port is shut by the supervisor in any case
+            LOG.error("The storage port closed in an unforeseen way: %s", describe(error))  # noqa: TRY400
+        finally:
+            self._closing = {one: thread for one, thread in self._closing.items() if one is not server}
 
     def wait(self, seconds: float) -> None:
         """Wait until the associations of closed sockets have ended, or for so long."""

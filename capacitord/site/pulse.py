@@ -6,11 +6,15 @@ explains ends the beating, and with it, after a while, this process.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
+from capacitord.dicom.arriving import describe
+
+LOG = logging.getLogger(__name__)
 EVERY: Final = 1.0
 LONGEST_STEP: Final = 120.0
 
@@ -18,7 +22,7 @@ LONGEST_STEP: Final = 120.0
 class Pulse:
     """Calls `beat` about once a second while the last sign of progress is less than `patience` seconds old."""
 
-    def __init__(self, beat: Callable[[], None], patience: float = LONGEST_STEP, every: float = EVERY) -> None:
+    def __init__(self, beat: Callable[[], object], patience: float = LONGEST_STEP, every: float = EVERY) -> None:
         self._beat, self._patience, self._every = beat, patience, every
         self._last = time.monotonic()
         self._stopping = threading.Event()
@@ -37,4 +41,10 @@ class Pulse:
     def _run(self) -> None:
         while not self._stopping.wait(self._every):
             if time.monotonic() - self._last < self._patience:
-                self._beat()
+                self._try()
+
+    def _try(self) -> None:
+        try:
+            self._beat()
+        except Exception as error:  # noqa: BLE001 - one heartbeat is missed, and the next one comes
+            LOG.error("A heartbeat failed in an unforeseen way: %s", describe(error))  # noqa: TRY400

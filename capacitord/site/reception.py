@@ -10,31 +10,60 @@ import msgspec
 
 from capacitord.dicom.intake import Announced
 from capacitord.dicom.intake import Incoming as OnTheWire
-from capacitord.model.image import Facts
+from capacitord.model.image import Arrival, Facts
 from capacitord.site.routing import Routing
 from capacitord.spool.admission import Incoming, Kept, Receipt
 from capacitord.spool.store import Spool
+
+NotKept = Callable[[Exception, Arrival, int], None]
+"""Called with why an image was not kept, where it came from, and how many bytes of it had come."""
 
 
 class _Arriving:
     """One image on its way into the spool."""
 
-    def __init__(self, incoming: Incoming, kept: Callable[[Receipt, int], None]) -> None:
-        self._incoming, self._kept = incoming, kept
-        self.space, self.advance, self.write = incoming.space, incoming.advance, incoming.write
-        self.abandon = incoming.abandon
+    def __init__(
+        self, incoming: Incoming, arrival: Arrival, kept: Callable[[Receipt, int], None], not_kept: NotKept
+    ) -> None:
+        self._incoming, self._arrival, self._kept, self._not_kept = incoming, arrival, kept, not_kept
+        self.space, self.abandon = incoming.space, incoming.abandon
+
+    def advance(self, count: int) -> None:
+        """Take note that the first `count` bytes of `space()` are filled."""
+        try:
+            self._incoming.advance(count)
+        except Exception as error:
+            self._not_kept(error, self._arrival, self._incoming.length)
+            raise
+
+    def write(self, data: memoryview) -> None:
+        """Take in bytes that are in memory already."""
+        try:
+            self._incoming.write(data)
+        except Exception as error:
+            self._not_kept(error, self._arrival, self._incoming.length)
+            raise
 
     def commit(self, facts: Facts) -> None:
         """Make the image durable and file it."""
-        self._kept(self._incoming.commit(facts), self._incoming.length)
+        length = self._incoming.length
+        try:
+            receipt = self._incoming.commit(facts)
+        except Exception as error:
+            self._not_kept(error, self._arrival, length)
+            raise
+        self._kept(receipt, length)
 
 
 class Reception:
     """Takes images into the spool, counts them, and tells delivery that there is something to do."""
 
-    def __init__(self, spool: Spool, routing: Routing, arrived: Callable[[], None]) -> None:
-        """`arrived` is called after each image that is new, by the association's thread: it must be quick."""
-        self._spool, self._routing, self._arrived = spool, routing, arrived
+    def __init__(self, spool: Spool, routing: Routing, arrived: Callable[[], None], not_kept: NotKept) -> None:
+        """`arrived` is called after each image that is new, by the association's thread: it must be quick.
+
+        `not_kept` is called for each that the spool did not take.
+        """
+        self._spool, self._routing, self._arrived, self._not_kept = spool, routing, arrived, not_kept
         self._lock = threading.Lock()
         self.images = self.bytes = 0
         self.last: float | None = None
@@ -43,7 +72,12 @@ class Reception:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
         version = self._routing.profile.version
         arrival = msgspec.structs.replace(announced.arrival, profile_version=version)
-        return _Arriving(self._spool.begin(arrival), self._kept)
+        try:
+            incoming = self._spool.begin(arrival)
+        except Exception as error:
+            self._not_kept(error, arrival, 0)
+            raise
+        return _Arriving(incoming, arrival, self._kept, self._not_kept)
 
     def _kept(self, receipt: Receipt, length: int) -> None:
         with self._lock:

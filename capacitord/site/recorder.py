@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -45,6 +46,7 @@ class Recorder:
         self._put = self._written = self._hurried = 0
         self._closing = False
         self._trouble = ""
+        self._next_try = 0.0
         self._thread = threading.Thread(target=self._run, name=f"ledger {name}", daemon=True)
         self._thread.start()
 
@@ -52,6 +54,11 @@ class Recorder:
     def trouble(self) -> str:
         """Why the ledger takes no answers now, empty if it does."""
         return self._trouble
+
+    @property
+    def next_try(self) -> float:
+        """When the ledger is asked again, a time of the monotonic clock; 0 without trouble."""
+        return self._next_try
 
     def put(self, answer: Answer) -> None:
         """Take an answer; waits while too many are unwritten, unless the ledger is in trouble."""
@@ -112,9 +119,11 @@ class Recorder:
                 LOG.error("The ledger failed in an unforeseen way: %s", describe(error))  # noqa: TRY400
                 words = "The ledger failed in an unforeseen way; the log says more."
             else:
+                self._next_try = 0.0
                 self._say("")
                 self._recorded(batch)
                 return True
+            self._next_try = time.monotonic() + pause
             self._say(words)
             with self._changed:
                 if self._closing:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from capacitord.dicom.arriving import describe
-from capacitord.errors import CapacitordError, TryAgain
+from capacitord.errors import CapacitordError, Problem, TryAgain
 from capacitord.link.channel import Channel, LinkBroken, LinkClosed
 from capacitord.link.messages import (
     AskStatus,
@@ -42,6 +42,11 @@ LOG = logging.getLogger(__name__)
 GRACE_WITHOUT_SUPERVISOR: Final = 20.0
 _WAIT_FOR_SPOOL: Final = 60.0
 _RETRY_SPOOL: Final = 0.25
+_UNFORESEEN: Final = Problem(
+    "runtime-failed",
+    "The site cannot be served because of an unforeseen error.",
+    hint="Its log says more: journalctl -u capacitord -n 100",
+)
 
 
 class Runtime:
@@ -58,14 +63,18 @@ class Runtime:
                 return 1
             routing = Routing(start.profile)
             spool = self._open_spool(start, routing)
+            self._report_ready(spool)
+            service = Service(start, spool, routing, self._send)
         except LinkClosed:
             return 0
         except CapacitordError as error:
             LOG.error("The site cannot be served: %s %s", error.message, error.hint)  # noqa: TRY400
             self._send(Failed(error.problem()))
             return 1
-        self._report_ready(spool)
-        service = Service(start, spool, routing, self._send)
+        except Exception as error:  # noqa: BLE001 - a person is to hear of it, and where to look
+            LOG.error("The site cannot be served for an unforeseen reason: %s", describe(error))  # noqa: TRY400
+            self._send(Failed(_UNFORESEEN))
+            return 1
         service.end(self._listen_to_link(service))
         LOG.info("The runtime of %s has finished.", start.profile.id)
         return 0
@@ -143,13 +152,19 @@ class Runtime:
             except Exception as error:  # noqa: BLE001 - whoever is being served does not suffer for it
                 LOG.error("%s was not heeded: %s", type(message).__name__, describe(error))  # noqa: TRY400
 
-    def _send(self, message: FromRuntime) -> None:
+    def _send(self, message: FromRuntime) -> bool:
+        """Tell the supervisor something; return whether it went out."""
         try:
             self._channel.send(message)
         except LinkClosed:
             LOG.debug("Nobody is there to be told.")
         except LinkBroken as error:
             LOG.error("The supervisor could not be told: %s", error)  # noqa: TRY400 - it names types and lengths only
+        except OSError as error:
+            LOG.error("The supervisor could not be told: %s", error.strerror)  # noqa: TRY400
+        else:
+            return True
+        return False
 
 
 def _heed(message: ToRuntime, descriptor: int | None, service: Service) -> None:
@@ -169,6 +184,8 @@ def _heed(message: ToRuntime, descriptor: int | None, service: Service) -> None:
             service.ask_status(message.request)
         case Update():
             service.update(message.profile)
+        case Call() | Listener():
+            LOG.error("%s came without its descriptor: too many are open.", type(message).__name__)
         case _:
             LOG.error("The supervisor sent a message out of turn: %s", type(message).__name__)
     if descriptor is not None:

@@ -10,8 +10,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from capacitord.errors import CapacitordError
-from capacitord.link.messages import Call, Connected, FromRuntime, Heartbeat, Note, Profile, Start
+from capacitord.api import messages as m
+from capacitord.dicom.arriving import describe
+from capacitord.dicom.storage_scp import RefusalView
+from capacitord.errors import CapacitordError, Problem
+from capacitord.link.channel import LinkClosed
+from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Profile, Start
+from capacitord.model.image import Arrival
 from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections
@@ -19,49 +24,77 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.port import StoragePort
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
+from capacitord.site.refusals import Refused
 from capacitord.site.routing import Routing
-from capacitord.site.site_status import Reporter, site_status
+from capacitord.site.site_status import Condition, Reporter, site_status
+from capacitord.site.soundness import Soundness
 from capacitord.site.upkeep import Upkeep
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 _MARGIN: Final = 3.0
 
-Send = Callable[[FromRuntime], None]
+Send = Callable[[FromRuntime], bool]
+"""Tells the supervisor; returns whether the message went out, and never raises."""
 
 
 class Service:
-    """Serves one site from its construction until `end`. `send` never raises."""
+    """Serves one site from its construction until `end`."""
 
     def __init__(self, start: Start, spool: Spool, routing: Routing, send: Send) -> None:
         self._spool, self._routing, self._send = spool, routing, send
-        self._connections = Connections(send)
+        self._profile_problem: Problem | None = None
+        self._connections = Connections(self._ask)
         self._deliveries = Deliveries(spool, self._connections, self._note)
-        self._reception = Reception(spool, routing, self._deliveries.wake)
+        self._soundness = Soundness(spool, self._trouble_changed)
+        self._refused = Refused()
+        self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept)
         self._port = StoragePort(self._reception, start.storage)
         self._calls = Calls(Answers(spool, self._deliveries))
-        self._reporter = Reporter(lambda: site_status(spool, self._deliveries, self._reception, self._port), self._send)
-        self._pulse = Pulse(lambda: send(Heartbeat(busy=bool(self._port.associations()))))
+        self._reporter = Reporter(self._look, send, failed=self._soundness.failed, condition=self._condition)
+        self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
             spool,
             keep=lambda: routing.profile.keep_delivered,
             quiet=start.limits.study_quiet,
             reason=lambda: f"Sent to every destination of version {routing.profile.version} of the profile.",
             got_on=self._pulse.got_on,
-            also=self._deliveries.explain_unnamed,
+            failed=self._soundness.failed,
+            also={"try the disk": self._soundness.look, "put the profile in force": self._catch_up},
+            rarely={"say why images wait": self._deliveries.explain_unnamed},
         )
-        self._become(start.profile)
+        self._deliveries.want(start.profile.destinations, start.profile.version)
+        self._become()
 
     def update(self, profile: Profile) -> None:
         """Take a version of the profile; images in flight are filed under whichever version holds then."""
         self._routing.profile = profile
-        threading.Thread(target=self._become, args=(profile,), name="update", daemon=True).start()
+        self._deliveries.want(profile.destinations, profile.version)
+        self._catch_up()
 
-    def _become(self, profile: Profile) -> None:
+    def _catch_up(self) -> None:
+        """Put in force what is wanted and is not, in a thread of its own, unless one is at it."""
+        if self._deliveries.behind and not self._deliveries.changing:
+            threading.Thread(target=self._become, name="update", daemon=True).start()
+
+    def _become(self) -> None:
+        """Put the profile in force as far as it goes. What is left is done by the upkeep."""
+        version = self._routing.profile.version
         try:
-            self._deliveries.become(profile.destinations, profile.version)
+            self._deliveries.become()
         except CapacitordError as error:
-            LOG.error("Version %d of the profile is not all in force: %s", profile.version, error.message)  # noqa: TRY400
+            words = f"{error.message} {error.hint}".rstrip()
+        except Exception as error:  # noqa: BLE001 - it is said, and tried again
+            words = f"An unforeseen error: {describe(error)}."
+        else:
+            if self._profile_problem is not None:
+                LOG.warning("Version %d of the profile is in force.", version)
+            self._profile_problem = None
+            return
+        message = f"Version {version} of the profile is not all in force: {words}"
+        if self._profile_problem is None or self._profile_problem.message != message:
+            LOG.error("%s", message)
+        self._profile_problem = Problem("profile-behind", message, hint="It is tried again every second.")
 
     def listen(self, listener: socket.socket) -> None:
         """Serve the storage port on this listening socket."""
@@ -101,6 +134,51 @@ class Service:
         self._reporter.stop()
         self._pulse.stop()
         self._spool.close()
+
+    # --- how it is doing
+
+    def _look(self) -> m.SiteStatus:
+        return site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
+
+    def _condition(self) -> Condition:
+        return Condition(
+            self._soundness.trouble,
+            self._upkeep.failing,
+            self._profile_problem,
+            self._refused.lately(time.time_ns()),
+        )
+
+    def _beat(self) -> None:
+        trouble = self._soundness.trouble
+        self._send(
+            Heartbeat(
+                busy=bool(self._port.associations()),
+                trouble=None if trouble is None else Problem("storage-failed", trouble.message, hint=trouble.hint),
+                failing=self._upkeep.failing or self._profile_problem,
+            )
+        )
+
+    def _not_kept(self, error: Exception, arrival: Arrival, came: int) -> None:
+        """Take notice of an image that the spool did not take."""
+        reason = error.message if isinstance(error, CapacitordError) else "An unforeseen error in this box."
+        self._refused.add(RefusalView(time.time_ns(), arrival.peer, arrival.calling_ae, arrival.called_ae, reason))
+        self._soundness.failed(error, came=came)
+
+    def _trouble_changed(self) -> None:
+        """Tell at once that images cannot be kept, or can be again."""
+        trouble = self._soundness.trouble
+        self._beat()
+        if trouble is None:
+            self._note("storage-works", "Images can be kept again.", "", "")
+        else:
+            self._note("storage-failed", f"Images cannot be kept: {trouble.message}", "", "")
+
+    # --- what it says
+
+    def _ask(self, wanted: Connect) -> None:
+        """Ask for a connection. Raises `LinkClosed` if nobody is there who could make one."""
+        if not self._send(wanted):
+            raise LinkClosed
 
     def _note(self, reference: str, message: str, study: str, destination: str) -> None:
         self._send(Note(datetime.now(UTC), reference, message, study, destination))

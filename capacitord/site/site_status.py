@@ -8,24 +8,39 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
 from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
-from capacitord.errors import CapacitordError
+from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
-from capacitord.site.advice import advice_on, advice_on_refusals, advice_on_unreadable, level_of
+from capacitord.site.advice import advice_on, advice_on_refusals, advice_on_unreadable, advice_on_upkeep, level_of
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.port import StoragePort
 from capacitord.site.reception import Reception
+from capacitord.site.refusals import turned_away
+from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 
 
-def site_status(spool: Spool, deliveries: Deliveries, reception: Reception, port: StoragePort) -> m.SiteStatus:
+class Condition(NamedTuple):
+    """What is known without asking the disk: what is wrong now, and who was refused lately."""
+
+    trouble: m.Trouble | None
+    failing: Problem | None
+    profile: Problem | None
+    refused: m.Refusals | None
+
+
+def site_status(
+    spool: Spool, deliveries: Deliveries, reception: Reception, port: StoragePort, condition: Condition
+) -> m.SiteStatus:
     """Return how the site is doing. Raises what the ledger and the disk raise."""
+    away = turned_away(port.refusals(), time.time_ns())
     counts = spool.counts()
     space = spool.space.now()
     reserve, warning = spool.space.reserve, spool.space.warning
@@ -33,7 +48,12 @@ def site_status(spool: Spool, deliveries: Deliveries, reception: Reception, port
     return m.SiteStatus(
         incoming=tuple(
             m.Incoming(
-                view.calling_ae, view.peer, datetime.fromtimestamp(view.since / 1e9, UTC), view.images, view.bytes
+                view.calling_ae,
+                view.peer,
+                datetime.fromtimestamp(view.since / 1e9, UTC),
+                view.images,
+                view.bytes,
+                view.refused,
             )
             for view in port.associations()
         ),
@@ -53,18 +73,34 @@ def site_status(spool: Spool, deliveries: Deliveries, reception: Reception, port
         destinations=deliveries.status(),
         advice=(
             *advice_on(counts.conflicts, counts.corrupt, level),
-            *advice_on_refusals(port.refusals(), time.time_ns()),
+            *advice_on_refusals(condition.refused, away),
+            # While the disk fails most of this fails with it, and the trouble says so.
+            *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),
         ),
+        trouble=condition.trouble,
+        refused=condition.refused,
+        turned_away=away,
     )
 
 
 class Reporter:
-    """Answers requests for the status, those that came meanwhile with one look."""
+    """Answers requests for the status, those that came meanwhile with one look.
 
-    def __init__(self, look: Callable[[], m.SiteStatus], send: Callable[[StatusReport], None]) -> None:
-        self._look, self._send = look, send
+    `failed` is told when the disk kept the status from being read; `condition` is known all the same.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], m.SiteStatus],
+        send: Callable[[StatusReport], object],
+        *,
+        failed: Callable[[CapacitordError], None],
+        condition: Callable[[], Condition],
+    ) -> None:
+        self._look, self._send, self._failed, self._condition = look, send, failed, condition
         self._requests: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._last: m.SiteStatus | None = None
+        self._read_at = 0.0
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
         self._thread.start()
 
@@ -83,19 +119,26 @@ class Reporter:
                 requests.append(self._requests.get())
             if None in requests:
                 return
-            status = self._status()
-            if status is not None:
-                report = msgspec.Raw(msgspec.json.encode(status))
-                for request in requests:
-                    if request is not None:
-                        self._send(StatusReport(request, report))
+            try:
+                self._answer([request for request in requests if request is not None])
+            except Exception as error:  # noqa: BLE001 - whoever asks next is to get an answer
+                LOG.error("The status was not told: an unforeseen error (%s)", describe(error))  # noqa: TRY400
+
+    def _answer(self, requests: list[int]) -> None:
+        status = self._status()
+        if status is not None:
+            report = msgspec.Raw(msgspec.json.encode(status))
+            for request in requests:
+                self._send(StatusReport(request, report))
 
     def _status(self) -> m.SiteStatus | None:
         """Return the status; if it cannot be read now, the last one with a word about that."""
         try:
-            self._last = self._look()
+            self._last, self._read_at = self._look(), time.time()
         except CapacitordError as error:
             words, hint = error.message, error.hint
+            if isinstance(error, OF_THE_DISK):
+                self._failed(error)
         except Exception as error:  # noqa: BLE001 - whoever asks next is to get an answer
             words, hint = f"an unforeseen error ({describe(error)})", ""
         else:
@@ -103,4 +146,12 @@ class Reporter:
         LOG.error("The status cannot be read: %s", words)
         if self._last is None:
             return None
-        return msgspec.structs.replace(self._last, advice=(*self._last.advice, advice_on_unreadable(words, hint)))
+        condition, age = self._condition(), max(0.0, time.time() - self._read_at)
+        return msgspec.structs.replace(
+            self._last,
+            as_of=datetime.fromtimestamp(self._read_at, UTC),
+            incoming=(),
+            trouble=condition.trouble,
+            refused=condition.refused,
+            advice=(*self._last.advice, advice_on_unreadable(words, hint, age)),
+        )

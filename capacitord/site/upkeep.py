@@ -1,15 +1,17 @@
-"""The runtime's recurring work: studies that have gone quiet, images that may leave the disk, the retention clock."""
+"""The runtime's recurring work: studies that have gone quiet, images that may leave the disk, what failed before."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from capacitord.dicom.arriving import describe
-from capacitord.errors import CapacitordError
+from capacitord.errors import CapacitordError, Problem
+from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool import retention
 from capacitord.spool.store import Spool
 
@@ -18,9 +20,12 @@ EVERY: Final = 1.0
 PURGE_EVERY: Final = 15.0
 """Seconds between two looks, and between two purges while there is room enough."""
 
-_SAVE_EVERY: Final = 60.0
+_RARELY: Final = 60.0
 
 Work = Callable[[], None]
+_NOTHING: Final[Mapping[str, Work]] = MappingProxyType({})
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_LOOK: Final = "It is tried again by itself. If it goes on, look into the log: journalctl -u capacitord"
 
 
 class Upkeep:
@@ -34,20 +39,25 @@ class Upkeep:
         quiet: float,
         reason: Callable[[], str],
         got_on: Work,
-        also: Work,
+        failed: Callable[[CapacitordError], None],
+        also: Mapping[str, Work] = _NOTHING,
+        rarely: Mapping[str, Work] = _NOTHING,
         every: float = EVERY,
         purge_every: float = PURGE_EVERY,
     ) -> None:
         """`keep` gives the seconds to keep delivered images, `reason` what a study that is complete is told.
 
-        `got_on` is called as the work gets on, `also` is done once a minute.
+        `got_on` is called as the work gets on, `failed` when it was the disk that failed. Other work, by what it is
+        called, is done `also`, or `rarely`: once a minute, and again at the next look if it failed.
         """
         self._purge_every = purge_every
         self._spool, self._keep, self._quiet, self._reason = spool, keep, quiet, reason
-        self._got_on, self._also, self._every = got_on, also, every
+        self._got_on, self._failed, self._every = got_on, failed, every
+        self._also, self._rarely = dict(also), dict(rarely)
         self._stopping = threading.Event()
-        self._last_purge = self._last_save = time.monotonic()
-        self._failing: set[str] = set()
+        self._last_purge = self._last_rare = time.monotonic()
+        # Replaced and never changed, so that whoever looks needs no lock.
+        self._failing: Mapping[str, str] = _NONE
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self._thread.start()
 
@@ -55,6 +65,15 @@ class Upkeep:
     def ending(self) -> bool:
         """Whether it was told to end."""
         return self._stopping.is_set()
+
+    @property
+    def failing(self) -> Problem | None:
+        """What could not be done the last time it was tried, None if all was."""
+        failing = self._failing
+        if not failing:
+            return None
+        words = " ".join(f"It could not {what}: {why}" for what, why in failing.items())
+        return Problem("upkeep-failing", f"The recurring work of this box fails. {words}", hint=_LOOK)
 
     def stop(self) -> None:
         """End the thread after the step it is at."""
@@ -66,10 +85,14 @@ class Upkeep:
             now = time.monotonic()
             self._do("close studies", self._close_quiet)
             self._do("purge", lambda: self._purge_if_due(now))  # noqa: B023 - called at once
-            if now - self._last_save >= _SAVE_EVERY:
-                self._last_save = now
-                self._do("save the retention clock", self._spool.save_tick)
-                self._do("explain", self._also)
+            for what, work in self._also.items():
+                self._do(what, work)
+            due = now - self._last_rare >= _RARELY
+            if due:
+                self._last_rare = now
+            for what, work in self._rarely.items():
+                if due or what in self._failing:
+                    self._do(what, work)
             self._got_on()
 
     def _do(self, what: str, work: Work) -> None:
@@ -77,17 +100,19 @@ class Upkeep:
         try:
             work()
         except CapacitordError as error:
-            words = f"{error.message} {error.hint}"
+            words = f"{error.message} {error.hint}".rstrip()
+            if isinstance(error, OF_THE_DISK):
+                self._failed(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours in one kind must not end the others
-            words = f"An unforeseen error: {describe(error)}"
+            words = f"An unforeseen error: {describe(error)}."
         else:
             if what in self._failing:
                 LOG.warning("Upkeep can %s again.", what)
-                self._failing.discard(what)
+                self._failing = {other: why for other, why in self._failing.items() if other != what}
             return
         if what not in self._failing:
             LOG.error("Upkeep could not %s: %s", what, words)
-            self._failing.add(what)
+        self._failing = {**self._failing, what: words}
 
     def _close_quiet(self) -> None:
         for study in self._spool.close_quiet(self._quiet, self._reason()):

@@ -18,6 +18,7 @@ class Bounds:
     call_head: float = 150.0
     call_silence: float = 150.0
     status_answer: float = 2.0
+    status_old: float = 10.0
     pulse: float = 2.0
     start_silence: float = 600.0
     heartbeat: float = 30.0

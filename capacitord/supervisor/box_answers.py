@@ -83,10 +83,12 @@ class BoxAnswers:
             async with aclosing(lines()) as stream:
                 yield stream
 
-    def ask_site(self, route: Route, peer: Peer, request: Any) -> AbstractAsyncContextManager[relay.Answer]:
+    def ask_site(
+        self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[relay.Answer]:
         """See `control.Services`."""
         self._demand_site()
-        return relay.ask(self._serving.keeper, route, request, peer, self._bounds)
+        return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone)
 
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
         """See `control.Services`."""
@@ -108,6 +110,7 @@ class BoxAnswers:
             profile=None if serving.stored is None else serving.stored.profile,
             audit_trouble=self._audit.trouble,
             key_warning=self._key_warning,
+            failing=serving.reporter.failing,
         )
         return status.compose(schema("status"), box, traffic)
 

@@ -58,7 +58,7 @@ async def connect(destination: Destination) -> Connection:
         connected, words = None, f"its name could not be resolved ({error})"
     seconds = time.monotonic() - started
     if connected is None:
-        return Connection(None, later(f"{destination.host} port {destination.port}: {words}"), seconds)
+        return Connection(None, later(f"{destination.host} port {destination.port}: {words}."), seconds)
     return Connection(connected, None, seconds)
 
 

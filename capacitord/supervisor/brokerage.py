@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Final
 
 from capacitord.errors import CapacitordError
@@ -15,6 +15,7 @@ from capacitord.supervisor.relay import Runtime
 
 _log = logging.getLogger(__name__)
 MOST: Final = 256
+_AGAIN: Final = 0.5
 
 
 class Broker:
@@ -30,13 +31,16 @@ class Broker:
         destination = self.destinations.get(wanted.destination)
         if destination is None:
             _log.warning("the runtime asked for a destination that its profile does not name")
-            self._answer(wanted, Connection(None, later("the site's profile has no destination of that name"), 0.0))
+            self._refuse(wanted, "The site's profile has no destination of that name.")
         elif len(self._attempts) >= MOST:
-            self._answer(wanted, Connection(None, later("too many connections are being made at once"), 0.0))
+            self._refuse(wanted, "Too many connections are being made at once.")
         else:
-            attempt = asyncio.create_task(self._attempt(wanted, destination))
-            self._attempts.add(attempt)
-            attempt.add_done_callback(self._attempts.discard)
+            self._begin(self._attempt(wanted, destination))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        attempt = asyncio.create_task(work)
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._attempts.discard)
 
     def drop(self) -> None:
         """Give all attempts up: the runtime that asked is gone, and the next one counts its requests anew."""
@@ -44,14 +48,34 @@ class Broker:
             attempt.cancel()
 
     async def _attempt(self, wanted: Connect, destination: Destination) -> None:
-        self._answer(wanted, await connect(destination))
-
-    def _answer(self, wanted: Connect, made: Connection) -> None:
-        descriptor = None if made.socket is None else made.socket.fileno()
         try:
-            self._runtime.send(Connected(wanted.request, made.seconds, made.failure), descriptor)
-        except CapacitordError:
-            _log.info("a connection to %s came too late", wanted.destination)
-        finally:
-            if made.socket is not None:
-                made.socket.close()
+            made = await connect(destination)
+        except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+            _log.exception("a connection to %s failed in an unforeseen way", wanted.destination)
+            made = Connection(None, later(f"An unforeseen error in this box: {type(error).__name__}."), 0.0)
+        if made.socket is None:
+            await self._answer(Connected(wanted.request, made.seconds, made.failure))
+            return
+        with made.socket as connected:
+            try:
+                self._runtime.send(Connected(wanted.request, made.seconds), connected.fileno())
+            except (CapacitordError, OSError) as error:
+                words = error.message if isinstance(error, CapacitordError) else str(error.strerror)
+                _log.warning("a connection to %s could not be handed over: %s", wanted.destination, words)
+                failure = later("The connection was made, and could not be handed over.")
+            else:
+                return
+        await self._answer(Connected(wanted.request, made.seconds, failure))
+
+    def _refuse(self, wanted: Connect, reason: str) -> None:
+        self._begin(self._answer(Connected(wanted.request, 0.0, later(reason))))
+
+    async def _answer(self, answer: Connected) -> None:
+        """Say that there is no connection, again and again until it is heard: nobody is to wait for it in vain."""
+        while True:
+            try:
+                self._runtime.send(answer)
+            except (CapacitordError, OSError):
+                await asyncio.sleep(_AGAIN)
+            else:
+                return

@@ -54,8 +54,13 @@ class Services(Protocol):
         """Open a stream of events, each a line. Raises `TryAgain` if there are too many."""
         ...
 
-    def ask_site(self, route: Route, peer: Peer, request: Any) -> AbstractAsyncContextManager[Answer]:
-        """Ask the runtime of the open site. Raises `CapacitordError` if it can't answer."""
+    def ask_site(
+        self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Ask the runtime of the open site, for as long as whoever asks is not `gone`.
+
+        Raises `CapacitordError` if it can't answer.
+        """
         ...
 
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
@@ -195,7 +200,7 @@ class _Exchange:
     async def run(self) -> web.StreamResponse:
         """Answer. Raises `CapacitordError` as long as no answer has begun."""
         if self.route.answers is Answers.SITE:
-            async with self._services.ask_site(self.route, self.peer, self._message) as answer:
+            async with self._services.ask_site(self.route, self.peer, self._message, self._gone) as answer:
                 return await self._relay(answer)
         if isinstance(self._message, EventQuery):
             async with self._services.events(self._message) as lines:
@@ -204,6 +209,9 @@ class _Exchange:
         self.subjects = outcome.subjects or self.subjects
         self.detail = outcome.detail
         return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
+
+    def _gone(self) -> bool:
+        return self._request.transport is None or self._request.transport.is_closing()
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head

@@ -21,6 +21,7 @@ class Facts:
 
     `profile` is the site's id, empty if there is none; `profile_problem` says why the store's profile can't be used.
     `key_problem` says why the box key is not at hand. `port_problem` says why the storage port can't be bound.
+    `trouble` says why the runtime cannot keep images; `silent` that it has not told its status for too long.
     """
 
     profile: str = ""
@@ -31,6 +32,8 @@ class Facts:
     bound: bool = False
     port_problem: Problem | None = None
     disk: Disk | None = None
+    trouble: Problem | None = None
+    silent: bool = False
     stopping: bool = False
 
 
@@ -103,8 +106,24 @@ def _listening(facts: Facts) -> Gate:
         # The port stays open, so that the scanner hears why: A700, out of resources (PS3.4 §B.2.3).
         reason = "the disk is below its reserve, so images are refused"
         hint = "Deliver or discard studies (fluxctl queue list), or make room on the disk."
-        return Gate(GateState.OPEN, may_scan=False, reason=reason, hint=hint)
+        return _no_scan(reason, hint)
+    if facts.trouble is not None:
+        return _no_scan(f"images cannot be kept: {_begun_small(facts.trouble.message)}", facts.trouble.hint)
+    if facts.silent:
+        return _no_scan(
+            "the site's runtime does not say whether images can be kept",
+            "Leave the studies on the scanner and wait a moment. If it goes on: sudo systemctl restart capacitord",
+        )
     return Gate(GateState.OPEN, may_scan=True, reason=f"images are taken in for {facts.profile}")
+
+
+def _no_scan(reason: str, hint: str) -> Gate:
+    """Return a gate whose port stays open, so that the scanner hears why it is refused."""
+    return Gate(GateState.OPEN, may_scan=False, reason=reason, hint=hint)
+
+
+def _begun_small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
 
 
 def _parked(facts: Facts) -> Gate:

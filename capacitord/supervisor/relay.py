@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,6 +21,7 @@ from capacitord.supervisor.peers import Peer
 
 _HEAD: Final = 1 << 16
 _PIECE: Final = 1 << 18
+_LOOK: Final = 0.25
 
 
 class Runtime(Protocol):
@@ -32,6 +35,12 @@ class Runtime(Protocol):
     def send(self, message: ToRuntime, descriptor: int | None = None) -> None:
         """Send it a message; raises `CapacitordError` if there is none."""
         ...
+
+
+class GivenUp(TryAgain):
+    """Whoever asked hung up before there was an answer."""
+
+    reference = "given-up"
 
 
 class CutOff(Exception):
@@ -48,30 +57,40 @@ class Answer:
 
 @asynccontextmanager
 async def ask(
-    runtime: Runtime, route: Route, request: msgspec.Struct, peer: Peer, bounds: Bounds
+    runtime: Runtime,
+    route: Route,
+    request: msgspec.Struct,
+    peer: Peer,
+    bounds: Bounds,
+    *,
+    gone: Callable[[], bool],
 ) -> AsyncIterator[Answer]:
-    """Ask the runtime and give its answer. Raises `TryAgain` if there is no runtime, or it ends or is silent."""
+    """Ask the runtime and give its answer. Raises `TryAgain` if there is no runtime, or it ends or is silent.
+
+    `gone` tells whether whoever asked has hung up: then `GivenUp` is raised, and the runtime does not begin any more.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with theirs:
             body = msgspec.Raw(msgspec.json.encode(request))
-            runtime.send(Call(route.name, body, peer.uid, peer.user), theirs.fileno())
+            until = time.monotonic() + bounds.call_head
+            runtime.send(Call(route.name, body, peer.uid, peer.user, until), theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours, limit=_HEAD)
     except BaseException:
         ours.close()
         raise
     try:
-        head = await _head(reader, bounds)
+        head = await _head(reader, bounds, gone)
         async with aclosing(_body(reader, head, runtime, bounds)) as pieces:
             yield Answer(head, pieces)
     finally:
         writer.transport.abort()
 
 
-async def _head(reader: asyncio.StreamReader, bounds: Bounds) -> CallHead:
+async def _head(reader: asyncio.StreamReader, bounds: Bounds, gone: Callable[[], bool]) -> CallHead:
     try:
         async with asyncio.timeout(bounds.call_head):
-            line = await reader.readuntil(b"\n")
+            line = await _line(reader, gone)
         return msgspec.json.decode(line, type=CallHead)
     except TimeoutError:
         msg = f"the site's runtime did not answer within {bounds.call_head:g} s"
@@ -80,6 +99,19 @@ async def _head(reader: asyncio.StreamReader, bounds: Bounds) -> CallHead:
     except (asyncio.LimitOverrunError, msgspec.DecodeError):
         msg = "the site's runtime gave an answer that is none"
     raise TryAgain(msg, hint="See why: fluxctl status. Then try again.")
+
+
+async def _line(reader: asyncio.StreamReader, gone: Callable[[], bool]) -> bytes:
+    reading = asyncio.ensure_future(reader.readuntil(b"\n"))
+    try:
+        while not (await asyncio.wait({reading}, timeout=_LOOK))[0]:
+            if gone():
+                raise GivenUp("whoever asked has hung up")
+        return await reading
+    finally:
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await reading
 
 
 async def _body(

@@ -40,7 +40,7 @@ class Serving:
         self.keys = Keys(box.state / "keys", box.keys.source)
         self.profiles = ProfileStore(box.state / "profiles")
         self.keeper = RuntimeKeeper(command, bounds, changed=self._runtime_changed, received=self._received)
-        self.reporter = Reporter(self.keeper, bounds.status_answer)
+        self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self.broker = Broker(self.keeper)
         self.gatekeeper = Gatekeeper(
             (box.storage.address, box.storage.port),
@@ -114,7 +114,7 @@ class Serving:
         self.hub.close()
 
     def _facts(self) -> Facts:
-        traffic = self.reporter.latest
+        reporter, traffic = self.reporter, self.reporter.current
         return Facts(
             profile="" if self.stored is None else self.stored.profile.id,
             profile_problem=self.profile_problem,
@@ -122,6 +122,8 @@ class Serving:
             runtime=self.keeper.state,
             runtime_problem=self.keeper.problem,
             disk=None if traffic is None else traffic.disk,
+            trouble=reporter.trouble,
+            silent=reporter.silent,
             stopping=self._stopping,
         )
 
@@ -169,6 +171,7 @@ class Serving:
     def _received(self, message: link.FromRuntime) -> None:
         match message:
             case link.Ready():
+                self.reporter.began()
                 _log.info(
                     "the spool is open after %.2f s: %d images, %d re-adopted, %d removed, %d corrupt",
                     *(message.seconds, message.images, message.recovered, message.removed, message.corrupt),
@@ -185,7 +188,10 @@ class Serving:
                 self.hub.note(
                     m.NoteEvent(message.at, message.reference, message.message, message.study, message.destination)
                 )
-            case link.Failed() | link.Heartbeat():
+            case link.Heartbeat():
+                self.reporter.beat(message)
+                self.gatekeeper.look()
+            case link.Failed():
                 pass
 
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from capacitord import __version__
-from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, Site, SiteStatus, Status
+from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, RuntimeState, Site, SiteStatus, Status
 from capacitord.config.profile import Profile
+from capacitord.errors import Problem
 
 
 class Box(NamedTuple):
@@ -20,6 +21,7 @@ class Box(NamedTuple):
     profile: Profile | None
     audit_trouble: str
     key_warning: tuple[str, str]
+    failing: Problem | None = None
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -36,8 +38,25 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         runtime=box.runtime,
         site=site,
         traffic=traffic,
-        advice=tuple(_advice(box)),
+        advice=(*_of_the_runtime(box, traffic), *_advice(box)),
     )
+
+
+def _of_the_runtime(box: Box, traffic: SiteStatus | None) -> list[Advice]:
+    """Return what to say while the runtime runs and does not tell its status."""
+    if traffic is not None or box.runtime.state is not RuntimeState.RUNNING:
+        return []
+    found = [
+        Advice(
+            "no-report",
+            Level.FAILURE,
+            "the site's runtime does not tell its status: what waits, and how full the disk is, is not known",
+            "Wait a moment. If it goes on, look at the disk (dmesg); then: sudo systemctl restart capacitord",
+        )
+    ]
+    if box.failing is not None:
+        found.append(Advice(box.failing.reference, Level.FAILURE, box.failing.message, box.failing.hint))
+    return found
 
 
 def _advice(box: Box) -> list[Advice]:

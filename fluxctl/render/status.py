@@ -17,6 +17,7 @@ from capacitord.api.messages import (
     Incoming,
     Level,
     Listener,
+    Refusals,
     Runtime,
     RuntimeState,
     Site,
@@ -43,6 +44,11 @@ def facts(status: Status, look: Look, more: Sequence[tuple[str, RenderableType]]
     """Return everything below the first line but advice."""
     look = replace(look, now=status.now)
     parts = [labelled([*_facts(status, look), *more])]
+    if status.traffic and status.traffic.as_of:
+        old = (
+            f"What waits and what is on the disk is as it was {ago(status.traffic.as_of, look)}; it cannot be read now."
+        )
+        parts = [Text(old, style=CARE), BLANK, *parts]
     if status.traffic and status.traffic.destinations:
         parts += [BLANK, destinations(status.traffic.destinations, look)]
     return stack(parts)
@@ -70,6 +76,8 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
     ]
     if status.traffic:
         lines += [(label, Text(text)) for label, text in _receiving(status.traffic, look)]
+        if status.traffic.refused:
+            lines.append(("Refused", Text(_refused(status.traffic.refused, look), style=CARE)))
         lines += [("Spool", Text(_spool(status.traffic.spool))), ("Disk", disk(status.traffic.disk))]
     lines.append(("Daemon", _daemon(status, look)))
     return lines
@@ -100,7 +108,16 @@ def _receiving(traffic: SiteStatus, look: Look) -> list[tuple[str, str]]:
 def incoming(item: Incoming, look: Look) -> str:
     """Return one open association of a scanner in words."""
     done = f"{count(item.images, 'image')}, {size(item.bytes)}"
+    if item.refused:
+        done += f", {item.refused:,} refused"
     return f"{item.calling_ae} ({item.peer}): {done}, for {age(item.since, look)}"
+
+
+def _refused(refused: Refusals, look: Look) -> str:
+    """Return how many images were refused lately, and of the last one when, from whom and why."""
+    who = f"{refused.calling_ae} ({refused.peer})" if refused.calling_ae else refused.peer
+    since = f" since {clock(refused.since, look)}" if refused.count > 1 else ""
+    return f"{count(refused.count, 'image')}{since}, the last {ago(refused.at, look)} from {who}: {refused.reason}"
 
 
 def _spool(spool: SpoolStatus) -> str:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -188,13 +189,15 @@ class Supervisor:
             return Answer(head, reader.read())
 
     def open_call(
-        self, name: str, request: msgspec.Struct | None = None, *, body: bytes | None = None
+        self, name: str, request: msgspec.Struct | None = None, *, body: bytes | None = None, within: float = PATIENCE
     ) -> socket.socket:
-        """Make a call and return the socket on which its answer comes."""
+        """Make a call that is to be begun within so many seconds; return the socket on which its answer comes."""
         ours, theirs = socket.socketpair()
         with theirs:
             encoded = body if body is not None else msgspec.json.encode(request or m.Empty())
-            self.channel.send(link.Call(name, msgspec.Raw(encoded), 0, "root"), theirs.fileno())
+            self.channel.send(
+                link.Call(name, msgspec.Raw(encoded), 0, "root", time.monotonic() + within), theirs.fileno()
+            )
         ours.settimeout(PATIENCE)
         return ours
 

@@ -43,7 +43,8 @@ class Rig:
         self.version += 1
         for name, settings in changed.items():
             self.destinations[name] = msgspec.structs.replace(self.destinations[name], **settings)
-        self.deliveries.become([self.destinations[name] for name in names], self.version)
+        self.deliveries.want([self.destinations[name] for name in names], self.version)
+        self.deliveries.become()
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)
@@ -87,7 +88,8 @@ def rig(root: Path, *destinations: Destination, disk: Disk | None = None, start:
         made = Rig(spool, broker, deliveries, {one.name: one for one in destinations}, notes)
         try:
             if start:
-                deliveries.become(destinations, made.version)
+                deliveries.want(destinations, made.version)
+                deliveries.become()
             yield made
         finally:
             deliveries.stop(1.0)

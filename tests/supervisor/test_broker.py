@@ -65,7 +65,8 @@ def test_nothing_listens() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     assert (
-        refused(destination(port)) == f"127.0.0.1 port {port}: the connection was refused: nothing listens on that port"
+        refused(destination(port))
+        == f"127.0.0.1 port {port}: the connection was refused: nothing listens on that port."
     )
 
 
