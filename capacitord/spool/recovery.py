@@ -9,7 +9,8 @@ without a row. Where they can be follows from three orders that are kept while i
 * A segment is called closed after everything in it is filed, so nothing is missing from a closed one.
 
 What is looked at, then, are segments unknown or not closed, behind the last object that has a row. The rest of
-the spool is not, which is why a spool of a million images opens at once. Without a catalog every object is read.
+the spool is not, which is why a spool of a million images opens at once. Without a catalog every object is read,
+and which of two images with one UID is the one to be sent is decided when all are known.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from capacitord.seal.sealed import ALIGNMENT, HEADER_SIZE, Prefix, SealedObject,
 from capacitord.spool import describe
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filed, Filing, run
+from capacitord.spool.precedence import Precedence
 from capacitord.spool.segment import Place, reader
 from capacitord.spool.stored import Objects
 from capacitord.spool.twins import Twin, Twins
@@ -72,12 +74,15 @@ class Recovery:
         Raises OSError, and what the catalog raises.
         """
         with self._catalog.inside() as catalog:
+            anew = fetch_value(catalog, "SELECT 1 FROM fact WHERE name = 'begun anew'")
             newest = fetch_value(catalog, "SELECT max(id) FROM segment")
             unclosed = [number for (number,) in fetch(catalog, "SELECT id FROM segment WHERE NOT closed ORDER BY id")]
         newest = -1 if newest is None else newest
         unknown = self._objects.layout.segments(newest + 1)
         for number in (*unclosed, *unknown):
             self._look_at(number)
+        if anew:
+            Precedence(self._objects, self._catalog, self._filing, destinations=self._destinations).settle()
         with self._catalog.change() as catalog:
             catalog.execute("UPDATE segment SET closed = 1 WHERE NOT closed")
         return max([newest, *unknown]) + 1
