@@ -150,7 +150,6 @@ class Reporter:
         return msgspec.structs.replace(
             self._last,
             as_of=datetime.fromtimestamp(self._read_at, UTC),
-            incoming=(),
             trouble=condition.trouble,
             refused=condition.refused,
             advice=(*self._last.advice, advice_on_unreadable(words, hint, age)),

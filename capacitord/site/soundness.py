@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -126,7 +125,7 @@ class Soundness:
 
     def _write(self) -> None:
         """Make a file, have it written and synced, and remove it. A start clears away what a crash leaves of it."""
-        path = self._spool.layout.incoming / f"{secrets.token_hex(16)}.part"
+        path = self._spool.layout.incoming / "trial.part"
         try:
             self._write_to(path)
         except OSError as error:
@@ -134,6 +133,8 @@ class Soundness:
 
     def _write_to(self, path: Path) -> None:
         disk = self._disk
+        # The last trial may have failed before it could.
+        disk.remove(path)
         descriptor = disk.create(path)
         try:
             disk.write(descriptor, [bytes(_PAGE)], 0)
