@@ -233,7 +233,7 @@ class Housekeeping:
         """Move what is left in loosely filled segments to new ones; return how many images moved.
 
         `goes_on` is asked before each image, so that whoever waits knows that it gets on, and can end it. Raises
-        `OutOfSpace` if there is no room to move them in, `StorageFailed`.
+        `OutOfSpace` if there is no room to move them in, `StorageFailed`, and `PartlyDone` as `wipe` does.
         """
         self._end_loose_segment()
         with self._catalog.read() as catalog:
@@ -270,16 +270,23 @@ class Housekeeping:
             self.examine(image)
             return False
 
+        left = False
+
         def filed(new: Place) -> None:
+            nonlocal left
             with self._catalog.change() as catalog:
                 catalog.execute(
                     "UPDATE image SET segment = ?, place = ? WHERE id = ? AND segment = ? AND here",
                     (new.segment, new.offset, image, old.segment),
                 )
-                if not catalog.changes():
+                left = not catalog.changes()
+                if left:
                     _to_wipe(catalog, new)
 
         self._writer.append(sealed, filed)
+        if left:
+            # Whoever discarded it meanwhile was told that it is gone.
+            self.wipe()
         return True
 
     def images(self, after: int, limit: int) -> list[tuple[int, str, str, int]]:
