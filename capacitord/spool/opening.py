@@ -23,6 +23,7 @@ from capacitord.spool.catalog import Catalog
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import Ballast
+from capacitord.spool.spares import SUFFIX
 
 FORMAT: Final = 1
 """The version of the folder's layout."""
@@ -120,7 +121,12 @@ class Folder:
         self._disk.sync_folder(path.parent)
 
     def clear_incoming(self) -> int:
-        """Remove what was being written when the program stopped; return how many files that were."""
+        """Remove what was being written when the program stopped; return how many files that were.
+
+        Spares are made again when they are wanted, and do not count.
+        """
+        for path in self._layout.incoming.glob(f"*{SUFFIX}"):
+            self._disk.remove(path)
         count = 0
         for path in (*self._layout.incoming.glob("*.part"), *self._layout.corrupt.glob("*.part")):
             self._disk.remove(path)

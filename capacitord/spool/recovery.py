@@ -15,6 +15,7 @@ and which of two images with one UID is the one to be sent is decided when all a
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -123,17 +124,19 @@ class Recovery:
                     place = Place(number, offset, min(room(prefix.length), size - offset))
                     whole = self._adopt(descriptor, place, prefix)
                     step = place.size if whole else ALIGNMENT
-                    end = offset + step if whole else end
                     unclear = unclear or not whole
-                else:
-                    # What is not zero and no object was torn when the power went, or it was an object once.
-                    unclear = unclear or bytes(block) != _BLANK
+                elif bytes(block) != _BLANK:
+                    # It was torn when the power went, or it was an object once.
+                    unclear = True
+                if bytes(block) != _BLANK:
+                    end = offset + step
             offset += step
         if unread or unclear:
             self._keep(number)
-        elif end < size:
+        if end < size and not unread:
             # It was given room for images that never came.
-            self._objects.cut(number, end)
+            with contextlib.suppress(OSError):
+                self._objects.cut(number, end)
         if unread:
             self._report.notes.append(
                 f"Parts of segment {number:08x} cannot be read by the disk; images may be lost there. Check the disk."

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,11 @@ from capacitord.errors import CapacitordError
 from capacitord.seal.sealed import ALIGNMENT
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import SEGMENT_SIZE, Layout, Place
+from capacitord.spool.spares import Spares
 
 _SMALLEST_SEGMENT: Final = 4 << 20
+_STEADY: Final = 8 << 20
+_MOST_A_SECOND: Final = 256 << 20
 
 Filing = Callable[[Place], None]
 
@@ -30,30 +34,41 @@ Filing = Callable[[Place], None]
 class _Turn:
     """One object waiting to be durable, if it is not, and filed."""
 
-    __slots__ = ("done", "error", "filed", "place", "sealed")
+    __slots__ = ("called", "done", "error", "filed", "place", "sealed")
 
     def __init__(self, sealed: memoryview, place: Place | None, filed: Filing) -> None:
         self.sealed, self.place, self.filed = sealed, place, filed
         self.done = False
         self.error: Exception | None = None
+        self.called = threading.Lock()
+        self.called.acquire()
 
 
 class SegmentWriter:
     """Appends sealed objects to shared segments. A segment that failed once is never written again."""
 
     def __init__(
-        self, disk: Disk, layout: Layout, first: int, announce: Callable[[int], None], close: Callable[[int], None]
+        self,
+        disk: Disk,
+        layout: Layout,
+        first: int,
+        *,
+        spares: Spares,
+        announce: Callable[[int], None],
+        close: Callable[[int], None],
     ) -> None:
         """`first` is a number no segment has had; `announce` and `close` tell the catalog of a segment's life."""
-        self._disk, self._layout, self._announce, self._close = disk, layout, announce, close
+        self._disk, self._layout, self._spares = disk, layout, spares
+        self._announce, self._close = announce, close
         self._next = first
         self._folder: Path | None = None
         self._numbers = threading.Lock()
         self._queue: list[_Turn] = []
+        self._led = False
         self._queueing = threading.Lock()
-        self._lead = threading.Lock()
         self._descriptor = -1
         self._segment = self._end = self._size = 0
+        self._began, self._wanted = 0.0, False
         self._full: list[int] = []
 
     def number(self) -> int:
@@ -85,15 +100,29 @@ class SegmentWriter:
         self._wait(_Turn(memoryview(b""), place, filed))
 
     def _wait(self, turn: _Turn) -> None:
+        """Queue up until somebody has served this turn, or take the lead if nobody else has it."""
         with self._queueing:
             self._queue.append(turn)
-        with self._lead:
-            if not turn.done:
-                with self._queueing:
-                    turns, self._queue = self._queue, []
-                self._serve(turns)
+            follows, self._led = self._led, True
+        if follows:
+            turn.called.acquire()
+        if not turn.done:
+            self._lead()
         if turn.error is not None:
             raise turn.error
+
+    def _lead(self) -> None:
+        """Serve all who have queued up until now, and hand the lead to the first of those who came meanwhile."""
+        with self._queueing:
+            turns, self._queue = self._queue, []
+        try:
+            self._serve(turns)
+        finally:
+            with self._queueing:
+                if self._queue:
+                    self._queue[0].called.release()
+                else:
+                    self._led = False
 
     def _serve(self, turns: list[_Turn]) -> None:
         """Bring all turns to an end, whatever happens: who follows has nobody else to do it."""
@@ -112,6 +141,8 @@ class SegmentWriter:
                 except Exception as error:  # noqa: BLE001 - likewise
                     turn.error = error
             turn.done = True
+            if turn is not turns[0]:
+                turn.called.release()
         self._report_full()
 
     def _write(self, turns: list[_Turn]) -> None:
@@ -132,23 +163,48 @@ class SegmentWriter:
                 turn.place = Place(self._segment, self._end, len(turn.sealed))
                 self._end += len(turn.sealed)
             turns = turns[len(fitting) :]
+            self._want_spare()
 
     def _open_segment(self) -> None:
         self._end_segment()
-        size = self._segment_size()
         number = self.number()
         path = self._layout.segment(number)
-        descriptor = self._disk.create(path, direct=True)
         try:
-            self._disk.reserve(descriptor, size)
-            self._disk.sync(descriptor)
-            self._disk.sync_folder(path.parent)
+            spare = self._spares.take()
+            if spare is None:
+                descriptor, size = self._new_file(path)
+            else:
+                self._disk.rename(spare, path)
+                descriptor, size = self._disk.open_direct(path), SEGMENT_SIZE
+            try:
+                self._disk.sync_folder(path.parent)
+            except BaseException:
+                os.close(descriptor)
+                raise
         except BaseException:
-            os.close(descriptor)
             with contextlib.suppress(OSError):
                 self._disk.remove(path)
             raise
         self._descriptor, self._segment, self._end, self._size = descriptor, number, 0, size
+        self._began, self._wanted = time.monotonic(), False
+
+    def _new_file(self, path: Path) -> tuple[int, int]:
+        size = self._segment_size()
+        descriptor = self._disk.create(path, direct=True)
+        try:
+            self._disk.reserve(descriptor, size)
+            self._disk.sync(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, size
+
+    def _want_spare(self) -> None:
+        """Ask for a spare when images come steadily, but not so quickly that zeros would be in their way."""
+        if not self._wanted and self._end >= _STEADY:
+            self._wanted = True
+            if self._end < _MOST_A_SECOND * (time.monotonic() - self._began):
+                self._spares.want()
 
     def _segment_size(self) -> int:
         free = self._disk.space(self._layout.root).free
@@ -177,7 +233,6 @@ class SegmentWriter:
             self._full.clear()
 
     def finish(self) -> None:
-        """Close the segment that is being written."""
-        with self._lead:
-            self._end_segment()
-            self._report_full()
+        """Close the segment that is being written; call it when nobody appends any more."""
+        self._end_segment()
+        self._report_full()

@@ -14,6 +14,7 @@ import pytest
 from capacitord.errors import CapacitordError, OutOfSpace, StorageFailed
 from capacitord.seal.sealed import ALIGNMENT
 from capacitord.spool.segment import Layout, Place
+from capacitord.spool.spares import Spares
 from capacitord.spool.writer import SegmentWriter
 from tests.spool.faulty import SEGMENT, FaultyDisk
 
@@ -45,7 +46,8 @@ class Book:
 def make(root: Path) -> tuple[SegmentWriter, Book, FaultyDisk, Layout]:
     disk, layout, book = FaultyDisk(), Layout(root), Book()
     layout.objects.mkdir(parents=True)
-    return SegmentWriter(disk, layout, 0, book.announce, book.close), book, disk, layout
+    writer = SegmentWriter(disk, layout, 0, spares=Spares(disk, layout, 0), announce=book.announce, close=book.close)
+    return writer, book, disk, layout
 
 
 def sealed(size: int) -> memoryview:
