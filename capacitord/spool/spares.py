@@ -20,7 +20,7 @@ from capacitord.spool.segment import SEGMENT_SIZE, Layout
 
 SUFFIX: Final = ".spare"
 _PIECE: Final = 1 << 20
-_ROOMY: Final = 64 * SEGMENT_SIZE
+_ROOMY: Final = 8 * SEGMENT_SIZE
 
 
 class Spares:

@@ -25,7 +25,6 @@ from capacitord.spool.segment import SEGMENT_SIZE, Layout, Place
 from capacitord.spool.spares import Spares
 
 _SMALLEST_SEGMENT: Final = 4 << 20
-_STEADY: Final = 8 << 20
 _MOST_A_SECOND: Final = 256 << 20
 
 Filing = Callable[[Place], None]
@@ -201,7 +200,7 @@ class SegmentWriter:
 
     def _want_spare(self) -> None:
         """Ask for a spare when images come steadily, but not so quickly that zeros would be in their way."""
-        if not self._wanted and self._end >= _STEADY:
+        if not self._wanted and self._end >= self._size // 4:
             self._wanted = True
             if self._end < _MOST_A_SECOND * (time.monotonic() - self._began):
                 self._spares.want()

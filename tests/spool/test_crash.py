@@ -143,7 +143,7 @@ def cut_the_power(folder: Path, cycles: int, chance: random.Random) -> Promises:
     with Disk(folder, size=768 * MIB) as disk:
         for cycle in range(cycles):
             with Scanner(disk.path / "spool", 1 + cycle * 1000, chance.randint(1, 3), promises) as scanner:
-                scanner.hear(chance.randint(5, 60))
+                scanner.hear(chance.randint(5, 150))
                 time.sleep(chance.uniform(0.0, 0.02))
                 cut = time.monotonic_ns()
                 disk.power_cut()

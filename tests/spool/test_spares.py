@@ -130,15 +130,15 @@ def test_a_spare_that_cannot_be_used_is_an_error_like_any_other(tmp_path: Path, 
 
 def test_images_that_come_steadily_get_a_spare_and_a_kill_leaves_no_trace_of_it(tmp_path: Path) -> None:
     with opened(tmp_path / "spool") as spool:
-        for number in range(9):
+        for number in range(17):
             take(spool, number=number, size=LARGE - 1)
         # However quick this disk is, images did not come as quickly as all that.
         spool._writer._began -= 60.0
         spool._writer._wanted = False
-        take(spool, number=9, size=LARGE - 1)
+        take(spool, number=17, size=LARGE - 1)
         wait_for(lambda: list(spool.layout.incoming.glob("*.spare")), what="a spare to be begun")
         as_after_a_kill(tmp_path / "spool", tmp_path / "copy")
     with opened(tmp_path / "copy") as spool:
         assert list(spool.layout.incoming.iterdir()) == []
         assert spool.report.removed == 0
-        assert len(datasets(spool)) == 10
+        assert len(datasets(spool)) == 18

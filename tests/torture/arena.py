@@ -84,6 +84,7 @@ class Arena:
         self.random = random.Random(seed)
         self.sources = Sources()
         self.kills: list[Kill] = []
+        self.cuts: list[float] = []
         self.resent: set[str] = set()
         self._associations = associations
         self._stack = contextlib.ExitStack()
@@ -213,7 +214,7 @@ class Arena:
         images = self.box.images()
         evidence = Evidence(
             sent=self.sources.digests,
-            acknowledged=set(self.sources.acknowledged),
+            acknowledged=self.sources.promised(self.cuts),
             spool=kept,
             purged={image.sop_instance_uid for image in images if image.purged},
             delivered={i.sop_instance_uid for i in images if any(ack.state in ACKNOWLEDGED for ack in i.acks)},

@@ -60,6 +60,7 @@ def _cut(arena: Arena, disk: Disk) -> None:
     else:
         time.sleep(rng.uniform(0.0, 1.5))
     after = time.monotonic()
+    arena.cuts.append(after)
     disk.power_cut()
     # The machine does not stop at once with its disk: until then every write and sync fails.
     time.sleep(rng.choice((0.0, rng.uniform(0.0, 0.3))))

@@ -27,9 +27,20 @@ class Sources:
     images: dict[str, Image] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     acknowledged: dict[str, float] = field(default_factory=dict)
+    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The image acknowledged last in each transfer, and when that began and ended."""
     refused: int = 0
     unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def promised(self, cuts: Sequence[float]) -> set[str]:
+        """Return the images whose acknowledgement is a promise, when the disk was shut down at these moments.
+
+        A file system is not shut down in an instant: the one sync that an association has under way may return as if
+        it had succeeded. Had the power really gone, nobody would have heard of it.
+        """
+        doubtful = {uid for uid, (began, ended) in self.ends.items() if any(began <= cut <= ended for cut in cuts)}
+        return self.acknowledged.keys() - doubtful
 
     def made(self, images: Sequence[Image]) -> None:
         """Take note of new images."""
@@ -38,8 +49,8 @@ class Sources:
             self.images.update((image.sop_instance_uid, image) for image in images)
             self.digests.update(digests)
 
-    def told(self, images: Sequence[Image], sent: Sent) -> list[Image]:
-        """Take note of what a scanner was told, and return the images that it has to send again."""
+    def told(self, images: Sequence[Image], sent: Sent, began: float) -> list[Image]:
+        """Take note of what a scanner was told in a transfer, and return the images that it has to send again."""
         now = time.monotonic()
         acknowledged = set(sent.acknowledged)
         with self._lock:
@@ -48,6 +59,8 @@ class Sources:
             for image in images:
                 if image.path in acknowledged:
                     self.acknowledged.setdefault(image.sop_instance_uid, now)
+            for last in (image for image in images if image.path in sent.acknowledged[-1:]):
+                self.ends[last.sop_instance_uid] = (began, now)
         return [image for image in images if image.path not in acknowledged]
 
 
@@ -99,8 +112,9 @@ class Scanner(threading.Thread):
         self.studies += 1
         left = self._make()
         while left and not self._stopping.is_set():
+            began = time.monotonic()
             sent = self._send(left)
-            left = self._sources.told(left, sent)
+            left = self._sources.told(left, sent, began)
             if left:
                 self._stopping.wait(self._random.uniform(0.1, 0.5))
 
