@@ -27,6 +27,8 @@ from capacitord.spool.spares import Spares
 _SMALLEST_SEGMENT: Final = 4 << 20
 _MOST_A_SECOND: Final = 256 << 20
 
+_NOWHERE: Final = Place(0, 0, 0)
+
 Filing = Callable[[Place], None]
 
 
@@ -232,6 +234,5 @@ class SegmentWriter:
             self._full.clear()
 
     def finish(self) -> None:
-        """Close the segment that is being written; call it when nobody appends any more."""
-        self._end_segment()
-        self._report_full()
+        """Close the segment that is being written, in turn with those who write: the next object opens another."""
+        self._wait(_Turn(memoryview(b""), _NOWHERE, lambda _: self._end_segment()))
