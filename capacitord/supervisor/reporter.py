@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
 
 import msgspec
 
@@ -17,7 +16,6 @@ from capacitord.link.messages import AskStatus, Heartbeat, StatusReport
 from capacitord.supervisor.relay import Runtime
 
 _log = logging.getLogger(__name__)
-_FRESH: Final = 0.1
 
 
 class Reporter:
@@ -36,6 +34,7 @@ class Reporter:
         self._trouble: Problem | None = None
         self._heard_at: float | None = None
         self._question: asyncio.Future[SiteStatus | None] | None = None
+        self._asked_at = self._latest_asked_at = float("-inf")
 
     @property
     def age(self) -> float | None:
@@ -61,9 +60,16 @@ class Reporter:
         return None if self.silent else self._latest
 
     async def traffic(self) -> SiteStatus | None:
-        """Return the runtime's status as of a moment ago, None if there is no runtime or it does not answer."""
+        """Return the runtime's status as of this moment, None if there is no runtime or it does not answer.
+
+        What was asked before the call is not good enough: whoever has just changed something wants to see it.
+        """
         loop = asyncio.get_running_loop()
-        if self._latest is not None and self.age is not None and self.age < _FRESH:
+        called_at = loop.time()
+        while self._question is not None and self._asked_at < called_at:
+            if await asyncio.shield(self._question) is None:
+                return None
+        if self._latest is not None and self._latest_asked_at >= called_at:
             return self._latest
         if self._question is None:
             self._number += 1
@@ -71,7 +77,7 @@ class Reporter:
                 self._runtime.send(AskStatus(self._number))
             except CapacitordError:
                 return None
-            self._question = loop.create_future()
+            self._question, self._asked_at = loop.create_future(), loop.time()
             loop.call_later(self._patience, self._give_up, self._question)
         return await asyncio.shield(self._question)
 
@@ -92,6 +98,7 @@ class Reporter:
             return
         self._heard_at = asyncio.get_running_loop().time()
         if self._question is not None and report.request == self._number:
+            self._latest_asked_at = self._asked_at
             self._settle(self._latest)
 
     def forget(self) -> None:
