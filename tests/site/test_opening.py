@@ -6,13 +6,14 @@ from pathlib import Path
 
 from capacitord.link import messages as link
 from tests.site.driver import Supervisor
-from tests.site.stock import KEY, open_spool
+from tests.site.stock import open_spool
 
 
-def refused(folder: Path, key: bytes = KEY.secret) -> link.Failed:
-    """Return what a runtime says that is to open what is there."""
+def refused(folder: Path, spool: Path) -> link.Failed:
+    """Return what a runtime says that is to open this spool."""
     with Supervisor(folder) as supervisor:
-        supervisor.tell_start(key=key)
+        supervisor.spool = spool
+        supervisor.tell_start()
         failed = supervisor.wait_for(link.Failed)
         assert supervisor.wait() == 1
         assert not supervisor.of(link.Ready)
@@ -24,13 +25,13 @@ def test_a_catalog_that_cannot_be_opened(tmp_path: Path) -> None:
     for path in (tmp_path / "spool").glob("catalog.db*"):
         path.unlink()
     (tmp_path / "spool" / "catalog.db").mkdir()
-    failed = refused(tmp_path)
+    failed = refused(tmp_path, tmp_path / "spool")
     assert failed.error.reference == "storage-failed"
     assert failed.error.hint
 
 
 def test_what_nobody_foresaw_is_told_as_well(tmp_path: Path) -> None:
-    failed = refused(tmp_path, key=b"a key that is none")
+    failed = refused(tmp_path, Path("no path has a \0 in it"))
     assert failed.error.reference == "runtime-failed"
     assert "unforeseen" in failed.error.message
     assert "journalctl" in failed.error.hint
