@@ -8,6 +8,7 @@ pynetdicom has to serve something.
 from __future__ import annotations
 
 import collections
+import errno
 import logging
 import select
 import socket
@@ -28,6 +29,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from capacitord.dicom.intake import Intake
 from capacitord.dicom.receive import Context, Correspondents, Receiver, Tally
+from capacitord.dicom.statuses import Refusal
 from capacitord.dicom.upper_layer import AcceptedAssociation
 from capacitord.dicom.wire import Waker, Wire
 
@@ -57,7 +59,7 @@ class AssociationView(msgspec.Struct, frozen=True):
 
 
 class RefusalView(msgspec.Struct, frozen=True):
-    """An association, or a connection, that was turned away. `at` is in ns since the epoch."""
+    """An association, a connection or an image that was turned away. `at` is in ns since the epoch."""
 
     at: int
     peer: str
@@ -89,9 +91,12 @@ class StorageServer:
         intake: Intake,
         settings: StorageSettings,
         *,
+        refused: Callable[[RefusalView], None] = lambda _: None,
         handlers: Sequence[Handler] = (),
         contexts: Sequence[PresentationContext] = (),
     ) -> None:
+        """`refused` is told of each image that is refused, by the association's thread."""
+        self._refused = refused
         self._listener = listener
         self._intake = intake
         self._settings = settings
@@ -152,6 +157,11 @@ class StorageServer:
         with self._changed:
             return list(self._refusals)
 
+    def _image_refused(self, between: Correspondents | None, refusal: Refusal) -> None:
+        who = between or Correspondents("", "", "")
+        reason = f"{refusal.comment[:1].upper()}{refusal.comment[1:]}."
+        self._refused(RefusalView(time.time_ns(), who.peer, who.calling_ae, who.called_ae, reason))
+
     def _accept_loop(self) -> None:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
@@ -167,6 +177,9 @@ class StorageServer:
                 # Whoever knocked has gone again.
                 continue
             except OSError as error:
+                if error.errno == errno.EINVAL:
+                    # Whoever bound the port has shut it down; `stop` follows.
+                    return
                 # Out of descriptors or memory. Who knocks stays in the backlog, and the port readable, until there
                 # are some: so look again only after a while, and say it once.
                 if not starved:
@@ -271,6 +284,7 @@ class StorageServer:
             forward=forward,
             max_pdu=association.requestor.maximum_length or 0,
             tally=entry.tally,
+            refused=lambda refusal: self._image_refused(entry.between, refusal),
         )
         return Wire(
             association.wire_socket.raw,

@@ -10,22 +10,20 @@ import msgspec
 
 from capacitord.dicom.intake import Announced
 from capacitord.dicom.intake import Incoming as OnTheWire
-from capacitord.model.image import Arrival, Facts
+from capacitord.model.image import Facts
 from capacitord.site.routing import Routing
 from capacitord.spool.admission import Incoming, Kept, Receipt
 from capacitord.spool.store import Spool
 
-NotKept = Callable[[Exception, Arrival, int], None]
-"""Called with why an image was not kept, where it came from, and how many bytes of it had come."""
+NotKept = Callable[[Exception, int], None]
+"""Called with why an image was not kept, and how many bytes of it had come."""
 
 
 class _Arriving:
     """One image on its way into the spool."""
 
-    def __init__(
-        self, incoming: Incoming, arrival: Arrival, kept: Callable[[Receipt, int], None], not_kept: NotKept
-    ) -> None:
-        self._incoming, self._arrival, self._kept, self._not_kept = incoming, arrival, kept, not_kept
+    def __init__(self, incoming: Incoming, kept: Callable[[Receipt, int], None], not_kept: NotKept) -> None:
+        self._incoming, self._kept, self._not_kept = incoming, kept, not_kept
         self.space, self.abandon = incoming.space, incoming.abandon
 
     def advance(self, count: int) -> None:
@@ -33,7 +31,7 @@ class _Arriving:
         try:
             self._incoming.advance(count)
         except Exception as error:
-            self._not_kept(error, self._arrival, self._incoming.length)
+            self._not_kept(error, self._incoming.length)
             raise
 
     def write(self, data: memoryview) -> None:
@@ -41,7 +39,7 @@ class _Arriving:
         try:
             self._incoming.write(data)
         except Exception as error:
-            self._not_kept(error, self._arrival, self._incoming.length)
+            self._not_kept(error, self._incoming.length)
             raise
 
     def commit(self, facts: Facts) -> None:
@@ -50,7 +48,7 @@ class _Arriving:
         try:
             receipt = self._incoming.commit(facts)
         except Exception as error:
-            self._not_kept(error, self._arrival, length)
+            self._not_kept(error, length)
             raise
         self._kept(receipt, length)
 
@@ -75,9 +73,9 @@ class Reception:
         try:
             incoming = self._spool.begin(arrival)
         except Exception as error:
-            self._not_kept(error, arrival, 0)
+            self._not_kept(error, 0)
             raise
-        return _Arriving(incoming, arrival, self._kept, self._not_kept)
+        return _Arriving(incoming, self._kept, self._not_kept)
 
     def _kept(self, receipt: Receipt, length: int) -> None:
         with self._lock:

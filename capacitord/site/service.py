@@ -12,11 +12,9 @@ from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
-from capacitord.dicom.storage_scp import RefusalView
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Profile, Start
-from capacitord.model.image import Arrival
 from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections
@@ -49,7 +47,7 @@ class Service:
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept)
-        self._port = StoragePort(self._reception, start.storage)
+        self._port = StoragePort(self._reception, start.storage, self._refused.add)
         self._calls = Calls(Answers(spool, self._deliveries))
         self._reporter = Reporter(self._look, send, failed=self._soundness.failed, condition=self._condition)
         self._pulse = Pulse(self._beat)
@@ -158,10 +156,8 @@ class Service:
             )
         )
 
-    def _not_kept(self, error: Exception, arrival: Arrival, came: int) -> None:
+    def _not_kept(self, error: Exception, came: int) -> None:
         """Take notice of an image that the spool did not take."""
-        reason = error.message if isinstance(error, CapacitordError) else "An unforeseen error in this box."
-        self._refused.add(RefusalView(time.time_ns(), arrival.peer, arrival.calling_ae, arrival.called_ae, reason))
         self._soundness.failed(error, came=came)
 
     def _trouble_changed(self) -> None:
