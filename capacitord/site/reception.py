@@ -56,12 +56,20 @@ class _Arriving:
 class Reception:
     """Takes images into the spool, counts them, and tells delivery that there is something to do."""
 
-    def __init__(self, spool: Spool, routing: Routing, arrived: Callable[[], None], not_kept: NotKept) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        routing: Routing,
+        arrived: Callable[[], None],
+        not_kept: NotKept,
+        kept: Callable[[], None] = lambda: None,
+    ) -> None:
         """`arrived` is called after each image that is new, by the association's thread: it must be quick.
 
-        `not_kept` is called for each that the spool did not take.
+        `not_kept` is called for each that the spool did not take, `kept` for each that it took.
         """
         self._spool, self._routing, self._arrived, self._not_kept = spool, routing, arrived, not_kept
+        self._was_kept = kept
         self._lock = threading.Lock()
         self.images = self.bytes = 0
         self.last: float | None = None
@@ -82,5 +90,6 @@ class Reception:
             self.images += 1
             self.bytes += length
             self.last = time.time()
+        self._was_kept()
         if receipt.kept is not Kept.KNOWN:
             self._arrived()

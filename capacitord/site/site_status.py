@@ -86,7 +86,7 @@ def site_status(
 class Reporter:
     """Answers requests for the status, those that came meanwhile with one look.
 
-    `failed` is told when the disk kept the status from being read; `condition` is known all the same.
+    `doubt` is called when the disk kept the status from being read; `condition` is known all the same.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class Reporter:
         look: Callable[[], m.SiteStatus],
         send: Callable[[StatusReport], object],
         *,
-        failed: Callable[[CapacitordError], None],
+        doubt: Callable[[], None],
         condition: Callable[[], Condition],
     ) -> None:
-        self._look, self._send, self._failed, self._condition = look, send, failed, condition
+        self._look, self._send, self._doubt, self._condition = look, send, doubt, condition
         self._requests: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._last: m.SiteStatus | None = None
         self._read_at = 0.0
@@ -138,7 +138,7 @@ class Reporter:
         except CapacitordError as error:
             words, hint = error.message, error.hint
             if isinstance(error, OF_THE_DISK):
-                self._failed(error)
+                self._doubt()
         except Exception as error:  # noqa: BLE001 - whoever asks next is to get an answer
             words, hint = f"an unforeseen error ({describe(error)})", ""
         else:

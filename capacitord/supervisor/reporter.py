@@ -6,6 +6,7 @@ A heartbeat says in between whether images can be kept, so that this is known ev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import msgspec
@@ -42,6 +43,11 @@ class Reporter:
         return None if self._heard_at is None else asyncio.get_running_loop().time() - self._heard_at
 
     @property
+    def heard(self) -> bool:
+        """Whether this runtime has told its status yet: before that nobody knows whether images can be kept."""
+        return self._latest is not None
+
+    @property
     def silent(self) -> bool:
         """Whether the runtime owes its status for too long: nothing that it said holds any more."""
         return self.age is not None and self.age > self._longest
@@ -71,19 +77,27 @@ class Reporter:
                 return None
         if self._latest is not None and self._latest_asked_at >= called_at:
             return self._latest
+        try:
+            return await asyncio.shield(self._ask())
+        except CapacitordError:
+            return None
+
+    def _ask(self) -> asyncio.Future[SiteStatus | None]:
+        """Return the question that is open, or ask one. Raises `CapacitordError` if there is nobody to ask."""
         if self._question is None:
+            loop = asyncio.get_running_loop()
             self._number += 1
-            try:
-                self._runtime.send(AskStatus(self._number))
-            except CapacitordError:
-                return None
+            self._runtime.send(AskStatus(self._number))
             self._question, self._asked_at = loop.create_future(), loop.time()
             loop.call_later(self._patience, self._give_up, self._question)
-        return await asyncio.shield(self._question)
+        return self._question
 
     def began(self) -> None:
-        """Take note that a runtime is ready: its spool is open, and it owes its status from now on."""
+        """Take note that a runtime runs: its spool is open, it owes its status from now on, and is asked at once."""
+        self._latest, self._trouble = None, None
         self._heard_at = asyncio.get_running_loop().time()
+        with contextlib.suppress(CapacitordError):
+            self._ask()
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Take in what a heartbeat says."""

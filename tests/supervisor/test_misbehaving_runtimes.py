@@ -32,15 +32,20 @@ def test_a_runtime_that_keeps_its_status_to_itself_costs_a_moment_and_no_more() 
     with running("--no-status", status_answer=0.2) as daemon:
         daemon.serve()
         assert daemon.get("/v1/status")["traffic"] is None
+        gate = daemon.gate()
+        assert (gate["state"], gate["may_scan"]) == ("open", False), "nobody has said that images can be kept"
+        assert "finding out" in gate["reason"]
         assert daemon.get("/v1/studies")["total"] == 0
 
 
 def test_a_runtime_that_owes_its_status_for_too_long_is_no_reason_to_scan() -> None:
     with running("--no-status", "--failing", status_answer=0.1, status_old=0.3, pulse=0.1) as daemon:
         daemon.serve()
-        gate = wait_for(lambda: None if (now := daemon.gate())["may_scan"] else now, what="the silence to be noticed")
-        assert gate["state"] == "open"
-        assert "does not say whether images can be kept" in gate["reason"]
+        words = "does not say whether images can be kept"
+        gate = wait_for(
+            lambda: now if words in (now := daemon.gate())["reason"] else None, what="the silence to be said"
+        )
+        assert (gate["state"], gate["may_scan"]) == ("open", False)
         assert gate["hint"].startswith("Leave the studies on the scanner")
         wait_for(
             lambda: (

@@ -8,7 +8,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.errors import TryAgain
-from capacitord.link.messages import AskStatus, StatusReport, ToRuntime
+from capacitord.link.messages import AskStatus, Heartbeat, StatusReport, ToRuntime
 from capacitord.supervisor.reporter import Reporter
 
 
@@ -96,5 +96,23 @@ def test_without_a_runtime_there_is_no_answer() -> None:
         assert await behind is None
         runtime.gone = True
         assert await reporter.traffic() is None
+
+    asyncio.run(story())
+
+
+def test_a_runtime_that_begins_is_asked_at_once_and_has_said_nothing_yet() -> None:
+    async def story() -> None:
+        runtime = Runtime()
+        reporter = Reporter(runtime, patience=30.0, longest=60.0)
+        for run in (1, 2):
+            reporter.began()
+            assert runtime.asked == list(range(1, run + 1))
+            assert not reporter.heard
+            reporter.beat(Heartbeat(busy=False))
+            assert not reporter.heard, "a heartbeat does not say that the disk was tried"
+            reporter.arrived(report(run, images=0))
+            assert reporter.heard
+            reporter.forget()
+            assert not reporter.heard
 
     asyncio.run(story())
