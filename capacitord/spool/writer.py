@@ -27,22 +27,18 @@ from capacitord.spool.spares import Spares
 _SMALLEST_SEGMENT: Final = 4 << 20
 _MOST_A_SECOND: Final = 256 << 20
 
-_NOWHERE: Final = Place(0, 0, 0)
-
 Filing = Callable[[Place], None]
 
 
 class _Turn:
     """One object waiting to be durable, if it is not, and filed."""
 
-    __slots__ = ("called", "done", "error", "filed", "place", "sealed")
+    __slots__ = ("done", "error", "filed", "place", "sealed")
 
     def __init__(self, sealed: memoryview, place: Place | None, filed: Filing) -> None:
         self.sealed, self.place, self.filed = sealed, place, filed
         self.done = False
         self.error: Exception | None = None
-        self.called = threading.Lock()
-        self.called.acquire()
 
 
 class SegmentWriter:
@@ -65,7 +61,7 @@ class SegmentWriter:
         self._folder: Path | None = None
         self._numbers = threading.Lock()
         self._queue: list[_Turn] = []
-        self._led = False
+        self._lead = threading.Lock()
         self._queueing = threading.Lock()
         self._descriptor = -1
         self._segment = self._end = self._size = 0
@@ -101,29 +97,15 @@ class SegmentWriter:
         self._wait(_Turn(memoryview(b""), place, filed))
 
     def _wait(self, turn: _Turn) -> None:
-        """Queue up until somebody has served this turn, or take the lead if nobody else has it."""
         with self._queueing:
             self._queue.append(turn)
-            follows, self._led = self._led, True
-        if follows:
-            turn.called.acquire()
-        if not turn.done:
-            self._lead()
+        with self._lead:
+            if not turn.done:
+                with self._queueing:
+                    turns, self._queue = self._queue, []
+                self._serve(turns)
         if turn.error is not None:
             raise turn.error
-
-    def _lead(self) -> None:
-        """Serve all who have queued up until now, and hand the lead to the first of those who came meanwhile."""
-        with self._queueing:
-            turns, self._queue = self._queue, []
-        try:
-            self._serve(turns)
-        finally:
-            with self._queueing:
-                if self._queue:
-                    self._queue[0].called.release()
-                else:
-                    self._led = False
 
     def _serve(self, turns: list[_Turn]) -> None:
         """Bring all turns to an end, whatever happens: who follows has nobody else to do it."""
@@ -142,8 +124,6 @@ class SegmentWriter:
                 except Exception as error:  # noqa: BLE001 - likewise
                     turn.error = error
             turn.done = True
-            if turn is not turns[0]:
-                turn.called.release()
         self._report_full()
 
     def _write(self, turns: list[_Turn]) -> None:
@@ -234,5 +214,7 @@ class SegmentWriter:
             self._full.clear()
 
     def finish(self) -> None:
-        """Close the segment that is being written, in turn with those who write: the next object opens another."""
-        self._wait(_Turn(memoryview(b""), _NOWHERE, lambda _: self._end_segment()))
+        """Close the segment that is being written; whoever writes next opens another."""
+        with self._lead:
+            self._end_segment()
+            self._report_full()
