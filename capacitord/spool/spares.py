@@ -38,8 +38,11 @@ class Spares:
         """Have a spare made, unless there is one or one is under way. Returns at once."""
         with self._lock:
             if self._ready is None and self._thread is None and not self._closing.is_set():
-                self._thread = threading.Thread(target=self._make, name="spare segment", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._make, name="spare segment", daemon=True)
+                # No thread to be had: the next segment is made the other way.
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
 
     def take(self) -> Path | None:
         """Return a spare of `SEGMENT_SIZE` zeros, synced, for the caller to rename; None if there is none."""

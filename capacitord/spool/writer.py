@@ -11,6 +11,7 @@ segment, objects are filed in the order in which they lie. A segment is called c
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import SEGMENT_SIZE, Layout, Place
 from capacitord.spool.spares import Spares
 
+LOG = logging.getLogger(__name__)
 _SMALLEST_SEGMENT: Final = 4 << 20
 _MOST_A_SECOND: Final = 256 << 20
 
@@ -112,7 +114,7 @@ class SegmentWriter:
         try:
             self._write([turn for turn in turns if turn.place is None])
         except Exception as error:  # noqa: BLE001 - it is raised where each turn is waited for
-            self._give_up_segment()
+            self._end_segment()
             said = failure(error, "write images to the spool") if isinstance(error, OSError) else error
             for turn in turns:
                 if turn.place is None:
@@ -150,8 +152,8 @@ class SegmentWriter:
         self._end_segment()
         number = self.number()
         path = self._layout.segment(number)
+        spare = self._spares.take()
         try:
-            spare = self._spares.take()
             if spare is None:
                 descriptor, size = self._new_file(path)
             else:
@@ -163,8 +165,9 @@ class SegmentWriter:
                 os.close(descriptor)
                 raise
         except BaseException:
-            with contextlib.suppress(OSError):
-                self._disk.remove(path)
+            for left in (path, *([] if spare is None else [spare])):
+                with contextlib.suppress(OSError):
+                    self._disk.remove(left)
             raise
         self._descriptor, self._segment, self._end, self._size = descriptor, number, 0, size
         self._began, self._wanted = time.monotonic(), False
@@ -192,17 +195,20 @@ class SegmentWriter:
         return max(_SMALLEST_SEGMENT, min(SEGMENT_SIZE, free // 64)) // ALIGNMENT * ALIGNMENT
 
     def _end_segment(self) -> None:
-        """Give back what the segment did not need, and write no more to it."""
-        if self._descriptor >= 0:
-            with contextlib.suppress(OSError):
-                self._disk.cut(self._descriptor, self._end)
-        self._give_up_segment()
+        """Give back what the segment did not need, and write no more to it.
 
-    def _give_up_segment(self) -> None:
-        """After a failed write or sync nothing is known of what the segment's end holds: never touch it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        After a failed write or sync nothing is known of what lies behind its last object, and nothing there counts. If
+        the disk does not let go of it now, the segment is not called closed, and the next start cuts it.
+        """
+        if self._descriptor < 0:
+            return
+        try:
+            self._disk.cut(self._descriptor, self._end)
+        except OSError:
+            LOG.warning("Segment %08x keeps room that it does not need until the next start.", self._segment)
+        else:
             self._full.append(self._segment)
+        os.close(self._descriptor)
         self._descriptor = -1
         self._end = self._size = 0
 

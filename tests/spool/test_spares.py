@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -64,6 +66,40 @@ def test_a_spare_that_could_not_be_made_leaves_nothing(tmp_path: Path, step: int
     spares.close()
 
 
+def test_without_a_thread_there_is_no_spare_and_nothing_else_is_wrong(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _STARVED, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "no thread\nno spare\na spare\n"
+
+
+_STARVED = """
+import pathlib, resource, sys, threading, time
+from capacitord.spool.disk import Disk
+from capacitord.spool.segment import Layout
+from capacitord.spool.spares import Spares
+layout = Layout(pathlib.Path(sys.argv[1]))
+layout.incoming.mkdir()
+spares = Spares(Disk(), layout, 0)
+before = resource.getrlimit(resource.RLIMIT_AS)
+threading.stack_size(1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, before[1]))
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    print("no thread")
+spares.want()
+print("no spare" if spares.take() is None else "a spare")
+resource.setrlimit(resource.RLIMIT_AS, before)
+threading.stack_size(0)
+spares.want()
+deadline = time.monotonic() + 30
+while spares.take() is None and time.monotonic() < deadline:
+    time.sleep(0.01)
+print("a spare" if time.monotonic() < deadline else "no spare")
+spares.close()
+"""
+
+
 def test_no_spare_is_made_of_the_reserve(tmp_path: Path) -> None:
     disk = FaultyDisk(ROOM)
     spares, _ = make(tmp_path, disk, reserve=ROOM.free)
@@ -122,6 +158,7 @@ def test_a_spare_that_cannot_be_used_is_an_error_like_any_other(tmp_path: Path, 
         writer.append(sealed(OBJECT), book.file)
     assert disk.struck[0].what in {"rename", "open", "sync folder"}
     assert layout.segments() == []
+    assert list(layout.incoming.iterdir()) == []
     writer.append(sealed(OBJECT), book.file)
     assert layout.segments() == [2]
     writer.finish()

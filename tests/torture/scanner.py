@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.images import CT, TINY, Image, Shape, write_study
 from tests.peers.senders import Sent, dcmsend, send_exactly, storescu
+from tests.torture.verdict import Kill
 
 LONG = Shape(512, 512, 5)
 """2.5 MiB: more than the spool keeps in a shared segment."""
@@ -27,20 +28,17 @@ class Sources:
     images: dict[str, Image] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     acknowledged: dict[str, float] = field(default_factory=dict)
-    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """The image acknowledged last in each transfer, and when that began and ended."""
     refused: int = 0
     unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def promised(self, cuts: Sequence[float]) -> set[str]:
-        """Return the images whose acknowledgement is a promise, when the disk was shut down at these moments.
+    def promised(self, cuts: Sequence[Kill]) -> set[str]:
+        """Return the images whose acknowledgement is a promise, when the power went at these times.
 
-        A file system is not shut down in an instant: the one sync that an association has under way may return as if
-        it had succeeded. Had the power really gone, nobody would have heard of it.
+        A file system is not shut down in an instant: a sync that is under way may return as if it had succeeded. Had
+        the power really gone, nobody would have heard what was said from that moment on.
         """
-        doubtful = {uid for uid, (began, ended) in self.ends.items() if any(began <= cut <= ended for cut in cuts)}
-        return self.acknowledged.keys() - doubtful
+        return {uid for uid, at in self.acknowledged.items() if not any(cut.after <= at <= cut.before for cut in cuts)}
 
     def made(self, images: Sequence[Image]) -> None:
         """Take note of new images."""
@@ -49,18 +47,17 @@ class Sources:
             self.images.update((image.sop_instance_uid, image) for image in images)
             self.digests.update(digests)
 
-    def told(self, images: Sequence[Image], sent: Sent, began: float) -> list[Image]:
-        """Take note of what a scanner was told in a transfer, and return the images that it has to send again."""
+    def told(self, images: Sequence[Image], sent: Sent) -> list[Image]:
+        """Take note of what a scanner was told, and return the images that it has to send again."""
         now = time.monotonic()
         acknowledged = set(sent.acknowledged)
+        told_at = {answer.path: answer.at for answer in sent.answers if answer.at is not None}
         with self._lock:
             self.refused += len(sent.refused)
             self.unanswered += len(sent.unanswered)
             for image in images:
                 if image.path in acknowledged:
-                    self.acknowledged.setdefault(image.sop_instance_uid, now)
-            for last in (image for image in images if image.path in sent.acknowledged[-1:]):
-                self.ends[last.sop_instance_uid] = (began, now)
+                    self.acknowledged.setdefault(image.sop_instance_uid, told_at.get(image.path, now))
         return [image for image in images if image.path not in acknowledged]
 
 
@@ -71,6 +68,15 @@ def senders(host: str, port: int) -> Mapping[str, Send]:
         "dcmsend": lambda images: dcmsend(images, host, port, within=_WITHIN),
         "exact": lambda images: send_exactly(images, host, port, within=_WITHIN / 2),
     }
+
+
+def exact_senders(host: str, port: int) -> Mapping[str, Send]:
+    """Return as many ways to send that note each answer as it comes."""
+
+    def send(images: Sequence[Image]) -> Sent:
+        return send_exactly(images, host, port, within=_WITHIN / 2)
+
+    return dict.fromkeys(("exact-1", "exact-2", "exact-3"), send)
 
 
 class Scanner(threading.Thread):
@@ -112,9 +118,7 @@ class Scanner(threading.Thread):
         self.studies += 1
         left = self._make()
         while left and not self._stopping.is_set():
-            began = time.monotonic()
-            sent = self._send(left)
-            left = self._sources.told(left, sent, began)
+            left = self._sources.told(left, self._send(left))
             if left:
                 self._stopping.wait(self._random.uniform(0.1, 0.5))
 
