@@ -8,7 +8,7 @@ import socket
 from capacitord.errors import TryAgain
 from capacitord.link.messages import Connect, Connected, ToRuntime
 from capacitord.model.destination import Destination
-from capacitord.supervisor.brokerage import Broker
+from capacitord.supervisor.brokerage import MOST_UNANSWERED, Broker
 
 
 class Deaf:
@@ -18,7 +18,11 @@ class Deaf:
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
+        self.broken: list[str] = []
         self.heard: asyncio.Future[Connected] = asyncio.get_running_loop().create_future()
+
+    def break_off(self, reason: str) -> None:
+        self.broken.append(reason)
 
     def send(self, message: ToRuntime, descriptor: int | None = None) -> None:
         assert isinstance(message, Connected)
@@ -57,3 +61,20 @@ def test_an_answer_that_is_not_taken_is_given_again() -> None:
     told = answer("elsewhere", refusals=1)
     assert told.failure is not None
     assert told.failure.reason == "The site's profile has no destination of that name."
+
+
+def test_a_runtime_that_asks_and_takes_no_answer_is_ended() -> None:
+    async def ask() -> None:
+        runtime = Deaf(refusals=1 << 30)
+        broker = Broker(runtime)
+        for request in range(MOST_UNANSWERED):
+            broker.ask(Connect(request, "nowhere"))
+        assert runtime.broken == []
+        before = len(asyncio.all_tasks())
+        broker.ask(Connect(MOST_UNANSWERED, "nowhere"))
+        assert len(runtime.broken) == 1
+        assert "takes no answer" in runtime.broken[0]
+        assert len(asyncio.all_tasks()) == before, "nothing more waits for it"
+        broker.drop()
+
+    asyncio.run(ask())
