@@ -59,13 +59,18 @@ class AssociationView(msgspec.Struct, frozen=True):
 
 
 class RefusalView(msgspec.Struct, frozen=True):
-    """An association, a connection or an image that was turned away. `at` is in ns since the epoch."""
+    """An association, a connection or an image that was turned away. `at` is in ns since the epoch.
+
+    `moment` is the same in seconds of the monotonic clock; `status` is an image's (0000,0900).
+    """
 
     at: int
+    moment: float
     peer: str
     calling_ae: str
     called_ae: str
     reason: str
+    status: int = 0
 
 
 class _Entry:
@@ -160,7 +165,8 @@ class StorageServer:
     def _image_refused(self, between: Correspondents | None, refusal: Refusal) -> None:
         who = between or Correspondents("", "", "")
         reason = f"{refusal.comment[:1].upper()}{refusal.comment[1:]}."
-        self._refused(RefusalView(time.time_ns(), who.peer, who.calling_ae, who.called_ae, reason))
+        now = time.time_ns(), time.monotonic()
+        self._refused(RefusalView(*now, who.peer, who.calling_ae, who.called_ae, reason, refusal.status))
 
     def _accept_loop(self) -> None:
         poll = select.poll()
@@ -302,7 +308,7 @@ class StorageServer:
     def _turned_away(self, peer: str, reason: str, calling_ae: str = "", called_ae: str = "") -> None:
         LOG.warning("%s, calling itself %r, is turned away: %s", peer, calling_ae, reason)
         with self._changed:
-            self._refusals.append(RefusalView(time.time_ns(), peer, calling_ae, called_ae, reason))
+            self._refusals.append(RefusalView(time.time_ns(), time.monotonic(), peer, calling_ae, called_ae, reason))
 
 
 def _application_entity(settings: StorageSettings) -> AE:

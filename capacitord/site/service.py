@@ -146,7 +146,7 @@ class Service:
             self._soundness.trouble,
             self._upkeep.failing,
             self._profile_problem,
-            self._refused.lately(time.time_ns()),
+            self._refused.lately(time.monotonic()),
         )
 
     def _beat(self) -> None:

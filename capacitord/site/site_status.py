@@ -20,7 +20,7 @@ from capacitord.site.advice import advice_on, advice_on_refusals, advice_on_unre
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.port import StoragePort
 from capacitord.site.reception import Reception
-from capacitord.site.refusals import turned_away
+from capacitord.site.refusals import Lately, turned_away
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool.store import Spool
 
@@ -33,14 +33,14 @@ class Condition(NamedTuple):
     trouble: m.Trouble | None
     failing: Problem | None
     profile: Problem | None
-    refused: m.Refusals | None
+    refused: Lately
 
 
 def site_status(
     spool: Spool, deliveries: Deliveries, reception: Reception, port: StoragePort, condition: Condition
 ) -> m.SiteStatus:
     """Return how the site is doing. Raises what the ledger and the disk raise."""
-    away = turned_away(port.refusals(), time.time_ns())
+    away = turned_away(port.refusals(), time.monotonic())
     counts = spool.counts()
     space = spool.space.now()
     reserve, warning = spool.space.reserve, spool.space.warning
@@ -78,7 +78,8 @@ def site_status(
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),
         ),
         trouble=condition.trouble,
-        refused=condition.refused,
+        refused=condition.refused.for_now,
+        unfit=condition.refused.unfit,
         turned_away=away,
     )
 
@@ -151,6 +152,7 @@ class Reporter:
             self._last,
             as_of=datetime.fromtimestamp(self._read_at, UTC),
             trouble=condition.trouble,
-            refused=condition.refused,
+            refused=condition.refused.for_now,
+            unfit=condition.refused.unfit,
             advice=(*self._last.advice, advice_on_unreadable(words, hint, age)),
         )
