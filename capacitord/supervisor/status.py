@@ -9,6 +9,7 @@ from capacitord import __version__
 from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, RuntimeState, Site, SiteStatus, Status
 from capacitord.config.profile import Profile
 from capacitord.errors import Problem
+from capacitord.supervisor.recovery_note import HINT
 
 
 class Box(NamedTuple):
@@ -22,6 +23,7 @@ class Box(NamedTuple):
     audit_trouble: str
     key_warning: tuple[str, str]
     failing: Problem | None = None
+    unsaved: str = ""
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -75,6 +77,8 @@ def _advice(box: Box) -> list[Advice]:
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))
     if box.key_warning[0]:
         found.append(Advice("keys", Level.WARNING, *box.key_warning))
+    if box.unsaved:
+        found.append(Advice("recovery-file", Level.WARNING, box.unsaved, HINT))
     idle = [each.name for each in box.profile.destination if each.transfer_syntaxes] if box.profile else []
     if idle:
         words = f"transfer_syntaxes of {', '.join(idle)} does not act yet: images leave as they were received"
