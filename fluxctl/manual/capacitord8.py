@@ -10,7 +10,7 @@ from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.model.states import GateState
 from fluxctl.manual.page import Page
 
-SEE_ALSO = "`fluxctl`(1), `capacitord.toml`(5), `capacitord-spool`(5), systemd.exec(5)"
+SEE_ALSO = "`fluxctl`(1), `capacitord.toml`(5), `capacitord-profile`(5), `capacitord-spool`(5), systemd.exec(5)"
 OPTIONS = (
     ("--config FILE", f"The configuration. Without it `{DEFAULT_FILE}` is read if it exists; every key has a default."),
     ("--state DIRECTORY", "The folder that holds everything, instead of `[box] state`."),
@@ -105,9 +105,13 @@ def _operation(page: Page) -> None:
     page.example(
         "sudo systemctl start capacitord",
         "sudo fluxctl key init",
-        "sudo fluxctl key export --recovery /media/usb/coach.recovery",
         "sudo fluxctl profile import st-marys.toml",
+        "sudo fluxctl key export --recovery /media/usb/coach.recovery",
         "fluxctl status",
+    )
+    page.text(
+        "The first import of a site makes its key, so write the recovery file after it: one from before cannot open "
+        "the spool. `fluxctl status` says when the recovery file lacks a key."
     )
     page.text(
         "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and C-ECHO from it."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -11,18 +12,18 @@ import pytest
 import typer
 
 from capacitord.api.schemas import DOCUMENTS
-from capacitord.config import box
+from capacitord.config import box, profile
 from capacitord.supervisor.main import app as daemon_app
 from fluxctl import exits, tree
 from fluxctl.command import arguments, options
-from fluxctl.manual import capacitord8, generated, toml5, walk
+from fluxctl.manual import capacitord8, generated, profile5, toml5, walk
 from fluxctl.manual.page import Page
 from fluxctl.table import ENTRIES
 from tests.fluxctl.conftest import Run
 
 TOP = Path(__file__).parent.parent.parent
 VERBS = {found.name: found for found in walk.verbs()}
-PAGES = ("man1/fluxctl.1", "man5/capacitord.toml.5", "man8/capacitord.8")
+PAGES = ("man1/fluxctl.1", "man5/capacitord.toml.5", "man5/capacitord-profile.5", "man8/capacitord.8")
 
 
 def rendered(page: str) -> str:
@@ -156,6 +157,23 @@ def test_every_key_of_the_configuration_is_in_its_page_with_its_default() -> Non
             assert f"\n       {key}" in section
     assert '"FLUXBOX"' in text
     assert '"1 MiB"' in text
+
+
+def test_the_example_of_a_profile_is_valid() -> None:
+    found = profile.parse(profile5.EXAMPLE, "st-marys.toml")
+    assert [each.name for each in found.destination] == ["pacs", "archive"]
+
+
+def test_every_key_of_a_profile_is_in_its_page_with_its_default() -> None:
+    text = rendered("man5/capacitord-profile.5")
+    for title, table in profile5.TABLES.items():
+        section = text.partition(f"\n   {title}\n" if title else "\nKEYS\n")[2].partition("\n   [")[0]
+        assert section, title
+        for name, field in table.model_fields.items():
+            if field.annotation is not profile.DeliveryTable and name != "destination":
+                assert re.search(rf"^ {{7}}{field.alias or name}\s", section, re.MULTILINE), name
+    for words in ('default: "FLUXBOX"', 'default: "1d"', "default: []", "; required]"):
+        assert words in text
 
 
 def test_roff_is_escaped() -> None:
