@@ -196,7 +196,10 @@ class DestinationStatus(Answer, frozen=True):
 
 
 class SpoolStatus(Answer, frozen=True):
-    """What the spool holds. `recovered` counts what the last start-up re-adopted after a crash."""
+    """What the spool holds. `recovered` counts what the last start-up re-adopted after a crash.
+
+    `conflicts` counts images that came under a known UID with other content, and that nobody asked to be sent yet.
+    """
 
     studies: int
     images: int

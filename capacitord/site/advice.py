@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from capacitord.api import messages as m
 from capacitord.errors import Problem
 from capacitord.site.refusals import Lately
@@ -15,8 +17,11 @@ def level_of(free: int, reserve: int, warning: int) -> m.Level:
     return m.Level.WARNING if free < warning else m.Level.OK
 
 
-def advice_on(conflicts: int, corrupt: int, disk: m.Level) -> list[m.Advice]:
-    """Return what a person should do about the spool's condition."""
+def advice_on(conflicts: Sequence[tuple[str, int]], corrupt: int, disk: m.Level) -> list[m.Advice]:
+    """Return what a person should do about the spool's condition.
+
+    `conflicts` are the short ids of studies, and of how many of their images nobody has said whether to send them.
+    """
     advice = []
     if disk is m.Level.FAILURE:
         advice.append(
@@ -37,13 +42,16 @@ def advice_on(conflicts: int, corrupt: int, disk: m.Level) -> list[m.Advice]:
             )
         )
     if conflicts:
-        what = "1 image came" if conflicts == 1 else f"{conflicts} images came"
+        number = sum(each for _, each in conflicts)
+        what, they = ("1 image", "it waits") if number == 1 else (f"{number} images", "they wait")
+        short = conflicts[0][0]
+        where = f"study {short}" if len(conflicts) == 1 else f"study {short} and {_others(len(conflicts) - 1)}"
         advice.append(
             m.Advice(
                 "conflict",
                 m.Level.WARNING,
-                f"{what} again with other content under a known SOP Instance UID; the later one waits.",
-                "Look at `fluxctl study show STUDY`; send one with `fluxctl resend STUDY --image OBJECT`.",
+                f"{what} of {where} came again with other content under a known UID; {they} here for a person.",
+                f"`fluxctl study show {short}` names them; send one with `fluxctl resend {short} --image OBJECT`.",
             )
         )
     if corrupt:
@@ -57,6 +65,10 @@ def advice_on(conflicts: int, corrupt: int, disk: m.Level) -> list[m.Advice]:
             )
         )
     return advice
+
+
+def _others(number: int) -> str:
+    return "1 other" if number == 1 else f"{number} others"
 
 
 def advice_on_refusals(refused: Lately, turned_away: m.Refusals | None) -> list[m.Advice]:

@@ -42,6 +42,7 @@ def site_status(
     """Return how the site is doing. Raises what the ledger and the disk raise."""
     away = turned_away(port.refusals(), time.monotonic())
     counts = spool.counts()
+    undecided = spool.studies.undecided() if counts.conflicts else []
     space = spool.space.now()
     reserve, warning = spool.space.reserve, spool.space.warning
     level = level_of(space.free, reserve, warning)
@@ -65,14 +66,14 @@ def site_status(
             images=counts.images,
             bytes=counts.bytes,
             undelivered_images=counts.undelivered,
-            conflicts=counts.conflicts,
+            conflicts=sum(number for _, number in undecided),
             corrupt=counts.corrupt,
             recovered=spool.report.recovered,
         ),
         disk=m.Disk(space.total, space.free, reserve, warning, level),
         destinations=deliveries.status(),
         advice=(
-            *advice_on(counts.conflicts, counts.corrupt, level),
+            *advice_on(undecided, counts.corrupt, level),
             *advice_on_refusals(condition.refused, away),
             # While the disk fails most of this fails with it, and the trouble says so.
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),

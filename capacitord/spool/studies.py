@@ -47,7 +47,22 @@ _UNANSWERED: Final[Mapping[Doubt, tuple[AckState, str]]] = MappingProxyType(
         Doubt.UNANSWERED: (AckState.DOUBT, "It may have been sent; no answer was recorded."),
     }
 )
+_NAMED: Final = """
+SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
+"""
+_UNDECIDED: Final = """
+SELECT s.short, (
+  SELECT count(*) FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
+    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
+                    WHERE d.study = s.id)
+    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
+                    WHERE d.study = s.id)
+) AS undecided
+FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
+"""
+"""Images in conflict that nobody has asked to be sent: nobody gets them, and nobody has said that this is right."""
 _MANY: Final = 20
+_SHORTEST: Final = 4
 _PAGE: Final = 1000
 _SENDABLE_PAGE: Final = 200
 _BEYOND_ALL: Final = 1 << 40
@@ -94,8 +109,8 @@ class Studies:
                 "ORDER BY id DESC LIMIT ?",
                 (reference, reference, _MANY),
             )
-            if not rows and len(reference) >= 4 and all(digit in "0123456789abcdef" for digit in reference.lower()):
-                low = reference.lower()
+            low = reference.lower()
+            if not rows and len(low) >= _SHORTEST and all(digit in "0123456789abcdef" for digit in low):
                 rows = fetch(
                     catalog,
                     "SELECT id, short FROM study WHERE short >= ? AND short < ? LIMIT ?",
@@ -114,26 +129,39 @@ class Studies:
             )
         return int(rows[0][0]), str(rows[0][1])
 
-    def image(self, study: int, sop_instance_uid: str) -> int:
-        """Return the id of an image of a study by its SOP Instance UID, or by its object id if it is a conflict."""
+    def image(self, study: int, reference: str) -> int:
+        """Return the id of the image of a study that the beginning of an object id or of a SOP Instance UID names.
+
+        Raises `NotFound`, or `Ambiguous` with the object ids it could be.
+        """
+        matches = [("sop_uid = ?3", reference)]
+        if len(reference) >= _SHORTEST:
+            matches += [
+                ("substr(lower(hex(object_id)), 1, length(?3)) = ?3", reference.lower()),
+                ("substr(sop_uid, 1, length(?3)) = ?3", reference),
+            ]
+        rows: list[tuple[Any, ...]] = []
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ? AND ? "
-                "AND (sop_uid = ? OR lower(hex(object_id)) = ?) ORDER BY id",
-                (*bounds(study), sop_instance_uid, sop_instance_uid.lower()),
-            )
+            for match, named in matches:
+                rows = rows or fetch(catalog, _NAMED.format(match=match), (*bounds(study), named, _MANY))
         if not rows:
             raise NotFound(
-                "The study has no such image.", hint="List its images with `fluxctl study show STUDY --images`."
+                "The study has no such image.",
+                hint="List its images with `fluxctl study show STUDY --images`. "
+                "The beginning of an id needs four characters at least.",
             )
         if len(rows) > 1:
             raise Ambiguous(
-                f"{len(rows)} images of this study have this SOP Instance UID: they are in conflict.",
-                hint="Name one by its object id.",
+                f"This names {len(rows)} images of the study.",
+                hint="Name one by its object id, as `fluxctl study show STUDY --images` shows it.",
                 candidates=tuple(object_id for _, object_id in rows),
             )
         return int(rows[0][0])
+
+    def undecided(self) -> list[tuple[str, int]]:
+        """Return the short ids of the studies with images in conflict that nobody decided on, and how many."""
+        with self._catalog.read() as catalog:
+            return [(short, number) for short, number in fetch(catalog, _UNDECIDED, (0, _BEYOND_ALL)) if number]
 
     def page(self, query: m.StudyQuery) -> m.StudyList:
         """Return a page of studies, newest first."""
@@ -187,13 +215,17 @@ class Studies:
             reason=row[13],
             images=row[14],
             bytes=row[15],
-            conflicts=row[16],
+            conflicts=row[16] and self._undecided(catalog, row[0]),
             corrupt=row[17],
             purged=row[18],
             first_received=_moment(row[19]),
             last_received=_moment(row[20]),
             deliveries=self._deliveries(catalog, row[0]),
         )
+
+    @staticmethod
+    def _undecided(catalog: apsw.Connection, study: int) -> int:
+        return sum(number for _, number in fetch(catalog, _UNDECIDED, (study, study)))
 
     @staticmethod
     def _deliveries(catalog: apsw.Connection, study: int) -> tuple[m.StudyDelivery, ...]:

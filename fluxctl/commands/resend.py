@@ -21,7 +21,7 @@ app = single()
     "resend",
     ("fluxctl resend 3f2a9c", "Send the whole study again, to every destination of the site."),
     ("fluxctl resend 3f2a9c --to pacs --to backup", "Only to these two."),
-    ("fluxctl resend 3f2a9c --to pacs --image 1.2.826.0.1.1.4 --yes", "Only this image; do not ask."),
+    ("fluxctl resend 3f2a9c --to pacs --image 0f02ab --yes", "Only this image; do not ask."),
     codes=(exits.NOT_FOUND, exits.REFUSED),
 )
 def resend(
@@ -31,14 +31,17 @@ def resend(
     to: Annotated[
         list[str], typer.Option("--to", metavar="DEST", help="Only to this destination; may be given several times.")
     ] = [],  # noqa: B006 - Typer reads it, nobody changes it
-    image: Annotated[str, typer.Option("--image", metavar="UID", help="Only the image of this SOP Instance UID.")] = "",
+    image: Annotated[
+        str, typer.Option("--image", metavar="OBJECT", help="Only this image: the beginning of its object id or UID.")
+    ] = "",
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
     """Send a study, or one image of it, again.
 
     Whatever was acknowledged is sent once more. Ordinary retries need no command: the box sends what is not
-    acknowledged, for ever. This is for a PACS that lost images it had acknowledged.
+    acknowledged, for ever. This is for a PACS that lost images it had acknowledged, and for an image that came again
+    with other content: `fluxctl study show STUDY --images` shows the object ids.
     """
     client = daemon(ctx)
     if not yes:

@@ -23,7 +23,7 @@ def listed(found: DestinationList, look: Look) -> RenderableType:
         Column("AE title"),
         Column("Address", keep=False, least=16),
         Column("Delivered", right=True),
-        Column("State", keep=False, least=22),
+        Column("State", keep=False, least=22, wrap=True),
     ]
     rows = [
         (
@@ -35,7 +35,7 @@ def listed(found: DestinationList, look: Look) -> RenderableType:
         )
         for item in found.destinations
     ]
-    notes = [(item.name, why(item, look)) for item in found.destinations]
+    notes = [(item.name, why(item)) for item in found.destinations]
     return stack([columns(heads, rows, look), *(hanging(f"  {n}:", note, style=QUIET) for n, note in notes if note)])
 
 

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
-from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.console import Console, Group, JustifyMethod, OverflowMethod, RenderableType
 from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
@@ -22,25 +22,55 @@ GAP = 2
 
 
 class Column(NamedTuple):
-    """A column: `keep` columns are never cut, others down to `least`; `right` for numbers; at most `most` wide."""
+    """A column: `keep` columns are never cut, others down to `least`; `right` for numbers; at most `most` wide.
+
+    What does not fit is cut at its end; with `tail` at its beginning, for what differs at the end.
+    With `wrap` it is a list, and goes on in the next line instead.
+    """
 
     title: str
     keep: bool = True
     right: bool = False
     most: int | None = None
     least: int = 8
+    tail: bool = False
+    wrap: bool = False
 
 
 def columns(heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look) -> RenderableType:
-    """Return rows under their heads, as narrow as they can be; what does not fit is cut and ends in "…"."""
+    """Return rows under their heads, as narrow as they can be; what does not fit is cut, and "…" says so."""
     widths = [max([len(head.title), *(cell_len(str(row[place])) for row in rows)]) for place, head in enumerate(heads)]
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False)
-    for head, width in zip(heads, fitted(heads, widths, look.width - GAP * (len(heads) - 1)), strict=True):
+    room = fitted(heads, widths, look.width - GAP * (len(heads) - 1))
+    for head, width in zip(heads, room, strict=True):
         justify: JustifyMethod = "right" if head.right else "left"
-        table.add_column(head.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+        overflow: OverflowMethod = "fold" if head.wrap else "ellipsis"
+        table.add_column(head.title, justify=justify, no_wrap=not head.wrap, overflow=overflow, width=width)
     for row in rows:
-        table.add_row(*row)
+        cells = zip(heads, room, row, strict=True)
+        table.add_row(*(_fitting(head, width, cell) for head, width, cell in cells))
     return table
+
+
+def _fitting(head: Column, width: int, cell: str | Text) -> str | Text:
+    if head.wrap:
+        return _wrapped(cell if isinstance(cell, Text) else Text(cell), width)
+    return _end(str(cell), width) if head.tail else cell
+
+
+def _wrapped(text: Text, width: int) -> Text:
+    """Return a list that goes on in the next line after a comma; what has none and is too long is left to the table."""
+    lines: list[Text] = []
+    for piece in text.split(", ", include_separator=True):
+        if lines and lines[-1].cell_len + len(str(piece).rstrip()) <= width:
+            lines[-1].append_text(piece)
+        else:
+            lines.append(piece)
+    return Text("\n").join(lines)
+
+
+def _end(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else f"…{text[1 - width :]}"
 
 
 def fitted(heads: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import CircuitState, QueueList, QueueRow
+from capacitord.api.messages import QueueList, QueueRow
 from fluxctl.render import study
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
-from fluxctl.render.words import NOTHING, count, joined, size, until
+from fluxctl.render.page import BAD, BLANK, GOOD, QUIET, STRONG, Column, columns, hanging, stack
+from fluxctl.render.status import beside, deferred, halted
+from fluxctl.render.words import NOTHING, count, joined, size
 
 
 def listed(found: QueueList, look: Look) -> RenderableType:
@@ -17,18 +18,20 @@ def listed(found: QueueList, look: Look) -> RenderableType:
     if not found.destinations:
         return Text("No destinations.")
     heads = [
-        Column("Destination", keep=False, most=20),
+        Column("Destination", keep=False, most=20, least=11),
         Column("Images", right=True),
         Column("Size", right=True),
-        *(Column(title, right=True) for title in ("<1 min", "<10 min", "<1 h", "<1 d", "older")),
-        Column("State", keep=False),
+        *(Column(title, right=True) for title in ("<1m", "<10m", "<1h", "<1d", "older")),
+        Column("State", keep=False, least=17, wrap=True),
     ]
     rows: list[tuple[str | Text, ...]] = []
     for row in found.destinations:
         ages = (row.ages.minute, row.ages.ten_minutes, row.ages.hour, row.ages.day, row.ages.older)
         waits = size(row.bytes) if row.images else NOTHING
-        rows.append((row.destination, f"{row.images:,}", waits, *(f"{n:,}" if n else "·" for n in ages), state(row)))
-    notes = [(row.destination, why(row, look)) for row in found.destinations]
+        rows.append(
+            (row.destination, f"{row.images:,}", waits, *(f"{n:,}" if n else "·" for n in ages), state(row, look))
+        )
+    notes = [(row.destination, why(row)) for row in found.destinations]
     parts: list[RenderableType] = [
         columns(heads, rows, look),
         *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes if note),
@@ -38,28 +41,20 @@ def listed(found: QueueList, look: Look) -> RenderableType:
     return stack(parts)
 
 
-def state(row: QueueRow) -> Text:
-    """Return what a destination's queue does, in few words."""
-    if row.refused:
-        return Text(f"✘ {row.refused:,} refused", style=BAD)
-    if row.paused:
-        return Text("⚠ paused", style=CARE)
-    if row.circuit is CircuitState.OPEN:
-        return Text("✘ not reachable", style=BAD)
-    if row.circuit is CircuitState.PROBING:
-        return Text("⚠ trying again", style=CARE)
-    if not row.images:
-        return Text("✔ empty", style=GOOD)
-    return Text("⚠ deferred", style=CARE) if row.reason else Text("▸ sending")
+def state(row: QueueRow, look: Look) -> Text:
+    """Return what a destination's queue does, in few words; what was refused comes after that."""
+    refused = Text(f"✘ {row.refused:,} refused", style=BAD) if row.refused else None
+    now = halted(row, look)
+    if now is None and row.images:
+        now = deferred(row, look) if row.reason else Text("▸ sending")
+    return beside(now, refused) if now is not None else refused or Text("✔ empty", style=GOOD)
 
 
-def why(row: QueueRow, look: Look) -> str:
+def why(row: QueueRow) -> str:
     """Return why a queue stands, and what comes next; empty if it moves."""
     parts = [row.reason] if row.reason else []
     if row.paused:
         parts.append(f"go on with: fluxctl queue resume {row.destination}")
-    elif row.next_try is not None and row.images and row.reason:
-        parts.append(f"next try {until(row.next_try, look)}")
     if row.refused:
         parts.append("which images and why: fluxctl queue show STUDY")
     if row.doubtful:

@@ -17,6 +17,7 @@ from capacitord.api.messages import (
     Incoming,
     Level,
     Listener,
+    QueueRow,
     Refusals,
     Runtime,
     RuntimeState,
@@ -177,7 +178,7 @@ def destinations(found: tuple[DestinationStatus, ...], look: Look) -> Renderable
         Column("Waiting", right=True),
         Column("Size", right=True),
         Column("Oldest", right=True),
-        Column("State", keep=False),
+        Column("State", keep=False, least=11, wrap=True),
         Column("Done in", right=True),
     ]
     rows = [
@@ -191,38 +192,59 @@ def destinations(found: tuple[DestinationStatus, ...], look: Look) -> Renderable
         )
         for item in found
     ]
-    notes = [(item.name, note) for item in found if (note := why(item, look))]
+    notes = [(item.name, note) for item in found if (note := why(item))]
     return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
 
 
 def state(item: DestinationStatus, look: Look) -> Text:
-    """Return what a destination does now, in few words."""
-    if item.refused_images:
-        return Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD)
-    if item.paused:
-        return Text("⚠ paused", style=CARE)
-    if item.circuit is CircuitState.OPEN:
-        return Text("✘ not reachable", style=BAD)
-    if item.circuit is CircuitState.PROBING:
-        return Text("⚠ trying again", style=CARE)
-    if item.transfers:
-        return Text(f"▸ sending at {rate(item.rate)}" if item.rate > 0 else "▸ sending")
-    if item.waiting_images:
-        return Text("⚠ deferred" if item.reason else "▸ about to send", style=CARE if item.reason else "")
+    """Return what a destination does now, in few words; what it refused comes after that."""
+    refused = Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD) if item.refused_images else None
+    now = halted(item, look)
+    if now is None and item.transfers:
+        now = Text(f"▸ sending at {rate(item.rate)}" if item.rate > 0 else "▸ sending")
+    elif now is None and item.waiting_images:
+        now = deferred(item, look) if item.reason else Text("▸ about to send")
+    if now is not None:
+        return beside(now, refused)
+    if refused is not None:
+        return refused
     if item.last_success is None:
         return Text("· nothing sent yet")
     return Text(f"✔ all delivered {ago(item.last_success, look)}", style=GOOD)
 
 
-def why(item: DestinationStatus, look: Look) -> str:
+def halted(item: DestinationStatus | QueueRow, look: Look) -> Text | None:
+    """Return why nothing is sent to a destination at all, None if it is."""
+    if item.paused:
+        return Text("⚠ paused", style=CARE)
+    if item.circuit is CircuitState.OPEN:
+        return Text(f"✘ down{_next_try(item, look)}", style=BAD)
+    if item.circuit is CircuitState.PROBING:
+        return Text("⚠ trying again", style=CARE)
+    return None
+
+
+def deferred(item: DestinationStatus | QueueRow, look: Look) -> Text:
+    """Return that what waits has to wait longer, and how long."""
+    return Text(f"⚠ deferred{_next_try(item, look)}", style=CARE)
+
+
+def beside(now: Text, refused: Text | None) -> Text:
+    """Return what goes on now, and beside it what was refused."""
+    return now if refused is None else Text(", ").join([now, refused])
+
+
+def _next_try(item: DestinationStatus | QueueRow, look: Look) -> str:
+    return "" if item.next_try is None else f", next try {until(item.next_try, look)}"
+
+
+def why(item: DestinationStatus) -> str:
     """Return why a destination does not send, and what comes next; empty if all is well."""
     parts = []
     if item.reason:
         parts.append(item.reason)
     if item.paused:
         parts.append(f"go on with: fluxctl queue resume {item.name}")
-    elif item.next_try is not None and item.waiting_images and item.reason:
-        parts.append(f"next try {until(item.next_try, look)}")
     if item.refused_images:
         parts.append("see fluxctl queue list")
     if item.doubtful_images:

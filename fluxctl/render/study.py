@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from capacitord.api.messages import Ack, Image, Study, StudyDelivery, StudyDetail, StudyList
-from capacitord.model.states import AckState, DeliveryState, StudyState
+from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState, StudyState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, joined, size, until
@@ -27,6 +28,7 @@ DELIVERY_STYLE = {
     DeliveryState.CONFIRMED: GOOD,
     DeliveryState.FAILED: BAD,
 }
+_SHORTEST = 6
 ARRIVED = frozenset({DeliveryState.DELIVERED, DeliveryState.CONFIRMED})
 ACK_SYMBOL = {
     AckState.WAITING: "·",
@@ -57,7 +59,7 @@ def table(studies: Iterable[Study], look: Look) -> RenderableType:
         Column("Modality"),
         Column("Age", right=True),
         Column("Images", right=True),
-        Column("State", keep=False, least=30),
+        Column("State", keep=False, least=30, wrap=True),
     ]
     rows = [
         (
@@ -74,21 +76,19 @@ def table(studies: Iterable[Study], look: Look) -> RenderableType:
 
 
 def where(study: Study) -> Text:
-    """Return in few words how far a study is; the worst first."""
+    """Return in few words how far a study is; what needs a person first."""
     if study.state in {StudyState.DISCARDED, StudyState.HELD}:
         return Text(study.state.value, style=CARE)
-    parts = []
-    if study.state is StudyState.RECEIVING:
-        parts.append(Text("▸ receiving"))
+    parts = [Text(f"✘ {study.corrupt} corrupt", style=BAD)] if study.corrupt else []
     order = list(DELIVERY_SYMBOL)
     pending = sorted((d for d in study.deliveries if d.state not in ARRIVED), key=lambda d: -order.index(d.state))
     parts += [Text(brief(delivery), style=DELIVERY_STYLE.get(delivery.state, "")) for delivery in pending]
-    if not parts:
-        parts.append(Text("✔ delivered", style=GOOD) if study.deliveries else Text("· no destination"))
     if study.conflicts:
-        parts.append(Text(f"{study.conflicts} in conflict", style=CARE))
-    if study.corrupt:
-        parts.insert(0, Text(f"✘ {study.corrupt} corrupt", style=BAD))
+        parts.append(Text(f"⚠ {study.conflicts} in conflict", style=CARE))
+    if study.state is StudyState.RECEIVING:
+        parts.append(Text("▸ receiving"))
+    if not pending and study.state is not StudyState.RECEIVING:
+        parts.append(Text("✔ delivered", style=GOOD) if study.deliveries else Text("· no destination"))
     return Text(", ").join(parts)
 
 
@@ -115,10 +115,11 @@ def queued(detail: StudyDetail, look: Look) -> RenderableType:
     parts: list[RenderableType] = [head(detail.study, look)]
     if detail.study.deliveries:
         parts += [BLANK, deliveries(detail.study.deliveries, look)]
-    troubled = [(image, found) for image in detail.images if (found := _troubles(image))]
+    troubled = [(image, found) for image in detail.images if (found := _troubles(image, detail))]
     if troubled:
-        parts += [BLANK, Text("Images to look at (series/image)", style=STRONG)]
-        parts += [hanging(f"  {_place(image)}", "\n".join(found)) for image, found in troubled]
+        short = short_ids(detail.images)
+        parts += [BLANK, Text("Images to look at (series/image, object)", style=STRONG)]
+        parts += [hanging(f"  {_place(image)} {short[image.object_id]}", "\n".join(f)) for image, f in troubled]
     return stack(parts)
 
 
@@ -208,19 +209,32 @@ def _images(images: tuple[Image, ...], look: Look) -> RenderableType:
     names = list(dict.fromkeys(ack.destination for image in images for ack in image.acks))
     heads = [
         Column("Image"),
+        Column("Object"),
         Column("Size", right=True),
         Column("Age", right=True),
         *(Column(name) for name in names),
-        Column("SOP Instance UID", keep=False),
+        Column("SOP Instance UID", keep=False, tail=True),
     ]
+    short = short_ids(images)
     rows = []
     for image in images:
         acks = {ack.destination: ack for ack in image.acks}
         states = [
             f"{ACK_SYMBOL[acks[name].state]} {acks[name].state.value}" if name in acks else NOTHING for name in names
         ]
-        rows.append((_place(image), size(image.bytes), age(image.received_at, look), *states, image.sop_instance_uid))
+        what = (_place(image), short[image.object_id], size(image.bytes), age(image.received_at, look))
+        rows.append((*what, *states, image.sop_instance_uid))
     return columns(heads, rows, look)
+
+
+def short_ids(images: Iterable[Image]) -> dict[str, str]:
+    """Return the beginning of each image's object id, as long as it takes to tell the images of a study apart."""
+    known = sorted({image.object_id for image in images})
+    length = _SHORTEST
+    for one, next_one in pairwise(known):
+        same = next((place for place, (a, b) in enumerate(zip(one, next_one, strict=False)) if a != b), len(one))
+        length = max(length, same + 1)
+    return {each: each[:length] for each in known}
 
 
 def _place(image: Image) -> str:
@@ -228,15 +242,34 @@ def _place(image: Image) -> str:
     return "/".join(NOTHING if number is None else str(number) for number in numbers)
 
 
-def _troubles(image: Image) -> list[str]:
+def _troubles(image: Image, detail: StudyDetail) -> list[str]:
     found = []
     if image.corrupt:
         found.append("✘ cannot be read: it is in corrupt/ now")
     if image.conflict:
-        found.append("⚠ came twice with different content; both are kept")
+        found += _conflict(image, detail)
     found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]
     doubtful = [ack.destination for ack in image.acks if ack.state is AckState.DOUBT]
     return found + [f"? {name}: sent, answer lost; will be sent again" for name in doubtful]
+
+
+def _conflict(image: Image, detail: StudyDetail) -> list[str]:
+    """Return what becomes of an image that came under a UID that the box knew with other content."""
+    first = "⚠ came again with other content under a known UID"
+    if image.purged:
+        return []
+    if not image.acks:
+        send = f"fluxctl resend {detail.study.id} --image {short_ids(detail.images)[image.object_id]}"
+        return [f"{first}; it goes nowhere unless you send it:", f"  {send}"]
+    waits = [ack.destination for ack in image.acks if ack.state in {AckState.WAITING, AckState.DOUBT}]
+    if waits:
+        return [f"{first}; after a resend it waits for {', '.join(waits)}"]
+    there = [ack.destination for ack in image.acks if ack.state in ACKNOWLEDGED]
+    if len(there) < len(image.acks):
+        return [first]
+    if any(not (other.conflict or other.corrupt or other.purged) for other in detail.images):
+        return [f"{first}; {', '.join(there)} got it by a resend. It leaves this box with its study"]
+    return [f"{first}; {', '.join(there)} got it by a resend. It stays here until the study is discarded"]
 
 
 def _refusal(ack: Ack) -> str:

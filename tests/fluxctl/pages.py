@@ -14,7 +14,7 @@ from rich.console import RenderableType
 
 from capacitord.api import messages as m
 from capacitord.api.schemas import Verified, Version
-from capacitord.model.states import GateState
+from capacitord.model.states import AckState, GateState
 from fluxctl.render import box, destination, queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
@@ -116,6 +116,23 @@ def _lost() -> watch.Picture:
     return watch.Picture(status=s.STATUS, lost="it ended the conversation; it may be restarting")
 
 
+def _twin(object_id: str, *acks: m.Ack, conflict: bool = True) -> m.Image:
+    uid = "1.2.276.0.7230010.3.1.4.1787205428.181535.1700000000.424242"
+    return s.image(3, *acks, object_id=object_id, sop_instance_uid=uid, conflict=conflict)
+
+
+CONFLICTS: Final = s.changed(
+    s.DETAIL,
+    study=s.changed(s.BREAST, conflicts=2),
+    images=(
+        _twin("0f03ab12" * 4, s.DONE, conflict=False),
+        _twin("77c1d2e3aa" + "0" * 22),
+        _twin("77c1d2e3bb" + "0" * 22),
+        _twin("9a00" * 8, s.ack("pacs", AckState.WAITING)),
+        _twin("c3d4" * 8, s.DONE),
+        s.image(4, s.REFUSED),
+    ),
+)
 DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="truncated at chunk 7")
 VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 of 3 objects is damaged", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
@@ -136,6 +153,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-show": (LOOK, lambda look: study.shown(s.DETAIL, look)),
     "study-show-images": (LOOK, lambda look: study.shown(s.DETAIL, look, images=True)),
     "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
+    "study-show-conflicts": (LOOK, lambda look: study.shown(CONFLICTS, look, images=True)),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
     "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),
     "queue-list-deferred": (

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 from capacitord.api import messages as m
-from fluxctl.render import status, study, watch
+from fluxctl.render import queue, status, study, watch
 from fluxctl.render.look import Look
-from fluxctl.render.page import Column, bar, draw, fitted
+from fluxctl.render.page import Column, bar, columns, draw, fitted
 from tests.fluxctl import samples as s
 from tests.fluxctl.pages import FOLDER, LOOK, PAGES, drawn
 
@@ -78,6 +79,45 @@ def test_columns_give_way_in_the_right_order() -> None:
     assert fitted(heads, [5, 30, 12], 20) == [5, 5, 10]
     assert fitted(heads, [5, 30, 12], 1) == [5, 4, 10]
     assert fitted([Column("a", most=3)], [30], 100) == [3]
+
+
+def test_what_differs_at_its_end_is_cut_at_its_beginning_and_a_list_goes_on_below() -> None:
+    heads = [Column("a", keep=False, tail=True, least=6), Column("b", keep=False, wrap=True, least=12)]
+    table = columns(heads, [("1.2.3.4.5.678", "one, two three, four"), ("1.2", Text("five"))], replace(LOOK, width=20))
+    lines = ["a       b", "…5.678  one,", "        two three,", "        four", "1.2     five"]
+    assert draw(table, LOOK).splitlines() == lines
+
+
+def test_short_ids_are_as_long_as_it_takes() -> None:
+    images = [s.image(n, object_id=each) for n, each in enumerate(("ab" * 16, "ab" * 15 + "cd", "12" * 16))]
+    assert study.short_ids(images) == {
+        "ab" * 16: "ab" * 15 + "a",
+        "ab" * 15 + "cd": "ab" * 15 + "c",
+        "12" * 16: "12" * 15 + "1",
+    }
+    assert set(study.short_ids(images[1:]).values()) == {"ababab", "121212"}
+    assert study.short_ids(images[:1] * 2) == {"ab" * 16: "ababab"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"paused": True}, "⚠ paused, ✘ refused 8 images"),
+        ({"circuit": m.CircuitState.OPEN}, "✘ down, next try in 41 s, ✘ refused 8 images"),
+        ({"circuit": m.CircuitState.CLOSED}, "⚠ deferred, next try in 41 s, ✘ refused 8 images"),
+        (
+            {"circuit": m.CircuitState.CLOSED, "waiting_images": 0, "reason": "", "next_try": None},
+            "✘ refused 8 images",
+        ),
+    ],
+)
+def test_what_halts_a_destination_comes_before_what_it_refused_once(fields: dict[str, object], words: str) -> None:
+    item = s.changed(s.BACKUP, refused_images=8, **fields)
+    assert status.state(item, LOOK).plain == words
+    row = s.changed(s.QUEUE.destinations[1], paused=False, refused=8)
+    known = {name: value for name, value in fields.items() if name != "waiting_images"}
+    row = s.changed(row, **known, images=item.waiting_images)
+    assert queue.state(row, LOOK).plain == words.replace("refused 8 images", "8 refused")
 
 
 @pytest.mark.parametrize(("share", "full"), [(0.0, 0), (0.001, 1), (0.5, 5), (0.999, 9), (1.0, 10), (2.0, 10), (-1, 0)])

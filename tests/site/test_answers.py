@@ -213,7 +213,7 @@ def test_what_was_purged_cannot_be_sent_again(tmp_path: Path) -> None:
         assert supervisor.status().disk.level is m.Level.WARNING
 
 
-def test_a_conflict_is_sent_by_its_object_id_only(tmp_path: Path) -> None:
+def test_a_conflict_is_sent_by_the_beginning_of_its_object_id_and_then_waits_for_nobody(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         spool = open_spool(supervisor.spool, "pacs")
         put(spool, facts_of("1.2.3.1", STUDY), b"one")
@@ -225,10 +225,15 @@ def test_a_conflict_is_sent_by_its_object_id_only(tmp_path: Path) -> None:
         assert len(error.value.candidates) == 2
         detail: m.StudyDetail = supervisor.ask("study.show", m.StudyRef(STUDY))
         (conflict,) = (image for image in detail.images if image.conflict)
-        done: m.Done = supervisor.ask("study.resend", m.Resend(STUDY, image=conflict.object_id))
+        (advice,) = supervisor.status().advice
+        assert advice.reference == "conflict"
+        assert f"fluxctl study show {detail.study.id}" in advice.hint
+        assert (detail.study.conflicts, supervisor.status().spool.conflicts) == (1, 1)
+        done: m.Done = supervisor.ask("study.resend", m.Resend(STUDY, image=conflict.object_id[:12].upper()))
         assert "1 image waits" in done.message
         assert supervisor.destination().waiting_images == 2
-        assert [each.reference for each in supervisor.status().advice] == ["conflict"]
+        status, detail = supervisor.status(), supervisor.ask("study.show", m.StudyRef(STUDY))
+        assert (detail.study.conflicts, status.spool.conflicts, status.advice) == (0, 0, ())
 
 
 def test_an_echo_says_how_long_each_step_took_or_why_it_did_not_come_about(tmp_path: Path) -> None:

@@ -53,12 +53,14 @@ def test_the_disk_is_at_its_reserve_when_not_even_a_small_image_fits() -> None:
 
 
 def test_every_advice_has_a_next_step() -> None:
-    assert advice_on(0, 0, m.Level.OK) == []
+    assert advice_on((), 0, m.Level.OK) == []
     for disk in (m.Level.WARNING, m.Level.FAILURE):
-        for count in (1, 2):
-            advice = advice_on(count, count, disk)
+        for conflicts in ((("3f2a9c", 1),), (("3f2a9c", 4), ("c77e02", 1))):
+            advice = advice_on(conflicts, len(conflicts), disk)
             assert len(advice) == 3
             assert all(each.hint and each.message.endswith(".") for each in advice)
+            (conflict,) = (each for each in advice if each.reference == "conflict")
+            assert "fluxctl study show 3f2a9c" in conflict.hint
 
 
 def refusal(moment: float, reason: str = "The disk refused.", status: int = 0xA700, *, at: int = 0) -> RefusalView:

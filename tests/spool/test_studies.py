@@ -7,10 +7,12 @@ import tracemalloc
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from capacitord.errors import Ambiguous, NotFound
 from capacitord.model.image import Facts
 from capacitord.spool.store import Spool
-from tests.spool.kit import arrival, close_studies, content, deliver, facts, find, opened, take
+from tests.spool.kit import arrival, close_studies, content, deliver, facts, find, opened, sop_uid, take
 from tests.spool.million import IMAGES_A_STUDY, fill
 
 SERIES = ((None, "1.2.3.1.9"), (1, "1.2.3.1.5"), (2, "1.2.3.1.3"), (2, "1.2.3.1.4"), (10, "1.2.3.1.2"))
@@ -42,6 +44,24 @@ def test_images_come_series_by_series_and_by_instance_number_however_they_arrive
         uids = [image.sop_instance_uid for image in spool.studies.sendable(find(spool))]
         assert uids == [image.sop_instance_uid for image in expected]
         assert uids == [image.sop_instance_uid for image in spool.studies.detail(find(spool), "x").images]
+
+
+def test_an_image_is_named_by_the_beginning_of_either_id_if_that_names_one(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        first, second, other = take(spool, 1, 1), take(spool, 1, 2), take(spool, 1, 1, variant=1)
+        spool.settle()
+        study = find(spool)
+        for receipt in (first, second, other):
+            named = receipt.object_id.hex()
+            assert spool.studies.image(study, named) == spool.studies.image(study, named[:16].upper())
+        assert spool.studies.image(study, sop_uid(1, 2)) == spool.studies.image(study, second.object_id.hex())
+        for ambiguous in (sop_uid(1, 1), sop_uid(1, 2)[:-1]):
+            with pytest.raises(Ambiguous) as error:
+                spool.studies.image(study, ambiguous)
+            assert {first.object_id.hex(), other.object_id.hex()} <= set(error.value.candidates)
+        for nothing in ("", "ab", sop_uid(1, 2)[:3], "z" * 8, "%%%%", sop_uid(1, 3)):
+            with pytest.raises(NotFound):
+                spool.studies.image(study, nothing)
 
 
 def test_images_that_leave_while_a_study_is_gone_through_are_left_out(tmp_path: Path) -> None:
