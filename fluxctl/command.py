@@ -87,13 +87,18 @@ class _AsTyped:
         if isinstance(value, self.kind):
             return value
         try:
-            return self.kind(value)
+            read = self.kind(value)
         except ValueError:
             if issubclass(self.kind, enum.Enum):
                 message = f"{value!r} is none of {', '.join(str(choice.value) for choice in self.kind)}"
             else:
                 message = f"{value!r} is not a number"
             raise typer.BadParameter(message, ctx=ctx, param=param) from None
+        least, most = getattr(param, "min", None), getattr(param, "max", None)
+        if (least is not None and read < least) or (most is not None and read > most):
+            bound = f"less than {least}" if least is not None and read < least else f"more than {most}"
+            raise typer.BadParameter(f"{value} is {bound}", ctx=ctx, param=param)
+        return read
 
 
 def _plain(kind: Any) -> type | None:

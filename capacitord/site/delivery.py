@@ -329,6 +329,7 @@ class Delivery:
                 self._circuit = circuits.succeeded(self._circuit)
                 self._owed = True
                 self._changed.notify_all()
+            LOG.info("%s answers again.", self.destination.name)
             self._note("destination-up", f"{self.destination.name} answers again.", "", self.destination.name)
 
     def finished(self, sender: Sender, finish: Finish) -> None:

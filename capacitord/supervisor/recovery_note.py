@@ -24,7 +24,12 @@ class Exported(msgspec.Struct, frozen=True):
 
 
 def lacking(exported: Exported, box: str, sites: Collection[str]) -> str:
-    """Return what the last recovery file lacks of these keys, in words; empty if it has them all."""
+    """Return what the last recovery file lacks of these keys, in words; empty if it has them all.
+
+    Without a site there is nothing to lose yet: the first import of a profile makes the first site's key.
+    """
+    if not sites:
+        return ""
     lost = [site for site in sorted(sites) if site not in exported.sites]
     if not exported.box:
         return "no recovery file has been written: if this box is lost, its images are"

@@ -182,7 +182,7 @@ class Serving:
                 self.reporter.arrived(message)
                 self.gatekeeper.look()
             case link.Note():
-                _log.info("%s: %s", message.reference, message.message)
+                # The runtime has written it into the log itself.
                 self.hub.note(
                     m.NoteEvent(message.at, message.reference, message.message, message.study, message.destination)
                 )

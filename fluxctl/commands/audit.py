@@ -32,7 +32,9 @@ app = noun("audit", "Who did what on this box, and that nobody edited the record
 def show_entries(
     ctx: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="At most this many.")
+    ] = 100,
     action: Annotated[str, typer.Option("--action", metavar="ACTION", help="Only this, such as study.discard.")] = "",
     subject: Annotated[str, typer.Option("--subject", metavar="NAME", help="Only what was done to this.")] = "",
     since: Annotated[

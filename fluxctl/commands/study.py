@@ -47,7 +47,7 @@ def list_studies(
         StudyState | None,
         typer.Option("--state", metavar="STATE", help=f"Only studies that are {', '.join(StudyState)}."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="At most this many.")] = 100,
     everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
     json: AsJson = False,
     jsonl: AsLines = False,

@@ -33,7 +33,10 @@ def watch(
     ctx: typer.Context,
     *,
     interval: Annotated[
-        float, typer.Option("--interval", metavar="SECONDS", help="The least time between two looks at the status.")
+        float,
+        typer.Option(
+            "--interval", metavar="SECONDS", min=0.05, max=3600, help="The least time between two looks at the status."
+        ),
     ] = 0.5,
     json: AsJson = False,
     jsonl: AsLines = False,

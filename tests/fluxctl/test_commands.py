@@ -399,6 +399,38 @@ def test_the_recovery_file_is_for_its_owner_and_never_replaces_another(
     assert len(daemon.requests) == asked
 
 
+@pytest.mark.parametrize(("sites", "warns"), [((), True), (("st-marys",), False)])
+def test_a_recovery_file_without_a_site_key_is_said_to_be_one(
+    daemon: Daemon, line: Any, run: Run, sites: tuple[str, ...], warns: bool
+) -> None:
+    daemon.answers["key.status"] = lambda _: s.changed(s.KEY, sites=sites)
+    result = run(*line("key.export"))
+    assert result.code == 0
+    assert ("it opens no images" in " ".join(result.out.split())) is warns
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("study", "list", "--limit", "0"),
+        ("audit", "show", "--limit", "-4"),
+        ("watch", "--interval", "-1"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_a_usage_error(daemon: Daemon, run: Run, given: tuple[str, ...]) -> None:
+    result = run(*given)
+    assert result.code == 2
+    assert "is less than" in result.err
+    assert daemon.requests == []
+
+
+def test_what_cannot_be_asked_for_is_named(daemon: Daemon, run: Run, tmp_path: Path) -> None:
+    result = run("key", "export", "--recovery", str(tmp_path / "recovery"))
+    assert result.code == 6
+    assert "this asks for a passphrase, and there is no terminal" in result.err
+    assert daemon.requests == []
+
+
 def test_restoring_takes_one_passphrase_or_two(daemon: Daemon, run: Run, stdin: Path, tmp_path: Path) -> None:
     path = tmp_path / "recovery"
     path.write_text(s.RECOVERY.text)

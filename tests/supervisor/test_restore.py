@@ -201,7 +201,7 @@ def warned(daemon: Daemon) -> str:
 
 def test_a_recovery_file_that_cannot_open_the_spool_is_said_to_be_one(daemon: Daemon) -> None:
     daemon.post("/v1/key/init")
-    assert "no recovery file has been written" in warned(daemon)
+    assert warned(daemon) == "", "there is nothing to lose yet"
     early = exported(daemon)
     assert warned(daemon) == ""
     daemon.import_profile()
@@ -217,3 +217,9 @@ def test_a_recovery_file_that_cannot_open_the_spool_is_said_to_be_one(daemon: Da
     assert warned(daemon) == ""
     daemon.post("/v1/key/rotate", {})
     assert "from before the box key was made anew" in warned(daemon)
+
+
+def test_a_site_whose_keys_never_left_the_box_is_said_to_be_one(daemon: Daemon) -> None:
+    daemon.serve()
+    assert "no recovery file has been written" in warned(daemon)
+    assert "fluxctl key export" in daemon.get("/v1/key")["hint"]
