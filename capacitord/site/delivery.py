@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
@@ -36,6 +37,8 @@ _AFTER_TROUBLE: Final = 1.0
 _GATHER: Final = 0.02
 _GATHER_BESIDE: Final = 0.25
 _CROWDED: Final = 60.0
+_REFUSING: Final = 10.0
+"""Seconds at most until a destination that can be reached and refuses everything is offered an image again."""
 _HINDERED: Final = Backoff(base=1.0, cap=30.0)
 
 Note = Callable[[str, str, str, str], None]
@@ -340,7 +343,7 @@ class Delivery:
             now = time.monotonic()
             self._senders.remove(sender)
             self._owed = self._unexplained = True
-            failed = finish.failure is not None and self._fails(sender, finish.failure, now)
+            failed = finish.failure is not None and self._fails(sender, finish, finish.failure, now)
             if not failed:
                 self._circuit = circuits.abandoned(self._circuit, now)
             circuit, told = self._circuit, failed and not self._paused and not self._stopping
@@ -348,7 +351,7 @@ class Delivery:
         if told:
             self._say_failed(circuit, circuit.next_try - now)
 
-    def _fails(self, sender: Sender, outcome: Outcome, now: float) -> bool:
+    def _fails(self, sender: Sender, finish: Finish, outcome: Outcome, now: float) -> bool:
         """Hold a failure against the destination, if it is one of its own; return whether it is."""
         beside = sum(other.is_established for other in self._senders)
         if beside and not sender.is_established:
@@ -358,7 +361,9 @@ class Delivery:
         if self._circuit.state is not CircuitState.HALF_OPEN and not self._circuit.may_begin(now):
             # Several associations ended of one cause, and one of them was counted.
             return False
-        delay = backoff.next_delay(self._circuit.failures + 1, self._random, self._pace)
+        # Perhaps it refuses only what has waited until now: what comes next is not to wait for that.
+        pace = _sooner(self._pace) if finish.refusing else self._pace
+        delay = backoff.next_delay(self._circuit.failures + 1, self._random, pace)
         self._circuit = circuits.failed(self._circuit, now, outcome, delay)
         return True
 
@@ -388,3 +393,7 @@ class Delivery:
 def _wall_clock(monotonic: float) -> int:
     """Return a time of the monotonic clock in nanoseconds since the epoch."""
     return time.time_ns() + int((monotonic - time.monotonic()) * 1e9)
+
+
+def _sooner(pace: Backoff) -> Backoff:
+    return replace(pace, cap=max(pace.base, min(pace.cap, _REFUSING)))

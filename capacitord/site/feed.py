@@ -228,7 +228,7 @@ class Feed:
     def hasten(self) -> None:
         """Let refused images be tried again now."""
         with self._lock:
-            self._rests.clear()
+            self._rests.hasten(time.monotonic())
 
     def rest_ends(self, after: float) -> float | None:
         """Return the monotonic time at which the first rest ends that goes on beyond `after`, None if none does."""

@@ -119,10 +119,11 @@ class Rests:
                 found[delivery] = Rest(study.reason, study.until)
         return found
 
-    def clear(self) -> None:
-        """Let everything be tried again now, as if it had never been refused."""
-        self._images.clear()
-        self._studies.clear()
+    def hasten(self, now: float) -> None:
+        """End every rest, so that all is tried again: behind what was never refused, or that would wait once more."""
+        for rests in (self._images, self._studies):
+            for rest in rests.values():
+                rest.until = min(rest.until, now)
         self._row.clear()
 
 

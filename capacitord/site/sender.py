@@ -41,11 +41,12 @@ _KINDS_OF: Final = 4096
 class Finish:
     """What an association says about its destination in the end.
 
-    `failure` is what went wrong at the destination or on the way, None if nothing speaks against it. `hindrance` is
-    what in this box kept it from going on.
+    `failure` is what went wrong at the destination or on the way, None if nothing speaks against it. It is `refusing`
+    if it can be reached, and only refuses images. `hindrance` is what in this box kept it from going on.
     """
 
     failure: Outcome | None = None
+    refusing: bool = False
     hindrance: str = ""
 
 
@@ -225,7 +226,7 @@ class Sender:
                 quiet_since = time.monotonic()
             if not self._goes_on(consignment, quiet_since):
                 association.release()
-                return Finish(consignment.refused_all)
+                return Finish(consignment.refused_all, refusing=True)
 
     def _goes_on(self, consignment: Consignment, quiet_since: float) -> bool:
         """Say whether there is, or soon was, more to send on this association."""

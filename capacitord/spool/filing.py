@@ -211,8 +211,8 @@ _REOPENED: Final = (
     "UPDATE delivery SET state = ?, reason = 'A late image arrived.', queued_at = ?, delivered_at = NULL, "
     "delivered_tick = NULL WHERE id = ?"
 )
-_FORGIVEN: Final = (
-    "DELETE FROM ack WHERE image = ?1 AND state = 'refused' "
+_FORGOTTEN: Final = (
+    "DELETE FROM ack WHERE image = ?1 "
     "AND delivery IN (SELECT id FROM delivery WHERE study = ?1 >> 24)"
 )
 _WAITING: Final = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, ?)"
@@ -266,8 +266,11 @@ def _new_study(study: _Study, image: Filed) -> Statement:
 
 
 def _replaced(ruin: int, now: int) -> list[Statement]:
-    """Take a damaged image out: a good copy has come, and what was refused for its damage is refused no more."""
+    """Take a damaged image out, for a good copy has come.
+
+    What was acknowledged of it does not count for the copy: nobody can compare the two any more.
+    """
     return [
-        (_FORGIVEN, (ruin,)),
+        (_FORGOTTEN, (ruin,)),
         ("UPDATE image SET purged_at = ? WHERE id = ? AND purged_at IS NULL", (now, ruin)),
     ]

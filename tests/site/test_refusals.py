@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from capacitord.api import messages as m
+from capacitord.api.messages import CircuitState
 from capacitord.dicom.contexts import Pair
 from capacitord.model.states import DeliveryState
+from capacitord.site.backoff import DEFAULT, Backoff
+from capacitord.site.delivery import _sooner
+from tests.dicom.acceptor import Request
 from tests.site.pacs import FAILED, NO_ROOM, STORED, Pacs, Reaction
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import acks, put_images, states
@@ -54,6 +58,33 @@ def test_a_study_that_it_never_takes_does_not_keep_the_others_from_it(tmp_path: 
         wait_for(lambda: set(pacs.counts) == set(others), within=PATIENCE, what="the other study to arrive")
         tried = {uid for uid in pacs.seen if uid.startswith("1.2.1.")}
         assert len(tried) <= 4, "a study is left alone after a few of its images"
+
+
+def test_images_that_it_never_takes_keep_no_other_study_from_it_however_often_somebody_flushes(tmp_path: Path) -> None:
+    def reaction(request: Request) -> int:
+        return NO_ROOM if request.sop_instance_uid.startswith("1.2.1") else STORED
+
+    def takes_nothing() -> bool:
+        return box.status().circuit is not CircuitState.CLOSED
+
+    with Pacs(reaction) as pacs, rig(tmp_path, destination("pacs", pacs.port)) as box:
+        for number in range(10, 16):
+            put_images(box.spool, 1, study=f"1.2.{number}")
+        box.wake()
+        wait_for(takes_nothing, within=PATIENCE, what="the destination to take nothing")
+        good = put_images(box.spool, 20, study="1.2.2")
+        seen, refused = len(pacs.seen), set(pacs.seen)
+        box.deliveries.one("pacs").hasten()
+        wait_for(lambda: pacs.counts.keys() >= set(good), within=PATIENCE, what="the good study to arrive")
+        since = pacs.seen[seen:]
+        before = since[: max(map(since.index, good))]
+        assert not refused & set(before), "what was refused goes behind what was not"
+
+
+def test_a_destination_that_can_be_reached_is_offered_an_image_again_soon() -> None:
+    assert _sooner(DEFAULT).ceiling(99) == 10.0
+    assert _sooner(Backoff(base=0.5, cap=1.0)).ceiling(99) == 1.0
+    assert _sooner(Backoff(base=60.0, cap=90.0)).ceiling(99) == 60.0
 
 
 def test_an_image_that_rests_says_why_and_when_it_is_tried_again(tmp_path: Path) -> None:

@@ -100,9 +100,21 @@ def test_a_study_that_rests_says_why_and_until_when() -> None:
     rests.refused(1, 3, "no way", 3.0)
     assert rests.by_study(3.0)[1] == ("no way", 3.0 + FIRST)
     assert rests.by_study(1e9) == {}
-    rests.clear()
-    assert rests.by_study(3.0) == {}
-    assert rests.ends(0.0) is None
+
+
+def test_what_an_operator_hastens_may_go_at_once_behind_what_was_never_refused() -> None:
+    rests = Rests()
+    for image in (1, 2, 3):
+        rests.refused(1, image, "no room", 0.0)
+    rests.refused(2, 9, "no room", 0.0)
+    assert resting(rests, 1, 1, 1.0)
+    rests.hasten(1.0)
+    assert rests.by_study(1.0) == {}
+    assert rests.ends(1.0) is None
+    assert {rests.turn(1, 1, 1.0), rests.turn(1, 7, 1.0), rests.turn(2, 9, 1.0)} == {Turn.BEHIND_OTHERS}
+    assert rests.turn(2, 8, 1.0) is rests.turn(3, 1, 1.0) is Turn.NOW
+    rests.refused(2, 9, "no room", 1.0)
+    assert resting(rests, 2, 9, 1.0 + FIRST), "the second rest is longer than the first"
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6), st.sampled_from(["refused", "broke", "well"]))))
