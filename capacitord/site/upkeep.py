@@ -13,6 +13,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool import retention
+from capacitord.spool.segment import SEGMENT_SIZE
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -120,16 +121,19 @@ class Upkeep:
 
     def _purge_if_due(self, now: float) -> None:
         space = self._spool.space
-        shortage = space.warning - space.now().free
+        free = space.now().free
+        shortage = space.warning - free
+        # Images are refused, or about to be: whatever gives room at once goes first.
+        urgent = free - space.reserve < SEGMENT_SIZE
         due = now - self._last_purge >= self._purge_every
         if due or shortage > 0:
-            self._purge(shortage, compact=due)
+            self._purge(shortage, compact=due or urgent, urgent=urgent)
         if due:
             self._last_purge = now
 
-    def _purge(self, shortage: int, *, compact: bool) -> None:
+    def _purge(self, shortage: int, *, compact: bool, urgent: bool) -> None:
         housekeeping = self._spool.housekeeping
-        candidates = housekeeping.candidates()
+        candidates = housekeeping.candidates(urgent=urgent)
         purged = self._purge_studies(retention.due(candidates, self._spool.tick(), self._keep(), shortage))
         removed = housekeeping.release_segments()
         if purged or (compact and shortage > 0):

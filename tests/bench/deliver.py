@@ -38,7 +38,8 @@ def by_dcmsend(folder: Path, load: Load) -> float:
     folder.mkdir(parents=True)
     try:
         with Storescp(folder) as peer:
-            around = sending(load.first)
+            sending(load.first)
+            around = sending(load.again)
             return (sending(load.folders) - around) / (load.images - len(load.first))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -59,7 +60,7 @@ def delivering(folder: Path) -> Iterator[tuple[Storescp, Receiver, Box]]:
 
 
 def _arrived(peer: Storescp, images: int) -> float:
-    """Wait until the PACS has begun to write this many images, and return that time."""
+    """Wait until the PACS has begun to write this many images; return when."""
     deadline = time.perf_counter() + _PATIENCE
     while sum(1 for _ in peer.received_path.iterdir()) < images:
         if time.perf_counter() > deadline:
@@ -82,10 +83,15 @@ def by_box(folder: Path, load: Load) -> float:
 def at_once(folder: Path, load: Load) -> tuple[float, float]:
     """Take in while delivering; return the seconds an image takes until the scanner, and until the PACS has it."""
     with delivering(folder) as (peer, receiver, box):
-        around = send(load.first, receiver, nagle=False)
+        send(load.first, receiver, nagle=False)
+        around = send(load.again, receiver, nagle=False)
         box.wait_until_delivered("pacs", within=_PATIENCE)
         began = time.perf_counter()
         taken = send(load.folders, receiver, nagle=False)
-        through = _arrived(peer, load.images + len(load.first)) - began
+        box.wait_until_delivered("pacs", within=_PATIENCE)
+        through = time.perf_counter() - began
+        if len(peer.received()) != load.images + 2 * len(load.first):
+            msg = f"the PACS holds {len(peer.received())} images"
+            raise AssertionError(msg)
         images = load.images - len(load.first)
         return (taken - around) / images, (through - around) / images

@@ -33,9 +33,9 @@ class Workload:
             for number in range(associations)
         ]
 
-    def write_first(self, folder: Path, associations: int) -> list[Path]:
+    def write_one(self, folder: Path, associations: int, name: str) -> list[Path]:
         """Write one more image for each association, to see what a sender takes before and after its images."""
-        return [self._write(folder, f"first-{number}", 1) for number in range(associations)]
+        return [self._write(folder, f"{name}-{number}", 1) for number in range(associations)]
 
     def _write(self, folder: Path, part: str, images: int) -> Path:
         path = folder / f"{self.name.strip()}-{images}-{part}"

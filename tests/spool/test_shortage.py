@@ -171,3 +171,18 @@ def test_the_segment_that_is_being_written_does_not_keep_what_was_purged(tmp_pat
         assert datasets(spool, 3) == {sop_uid(3, 1): content(sop_uid(3, 1), SMALL)}
         take(spool, 4)
         assert len(datasets(spool, 4)) == 1
+
+
+def test_when_it_is_urgent_nothing_is_counted_on_that_has_to_be_moved(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for study in (1, 2):
+            take(spool, study, 0, size=LARGE - 1)
+        deliver(spool)
+        close_studies(spool)
+        (first, _) = sorted(spool.housekeeping.candidates().studies)
+        assert spool.housekeeping.purge(first.study, 1) == 1
+        assert spool.housekeeping.candidates().leaving > 0
+        assert spool.housekeeping.candidates(urgent=True).leaving == 0
+        hasty = retention.due(spool.housekeeping.candidates(urgent=True), spool.tick(), 1e9, 1000)
+        calm = retention.due(spool.housekeeping.candidates(), spool.tick(), 1e9, 1000)
+        assert (len(hasty), calm) == (1, [])

@@ -12,7 +12,7 @@ from tests.torture.pacs import SUCCESS, Reception, Records
 from tests.torture.weather import Flip
 
 UNWRITTEN = 64
-"""Answers that a killed daemon may have had and not written down (`_BEHIND` in capacitord/site/feed.py)."""
+"""Answers that a killed daemon may have had and not written down (`MOST_UNWRITTEN` in capacitord/site/recorder.py)."""
 
 LATEST = 5.0
 """Seconds after its arrival at which an answer is written down at the latest; a kill after that loses nothing."""
