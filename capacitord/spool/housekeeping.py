@@ -89,16 +89,15 @@ class Housekeeping:
     def candidates(self, *, urgent: bool = False) -> Candidates:
         """Return the studies that every destination has in full and whose images are still here, and what leaves.
 
-        When it is `urgent` nothing is counted on that has to be moved first: moving takes time, and room.
+        When it is `urgent` nothing is waited for that was purged before and has to be moved first.
         """
-        cramped = self._cramped or urgent
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _CANDIDATES)
             leaving = sum(
-                comes_free(filled, living, cramped=cramped)
+                comes_free(filled, living, cramped=self._cramped or urgent)
                 for filled, living in fetch(catalog, _LEAVING.format(given_back=_GIVEN_BACK))
             )
-        return Candidates([Candidate._make(row) for row in rows], leaving, self._shares, cramped=cramped)
+        return Candidates([Candidate._make(row) for row in rows], leaving, self._shares, cramped=self._cramped)
 
     def _shares(self, study: int) -> list[Share]:
         """Return where the images of a study are that may leave."""

@@ -49,5 +49,5 @@ def workloads(scale: float) -> tuple[Workload, ...]:
     return (
         Workload("tiny", TINY, max(8, int(2000 * scale) // 4 * 4)),
         Workload("CT", CT, max(8, int(320 * scale) // 4 * 4)),
-        Workload("DBT", _DBT, max(4, int(12 * scale) // 4 * 4)),
+        Workload("DBT", _DBT, max(8, int(12 * scale) // 4 * 4)),
     )
