@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
 
+from capacitord.errors import Invalid
+from capacitord.model import patterns
 from capacitord.model.attribute import Attribute, NotAllowed, Step, parse
+from capacitord.model.conditions import ALWAYS, Condition
 
+_ESCAPES: Final = re.compile(r"\\(.?)", re.DOTALL)
+_GROUPS: Final = frozenset("0123456789")
 _IDENTITY: Final = MappingProxyType(
     {
         0x00080016: "SOP Class UID",
@@ -125,10 +130,35 @@ class Copy(_Operation, frozen=True):
 
 
 class Replace(_Operation, frozen=True):
-    r"""In each value, what matches the regular expression (RE2) becomes `replacement`, in which \1 to \9 are groups."""
+    r"""In each value, what matches the regular expression (RE2) becomes `replacement`.
+
+    There \1 to \9 are its groups and \0 is all that matched.
+    """
 
     pattern: str
     replacement: str
+
+    def __post_init__(self) -> None:
+        check_target(self.target)
+        try:
+            compiled = patterns.compiled(self.pattern)
+        except Invalid as error:
+            raise NotAllowed(error.message, error.hint) from None
+        for part in self.parts():
+            if isinstance(part, int) and part > compiled.groups:
+                msg = f"the replacement names group {part}, and the expression has {compiled.groups}"
+                raise NotAllowed(msg, "Groups are what stands in parentheses, counted from the left.")
+
+    def parts(self) -> tuple[str | int, ...]:
+        r"""Return what the replacement is made of: text, and numbers of groups. Raises `NotAllowed`."""
+        pieces = _ESCAPES.split(self.replacement)
+        parts: list[str | int] = [pieces[0]]
+        for escaped, text in zip(pieces[1::2], pieces[2::2], strict=True):
+            if escaped not in _GROUPS and escaped != "\\":
+                msg = f"the replacement has \\{escaped}, which means nothing"
+                raise NotAllowed(msg, r"Write \1 for the first group, \0 for all that matched, \\ for a backslash.")
+            parts += [escaped if escaped == "\\" else int(escaped), text]
+        return tuple(part for part in parts if part != "")
 
 
 class Map(_Operation, frozen=True):
@@ -193,16 +223,29 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 class Transform(msgspec.Struct, frozen=True, omit_defaults=True):
     """Operations in the order they are carried out, and when.
 
-    `name` is how a person finds it in the profile. `to` names the destinations for whose copy an outbound transform is
-    meant, none means all. Without `record` nothing is written into Original Attributes Sequence.
+    `name` is how a person finds it in the profile. `match` looks at the image as it was received. `to` names the
+    destinations for whose copy an outbound transform is meant; none means all. Without `record` nothing is written
+    into Original Attributes Sequence.
     """
 
     name: str
     on: On
     operations: tuple[Operation, ...]
+    match: Condition = ALWAYS
     to: tuple[str, ...] = ()
     on_error: OnError = OnError.HOLD
     record: Record | None = None
+
+
+def attributes_of(transforms: Iterable[Transform]) -> Iterator[Attribute]:
+    """Yield all attributes that the operations change or take values from."""
+    for transform in transforms:
+        for operation in transform.operations:
+            yield operation.target
+            if isinstance(operation, Copy):
+                yield operation.source
+            if isinstance(operation, Set):
+                yield from (part.attribute for part in operation.value.parts if isinstance(part, Source))
 
 
 def check_target(target: Attribute) -> None:

@@ -20,6 +20,7 @@ _NAME_DELIMITERS: Final = re.compile(r"([\\^=])")
 _TEXT_DELIMITERS: Final = re.compile(r"([\\\t\n\f\r])")
 _NAME_RESETS: Final = frozenset(b"\\^=")
 _TEXT_RESETS: Final = frozenset(b"\\\t\n\f\r")
+_FRAGMENTS: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _MISSPELLED: Final = ((re.compile(r"^ISO.IR."), "ISO_IR "), (re.compile(r"^ISO.2022.IR."), "ISO 2022 IR "))
 _SELF_ESCAPING: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 
@@ -46,13 +47,27 @@ class CharacterSet:
         try:
             if _ESCAPE not in value or len(self._encodings) == 1:
                 return value.decode(self._encodings[0])
-            text = pydicom_charset.decode_bytes(value, self._encodings, set(_resets(vr)))
+            return "".join(self._decode_fragment(found, vr) for found in _FRAGMENTS.findall(value))
         except (ValueError, LookupError):
-            text = "\ufffd"
-        if "\ufffd" in text:
             msg = "holds text that is not in its Specific Character Set"
-            raise Unfit(msg)
-        return text
+            raise Unfit(msg) from None
+
+    def _decode_fragment(self, fragment: bytes, vr: str) -> str:
+        """Return the text up to the next escape sequence (PS3.5 §6.1.2.5), each in the set that its own selects."""
+        first = self._encodings[0]
+        if not fragment.startswith(_ESCAPE):
+            return fragment.decode(first)
+        size = 4 if fragment.startswith((b"\x1b$(", b"\x1b$)")) else 3
+        encoding = pydicom_charset.CODES_TO_ENCODINGS[fragment[:size]]
+        if encoding == pydicom_charset.default_encoding:
+            encoding = first
+        elif encoding not in self._encodings:
+            raise LookupError(encoding)
+        if encoding in pydicom_charset.handled_encodings:
+            return fragment.decode(encoding)
+        rest = fragment[size:]
+        reset = next((at for at, byte in enumerate(rest) if byte in _resets(vr)), len(rest))
+        return rest[:reset].decode(encoding) + rest[reset:].decode(first)
 
     def encode(self, text: str, vr: str) -> bytes:
         """Return the bytes. Raises `Unfit` if the set has no place for some character."""
@@ -84,7 +99,9 @@ class CharacterSet:
         # Asked for a character it has no place for, pydicom would write a question mark.
         if "\x1b" in run or not all(any(_has(name, char) for name in self._encodings) for char in set(run)):
             raise Unfit(_NO_PLACE)
-        return pydicom_charset.encode_string(run, self._encodings)
+        # It also knows the default repertoire by a name of its own.
+        names = [pydicom_charset.default_encoding if name == "ascii" else name for name in self._encodings]
+        return pydicom_charset.encode_string(run, names)
 
 
 _NO_PLACE: Final = "has characters that the Specific Character Set has no place for"

@@ -122,8 +122,7 @@ class Draft:
         for path in self._touched:
             if any(path[:size] in self._touched for size in range(1, len(path), 2)):
                 continue
-            level = self.level(path[:-1])
-            element = level[BaseTag(path[-1])] if BaseTag(path[-1]) in level else None
+            element = self.level(path[:-1]).get(BaseTag(path[-1]))
             found.append(Edit(path, element, self.characters(path[:-1])))
         return tuple(found)
 

@@ -90,11 +90,14 @@ def _read_sequence(raw: RawDataElement) -> DataElement:
 
 
 def dataset_of(found: Iterable[encoded.Element], encoding: Encoding) -> Dataset:
-    """Return a dataset of elements as they lie in the bytes, none of them decoded."""
+    """Return a dataset of elements as they lie in the bytes, none of them decoded. Raises `Malformed`."""
     held: dict[BaseTag, DataElement | RawDataElement] = {}
     for element in found:
         tag = BaseTag(element.tag)
         if tag in held:
+            if held[tag].value == element.value and element.data is not None:
+                # Some devices write an attribute twice; only two values leave open which one counts.
+                continue
             msg = f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) stands twice in a dataset"
             raise Malformed(msg)
         held[tag] = RawDataElement(

@@ -56,6 +56,9 @@ def _is_missing(draft: Draft, path: Path) -> bool:
 
 def _write_text(draft: Draft, path: Path, text: str, given_vr: str = "") -> None:
     vr = values.vr_to_write(draft.level(path[:-1]), path[-1], given_vr)
+    if vr not in values.STRING_VRS and vr not in NUMBERS:
+        msg = f"text cannot be written under the VR {vr}"
+        raise Unfit(msg)
     _write(draft, _New(path, vr, split(text, vr)))
 
 

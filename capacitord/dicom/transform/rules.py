@@ -7,21 +7,17 @@ import functools
 import hashlib
 import hmac
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-import re2  # type: ignore[import-untyped]
-
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.values import STRING_VRS
+from capacitord.model import patterns
 from capacitord.model.transform import Clean, Hash, Map, Prefix, Repertoire, Replace, Suffix
 
 Rule = Callable[[str], str]
 OnValues = Replace | Map | Clean | Hash | Prefix | Suffix
-
-MOST_REGEX_MEMORY: Final = 1 << 20
-"""Bytes that a compiled regular expression may take."""
 
 _HASHED_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UT"})
 _SPELLED_OUT: Final = MappingProxyType(
@@ -37,8 +33,8 @@ _SPELLED_OUT: Final = MappingProxyType(
 def rule(operation: OnValues, vr: str, key: bytes) -> Rule:
     """Return what the operation does to a value under this VR. Raises `Unfit` if it makes no sense there."""
     match operation:
-        case Replace(pattern=pattern, replacement=replacement):
-            return functools.partial(replaced, pattern, replacement)
+        case Replace(pattern=pattern):
+            return functools.partial(replaced, pattern, operation.parts())
         case Map(table=table, default=default, strict=strict):
             return functools.partial(_mapped, table, default, strict)
         case Clean(repertoire=repertoire, replacement=replacement):
@@ -55,26 +51,15 @@ def rule(operation: OnValues, vr: str, key: bytes) -> Rule:
             return functools.partial(_with_suffix, text, vr)
 
 
-def replaced(pattern: str, replacement: str, value: str) -> str:
-    """Return `value` with all that matches replaced. Takes time linear in its length (RE2). Raises `Unfit`."""
-    compiled = _compiled(pattern)
-    try:
-        return str(compiled.sub(replacement, value))
-    except (re2.error, IndexError):
-        msg = "the replacement names a group that the regular expression does not have"
-        raise Unfit(msg) from None
+def replaced(pattern: str, parts: Sequence[str | int], value: str) -> str:
+    """Return `value` with all that matches replaced by text and groups, in time linear in its length (RE2)."""
 
+    def replacement(match: Any) -> bytes:
+        return b"".join(part.encode() if isinstance(part, str) else match.group(part) or b"" for part in parts)
 
-@functools.lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = MOST_REGEX_MEMORY
-    try:
-        return re2.compile(pattern, options)
-    except re2.error:
-        msg = "the regular expression is not one that RE2 takes"
-        raise Unfit(msg) from None
+    # RE2 works on bytes: with text it would count the characters before each match again.
+    found: bytes = patterns.compiled(pattern).sub(replacement, value.encode())
+    return found.decode()
 
 
 def _mapped(table: dict[str, str], default: str | None, strict: bool, value: str) -> str:
@@ -117,7 +102,7 @@ def _cleaned_name(repertoire: Repertoire, replacement: str, value: str) -> str:
     for group in value.split("="):
         components = [cleaned(repertoire, replacement, component) for component in group.split("^")]
         lost = cleaned(repertoire, "", group).strip("^ ") == "" and group.strip("^ ") != ""
-        groups.append("" if lost and groups else "^".join(components))
+        groups.append("" if lost else "^".join(components))
     return "=".join(groups).rstrip("=")
 
 
