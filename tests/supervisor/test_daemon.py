@@ -225,9 +225,9 @@ def test_a_wrong_profile_says_all_that_is_wrong(serving: Daemon) -> None:
     text = PROFILE.format(version=1, port=99999).replace('name = "pacs"', 'name = "The PACS"')
     refused = serving.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"})
     assert (refused.status, refused.error["exit_code"]) == (400, 7)
-    assert [c.split(":")[0:3] for c in refused.error["candidates"]] == [
-        ["st-marys.toml", "7", " destination[0].name"],
-        ["st-marys.toml", "10", " destination[0].port"],
+    assert [c.split(":")[0:4] for c in refused.error["candidates"]] == [
+        ["st-marys.toml", "7", "8", " destination[0].name"],
+        ["st-marys.toml", "10", "8", " destination[0].port"],
     ]
     assert serving.get("/v1/status")["site"]["profile_version"] == 1
 
