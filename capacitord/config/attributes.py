@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
 
 import pydantic
 
@@ -10,12 +11,16 @@ from capacitord.config import dictionary
 from capacitord.config.diagnostics import Rejected, suggestion
 from capacitord.model.attribute import Attribute, NotAllowed, Step, parse
 
+_Read = TypeVar("_Read")
 HINT: Final = "Write a keyword like PatientID, a tag like (0010,0020), or (0009,xx02,CREATOR) for a private one."
 _BINARY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"})
 
 
-def attribute(text: str) -> Attribute:
-    """Return what `text` names. Raises `Rejected`, with the keyword that may have been meant."""
+def with_keywords(read: Callable[[Callable[[str], int | None]], _Read]) -> _Read:
+    """Return what `read` makes of keywords, which it is given the dictionary for.
+
+    Raises `Rejected` for its `NotAllowed`, with the keyword that may have been meant.
+    """
     unknown: list[str] = []
 
     def tag_of(keyword: str) -> int | None:
@@ -25,10 +30,15 @@ def attribute(text: str) -> Attribute:
         return tag
 
     try:
-        found = parse(text, tag_of)
+        return read(tag_of)
     except NotAllowed as error:
         hint = suggestion(unknown[0], dictionary.keywords()) if unknown else ""
         raise Rejected(error.message, hint or error.hint) from None
+
+
+def attribute(text: str) -> Attribute:
+    """Return what `text` names. Raises `Rejected`."""
+    found = with_keywords(lambda tag_of: parse(text, tag_of))
     for step in found.steps[:-1]:
         if (vr := vr_of(step)) not in {"", "SQ"}:
             msg = f"{text}: only a sequence has attributes within it, and this is {_named(vr)}"

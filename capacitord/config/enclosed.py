@@ -71,7 +71,9 @@ def _mapped(rule: Any, key: Key, beside: Beside | None, wrong: list[Finding]) ->
     if not isinstance(rule, dict) or not isinstance(rule.get("map"), dict):
         return rule
     tables = {name: _looked_up(value, (*key, "map", str(name)), beside, wrong) for name, value in rule["map"].items()}
-    return {**rule, "map": {name: value for name, value in tables.items() if value is not None}}
+    found = {name: value for name, value in tables.items() if value is not None}
+    rest = {name: value for name, value in rule.items() if name != "map" or len(found) == len(tables)}
+    return {name: found if name == "map" else value for name, value in rest.items()}
 
 
 def _looked_up(value: Any, key: Key, beside: Beside | None, wrong: list[Finding]) -> Any:

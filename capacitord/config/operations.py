@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from capacitord.config import attributes, dictionary
+from capacitord.config import attributes
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion, unknown
 from capacitord.config.fields import regex
 from capacitord.config.positions import Key
@@ -84,7 +84,7 @@ def _text(value: object) -> str:
 
 def _template(value: object) -> Template:
     text = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else _text(value)
-    return template(text, dictionary.tag_of)
+    return attributes.with_keywords(lambda tag_of: template(text, tag_of))
 
 
 def _set(target: Attribute, wanted: Any) -> Operation:

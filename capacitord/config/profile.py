@@ -92,9 +92,9 @@ def check(text: str, name: str, *, beside: enclosed.Beside | None = None, furthe
     tables, problems = diagnostics.read_toml(text, name)
     if problems:
         return Checked(None, problems, (), {})
+    bad, warnings = references.check(tables)
     tables, wrong, care = enclosed.inlined(tables, beside)
     profile, findings = diagnostics.fill(Profile, tables)
-    bad, warnings = references.check(tables)
     more, worth = further(tables) if further is not None else ([], [])
     source = Source(text, name)
     errors = source.diagnostics([*wrong, *findings, *bad, *more])

@@ -17,7 +17,7 @@ def parse_window(text: str) -> Window:
     """Return the window that `text` says. Raises `Rejected`."""
     found = _HOURS.search(text)
     days, rest = (text[: found.start()], text[found.end() :]) if found else (text, "")
-    if rest.strip() or not text.strip():
+    if rest.strip() or not (found or any(letter.isalpha() for letter in days)):
         msg = f"{text!r} is not a window of time"
         raise Rejected(msg, HINT)
     start, end = (_minute(found[1], found[2]), _minute(found[3], found[4])) if found else (0, WHOLE_DAY)

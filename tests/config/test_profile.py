@@ -184,7 +184,7 @@ KEYS = sorted({*profile.Profile.model_fields} - {"schema_"})
 INNER = sorted({key for table in (RouteTable, TransformTable, DestinationTable) for key in table.model_fields})
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.dictionaries(st.sampled_from(KEYS), NONSENSE, max_size=4),
     st.dictionaries(
