@@ -75,9 +75,8 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
 def notes(profile: Profile, text: str = "") -> tuple[Note, ...]:
     """Return what of a profile does not act yet; `text` is the document, for saying where it is."""
     source = Source(text, "") if text else None
-    return tuple(
-        _note(key, message, source) for pattern, message in IDLE.items() for key, _ in _written(profile, pattern)
-    )
+    found = [_note(key, message, source) for pattern, message in IDLE.items() for key, _ in _written(profile, pattern)]
+    return tuple(sorted(found, key=lambda note: (note.line or 0, note.column or 0)))
 
 
 def barred(profile: Profile) -> dict[str, str]:

@@ -10,7 +10,7 @@ from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.model.states import GateState
 from fluxctl.manual.page import Page
 
-SEE_ALSO = "`fluxctl`(1), `capacitord.toml`(5), `capacitord-spool`(5), systemd.exec(5)"
+SEE_ALSO = "`fluxctl`(1), `capacitord.toml`(5), `capacitord-profile`(5), `capacitord-spool`(5), systemd.exec(5)"
 OPTIONS = (
     ("--config FILE", f"The configuration. Without it `{DEFAULT_FILE}` is read if it exists; every key has a default."),
     ("--state DIRECTORY", "The folder that holds everything, instead of `[box] state`."),

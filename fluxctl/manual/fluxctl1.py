@@ -15,7 +15,7 @@ from fluxctl.table import SECTIONS
 
 FORMS = ("--json", "--jsonl")
 """The options that are explained once, under OUTPUT."""
-SEE_ALSO = "`capacitord`(8), `capacitord.toml`(5), `capacitord-spool`(5)"
+SEE_ALSO = "`capacitord`(8), `capacitord.toml`(5), `capacitord-profile`(5), `capacitord-spool`(5)"
 
 
 def page() -> str:

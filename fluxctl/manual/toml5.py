@@ -8,7 +8,7 @@ from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.config.units import format_size
 from fluxctl.manual.page import Page
 
-SEE_ALSO = "`capacitord`(8), `fluxctl`(1)"
+SEE_ALSO = "`capacitord`(8), `capacitord-profile`(5), `fluxctl`(1)"
 KEYS = {
     "box.state": (
         "path",

@@ -5,24 +5,26 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
 from capacitord.api.schemas import DOCUMENTS
-from capacitord.config import box
+from capacitord.config import box, operations
+from capacitord.config.matching import parse_match
 from capacitord.supervisor.main import app as daemon_app
 from fluxctl import exits, tree
 from fluxctl.command import arguments, options
-from fluxctl.manual import capacitord8, generated, toml5, walk
+from fluxctl.manual import capacitord8, generated, profile5, toml5, walk
 from fluxctl.manual.page import Page
 from fluxctl.table import ENTRIES
 from tests.fluxctl.conftest import Run
 
 TOP = Path(__file__).parent.parent.parent
 VERBS = {found.name: found for found in walk.verbs()}
-PAGES = ("man1/fluxctl.1", "man5/capacitord.toml.5", "man8/capacitord.8")
+PAGES = ("man1/fluxctl.1", "man5/capacitord.toml.5", "man5/capacitord-profile.5", "man8/capacitord.8")
 
 
 def rendered(page: str) -> str:
@@ -177,3 +179,15 @@ def test_the_manual_can_be_written(tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == len(generated(TOP))
     for path, text in generated(tmp_path).items():
         assert path.read_text() == text
+
+
+@pytest.mark.parametrize("line", [line for line, _ in profile5.MATCHES])
+def test_every_condition_of_the_manual_is_one(line: str) -> None:
+    written = line.replace("{ … }", '{ Modality = "CT" }')
+    assert parse_match(tomllib.loads(written)) is not None
+
+
+@pytest.mark.parametrize("name", operations.NAMES)
+def test_every_operation_of_the_manual_is_one(name: str) -> None:
+    tables = tomllib.loads(f"{name} = {operations.EXAMPLES[name]}")
+    assert operations.parse(name, tables[name])

@@ -1,0 +1,173 @@
+"""capacitord-profile(5): the keys, their kinds and their defaults are those of the models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from capacitord.config import operations
+from capacitord.config.idle import IDLE
+from capacitord.config.json_schema import profile_schema
+from capacitord.config.starting_point import starting_point
+from fluxctl.manual.page import Page
+
+SEE_ALSO: Final = "`fluxctl`(1), `capacitord`(8), `capacitord.toml`(5)"
+MATCHES: Final = (
+    ('Modality = "CT"', "Exactly this, capitals and all. Of an attribute with several values, one is enough."),
+    ('Modality = ["CT", "MR"]', "One of these."),
+    ('StudyDescription = "*STROKE*"', "An asterisk stands for any characters, a question mark for one."),
+    ('Modality = "!CT"', "Not this, in none of its values. In a list: one of what has no !, and nothing of what has."),
+    ('InstitutionName = ""', "Empty or not there; the same as false. true is there, with a value."),
+    (
+        'SliceThickness = "<= 1.5"',
+        "In order: <, <=, >, >=. Numbers, dates (2026-01-31), times (18:00) and ages (18Y) have one.",
+    ),
+    ('StudyDescription = "/(?i)stroke|trauma/"', "An RE2 expression that is found anywhere in a value."),
+    ('StudyDescription = "=*"', "What follows, literally."),
+    (
+        '"RequestAttributesSequence.ScheduledProcedureStepID" = "S1"',
+        "An attribute in the items of a sequence; a private one is (0009,xx02,CREATOR).",
+    ),
+    ('calling_ae_title = "CT*"', "What the sender calls itself; called_ae_title is what it calls this box."),
+    (
+        'time = ["Mon-Fri 18:00-07:00", "Sat-Sun"]',
+        "When the image came, at the site. A window over midnight belongs to the day on which it begins.",
+    ),
+    ("any = [{ … }, { … }]", "One of these tables holds; all is the same for every one of them."),
+    ("not = { … }", "This table does not hold."),
+)
+
+
+def page() -> str:
+    """Return the page in roff."""
+    page = Page("capacitord-profile", 5, "everything that is true of one facility")
+    page.synopsis("SITE.toml")
+    page.section("DESCRIPTION")
+    page.text(
+        "A site profile says what differs between facilities: where images go, which, in which form, and when. The "
+        "scanner and the storage port belong to the box: `capacitord.toml`(5). The format is TOML 1.0. A key that is "
+        "not known is an error and never ignored. `fluxctl profile validate` says all that is wrong with a profile at "
+        "once, `fluxctl profile import` puts it to use, and `fluxctl profile schema` prints a JSON Schema of it, with "
+        "which editors complete and check it.",
+        'Durations are texts like "90s", "1h30m" or "1d", sizes like "200 MB", rates like "8 Mbit/s". Files are named '
+        "as they lie beside the profile. Attributes are named by keyword, by tag like (0010,0020), or privately by "
+        "creator like (0009,xx02,CREATOR), as in PS3.15.",
+    )
+    _keys(page, profile_schema())
+    _matches(page)
+    _operations(page)
+    _idle(page)
+    page.section("EXAMPLE")
+    page.verbatim(starting_point("lakeside"))
+    page.section("SEE ALSO")
+    page.text(SEE_ALSO)
+    return page.render()
+
+
+def _keys(page: Page, schema: Mapping[str, Any]) -> None:
+    page.section("KEYS")
+    tables = {}
+    for name, key in schema["properties"].items():
+        inner = _table(key, schema)
+        if inner is None:
+            page.item(name, _explained(key, schema, name in schema["required"]))
+        else:
+            tables[f"[[{name}]]" if key.get("type") == "array" else f"[{name}]"] = inner
+    while tables:
+        title, table = next(iter(tables.items()))
+        del tables[title]
+        page.subsection(title)
+        page.text(_about(table))
+        for name, key in table["properties"].items():
+            inner = _table(key, schema)
+            if inner is not None and key.get("type") == "array":
+                tables = {f"[[{title.strip('[]')}.{name}]]": inner, **tables}
+                continue
+            page.item(name, _explained(key, schema, name in table.get("required", ())))
+            for part, value in (inner or {}).get("properties", {}).items():
+                page.item(f"{name}.{part}", _explained(value, schema, part in (inner or {}).get("required", ())))
+
+
+def _resolved(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = key.get("$ref")
+    if reference is None:
+        return key
+    found: Mapping[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+    return found
+
+
+def _table(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the table that a key holds, or holds a list of; None if it is something else."""
+    found = _resolved(key.get("items", key), schema)
+    closed = found.get("additionalProperties") is False and "patternProperties" not in found
+    return found if closed and "title" in found else None
+
+
+def _about(table: Mapping[str, Any]) -> str:
+    text = str(table["description"]).partition(": ")[2]
+    return text[:1].upper() + text[1:]
+
+
+def _explained(key: Mapping[str, Any], schema: Mapping[str, Any], required: bool) -> str:
+    """Return what a key means, of which kind it is, and its default."""
+    meaning = key.get("description") or _resolved(key, schema).get("description", "")
+    facts = [_kind(key, schema)]
+    if required:
+        facts.append("required")
+    elif "default" in key:
+        facts.append(f"default: {_written(key['default'])}")
+    return f"{meaning} [{'; '.join(facts)}]"
+
+
+def _kind(key: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    found = _resolved(key, schema)
+    for several in ("anyOf", "oneOf"):
+        if several in found and "type" not in found:
+            return " or ".join(dict.fromkeys(_kind(part, schema) for part in found[several]))
+    if "const" in found:
+        return _written(found["const"])
+    if "enum" in found:
+        names = [_written(name) for name in found["enum"]]
+        return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    if found.get("type") == "array":
+        return f"list of {_kind(found['items'], schema)}" if "items" in found else "list"
+    if "examples" in found:
+        return f"text like {_written(found['examples'][0])}"
+    return {"string": "text", "integer": "number", "number": "number", "boolean": "true or false"}.get(
+        str(found.get("type")), "table"
+    )
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _matches(page: Page) -> None:
+    page.section("CONDITIONS")
+    page.text(
+        "A `match` says when a rule applies. Every entry of its table must hold; an empty one always does. "
+        'What a dataset does not have is empty, and it is not "CT".',
+    )
+    for line, meaning in MATCHES:
+        page.item(line, meaning)
+
+
+def _operations(page: Page) -> None:
+    page.section("OPERATIONS")
+    page.text(
+        "A transform does what it says in the order in which it says it. UIDs of studies, series and images are never "
+        "changed by one, nor are pixels. `**.` before an attribute means at every depth."
+    )
+    for name in operations.NAMES:
+        page.item(name, f"`{name} = {operations.EXAMPLES[name]}`")
+
+
+def _idle(page: Page) -> None:
+    if not IDLE:
+        return
+    page.section("WHAT DOES NOT ACT YET")
+    page.text("This version takes these keys and checks them. What it does not do yet is this:")
+    for key, instead in IDLE.items():
+        page.item(".".join(part for part in key if part != "*"), f"{instead[:1].upper()}{instead[1:]}.")
