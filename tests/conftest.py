@@ -10,8 +10,11 @@ import pytest
 
 from tests.peers.program import descendants
 
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=50)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, print_blob=True)
+# How long examples take says how busy the machine is, and nothing about the program.
+BUSY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+
+hypothesis.settings.register_profile("quick", BUSY, max_examples=50)
+hypothesis.settings.register_profile("ci", BUSY, max_examples=100, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 _Found = TypeVar("_Found")
 
 
-def wait_for(condition: Callable[[], _Found | None], *, within: float = 10.0, what: str) -> _Found:
+def wait_for(condition: Callable[[], _Found | None], *, within: float = 30.0, what: str) -> _Found:
     """Poll `condition` until it returns something true, and return that.
 
     Fails after `within` seconds with a sentence that names `what` was waited for and what was seen last.

@@ -139,7 +139,10 @@ class Trouble(Answer, frozen=True):
 
 
 class Refusals(Answer, frozen=True):
-    """What was refused lately: how often since `since`, and of the last time when, why, and who was refused."""
+    """What was refused lately: how often since `since`, and of the last time when, why, and who was refused.
+
+    `status` is what an image was answered (0000,0900), as four hexadecimal digits.
+    """
 
     count: int
     since: datetime
@@ -147,6 +150,7 @@ class Refusals(Answer, frozen=True):
     reason: str
     calling_ae: str
     peer: str
+    status: str = ""
 
 
 class Transfer(Answer, frozen=True):
@@ -207,7 +211,8 @@ class SiteStatus(Answer, frozen=True):
     """The runtime's part of the status; free of patient data.
 
     While there is `trouble` images are refused. `refused` are images that the disk or this program did not take,
-    `turned_away` are associations. `as_of` is when the rest was true, if that is not now.
+    `unfit` are images that it never takes for what they are, `turned_away` are associations. `as_of` is when the rest
+    was true, if that is not now.
     """
 
     incoming: tuple[Incoming, ...]
@@ -221,6 +226,7 @@ class SiteStatus(Answer, frozen=True):
     trouble: Trouble | None = None
     refused: Refusals | None = None
     turned_away: Refusals | None = None
+    unfit: Refusals | None = None
     as_of: datetime | None = None
 
 

@@ -57,7 +57,6 @@ class Tally:
     images: int = 0
     bytes: int = 0
     refused: int = 0
-    last_refusal: Refusal | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +77,7 @@ class Receiver:
     forward: Callable[[int, int, bytes], None]
     max_pdu: int = 0
     tally: Tally = field(default_factory=Tally)
+    refused: Callable[[Refusal], None] = lambda _: None
     state: State = State.IDLE
     _context_id: int = 0
     _collected: bytearray = field(default_factory=bytearray)
@@ -226,7 +226,7 @@ class Receiver:
 
     def _refused(self, request: Command, refusal: Refusal) -> None:
         self.tally.refused += 1
-        self.tally.last_refusal = refusal
+        self.refused(refusal)
         LOG.warning(
             "an image from %r at %s is refused with 0x%04X: %s",
             self.between.calling_ae,

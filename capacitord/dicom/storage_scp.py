@@ -8,6 +8,7 @@ pynetdicom has to serve something.
 from __future__ import annotations
 
 import collections
+import errno
 import logging
 import select
 import socket
@@ -28,6 +29,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from capacitord.dicom.intake import Intake
 from capacitord.dicom.receive import Context, Correspondents, Receiver, Tally
+from capacitord.dicom.statuses import Refusal
 from capacitord.dicom.upper_layer import AcceptedAssociation
 from capacitord.dicom.wire import Waker, Wire
 
@@ -57,13 +59,18 @@ class AssociationView(msgspec.Struct, frozen=True):
 
 
 class RefusalView(msgspec.Struct, frozen=True):
-    """An association, or a connection, that was turned away. `at` is in ns since the epoch."""
+    """An association, a connection or an image that was turned away. `at` is in ns since the epoch.
+
+    `moment` is the same in seconds of the monotonic clock; `status` is an image's (0000,0900).
+    """
 
     at: int
+    moment: float
     peer: str
     calling_ae: str
     called_ae: str
     reason: str
+    status: int = 0
 
 
 class _Entry:
@@ -89,9 +96,12 @@ class StorageServer:
         intake: Intake,
         settings: StorageSettings,
         *,
+        refused: Callable[[RefusalView], None] = lambda _: None,
         handlers: Sequence[Handler] = (),
         contexts: Sequence[PresentationContext] = (),
     ) -> None:
+        """`refused` is told of each image that is refused, by the association's thread."""
+        self._refused = refused
         self._listener = listener
         self._intake = intake
         self._settings = settings
@@ -152,6 +162,12 @@ class StorageServer:
         with self._changed:
             return list(self._refusals)
 
+    def _image_refused(self, between: Correspondents | None, refusal: Refusal) -> None:
+        who = between or Correspondents("", "", "")
+        reason = f"{refusal.comment[:1].upper()}{refusal.comment[1:]}."
+        now = time.time_ns(), time.monotonic()
+        self._refused(RefusalView(*now, who.peer, who.calling_ae, who.called_ae, reason, refusal.status))
+
     def _accept_loop(self) -> None:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
@@ -167,6 +183,9 @@ class StorageServer:
                 # Whoever knocked has gone again.
                 continue
             except OSError as error:
+                if error.errno == errno.EINVAL:
+                    # Whoever bound the port has shut it down; `stop` follows.
+                    return
                 # Out of descriptors or memory. Who knocks stays in the backlog, and the port readable, until there
                 # are some: so look again only after a while, and say it once.
                 if not starved:
@@ -271,6 +290,7 @@ class StorageServer:
             forward=forward,
             max_pdu=association.requestor.maximum_length or 0,
             tally=entry.tally,
+            refused=lambda refusal: self._image_refused(entry.between, refusal),
         )
         return Wire(
             association.wire_socket.raw,
@@ -288,7 +308,7 @@ class StorageServer:
     def _turned_away(self, peer: str, reason: str, calling_ae: str = "", called_ae: str = "") -> None:
         LOG.warning("%s, calling itself %r, is turned away: %s", peer, calling_ae, reason)
         with self._changed:
-            self._refusals.append(RefusalView(time.time_ns(), peer, calling_ae, called_ae, reason))
+            self._refusals.append(RefusalView(time.time_ns(), time.monotonic(), peer, calling_ae, called_ae, reason))
 
 
 def _application_entity(settings: StorageSettings) -> AE:

@@ -31,6 +31,10 @@ _BOX_KEY_ID = b"capacitord box key id"
 
 
 def _derive(secret: bytes, purpose: bytes, salt: bytes, length: int) -> bytes:
+    if length <= SHA256.digest_size:
+        # The same in one block (RFC 5869 §2.2, §2.3), five times as quick: each image that comes or goes has a key.
+        extracted = hmac.digest(salt or bytes(SHA256.digest_size), secret, "sha256")
+        return hmac.digest(extracted, purpose + b"\1", "sha256")[:length]
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=purpose).derive(secret)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from capacitord.api import messages as m
 from capacitord.errors import Problem
+from capacitord.site.refusals import Lately
 from capacitord.spool.sealing import LEAST_ROOM
 
 
@@ -58,18 +59,27 @@ def advice_on(conflicts: int, corrupt: int, disk: m.Level) -> list[m.Advice]:
     return advice
 
 
-def advice_on_refusals(refused: m.Refusals | None, turned_away: m.Refusals | None) -> list[m.Advice]:
+def advice_on_refusals(refused: Lately, turned_away: m.Refusals | None) -> list[m.Advice]:
     """Return advice on images that were refused lately, and on connections that were turned away."""
     advice = []
-    if refused is not None:
-        what = "1 image was" if refused.count == 1 else f"{refused.count} images were"
+    if refused.for_now is not None:
         advice.append(
             m.Advice(
                 "images-refused",
                 m.Level.WARNING,
-                f"{what} refused, the last from {_who(refused)}: {refused.reason}",
+                _images(refused.for_now),
                 "When the first line says READY, send these studies from the scanner again: what is here already "
                 "is not stored twice.",
+            )
+        )
+    if refused.unfit is not None:
+        advice.append(
+            m.Advice(
+                "images-unfit",
+                m.Level.WARNING,
+                f"{_images(refused.unfit)} (status {refused.unfit.status})",
+                "They are refused for what they are, so sending them again does not help: keep them on the scanner, "
+                "and show this line to its vendor.",
             )
         )
     if turned_away is not None:
@@ -82,6 +92,11 @@ def advice_on_refusals(refused: m.Refusals | None, turned_away: m.Refusals | Non
             )
         )
     return advice
+
+
+def _images(refused: m.Refusals) -> str:
+    what = "1 image was" if refused.count == 1 else f"{refused.count} images were"
+    return f"{what} refused, the last from {_who(refused)}: {refused.reason}"
 
 
 def _who(refusal: m.Refusals) -> str:

@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from capacitord.dicom.accept import StorageSettings
@@ -21,15 +22,16 @@ _MARGIN: Final = 5.0
 class StoragePort:
     """Serves on whichever listening socket came last. For the thread of the link, but for the views."""
 
-    def __init__(self, reception: Reception, storage: Storage) -> None:
-        self._reception, self._settings = reception, storage_settings(storage)
+    def __init__(self, reception: Reception, storage: Storage, refused: Callable[[RefusalView], None]) -> None:
+        """`refused` is told of each image that is refused, by the association's thread."""
+        self._reception, self._settings, self._refused = reception, storage_settings(storage), refused
         self._server: StorageServer | None = None
         self._closing: dict[StorageServer, threading.Thread] = {}
 
     def open(self, listener: socket.socket) -> None:
         """Begin to accept associations on a listening socket, which is this port's from now on."""
         self.close(0.0)
-        self._server = StorageServer(listener, self._reception, self._settings)
+        self._server = StorageServer(listener, self._reception, self._settings, refused=self._refused)
         self._server.start()
 
     def close(self, grace: float) -> None:

@@ -10,22 +10,20 @@ import msgspec
 
 from capacitord.dicom.intake import Announced
 from capacitord.dicom.intake import Incoming as OnTheWire
-from capacitord.model.image import Arrival, Facts
+from capacitord.model.image import Facts
 from capacitord.site.routing import Routing
 from capacitord.spool.admission import Incoming, Kept, Receipt
 from capacitord.spool.store import Spool
 
-NotKept = Callable[[Exception, Arrival, int], None]
-"""Called with why an image was not kept, where it came from, and how many bytes of it had come."""
+NotKept = Callable[[Exception, int], None]
+"""Called with why an image was not kept, and how many bytes of it had come."""
 
 
 class _Arriving:
     """One image on its way into the spool."""
 
-    def __init__(
-        self, incoming: Incoming, arrival: Arrival, kept: Callable[[Receipt, int], None], not_kept: NotKept
-    ) -> None:
-        self._incoming, self._arrival, self._kept, self._not_kept = incoming, arrival, kept, not_kept
+    def __init__(self, incoming: Incoming, kept: Callable[[Receipt, int], None], not_kept: NotKept) -> None:
+        self._incoming, self._kept, self._not_kept = incoming, kept, not_kept
         self.space, self.abandon = incoming.space, incoming.abandon
 
     def advance(self, count: int) -> None:
@@ -33,7 +31,7 @@ class _Arriving:
         try:
             self._incoming.advance(count)
         except Exception as error:
-            self._not_kept(error, self._arrival, self._incoming.length)
+            self._not_kept(error, self._incoming.length)
             raise
 
     def write(self, data: memoryview) -> None:
@@ -41,7 +39,7 @@ class _Arriving:
         try:
             self._incoming.write(data)
         except Exception as error:
-            self._not_kept(error, self._arrival, self._incoming.length)
+            self._not_kept(error, self._incoming.length)
             raise
 
     def commit(self, facts: Facts) -> None:
@@ -50,7 +48,7 @@ class _Arriving:
         try:
             receipt = self._incoming.commit(facts)
         except Exception as error:
-            self._not_kept(error, self._arrival, length)
+            self._not_kept(error, length)
             raise
         self._kept(receipt, length)
 
@@ -58,12 +56,20 @@ class _Arriving:
 class Reception:
     """Takes images into the spool, counts them, and tells delivery that there is something to do."""
 
-    def __init__(self, spool: Spool, routing: Routing, arrived: Callable[[], None], not_kept: NotKept) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        routing: Routing,
+        arrived: Callable[[], None],
+        not_kept: NotKept,
+        kept: Callable[[], None] = lambda: None,
+    ) -> None:
         """`arrived` is called after each image that is new, by the association's thread: it must be quick.
 
-        `not_kept` is called for each that the spool did not take.
+        `not_kept` is called for each that the spool did not take, `kept` for each that it took.
         """
         self._spool, self._routing, self._arrived, self._not_kept = spool, routing, arrived, not_kept
+        self._was_kept = kept
         self._lock = threading.Lock()
         self.images = self.bytes = 0
         self.last: float | None = None
@@ -75,14 +81,15 @@ class Reception:
         try:
             incoming = self._spool.begin(arrival)
         except Exception as error:
-            self._not_kept(error, arrival, 0)
+            self._not_kept(error, 0)
             raise
-        return _Arriving(incoming, arrival, self._kept, self._not_kept)
+        return _Arriving(incoming, self._kept, self._not_kept)
 
     def _kept(self, receipt: Receipt, length: int) -> None:
         with self._lock:
             self.images += 1
             self.bytes += length
             self.last = time.time()
+        self._was_kept()
         if receipt.kept is not Kept.KNOWN:
             self._arrived()

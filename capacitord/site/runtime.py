@@ -147,6 +147,10 @@ class Runtime:
                 return GRACE_WITHOUT_SUPERVISOR
             if isinstance(message, Shutdown):
                 return message.grace
+            if isinstance(message, Listener) and descriptor is None:
+                # The supervisor takes the port for open: better to begin anew than to let scanners call in vain.
+                LOG.error("There is no descriptor left for the storage port; finishing what is open.")
+                return GRACE_WITHOUT_SUPERVISOR
             try:
                 _heed(message, descriptor, service)
             except Exception as error:  # noqa: BLE001 - whoever is being served does not suffer for it
@@ -184,8 +188,8 @@ def _heed(message: ToRuntime, descriptor: int | None, service: Service) -> None:
             service.ask_status(message.request)
         case Update():
             service.update(message.profile)
-        case Call() | Listener():
-            LOG.error("%s came without its descriptor: too many are open.", type(message).__name__)
+        case Call():
+            LOG.error("%s came without its descriptor: too many are open.", message.route)
         case _:
             LOG.error("The supervisor sent a message out of turn: %s", type(message).__name__)
     if descriptor is not None:

@@ -12,11 +12,9 @@ from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
-from capacitord.dicom.storage_scp import RefusalView
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Profile, Start
-from capacitord.model.image import Arrival
 from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections
@@ -48,10 +46,10 @@ class Service:
         self._deliveries = Deliveries(spool, self._connections, self._note)
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
-        self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept)
-        self._port = StoragePort(self._reception, start.storage)
+        self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept, self._soundness.kept)
+        self._port = StoragePort(self._reception, start.storage, self._refused.add)
         self._calls = Calls(Answers(spool, self._deliveries))
-        self._reporter = Reporter(self._look, send, failed=self._soundness.failed, condition=self._condition)
+        self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
             spool,
@@ -59,7 +57,7 @@ class Service:
             quiet=start.limits.study_quiet,
             reason=lambda: f"Sent to every destination of version {routing.profile.version} of the profile.",
             got_on=self._pulse.got_on,
-            failed=self._soundness.failed,
+            doubt=self._soundness.doubt,
             also={"try the disk": self._soundness.look, "put the profile in force": self._catch_up},
             rarely={"say why images wait": self._deliveries.explain_unnamed},
         )
@@ -138,6 +136,9 @@ class Service:
     # --- how it is doing
 
     def _look(self) -> m.SiteStatus:
+        if not self._soundness.tried:
+            # The first status opens the gate: it is to say whether images can be kept.
+            self._soundness.look()
         return site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
 
     def _condition(self) -> Condition:
@@ -145,7 +146,7 @@ class Service:
             self._soundness.trouble,
             self._upkeep.failing,
             self._profile_problem,
-            self._refused.lately(time.time_ns()),
+            self._refused.lately(time.monotonic()),
         )
 
     def _beat(self) -> None:
@@ -158,11 +159,9 @@ class Service:
             )
         )
 
-    def _not_kept(self, error: Exception, arrival: Arrival, came: int) -> None:
+    def _not_kept(self, error: Exception, came: int) -> None:
         """Take notice of an image that the spool did not take."""
-        reason = error.message if isinstance(error, CapacitordError) else "An unforeseen error in this box."
-        self._refused.add(RefusalView(time.time_ns(), arrival.peer, arrival.calling_ae, arrival.called_ae, reason))
-        self._soundness.failed(error, came=came)
+        self._soundness.refused(error, came=came)
 
     def _trouble_changed(self) -> None:
         """Tell at once that images cannot be kept, or can be again."""

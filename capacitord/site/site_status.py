@@ -20,7 +20,7 @@ from capacitord.site.advice import advice_on, advice_on_refusals, advice_on_unre
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.port import StoragePort
 from capacitord.site.reception import Reception
-from capacitord.site.refusals import turned_away
+from capacitord.site.refusals import Lately, turned_away
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool.store import Spool
 
@@ -33,14 +33,14 @@ class Condition(NamedTuple):
     trouble: m.Trouble | None
     failing: Problem | None
     profile: Problem | None
-    refused: m.Refusals | None
+    refused: Lately
 
 
 def site_status(
     spool: Spool, deliveries: Deliveries, reception: Reception, port: StoragePort, condition: Condition
 ) -> m.SiteStatus:
     """Return how the site is doing. Raises what the ledger and the disk raise."""
-    away = turned_away(port.refusals(), time.time_ns())
+    away = turned_away(port.refusals(), time.monotonic())
     counts = spool.counts()
     space = spool.space.now()
     reserve, warning = spool.space.reserve, spool.space.warning
@@ -78,7 +78,8 @@ def site_status(
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),
         ),
         trouble=condition.trouble,
-        refused=condition.refused,
+        refused=condition.refused.for_now,
+        unfit=condition.refused.unfit,
         turned_away=away,
     )
 
@@ -86,7 +87,7 @@ def site_status(
 class Reporter:
     """Answers requests for the status, those that came meanwhile with one look.
 
-    `failed` is told when the disk kept the status from being read; `condition` is known all the same.
+    `doubt` is called when the disk kept the status from being read; `condition` is known all the same.
     """
 
     def __init__(
@@ -94,10 +95,10 @@ class Reporter:
         look: Callable[[], m.SiteStatus],
         send: Callable[[StatusReport], object],
         *,
-        failed: Callable[[CapacitordError], None],
+        doubt: Callable[[], None],
         condition: Callable[[], Condition],
     ) -> None:
-        self._look, self._send, self._failed, self._condition = look, send, failed, condition
+        self._look, self._send, self._doubt, self._condition = look, send, doubt, condition
         self._requests: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._last: m.SiteStatus | None = None
         self._read_at = 0.0
@@ -138,7 +139,7 @@ class Reporter:
         except CapacitordError as error:
             words, hint = error.message, error.hint
             if isinstance(error, OF_THE_DISK):
-                self._failed(error)
+                self._doubt()
         except Exception as error:  # noqa: BLE001 - whoever asks next is to get an answer
             words, hint = f"an unforeseen error ({describe(error)})", ""
         else:
@@ -150,8 +151,8 @@ class Reporter:
         return msgspec.structs.replace(
             self._last,
             as_of=datetime.fromtimestamp(self._read_at, UTC),
-            incoming=(),
             trouble=condition.trouble,
-            refused=condition.refused,
+            refused=condition.refused.for_now,
+            unfit=condition.refused.unfit,
             advice=(*self._last.advice, advice_on_unreadable(words, hint, age)),
         )

@@ -39,7 +39,7 @@ class Upkeep:
         quiet: float,
         reason: Callable[[], str],
         got_on: Work,
-        failed: Callable[[CapacitordError], None],
+        doubt: Work,
         also: Mapping[str, Work] = _NOTHING,
         rarely: Mapping[str, Work] = _NOTHING,
         every: float = EVERY,
@@ -47,12 +47,12 @@ class Upkeep:
     ) -> None:
         """`keep` gives the seconds to keep delivered images, `reason` what a study that is complete is told.
 
-        `got_on` is called as the work gets on, `failed` when it was the disk that failed. Other work, by what it is
+        `got_on` is called as the work gets on, `doubt` when it was the disk that failed. Other work, by what it is
         called, is done `also`, or `rarely`: once a minute, and again at the next look if it failed.
         """
         self._purge_every = purge_every
         self._spool, self._keep, self._quiet, self._reason = spool, keep, quiet, reason
-        self._got_on, self._failed, self._every = got_on, failed, every
+        self._got_on, self._doubt, self._every = got_on, doubt, every
         self._also, self._rarely = dict(also), dict(rarely)
         self._stopping = threading.Event()
         self._last_purge = self._last_rare = time.monotonic()
@@ -102,7 +102,7 @@ class Upkeep:
         except CapacitordError as error:
             words = f"{error.message} {error.hint}".rstrip()
             if isinstance(error, OF_THE_DISK):
-                self._failed(error)
+                self._doubt()
         except Exception as error:  # noqa: BLE001 - a mistake of ours in one kind must not end the others
             words = f"An unforeseen error: {describe(error)}."
         else:

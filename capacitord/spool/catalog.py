@@ -222,8 +222,14 @@ class Catalog:
                 self.settle()
             except CapacitordError as error:
                 LOG.error("%s It is tried again.", error.message)  # noqa: TRY400 - the message says it all
-                self._closing.wait(_RETRY_SECONDS)
-                self._work.set()
+                self._try_again()
+            except Exception as error:  # noqa: BLE001 - without this thread nothing would be committed any more
+                LOG.error("Images could not be filed (%s). It is tried again.", type(error).__name__)  # noqa: TRY400
+                self._try_again()
+
+    def _try_again(self) -> None:
+        self._closing.wait(_RETRY_SECONDS)
+        self._work.set()
 
     def settle(self) -> None:
         """Commit what was gathered, so that readers see it."""

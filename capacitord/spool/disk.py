@@ -44,6 +44,15 @@ class Disk:
         """Open a file for reading, or for writing in place as well."""
         return os.open(path, (os.O_RDWR if writing else os.O_RDONLY) | os.O_CLOEXEC)
 
+    def open_direct(self, path: Path) -> int:
+        """Open a file for writing past the page cache, if its file system can."""
+        try:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        return self.open(path, writing=True)
+
     def read(self, descriptor: int, into: memoryview, offset: int) -> int:
         """Fill `into` from `offset` on; return how many bytes there were."""
         done = 0

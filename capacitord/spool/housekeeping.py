@@ -86,15 +86,19 @@ class Housekeeping:
         """Read an image through; return what is wrong with it, empty if nothing is. See `Damage.examine`."""
         return self._damage.examine(image)
 
-    def candidates(self) -> Candidates:
-        """Return the studies that every destination has in full and whose images are still here, and what leaves."""
+    def candidates(self, *, urgent: bool = False) -> Candidates:
+        """Return the studies that every destination has in full and whose images are still here, and what leaves.
+
+        When it is `urgent` nothing is counted on that has to be moved first: moving takes time, and room.
+        """
+        cramped = self._cramped or urgent
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _CANDIDATES)
             leaving = sum(
-                comes_free(filled, living, cramped=self._cramped)
+                comes_free(filled, living, cramped=cramped)
                 for filled, living in fetch(catalog, _LEAVING.format(given_back=_GIVEN_BACK))
             )
-        return Candidates([Candidate._make(row) for row in rows], leaving, self._shares, cramped=self._cramped)
+        return Candidates([Candidate._make(row) for row in rows], leaving, self._shares, cramped=cramped)
 
     def _shares(self, study: int) -> list[Share]:
         """Return where the images of a study are that may leave."""
@@ -233,7 +237,7 @@ class Housekeeping:
         """Move what is left in loosely filled segments to new ones; return how many images moved.
 
         `goes_on` is asked before each image, so that whoever waits knows that it gets on, and can end it. Raises
-        `OutOfSpace` if there is no room to move them in, `StorageFailed`.
+        `OutOfSpace` if there is no room to move them in, `StorageFailed`, and `PartlyDone` as `wipe` does.
         """
         self._end_loose_segment()
         with self._catalog.read() as catalog:
@@ -270,16 +274,23 @@ class Housekeeping:
             self.examine(image)
             return False
 
+        left = False
+
         def filed(new: Place) -> None:
+            nonlocal left
             with self._catalog.change() as catalog:
                 catalog.execute(
                     "UPDATE image SET segment = ?, place = ? WHERE id = ? AND segment = ? AND here",
                     (new.segment, new.offset, image, old.segment),
                 )
-                if not catalog.changes():
+                left = not catalog.changes()
+                if left:
                     _to_wipe(catalog, new)
 
         self._writer.append(sealed, filed)
+        if left:
+            # Whoever discarded it meanwhile was told that it is gone.
+            self.wipe()
         return True
 
     def images(self, after: int, limit: int) -> list[tuple[int, str, str, int]]:

@@ -23,6 +23,7 @@ from capacitord.spool.catalog import Catalog
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import Ballast
+from capacitord.spool.spares import SUFFIX
 
 FORMAT: Final = 1
 """The version of the folder's layout."""
@@ -120,7 +121,12 @@ class Folder:
         self._disk.sync_folder(path.parent)
 
     def clear_incoming(self) -> int:
-        """Remove what was being written when the program stopped; return how many files that were."""
+        """Remove what was being written when the program stopped; return how many files that were.
+
+        Spares are made again when they are wanted, and do not count.
+        """
+        for path in self._layout.incoming.glob(f"*{SUFFIX}"):
+            self._disk.remove(path)
         count = 0
         for path in (*self._layout.incoming.glob("*.part"), *self._layout.corrupt.glob("*.part")):
             self._disk.remove(path)
@@ -135,16 +141,25 @@ class Folder:
         catalog = self._usable_catalog()
         try:
             self._write_format()
+            if self.begun_anew:
+                self._remember(catalog)
         except BaseException:
             catalog.close()
             raise
         return catalog
 
+    def _remember(self, catalog: Catalog) -> None:
+        """Have the new catalog say that it is one: from then on it is kept if this start is cut short."""
+        with catalog.change() as change:
+            change.execute("INSERT OR REPLACE INTO fact VALUES ('begun anew', 1)")
+        self._disk.remove(self._layout.suspect)
+        self._disk.sync_folder(self._layout.root)
+
     def _usable_catalog(self) -> Catalog:
         layout = self._layout
         if layout.suspect.exists():
-            self.set_aside("was found damaged while it was in use")
-        elif not layout.catalog.exists() and layout.segments():
+            self.set_aside("was found damaged, or was not begun to the end")
+        elif not self._has_catalog() and layout.segments():
             self.set_aside("was missing")
         try:
             return self._catalog()
@@ -155,6 +170,9 @@ class Folder:
                 ) from error
         self.set_aside("is damaged")
         return self._catalog()
+
+    def _has_catalog(self) -> bool:
+        return self._layout.catalog.exists() and self._layout.catalog.stat().st_size > 0
 
     def _catalog(self) -> Catalog:
         layout, ballast = self._layout, self._ballast
@@ -167,8 +185,15 @@ class Folder:
         return catalog
 
     def set_aside(self, reason: str) -> None:
-        """Move the catalog, as far as it is there, to where nobody deletes it. Raises OSError."""
+        """Move the catalog, as far as it is there, to where nobody deletes it. Raises OSError.
+
+        Until a new one remembers that it is new, a file says that it is not to be trusted: else a start that is cut
+        short would leave one that seems to know that nothing was ever sent.
+        """
         layout = self._layout
+        if not layout.suspect.exists():
+            os.close(self._disk.create(layout.suspect))
+            self._disk.sync_folder(layout.root)
         name = f"catalog-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
         kept = False
         for suffix in ("", "-wal", "-shm"):
@@ -178,7 +203,6 @@ class Folder:
                 kept = True
         self._disk.sync_folder(layout.corrupt)
         self._disk.sync_folder(layout.root)
-        self._disk.remove(layout.suspect)
         self.begun_anew = True
         self.notes.append(
             f"The catalog {reason}{f' and was set aside as {name}.db' if kept else ''}. It is rebuilt from the sealed "

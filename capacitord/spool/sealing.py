@@ -8,6 +8,7 @@ appended to a shared segment; one that outgrows the buffer goes to a file of its
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import queue
@@ -96,6 +97,8 @@ class LargeFile:
                     self._disk.write(self.descriptor, [part], offset)
             except OSError as error:
                 self._error = error
+            except Exception as error:  # noqa: BLE001 - the association waits for its block, and has to hear of it
+                self._error = OSError(errno.EIO, type(error).__name__)
             self._free.put(block)
 
     def finish(self, header: memoryview, size: int, number: Callable[[], int]) -> int:

@@ -43,13 +43,14 @@ class Layout:
         self.ballast = root / "ballast"
         self.lock = root / "lock"
         self.objects = root / "objects"
+        self._objects = str(self.objects)
         self.incoming = root / "incoming"
         self.corrupt = root / "corrupt"
 
     def segment(self, number: int) -> Path:
         """Return the path of a segment: its folders hold 256 each."""
         name = f"{number:08x}"
-        return self.objects / name[2:4] / name[4:6] / f"{name}.seg"
+        return Path(f"{self._objects}/{name[2:4]}/{name[4:6]}/{name}.seg")
 
     def segments(self, first: int = 0) -> list[int]:
         """Return the numbers of all segments on disk from `first` on, without looking into older folders."""

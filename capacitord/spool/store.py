@@ -25,6 +25,7 @@ from capacitord.spool.opening import Folder
 from capacitord.spool.recovery import Recovery, Report
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import Ballast, SpaceGuard
+from capacitord.spool.spares import Spares
 from capacitord.spool.stored import Objects
 from capacitord.spool.studies import Studies
 from capacitord.spool.twins import Twins
@@ -74,7 +75,16 @@ class Spool:
             self.report.removed = folder.clear_incoming()
             first = self._open(folder)
             undo.callback(self._catalog.close)
-            self._writer = SegmentWriter(self._disk, self.layout, first, self._announce, self._close_segment)
+            spares = Spares(self._disk, self.layout, reserve)
+            undo.callback(spares.close)
+            self._writer = SegmentWriter(
+                self._disk,
+                self.layout,
+                first,
+                spares=spares,
+                announce=self._announce,
+                close=self._close_segment,
+            )
             self._admission = Admission(
                 self._objects,
                 self._catalog,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -262,22 +264,33 @@ class Studies:
         )
 
     def sendable(self, study: int) -> Iterator[Sendable]:
-        """Yield the images of a study that are here and whole, as they were received, in series order."""
-        after = -1
-        while page := self._sendable(study, after):
-            yield from page
-            after = page[-1].image
+        """Yield the images of a study that are here and whole, series by series and in each by instance number.
 
-    def _sendable(self, study: int, after: int) -> list[Sendable]:
-        low, high = bounds(study)
+        Series come in the order of their numbers, what has no number comes first, and what has the same in the order
+        it arrived. The order is that of the moment the first is asked for: what arrives later is not among them, what
+        leaves meanwhile is left out. Of the whole study no more is held than a number for each image.
+        """
+        with self._catalog.read() as catalog:
+            rows = catalog.execute(
+                "SELECT id FROM image WHERE id BETWEEN ? AND ? AND here "
+                "ORDER BY series_number, series_uid, instance_number, id",
+                bounds(study),
+            )
+            order = array("q", (image for (image,) in rows))
+        for start in range(0, len(order), _SENDABLE_PAGE):
+            yield from self._sendable(order[start : start + _SENDABLE_PAGE])
+
+    def _sendable(self, images: array[int]) -> Iterator[Sendable]:
         with self._catalog.read() as catalog:
             rows = fetch(
                 catalog,
-                "SELECT id, object_id, sop_class, sop_uid, transfer_syntax, calling_ae, length, segment, place "
-                "FROM image WHERE id BETWEEN ? AND ? AND here ORDER BY id LIMIT ?",
-                (max(low, after + 1), high, _SENDABLE_PAGE),
+                "SELECT i.id, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae, i.length, "
+                "i.segment, i.place FROM json_each(?) AS asked CROSS JOIN image i ON i.id = asked.value "
+                "WHERE i.here ORDER BY asked.key",
+                (json.dumps(images.tolist()),),
             )
-        return [Sendable._make((*row[:7], self._stored(row))) for row in rows]
+        for row in rows:
+            yield Sendable._make((*row[:7], self._stored(row)))
 
     def _stored(self, row: Sequence[Any]) -> Stored:
         place = Place(row[7], row[8], room(row[6]))

@@ -11,8 +11,10 @@ segment, objects are filed in the order in which they lie. A segment is called c
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -21,8 +23,11 @@ from capacitord.errors import CapacitordError
 from capacitord.seal.sealed import ALIGNMENT
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import SEGMENT_SIZE, Layout, Place
+from capacitord.spool.spares import Spares
 
+LOG = logging.getLogger(__name__)
 _SMALLEST_SEGMENT: Final = 4 << 20
+_MOST_A_SECOND: Final = 256 << 20
 
 Filing = Callable[[Place], None]
 
@@ -42,18 +47,27 @@ class SegmentWriter:
     """Appends sealed objects to shared segments. A segment that failed once is never written again."""
 
     def __init__(
-        self, disk: Disk, layout: Layout, first: int, announce: Callable[[int], None], close: Callable[[int], None]
+        self,
+        disk: Disk,
+        layout: Layout,
+        first: int,
+        *,
+        spares: Spares,
+        announce: Callable[[int], None],
+        close: Callable[[int], None],
     ) -> None:
         """`first` is a number no segment has had; `announce` and `close` tell the catalog of a segment's life."""
-        self._disk, self._layout, self._announce, self._close = disk, layout, announce, close
+        self._disk, self._layout, self._spares = disk, layout, spares
+        self._announce, self._close = announce, close
         self._next = first
         self._folder: Path | None = None
         self._numbers = threading.Lock()
         self._queue: list[_Turn] = []
-        self._queueing = threading.Lock()
         self._lead = threading.Lock()
+        self._queueing = threading.Lock()
         self._descriptor = -1
         self._segment = self._end = self._size = 0
+        self._began, self._wanted = 0.0, False
         self._full: list[int] = []
 
     def number(self) -> int:
@@ -100,7 +114,7 @@ class SegmentWriter:
         try:
             self._write([turn for turn in turns if turn.place is None])
         except Exception as error:  # noqa: BLE001 - it is raised where each turn is waited for
-            self._give_up_segment()
+            self._end_segment()
             said = failure(error, "write images to the spool") if isinstance(error, OSError) else error
             for turn in turns:
                 if turn.place is None:
@@ -132,40 +146,69 @@ class SegmentWriter:
                 turn.place = Place(self._segment, self._end, len(turn.sealed))
                 self._end += len(turn.sealed)
             turns = turns[len(fitting) :]
+            self._want_spare()
 
     def _open_segment(self) -> None:
         self._end_segment()
-        size = self._segment_size()
         number = self.number()
         path = self._layout.segment(number)
+        spare = self._spares.take()
+        try:
+            if spare is None:
+                descriptor, size = self._new_file(path)
+            else:
+                self._disk.rename(spare, path)
+                descriptor, size = self._disk.open_direct(path), SEGMENT_SIZE
+            try:
+                self._disk.sync_folder(path.parent)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except BaseException:
+            for left in (path, *([] if spare is None else [spare])):
+                with contextlib.suppress(OSError):
+                    self._disk.remove(left)
+            raise
+        self._descriptor, self._segment, self._end, self._size = descriptor, number, 0, size
+        self._began, self._wanted = time.monotonic(), False
+
+    def _new_file(self, path: Path) -> tuple[int, int]:
+        size = self._segment_size()
         descriptor = self._disk.create(path, direct=True)
         try:
             self._disk.reserve(descriptor, size)
             self._disk.sync(descriptor)
-            self._disk.sync_folder(path.parent)
         except BaseException:
             os.close(descriptor)
-            with contextlib.suppress(OSError):
-                self._disk.remove(path)
             raise
-        self._descriptor, self._segment, self._end, self._size = descriptor, number, 0, size
+        return descriptor, size
+
+    def _want_spare(self) -> None:
+        """Ask for a spare when images come steadily, but not so quickly that zeros would be in their way."""
+        if not self._wanted and self._end >= self._size // 4:
+            self._wanted = True
+            if self._end < _MOST_A_SECOND * (time.monotonic() - self._began):
+                self._spares.want()
 
     def _segment_size(self) -> int:
         free = self._disk.space(self._layout.root).free
         return max(_SMALLEST_SEGMENT, min(SEGMENT_SIZE, free // 64)) // ALIGNMENT * ALIGNMENT
 
     def _end_segment(self) -> None:
-        """Give back what the segment did not need, and write no more to it."""
-        if self._descriptor >= 0:
-            with contextlib.suppress(OSError):
-                self._disk.cut(self._descriptor, self._end)
-        self._give_up_segment()
+        """Give back what the segment did not need, and write no more to it.
 
-    def _give_up_segment(self) -> None:
-        """After a failed write or sync nothing is known of what the segment's end holds: never touch it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        After a failed write or sync nothing is known of what lies behind its last object, and nothing there counts. If
+        the disk does not let go of it now, the segment is not called closed, and the next start cuts it.
+        """
+        if self._descriptor < 0:
+            return
+        try:
+            self._disk.cut(self._descriptor, self._end)
+        except OSError:
+            LOG.warning("Segment %08x keeps room that it does not need until the next start.", self._segment)
+        else:
             self._full.append(self._segment)
+        os.close(self._descriptor)
         self._descriptor = -1
         self._end = self._size = 0
 
@@ -177,7 +220,7 @@ class SegmentWriter:
             self._full.clear()
 
     def finish(self) -> None:
-        """Close the segment that is being written."""
+        """Close the segment that is being written; whoever writes next opens another."""
         with self._lead:
             self._end_segment()
             self._report_full()

@@ -5,17 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from capacitord.errors import CapacitordError
 from capacitord.link.messages import Connect, Connected
 from capacitord.model.destination import Destination
+from capacitord.supervisor import relay
 from capacitord.supervisor.broker import Connection, connect, later
-from capacitord.supervisor.relay import Runtime
 
 _log = logging.getLogger(__name__)
 MOST: Final = 256
+"""Connections that are made at once."""
+MOST_UNANSWERED: Final = 2 * MOST
+"""Requests that may wait for their answer, refusals included. A runtime never asks for more before it reads some."""
 _AGAIN: Final = 0.5
+
+
+class Runtime(relay.Runtime, Protocol):
+    """What a broker needs of the runtime that runs."""
+
+    def break_off(self, reason: str) -> None:
+        """End it, because it broke the contract of the link."""
+        ...
 
 
 class Broker:
@@ -28,6 +39,9 @@ class Broker:
 
     def ask(self, wanted: Connect) -> None:
         """Begin to answer a request."""
+        if len(self._attempts) >= MOST_UNANSWERED:
+            self._runtime.break_off(f"it asks for more than {MOST_UNANSWERED} connections and takes no answer")
+            return
         destination = self.destinations.get(wanted.destination)
         if destination is None:
             _log.warning("the runtime asked for a destination that its profile does not name")

@@ -21,7 +21,8 @@ class Facts:
 
     `profile` is the site's id, empty if there is none; `profile_problem` says why the store's profile can't be used.
     `key_problem` says why the box key is not at hand. `port_problem` says why the storage port can't be bound.
-    `trouble` says why the runtime cannot keep images; `silent` that it has not told its status for too long.
+    `heard` says that the runtime has told its status since it began; `trouble` why it cannot keep images; `silent` that
+    it has not told its status for too long.
     """
 
     profile: str = ""
@@ -32,6 +33,7 @@ class Facts:
     bound: bool = False
     port_problem: Problem | None = None
     disk: Disk | None = None
+    heard: bool = False
     trouble: Problem | None = None
     silent: bool = False
     stopping: bool = False
@@ -114,6 +116,8 @@ def _listening(facts: Facts) -> Gate:
             "the site's runtime does not say whether images can be kept",
             "Leave the studies on the scanner and wait a moment. If it goes on: sudo systemctl restart capacitord",
         )
+    if not facts.heard:
+        return _no_scan("this box is finding out whether images can be kept", "Wait a moment.")
     return Gate(GateState.OPEN, may_scan=True, reason=f"images are taken in for {facts.profile}")
 
 

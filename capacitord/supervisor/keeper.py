@@ -82,6 +82,11 @@ class RuntimeKeeper:
         """Whether the runtime that runs has not closed its link, asked now and not when the loop gets to it."""
         return self._run is not None and self._run.link.connected
 
+    def break_off(self, reason: str) -> None:
+        """End the runtime there is, because it broke the contract of the link."""
+        if self._run is not None:
+            self._run.link.break_off(reason)
+
     async def keep(self) -> None:
         """Do it until cancelled; cancelling ends the process at once."""
         while True:

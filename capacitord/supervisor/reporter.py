@@ -6,8 +6,8 @@ A heartbeat says in between whether images can be kept, so that this is known ev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import Final
 
 import msgspec
 
@@ -17,7 +17,6 @@ from capacitord.link.messages import AskStatus, Heartbeat, StatusReport
 from capacitord.supervisor.relay import Runtime
 
 _log = logging.getLogger(__name__)
-_FRESH: Final = 0.1
 
 
 class Reporter:
@@ -36,11 +35,17 @@ class Reporter:
         self._trouble: Problem | None = None
         self._heard_at: float | None = None
         self._question: asyncio.Future[SiteStatus | None] | None = None
+        self._asked_at = self._latest_asked_at = float("-inf")
 
     @property
     def age(self) -> float | None:
         """How many seconds ago the runtime last told its status, or began to run; None if there is no runtime."""
         return None if self._heard_at is None else asyncio.get_running_loop().time() - self._heard_at
+
+    @property
+    def heard(self) -> bool:
+        """Whether this runtime has told its status yet: before that nobody knows whether images can be kept."""
+        return self._latest is not None
 
     @property
     def silent(self) -> bool:
@@ -61,23 +66,38 @@ class Reporter:
         return None if self.silent else self._latest
 
     async def traffic(self) -> SiteStatus | None:
-        """Return the runtime's status as of a moment ago, None if there is no runtime or it does not answer."""
+        """Return the runtime's status as of this moment, None if there is no runtime or it does not answer.
+
+        What was asked before the call is not good enough: whoever has just changed something wants to see it.
+        """
         loop = asyncio.get_running_loop()
-        if self._latest is not None and self.age is not None and self.age < _FRESH:
-            return self._latest
-        if self._question is None:
-            self._number += 1
-            try:
-                self._runtime.send(AskStatus(self._number))
-            except CapacitordError:
+        called_at = loop.time()
+        while self._question is not None and self._asked_at < called_at:
+            if await asyncio.shield(self._question) is None:
                 return None
-            self._question = loop.create_future()
+        if self._latest is not None and self._latest_asked_at >= called_at:
+            return self._latest
+        try:
+            return await asyncio.shield(self._ask())
+        except CapacitordError:
+            return None
+
+    def _ask(self) -> asyncio.Future[SiteStatus | None]:
+        """Return the question that is open, or ask one. Raises `CapacitordError` if there is nobody to ask."""
+        if self._question is None:
+            loop = asyncio.get_running_loop()
+            self._number += 1
+            self._runtime.send(AskStatus(self._number))
+            self._question, self._asked_at = loop.create_future(), loop.time()
             loop.call_later(self._patience, self._give_up, self._question)
-        return await asyncio.shield(self._question)
+        return self._question
 
     def began(self) -> None:
-        """Take note that a runtime is ready: its spool is open, and it owes its status from now on."""
+        """Take note that a runtime runs: its spool is open, it owes its status from now on, and is asked at once."""
+        self._latest, self._trouble = None, None
         self._heard_at = asyncio.get_running_loop().time()
+        with contextlib.suppress(CapacitordError):
+            self._ask()
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Take in what a heartbeat says."""
@@ -92,6 +112,7 @@ class Reporter:
             return
         self._heard_at = asyncio.get_running_loop().time()
         if self._question is not None and report.request == self._number:
+            self._latest_asked_at = self._asked_at
             self._settle(self._latest)
 
     def forget(self) -> None:

@@ -15,6 +15,8 @@ from capacitord.link.messages import FromRuntime, ToRuntime
 
 MAX_WAITING: Final = 256
 _BATCH: Final = 64
+_AGAIN: Final = 0.25
+"""Seconds between two tries to send while the kernel takes nothing."""
 
 Received: TypeAlias = Callable[[FromRuntime], None]
 Ended: TypeAlias = Callable[[str], None]
@@ -52,7 +54,8 @@ class RuntimeLink:
     def send(self, message: ToRuntime, descriptor: int | None = None) -> None:
         """Send a message now, or as soon as the runtime has read others; the caller keeps the descriptor.
 
-        Raises `LinkClosed` after the end, and `TryAgain` while the runtime leaves too many messages unread.
+        Raises `LinkClosed` after the end, and `TryAgain` while the runtime leaves too many messages unread or the
+        kernel takes none.
         """
         if not self._open:
             raise LinkClosed
@@ -61,6 +64,9 @@ class RuntimeLink:
                 self._channel.send(message, descriptor)
             except BlockingIOError:
                 self._loop.add_writer(self._channel.fileno(), self._writable)
+            except OSError as error:
+                msg = f"the site's runtime cannot be told anything: {error.strerror}"
+                raise TryAgain(msg, hint="Try again in a minute.") from None
             else:
                 return
         if len(self._waiting) >= MAX_WAITING:
@@ -77,6 +83,10 @@ class RuntimeLink:
         self._loop.remove_writer(self._channel.fileno())
         self._drop_waiting()
         self._channel.close()
+
+    def break_off(self, reason: str) -> None:
+        """End the link because the runtime broke its contract in a way that only its user can see."""
+        self._end(reason)
 
     def drain(self) -> None:
         """Take in all that has arrived; for a runtime that is gone, that is all there will be."""
@@ -118,10 +128,19 @@ class RuntimeLink:
                 # What the runtime said before it went is still to be read.
                 self._drop_waiting()
                 break
+            except OSError:
+                # No memory, or too many descriptors on their way: the socket stays writable, so it is left alone.
+                self._loop.remove_writer(self._channel.fileno())
+                self._loop.call_later(_AGAIN, self._rearm)
+                return
             self._waiting.popleft()
             if descriptor is not None:
                 os.close(descriptor)
         self._loop.remove_writer(self._channel.fileno())
+
+    def _rearm(self) -> None:
+        if self._open:
+            self._loop.add_writer(self._channel.fileno(), self._writable)
 
     def _drop_waiting(self) -> None:
         while self._waiting:
@@ -130,5 +149,6 @@ class RuntimeLink:
                 os.close(descriptor)
 
     def _end(self, reason: str) -> None:
-        self.close()
-        self._ended(reason)
+        if self._open:
+            self.close()
+            self._ended(reason)

@@ -124,6 +124,7 @@ class Serving:
             runtime_problem=self.keeper.problem,
             disk=None if traffic is None else traffic.disk,
             trouble=reporter.trouble,
+            heard=reporter.heard,
             silent=reporter.silent,
             stopping=self._stopping,
         )
@@ -163,7 +164,9 @@ class Serving:
     def _runtime_changed(self) -> None:
         state = self.keeper.state
         self.hub.say("runtime", f"the site's runtime is {state}")
-        if state is not m.RuntimeState.RUNNING:
+        if state is m.RuntimeState.RUNNING:
+            self.reporter.began()
+        else:
             self.broker.drop()
             self.reporter.forget()
         self._tell()
@@ -172,13 +175,8 @@ class Serving:
     def _received(self, message: link.FromRuntime) -> None:
         match message:
             case link.Ready():
-                self.reporter.began()
-                _log.info(
-                    "the spool is open after %.2f s: %d images, %d re-adopted, %d removed, %d corrupt",
-                    *(message.seconds, message.images, message.recovered, message.removed, message.corrupt),
-                )
-                for line in message.report:
-                    _log.info("spool: %s", line)
+                # What it found it has written into the log itself.
+                _log.info("the runtime is ready after %.2f s", message.seconds)
             case link.Connect():
                 self.broker.ask(message)
             case link.StatusReport():

@@ -28,8 +28,11 @@ app = single()
 def status(ctx: typer.Context, json: AsJson = False) -> None:
     """Whether the scanner may send now, and everything that waits.
 
-    The first line answers the question of the person at the scanner. Below it: the site, the storage port, what is
-    being received, each destination with what waits for it and why, the disk, and every warning with its next step.
+    The first line answers the question of the person at the scanner. It never says READY while images are refused:
+    if the disk fails, it says so within seconds, and READY again by itself once the disk works. Below it: the site, the
+    storage port, what is being received and what was refused, each destination with what waits for it, why, and when it
+    is tried again, the disk, and every warning with its next step. The exit code is 0 whenever there was an answer; a
+    script reads .gate.may_scan.
     """
     answer = daemon(ctx).status()
 

@@ -76,8 +76,8 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
     ]
     if status.traffic:
         lines += [(label, Text(text)) for label, text in _receiving(status.traffic, look)]
-        if status.traffic.refused:
-            lines.append(("Refused", Text(_refused(status.traffic.refused, look), style=CARE)))
+        refused = [found for found in (status.traffic.refused, status.traffic.unfit) if found]
+        lines += [("Refused", Text(_refused(found, look), style=CARE)) for found in refused]
         lines += [("Spool", Text(_spool(status.traffic.spool))), ("Disk", disk(status.traffic.disk))]
     lines.append(("Daemon", _daemon(status, look)))
     return lines

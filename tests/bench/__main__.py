@@ -14,11 +14,11 @@ from rich.table import Table
 
 from tests.bench.command import start_up
 from tests.bench.deliver import at_once, by_box, by_dcmsend
-from tests.bench.receive import Result, Round, one_round, summary
+from tests.bench.receive import Load, Result, Round, one_round, summary
 from tests.bench.workloads import Workload, workloads
 
 RECEIVERS = ("capacitord", "Orthanc", "storescp")
-_NAGLE_IMAGES = {"tiny": 60, "CT": 60}
+_NAGLE_IMAGES = {"tiny": 120, "CT": 120}
 """Enough of them: at 25 images/s a peer takes seconds."""
 
 
@@ -51,11 +51,11 @@ class _Bench:
         return self._folder / f"run{self._runs}"
 
     def _measure(self, workload: Workload, associations: int, *, nagle: bool) -> dict[str, Result]:
-        folders = workload.write(self._folder / "images", associations)
+        load = Load.of(workload, self._folder / "images", associations)
         rounds: defaultdict[str, list[Round]] = defaultdict(list)
         for _ in range(self._rounds):
             for name in RECEIVERS:
-                rounds[name].append(one_round(name, self._fresh(), folders, workload.images, nagle=nagle))
+                rounds[name].append(one_round(name, self._fresh(), load, nagle=nagle))
         return {name: summary(rounds[name], workload) for name in RECEIVERS}
 
     def receive(self) -> None:
@@ -86,16 +86,16 @@ class _Bench:
                         "received to delivered"):  # fmt: skip
             table.add_column(heading, justify="right")
         for workload in self._kinds:
-            folders = workload.write(self._folder / "images", 1)
+            load = Load.of(workload, self._folder / "images")
             box, dcmsend, alone, taken, through = [], [], [], [], []
             for _ in range(self._rounds):
-                box.append(by_box(self._fresh(), folders, workload.images))
-                dcmsend.append(by_dcmsend(self._fresh(), folders))
-                alone.append(one_round("capacitord", self._fresh(), folders, workload.images, nagle=False).seconds)
-                both = at_once(self._fresh(), workload, folders)
+                box.append(by_box(self._fresh(), load))
+                dcmsend.append(by_dcmsend(self._fresh(), load))
+                alone.append(one_round("capacitord", self._fresh(), load, nagle=False).seconds)
+                both = at_once(self._fresh(), load)
                 taken.append(both[0])
                 through.append(both[1])
-            rates = [workload.images / statistics.median(seconds) for seconds in (box, dcmsend, alone, taken, through)]
+            rates = [1 / statistics.median(seconds) for seconds in (box, dcmsend, alone, taken, through)]
             table.add_row(
                 workload.name,
                 *(f"{rate:,.0f}" for rate in rates[:2]),

@@ -1,4 +1,7 @@
-"""How fast images are taken in: images/s seen from the sender, by receiver, workload and number of associations."""
+"""How fast images are taken in: images/s seen from the sender, by receiver, workload and number of associations.
+
+What a sender takes to start, to associate and to end is measured with one image each and left out.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,22 @@ STORESCU = "/usr/bin/storescu"
 _PATIENCE = 900
 
 
+class Load(NamedTuple):
+    """What senders send at once, a folder each: first one image, then all."""
+
+    first: list[Path]
+    folders: list[Path]
+    images: int
+
+    @classmethod
+    def of(cls, workload: Workload, folder: Path, associations: int = 1) -> Load:
+        """Write a workload's images into `folder`, unless they are there."""
+        first = workload.write_first(folder, associations)
+        return cls(first, workload.write(folder, associations), workload.images)
+
+
 class Round(NamedTuple):
-    """One round: how long the senders took, and what the receiver's processes cost."""
+    """One round: the seconds an image took, and what the receiver's processes cost."""
 
     seconds: float
     cost: Cost
@@ -73,25 +90,27 @@ def running(name: str, folder: Path, *, nagle: bool) -> Iterator[Receiver]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def one_round(name: str, folder: Path, folders: list[Path], images: int, *, nagle: bool) -> Round:
+def one_round(name: str, folder: Path, load: Load, *, nagle: bool) -> Round:
     """Start a receiver, send, check that it holds all images, and stop it."""
     with running(name, folder, nagle=nagle) as receiver:
+        around = send(load.first, receiver, nagle=nagle)
         before = receiver.cost()
-        seconds = send(folders, receiver, nagle=nagle)
+        seconds = send(load.folders, receiver, nagle=nagle)
         after = receiver.cost()
-        held = receiver.images()
-        if held != images:
-            msg = f"{name} holds {held} of {images} images"
+        held, sent = receiver.images(), load.images + len(load.first)
+        if held != sent:
+            msg = f"{name} holds {held} of {sent} images"
             raise AssertionError(msg)
-    return Round(seconds, Cost(max(0.0, after.cpu - before.cpu), after.peak))
+    each = (seconds - around) / (load.images - len(load.first))
+    return Round(each, Cost(max(0.0, after.cpu - before.cpu), after.peak))
 
 
 def summary(rounds: list[Round], workload: Workload) -> Result:
     """Return the medians of several rounds."""
     seconds = statistics.median(each.seconds for each in rounds)
     return Result(
-        rate=workload.images / seconds,
-        mebibytes=workload.mebibytes / seconds,
+        rate=1 / seconds,
+        mebibytes=workload.mebibytes / workload.images / seconds,
         cpu_per_gib=statistics.median(each.cost.cpu for each in rounds) / workload.mebibytes * 1024,
         peak=max(each.cost.peak for each in rounds),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,20 +28,26 @@ class Workload:
 
     def write(self, folder: Path, associations: int) -> list[Path]:
         """Write the images, shared out to one folder for each association; return the folders."""
-        folders = []
-        share = self.images // associations
-        for number in range(associations):
-            part = folder / f"{self.name}-{associations}-{number}"
-            if not part.exists():
-                write_study(part, images=share, shape=self.shape, seed=1000 * associations + number)
-            folders.append(part)
-        return folders
+        return [
+            self._write(folder, f"{associations}-{number}", self.images // associations)
+            for number in range(associations)
+        ]
+
+    def write_first(self, folder: Path, associations: int) -> list[Path]:
+        """Write one more image for each association, to see what a sender takes before and after its images."""
+        return [self._write(folder, f"first-{number}", 1) for number in range(associations)]
+
+    def _write(self, folder: Path, part: str, images: int) -> Path:
+        path = folder / f"{self.name.strip()}-{images}-{part}"
+        if not path.exists():
+            write_study(path, images=images, shape=self.shape, seed=zlib.crc32(path.name.encode()))
+        return path
 
 
 def workloads(scale: float) -> tuple[Workload, ...]:
     """Return the workloads; `scale` 1 is a few seconds each."""
     return (
-        Workload("tiny", TINY, max(8, int(1200 * scale) // 4 * 4)),
+        Workload("tiny", TINY, max(8, int(2000 * scale) // 4 * 4)),
         Workload("CT", CT, max(8, int(320 * scale) // 4 * 4)),
         Workload("DBT", _DBT, max(4, int(12 * scale) // 4 * 4)),
     )

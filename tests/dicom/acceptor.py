@@ -23,7 +23,7 @@ ONE_CONTEXT = propose([CT_EXPLICIT])
 
 ASSOCIATE_RQ, AC, RJ, DATA, RELEASE_RQ, RELEASE_RP, ABORT = 1, 2, 3, 4, 5, 6, 7
 ACCEPTED = 0
-BOUND = 10.0
+BOUND = 30.0
 
 
 def pdu(kind: int, body: bytes = b"\0\0\0\0") -> bytes:

@@ -157,7 +157,7 @@ def test_who_is_not_on_the_list_is_rejected_and_remembered(what: str) -> None:
         assert (refusal.peer, refusal.calling_ae, refusal.called_ae) == (HOST, "STRANGER", "CAPACITOR")
         assert what in refusal.reason
         assert echoscu(HOST, scp.port, calling="SCANNER", called="OTHER") == ""
-        assert scp.server.associations() == []
+        scp.drained()
 
 
 def test_an_address_that_is_not_allowed_gets_no_answer() -> None:

@@ -176,8 +176,8 @@ def test_a_pacs_that_aborts_during_an_image(tmp_path: Path) -> None:
 
 def test_a_pacs_that_sleeps_after_an_image_is_given_up(tmp_path: Path) -> None:
     started = time.monotonic()
-    report, ledger = hostile(tmp_path, "--sleep-after", "5", timeout=0.5)
-    assert time.monotonic() - started < 10
+    report, ledger = hostile(tmp_path, "--sleep-after", "30", timeout=2)
+    assert time.monotonic() - started < 20
     assert (report.how, report.in_doubt) == (End.NO_ANSWER, True)
     # It answers before it sleeps, so the second image is the one in doubt.
     assert ledger.verdicts == [Verdict.DONE]
@@ -229,12 +229,12 @@ def test_a_pacs_that_rejects_us(tmp_path: Path) -> None:
 
 def test_a_pacs_with_nagle_on_answers_without_delay(tmp_path: Path) -> None:
     """As installed, storescp writes each answer in two pieces; acknowledged late, that costs 40 ms an image."""
-    images = study(tmp_path / "scan", 60)
+    images = study(tmp_path / "scan", 100)
     with Storescp(tmp_path / "pacs", nagle=True) as pacs:
         assoc = connect(pacs, pairs_of(images), called="STORESCP")
         started = time.monotonic()
         assert assoc.store(images, Ledger()).stop is Stop.FINISHED
-        assert time.monotonic() - started < 60 * 0.040 / 2
+        assert time.monotonic() - started < 100 * 0.040 * 3 / 4
         assoc.release()
 
 

@@ -52,6 +52,38 @@ TROUBLED: Final = s.changed(
         ),
     ),
 )
+FAILING: Final = s.changed(
+    s.STATUS,
+    gate=m.Gate(
+        state=GateState.OPEN,
+        may_scan=False,
+        reason="images cannot be kept: the disk has become read-only",
+        hint="Leave the studies on the scanner and have the disk looked at. See why (`dmesg`, SMART).",
+        since=s.ago(hours=6, minutes=11),
+    ),
+    traffic=s.changed(
+        s.TRAFFIC,
+        incoming=(s.changed(s.TRAFFIC.incoming[0], refused=2),),
+        trouble=m.Trouble("The disk has become read-only.", "See why (`dmesg`, SMART).", s.ago(seconds=70)),
+        refused=m.Refusals(
+            3,
+            s.ago(seconds=70),
+            s.ago(seconds=9),
+            "The disk refused: could not write images to the spool (EROFS).",
+            "CT_COACH",
+            "10.20.5.20",
+        ),
+        as_of=s.ago(seconds=75),
+        advice=(
+            m.Advice(
+                "status-old",
+                m.Level.FAILURE,
+                "What is shown is 75 s old, because the status cannot be read: The catalog could not be read.",
+                "Check the disk.",
+            ),
+        ),
+    ),
+)
 QUIET: Final = s.changed(
     s.STATUS,
     traffic=s.changed(
@@ -132,6 +164,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-ascii": (PLAIN, lambda look: status.page(s.STATUS, look)),
     "status-no-site": (LOOK, lambda look: status.page(s.NO_SITE, look)),
     "status-troubled": (LOOK, lambda look: status.page(TROUBLED, look)),
+    "status-failing": (LOOK, lambda look: status.page(FAILING, look)),
     "status-quiet": (LOOK, lambda look: status.page(QUIET, look)),
     "status-closing": (LOOK, lambda look: status.page(CLOSING, look)),
     "watch": (LOOK, lambda look: watch.page(_watched(), look)),

@@ -232,7 +232,7 @@ def test_silence(socket_path: Path) -> None:
         listener.listen(1)
         began = time.monotonic()
         error = refused_with(socket_path, timeout=0.1)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
     assert isinstance(error, Unreachable)
     assert "does not answer" in error.message
 

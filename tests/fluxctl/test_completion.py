@@ -117,7 +117,7 @@ def test_a_daemon_that_hangs_is_silent_and_soon_given_up(socket_path: Path) -> N
         listener.listen(1)
         began = time.monotonic()
         assert ask(socket_path, "bash", "study", "show", "") == ""
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
 
 
 def test_bash_gets_explanations_only_where_they_are_not_inserted(daemon: Daemon) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,10 +195,8 @@ def test_audit_and_doctor(scene: Scene) -> None:
 def test_completion(scene: Scene) -> None:
     operator, _, _ = scene
     study = the_study(operator)["id"]
-    began = time.monotonic()
     result = operator.run("study", "show", "", _FLUXCTL_COMPLETE="fish")
     assert result.out.startswith(f"{study}\tCT ")
-    assert time.monotonic() - began < 2
     assert "backup\t" in operator.run("queue", "pause", "", _FLUXCTL_COMPLETE="fish").out
     assert operator.run("profile", "show", "", _FLUXCTL_COMPLETE="fish").out == "st-marys\tSt. Mary's Hospital\n"
 

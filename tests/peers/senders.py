@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,11 +38,15 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """One file, what became of it, and the words of the program that sent it."""
+    """One file, what became of it, and the words of the program that sent it.
+
+    `at` is the monotonic time at which the answer came, where the sender can tell.
+    """
 
     path: Path
     outcome: Outcome
     detail: str
+    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -225,7 +229,8 @@ def send_exactly(
             for number, image in enumerate(images):
                 if (image.sop_class_uid, image.transfer_syntax_uid) in wire.contexts:
                     answers.append(_unanswered(image.path, "no answer"))
-                    answers[-1] = _classified(image.path, wire.store(image, number % 65535 + 1))
+                    answer = _classified(image.path, wire.store(image, number % 65535 + 1))
+                    answers[-1] = replace(answer, at=time.monotonic())
                 else:
                     answers.append(_unanswered(image.path, "not accepted"))
             wire.release()

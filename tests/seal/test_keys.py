@@ -6,6 +6,8 @@ import hmac
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,12 @@ def test_derive_is_hkdf_of_rfc_5869() -> None:
     first = hmac.digest(extracted, b"purpose\x01", "sha256")
     second = hmac.digest(extracted, first + b"purpose\x02", "sha256")
     assert SiteKey("a", SECRET).derive(b"purpose", length=40) == (first + second)[:40]
+
+
+@given(secrets, st.binary(max_size=80), st.binary(max_size=80), st.integers(1, 100))
+def test_derive_is_what_the_library_derives(secret: bytes, purpose: bytes, salt: bytes, length: int) -> None:
+    library = HKDF(algorithm=SHA256(), length=length, salt=salt, info=purpose)
+    assert SiteKey("a", secret).derive(purpose, salt, length) == library.derive(secret)
 
 
 @given(secrets, secrets)

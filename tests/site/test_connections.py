@@ -75,6 +75,16 @@ def test_one_that_is_given_up_waits_no_more_and_the_others_do() -> None:
     assert all(isinstance(result, Outcome) and result.verdict is Verdict.LATER for result in asked.results)
 
 
+def test_a_connection_that_was_lost_on_the_way_fails_at_once() -> None:
+    asked = Asked()
+    thread = asked.open()
+    asked.connections.answer(Connected(asked.requests[0].request, 0.1), None)
+    thread.join(5)
+    (result,) = asked.results
+    assert isinstance(result, Outcome)
+    assert "no descriptor left" in result.reason
+
+
 def test_after_the_end_nobody_is_asked() -> None:
     asked = Asked()
     asked.connections.close()

@@ -10,7 +10,7 @@ from capacitord.site.advice import advice_on, advice_on_refusals, level_of
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.delivery import PAUSED, State
 from capacitord.site.overview import why
-from capacitord.site.refusals import RECENT, Refused, turned_away
+from capacitord.site.refusals import RECENT, Lately, Refused, turned_away
 from capacitord.site.rests import Rest
 from capacitord.spool.sealing import LEAST_ROOM
 
@@ -61,29 +61,70 @@ def test_every_advice_has_a_next_step() -> None:
             assert all(each.hint and each.message.endswith(".") for each in advice)
 
 
+def refusal(moment: float, reason: str = "The disk refused.", status: int = 0xA700, *, at: int = 0) -> RefusalView:
+    return RefusalView(at, moment, "10.0.0.7", "CT1", "FLUXBOX", reason, status)
+
+
 def test_who_was_turned_away_is_told_for_a_while() -> None:
-    old, new = (RefusalView(at, "10.0.0.7", "CT1", "FLUXBOX", "it is not known") for at in (0, RECENT))
+    old, new = (refusal(at, "it is not known", 0) for at in (0.0, RECENT))
     assert turned_away([], RECENT) is None
     assert turned_away([old], RECENT + 1) is None
     told = turned_away([old, new], RECENT + 1)
     assert told is not None
-    assert (told.count, told.calling_ae, told.peer) == (1, "CT1", "10.0.0.7")
-    (advice,) = advice_on_refusals(None, told)
+    assert (told.count, told.calling_ae, told.peer, told.status) == (1, "CT1", "10.0.0.7", "")
+    (advice,) = advice_on_refusals(Lately(None, None), told)
     assert advice.message == "CT1 at 10.0.0.7 was turned away: it is not known"
 
 
 def test_refused_images_are_counted_while_it_goes_on_and_forgotten_a_while_after() -> None:
     refused = Refused()
-    assert refused.lately(0) is None
-    for at in (10, 20, 30):
-        refused.add(RefusalView(at, "10.0.0.7", "CT1", "FLUXBOX", "The disk refused."))
+    assert refused.lately(0) == (None, None)
+    for moment in (10, 20, 30):
+        refused.add(refusal(moment))
     told = refused.lately(RECENT)
-    assert told is not None
-    assert (told.count, told.reason) == (3, "The disk refused.")
+    assert told.for_now is not None
+    assert (told.for_now.count, told.for_now.reason, told.for_now.status) == (3, "The disk refused.", "A700")
     (advice,) = advice_on_refusals(told, None)
     assert advice.message == "3 images were refused, the last from CT1 at 10.0.0.7: The disk refused."
-    assert refused.lately(31 + RECENT) is None
-    refused.add(RefusalView(40 + RECENT, "10.0.0.8", "", "", "The disk is full."))
-    again = refused.lately(40 + RECENT)
+    assert "send these studies from the scanner again" in advice.hint
+    assert refused.lately(31 + RECENT) == (None, None)
+    refused.add(refusal(40 + RECENT, at=7 * 10**9))
+    again = refused.lately(40 + RECENT).for_now
     assert again is not None
     assert (again.count, again.since) == (1, again.at)
+
+
+@pytest.mark.parametrize("status", [0x0117, 0x0122, 0x0211, 0xA900, 0xC000])
+def test_an_image_that_is_refused_for_what_it_is_is_not_to_be_sent_again(status: int) -> None:
+    refused = Refused()
+    for moment in range(100):
+        refused.add(refusal(moment))
+    refused.add(refusal(100.0, "The data set ends within an element.", status))
+    told = refused.lately(100.0)
+    assert told.for_now is not None
+    assert told.for_now.count == 100, "one does not hide the others"
+    of_the_disk, of_the_image = advice_on_refusals(told, None)
+    assert "again" in of_the_disk.hint
+    assert of_the_image.message == (
+        "1 image was refused, the last from CT1 at 10.0.0.7: The data set ends within an element. "
+        f"(status {status:04X})"
+    )
+    assert "sending them again does not help" in of_the_image.hint
+    assert "READY" not in of_the_image.hint
+
+
+@pytest.mark.parametrize("jump", [-86400, 86400])
+def test_a_clock_that_is_set_neither_keeps_nor_forgets_a_refusal(jump: int) -> None:
+    """A box that starts without a network takes its time later, from satellites or the first server it reaches."""
+    refused = Refused()
+    start = 1_700_000_000
+    views = [refusal(5.0, at=start * 10**9), refusal(6.0, at=(start + jump) * 10**9)]
+    for view in views:
+        refused.add(view)
+    told = refused.lately(7.0).for_now
+    away = turned_away(views, 7.0)
+    assert told is not None
+    assert away is not None
+    assert told.count == away.count == 2
+    assert refused.lately(7.0 + RECENT).for_now is None
+    assert turned_away(views, 7.0 + RECENT) is None

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,21 @@ def test_somebody_who_is_turned_away_is_told_of(tmp_path: Path, images: list[Ima
         (advice,) = supervisor.status().advice
         assert advice.reference == "turned-away"
         assert "WIRE" in advice.message
+
+
+def test_an_image_that_says_two_things_of_itself_is_told_of_when_its_association_is_gone(
+    supervisor: Supervisor, images: list[Image]
+) -> None:
+    supervisor.start()
+    other = replace(images[0], sop_instance_uid="1.2.3.4")
+    with scanner(supervisor.listen(), images) as association:
+        assert association.store(other, 1) == 0xA900
+        association.release()
+    wait_for(lambda: not supervisor.status().incoming, within=PATIENCE, what="the association to be gone")
+    refused = supervisor.status().refused
+    assert refused is not None
+    assert (refused.count, refused.calling_ae) == (1, "WIRE")
+    assert refused.reason == "The dataset is of another SOP instance than the request."
 
 
 def test_heartbeats_come_from_the_start_and_while_nothing_happens(supervisor: Supervisor) -> None:

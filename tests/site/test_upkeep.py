@@ -59,7 +59,7 @@ def upkeep(
         quiet=quiet,
         reason=lambda: "Sent to every destination.",
         got_on=lambda: beats.append(1),
-        failed=lambda _: None,
+        doubt=lambda: None,
         every=0.02,
         purge_every=purge_every,
     )
@@ -173,7 +173,7 @@ def test_a_mistake_of_ours_ends_nothing_either(tmp_path: Path, caplog: pytest.Lo
         quiet=NEVER,
         reason=lambda: "",
         got_on=lambda: beats.append(1),
-        failed=lambda _: None,
+        doubt=lambda: None,
         every=0.02,
         purge_every=0.02,
     )

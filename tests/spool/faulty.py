@@ -74,6 +74,12 @@ class FaultyDisk(Disk):
         self._open[descriptor] = path
         return descriptor
 
+    def open_direct(self, path: Path) -> int:
+        self._step("open", path)
+        descriptor = super().open_direct(path)
+        self._open[descriptor] = path
+        return descriptor
+
     def write(self, descriptor: int, parts: Sequence[memoryview | bytes], offset: int) -> None:
         try:
             self._step("write", self._open[descriptor])

@@ -87,6 +87,36 @@ def test_what_was_being_written_is_cleared_away_and_a_torn_object_is_kept_apart(
         assert spool.report.corrupt == spool.report.recovered == 0
 
 
+def test_what_the_power_cut_short_is_no_damage_and_takes_no_room(tmp_path: Path) -> None:
+    root = tmp_path / "spool"
+    with opened(root) as spool:
+        for number in range(3):
+            take(spool, number=number)
+        spool.settle()
+        before = {name: (root / name).read_bytes() for name in ("catalog.db", "catalog.db-wal")}
+        take(spool, number=3)
+        (last,) = (image for image in due(spool) if image.sop_instance_uid == sop_uid(1, 3))
+        copy = as_after_a_kill(root, tmp_path / "copy")
+    for name, data in before.items():
+        (copy / name).write_bytes(data)
+    segment, place = copy / "objects/00/00/00000000.seg", last.stored.place
+    with segment.open("r+b") as file:
+        file.seek(place.offset + 8192)
+        file.write(bytes(place.size - 8192))
+    with opened(copy) as spool:
+        assert (spool.report.recovered, spool.report.removed, spool.counts().corrupt) == (0, 1, 0)
+        assert any("being written" in note for note in spool.report.notes)
+        assert segment.stat().st_size == place.offset
+        assert set(datasets(spool)) == {sop_uid(1, number) for number in range(3)}
+        assert [path.name for path in spool.layout.corrupt.iterdir()] == [f"{last.object_id.hex()}.seal"]
+        deliver(spool)
+        close_studies(spool)
+        for study in spool.housekeeping.candidates().studies:
+            spool.housekeeping.purge(study.study, 1)
+        spool.housekeeping.release_segments()
+        assert not segment.exists()
+
+
 def test_what_is_found_again_is_routed_and_its_study_arrives_again(tmp_path: Path) -> None:
     with opened(tmp_path) as spool:
         take(spool, number=1)

@@ -14,6 +14,7 @@ import pytest
 from capacitord.errors import CapacitordError, OutOfSpace, StorageFailed
 from capacitord.seal.sealed import ALIGNMENT
 from capacitord.spool.segment import Layout, Place
+from capacitord.spool.spares import Spares
 from capacitord.spool.writer import SegmentWriter
 from tests.spool.faulty import SEGMENT, FaultyDisk
 
@@ -45,7 +46,8 @@ class Book:
 def make(root: Path) -> tuple[SegmentWriter, Book, FaultyDisk, Layout]:
     disk, layout, book = FaultyDisk(), Layout(root), Book()
     layout.objects.mkdir(parents=True)
-    return SegmentWriter(disk, layout, 0, book.announce, book.close), book, disk, layout
+    writer = SegmentWriter(disk, layout, 0, spares=Spares(disk, layout, 0), announce=book.announce, close=book.close)
+    return writer, book, disk, layout
 
 
 def sealed(size: int) -> memoryview:
@@ -173,3 +175,31 @@ def test_a_segment_that_could_not_be_closed_is_closed_later(tmp_path: Path) -> N
         writer.append(sealed(257 * ALIGNMENT), last_word if number == 3 else places.append)
     assert ("close", 0, 0) in book.entries
     assert [place.segment for place in places] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("what", ["write", "sync"])
+def test_what_a_failed_write_leaves_takes_no_room(tmp_path: Path, what: str) -> None:
+    writer, book, disk, layout = make(tmp_path)
+    writer.append(sealed(ALIGNMENT), book.file)
+    disk.fail_at(1 if what == "write" else 2)
+    with pytest.raises(StorageFailed):
+        writer.append(sealed(ALIGNMENT), book.file)
+    assert disk.struck[0].what == what
+    assert layout.segment(0).stat().st_blocks * 512 == ALIGNMENT
+    assert ("close", 0, 0) in book.entries
+    writer.append(sealed(ALIGNMENT), book.file)
+    assert book.entries[-1] == ("file", 1, 0)
+    writer.finish()
+    check_orders(book, disk, layout)
+
+
+def test_a_segment_that_could_not_be_cut_is_left_to_the_next_start(tmp_path: Path) -> None:
+    writer, book, disk, layout = make(tmp_path)
+    writer.append(sealed(ALIGNMENT), book.file)
+    disk.fail_at(1, for_good=True)
+    with pytest.raises(StorageFailed):
+        writer.append(sealed(ALIGNMENT), book.file)
+    disk.work_again()
+    assert layout.segment(0).stat().st_size > ALIGNMENT
+    writer.finish()
+    assert ("close", 0, 0) not in book.entries

@@ -43,7 +43,7 @@ class FakeRuntime:
         while True:
             now = time.monotonic()
             if self.start is not None and not self.options.silent and now - last_beat > HEARTBEAT:
-                self.channel.send(link.Heartbeat(busy=bool(self.accepted)))
+                self.channel.send(self.beat())
                 last_beat = now
             watched = [self.channel.fileno()]
             if self.listener is not None:
@@ -58,6 +58,15 @@ class FakeRuntime:
                     continue
                 peer.sendall(b"fake runtime\n")
                 self.accepted.append(peer)
+
+    def beat(self) -> link.Heartbeat:
+        trouble = Problem("storage-failed", "The disk has become read-only.", hint="Look at it.")
+        failing = Problem("upkeep-failing", "It could not purge.", hint="Look into the log.")
+        return link.Heartbeat(
+            busy=bool(self.accepted),
+            trouble=trouble if self.options.read_only else None,
+            failing=failing if self.options.failing else None,
+        )
 
     def take(self, message: link.ToRuntime, descriptor: int | None) -> None:
         match message:
@@ -236,7 +245,7 @@ def main() -> None:
     parser.add_argument("--export-pieces", type=int, default=4)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
-    for name in ("dies-in-export", "dies-in-discard", "lingers"):
+    for name in ("dies-in-export", "dies-in-discard", "lingers", "read-only", "failing"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ ALL = [
         bound=bound,
         port_problem=port_problem,
         disk=disk,
+        heard=True,
         stopping=stopping,
     )
     for profile, profile_problem, key_problem, runtime, runtime_problem, bound, port_problem, disk, stopping in (
@@ -39,6 +41,9 @@ ALL = [
         )
     )
 ]
+ALL += [
+    replace(facts, **change) for facts in ALL for change in ({"trouble": PROBLEM}, {"silent": True}, {"heard": False})
+]
 
 
 def test_open_takes_everything() -> None:
@@ -53,7 +58,9 @@ def test_open_takes_everything() -> None:
         )
         assert may_listen(facts) is whole
         assert (gate.state is GateState.OPEN) is (whole and facts.bound)
-        assert gate.may_scan is (whole and facts.bound and facts.disk is None)
+        assert gate.may_scan is (
+            whole and facts.bound and not (facts.disk or facts.trouble or facts.silent) and facts.heard
+        )
 
 
 def test_every_shut_gate_has_a_reason_and_what_a_person_can_change_a_hint() -> None:
@@ -99,6 +106,10 @@ def test_no_walk_leads_through_open(now: GateState, then: GateState) -> None:
         (Facts(profile="a", runtime=RuntimeState.RUNNING), GateState.PREFLIGHT, "port"),
         (Facts(profile="a", runtime=RuntimeState.RUNNING, port_problem=PROBLEM), GateState.BLOCKED, "wrong"),
         (Facts(profile="a", runtime=RuntimeState.RUNNING, bound=True, disk=FULL), GateState.OPEN, "reserve"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING, bound=True, trouble=PROBLEM), GateState.OPEN, "something is"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING, bound=True, silent=True), GateState.OPEN, "does not say"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING, bound=True), GateState.OPEN, "finding out"),
+        (Facts(profile="a", runtime=RuntimeState.RUNNING, bound=True, heard=True), GateState.OPEN, "are taken in"),
         (Facts(profile="a", runtime=RuntimeState.STOPPING, stopping=True), GateState.CLOSING, "stopping"),
         (Facts(profile="a", stopping=True), GateState.PARKED, "stopping"),
     ],

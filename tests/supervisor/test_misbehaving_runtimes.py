@@ -32,7 +32,37 @@ def test_a_runtime_that_keeps_its_status_to_itself_costs_a_moment_and_no_more() 
     with running("--no-status", status_answer=0.2) as daemon:
         daemon.serve()
         assert daemon.get("/v1/status")["traffic"] is None
+        gate = daemon.gate()
+        assert (gate["state"], gate["may_scan"]) == ("open", False), "nobody has said that images can be kept"
+        assert "finding out" in gate["reason"]
         assert daemon.get("/v1/studies")["total"] == 0
+
+
+def test_a_runtime_that_owes_its_status_for_too_long_is_no_reason_to_scan() -> None:
+    with running("--no-status", "--failing", status_answer=0.1, status_old=0.3, pulse=0.1) as daemon:
+        daemon.serve()
+        words = "does not say whether images can be kept"
+        gate = wait_for(
+            lambda: now if words in (now := daemon.gate())["reason"] else None, what="the silence to be said"
+        )
+        assert (gate["state"], gate["may_scan"]) == ("open", False)
+        assert gate["hint"].startswith("Leave the studies on the scanner")
+        wait_for(
+            lambda: (
+                {"no-report", "upkeep-failing"}
+                <= {each["reference"] for each in daemon.get("/v1/status")["advice"] if each["level"] == "failure"}
+            ),
+            what="both to be said",
+        )
+
+
+def test_a_heartbeat_that_tells_of_trouble_says_do_not_scan_whatever_the_status_says() -> None:
+    with running("--read-only") as daemon:
+        daemon.serve()
+        gate = wait_for(lambda: None if (now := daemon.gate())["may_scan"] else now, what="the trouble to be noticed")
+        assert gate["state"] == "open"
+        assert gate["reason"] == "images cannot be kept: the disk has become read-only"
+        assert gate["hint"] == "Look at it."
 
 
 def test_a_stopping_daemon_ends_a_runtime_that_is_not_ready_yet() -> None:

@@ -83,7 +83,7 @@ def test_two_sites_in_the_store_are_damage(store: ProfileStore, tmp_path: Path) 
 
 
 def _edit(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b"104", b"105"))
+    path.write_bytes(path.read_bytes().replace(b"port = 104", b"port = 105"))
 
 
 def _nonsense(path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,3 +206,56 @@ def test_the_largest_start_fits_in_a_packet() -> None:
         assert msgspec.json.encode(message) == msgspec.json.encode(start)
 
     scenario(act)
+
+
+class Choking(socket.socket):
+    """A socket that the kernel takes nothing from for a while, though it is writable."""
+
+    choking = False
+    tries = 0
+
+    def send(self, data: object, flags: int = 0, /) -> int:
+        self.tries += 1
+        if self.choking:
+            raise OSError(errno.ETOOMANYREFS, "Too many references")
+        return super().send(data, flags)  # type: ignore[arg-type]
+
+
+def test_a_kernel_that_takes_nothing_for_a_while_costs_neither_messages_nor_time() -> None:
+    async def story() -> None:
+        mine, yours = pair()
+        choking = Choking(fileno=mine.detach())
+        theirs: Channel[link.FromRuntime, link.ToRuntime] = Channel(yours, link.ToRuntime)
+        ours = RuntimeLink(choking, lambda _: None, lambda _: None)
+        sent = 0
+        with contextlib.suppress(TryAgain):
+            while True:
+                ours.send(link.AskStatus(sent))
+                sent += 1
+        choking.choking = True
+        theirs.receive()
+        arrived, before = 1, choking.tries
+        yours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while theirs.receive():
+                arrived += 1
+        async with asyncio.timeout(5):
+            while choking.tries < before + 3:  # noqa: ASYNC110 - the link tries by itself
+                await asyncio.sleep(0.001)
+            began, tries = time.monotonic(), choking.tries
+            while time.monotonic() < began + 0.3:  # noqa: ASYNC110 - it must not try too often
+                await asyncio.sleep(0.001)
+            assert choking.tries < tries + 5
+            choking.choking = False
+            while arrived < sent:
+                await asyncio.sleep(0.001)
+                with contextlib.suppress(BlockingIOError):
+                    while theirs.receive():
+                        arrived += 1
+        choking.choking = True
+        with pytest.raises(TryAgain, match="cannot be told anything: Too many references"):
+            ours.send(link.AskStatus(1))
+        ours.close()
+        yours.close()
+
+    asyncio.run(story())

@@ -7,6 +7,7 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,7 @@ from tests.chaos.proxy import Proxy
 from tests.system.box import Box, Target
 from tests.system.contents import digests
 from tests.torture.pacs import AE_TITLE, RecordingPacs
-from tests.torture.scanner import Scanner, Sources, senders
+from tests.torture.scanner import Scanner, Send, Sources, senders
 from tests.torture.verdict import Evidence, Kill, Verdict, judge
 from tests.torture.weather import Weather
 from tests.wait import wait_for
@@ -79,11 +80,13 @@ class Arena:
         calm: float = 1.0,
         pause: float = 0.5,
         state: Path | None = None,
+        sending: Callable[[str, int], Mapping[str, Send]] = senders,
     ) -> None:
         """`calm` and `pause` bound the seconds between two faults of the link, and between two studies of a scanner."""
         self.random = random.Random(seed)
         self.sources = Sources()
         self.kills: list[Kill] = []
+        self.cuts: list[Kill] = []
         self.resent: set[str] = set()
         self._associations = associations
         self._stack = contextlib.ExitStack()
@@ -95,7 +98,7 @@ class Arena:
         self.weather = Weather(self.link, seed=seed, calm=calm, corrupt=corrupt)
         self.operator = Operator(self.box, seed=seed)
         self.scanners: list[Scanner] = []
-        self._seed, self._pause = seed, pause
+        self._seed, self._pause, self._sending = seed, pause, sending
 
     def _look(self, uid: str, dataset: bytes, digest: str) -> None:
         """Keep what did not arrive as it was sent, for whoever has to find out why."""
@@ -110,7 +113,7 @@ class Arena:
             stack.enter_context(self.link)
             self.box.targets = (Target(NAME, AE_TITLE, self.link.port, settings={"associations": self._associations}),)
             stack.enter_context(self.box)
-            for number, (name, send) in enumerate(sorted(senders(self.box.host, self.box.port).items())):
+            for number, (name, send) in enumerate(sorted(self._sending(self.box.host, self.box.port).items())):
                 scanner = Scanner(
                     self._folder / name, self.sources, send, seed=10 * self._seed + number, pause=self._pause
                 )
@@ -213,7 +216,7 @@ class Arena:
         images = self.box.images()
         evidence = Evidence(
             sent=self.sources.digests,
-            acknowledged=set(self.sources.acknowledged),
+            acknowledged=self.sources.promised(self.cuts),
             spool=kept,
             purged={image.sop_instance_uid for image in images if image.purged},
             delivered={i.sop_instance_uid for i in images if any(ack.state in ACKNOWLEDGED for ack in i.acks)},

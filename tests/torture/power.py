@@ -11,6 +11,7 @@ from tests.chaos.disk import Disk
 from tests.images import MIB
 from tests.torture.arena import Arena
 from tests.torture.report import Report
+from tests.torture.scanner import exact_senders
 from tests.torture.verdict import Kill
 
 _ROUND = 15
@@ -35,7 +36,7 @@ def _one_arena(folder: Path, report: Report, cuts: int, *, seed: int, deadline: 
     folder.mkdir(parents=True)
     with (
         Disk(folder, size=_SIZE) as disk,
-        Arena(folder, seed=seed, state=disk.path / "state", corrupt=False, calm=3.0) as arena,
+        Arena(folder, seed=seed, state=disk.path / "state", corrupt=False, calm=3.0, sending=exact_senders) as arena,
     ):
         deeds: Counter[str] = Counter()
         for _ in range(cuts):
@@ -64,6 +65,8 @@ def _cut(arena: Arena, disk: Disk) -> None:
     # The machine does not stop at once with its disk: until then every write and sync fails.
     time.sleep(rng.choice((0.0, rng.uniform(0.0, 0.3))))
     arena.box.kill()
-    arena.kills.append(Kill(after, time.monotonic()))
+    cut = Kill(after, time.monotonic())
+    arena.kills.append(cut)
+    arena.cuts.append(cut)
     disk.power_on()
     arena.box.launch()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.images import CT, TINY, Image, Shape, write_study
 from tests.peers.senders import Sent, dcmsend, send_exactly, storescu
+from tests.torture.verdict import Kill
 
 LONG = Shape(512, 512, 5)
 """2.5 MiB: more than the spool keeps in a shared segment."""
@@ -31,6 +32,14 @@ class Sources:
     unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def promised(self, cuts: Sequence[Kill]) -> set[str]:
+        """Return the images whose acknowledgement is a promise, when the power went at these times.
+
+        A file system is not shut down in an instant: a sync that is under way may return as if it had succeeded. Had
+        the power really gone, nobody would have heard what was said from that moment on.
+        """
+        return {uid for uid, at in self.acknowledged.items() if not any(cut.after <= at <= cut.before for cut in cuts)}
+
     def made(self, images: Sequence[Image]) -> None:
         """Take note of new images."""
         digests = {image.sop_instance_uid: image.sha256() for image in images}
@@ -42,12 +51,13 @@ class Sources:
         """Take note of what a scanner was told, and return the images that it has to send again."""
         now = time.monotonic()
         acknowledged = set(sent.acknowledged)
+        told_at = {answer.path: answer.at for answer in sent.answers if answer.at is not None}
         with self._lock:
             self.refused += len(sent.refused)
             self.unanswered += len(sent.unanswered)
             for image in images:
                 if image.path in acknowledged:
-                    self.acknowledged.setdefault(image.sop_instance_uid, now)
+                    self.acknowledged.setdefault(image.sop_instance_uid, told_at.get(image.path, now))
         return [image for image in images if image.path not in acknowledged]
 
 
@@ -58,6 +68,15 @@ def senders(host: str, port: int) -> Mapping[str, Send]:
         "dcmsend": lambda images: dcmsend(images, host, port, within=_WITHIN),
         "exact": lambda images: send_exactly(images, host, port, within=_WITHIN / 2),
     }
+
+
+def exact_senders(host: str, port: int) -> Mapping[str, Send]:
+    """Return as many ways to send that note each answer as it comes."""
+
+    def send(images: Sequence[Image]) -> Sent:
+        return send_exactly(images, host, port, within=_WITHIN / 2)
+
+    return dict.fromkeys(("exact-1", "exact-2", "exact-3"), send)
 
 
 class Scanner(threading.Thread):
@@ -99,8 +118,7 @@ class Scanner(threading.Thread):
         self.studies += 1
         left = self._make()
         while left and not self._stopping.is_set():
-            sent = self._send(left)
-            left = self._sources.told(left, sent)
+            left = self._sources.told(left, self._send(left))
             if left:
                 self._stopping.wait(self._random.uniform(0.1, 0.5))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tests.chaos.proxy import Way
 from tests.torture.pacs import MISMATCH, SUCCESS, Association, Reception, Records
+from tests.torture.scanner import Sources
 from tests.torture.verdict import LATEST, UNWRITTEN, Evidence, Kill, Verdict, judge
 from tests.torture.weather import Flip
 
@@ -127,3 +128,9 @@ def test_what_the_ledger_had_is_never_sent_again_whatever_happened() -> None:
     excused = {"kills": [Kill(10.2, 19.0)], "known": {A: 15.0}}
     assert only_violation(judge(evidence(reception(association()), again, **excused))) == "again"
     assert judge(evidence(reception(association()), again, **excused | {"known": {A: 22.0}})).violations == []
+
+
+def test_what_was_said_before_the_power_went_is_a_promise() -> None:
+    sources = Sources(acknowledged={"before": 9.9, "while it went": 10.1, "of the next life": 10.6})
+    assert sources.promised([Kill(10.0, 10.5)]) == {"before", "of the next life"}
+    assert sources.promised([]) == set(sources.acknowledged)

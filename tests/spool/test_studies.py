@@ -1,0 +1,72 @@
+"""Images of a study in the order a person expects, without holding the study in memory."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+
+from capacitord.model.image import Facts
+from capacitord.spool.store import Spool
+from tests.spool.kit import arrival, close_studies, content, deliver, facts, find, opened, take
+from tests.spool.million import IMAGES_A_STUDY, fill
+
+SERIES = ((None, "1.2.3.1.9"), (1, "1.2.3.1.5"), (2, "1.2.3.1.3"), (2, "1.2.3.1.4"), (10, "1.2.3.1.2"))
+INSTANCES = (None, 1, 2, 9, 10, 100)
+
+
+def take_facts(spool: Spool, image: Facts) -> None:
+    incoming = spool.begin(arrival())
+    try:
+        incoming.write(memoryview(content(image.sop_instance_uid, 700)))
+        incoming.commit(image)
+    finally:
+        incoming.abandon()
+
+
+def test_images_come_series_by_series_and_by_instance_number_however_they_arrived(tmp_path: Path) -> None:
+    expected = [
+        msgspec.structs.replace(
+            facts(1, number), series_number=series, series_uid=uid, instance_number=instance, sop_instance_uid=f"1.{n}"
+        )
+        for number, (series, uid) in enumerate(SERIES)
+        for n, instance in enumerate(INSTANCES, 100 * number)
+    ]
+    arriving = random.Random(1).sample(expected, len(expected))
+    with opened(tmp_path) as spool:
+        for image in arriving:
+            take_facts(spool, image)
+        spool.settle()
+        uids = [image.sop_instance_uid for image in spool.studies.sendable(find(spool))]
+        assert uids == [image.sop_instance_uid for image in expected]
+        assert uids == [image.sop_instance_uid for image in spool.studies.detail(find(spool), "x").images]
+
+
+def test_images_that_leave_while_a_study_is_gone_through_are_left_out(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for number in range(450):
+            take(spool, 1, number, size=10)
+        deliver(spool)
+        close_studies(spool)
+        images = spool.studies.sendable(find(spool))
+        first = next(images)
+        take(spool, 1, 450, size=10)
+        spool.settle()
+        spool.housekeeping.purge(find(spool), 1)
+        assert first.sop_instance_uid == "1.2.3.1.1.0"
+        assert len(list(images)) == 199, "those that were looked up before they left; reading one says that it is gone"
+
+
+def test_a_study_of_very_many_images_is_gone_through_with_little_memory(tmp_path: Path) -> None:
+    fill(tmp_path, 80 * IMAGES_A_STUDY)
+    with opened(tmp_path, destinations=("pacs", "backup")) as spool:
+        with spool._catalog.change() as catalog:
+            catalog.execute("UPDATE image SET id = (100 << 24) + id / 16777216 * 1000 + id % 16777216")
+        tracemalloc.start()
+        count = sum(1 for _ in spool.studies.sendable(100))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert count == 80 * IMAGES_A_STUDY
+    assert most < 2_000_000
