@@ -115,9 +115,12 @@ class Opened:
             return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
         try:
             wanted = cuts(self._head.elements, transformed.edits, self._head.encoding, self._head.end)
-            return Rewritten(self, wanted, transformed)
         except (Malformed, Unfit) as error:
             raise NotTransformed(str(error)) from None
+        try:
+            return Rewritten(self, wanted, transformed)
+        except Malformed as error:
+            raise Unreadable(str(error)) from None
 
     def as_received(self) -> Iterator[Piece]:
         """Yield the bytes of the image as they came."""

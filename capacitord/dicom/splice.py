@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from capacitord.dicom import elements as encoded
 from capacitord.dicom.elements import Element, Encoding, Malformed
+from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.values import encode
 
 if TYPE_CHECKING:
@@ -58,7 +59,12 @@ def cuts(level: Sequence[Element], edits: Sequence[Edit], encoding: Encoding, en
 
 
 def _new(edit: Edit, encoding: Encoding) -> bytes:
-    return b"" if edit.element is None else encode(edit.element, edit.characters, encoding)
+    if edit.element is None:
+        return b""
+    try:
+        return encode(edit.element, edit.characters, encoding)
+    except (Malformed, Unfit) as error:
+        raise Unfit(f"{edit.element.tag} cannot be written: {error}") from None
 
 
 def spliced(chunks: Iterable[bytes | memoryview], wanted: Sequence[Cut]) -> Iterator[bytes | memoryview]:
