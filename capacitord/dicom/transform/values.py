@@ -52,7 +52,7 @@ def decode(value: bytes, vr: str, characters: CharacterSet, *, big: bool) -> lis
     """Return the values that an encoded value holds. Raises `Unfit`."""
     if vr in NUMBERS:
         try:
-            return [_written(found) for (found,) in struct.iter_unpack((">" if big else "<") + NUMBERS[vr], value)]
+            return [_written(found, vr) for (found,) in struct.iter_unpack((">" if big else "<") + NUMBERS[vr], value)]
         except struct.error:
             raise Unfit(f"has a value whose length does not fit the VR {vr}") from None
     if vr in TEXT_VRS:
@@ -71,14 +71,22 @@ def _of_decoded(element: DataElement, vr: str) -> list[str]:
     each = value if not isinstance(value, str) and hasattr(value, "__iter__") and vr != "PN" else [value]
     if vr == "PN" and element.VM > 1:
         each = value
-    return split("\\".join(map(_written, each)), vr)
+    return split("\\".join(_written(one, vr) for one in each), vr)
 
 
-def _written(value: object) -> str:
+def _written(value: object, vr: str) -> str:
     original = getattr(value, "original_string", None)
     if original is not None and not hasattr(value, "components"):
         return str(original)
-    return f"{value:.17g}" if isinstance(value, float) else str(value)
+    return _shortest(value, vr) if isinstance(value, float) and vr in NUMBERS else str(value)
+
+
+def _shortest(found: float, vr: str) -> str:
+    """Return a number with no more digits than tell it from its neighbours."""
+    pack = struct.Struct("<" + NUMBERS[vr]).pack
+    digits = range(6, 9) if vr == "FL" else range(15, 17)
+    texts = (f"{found:.{count}g}" for count in digits)
+    return next((text for text in texts if pack(float(text)) == pack(found)), f"{found:.{digits.stop}g}")
 
 
 def make(tag: int, vr: str, values: Sequence[str]) -> DataElement:
