@@ -231,6 +231,12 @@ def write(tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
     return short(tag >> 16, tag & 0xFFFF, vr.encode(), len(value)) + value
 
 
+def write_undefined(tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
+    """Return an element of undefined length whose value consists of items."""
+    head = write(tag, vr, b"", encoding)[:-4] + b"\xff\xff\xff\xff"
+    return head + value + struct.pack(f"{encoding.order}HHL", SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0)
+
+
 def write_item(content: bytes, encoding: Encoding) -> bytes:
     """Return an item of defined length."""
     return item_head(len(content), encoding) + content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from capacitord.dicom import elements as encoded
 from capacitord.dicom.elements import Element, Encoding, Malformed
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from capacitord.dicom.transform.draft import Edit
+
+
+SMALL: Final = 1 << 14
+"""Bytes of a piece that costs less to copy than to send by itself."""
 
 
 class Cut(NamedTuple):
@@ -88,6 +92,21 @@ def spliced(chunks: Iterable[bytes | memoryview], wanted: Sequence[Cut]) -> Iter
     for cut in wanted[number:]:
         if cut.data:
             yield cut.data
+
+
+def joined(pieces: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
+    """Yield the same bytes with small pieces put together, since each one is sent as a PDU of its own."""
+    gathered = bytearray()
+    for piece in pieces:
+        if len(piece) < SMALL:
+            gathered += piece
+        if gathered and (len(gathered) >= SMALL or len(piece) >= SMALL):
+            yield memoryview(bytes(gathered))
+            gathered.clear()
+        if len(piece) >= SMALL:
+            yield memoryview(piece)
+    if gathered:
+        yield memoryview(bytes(gathered))
 
 
 def applied(data: bytes, wanted: Sequence[Cut]) -> bytes:

@@ -149,16 +149,22 @@ def _rewrap(level: Dataset, raw: RawDataElement, characters: CharacterSet, encod
     if is_left_out(raw):
         msg = "has a value too large to be copied"
         raise Unfit(msg)
-    if is_sequence(raw):
+    if Encoding(implicit=raw.is_implicit_VR, big=not raw.is_little_endian) != encoding:
+        if not is_sequence(raw):
+            return encode(_decoded(level, raw, characters), characters, encoding)
         items_of(level, raw.tag)
         return encode(level[raw.tag], characters, encoding)
-    if raw.is_little_endian is encoding.big:
-        msg = "has a value of another byte order"
-        raise Unfit(msg)
+    value = raw.value or b""
+    vr = raw.VR or vr_of(level, raw.tag)
     if raw.length == encoded.UNDEFINED:
-        msg = "has a value of undefined length, which cannot be copied"
-        raise Unfit(msg)
-    return encoded.write(raw.tag, raw.VR or vr_of(level, raw.tag), raw.value or b"", encoding)
+        return encoded.write_undefined(raw.tag, vr, value, encoding)
+    return encoded.write(raw.tag, vr, value, encoding)
+
+
+def _decoded(level: Dataset, raw: RawDataElement, characters: CharacterSet) -> DataElement:
+    """Return an element to be written in another encoding, for which its value has to be known."""
+    vr = vr_of(level, raw.tag)
+    return make(raw.tag, vr, read(level, raw.tag, characters))
 
 
 def _value_bytes(element: DataElement, vr: str, characters: CharacterSet, encoding: Encoding) -> bytes:
