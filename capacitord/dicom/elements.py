@@ -15,6 +15,9 @@ DEEPEST_NESTING: Final = 64
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
+ITEM_TAGS: Final = frozenset({b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"})
+"""How an item begins, in either byte order."""
+
 _DELIMITERS: Final = 0xFFFE
 
 LONG_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})

@@ -136,6 +136,15 @@ def test_a_group_length_stays_right() -> None:
     assert out[8:12] == (10).to_bytes(4, "little")
 
 
+def test_a_private_sequence_of_an_unknown_vr_is_looked_into() -> None:
+    inner = written((Node(0x00080050, "SH", b"A1"), Node(0x00100020, "LO", b"P1")), IMPLICIT)
+    items = b"\xfe\xff\x00\xe0" + len(inner).to_bytes(4, "little") + inner
+    data = element(0x00091001, "UN", items) + element(0x00091002, "UN", items[:-2])
+    out = whole(rewritten(Received(EXPLICIT, data), Remove(at("**.AccessionNumber"))))
+    short = items[:4] + (len(inner) - 10).to_bytes(4, "little") + inner[10:]
+    assert out == element(0x00091001, "UN", short) + element(0x00091002, "UN", items[:-2])
+
+
 def test_a_sequence_of_an_unknown_vr_is_implicit_within() -> None:
     # PS3.5 §6.2.2: UN of undefined length, as a program writes what it does not know.
     inner = written((Node(0x00100020, "LO", b"P1"), Node(0x00080050, "SH", b"A1")), IMPLICIT)
@@ -168,6 +177,18 @@ class TestLargeValues:
         image = Received(EXPLICIT, written(self.LEVEL, EXPLICIT))
         out = whole(rewritten(image, Set(at("PatientID"), value("P2"))))
         assert out == written((Node(0x00100020, "LO", b"P2"), self.DOCUMENT), EXPLICIT)
+
+    def test_are_passed_over_where_their_vr_is_not_known(self) -> None:
+        image = Received(IMPLICIT, written(self.LEVEL, IMPLICIT), 1000)
+        out = whole(rewritten(image, Set(at("**.PatientID"), value("P2"))))
+        assert out == written((Node(0x00100020, "LO", b"P2"), self.DOCUMENT), IMPLICIT)
+
+    def test_are_looked_into_if_they_are_sequences(self) -> None:
+        item = (Node(0x00100020, "LO", b"P1"), Node(0x00104000, "LT", b"x" * 50000))
+        for syntax in (EXPLICIT, IMPLICIT):
+            level = (Node(0x00091001, "SQ", items=(item,) * 30), self.DOCUMENT)
+            out = whole(rewritten(Received(syntax, written(level, syntax), 1000), Remove(at("**.PatientID"))))
+            assert out == written((Node(0x00091001, "SQ", items=(item[1:],) * 30), self.DOCUMENT), syntax)
 
     def test_can_be_removed(self) -> None:
         image = Received(EXPLICIT, written(self.LEVEL, EXPLICIT))

@@ -21,7 +21,6 @@ AnyElement: TypeAlias = DataElement | RawDataElement
 
 FIRST_BLOCK: Final = 0x10
 LAST_BLOCK: Final = 0xFF
-_ITEM_TAGS: Final = frozenset({b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"})
 
 
 def shallow(dataset: Dataset) -> Dataset:
@@ -63,7 +62,7 @@ def is_sequence(element: AnyElement | None) -> bool:
 
 def _has_items(raw: RawDataElement) -> bool:
     """Whether a value of unknown VR consists of items, from its first byte to its last."""
-    if not raw.value or raw.value[:4] not in _ITEM_TAGS:
+    if not raw.value or raw.value[:4] not in encoded.ITEM_TAGS:
         return False
     try:
         return bool(_read_sequence(raw).value)
