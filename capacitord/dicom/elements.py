@@ -15,6 +15,9 @@ DEEPEST_NESTING: Final = 64
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
+ITEM_TAGS: Final = frozenset({b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"})
+"""How an item begins, in either byte order."""
+
 _DELIMITERS: Final = 0xFFFE
 
 LONG_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
@@ -229,6 +232,12 @@ def write(tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
         msg = f"{len(value)} bytes are more than an element with the VR {vr} can hold in Explicit VR"
         raise Malformed(msg)
     return short(tag >> 16, tag & 0xFFFF, vr.encode(), len(value)) + value
+
+
+def write_undefined(tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
+    """Return an element of undefined length whose value consists of items."""
+    head = write(tag, vr, b"", encoding)[:-4] + b"\xff\xff\xff\xff"
+    return head + value + struct.pack(f"{encoding.order}HHL", SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0)
 
 
 def write_item(content: bytes, encoding: Encoding) -> bytes:

@@ -11,6 +11,7 @@ from capacitord.dicom.elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    ITEM_TAGS,
     UNDEFINED,
     Descent,
     Element,
@@ -27,7 +28,7 @@ LAST_PIXELS: Final = 0x7FE00010
 """The attributes that hold pixels (PS3.5 §8): Float, Double Float and integer Pixel Data."""
 
 LARGEST_KEPT: Final = 1 << 20
-"""Bytes of a value that are kept; of a longer one, only that it is there and where. Sequences are kept whatever."""
+"""Bytes of a value that are kept; of a longer one, only that it is there and where. Sequences are always kept."""
 
 LONGEST_HEAD: Final = 64 << 20
 """Bytes of values that are kept in all."""
@@ -109,7 +110,13 @@ class HeadReader:
             self._open = start, found, Descent(inner(found.vr, encoding))
             self._next = start + found.size
             return True
-        if is_pixels or (found.length > LARGEST_KEPT and found.vr not in _SEQUENCE_VRS - {"UN"}):
+        kept = not is_pixels
+        if kept and found.length > LARGEST_KEPT and found.vr != "SQ":
+            first = start - self._base + found.size
+            if found.vr in _SEQUENCE_VRS and len(self._buffer) < first + 4:
+                return False
+            kept = found.vr in _SEQUENCE_VRS and bytes(self._buffer[first : first + 4]) in ITEM_TAGS
+        if not kept:
             self._next = start + found.size + found.length
             self._add_left_out(start, found, found.size + found.length)
             return True

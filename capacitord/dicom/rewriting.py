@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from capacitord.dicom import deflated
 from capacitord.dicom.elements import Malformed
 from capacitord.dicom.head import LAST_PIXELS, HeadReader
-from capacitord.dicom.splice import Cut, cuts, spliced
+from capacitord.dicom.splice import Cut, cuts, joined, spliced
 from capacitord.dicom.transform.attributes import DatasetAttributes
 from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET
 from capacitord.dicom.transform.engine import apply
@@ -70,15 +70,15 @@ class Rewritten:
         """Whether the very bytes leave that came."""
         return not self._cuts
 
-    def chunks(self) -> Iterator[Piece]:
-        """Yield the dataset's bytes in order, each piece valid until the next is taken.
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset's bytes in order, each piece valid until the next is taken; from the start each time.
 
         Raises what reading the image raises.
         """
         if not self._cuts:
             return self._opened.as_received()
         changed = spliced(self._opened.plain(), self._cuts)
-        return deflated.deflated(changed) if self._opened.is_deflated else changed
+        return joined(deflated.deflated(changed) if self._opened.is_deflated else changed)
 
 
 class Opened:
@@ -115,13 +115,16 @@ class Opened:
             return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
         try:
             wanted = cuts(self._head.elements, transformed.edits, self._head.encoding, self._head.end)
-            return Rewritten(self, wanted, transformed)
         except (Malformed, Unfit) as error:
             raise NotTransformed(str(error)) from None
+        try:
+            return Rewritten(self, wanted, transformed)
+        except Malformed as error:
+            raise Unreadable(str(error)) from None
 
-    def as_received(self) -> Iterator[Piece]:
+    def as_received(self) -> Iterator[memoryview]:
         """Yield the bytes of the image as they came."""
-        return self.image.chunks() if self.is_deflated else self.plain()
+        return self.image.chunks() if self.is_deflated else map(memoryview, self.plain())
 
     def plain(self) -> Iterator[Piece]:
         """Yield the bytes of the dataset, inflated if need be; what was read already is not read again, once."""

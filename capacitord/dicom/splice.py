@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import collections
 import itertools
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from capacitord.dicom import elements as encoded
 from capacitord.dicom.elements import Element, Encoding, Malformed
+from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.values import encode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from capacitord.dicom.transform.draft import Edit
+
+
+SMALL: Final = 1 << 14
+"""Bytes of a piece that costs less to copy than to send by itself."""
 
 
 class Cut(NamedTuple):
@@ -58,7 +63,12 @@ def cuts(level: Sequence[Element], edits: Sequence[Edit], encoding: Encoding, en
 
 
 def _new(edit: Edit, encoding: Encoding) -> bytes:
-    return b"" if edit.element is None else encode(edit.element, edit.characters, encoding)
+    if edit.element is None:
+        return b""
+    try:
+        return encode(edit.element, edit.characters, encoding)
+    except (Malformed, Unfit) as error:
+        raise Unfit(f"{edit.element.tag} cannot be written: {error}") from None
 
 
 def spliced(chunks: Iterable[bytes | memoryview], wanted: Sequence[Cut]) -> Iterator[bytes | memoryview]:
@@ -82,6 +92,21 @@ def spliced(chunks: Iterable[bytes | memoryview], wanted: Sequence[Cut]) -> Iter
     for cut in wanted[number:]:
         if cut.data:
             yield cut.data
+
+
+def joined(pieces: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
+    """Yield the same bytes with small pieces put together, since each one is sent as a PDU of its own."""
+    gathered = bytearray()
+    for piece in pieces:
+        if len(piece) < SMALL:
+            gathered += piece
+        if gathered and (len(gathered) >= SMALL or len(piece) >= SMALL):
+            yield memoryview(bytes(gathered))
+            gathered.clear()
+        if len(piece) >= SMALL:
+            yield memoryview(piece)
+    if gathered:
+        yield memoryview(bytes(gathered))
 
 
 def applied(data: bytes, wanted: Sequence[Cut]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from pydicom.dataelem import RawDataElement
@@ -28,7 +29,11 @@ class DatasetAttributes:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._draft = Draft(dataset)
+        self._dataset = dataset
+
+    @functools.cached_property
+    def _draft(self) -> Draft:
+        return Draft(self._dataset)
 
     def values(self, attribute: Attribute) -> tuple[str, ...] | None:
         """Return all values of what `attribute` names, None if it is not there, ("",) if it is empty."""

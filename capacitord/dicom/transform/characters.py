@@ -23,6 +23,10 @@ _TEXT_RESETS: Final = frozenset(b"\\\t\n\f\r")
 _FRAGMENTS: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _MISSPELLED: Final = ((re.compile(r"^ISO.IR."), "ISO_IR "), (re.compile(r"^ISO.2022.IR."), "ISO 2022 IR "))
 _SELF_ESCAPING: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
+"""Python's codecs of these sets write and read the escape sequences themselves."""
+
+_GB2312: Final = "iso_ir_58"
+_GB2312_ESCAPE: Final = b"\x1b$)A"
 
 
 class CharacterSet:
@@ -63,7 +67,7 @@ class CharacterSet:
             encoding = first
         elif encoding not in self._encodings:
             raise LookupError(encoding)
-        if encoding in pydicom_charset.handled_encodings:
+        if encoding in _SELF_ESCAPING:
             return fragment.decode(encoding)
         rest = fragment[size:]
         reset = next((at for at, byte in enumerate(rest) if byte in _resets(vr)), len(rest))
@@ -99,6 +103,11 @@ class CharacterSet:
         # Asked for a character it has no place for, pydicom would write a question mark.
         if "\x1b" in run or not all(any(_has(name, char) for name in self._encodings) for char in set(run)):
             raise Unfit(_NO_PLACE)
+        if _GB2312 in self._encodings[1:] and all(_has(_GB2312, char) for char in run):
+            if all(_has(self._encodings[0], char) for char in run):
+                return run.encode(self._encodings[0])
+            # pydicom leaves the escape sequence of this set out.
+            return _GB2312_ESCAPE + run.encode(_GB2312)
         # It also knows the default repertoire by a name of its own.
         names = [pydicom_charset.default_encoding if name == "ascii" else name for name in self._encodings]
         return pydicom_charset.encode_string(run, names)

@@ -49,14 +49,25 @@ def is_empty(element: AnyElement) -> bool:
 
 
 def is_sequence(element: AnyElement | None) -> bool:
-    """Whether the element is a sequence, as far as can be known of one that was written without its VR."""
+    """Whether the element is a sequence: one that was written without its VR is if nothing but items is in it."""
     if element is None or isinstance(element, DataElement):
         return element is not None and element.VR == "SQ"
     if element.VR == "SQ":
         return True
+    if element.VR not in {None, "UN"}:
+        return False
     known = public_vr(element.tag)
-    unspecific = element.VR in {None, "UN"}
-    return unspecific and (known == "SQ" or (not known and element.length == encoded.UNDEFINED))
+    return known == "SQ" or (not known and (element.length == encoded.UNDEFINED or _has_items(element)))
+
+
+def _has_items(raw: RawDataElement) -> bool:
+    """Whether a value of unknown VR consists of items, from its first byte to its last."""
+    if not raw.value or raw.value[:4] not in encoded.ITEM_TAGS:
+        return False
+    try:
+        return bool(_read_sequence(raw).value)
+    except Unfit:
+        return False
 
 
 def sequences(level: Dataset) -> list[int]:

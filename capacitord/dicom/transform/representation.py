@@ -45,7 +45,7 @@ _PATTERNS: Final = MappingProxyType(
             "is not a time like 081500",
         ),
         "UI": (re.compile(r"(?=.{1,64}$)(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII), "is not a UID"),
-        "UR": (re.compile(r"[!-\[\]-~]+ *"), "is not a URI"),
+        "UR": (re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+"), "is not a URI"),
     }
 )
 

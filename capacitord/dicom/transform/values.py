@@ -52,7 +52,7 @@ def decode(value: bytes, vr: str, characters: CharacterSet, *, big: bool) -> lis
     """Return the values that an encoded value holds. Raises `Unfit`."""
     if vr in NUMBERS:
         try:
-            return [_written(found) for (found,) in struct.iter_unpack((">" if big else "<") + NUMBERS[vr], value)]
+            return [_written(found, vr) for (found,) in struct.iter_unpack((">" if big else "<") + NUMBERS[vr], value)]
         except struct.error:
             raise Unfit(f"has a value whose length does not fit the VR {vr}") from None
     if vr in TEXT_VRS:
@@ -71,14 +71,22 @@ def _of_decoded(element: DataElement, vr: str) -> list[str]:
     each = value if not isinstance(value, str) and hasattr(value, "__iter__") and vr != "PN" else [value]
     if vr == "PN" and element.VM > 1:
         each = value
-    return split("\\".join(map(_written, each)), vr)
+    return split("\\".join(_written(one, vr) for one in each), vr)
 
 
-def _written(value: object) -> str:
+def _written(value: object, vr: str) -> str:
     original = getattr(value, "original_string", None)
     if original is not None and not hasattr(value, "components"):
         return str(original)
-    return f"{value:.17g}" if isinstance(value, float) else str(value)
+    return _shortest(value, vr) if isinstance(value, float) and vr in NUMBERS else str(value)
+
+
+def _shortest(found: float, vr: str) -> str:
+    """Return a number with no more digits than tell it from its neighbours."""
+    pack = struct.Struct("<" + NUMBERS[vr]).pack
+    digits = range(6, 9) if vr == "FL" else range(15, 17)
+    texts = (f"{found:.{count}g}" for count in digits)
+    return next((text for text in texts if pack(float(text)) == pack(found)), f"{found:.{digits.stop}g}")
 
 
 def make(tag: int, vr: str, values: Sequence[str]) -> DataElement:
@@ -141,16 +149,22 @@ def _rewrap(level: Dataset, raw: RawDataElement, characters: CharacterSet, encod
     if is_left_out(raw):
         msg = "has a value too large to be copied"
         raise Unfit(msg)
-    if is_sequence(raw):
+    if Encoding(implicit=raw.is_implicit_VR, big=not raw.is_little_endian) != encoding:
+        if not is_sequence(raw):
+            return encode(_decoded(level, raw, characters), characters, encoding)
         items_of(level, raw.tag)
         return encode(level[raw.tag], characters, encoding)
-    if raw.is_little_endian is encoding.big:
-        msg = "has a value of another byte order"
-        raise Unfit(msg)
+    value = raw.value or b""
+    vr = raw.VR or vr_of(level, raw.tag)
     if raw.length == encoded.UNDEFINED:
-        msg = "has a value of undefined length, which cannot be copied"
-        raise Unfit(msg)
-    return encoded.write(raw.tag, raw.VR or vr_of(level, raw.tag), raw.value or b"", encoding)
+        return encoded.write_undefined(raw.tag, vr, value, encoding)
+    return encoded.write(raw.tag, vr, value, encoding)
+
+
+def _decoded(level: Dataset, raw: RawDataElement, characters: CharacterSet) -> DataElement:
+    """Return an element to be written in another encoding, for which its value has to be known."""
+    vr = vr_of(level, raw.tag)
+    return make(raw.tag, vr, read(level, raw.tag, characters))
 
 
 def _value_bytes(element: DataElement, vr: str, characters: CharacterSet, encoding: Encoding) -> bytes:
