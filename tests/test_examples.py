@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema_rs
+import msgspec
 import pytest
 
 from capacitord.config import profile
 from capacitord.config.json_schema import profile_schema
 from capacitord.location import geofence
+from capacitord.model.compression import Compression
+from capacitord.model.deidentify import Deidentification
+from capacitord.model.routes import Route
+from capacitord.model.transform import Transform
 
 FOLDER = Path(__file__).parent.parent / "examples" / "profiles"
 PROFILES = sorted(FOLDER.glob("*.toml"))
@@ -42,3 +48,18 @@ def test_their_sites_are_apart() -> None:
 def test_together_they_use_every_table() -> None:
     used = {key for path in PROFILES for key in tomllib.loads(path.read_text())}
     assert used == {info.alias or name for name, info in profile.Profile.model_fields.items()}
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_what_a_runtime_acts_on_travels(path: Path) -> None:
+    found = profile.parse(path.read_text(), path.name)
+    kinds: list[tuple[Sequence[object], type]] = [
+        (found.routes, Route),
+        (found.transforms, Transform),
+        (found.deidentifications, Deidentification),
+        ([each.compress for each in found.destination if each.compress], Compression),
+        ([each.transform(0) for each in found.worklist.correct] if found.worklist else [], Transform),
+    ]
+    for values, kind in kinds:
+        for value in values:
+            assert msgspec.json.decode(msgspec.json.encode(value), type=kind) == value

@@ -19,7 +19,9 @@ from capacitord.config.tables.review import ReviewTable
 from capacitord.config.tables.route import RouteTable
 from capacitord.config.tables.transform import TransformTable
 from capacitord.config.tables.worklist import WorklistTable
+from capacitord.model.deidentify import Deidentification
 from capacitord.model.routes import Route
+from capacitord.model.transform import Transform
 
 __all__ = ["CALLING", "MAX_FILE", "Checked", "Profile", "check", "parse"]
 
@@ -55,6 +57,16 @@ class Profile(Table):
         if not self.route:
             return (Route(tuple(destination.name for destination in self.destination)),)
         return tuple(route.route for route in self.route)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What is changed in images, in order; what only de-identifies is not among them."""
+        return tuple(table.transform(number) for number, table in enumerate(self.transform) if table.operations)
+
+    @property
+    def deidentifications(self) -> tuple[Deidentification, ...]:
+        """Whose images leave de-identified. That comes before what `transforms` do."""
+        return tuple(found for table in self.transform if (found := table.deidentification) is not None)
 
 
 class Checked(NamedTuple):

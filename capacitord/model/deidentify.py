@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from capacitord.model.conditions import ALWAYS, Condition
+
 
 class Option(enum.StrEnum):
     """The options of PS3.15 §E.3."""
@@ -24,7 +26,12 @@ class Option(enum.StrEnum):
     RETAIN_SAFE_PRIVATE = "RetainSafePrivate"
 
 
-class Deidentification(msgspec.Struct, frozen=True):
-    """The Basic Application Level Confidentiality Profile (PS3.15 §E.2) with these options."""
+class Deidentification(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The Basic Application Level Confidentiality Profile (PS3.15 §E.2) with these options.
+
+    It is for the images that `match`, on their way to the destinations `to`; none means all.
+    """
 
     options: tuple[Option, ...] = ()
+    match: Condition = ALWAYS
+    to: tuple[str, ...] = ()

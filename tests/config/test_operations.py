@@ -54,7 +54,8 @@ def test_everything_can_be_said_and_is_done_in_the_order_in_which_it_is_written(
     assert (transform.on_error, transform.record) == (OnError.SKIP, Record(Reason.CORRECT, "St. Mary's"))
     assert isinstance(transform.match, Has)
     assert transform.match.values.wanted == (Empty(),)
-    assert found.deidentify == Deidentification((Option.RETAIN_UIDS,))
+    assert found.deidentification == Deidentification((Option.RETAIN_UIDS,), transform.match, ("pacs",))
+    assert table("remove = ['PatientID']").deidentification is None
     private = transform.operations[3]
     assert isinstance(private, Set)
     assert (private.vr, private.value.text, private.target.steps[0].creator) == ("LO", "5", "ME")

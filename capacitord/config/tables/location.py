@@ -15,6 +15,8 @@ from capacitord.config.positions import Key
 from capacitord.config.tables.node import NodeTable
 
 MOST_POSITIONS: Final = 20_000
+_ENOUGH: Final = 20
+"""Positions that are none are told one by one up to here: whoever has more has made one mistake many times."""
 _TYPES: Final = {"Polygon": 2, "MultiPolygon": 3}
 """How deeply the lists of positions are nested (RFC 7946 §3.1)."""
 _HINT: Final = 'Write it like { type = "Polygon", coordinates = [[[-87.63, 41.88], …, [-87.63, 41.88]]] } (RFC 7946).'
@@ -43,7 +45,7 @@ def geometry(value: object) -> dict[str, Any]:
     elif isinstance(kind, str) and kind in _TYPES:
         findings += _nested(value["coordinates"], _TYPES[kind], ("coordinates",))
     if findings:
-        raise Rejections(findings)
+        raise Rejections(findings[:_ENOUGH])
     return dict(value)
 
 

@@ -164,7 +164,14 @@ class TransformTable(OperationsTable):
     """Whether changes are recorded in Original Attributes Sequence (PS3.3 §C.12.1)."""
 
     def transform(self, number: int) -> Transform:
-        """Return it as it is carried out; `number` is its place in the profile, from 0."""
+        """Return its operations as they are carried out; `number` is its place in the profile, from 0."""
         record = None if self.record is None else Record(self.record.reason, self.record.source, self.record.system)
         name = self.name or f"transform[{number}]"
         return Transform(name, self.on, self.operations, self.match, tuple(self.to), self.on_error, record)
+
+    @property
+    def deidentification(self) -> Deidentification | None:
+        """Its de-identification, for whom it is."""
+        if self.deidentify is None:
+            return None
+        return Deidentification(self.deidentify.options, self.match, tuple(self.to))

@@ -14,6 +14,7 @@ from capacitord.config.matching import Match
 from capacitord.config.tables.node import NodeTable
 from capacitord.config.tables.transform import OperationsTable
 from capacitord.model.conditions import ALWAYS
+from capacitord.model.transform import On, Transform
 from capacitord.model.worklist import Code, Recode
 
 _PARTS = {"value": 16, "scheme": 16, "meaning": 64}
@@ -77,6 +78,10 @@ class CorrectTable(OperationsTable):
     """Which entries; without it, all."""
     codes: Annotated[tuple[Recode, ...], pydantic.PlainValidator(_codes), pydantic.WithJsonSchema(_CODES)] = ()
     """Code sequences, and which code becomes which."""
+
+    def transform(self, number: int) -> Transform:
+        """Return its operations as they are carried out; `number` is its place in the profile, from 0."""
+        return Transform(f"worklist.correct[{number}]", On.WORKLIST, self.operations, self.match)
 
 
 class WindowTable(Table):
