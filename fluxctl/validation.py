@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple
 from capacitord.api.schemas import ProfileFinding, Validated, ValidatedProfile
 from capacitord.config import idle
 from capacitord.config.diagnostics import Diagnostic, Source
+from capacitord.config.enclosed import LARGEST
 from capacitord.config.profile import Checked, check
 from capacitord.location import geofence
-from fluxctl.files import LARGEST, STANDARD, read_text
+from fluxctl.files import STANDARD, read_text
 
 
 class Folder:
@@ -22,13 +23,13 @@ class Folder:
         self._path = path
 
     def read(self, name: str) -> bytes | None:
-        """Return what a file holds, at most 1 MiB of it; None if there is none, or it can't be read."""
+        """Return what a file holds, and of a larger one `LARGEST` bytes and one more; None if it can't be read."""
         path = self._path / name
         try:
             if not path.is_file():
                 return None
             with path.open("rb") as file:
-                return file.read(LARGEST)
+                return file.read(LARGEST + 1)
         except (OSError, ValueError):
             return None
 

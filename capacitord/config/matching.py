@@ -111,7 +111,7 @@ class _Reader:
                 for inner, wanted in value.items()
                 for part in self._attribute(f"{name}.{inner}", wanted, (*key, str(inner)))
             ]
-        present = isinstance(value, bool) or value in {"", "!"} if not isinstance(value, list) else False
+        present = isinstance(value, bool) or value in ("", "!")
         try:
             found = attributes.owned(name) if present else attributes.valued(name)
         except Rejected as error:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pydantic
 
-from capacitord.config import diagnostics, enclosed, references
+from capacitord.config import credentials, diagnostics, enclosed, references
 from capacitord.config.diagnostics import Diagnostic, Finding, Source
 from capacitord.config.fields import Slug, Table, Text, Timezone
 from capacitord.config.tables.completeness import CompletenessTable
@@ -105,9 +105,10 @@ def check(text: str, name: str, *, beside: enclosed.Beside | None = None, furthe
     if problems:
         return Checked(None, problems, (), {})
     bad, warnings = references.check(tables)
-    tables, wrong, care = enclosed.inlined(tables, beside)
+    wrong, missing = credentials.check(tables, beside) if beside is not None else ([], [])
+    tables, broken = enclosed.inlined(tables, beside)
     profile, findings = diagnostics.fill(Profile, tables)
     more, worth = further(tables) if further is not None else ([], [])
     source = Source(text, name)
-    errors = source.diagnostics([*wrong, *findings, *bad, *more])
-    return Checked(None if errors else profile, errors, source.diagnostics([*care, *warnings, *worth]), tables)
+    errors = source.diagnostics([*wrong, *broken, *findings, *bad, *more])
+    return Checked(None if errors else profile, errors, source.diagnostics([*missing, *warnings, *worth]), tables)

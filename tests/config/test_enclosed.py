@@ -81,6 +81,7 @@ def test_a_table_comes_from_csv(tmp_path: Path) -> None:
         ("HEAD,BRAIN\nHEAD,NECK\n", "row 2 repeats 'HEAD'"),
         ('"HEAD,BRAIN\n', "is not CSV"),
         ("", "must be a table of texts that is not empty"),
+        ("A,B\n" * 300_000, "parts.csv is larger than 1 MiB"),
     ],
 )
 def test_what_is_no_table_is_said(tmp_path: Path, content: str, words: str) -> None:
