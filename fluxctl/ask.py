@@ -28,14 +28,14 @@ def agreed(question: str, *, yes: bool, json: bool = False) -> None:
     """Return if a person says yes, or said so beforehand. Raises `Refused` otherwise."""
     if yes:
         return
-    _must_be_possible(json=json, hint="Say so beforehand with --yes.")
+    _must_be_possible("a confirmation", json=json, hint="Say so beforehand with --yes.")
     if line(f"{question} [y/N] ").lower() not in {"y", "yes"}:
         raise Refused("not confirmed, so nothing was done", hint="Answer y, or give --yes.")
 
 
 def typed(question: str, expected: str, *, json: bool = False) -> None:
     """Return if a person types `expected`. Raises `Refused` otherwise."""
-    _must_be_possible(json=json, hint="Say so beforehand with --yes and --reason.")
+    _must_be_possible("a confirmation", json=json, hint="Say so beforehand with --yes and --reason.")
     if line(question) != expected:
         raise Refused("not confirmed, so nothing was done", hint=f"Type {expected} exactly.")
 
@@ -45,7 +45,7 @@ def passphrase(question: str, *, new: bool, from_stdin: bool, json: bool = False
     if from_stdin:
         given = sys.stdin.readline().rstrip("\r\n")
     else:
-        _must_be_possible(json=json, hint="Give it on standard input with --passphrase-stdin.")
+        _must_be_possible("a passphrase", json=json, hint="Give it on standard input with --passphrase-stdin.")
         given = _typed_twice(question) if new else _unseen(question)
     if not given:
         raise Invalid("the passphrase is empty", hint="Give one; a sentence of several words is good.")
@@ -65,6 +65,9 @@ def _unseen(question: str) -> str:
     return getpass(question, stream=sys.stderr)
 
 
-def _must_be_possible(*, json: bool, hint: str) -> None:
-    if not possible(json=json):
-        raise Refused("this asks for a confirmation, and there is no terminal to ask at", hint=hint)
+def _must_be_possible(what: str, *, json: bool, hint: str) -> None:
+    if possible(json=json):
+        return
+    why = "whoever wants JSON is not asked" if json else "there is no terminal to ask at"
+    msg = f"this asks for {what}, and {why}"
+    raise Refused(msg, hint=hint)

@@ -551,7 +551,8 @@ class KeyStatus(Answer, frozen=True):
     """The state of the keys. `id` is a fingerprint; `sites` the ids of sites whose keys are wrapped under it.
 
     The keys of the `damaged` sites do not open. `leftovers` are files that an interrupted change left behind.
-    `credential_pending` says that the service still has the credential from before a rotation.
+    `credential_pending` says that the service still has the credential from before a rotation, `unsaved` what the last
+    recovery file lacks.
     """
 
     schema: str
@@ -568,6 +569,7 @@ class KeyStatus(Answer, frozen=True):
     damaged: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     credential_pending: bool = False
+    unsaved: str = ""
 
 
 class KeyRestore(Message, frozen=True):

@@ -34,11 +34,11 @@ class Profile(Table):
     schema_: Annotated[Literal[1], pydantic.Field(alias="schema")]
     """The version of this format."""
     id: Slug
-    """How the site is called everywhere: lower-case letters, digits and dashes."""
+    """What commands, folders and the log call the site. It never changes: the site's key and its spool hang on it."""
     name: Text
-    """How people call the site."""
+    """What people call the site."""
     version: Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
-    """Grows with every change somebody publishes."""
+    """Grows with every change. One that is older than the one in force is refused without --allow-older."""
     timezone: Timezone
     """The site's zone in the IANA database, such as "America/Chicago"."""
     location: LocationTable | None = None

@@ -11,7 +11,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.routes import Form
 from capacitord.dicom.contexts import sop_class_name, syntax_name
-from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused
+from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
 from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.overview import queue_row
@@ -141,7 +141,12 @@ class Answers:
         names = [delivery.destination.name for delivery in chosen]
         for delivery in chosen:
             # An answer on its way into the ledger is one to the attempt before.
-            delivery.feed.flush()
+            if not delivery.feed.flush():
+                raise TryAgain(
+                    f"What {delivery.destination.name} answered is not all written yet, so nothing is sent again.",
+                    where=f"study {short}",
+                    hint="The disk is slow, or fails: see `fluxctl status`. Then try again.",
+                )
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
         count = self._spool.ledger.resend(study, names, image, time.time_ns())

@@ -203,5 +203,5 @@ def _echo(
     answer: float | None = None,
 ) -> m.Echo:
     ok = outcome.verdict is Verdict.DONE
-    hint = "" if ok else "What waits for it stays in the queue. `fluxctl queue flush` tries again at once."
+    hint = "" if ok else f"What waits for it stays in the queue. `fluxctl queue flush {name}` tries again at once."
     return m.Echo("fluxctl.destination.echo/1", name, ok, outcome.reason, hint, connect, associate, answer)

@@ -251,9 +251,9 @@ class Feed:
             return 0.0
         return sum(size for _, size in recent) / max(1.0, now - recent[0][0])
 
-    def flush(self) -> None:
-        """Return when all answers so far are in the ledger, or the ledger is in trouble."""
-        self._recorder.flush(_LONGEST_FLUSH)
+    def flush(self) -> bool:
+        """Return when all answers so far are in the ledger, or after a while; return whether they are."""
+        return self._recorder.flush(_LONGEST_FLUSH)
 
     def close(self) -> None:
         """Give back and write what is left, and end."""

@@ -110,6 +110,7 @@ class BoxAnswers:
             profile=None if serving.stored is None else serving.stored.profile,
             audit_trouble=self._audit.trouble,
             key_warning=self._key_warning,
+            unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,
         )
         return status.compose(schema("status"), box, traffic)
@@ -171,7 +172,7 @@ class BoxAnswers:
     # --- what they need
 
     def _keys(self, route: str, now: m.KeyStatus, detail: str) -> Outcome:
-        self._key_warning = ("", "") if now.locked else (now.reason, now.hint)
+        self._key_warning = ("", "") if now.locked or not now.reason else (now.reason, now.hint)
         return Outcome(msgspec.structs.replace(now, schema=schema(route)), now.sites, detail)
 
     def _demand_site(self) -> None:

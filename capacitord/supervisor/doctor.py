@@ -28,6 +28,7 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import SpoolSettings
 from capacitord.model.destination import Destination
 from capacitord.supervisor.broker import connect
+from capacitord.supervisor.recovery_note import HINT
 
 _WRITTEN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE: Final = 5.0
@@ -89,7 +90,9 @@ def keys(status: KeyStatus | CapacitordError) -> list[Check]:
 def _box_key(status: KeyStatus) -> Check:
     if status.locked:
         return Check("keys", Level.FAILURE, status.reason or "the box key is locked", status.hint)
-    return Check("keys", Level.OK, f"box key {status.id} is unlocked, for {len(status.sites)} sites")
+    count = len(status.sites)
+    words = f"box key {status.id} is unlocked, for {count} {'site' if count == 1 else 'sites'}"
+    return Check("keys", Level.OK, words)
 
 
 def _trouble_with_keys(status: KeyStatus) -> Iterator[Check]:
@@ -105,6 +108,8 @@ def _trouble_with_keys(status: KeyStatus) -> Iterator[Check]:
         words = "the service still has the credential from before the rotation"
         hint = "Install the new credential; then: sudo systemctl restart capacitord"
         yield Check("credential", Level.WARNING, words, hint)
+    if status.unsaved:
+        yield Check("recovery file", Level.WARNING, status.unsaved, HINT)
 
 
 def profile(active: str, problem: Problem | None = None) -> Check:

@@ -15,6 +15,7 @@ from capacitord.seal.keys import KeyRing
 from capacitord.seal.keystore import KeyStatus, KeyStore
 from capacitord.seal.recovery import export_recovery, open_recovery
 from capacitord.seal.sources import credentials_directory, key_from_material
+from capacitord.supervisor.recovery_note import HINT, Exported, RecoveryNote, lacking
 
 _Result = TypeVar("_Result")
 _RESTORE: Final = "Put it back from the recovery file: fluxctl key restore FILE"
@@ -29,6 +30,9 @@ class Keys:
         self._folder = folder
         self._store = KeyStore(folder, credentials=credentials_directory())
         self._demanded = None if demanded is None else Source(demanded)
+        self._note = RecoveryNote(folder.parent / "recovery-file.json")
+        self.unsaved = ""
+        """What the last recovery file lacks, empty while the keys are not at hand or it has them all."""
         self._one_at_a_time = threading.Lock()
 
     async def unlock(self, passphrase: str | None = None) -> m.KeyStatus:
@@ -51,6 +55,7 @@ class Keys:
             nonlocal restored
             ring = open_recovery(request.text.encode(), request.recovery.value)
             restored = self._repair(ring) if self._present() else self._start(ring, request)
+            self._note.write(_held(ring))
 
         return await self._do(restore), restored
 
@@ -63,13 +68,23 @@ class Keys:
         """Return the recovery file."""
 
         def export() -> bytes:
-            return export_recovery(self._store.keys(), request.passphrase.value)
+            ring = self._store.keys()
+            text = export_recovery(ring, request.passphrase.value)
+            self._note.write(_held(ring))
+            self._look_at_note(self._store.status())
+            return text
 
         return m.RecoveryFile(schema, (await self._locked(export)).decode("ascii"))
 
     async def status(self) -> m.KeyStatus:
         """Return the state of the keys."""
-        return _answer(await self._locked(self._store.status))
+
+        def look() -> KeyStatus:
+            status = self._store.status()
+            self._look_at_note(status)
+            return status
+
+        return _answer(await self._locked(look), self.unsaved)
 
     async def site_key(self, site: str, *, new: bool) -> bytes:
         """Return the 32 bytes of a site's key, making it for a `new` site.
@@ -84,7 +99,9 @@ class Keys:
                 if not new:
                     msg = f"the spool of {site} has images, and its key is missing"
                     raise DamagedObject(msg, where=site, hint=_RESTORE) from None
-            return self._store.create_site(site).secret
+            key = self._store.create_site(site)
+            self._look_at_note(self._store.status())
+            return key.secret
 
         return await self._locked(take)
 
@@ -125,6 +142,10 @@ class Keys:
             self._store.repair_site(key)
         return tuple(key.site for key in lost)
 
+    def _look_at_note(self, status: KeyStatus) -> None:
+        known = status.present and not status.locked
+        self.unsaved = lacking(self._note.read(), status.id, status.sites) if known else ""
+
     def _aside(self) -> str:
         return (
             f"If its keys are of no use any more: stop capacitord, move {self._folder} aside without deleting it, "
@@ -156,7 +177,11 @@ def _text(secret: m.Secret | None) -> str | None:
     return None if secret is None else secret.value
 
 
-def _answer(status: KeyStatus) -> m.KeyStatus:
+def _held(ring: KeyRing) -> Exported:
+    return Exported(ring.box.id.hex(), tuple(key.site for key in ring.sites))
+
+
+def _answer(status: KeyStatus, unsaved: str) -> m.KeyStatus:
     notes = []
     if status.damaged:
         notes.append(f"the keys of {', '.join(status.damaged)} do not open")
@@ -173,10 +198,11 @@ def _answer(status: KeyStatus) -> m.KeyStatus:
         rotated=status.rotated,
         sites=status.sites,
         reason="; ".join([*filter(None, [status.reason]), *notes]),
-        hint=status.hint or _advice(status),
+        hint=status.hint or _advice(status) or (HINT if unsaved else ""),
         damaged=status.damaged,
         leftovers=status.leftovers,
         credential_pending=status.credential_pending,
+        unsaved=unsaved,
     )
 
 

@@ -10,6 +10,7 @@ from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, Runt
 from capacitord.config import idle
 from capacitord.config.profile import Profile
 from capacitord.errors import Problem
+from capacitord.supervisor.recovery_note import HINT
 
 
 class Box(NamedTuple):
@@ -23,6 +24,7 @@ class Box(NamedTuple):
     audit_trouble: str
     key_warning: tuple[str, str]
     failing: Problem | None = None
+    unsaved: str = ""
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -76,6 +78,8 @@ def _advice(box: Box) -> list[Advice]:
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))
     if box.key_warning[0]:
         found.append(Advice("keys", Level.WARNING, *box.key_warning))
+    if box.unsaved:
+        found.append(Advice("recovery-file", Level.WARNING, box.unsaved, HINT))
     waiting = idle.notes(box.profile) if box.profile else ()
     if waiting:
         keys = ", ".join(note.key for note in waiting)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 app = noun("key", "The keys that seal every image: box key, then site keys, then one key per image.")
 
 _QUESTION = "Passphrase of the box key: "
+_NO_SITE = (
+    "⚠ It holds no site's key yet, so it opens no images: those keys are made by the first `fluxctl profile import`. "
+    "Export again after that."
+)
 _RECOVERY = "Passphrase of the recovery file: "
 
 
@@ -46,7 +50,8 @@ def init(
 ) -> None:
     """Make the box key. An existing one is never replaced.
 
-    Write a recovery file next (fluxctl key export --recovery FILE): without the key, every image on this box is lost.
+    Import the site's profile next, which makes the site's key, and then write a recovery file (fluxctl key export
+    --recovery FILE): without these keys every image on this box is lost.
     """
     secret = None
     if source is m.KeySource.PASSPHRASE:
@@ -146,11 +151,14 @@ def export(
     """Write every key into a recovery file, under a passphrase of its own.
 
     Keep it away from the box. With it and its passphrase the images of this box can be read elsewhere; without it
-    they die with the box. An existing file is never overwritten.
+    they die with the box. An existing file is never overwritten. Write a new one after the first import of a site's
+    profile, which makes that site's key, and after `fluxctl key rotate`; `fluxctl status` says when it is time.
     """
     must_not_exist(recovery)
     secret = ask.passphrase(_RECOVERY, new=True, from_stdin=passphrase_stdin, json=json)
-    found = daemon(ctx).key_export(m.KeyExport(passphrase=secret))
+    client = daemon(ctx)
+    found = client.key_export(m.KeyExport(passphrase=secret))
+    no_site = not client.key_status().sites
     written = write_secret(recovery, found.text)
     if written is None:
         return
@@ -158,7 +166,8 @@ def export(
     def page(_look: Look) -> RenderableType:
         from rich.text import Text
 
-        return Text(f"✔ The recovery file is {written}. Keep it, and its passphrase, away from this box.")
+        words = f"✔ The recovery file is {written}. Keep it, and its passphrase, away from this box."
+        return Text(f"{words}\n{_NO_SITE}" if no_site else words)
 
     show("key.export", Recovery(file=str(written)), form(json=json), page)
 

@@ -105,9 +105,13 @@ def _operation(page: Page) -> None:
     page.example(
         "sudo systemctl start capacitord",
         "sudo fluxctl key init",
-        "sudo fluxctl key export --recovery /media/usb/coach.recovery",
         "sudo fluxctl profile import st-marys.toml",
+        "sudo fluxctl key export --recovery /media/usb/coach.recovery",
         "fluxctl status",
+    )
+    page.text(
+        "The first import of a site makes its key, so write the recovery file after it: one from before cannot open "
+        "the spool. `fluxctl status` says when the recovery file lacks a key."
     )
     page.text(
         "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and C-ECHO from it."

@@ -8,7 +8,9 @@ from typing import Any, Final
 from capacitord.config import operations
 from capacitord.config.idle import IDLE
 from capacitord.config.json_schema import profile_schema
+from capacitord.config.profile import MAX_FILE
 from capacitord.config.starting_point import starting_point
+from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from fluxctl.manual.page import Page
 
 SEE_ALSO: Final = "`fluxctl`(1), `capacitord`(8), `capacitord.toml`(5)"
@@ -48,7 +50,9 @@ def page() -> str:
         "scanner and the storage port belong to the box: `capacitord.toml`(5). The format is TOML 1.0. A key that is "
         "not known is an error and never ignored. `fluxctl profile validate` says all that is wrong with a profile at "
         "once, `fluxctl profile import` puts it to use, and `fluxctl profile schema` prints a JSON Schema of it, with "
-        "which editors complete and check it.",
+        f"which editors complete and check it. A file has at most {MAX_FILE >> 10} KiB.",
+        "A new version acts at once, without a restart. Images that have come are filed under the version that held "
+        "then. What waits for a destination that the new version does not name goes on waiting, and says so.",
         'Durations are texts like "90s", "1h30m" or "1d", sizes like "200 MB", rates like "8 Mbit/s". Files are named '
         "as they lie beside the profile. Attributes are named by keyword, by tag like (0010,0020), or privately by "
         "creator like (0009,xx02,CREATOR), as in PS3.15.",
@@ -57,6 +61,8 @@ def page() -> str:
     _matches(page)
     _operations(page)
     _idle(page)
+    page.section("TRANSFER SYNTAXES")
+    page.text(f"By name or by UID: {', '.join(TRANSFER_SYNTAXES)}.")
     page.section("EXAMPLE")
     page.verbatim(starting_point("lakeside"))
     page.section("SEE ALSO")

@@ -73,10 +73,10 @@ def page() -> str:
     page.section("DESCRIPTION")
     page.text(
         "The file holds what belongs to this box and not to a site: the storage port, the control socket, room on the "
-        "disk. What is true of one facility is in its profile, which `fluxctl profile import` brings. The format is "
-        "TOML 1.0. Every key has a default, so an empty file is a valid one. A key that is not known is an error and "
-        "never ignored. `capacitord check-config` says all that is wrong with a file, with line and key. It is read "
-        "when the daemon starts.",
+        "disk. What is true of one facility is in its profile, which `fluxctl profile import` brings: "
+        "`capacitord-profile`(5). The format is TOML 1.0. Every key has a default, so an empty file is a valid one. A "
+        "key that is not known is an error and never ignored. `capacitord check-config` says all that is wrong with a "
+        "file, with line and key. It is read when the daemon starts.",
     )
     page.text(
         'Durations are texts like "90s", "2m", "1h30m" or "1d". Sizes are texts like "200 MB" (millions of bytes) or '

@@ -107,6 +107,8 @@ def _trouble(status: KeyStatus) -> list[tuple[str, RenderableType]]:
     if status.leftovers:
         left = f"⚠ an interrupted change left {', '.join(status.leftovers)}"
         lines.append(("Leftovers", Text(left, style=CARE)))
+    if status.unsaved:
+        lines.append(("Recovery", Text(f"⚠ {status.unsaved}", style=CARE)))
     return lines
 
 

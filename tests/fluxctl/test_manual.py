@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -12,8 +13,16 @@ import pytest
 import typer
 
 from capacitord.api.schemas import DOCUMENTS
-from capacitord.config import box, operations
+from capacitord.config import box, operations, profile
+from capacitord.config.fields import Table
 from capacitord.config.matching import parse_match
+from capacitord.config.tables.delivery import DeliveryTable
+from capacitord.config.tables.destination import DestinationTable
+from capacitord.config.tables.location import LocationTable
+from capacitord.config.tables.review import ReviewTable
+from capacitord.config.tables.route import RouteTable
+from capacitord.config.tables.transform import TransformTable
+from capacitord.config.tables.worklist import WorklistTable
 from capacitord.supervisor.main import app as daemon_app
 from fluxctl import exits, tree
 from fluxctl.command import arguments, options
@@ -158,6 +167,29 @@ def test_every_key_of_the_configuration_is_in_its_page_with_its_default() -> Non
             assert f"\n       {key}" in section
     assert '"FLUXBOX"' in text
     assert '"1 MiB"' in text
+
+
+def test_every_key_of_a_profile_is_in_its_page_with_its_default() -> None:
+    text = rendered("man5/capacitord-profile.5")
+    tables: dict[str, type[Table]] = {
+        "": profile.Profile,
+        "[location]": LocationTable,
+        "[worklist]": WorklistTable,
+        "[review]": ReviewTable,
+        "[[destination]]": DestinationTable,
+        "[[route]]": RouteTable,
+        "[[transform]]": TransformTable,
+        "[delivery]": DeliveryTable,
+    }
+    for title, table in tables.items():
+        section = text.partition(f"\n   {title}\n" if title else "\nKEYS\n")[2].partition("\n   [")[0]
+        assert section, title
+        for name, field in table.model_fields.items():
+            key = field.alias or name
+            as_table = re.search(rf"^ {{3}}\[+({title.strip('[]')}\.)?{key}\]+$", text, re.MULTILINE)
+            assert as_table or re.search(rf"^ {{7}}{key}\s", section, re.MULTILINE), (title, key)
+    for words in ('default: "FLUXBOX"', 'default: "1d"', "; required]", '"stat", "high", "routine" or "low"'):
+        assert words in text
 
 
 def test_roff_is_escaped() -> None:

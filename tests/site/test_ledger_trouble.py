@@ -7,8 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 import apsw
+import pytest
 
+from capacitord.api import messages as m
+from capacitord.errors import TryAgain
 from capacitord.model.states import DeliveryState
+from capacitord.site.answers import Answers
 from tests.dicom.acceptor import Request
 from tests.site.pacs import STORED, Pacs, Reaction
 from tests.site.rig import PATIENCE, destination, rig
@@ -132,3 +136,26 @@ def test_a_study_that_is_discarded_while_it_is_sent_ends_there(tmp_path: Path) -
         box.wait_until_delivered()
         assert len([uid for uid in pacs.counts if uid.startswith("1.2.1.")]) <= 2, "what was in hand, and no more"
         wait_for(lambda: not box.deliveries.one("pacs").feed.claimed(), what="nothing to be claimed")
+
+
+def test_nothing_is_promised_to_be_sent_again_while_the_answers_before_are_not_written(tmp_path: Path) -> None:
+    """The late answer would take the image out of the queue again, and the operator had been told otherwise."""
+    with (
+        faulty_catalog() as (disk, vfs),
+        Pacs(react := FullFrom(vfs, f"{STUDY}.3")) as pacs,
+        rig(tmp_path, destination("pacs", pacs.port), disk=disk) as box,
+    ):
+        uids = put_images(box.spool, 3)
+        box.wake()
+        assert react.happened.wait(PATIENCE)
+        box.wait_for_reason("disk is full")
+        answers = Answers(box.spool, box.deliveries)
+        request = m.Resend(box.spool.studies.find(STUDY)[1])
+        with pytest.raises(TryAgain, match="not all written yet") as told:
+            answers.answer("study.resend", request, lambda: None)
+        assert told.value.hint
+        pacs.react = lambda _: STORED
+        vfs.work_again()
+        box.wait_until_delivered()
+        answers.answer("study.resend", request, lambda: None)
+        wait_for(lambda: Counter(pacs.seen) == dict.fromkeys(uids, 2), within=PATIENCE, what="all to be sent again")

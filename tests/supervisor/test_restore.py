@@ -13,6 +13,7 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.model.states import GateState
+from capacitord.seal.recovery import open_recovery
 from tests.images import TINY, write_study
 from tests.peers.senders import storescu
 from tests.supervisor.daemon import Answer, Daemon, running
@@ -187,3 +188,32 @@ def test_the_configuration_also_binds_what_is_restored() -> None:
         assert (refused.status, refused.error["reference"]) == (409, "refused")
         assert "fluxctl key restore FILE --source passphrase" in refused.error["hint"]
         assert other.get("/v1/key")["present"] is False
+
+
+def warned(daemon: Daemon) -> str:
+    """Return what status says of the recovery file."""
+    found = [each["message"] for each in daemon.get("/v1/status")["advice"] if each["reference"] == "recovery-file"]
+    checks = daemon.get("/v1/doctor")["checks"]
+    assert [each["message"] for each in checks if each["name"] == "recovery file"] == found
+    assert daemon.get("/v1/key")["unsaved"] == "".join(found)
+    return "".join(found)
+
+
+def test_a_recovery_file_that_cannot_open_the_spool_is_said_to_be_one(daemon: Daemon) -> None:
+    daemon.post("/v1/key/init")
+    assert "no recovery file has been written" in warned(daemon)
+    early = exported(daemon)
+    assert warned(daemon) == ""
+    daemon.import_profile()
+    daemon.until("open")
+    assert "does not hold the key of st-marys" in warned(daemon)
+    assert open_recovery(early.encode(), PASSPHRASE).sites == ()
+    late = exported(daemon)
+    assert warned(daemon) == ""
+    assert [key.site for key in open_recovery(late.encode(), PASSPHRASE).sites] == ["st-marys"]
+    daemon.stop()
+    again(daemon)
+    daemon.until("open")
+    assert warned(daemon) == ""
+    daemon.post("/v1/key/rotate", {})
+    assert "from before the box key was made anew" in warned(daemon)

@@ -53,4 +53,4 @@ class DeliveryTable(Table):
     when_inactive: Annotated[WhenInactive, pydantic.Field(strict=False)] = WhenInactive.STOP
     """Whether the queue of this site goes on draining after the coach has left."""
     keep_delivered: Duration = 86400.0
-    """How long an image stays on this box after every destination has it."""
+    """How long an image stays after every destination has it. It goes sooner when the disk gets full, never before."""

@@ -146,11 +146,11 @@ class DestinationTable(Table):
     )
 
     name: Slug
-    """How routes and people call it."""
+    """What routes and commands call it. What waits is kept under this name: another name is another destination."""
     ae_title: AeTitle | None = None
     """Its AE title (PS3.5 §6.2)."""
     host: Host | None = None
-    """Its host name or IP address."""
+    """Its host name or IP address. A name is looked up for every connection."""
     port: Port | None = None
     """Its TCP port; 104 and 11112 are usual."""
     calling_ae_title: Annotated[str, pydantic.AfterValidator(_calling)] = "FLUXBOX"
