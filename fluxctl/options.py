@@ -21,3 +21,4 @@ DestinationOrAll = Annotated[
     str, typer.Argument(metavar="DEST|ALL", help="A destination's name, or the word ALL for every one.")
 ]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A file; - for standard input.")]
+FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE", help="Files; - for standard input.")]

@@ -200,12 +200,29 @@ TREE: Final[dict[str, Any]] = {
             "arguments": [],
             "commands": {
                 "validate": {
-                    "help": "Check a profile on this machine, without the daemon",
+                    "help": "Check profiles on this machine, without the daemon",
                     "options": {
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": ["FILE"],
+                },
+                "schema": {
+                    "help": "Print the JSON Schema of site profiles",
+                    "options": {
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "new": {
+                    "help": "Print a profile to start from: valid as it is, with a word on every part",
+                    "options": {
+                        "--name": {"help": "How people call the site", "metavar": "NAME", "many": False},
+                        "--timezone": {"help": "Its time zone", "metavar": "ZONE", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["SITE"],
                 },
                 "import": {
                     "help": "Check a profile and put it to use",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -70,14 +70,40 @@ class Recovery(m.Answer, frozen=True):
     file: str
 
 
-class Validated(m.Answer, frozen=True):
-    """A profile that is valid."""
+class ProfileFinding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something in a profile: an error, a warning, or a note that a key does not act yet.
+
+    `line` and `column` count from 1. `excerpt` is the line, or the part of a long one around the place, which is
+    `length` characters from `mark` (counted from 0) on.
+    """
+
+    level: Literal["error", "warning", "note"]
+    key: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+    column: int | None = None
+    excerpt: str = ""
+    mark: int = 0
+    length: int = 0
+
+
+class ValidatedProfile(msgspec.Struct, frozen=True):
+    """What was found in one file; `id`, `name`, `version` and `destinations` only if it is valid."""
 
     file: str
-    id: str
-    name: str
-    version: int
-    destinations: tuple[str, ...]
+    valid: bool
+    findings: tuple[ProfileFinding, ...]
+    id: str = ""
+    name: str = ""
+    version: int | None = None
+    destinations: tuple[str, ...] = ()
+
+
+class Validated(m.Answer, frozen=True):
+    """What was found in each file."""
+
+    profiles: tuple[ValidatedProfile, ...]
 
 
 class Document(NamedTuple):
@@ -105,7 +131,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "profile.import": Document(m.ProfileSummary),
         "profile.list": Document(m.ProfileList, ("profiles", m.ProfileSummary)),
         "profile.show": Document(m.ProfileText),
-        "profile.validate": Document(Validated),
+        "profile.validate": Document(Validated, ("profiles", ValidatedProfile), version=2),
         "queue.flush": Document(m.Done),
         "queue.list": Document(m.QueueList, ("destinations", m.QueueRow)),
         "queue.pause": Document(m.Done),

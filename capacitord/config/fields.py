@@ -5,31 +5,35 @@ from __future__ import annotations
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import pydantic
 
 from capacitord.config import units
 from capacitord.config.diagnostics import Rejected, suggestion
+from capacitord.config.schedules import HINT as SCHEDULE_HINT
+from capacitord.config.schedules import parse_window
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.errors import Invalid
+from capacitord.model import patterns
+from capacitord.model.schedule import Window
 
 _Parsed = TypeVar("_Parsed")
 _UID: Final = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+_MAC: Final = re.compile(r"[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}", re.ASCII)
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 
 
 class Table(pydantic.BaseModel):
-    """A table of a TOML file: no unknown keys, no conversions, never changed.
+    """A table of a TOML file: no unknown keys, no conversions, never changed."""
 
-    `LATER` lists keys that a later version will know, with what they are about.
-    """
-
-    LATER: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
 
 
 def ae_title(value: str) -> str:
@@ -127,6 +131,69 @@ def timezone(value: str) -> str:
     return value
 
 
+def mac(value: str) -> str:
+    """Return a MAC address (IEEE 802) in lower case, with colons."""
+    if _MAC.fullmatch(value) is None:
+        msg = "is not a MAC address"
+        raise Rejected(msg, "Write it like 00:11:22:33:44:55.")
+    found = value.lower().replace("-", ":")
+    if int(found[:2], 16) & 1 or not int(found.replace(":", ""), 16):
+        msg = "is a group's MAC address or none at all"
+        raise Rejected(msg, "A gateway has an address of its own: look at `ip neighbour`.")
+    return found
+
+
+def ssid(value: str) -> str:
+    """Return the name of a wireless network as it is: at most 32 octets (IEEE 802.11)."""
+    if not 1 <= len(value.encode()) <= 32:
+        msg = "must have 1 to 32 octets"
+        raise Rejected(msg, "An SSID is the name of a wireless network, capitals and all.")
+    return value
+
+
+def url(value: str) -> str:
+    """Return the URL of a DICOMweb service as it is."""
+    hint = "Write it like https://dicom.example.org/studies."
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        msg = "is not a URL"
+        raise Rejected(msg, hint) from None
+    if parts.scheme == "http":
+        msg = "would send images in the clear"
+        raise Rejected(msg, "Use https.")
+    if parts.scheme != "https" or not parts.hostname or not value.isascii() or not value.isprintable() or " " in value:
+        msg = "is not a URL"
+        raise Rejected(msg, hint)
+    if parts.username is not None or parts.query or parts.fragment:
+        msg = "has a user name, a query or a fragment"
+        raise Rejected(msg, "Leave them out; a token goes into a file of its own: token_file.")
+    host(parts.hostname)
+    return value
+
+
+def file_name(value: str) -> str:
+    """Return the name of a file that lies beside the profile, or below, as it is."""
+    path = PurePosixPath(value)
+    if not value.isprintable() or not path.name or len(value) > 255:
+        msg = "is not the name of a file"
+        raise Rejected(msg, "Write it like st-marys-ca.pem.")
+    if path.is_absolute() or ".." in path.parts:
+        msg = "leads out of the folder of the profile"
+        raise Rejected(msg, "Put the file beside the profile, and name it without a path.")
+    return value
+
+
+def regex(value: str) -> str:
+    """Return a regular expression as it is."""
+    try:
+        patterns.compiled(value)
+    except Invalid as error:
+        raise Rejected(error.message, error.hint) from None
+    return value
+
+
 def _read(parse: Callable[[str], _Parsed], words: str, hint: str) -> Callable[[Any], _Parsed]:
     def convert(value: Any) -> _Parsed:
         if not isinstance(value, str):
@@ -143,12 +210,31 @@ def _of(kind: Callable[[str], str]) -> pydantic.AfterValidator:
     return pydantic.AfterValidator(kind)
 
 
+def written(example: str) -> pydantic.WithJsonSchema:
+    """Return what an editor is told of a value that is written as a text."""
+    return pydantic.WithJsonSchema({"type": "string", "examples": [example]})
+
+
 Duration = Annotated[
-    float, pydantic.BeforeValidator(_read(units.parse_duration, "must be a duration", units.DURATION_HINT))
+    float,
+    pydantic.BeforeValidator(_read(units.parse_duration, "must be a duration", units.DURATION_HINT)),
+    written("1h30m"),
 ]
-Size = Annotated[int, pydantic.BeforeValidator(_read(units.parse_size, "must be a size", units.SIZE_HINT))]
+Size = Annotated[
+    int, pydantic.BeforeValidator(_read(units.parse_size, "must be a size", units.SIZE_HINT)), written("200 MB")
+]
+Rate = Annotated[
+    int, pydantic.BeforeValidator(_read(units.parse_rate, "must be a rate", units.RATE_HINT)), written("8 Mbit/s")
+]
 Space = Annotated[
-    units.Space, pydantic.BeforeValidator(_read(units.parse_space, "must be a size or a share", units.SPACE_HINT))
+    units.Space,
+    pydantic.BeforeValidator(_read(units.parse_space, "must be a size or a share", units.SPACE_HINT)),
+    written("5%"),
+]
+TimeWindow = Annotated[
+    Window,
+    pydantic.BeforeValidator(_read(parse_window, "must be a window of time", SCHEDULE_HINT)),
+    written("Mon-Fri 19:00-06:00"),
 ]
 AeTitle = Annotated[str, _of(ae_title)]
 Uid = Annotated[str, _of(uid)]
@@ -159,4 +245,9 @@ Host = Annotated[str, _of(host)]
 Address = Annotated[str, _of(address)]
 Network = Annotated[str, _of(network)]
 Timezone = Annotated[str, _of(timezone)]
+Mac = Annotated[str, _of(mac)]
+Ssid = Annotated[str, _of(ssid)]
+Url = Annotated[str, _of(url)]
+FileName = Annotated[str, _of(file_name)]
+Regex = Annotated[str, _of(regex)]
 Port = Annotated[int, pydantic.Field(ge=1, le=65535)]

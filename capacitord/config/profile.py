@@ -1,133 +1,114 @@
-"""A site's profile as this version knows it: who the site is, where its images go, how long they are kept.
-
-What a later version will know is refused by name, so that nobody relies on what is not there yet.
-"""
+"""A site's profile: everything that is true of one facility. The tables are in `config/tables`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pydantic
 
-from capacitord.config import diagnostics
-from capacitord.config.fields import (
-    AeTitle,
-    Duration,
-    Host,
-    Port,
-    Slug,
-    Table,
-    Text,
-    Timezone,
-    TransferSyntax,
-    ae_title,
-)
+from capacitord.config import credentials, diagnostics, enclosed, references
+from capacitord.config.diagnostics import Diagnostic, Finding, Source
+from capacitord.config.fields import Slug, Table, Text, Timezone
+from capacitord.config.tables.completeness import CompletenessTable
+from capacitord.config.tables.delivery import DeliveryTable
+from capacitord.config.tables.destination import CALLING, DestinationTable
+from capacitord.config.tables.location import LocationTable
+from capacitord.config.tables.preflight import PreflightTable
+from capacitord.config.tables.review import ReviewTable
+from capacitord.config.tables.route import RouteTable
+from capacitord.config.tables.transform import TransformTable
+from capacitord.config.tables.worklist import WorklistTable
+from capacitord.model.deidentify import Deidentification
+from capacitord.model.routes import Route
+from capacitord.model.transform import Transform
 
-CALLING: Final = "$calling"
-"""As `calling_ae_title`: pass the scanner's own title on."""
+__all__ = ["CALLING", "MAX_FILE", "Checked", "Profile", "check", "parse"]
 
 MAX_FILE: Final = 1 << 19
-_MAX_DESTINATIONS: Final = 32
-
-
-def _calling(value: str) -> str:
-    return value if value == CALLING else ae_title(value)
-
-
-class DestinationTable(Table):
-    """`[[destination]]`: a storage SCP of the site."""
-
-    LATER: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "tls": "TLS",
-            "commitment": "storage commitment",
-            "batch": "batches",
-            "compress": "compression",
-            "stow": "STOW-RS",
-            "token_file": "STOW-RS",
-        }
-    )
-
-    name: Slug
-    ae_title: AeTitle
-    host: Host
-    port: Port
-    calling_ae_title: Annotated[str, pydantic.AfterValidator(_calling)] = "FLUXBOX"
-    associations: Annotated[int, pydantic.Field(ge=1, le=32)] = 1
-    transfer_syntaxes: list[TransferSyntax] = pydantic.Field(default=[], max_length=100)
-
-    @pydantic.field_validator("transfer_syntaxes")
-    @classmethod
-    def _each_once(cls, values: list[str]) -> list[str]:
-        if len(set(values)) != len(values):
-            msg = "names a transfer syntax twice"
-            raise diagnostics.Rejected(msg)
-        return values
-
-
-class DeliveryTable(Table):
-    """`[delivery]`: how long a delivered image stays in the spool."""
-
-    LATER: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "policy": "delivery policies (images leave as they arrive)",
-            "networks": "delivery policies (images leave as they arrive)",
-            "windows": "delivery policies (images leave as they arrive)",
-            "rate_limit": "rate limits",
-            "order": "an order of sending",
-            "when_inactive": "more than one site",
-        }
-    )
-
-    keep_delivered: Duration = 86400.0
 
 
 class Profile(Table):
-    """The whole file. `version` grows with every change somebody publishes."""
-
-    LATER: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "location": "locations",
-            "preflight": "a preflight",
-            "worklist": "worklists",
-            "review": "the review of studies",
-            "completeness": "rules of completeness",
-            "route": "routes (every study goes to every destination)",
-            "transform": "transforms",
-        }
-    )
+    """A site profile of capacitord: everything that is true of one facility."""
 
     schema_: Annotated[Literal[1], pydantic.Field(alias="schema")]
+    """The version of this format."""
     id: Slug
+    """What commands, folders and the log call the site. It never changes: the site's key and its spool hang on it."""
     name: Text
+    """What people call the site."""
     version: Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
+    """Grows with every change. One that is older than the one in force is refused without --allow-older."""
     timezone: Timezone
-    destination: list[DestinationTable] = pydantic.Field(min_length=1, max_length=_MAX_DESTINATIONS)
+    """The site's zone in the IANA database, such as "America/Chicago"."""
+    location: LocationTable | None = None
+    preflight: PreflightTable | None = None
+    worklist: WorklistTable | None = None
+    review: ReviewTable | None = None
+    completeness: CompletenessTable | None = None
+    destination: list[DestinationTable] = pydantic.Field(min_length=1, max_length=32)
+    route: list[RouteTable] = pydantic.Field(default=[], max_length=500)
+    transform: list[TransformTable] = pydantic.Field(default=[], max_length=500)
     delivery: DeliveryTable = DeliveryTable()
 
-    @pydantic.field_validator("destination")
-    @classmethod
-    def _names_differ(cls, destinations: list[DestinationTable]) -> list[DestinationTable]:
-        names = [destination.name for destination in destinations]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            msg = f"two destinations are called {twice[0]}"
-            raise diagnostics.Rejected(msg, "Give every destination a name of its own.")
-        return destinations
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes as the runtime takes them. A profile that names none has one to all its destinations."""
+        if not self.route:
+            return (Route(tuple(destination.name for destination in self.destination)),)
+        return tuple(route.route for route in self.route)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What is changed in images, in order; what only de-identifies is not among them."""
+        return tuple(table.transform(number) for number, table in enumerate(self.transform) if table.operations)
+
+    @property
+    def deidentifications(self) -> tuple[Deidentification, ...]:
+        """Whose images leave de-identified. That comes before what `transforms` do."""
+        return tuple(found for table in self.transform if (found := table.deidentification) is not None)
 
 
-def parse(text: str, name: str) -> Profile:
+class Checked(NamedTuple):
+    """What a text is: a profile, or what is wrong with it. Warnings there may be with both.
+
+    `tables` is the document as it is written, with what files beside it hold; empty if it is not TOML.
+    """
+
+    profile: Profile | None
+    problems: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...]
+    tables: dict[str, Any]
+
+
+Further = Callable[[dict[str, Any]], tuple[list[Finding], list[Finding]]]
+"""A check that has its place elsewhere: tables to what is wrong and what to take care of. It raises nothing."""
+
+
+def parse(text: str, name: str, *, further: Further | None = None) -> Profile:
     """Return the profile that `text` is; `Invalid` with all that is wrong with it. `name` is the file's."""
-    profile, problems = check(text, name)
-    if profile is None:
-        raise diagnostics.refusal(problems)
-    return profile
+    found = check(text, name, further=further)
+    if found.profile is None:
+        raise diagnostics.refusal(found.problems)
+    return found.profile
 
 
-def check(text: str, name: str) -> tuple[Profile | None, tuple[diagnostics.Diagnostic, ...]]:
-    """Return the profile and what is wrong with it; one of the two is empty."""
+def check(text: str, name: str, *, beside: enclosed.Beside | None = None, further: Further | None = None) -> Checked:
+    """Return the profile that `text` is, and all that is wrong with it.
+
+    `beside` reads the files that it names; without it, a profile that depends on one is refused. `further` checks
+    more of it in the same go.
+    """
     if len(text.encode(errors="replace")) > MAX_FILE:
-        return None, (diagnostics.Diagnostic(name, "", "is larger than 512 KiB"),)
-    return diagnostics.validate(Profile, text, name)
+        return Checked(None, (Diagnostic(name, "", "is larger than 512 KiB"),), (), {})
+    tables, problems = diagnostics.read_toml(text, name)
+    if problems:
+        return Checked(None, problems, (), {})
+    bad, warnings = references.check(tables)
+    wrong, missing = credentials.check(tables, beside) if beside is not None else ([], [])
+    tables, broken = enclosed.inlined(tables, beside)
+    profile, findings = diagnostics.fill(Profile, tables)
+    more, worth = further(tables) if further is not None else ([], [])
+    source = Source(text, name)
+    errors = source.diagnostics([*wrong, *broken, *findings, *bad, *more])
+    return Checked(None if errors else profile, errors, source.diagnostics([*missing, *warnings, *worth]), tables)

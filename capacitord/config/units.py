@@ -1,4 +1,4 @@
-"""Durations, sizes and shares of a disk as people write them: "90s", "200 MB", "5 %"."""
+"""Durations, sizes, shares of a disk and rates as people write them: "90s", "200 MB", "5 %", "8 Mbit/s"."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ SIZES: Final[Mapping[str, int]] = MappingProxyType(
         "TiB": 2**40,
     }
 )
+RATES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "kbit/s": 10**3,
+        "Mbit/s": 10**6,
+        "Gbit/s": 10**9,
+        "kB/s": 8 * 10**3,
+        "MB/s": 8 * 10**6,
+        "KiB/s": 8 * 2**10,
+        "MiB/s": 8 * 2**20,
+    }
+)
+"""Bits a second."""
+SLOWEST: Final = 1000
 LONGEST: Final = 3650 * 86400
 LARGEST: Final = 2**60
 
@@ -33,10 +46,12 @@ _NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
 _DURATION_PART: Final = re.compile(rf"({_NUMBER})\s?([dhms])", re.ASCII)
 _DURATION: Final = re.compile(rf"{_NUMBER}\s?[dhms](?:\s?{_NUMBER}\s?[dhms])*", re.ASCII)
 _SIZE: Final = re.compile(rf"({_NUMBER})\s?([A-Za-z]{{1,3}})", re.ASCII)
+_RATE: Final = re.compile(rf"({_NUMBER})\s?([A-Za-z]{{1,4}}/s)", re.ASCII)
 _SHARE: Final = re.compile(rf"({_NUMBER})\s?%", re.ASCII)
 
 DURATION_HINT: Final = 'Write it like "90s", "2m", "1h30m" or "1d".'
 SIZE_HINT: Final = 'Write it like "200 MB" (millions of bytes) or "1 MiB" (1048576 bytes).'
+RATE_HINT: Final = 'Write it like "8 Mbit/s" (millions of bits) or "1 MB/s" (millions of bytes).'
 SPACE_HINT: Final = 'Write it like "5 GiB" or "5%".'
 
 
@@ -100,6 +115,19 @@ def parse_space(text: str) -> Space:
         msg = f"{text!r} leaves no room on the disk"
         raise Invalid(msg, hint=SPACE_HINT)
     return Space(share=share)
+
+
+def parse_rate(text: str) -> int:
+    """Return the bits a second that `text` says. Raises `Invalid`."""
+    found = _RATE.fullmatch(text)
+    if found is None or found[2] not in RATES:
+        msg = f"{text!r} is not a rate"
+        raise Invalid(msg, hint=RATE_HINT)
+    rate = float(found[1]) * RATES[found[2]]
+    if not SLOWEST <= rate <= LARGEST:
+        msg = f"{text!r} is slower than 1 kbit/s or faster than any link"
+        raise Invalid(msg, hint=RATE_HINT)
+    return int(rate)
 
 
 def format_duration(seconds: int) -> str:

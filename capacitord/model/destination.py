@@ -10,6 +10,7 @@ class Destination(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `calling_ae_title` "$calling" passes the scanner's own title on. `associations` bounds how many run
     at once. `transfer_syntaxes` are UIDs, preferred first; empty proposes what is queued. Time-outs are in seconds.
+    `barred` says why nothing may be sent there; images for it wait.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Destination(msgspec.Struct, frozen=True, omit_defaults=True):
     source_address: str = ""
     max_pdu: int = 131072
     transfer_syntaxes: tuple[str, ...] = ()
+    barred: str = ""

@@ -45,6 +45,8 @@ class Connection(NamedTuple):
 
 async def connect(destination: Destination) -> Connection:
     """Connect to a destination within its time-out, trying each address of its host in turn."""
+    if destination.barred:
+        return Connection(None, later(f"{destination.name}: {destination.barred}."), 0.0)
     started = time.monotonic()
     try:
         async with asyncio.timeout(destination.connect_timeout):

@@ -15,6 +15,7 @@ from capacitord.config import profile as profile_format
 from capacitord.config.box import Box
 from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
+from capacitord.location import geofence
 from capacitord.supervisor import files, settings
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker
@@ -86,7 +87,7 @@ class Serving:
 
     async def import_profile(self, request: m.ProfileImport, user: str) -> m.ProfileSummary:
         """Check and keep a profile, and have the runtime act on it. Raises `Invalid` or `Refused`."""
-        profile = profile_format.parse(request.text, request.name)
+        profile = profile_format.parse(request.text, request.name, further=geofence.check)
         async with self._import:
             check = self.profiles.check
             await asyncio.to_thread(check, profile, request.text, allow_older=request.allow_older)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from capacitord import __version__
 from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, RuntimeState, Site, SiteStatus, Status
+from capacitord.config import idle
 from capacitord.config.profile import Profile
 from capacitord.errors import Problem
 from capacitord.supervisor.recovery_note import HINT
@@ -79,10 +80,10 @@ def _advice(box: Box) -> list[Advice]:
         found.append(Advice("keys", Level.WARNING, *box.key_warning))
     if box.unsaved:
         found.append(Advice("recovery-file", Level.WARNING, box.unsaved, HINT))
-    idle = [each.name for each in box.profile.destination if each.transfer_syntaxes] if box.profile else []
-    if idle:
-        words = f"transfer_syntaxes of {', '.join(idle)} does not act yet: images leave as they were received"
-        found.append(
-            Advice("no-transcoding", Level.WARNING, words, "Have the scanner send what the destination takes.")
-        )
+    waiting = idle.notes(box.profile) if box.profile else ()
+    if waiting:
+        keys = ", ".join(note.key for note in waiting)
+        words = f"{keys} of the profile {'does' if len(waiting) == 1 else 'do'} not act yet"
+        hint = "What happens instead: fluxctl profile show | fluxctl profile validate -"
+        found.append(Advice("profile-idle", Level.WARNING, words, hint))
     return found

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacitord.api import messages as m
-from capacitord.api.schemas import Validated
 from capacitord.errors import NotFound
 from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.files import read_text
-from fluxctl.options import AsJson, AsLines, FileArgument
-from fluxctl.output import form, print_text, show
+from fluxctl.options import AsJson, AsLines, FileArgument, FilesArgument
+from fluxctl.output import form, print_json, print_text, show
 from fluxctl.session import daemon
 
 if TYPE_CHECKING:
@@ -28,26 +27,67 @@ app = noun("profile", "Site profiles: what is true of one facility. PROFILE is a
     app,
     "validate",
     ("fluxctl profile validate st-marys.toml", "Say all that is wrong with it; nothing is sent to the daemon."),
+    ("fluxctl profile validate *.toml", "Several: also where the areas of their sites overlap."),
+    ("fluxctl profile show | fluxctl profile validate -", "What of the active profile does not act yet."),
     codes=(exits.NOT_FOUND, exits.INVALID),
     asks=False,
 )
-def validate(file: FileArgument, json: AsJson = False) -> None:
-    """Check a profile on this machine, without the daemon.
+def validate(files: FilesArgument, json: AsJson = False, jsonl: AsLines = False) -> None:
+    """Check profiles on this machine, without the daemon.
 
-    What is wrong is said with file, line and key, and the exit code is 7.
+    Everything that is wrong is said at once: with line, column and key, the line itself, and what to write instead.
+    Then the exit code is 7. Warnings change no exit code. Notes name keys that this version does not act on yet.
+    Certificates, tables and areas that a profile keeps in files are looked for beside it.
     """
-    from capacitord.config.profile import parse
+    from fluxctl.validation import validate as validated
 
-    profile = parse(read_text(file), str(file))
-    names = tuple(destination.name for destination in profile.destination)
-    answer = Validated(str(file), profile.id, profile.name, profile.version, names)
+    answer = validated(files)
 
-    def page(_look: Look) -> RenderableType:
-        from fluxctl.render.box import validated
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.profile import validated
 
-        return validated(answer)
+        return validated(answer.profiles, look)
 
-    show("profile.validate", answer, form(json=json), page)
+    show("profile.validate", answer, form(json=json, jsonl=jsonl), page)
+    raise typer.Exit(exits.DONE if all(each.valid for each in answer.profiles) else exits.INVALID)
+
+
+@verb(
+    app,
+    "schema",
+    ("fluxctl profile schema > profile.schema.json", "For an editor that completes and checks while you type."),
+    asks=False,
+)
+def schema() -> None:
+    """Print the JSON Schema of site profiles.
+
+    Editors that know TOML take it: write "#:schema ./profile.schema.json" as the first line of a profile.
+    """
+    from capacitord.config.json_schema import profile_schema
+
+    print_json(profile_schema())
+
+
+@verb(
+    app,
+    "new",
+    ("fluxctl profile new lakeside > lakeside.toml", "A profile to start from, with a word on every part."),
+    ("fluxctl profile new lakeside --name 'Lakeside Clinic' --timezone America/Chicago", "With what is known."),
+    codes=(exits.INVALID,),
+    asks=False,
+)
+def new(
+    site: Annotated[str, typer.Argument(metavar="SITE", help="Its id: lower-case letters, digits and dashes.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="How people call the site.")] = "",
+    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Its time zone.")] = "America/Chicago",
+) -> None:
+    """Print a profile to start from: valid as it is, with a word on every part.
+
+    What is commented out is an example.
+    """
+    from capacitord.config.starting_point import starting_point
+
+    print_text(starting_point(site, name, timezone))
 
 
 @verb(

@@ -1,132 +1,179 @@
-"""capacitord-profile(5): the keys and their defaults are those of the model."""
+"""capacitord-profile(5): the keys, their kinds and their defaults are those of the models."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from capacitord.config.fields import Table
-from capacitord.config.profile import CALLING, MAX_FILE, DeliveryTable, DestinationTable, Profile
+from capacitord.config import operations
+from capacitord.config.idle import IDLE
+from capacitord.config.json_schema import profile_schema
+from capacitord.config.profile import MAX_FILE
+from capacitord.config.starting_point import starting_point
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from fluxctl.manual.page import Page
 
 SEE_ALSO: Final = "`fluxctl`(1), `capacitord`(8), `capacitord.toml`(5)"
-TABLES: Final[dict[str, type[Table]]] = {"": Profile, "[[destination]]": DestinationTable, "[delivery]": DeliveryTable}
-ABOUT: Final = {
-    "[[destination]]": "A storage SCP of the site; 1 to 32 of them. Every image goes to each.",
-    "[delivery]": "How long a delivered image stays in the spool. The table may be left out.",
-}
-KEYS: Final = {
-    "schema": ("number", "The version of this format: 1."),
-    "id": (
-        "name",
-        (
-            "What the site is called in commands, folders and the log: small letters, digits and hyphens. It never "
-            "changes: the site's key and its spool hang on it, and this version of the box serves one id for good."
-        ),
+MATCHES: Final = (
+    ('Modality = "CT"', "Exactly this, capitals and all. Of an attribute with several values, one is enough."),
+    ('Modality = ["CT", "MR"]', "One of these."),
+    ('StudyDescription = "*STROKE*"', "An asterisk stands for any characters, a question mark for one."),
+    ('Modality = "!CT"', "Not this, in none of its values. In a list: one of what has no !, and nothing of what has."),
+    ('InstitutionName = ""', "Empty or not there; the same as false. true is there, with a value."),
+    (
+        'SliceThickness = "<= 1.5"',
+        "In order: <, <=, >, >=. Numbers, dates (2026-01-31), times (18:00) and ages (18Y) have one.",
     ),
-    "name": ("text", "What people call the site."),
-    "version": (
-        "number",
-        "Grows with every change. An import of one that is not newer is refused without `--allow-older`.",
+    ('StudyDescription = "/(?i)stroke|trauma/"', "An RE2 expression that is found anywhere in a value."),
+    ('StudyDescription = "=*"', "What follows, literally."),
+    (
+        '"RequestAttributesSequence.ScheduledProcedureStepID" = "S1"',
+        "An attribute in the items of a sequence; a private one is (0009,xx02,CREATOR).",
     ),
-    "timezone": ("time zone", 'Where the site\'s clocks are, such as "America/Chicago".'),
-    "destination.name": (
-        "name",
-        (
-            "What commands call it, as in `fluxctl queue list`. What waits is kept under this name: a destination with "
-            "another name is another destination."
-        ),
+    ('calling_ae_title = "CT*"', "What the sender calls itself; called_ae_title is what it calls this box."),
+    (
+        'time = ["Mon-Fri 18:00-07:00", "Sat-Sun"]',
+        "When the image came, at the site. A window over midnight belongs to the day on which it begins.",
     ),
-    "destination.ae_title": ("AE title", "The AE title of the destination, which this box calls."),
-    "destination.host": ("host name or address", "Where it is. A name is looked up for every connection."),
-    "destination.port": ("number", "Its port."),
-    "destination.calling_ae_title": (
-        "AE title",
-        f'What this box calls itself there. "{CALLING}" passes the scanner\'s own title on.',
-    ),
-    "destination.associations": ("number", "How many associations may be open to it at once, 1 to 32."),
-    "destination.transfer_syntaxes": (
-        "list of transfer syntaxes",
-        (
-            "What it prefers, the best first. It does not act yet: images leave as they were received, and "
-            "`fluxctl status` says so."
-        ),
-    ),
-    "delivery.keep_delivered": (
-        "duration",
-        (
-            "How long an image stays after every destination has it. It goes sooner when the disk gets full; never "
-            "before it is delivered."
-        ),
-    ),
-}
-"""What each key means. A key of the model that is missing here, or the other way round, fails the generation."""
-EXAMPLE: Final = """\
-schema = 1
-id = "st-marys"
-name = "St. Mary's Hospital"
-version = 2
-timezone = "America/Chicago"
-
-[[destination]]
-name = "pacs"
-ae_title = "STM_PACS"
-host = "10.20.1.10"
-port = 104
-calling_ae_title = "FLUXBOX"
-associations = 4
-
-[[destination]]
-name = "archive"
-ae_title = "STM_VNA"
-host = "vna.st-marys.example"
-port = 11112
-
-[delivery]
-keep_delivered = "2d"
-"""
+    ("any = [{ … }, { … }]", "One of these tables holds; all is the same for every one of them."),
+    ("not = { … }", "This table does not hold."),
+)
 
 
 def page() -> str:
     """Return the page in roff."""
-    page = Page("capacitord-profile", 5, "profile of a site that capacitord delivers for")
+    page = Page("capacitord-profile", 5, "everything that is true of one facility")
+    page.synopsis("SITE.toml")
     page.section("DESCRIPTION")
     page.text(
-        "A profile is one file that says what is true of one facility: who it is and where its images go. Check it "
-        "with `fluxctl profile validate FILE`, on any machine; put it in force with `fluxctl profile import FILE`. "
-        f"The format is TOML 1.0, and a file has at most {MAX_FILE >> 10} KiB. A key that is not known is an error and "
-        "never ignored; one that a later version will know is refused by name.",
+        "A site profile says what differs between facilities: where images go, which, in which form, and when. The "
+        "scanner and the storage port belong to the box: `capacitord.toml`(5). The format is TOML 1.0. A key that is "
+        "not known is an error and never ignored. `fluxctl profile validate` says all that is wrong with a profile at "
+        "once, `fluxctl profile import` puts it to use, and `fluxctl profile schema` prints a JSON Schema of it, with "
+        f"which editors complete and check it. A file has at most {MAX_FILE >> 10} KiB.",
         "A new version acts at once, without a restart. Images that have come are filed under the version that held "
         "then. What waits for a destination that the new version does not name goes on waiting, and says so.",
-        'Durations are texts like "90s", "2m", "1h30m" or "1d".',
+        'Durations are texts like "90s", "1h30m" or "1d", sizes like "200 MB", rates like "8 Mbit/s". Files are named '
+        "as they lie beside the profile. Attributes are named by keyword, by tag like (0010,0020), or privately by "
+        "creator like (0009,xx02,CREATOR), as in PS3.15.",
     )
-    page.section("KEYS")
-    unexplained = dict(KEYS)
-    for title, table in TABLES.items():
-        if title:
-            page.subsection(title)
-            page.text(ABOUT[title])
-        for name, field in table.model_fields.items():
-            if title or name not in {"destination", "delivery"}:
-                key = field.alias or name
-                kind, meaning = unexplained.pop(f"{title.strip('[]')}.{key}".lstrip("."))
-                has = "required" if field.is_required() else f"default: {_written(field.default)}"
-                page.item(key, f"{meaning} [{kind}; {has}]")
-    if unexplained:
-        raise KeyError(*unexplained)
+    _keys(page, profile_schema())
+    _matches(page)
+    _operations(page)
+    _idle(page)
     page.section("TRANSFER SYNTAXES")
     page.text(f"By name or by UID: {', '.join(TRANSFER_SYNTAXES)}.")
     page.section("EXAMPLE")
-    page.verbatim(EXAMPLE)
+    page.verbatim(starting_point("lakeside"))
     page.section("SEE ALSO")
     page.text(SEE_ALSO)
     return page.render()
 
 
-def _written(value: Any) -> str:
-    """Return a default as it would be written in the file."""
-    if isinstance(value, float):
-        return f'"{int(value) // 86400}d"' if value and value % 86400 == 0 else f'"{value:g}s"'
-    if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
+def _keys(page: Page, schema: Mapping[str, Any]) -> None:
+    page.section("KEYS")
+    tables = {}
+    for name, key in schema["properties"].items():
+        inner = _table(key, schema)
+        if inner is None:
+            page.item(name, _explained(key, schema, name in schema["required"]))
+        else:
+            tables[f"[[{name}]]" if key.get("type") == "array" else f"[{name}]"] = inner
+    while tables:
+        title, table = next(iter(tables.items()))
+        del tables[title]
+        page.subsection(title)
+        page.text(_about(table))
+        for name, key in table["properties"].items():
+            inner = _table(key, schema)
+            if inner is not None and key.get("type") == "array":
+                tables = {f"[[{title.strip('[]')}.{name}]]": inner, **tables}
+                continue
+            page.item(name, _explained(key, schema, name in table.get("required", ())))
+            for part, value in (inner or {}).get("properties", {}).items():
+                page.item(f"{name}.{part}", _explained(value, schema, part in (inner or {}).get("required", ())))
+
+
+def _resolved(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = key.get("$ref")
+    if reference is None:
+        return key
+    found: Mapping[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+    return found
+
+
+def _table(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the table that a key holds, or holds a list of; None if it is something else."""
+    found = _resolved(key.get("items", key), schema)
+    closed = found.get("additionalProperties") is False and "patternProperties" not in found
+    return found if closed and "title" in found else None
+
+
+def _about(table: Mapping[str, Any]) -> str:
+    text = str(table["description"]).partition(": ")[2]
+    return text[:1].upper() + text[1:]
+
+
+def _explained(key: Mapping[str, Any], schema: Mapping[str, Any], required: bool) -> str:
+    """Return what a key means, of which kind it is, and its default."""
+    meaning = key.get("description") or _resolved(key, schema).get("description", "")
+    facts = [_kind(key, schema)]
+    if required:
+        facts.append("required")
+    elif "default" in key:
+        facts.append(f"default: {_written(key['default'])}")
+    return f"{meaning} [{'; '.join(facts)}]"
+
+
+def _kind(key: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    found = _resolved(key, schema)
+    for several in ("anyOf", "oneOf"):
+        if several in found and "type" not in found:
+            return " or ".join(dict.fromkeys(_kind(part, schema) for part in found[several]))
+    if "const" in found:
+        return _written(found["const"])
+    if "enum" in found:
+        names = [_written(name) for name in found["enum"]]
+        return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    if found.get("type") == "array":
+        return f"list of {_kind(found['items'], schema)}" if "items" in found else "list"
+    if "examples" in found:
+        return f"text like {_written(found['examples'][0])}"
+    return {"string": "text", "integer": "number", "number": "number", "boolean": "true or false"}.get(
+        str(found.get("type")), "table"
+    )
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _matches(page: Page) -> None:
+    page.section("CONDITIONS")
+    page.text(
+        "A `match` says when a rule applies. Every entry of its table must hold; an empty one always does. "
+        'What a dataset does not have is empty, and it is not "CT".',
+    )
+    for line, meaning in MATCHES:
+        page.item(line, meaning)
+
+
+def _operations(page: Page) -> None:
+    page.section("OPERATIONS")
+    page.text(
+        "A transform does what it says in the order in which it says it. UIDs of studies, series and images are never "
+        "changed by one, nor are pixels. `**.` before an attribute means at every depth."
+    )
+    for name in operations.NAMES:
+        page.item(name, f"`{name} = {operations.EXAMPLES[name]}`")
+
+
+def _idle(page: Page) -> None:
+    if not IDLE:
+        return
+    page.section("WHAT DOES NOT ACT YET")
+    page.text("This version takes these keys and checks them. What it does not do yet is this:")
+    for key, instead in IDLE.items():
+        page.item(".".join(part for part in key if part != "*"), f"{instead[:1].upper()}{instead[1:]}.")

@@ -19,7 +19,7 @@ from capacitord.api.messages import (
     ProfileSummary,
     VerifyDamage,
 )
-from capacitord.api.schemas import Validated, Verified, Version
+from capacitord.api.schemas import Verified, Version
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, ago, clock, count, size, stamp
@@ -64,12 +64,6 @@ def imported(summary: ProfileSummary, *, dry_run: bool) -> RenderableType:
     first = f"✔ {summary.name} ({summary.id}), version {summary.version}: {done}"
     goes = f"  Images go to {', '.join(summary.destinations)}." if summary.destinations else "  It has no destinations."
     return stack([Text(first, style=GOOD), Text(goes)])
-
-
-def validated(found: Validated) -> RenderableType:
-    """Return that a profile is valid, and for whom it is."""
-    first = f"✔ {found.file} is valid: {found.name} ({found.id}), version {found.version}"
-    return stack([Text(first, style=GOOD), Text(f"  Images go to {', '.join(found.destinations)}.")])
 
 
 def key(status: KeyStatus, look: Look) -> RenderableType:

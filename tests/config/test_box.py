@@ -12,6 +12,7 @@ from hypothesis import given
 from capacitord.api.socket_path import SYSTEM
 from capacitord.config import box
 from capacitord.config.box import Box, Isolation
+from capacitord.config.units import SIZE_HINT
 from capacitord.errors import Invalid, NotFound
 
 WHOLE = """\
@@ -90,15 +91,15 @@ mode = "sometimes"
 x = 1
 """
     assert problems(text) == [
-        "1: schema: must be 1",
-        "3: storage.port: must be at most 65535",
-        "4: storage.ae_tile: is not known here (Did you mean ae_title?)",
-        '5: storage.max_pdu: must be a size (Write it like "200 MB" (millions of bytes) or "1 MiB" (1048576 bytes).)',
-        "6: storage.associations: must be a whole number",
-        f"7: storage.calling_ae_titles[1]: has a character that an AE title can't have ({AE_TITLE_HINT})",
-        '9: spool.reserve: \'120%\' leaves no room on the disk (Write it like "5 GiB" or "5%".)',
-        "11: isolation.mode: must be 'preferred' or 'required'",
-        "12: kes: is not known here (Did you mean keys?)",
+        "1:10: schema: must be 1",
+        "3:8: storage.port: must be at most 65535",
+        "4:1: storage.ae_tile: is not known here (Did you mean ae_title?)",
+        f"5:11: storage.max_pdu: must be a size ({SIZE_HINT})",
+        "6:16: storage.associations: must be a whole number",
+        f"7:28: storage.calling_ae_titles[1]: has a character that an AE title can't have ({AE_TITLE_HINT})",
+        '9:11: spool.reserve: \'120%\' leaves no room on the disk (Write it like "5 GiB" or "5%".)',
+        "11:8: isolation.mode: must be 'preferred' or 'required'",
+        "12:2: kes: is not known here (Did you mean keys?)",
     ]
 
 
@@ -129,10 +130,14 @@ def test_what_is_refused(text: str, words: str) -> None:
     assert words in found[0]
 
 
-@pytest.mark.parametrize(("text", "line"), [("[box\n", 1), ("a = 1\n\nb = \n", 3), ("[box]\nx = 'a\n", 2)])
-def test_what_is_not_toml_has_its_line(text: str, line: int) -> None:
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [("[box\n", 1, 5), ("a = 1\n\nb = \n", 3, 5), ("[box]\nx = 'a\n", 2, 7), ("[storage", 1, 9)],
+)
+def test_what_is_not_toml_has_its_place(text: str, line: int, column: int) -> None:
     (found,) = box.check(text, "c.toml")[1]
-    assert found.line == line
+    assert (found.line, found.column) == (line, column)
+    assert found.excerpt == text.splitlines()[line - 1]
     assert "Traceback" not in str(found)
 
 
@@ -145,7 +150,7 @@ def test_any_text_is_a_configuration_or_refused_in_words(text: str) -> None:
 def test_one_problem_reads_as_one_and_several_as_a_list() -> None:
     with pytest.raises(Invalid, match="must be at most 65535") as one:
         box.parse("[storage]\nport = 70000", "c.toml")
-    assert one.value.where == "c.toml:2"
+    assert one.value.where == "c.toml:2:8"
     with pytest.raises(Invalid, match="has 2 problems") as two:
         box.parse("a = 1\nb = 2", "c.toml")
     assert len(two.value.candidates) == 2

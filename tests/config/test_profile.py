@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from pydicom.uid import UID, AllTransferSyntaxes
 
-from capacitord.config import profile
+from capacitord.config import diagnostics, enclosed, profile, references
 from capacitord.config.diagnostics import Rejected
 from capacitord.config.fields import ae_title, host, slug
+from capacitord.config.tables.destination import DestinationTable
+from capacitord.config.tables.route import RouteTable
+from capacitord.config.tables.transform import TransformTable
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.errors import Invalid
+from capacitord.location import geofence
+from capacitord.model.conditions import ALWAYS
 
 SMALL = """\
 schema = 1
@@ -31,7 +37,7 @@ port = 104
 
 
 def problems(text: str) -> list[str]:
-    return [str(problem).removeprefix("p.toml:") for problem in profile.check(text, "p.toml")[1]]
+    return [str(problem).removeprefix("p.toml:") for problem in profile.check(text, "p.toml").problems]
 
 
 def test_a_small_profile_has_sensible_defaults() -> None:
@@ -61,36 +67,6 @@ keep_delivered = "36h"
     assert found.destination[0].calling_ae_title == profile.CALLING
     assert found.destination[0].transfer_syntaxes == ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"]
     assert found.delivery.keep_delivered == 36 * 3600
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("location", "{ dwell = '90s' }"),
-        ("preflight", "{ required = true }"),
-        ("worklist", "{ refresh = '2m' }"),
-        ("review", "{ unmatched = 'hold' }"),
-        ("completeness", "{ send = 'study' }"),
-        ("route", "[{ to = ['pacs'] }]"),
-        ("transform", "[{ to = ['pacs'] }]"),
-        ("delivery", "{ policy = 'docked' }"),
-        ("delivery", "{ networks = ['eth0'] }"),
-        ("delivery", "{ windows = ['Mon-Fri 19:00-06:00'] }"),
-        ("delivery", "{ rate_limit = '8 Mbit/s' }"),
-        ("delivery", "{ order = ['StudyDate'] }"),
-        ("delivery", "{ when_inactive = 'drain' }"),
-    ],
-)
-def test_what_a_later_version_will_know_is_refused_by_name(key: str, value: str) -> None:
-    (found,) = problems(f"{key} = {value}\n{SMALL}")
-    assert found.startswith("1: ")
-    assert "this version does not support" in found
-
-
-@pytest.mark.parametrize("key", ["tls", "commitment", "batch", "compress", "stow", "token_file"])
-def test_so_are_keys_of_a_destination(key: str) -> None:
-    (found,) = problems(f"{SMALL}{key} = 'x'\n")
-    assert found.startswith(f"12: destination[0].{key}: this version does not support")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +123,7 @@ def test_destinations_have_names_of_their_own() -> None:
 def test_problems_of_the_second_destination_are_found_on_its_lines() -> None:
     block = SMALL.split("\n\n")[1].replace('"pacs"', '"backup"').replace("104", "99999")
     (found,) = problems(f"{SMALL}{block}")
-    assert found.startswith("16: destination[1].port")
+    assert found.startswith("16:8: destination[1].port")
 
 
 def test_a_huge_file_is_refused_before_it_is_read() -> None:
@@ -157,6 +133,71 @@ def test_a_huge_file_is_refused_before_it_is_read() -> None:
 
 def test_the_table_of_transfer_syntaxes_is_pydicoms() -> None:
     assert {UID(uid).keyword: str(uid) for uid in AllTransferSyntaxes} == dict(TRANSFER_SYNTAXES)
+
+
+def test_a_profile_without_routes_sends_everything_everywhere() -> None:
+    (route,) = profile.parse(SMALL, "p.toml").routes
+    assert (route.to, route.when) == (("pacs",), ALWAYS)
+
+
+def test_all_that_is_wrong_is_said_at_once_whatever_it_is() -> None:
+    text = SMALL.replace("port = 104", "port = 0").replace("version = 7", "version = 7\nname2 = 1")
+    text += (
+        "[[route]]\nto = ['pasc']\nmatch = { Modalty = 'CT', time = '25:00-26:00' }\n[delivery]\npolicy = 'docked'\n"
+    )
+    assert [found.split(": ")[1] for found in problems(text)] == [
+        "name2",
+        "destination[0].port",
+        "route[0].to[0]",
+        "route[0].match.Modalty",
+        "route[0].match.time",
+        "delivery.policy",
+    ]
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=200) | st.text(alphabet="[]{}=.,\"'#\n abro123", max_size=80))
+def test_any_text_is_a_profile_or_refused_in_words(text: str) -> None:
+    found = profile.check(text, "p.toml")
+    assert found.profile is None
+    assert found.problems
+
+
+NONSENSE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["pacs", "hold", "basic"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*"ab", "type", "coordinates", "images", "Modality", "any", "not", "time"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+KEYS = sorted({*profile.Profile.model_fields} - {"schema_"})
+INNER = sorted({key for table in (RouteTable, TransformTable, DestinationTable) for key in table.model_fields})
+
+
+@settings(max_examples=100)
+@given(
+    st.dictionaries(st.sampled_from(KEYS), NONSENSE, max_size=4),
+    st.dictionaries(
+        st.sampled_from(["route", "transform", "destination"]),
+        st.lists(st.dictionaries(st.sampled_from(INNER), NONSENSE, max_size=4), max_size=3),
+    ),
+)
+def test_no_tables_are_too_strange_to_be_refused(tables: dict[str, Any], rows: dict[str, Any]) -> None:
+    tables = {**tables, **rows}
+    found, findings = diagnostics.fill(profile.Profile, enclosed.inlined(tables, None)[0])
+    assert (found is None) is bool(findings)
+    references.check(tables)
+    geofence.check(tables)
 
 
 @given(

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from rich.console import RenderableType
 
 from capacitord.api import messages as m
-from capacitord.api.schemas import Verified, Version
+from capacitord.api.schemas import ProfileFinding, ValidatedProfile, Verified, Version
 from capacitord.model.states import AckState, GateState
-from fluxctl.render import box, destination, queue, status, study, watch
+from fluxctl.render import box, destination, profile, queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import samples as s
@@ -133,6 +133,45 @@ CONFLICTS: Final = s.changed(
         s.image(4, s.REFUSED),
     ),
 )
+VALID: Final = ValidatedProfile(
+    "st-marys.toml",
+    True,
+    (
+        ProfileFinding(
+            "warning", "destination[1].name", "no route goes to night", "Name it.", 21, 8, 'name = "night"', 7, 7
+        ),
+        ProfileFinding("note", "preflight", "the scanner is not asked for studies of other sites", "", 30, 2),
+    ),
+    "st-marys",
+    "St. Mary's Hospital",
+    7,
+    ("pacs", "night"),
+)
+_FENCE: Final = (
+    "gon', coordinates = [[[-87.63, 41.88], [-87.62, 41.886], [-87.62, 41.88], [-87.63, 41.886], [-87.63, 41.88]]] }"
+)
+_CROSSES: Final = "the outline crosses itself at [-87.625, 41.883]"
+WRONG: Final = ValidatedProfile(
+    "lakeside.toml",
+    False,
+    (
+        ProfileFinding(
+            "error",
+            "location.geofence.coordinates[0]",
+            _CROSSES,
+            "Go round it in one direction.",
+            12,
+            49,
+            _FENCE,
+            21,
+            87,
+        ),
+        ProfileFinding(
+            "error", "route[0].match.Modalty", "is no keyword", "", 20, 11, "match = { Modalty = 5 }", 10, 7
+        ),
+        ProfileFinding("error", "", "unclosed string", "The file is TOML 1.0.", 33, 8, "x = '\tö", 5, 1),
+    ),
+)
 DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="truncated at chunk 7")
 VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 of 3 objects is damaged", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
@@ -168,6 +207,9 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-list-empty": (LOOK, lambda look: box.profiles(m.ProfileList("", ()), look)),
     "profile-import": (LOOK, lambda _: box.imported(s.SUMMARY, dry_run=False)),
     "profile-import-dry-run": (LOOK, lambda _: box.imported(s.SUMMARY, dry_run=True)),
+    "profile-validate": (LOOK, lambda look: profile.validated((VALID, WRONG), look)),
+    "profile-validate-valid": (LOOK, lambda look: profile.validated((VALID,), look)),
+    "profile-validate-60-columns": (NARROW, lambda look: profile.validated((WRONG,), look)),
     "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
     "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
     "key-status-locked": (

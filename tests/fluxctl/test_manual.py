@@ -6,13 +6,23 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
 from capacitord.api.schemas import DOCUMENTS
-from capacitord.config import box, profile
+from capacitord.config import box, operations, profile
+from capacitord.config.fields import Table
+from capacitord.config.matching import parse_match
+from capacitord.config.tables.delivery import DeliveryTable
+from capacitord.config.tables.destination import DestinationTable
+from capacitord.config.tables.location import LocationTable
+from capacitord.config.tables.review import ReviewTable
+from capacitord.config.tables.route import RouteTable
+from capacitord.config.tables.transform import TransformTable
+from capacitord.config.tables.worklist import WorklistTable
 from capacitord.supervisor.main import app as daemon_app
 from fluxctl import exits, tree
 from fluxctl.command import arguments, options
@@ -159,20 +169,26 @@ def test_every_key_of_the_configuration_is_in_its_page_with_its_default() -> Non
     assert '"1 MiB"' in text
 
 
-def test_the_example_of_a_profile_is_valid() -> None:
-    found = profile.parse(profile5.EXAMPLE, "st-marys.toml")
-    assert [each.name for each in found.destination] == ["pacs", "archive"]
-
-
 def test_every_key_of_a_profile_is_in_its_page_with_its_default() -> None:
     text = rendered("man5/capacitord-profile.5")
-    for title, table in profile5.TABLES.items():
+    tables: dict[str, type[Table]] = {
+        "": profile.Profile,
+        "[location]": LocationTable,
+        "[worklist]": WorklistTable,
+        "[review]": ReviewTable,
+        "[[destination]]": DestinationTable,
+        "[[route]]": RouteTable,
+        "[[transform]]": TransformTable,
+        "[delivery]": DeliveryTable,
+    }
+    for title, table in tables.items():
         section = text.partition(f"\n   {title}\n" if title else "\nKEYS\n")[2].partition("\n   [")[0]
         assert section, title
         for name, field in table.model_fields.items():
-            if field.annotation is not profile.DeliveryTable and name != "destination":
-                assert re.search(rf"^ {{7}}{field.alias or name}\s", section, re.MULTILINE), name
-    for words in ('default: "FLUXBOX"', 'default: "1d"', "default: []", "; required]"):
+            key = field.alias or name
+            as_table = re.search(rf"^ {{3}}\[+({title.strip('[]')}\.)?{key}\]+$", text, re.MULTILINE)
+            assert as_table or re.search(rf"^ {{7}}{key}\s", section, re.MULTILINE), (title, key)
+    for words in ('default: "FLUXBOX"', 'default: "1d"', "; required]", '"stat", "high", "routine" or "low"'):
         assert words in text
 
 
@@ -195,3 +211,15 @@ def test_the_manual_can_be_written(tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == len(generated(TOP))
     for path, text in generated(tmp_path).items():
         assert path.read_text() == text
+
+
+@pytest.mark.parametrize("line", [line for line, _ in profile5.MATCHES])
+def test_every_condition_of_the_manual_is_one(line: str) -> None:
+    written = line.replace("{ … }", '{ Modality = "CT" }')
+    assert parse_match(tomllib.loads(written)) is not None
+
+
+@pytest.mark.parametrize("name", operations.NAMES)
+def test_every_operation_of_the_manual_is_one(name: str) -> None:
+    tables = tomllib.loads(f"{name} = {operations.EXAMPLES[name]}")
+    assert operations.parse(name, tables[name])

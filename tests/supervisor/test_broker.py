@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from capacitord.model.destination import Destination
@@ -54,6 +55,14 @@ def test_it_comes_from_the_source_address_that_is_asked_for(listener: socket.soc
     assert made.socket is not None
     with made.socket, listener.accept()[0] as theirs:
         assert theirs.getpeername()[0] == "127.0.0.7"
+
+
+def test_where_nothing_may_be_sent_no_connection_is_made(listener: socket.socket) -> None:
+    to = msgspec.structs.replace(destination(listener.getsockname()[1]), barred="nothing is sent there: no TLS")
+    assert refused(to) == "pacs: nothing is sent there: no TLS."
+    listener.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        listener.accept()
 
 
 def test_a_source_address_that_is_not_ours() -> None:

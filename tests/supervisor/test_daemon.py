@@ -56,6 +56,26 @@ def test_a_new_box_says_what_to_do_first_and_next(daemon: Daemon) -> None:
     assert can_connect(status["listener"]["port"])
 
 
+def test_what_the_profile_says_in_vain_is_in_the_status(daemon: Daemon) -> None:
+    def idle() -> list[str]:
+        return [each["message"] for each in daemon.get("/v1/status")["advice"] if each["reference"] == "profile-idle"]
+
+    assert daemon.import_profile().status == 200
+    assert idle() == []
+    text = PROFILE.format(version=2, port=1) + "tls = { ca = 'ca.pem' }\n[preflight]\nrequired = true\n"
+    assert daemon.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"}).status == 200
+    assert idle() == ["preflight, destination[0].tls of the profile do not act yet"]
+
+
+def test_a_profile_whose_area_is_none_is_refused(serving: Daemon) -> None:
+    crossing = "[[[0.0, 0.0], [0.01, 0.01], [0.01, 0.0], [0.0, 0.01], [0.0, 0.0]]]"
+    fence = f"[location]\nnetwork = 'none'\ngeofence = {{ type = 'Polygon', coordinates = {crossing} }}\n"
+    text = PROFILE.format(version=2, port=1) + fence
+    refused = serving.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"})
+    assert (refused.status, refused.error["exit_code"]) == (400, 7)
+    assert "the outline crosses itself at [0.005, 0.005]" in refused.error["message"]
+
+
 def test_a_profile_without_a_key_blocks_the_gate(daemon: Daemon) -> None:
     assert daemon.import_profile().status == 200
     gate = daemon.gate()
@@ -225,9 +245,9 @@ def test_a_wrong_profile_says_all_that_is_wrong(serving: Daemon) -> None:
     text = PROFILE.format(version=1, port=99999).replace('name = "pacs"', 'name = "The PACS"')
     refused = serving.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"})
     assert (refused.status, refused.error["exit_code"]) == (400, 7)
-    assert [c.split(":")[0:3] for c in refused.error["candidates"]] == [
-        ["st-marys.toml", "7", " destination[0].name"],
-        ["st-marys.toml", "10", " destination[0].port"],
+    assert [c.split(":")[0:4] for c in refused.error["candidates"]] == [
+        ["st-marys.toml", "7", "8", " destination[0].name"],
+        ["st-marys.toml", "10", "8", " destination[0].port"],
     ]
     assert serving.get("/v1/status")["site"]["profile_version"] == 1
 

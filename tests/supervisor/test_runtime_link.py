@@ -162,6 +162,7 @@ def test_a_descriptor_from_a_runtime_ends_the_link_and_is_closed() -> None:
 def test_the_largest_start_fits_in_a_packet() -> None:
     """The bounds of configuration and profile together stay below what one packet holds."""
     from capacitord.config import box, profile
+    from capacitord.config.tables.destination import DestinationTable
     from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
     from capacitord.supervisor import settings
 
@@ -177,7 +178,7 @@ def test_the_largest_start_fits_in_a_packet() -> None:
     )
     name = ".".join(["h" * 61] * 4)
     destinations = [
-        profile.DestinationTable(
+        DestinationTable(
             name=f"{'d' * 61}{number:02}",
             ae_title=title,
             host=name,

@@ -1,0 +1,54 @@
+"""The data dictionary (PS3.6 §6): keywords, tags and VRs, so that reading a profile needs no DICOM library.
+
+`attributes.txt` is made from pydicom's dictionary: a line holds a tag, a keyword and a VR. It is read when needed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+FILE: Final = "attributes.txt"
+
+
+class Entry(NamedTuple):
+    """An attribute of the standard; `vr` may name several, as "US or SS"."""
+
+    tag: int
+    keyword: str
+    vr: str
+
+
+def entry(keyword: str) -> Entry | None:
+    """Return the attribute with a keyword, None if there is none."""
+    return _attributes()[0].get(keyword)
+
+
+def tag_of(keyword: str) -> int | None:
+    """Return the tag of a keyword, None if there is none."""
+    found = entry(keyword)
+    return None if found is None else found.tag
+
+
+def vr_of(tag: int) -> str:
+    """Return the VR of a tag, empty if the standard does not know it."""
+    found = _attributes()[1].get(tag)
+    return "" if found is None else found.vr
+
+
+def keywords() -> frozenset[str]:
+    """Return all keywords."""
+    return frozenset(_attributes()[0])
+
+
+@functools.cache
+def _attributes() -> tuple[Mapping[str, Entry], Mapping[int, Entry]]:
+    text = resources.files("capacitord.config").joinpath(FILE).read_text("ascii")
+    entries = [
+        Entry(int(tag, 16), keyword, vr) for tag, keyword, vr in (line.split(" ", 2) for line in text.splitlines())
+    ]
+    by_keyword = {each.keyword: each for each in entries}
+    return MappingProxyType(by_keyword), MappingProxyType({each.tag: each for each in entries})

@@ -1,0 +1,119 @@
+"""What a profile may say and this version does not act on yet. A line goes from here when its behaviour comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+import pydantic
+
+from capacitord.config.diagnostics import Source, key_text
+from capacitord.config.positions import Key
+from capacitord.config.profile import Profile
+from capacitord.model.delivery import Policy, WhenInactive
+
+_EACH: Final = "*"
+"""In a key path: every entry of a list."""
+
+_TLS: Final = ("destination", _EACH, "tls")
+_STOW: Final = ("destination", _EACH, "stow")
+_DEIDENTIFY: Final = ("transform", _EACH, "deidentify")
+
+IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
+    {
+        ("location",): "the box does not look where it is: it serves the site whose profile is active",
+        ("preflight",): "the scanner is not asked for studies of other sites before the storage port opens",
+        ("worklist",): "no worklist is fetched or served",
+        ("review",): "studies are not matched with a worklist, and none is held for that",
+        ("completeness",): "images leave as they arrive; a study closes after [spool] study_quiet of capacitord.toml",
+        _TLS: "nothing is sent there: this version has no TLS, and does not send in the clear",
+        _STOW: "nothing is sent there: this version has no STOW-RS",
+        (
+            "destination",
+            _EACH,
+            "commitment",
+        ): "it is not asked for storage commitment: its C-STORE response is the proof",
+        ("destination", _EACH, "batch"): "an association stays open as long as images wait",
+        ("destination", _EACH, "transfer_syntaxes"): "images leave as they were received",
+        ("destination", _EACH, "compress"): "images leave as they were received",
+        ("route",): "every image goes to every destination",
+        ("transform",): "images leave as they were received",
+        _DEIDENTIFY: "nothing is sent where it applies: this version does not de-identify",
+        ("delivery", "policy"): "images leave as they arrive",
+        ("delivery", "networks"): "images leave over any network",
+        ("delivery", "windows"): "images leave at any time",
+        ("delivery", "rate_limit"): "images leave as fast as the link takes them",
+        ("delivery", "order"): "images leave in the order in which they came, study by study",
+        ("delivery", "when_inactive"): "the box serves one site, and goes on with its queue",
+    }
+)
+"""Key paths, and what happens instead."""
+_QUIET: Final[Mapping[tuple[str, ...], object]] = MappingProxyType(
+    {
+        ("destination", _EACH, "commitment"): False,
+        ("delivery", "policy"): (Policy.REALTIME,),
+        ("delivery", "when_inactive"): WhenInactive.STOP,
+    }
+)
+"""Values that ask for nothing, and so need no note."""
+
+
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A key that is accepted and does not act yet: its path, what happens instead, and where it is written."""
+
+    key: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.key} does not act yet: {self.message}"
+
+
+def notes(profile: Profile, text: str = "") -> tuple[Note, ...]:
+    """Return what of a profile does not act yet; `text` is the document, for saying where it is."""
+    source = Source(text, "") if text else None
+    found = [_note(key, message, source) for pattern, message in IDLE.items() for key, _ in _written(profile, pattern)]
+    return tuple(sorted(found, key=lambda note: (note.line or 0, note.column or 0)))
+
+
+def barred(profile: Profile) -> dict[str, str]:
+    """Return the destinations that nothing may be sent to, because what the profile asks for there does not act yet.
+
+    To send without it would be to send in the clear, or the patient's name. By name, with the reason.
+    """
+    found: dict[str, str] = {}
+    for pattern in (_TLS, _STOW):
+        for key, _ in _written(profile, pattern) if pattern in IDLE else ():
+            number = key[1]
+            if isinstance(number, int):
+                found[profile.destination[number].name] = IDLE[pattern]
+    for key, _ in _written(profile, _DEIDENTIFY) if _DEIDENTIFY in IDLE else ():
+        number = key[1]
+        if isinstance(number, int):
+            names = profile.transform[number].to or [destination.name for destination in profile.destination]
+            found.update(dict.fromkeys(names, IDLE[_DEIDENTIFY]))
+    return found
+
+
+def _note(key: Key, message: str, source: Source | None) -> Note:
+    line, column = (None, None) if source is None else source.place(key)
+    return Note(key_text(key), message, line, column)
+
+
+def _written(profile: Profile, pattern: tuple[str, ...]) -> Iterator[tuple[Key, Any]]:
+    """Yield the key paths that a pattern fits and that are written, with what the model has there."""
+    found: list[tuple[Key, Any]] = [((), profile)]
+    for part in pattern:
+        found = [((*key, step), inner) for key, value in found for step, inner in _steps(value, part)]
+    quiet = _QUIET.get(pattern, _EACH)
+    yield from ((key, value) for key, value in found if value != quiet)
+
+
+def _steps(value: Any, part: str) -> list[tuple[str | int, Any]]:
+    if part == _EACH:
+        return list(enumerate(value))
+    written = isinstance(value, pydantic.BaseModel) and part in value.model_fields_set
+    return [(part, getattr(value, part))] if written else []

@@ -1,0 +1,183 @@
+"""`[[destination]]`: where images go, by DICOM or by DICOMweb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import pydantic
+
+from capacitord.config import units
+from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion, unknown
+from capacitord.config.fields import AeTitle, FileName, Host, Port, Slug, Table, TransferSyntax, Url, ae_title
+from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
+from capacitord.errors import Invalid
+from capacitord.model.compression import CAN_COMPRESS, Compression, Loss
+from capacitord.model.delivery import Batch
+
+CALLING: Final = "$calling"
+"""As `calling_ae_title`: pass the scanner's own title on."""
+
+
+def _calling(value: str) -> str:
+    return value if value == CALLING else ae_title(value)
+
+
+_BATCH_HINT: Final = 'Write { images = 50 }, { size = "200 MB" } or "study".'
+
+
+def _batch(value: object) -> Batch:
+    if value == "study":
+        return Batch(study=True)
+    if not isinstance(value, Mapping) or len(value) != 1:
+        msg = "must be one of images, size and study"
+        raise Rejected(msg, _BATCH_HINT)
+    ((name, amount),) = value.items()
+    if name == "images" and isinstance(amount, int) and not isinstance(amount, bool) and 1 <= amount <= 100_000:
+        return Batch(images=amount)
+    if name == "size" and isinstance(amount, str):
+        try:
+            size = units.parse_size(amount)
+        except Invalid as error:
+            raise Rejections([Finding((name,), error.message, error.hint)]) from None
+        if size >= 1 << 20:
+            return Batch(size=size)
+        raise Rejections([Finding((name,), "must be at least 1 MiB")])
+    if name in {"images", "size"}:
+        words = "must be between 1 and 100000" if name == "images" else "must be a size"
+        raise Rejections([Finding((name,), words, _BATCH_HINT)])
+    raise Rejections([unknown((str(name),), ("images", "size"))])
+
+
+_AMOUNTS: Final = {"quality": (1, 100), "ratio": (1.1, 200), "near": (1, 255)}
+_COMPRESSION: Final = ("transfer_syntax", *_AMOUNTS, "lossy_mammography")
+
+
+def _compression(value: object) -> Compression:
+    parts = {"transfer_syntax": value} if isinstance(value, str) else value
+    if not isinstance(parts, Mapping):
+        msg = "must be the name of a transfer syntax, or a table"
+        raise Rejected(msg, 'Write "JPEG2000Lossless", or { transfer_syntax = "JPEG2000", ratio = 10 }.')
+    findings = [unknown((name,), _COMPRESSION) for name in parts if name not in _COMPRESSION]
+    name = parts.get("transfer_syntax")
+    loss = CAN_COMPRESS.get(str(name))
+    if loss is None:
+        key = ("transfer_syntax",) if isinstance(value, Mapping) else ()
+        words = "is missing" if name is None else f"this box does not compress to {name!r}"
+        findings.append(Finding(key, words, suggestion(str(name), CAN_COMPRESS)))
+    else:
+        findings += _amounts(parts, str(name), loss)
+    allowed = parts.get("lossy_mammography", False)
+    if not isinstance(allowed, bool):
+        findings.append(Finding(("lossy_mammography",), "must be true or false"))
+    if findings:
+        raise Rejections(findings)
+    amounts = {amount: parts[amount] for amount in _AMOUNTS if amount in parts}
+    return Compression(TRANSFER_SYNTAXES[str(name)], **amounts, lossy_mammography=allowed)
+
+
+def _amounts(parts: Mapping[str, Any], name: str, loss: Loss) -> list[Finding]:
+    """Return what is wrong with how much is to be lost."""
+    takes = {Loss.NONE: (), Loss.QUALITY: ("quality",), Loss.RATIO: ("ratio", "quality"), Loss.NEAR: ("near",)}[loss]
+    given = [amount for amount in _AMOUNTS if amount in parts]
+    findings = []
+    for amount in given:
+        least, most = _AMOUNTS[amount]
+        number = parts[amount]
+        whole = isinstance(number, int) or (amount == "ratio" and isinstance(number, float))
+        if amount not in takes:
+            words = f"takes {' or '.join(takes)}" if takes else "loses nothing"
+            findings.append(Finding((amount,), f"{name} {words}", "Leave it out.", at_key=True))
+        elif not whole or isinstance(number, bool) or not least <= number <= most:
+            findings.append(Finding((amount,), f"must be a number from {least:g} to {most}"))
+    if takes and not given:
+        example = f'{{ transfer_syntax = "{name}", {takes[0]} = {10 if takes[0] == "ratio" else 3} }}'
+        findings.append(Finding((), f"{name} loses something, and it is not said how much", f"Write {example}."))
+    elif len(given) > 1 and not findings:
+        findings.append(Finding((), "must say either ratio or quality"))
+    return findings
+
+
+_ENCODINGS: Final[dict[str, Any]] = {"enum": sorted(CAN_COMPRESS)}
+COMPRESS: Final[dict[str, Any]] = {
+    "description": "The transfer syntax images are compressed to, and with a lossy one how much.",
+    "anyOf": [
+        _ENCODINGS,
+        {
+            "type": "object",
+            "required": ["transfer_syntax"],
+            "additionalProperties": False,
+            "properties": {
+                "transfer_syntax": _ENCODINGS,
+                "quality": {"type": "integer", "minimum": 1, "maximum": 100},
+                "ratio": {"type": "number", "minimum": 1.1, "maximum": 200},
+                "near": {"type": "integer", "minimum": 1, "maximum": 255},
+                "lossy_mammography": {"type": "boolean", "description": "Mammograms, too, may lose something."},
+            },
+        },
+    ],
+}
+BATCH: Final[dict[str, Any]] = {
+    "description": "After how much an association is closed and the next one opened.",
+    "anyOf": [
+        {"const": "study"},
+        {"type": "object", "required": ["images"], "properties": {"images": {"type": "integer", "minimum": 1}}},
+        {"type": "object", "required": ["size"], "properties": {"size": {"type": "string"}}},
+    ],
+}
+
+
+class TlsTable(Table):
+    """`tls` of a destination: the files for it, in PEM, beside the profile."""
+
+    ca: FileName
+    """The certificates that the destination's own is checked against."""
+    certificate: FileName | None = None
+    """This box's certificate, for a destination that asks for one."""
+    key: FileName | None = None
+    """The key of that certificate, not encrypted."""
+
+
+class DestinationTable(Table):
+    """`[[destination]]`: where images go, by DICOM or by DICOMweb."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["ae_title", "host", "port"]}, {"required": ["stow"]}]}
+    )
+
+    name: Slug
+    """What routes and commands call it. What waits is kept under this name: another name is another destination."""
+    ae_title: AeTitle | None = None
+    """Its AE title (PS3.5 §6.2)."""
+    host: Host | None = None
+    """Its host name or IP address. A name is looked up for every connection."""
+    port: Port | None = None
+    """Its TCP port; 104 and 11112 are usual."""
+    calling_ae_title: Annotated[str, pydantic.AfterValidator(_calling)] = "FLUXBOX"
+    """What this box calls itself; "$calling" passes the scanner's own title on."""
+    tls: TlsTable | None = None
+    """DICOM over TLS (PS3.15 §B.12), and the files for it."""
+    commitment: bool = False
+    """Whether the destination is asked for storage commitment (PS3.4 Annex J)."""
+    associations: Annotated[int, pydantic.Field(ge=1, le=32)] = 1
+    """How many associations may be open at once."""
+    batch: Annotated[Batch | None, pydantic.PlainValidator(_batch), pydantic.WithJsonSchema(BATCH)] = None
+    """After how much an association is closed and the next one opened."""
+    transfer_syntaxes: list[TransferSyntax] = pydantic.Field(default=[], max_length=100)
+    """The transfer syntaxes it takes, preferred first; empty proposes what the images are in."""
+    compress: Annotated[
+        Compression | None, pydantic.PlainValidator(_compression), pydantic.WithJsonSchema(COMPRESS)
+    ] = None
+    """The transfer syntax images are compressed to."""
+    stow: Url | None = None
+    """The URL of a DICOMweb service that takes images by STOW-RS (PS3.18 §10.5), instead of a DICOM node."""
+    token_file: FileName | None = None
+    """The file beside the profile that holds the bearer token for it."""
+
+    @pydantic.field_validator("transfer_syntaxes")
+    @classmethod
+    def _each_once(cls, values: list[str]) -> list[str]:
+        if len(set(values)) != len(values):
+            msg = "names a transfer syntax twice"
+            raise Rejected(msg)
+        return values

@@ -1,0 +1,121 @@
+"""`[location]`: how the box knows that it is at this site."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import pydantic
+
+from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
+from capacitord.config.fields import Duration, Mac, Network, Ssid, Table
+from capacitord.config.positions import Key
+from capacitord.config.tables.node import NodeTable
+
+MOST_POSITIONS: Final = 20_000
+_ENOUGH: Final = 20
+"""Positions that are none are told one by one up to here: whoever has more has made one mistake many times."""
+_TYPES: Final = {"Polygon": 2, "MultiPolygon": 3}
+"""How deeply the lists of positions are nested (RFC 7946 §3.1)."""
+_HINT: Final = 'Write it like { type = "Polygon", coordinates = [[[-87.63, 41.88], …, [-87.63, 41.88]]] } (RFC 7946).'
+
+
+class Agreement(enum.StrEnum):
+    """How much of the evidence of the network must agree with the position."""
+
+    ANY = "any"
+    ALL = "all"
+    NONE = "none"
+
+
+def geometry(value: object) -> dict[str, Any]:
+    """Return a GeoJSON geometry as it is, if it is built like one; what it means is checked in `location`."""
+    if not isinstance(value, Mapping):
+        msg = "must be a GeoJSON geometry"
+        raise Rejected(msg, _HINT)
+    kind = value.get("type")
+    findings = [Finding((str(name),), "is not known here", at_key=True) for name in value if name not in _PARTS]
+    if not isinstance(kind, str) or kind not in _TYPES:
+        message = "is missing" if kind is None else "must be Polygon or MultiPolygon"
+        findings.append(Finding(("type",), message, suggestion(str(kind), _TYPES) if kind else _HINT))
+    if "coordinates" not in value:
+        findings.append(Finding(("coordinates",), "is missing", _HINT))
+    elif isinstance(kind, str) and kind in _TYPES:
+        findings += _nested(value["coordinates"], _TYPES[kind], ("coordinates",))
+    if findings:
+        raise Rejections(findings[:_ENOUGH])
+    return dict(value)
+
+
+_PARTS: Final = ("type", "coordinates", "bbox")
+
+
+def _nested(value: object, depth: int, key: Key) -> list[Finding]:
+    """Return what is wrong with lists of positions, `depth` lists deep above the positions' own."""
+    if not isinstance(value, list) or not value:
+        return [Finding(key, "must be a list that is not empty", _HINT)]
+    if depth:
+        found: list[Finding] = []
+        for number, part in enumerate(value):
+            found += _nested(part, depth - 1, (*key, number))
+        return found if len(value) <= MOST_POSITIONS else [Finding(key, f"has more than {MOST_POSITIONS} entries")]
+    if len(value) not in {2, 3} or not all(_finite(part) for part in value):
+        return [Finding(key, "is not a position", "A position is [longitude, latitude] in degrees, as WGS 84.")]
+    return []
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _dwell(seconds: float) -> float:
+    if not 1 <= seconds <= 3600:
+        msg = "must be between one second and one hour"
+        raise Rejected(msg, "90s keeps a coach that drives by from counting.")
+    return seconds
+
+
+_LIST: Final[dict[str, Any]] = {"type": "array"}
+GEOMETRY: Final[dict[str, Any]] = {
+    "description": "Where the site is: a GeoJSON geometry (RFC 7946, WGS 84), or the file beside the profile it is in.",
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["type", "coordinates"],
+            "properties": {"type": {"enum": sorted(_TYPES)}, "coordinates": _LIST, "bbox": _LIST},
+        },
+        {"type": "object", "required": ["file"], "properties": {"file": {"type": "string"}}},
+    ],
+}
+Geometry = Annotated[dict[str, Any], pydantic.BeforeValidator(geometry), pydantic.WithJsonSchema(GEOMETRY)]
+
+
+class EvidenceTable(Table):
+    """`[[location.evidence]]`: something about the network that is so at this site and nowhere else.
+
+    Each has exactly one key.
+    """
+
+    subnet: Network | None = None
+    """An address of this box lies in it."""
+    gateway_mac: Mac | None = None
+    """The default gateway has this MAC address."""
+    ssid: Ssid | None = None
+    """This box is in the wireless network of that name."""
+    echo: NodeTable | None = None
+    """This node answers a C-ECHO."""
+
+
+class LocationTable(Table):
+    """`[location]`: how the box knows that it is at this site."""
+
+    geofence: Geometry | None = None
+    """Where the site is: a GeoJSON geometry (RFC 7946, WGS 84)."""
+    dwell: Annotated[Duration, pydantic.AfterValidator(_dwell)] = 90.0
+    """How long the coach must have been inside before it counts."""
+    network: Annotated[Agreement, pydantic.Field(strict=False)] = Agreement.ANY
+    """How much of the evidence below must agree with the position."""
+    evidence: list[EvidenceTable] = pydantic.Field(default=[], max_length=50)
+    """What is so about the network at this site."""

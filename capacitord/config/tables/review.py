@@ -1,0 +1,105 @@
+"""`[review]`: how a study is matched with the worklist, and what becomes of one that is not."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Final
+
+import pydantic
+
+from capacitord.config.diagnostics import Rejected, suggestion
+from capacitord.config.fields import Slug, Table
+
+
+class MatchKey(enum.StrEnum):
+    """What a study and an entry of the worklist can have in common."""
+
+    ACCESSION_NUMBER = "AccessionNumber"
+    STUDY_INSTANCE_UID = "StudyInstanceUID"
+    PATIENT_ID = "PatientID"
+    PATIENT_NAME = "PatientName"
+    PATIENT_BIRTH_DATE = "PatientBirthDate"
+    PATIENT_SEX = "PatientSex"
+    MODALITY = "Modality"
+    SCHEDULED_DATE = "ScheduledDate"
+    SCHEDULED_STATION = "ScheduledStationAETitle"
+    SCHEDULED_STEP = "ScheduledProcedureStepID"
+    REQUESTED_PROCEDURE = "RequestedProcedureID"
+    STUDY_DESCRIPTION = "StudyDescription"
+
+
+class Rematch(enum.StrEnum):
+    """What a worklist entry does that comes after the study: a person decides, or it goes at once."""
+
+    SUGGEST = "suggest"
+    RELEASE = "release"
+
+
+Keys = tuple[MatchKey, ...]
+"""All of them must agree."""
+
+
+def _keys(value: object) -> Keys:
+    names = value if isinstance(value, list) else [value]
+    known = [key.value for key in MatchKey]
+    for name in names:
+        if name not in known:
+            msg = f"{name!r} is nothing that a study and a worklist have in common"
+            raise Rejected(msg, suggestion(str(name), known))
+    if not names or len(set(names)) != len(names):
+        msg = "must name each key once"
+        raise Rejected(msg, 'Write it like "AccessionNumber", or ["PatientID", "Modality"] for both at once.')
+    return tuple(MatchKey(str(name)) for name in names)
+
+
+_NAME: Final[dict[str, Any]] = {"enum": [key.value for key in MatchKey]}
+MatchKeys = Annotated[
+    Keys,
+    pydantic.PlainValidator(_keys),
+    pydantic.WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]}),
+]
+
+
+class ReleaseTable(Table):
+    """`unmatched = { release-to = [..] }`: where a study goes that nothing matches."""
+
+    release_to: Annotated[list[Slug], pydantic.Field(alias="release-to", min_length=1, max_length=32)]
+    """Names of destinations."""
+
+
+_UNMATCHED: Final[dict[str, Any]] = {
+    "description": "What becomes of a study that nothing matches: it is held for a person, or released.",
+    "anyOf": [
+        {"const": "hold"},
+        {
+            "type": "object",
+            "required": ["release-to"],
+            "additionalProperties": False,
+            "properties": {"release-to": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
+        },
+    ],
+}
+
+
+def _unmatched(value: object) -> object:
+    if isinstance(value, str) and value != "hold":
+        msg = f"{value!r} is not known here"
+        raise Rejected(msg, 'Write "hold", or { release-to = ["pacs"] }.')
+    return None if value == "hold" else value
+
+
+class ReviewTable(Table):
+    """`[review]`: how a study is matched with the worklist, and what becomes of one that is not."""
+
+    match: list[MatchKeys] = pydantic.Field(
+        default=[(MatchKey.ACCESSION_NUMBER,), (MatchKey.STUDY_INSTANCE_UID,)], min_length=1, max_length=20
+    )
+    """What must agree, tried in order; a list within the list must agree in all its entries."""
+    unmatched: Annotated[
+        ReleaseTable | None,
+        pydantic.BeforeValidator(_unmatched),
+        pydantic.WithJsonSchema(_UNMATCHED),
+    ] = None
+    """What becomes of a study that nothing matches: it is held for a person, or released."""
+    rematch: Annotated[Rematch, pydantic.Field(strict=False)] = Rematch.SUGGEST
+    """What a later worklist entry does that matches a held study."""

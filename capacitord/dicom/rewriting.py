@@ -1,0 +1,157 @@
+"""An image as encoded, rewritten with its attributes changed: bytes in, bytes out, in bounded memory.
+
+Only what an operation changes is written anew. The pixel data passes through untouched, and when nothing changes
+the very same bytes come out. The new length is known before the first byte leaves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Final, Protocol
+
+from capacitord.dicom import deflated
+from capacitord.dicom.elements import Malformed
+from capacitord.dicom.head import LAST_PIXELS, HeadReader
+from capacitord.dicom.splice import Cut, cuts, joined, spliced
+from capacitord.dicom.transform.attributes import DatasetAttributes
+from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET
+from capacitord.dicom.transform.engine import apply
+from capacitord.dicom.transform.failure import NotTransformed, Unfit, Unreadable
+from capacitord.dicom.transform.level import dataset_of
+from capacitord.model.transform import attributes_of
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator, Sequence
+
+    from capacitord.dicom.transform.engine import Change, Transformed
+    from capacitord.dicom.transform.failure import TransformFailed
+    from capacitord.model.attribute import Attribute
+    from capacitord.model.transform import Transform
+
+HELD: Final = 4 << 20
+"""Bytes read in looking for the attributes that are held, so that they need not be read again."""
+
+Piece = bytes | memoryview
+
+
+class Encoded(Protocol):
+    """An image as it was received."""
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """The syntax its dataset is in."""
+
+    @property
+    def length(self) -> int:
+        """The dataset's length in bytes."""
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset's bytes in order, each piece valid until the next is taken; from the start each time."""
+
+
+class Rewritten:
+    """An image with its changes, to be sent. `length` is that of the dataset as it leaves."""
+
+    def __init__(self, opened: Opened, wanted: Sequence[Cut], transformed: Transformed) -> None:
+        self._opened = opened
+        self._cuts = wanted
+        self.changes: tuple[Change, ...] = transformed.changes
+        self.skipped: tuple[TransformFailed, ...] = transformed.skipped
+        self.length = opened.image.length
+        if wanted and opened.is_deflated:
+            # How long it becomes is known only when it has been done once.
+            self.length = sum(map(len, self.chunks()))
+        elif wanted:
+            self.length += sum(cut.growth for cut in wanted)
+
+    @property
+    def is_as_received(self) -> bool:
+        """Whether the very bytes leave that came."""
+        return not self._cuts
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset's bytes in order, each piece valid until the next is taken; from the start each time.
+
+        Raises what reading the image raises.
+        """
+        if not self._cuts:
+            return self._opened.as_received()
+        changed = spliced(self._opened.plain(), self._cuts)
+        return joined(deflated.deflated(changed) if self._opened.is_deflated else changed)
+
+
+class Opened:
+    """An image whose attributes have been read, but not its pixels.
+
+    Raises `Unreadable` if they cannot be, and what reading the image raises. With `whole` the attributes behind the
+    pixel data are read too, for which all of the image has to pass.
+    """
+
+    def __init__(self, image: Encoded, *, whole: bool = False) -> None:
+        self.image = image
+        self.is_deflated = image.transfer_syntax_uid in deflated.SYNTAXES
+        self._whole = whole
+        self._head = HeadReader(image.transfer_syntax_uid, whole=whole)
+        self._held: list[bytes] = []
+        self._rest: Iterator[Piece] | None = None
+        try:
+            self._read(self._from_start())
+            self.dataset = dataset_of(self._head.elements, self._head.encoding)
+        except Malformed as error:
+            raise Unreadable(str(error)) from None
+        self.attributes = DatasetAttributes(self.dataset)
+
+    def rewritten(self, transforms: Sequence[Transform], *, key: bytes, now: dt.datetime) -> Rewritten:
+        """Return the image as all of these transforms make it; which ones fit it was decided before.
+
+        `key` and `now` are those of `apply`. Raises `NotTransformed`.
+        """
+        if not self._whole and any(map(_may_be_behind_pixels, attributes_of(transforms))):
+            return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
+        transformed = apply(transforms, self.dataset, key=key, now=now)
+        if not self._whole and any(edit.path == (SPECIFIC_CHARACTER_SET,) for edit in transformed.edits):
+            # There may be text behind the pixel data that has to be encoded anew.
+            return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
+        try:
+            wanted = cuts(self._head.elements, transformed.edits, self._head.encoding, self._head.end)
+        except (Malformed, Unfit) as error:
+            raise NotTransformed(str(error)) from None
+        try:
+            return Rewritten(self, wanted, transformed)
+        except Malformed as error:
+            raise Unreadable(str(error)) from None
+
+    def as_received(self) -> Iterator[memoryview]:
+        """Yield the bytes of the image as they came."""
+        return self.image.chunks() if self.is_deflated else map(memoryview, self.plain())
+
+    def plain(self) -> Iterator[Piece]:
+        """Yield the bytes of the dataset, inflated if need be; what was read already is not read again, once."""
+        if self._rest is None:
+            return self._from_start()
+        rest, self._rest = self._rest, None
+        return itertools.chain(self._held, rest)
+
+    def _from_start(self) -> Iterator[Piece]:
+        chunks = self.image.chunks()
+        return deflated.inflated(chunks) if self.is_deflated else iter(chunks)
+
+    def _read(self, pieces: Iterator[Piece]) -> None:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size <= HELD:
+                self._held.append(bytes(piece))
+            if self._head.feed(piece):
+                break
+        self._head.finish()
+        if size <= HELD:
+            self._rest = pieces
+        else:
+            self._held.clear()
+
+
+def _may_be_behind_pixels(attribute: Attribute) -> bool:
+    step = attribute.steps[0]
+    return attribute.anywhere or step.tag | ~step.mask & 0xFFFFFFFF > LAST_PIXELS

@@ -1,0 +1,200 @@
+"""One operation carried out on a draft."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydicom import config
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.tag import BaseTag
+
+from capacitord.dicom.transform import values
+from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET, TEXT_VRS, wider
+from capacitord.dicom.transform.draft import Draft, Path
+from capacitord.dicom.transform.failure import Unfit
+from capacitord.dicom.transform.level import element_of, is_empty, is_left_out, is_sequence, items_of, sequences, vr_of
+from capacitord.dicom.transform.representation import NUMBERS, check, check_count, split
+from capacitord.dicom.transform.rules import OnValues, rule
+from capacitord.model.attribute import Attribute
+from capacitord.model.transform import Copy, Operation, Remove, Set, SetMissing, Source, Template
+
+
+class _New(NamedTuple):
+    path: Path
+    vr: str
+    values: list[str]
+
+
+def carry_out(operation: Operation, draft: Draft, key: bytes) -> None:
+    """Change the draft as the operation says. Raises `Unfit`; then the draft may be changed in part."""
+    match operation:
+        case Set():
+            _set(operation, draft)
+        case Remove(target=target):
+            # From the back: what is taken away is never on the way to what comes next.
+            for path in reversed(draft.find(target)):
+                if draft.element(path) is not None:
+                    draft.remove(path)
+        case Copy():
+            _copy(operation, draft)
+        case _:
+            _change_values(operation, draft, key)
+
+
+def _set(operation: Set, draft: Draft) -> None:
+    text = _rendered(operation.value, draft)
+    target = operation.target
+    for path in draft.make_way(target) if target.exact else draft.find(target):
+        if not isinstance(operation, SetMissing) or _is_missing(draft, path):
+            _write_text(draft, path, text, operation.vr)
+
+
+def _is_missing(draft: Draft, path: Path) -> bool:
+    element = draft.element(path)
+    return element is None or is_empty(element)
+
+
+def _write_text(draft: Draft, path: Path, text: str, given_vr: str = "") -> None:
+    vr = values.vr_to_write(draft.level(path[:-1]), path[-1], given_vr)
+    if vr not in values.STRING_VRS and vr not in NUMBERS:
+        msg = f"text cannot be written under the VR {vr}"
+        raise Unfit(msg)
+    _write(draft, _New(path, vr, split(text, vr)))
+
+
+def _copy(operation: Copy, draft: Draft) -> None:
+    sources = draft.find(operation.source)
+    if not sources or _is_missing(draft, sources[0]):
+        return
+    source = sources[0]
+    level, characters = draft.level(source[:-1]), draft.characters(source[:-1])
+    element = draft.element(source)
+    target = operation.target
+    for path in draft.make_way(target) if target.exact else draft.find(target):
+        vr = vr_of(level, source[-1])
+        if vr in values.STRING_VRS or vr in NUMBERS:
+            there = draft.level(path[:-1])
+            found = values.read(level, source[-1], characters)
+            _write(draft, _New(path, values.vr_to_write(there, path[-1], vr), found))
+        elif element is not None:
+            _copy_whole(draft, source, path, vr)
+
+
+def _copy_whole(draft: Draft, source: Path, path: Path, vr: str) -> None:
+    """Copy what is no text: a sequence, or bytes of the same VR."""
+    level = draft.level(source[:-1])
+    element = draft.element(source)
+    if values.vr_to_write(draft.level(path[:-1]), path[-1], vr) != vr and not is_sequence(element):
+        msg = f"a value with the VR {vr} does not fit there"
+        raise Unfit(msg)
+    if element is None or is_left_out(element):
+        msg = "the value to copy is too large to be looked at"
+        raise Unfit(msg)
+    if is_sequence(element):
+        if draft.characters(path[:-1]).terms != draft.characters(source[:-1]).terms:
+            msg = "a sequence cannot be copied to where text has another character set"
+            raise Unfit(msg)
+        content: object = [item[:] for item in items_of(level, source[-1])]
+        vr = "SQ"
+    else:
+        content = element.value
+    draft.put(path, DataElement(BaseTag(path[-1]), vr, content, validation_mode=config.IGNORE))
+
+
+def _change_values(operation: OnValues, draft: Draft, key: bytes) -> None:
+    for path in draft.find(operation.target):
+        level = draft.level(path[:-1])
+        before = values.read(level, path[-1], draft.characters(path[:-1]))
+        if not before:
+            continue
+        change = rule(operation, vr_of(level, path[-1]), key)
+        after = [change(value) if value else value for value in before]
+        if after != before:
+            vr = values.vr_to_write(level, path[-1])
+            _write(draft, _New(path, vr, split("\\".join(after), vr)))
+
+
+def _rendered(template: Template, draft: Draft) -> str:
+    return "".join(part if isinstance(part, str) else _value_of(part, draft) for part in template.parts)
+
+
+def _value_of(source: Source, draft: Draft) -> str:
+    found = first_values(source.attribute, draft)
+    if found:
+        return "\\".join(found)
+    if source.default is None:
+        raise Unfit(f"{source.attribute.text}, which it is made from, is missing or empty")
+    return source.default
+
+
+def first_values(attribute: Attribute, draft: Draft) -> list[str]:
+    """Return the values of the first element that an attribute names, none if there is none. Raises `Unfit`."""
+    for path in draft.find(attribute):
+        return values.read(draft.level(path[:-1]), path[-1], draft.characters(path[:-1]))
+    return []
+
+
+def _write(draft: Draft, new: _New) -> None:
+    """Place checked values in the draft, with a character set that holds them; the same values change nothing."""
+    prefix, tag = new.path[:-1], new.path[-1]
+    level = draft.level(prefix)
+    element = element_of(level, tag)
+    before = _before(draft, new.path)
+    if element is not None and before == new.values:
+        return
+    for value in new.values:
+        if value and value not in (before or ()):
+            check(value, new.vr)
+    if len(new.values) != len(before or ()):
+        check_count(tag, len(new.values))
+    if new.vr in TEXT_VRS:
+        widen(draft, prefix, "\\".join(new.values), new.vr)
+    draft.put(new.path, values.make(tag, new.vr, new.values))
+
+
+def _before(draft: Draft, path: Path) -> list[str] | None:
+    try:
+        return values.read(draft.level(path[:-1]), path[-1], draft.characters(path[:-1]))
+    except Unfit:
+        return None
+
+
+def widen(draft: Draft, prefix: Path, text: str, vr: str) -> None:
+    """See to it that text has a place in the character set at `prefix`, which is changed only if it must be.
+
+    Then all text that the set is for is encoded anew. Raises `Unfit` if some of that cannot be read.
+    """
+    declared = draft.characters(prefix)
+    if declared.holds(text, vr):
+        return
+    chosen = next((characters for characters in wider(declared) if characters.holds(text, vr)), None)
+    if chosen is None:
+        msg = "the value has characters that no character set has a place for"
+        raise Unfit(msg)
+    scope = draft.scope(prefix)
+    try:
+        old = list(_other_text(draft, scope))
+    except Unfit as error:
+        raise Unfit(f"the value needs another Specific Character Set, but an attribute {error}") from None
+    for path, found_vr, found in old:
+        draft.put(path, values.make(path[-1], found_vr, found), same_text=True)
+    element = DataElement(BaseTag(SPECIFIC_CHARACTER_SET), "CS", "\\".join(chosen.terms))
+    draft.put((*scope, SPECIFIC_CHARACTER_SET), element)
+
+
+def _other_text(draft: Draft, prefix: Path) -> list[_New]:
+    """Return all text at `prefix` and below whose bytes would mean something else in another set."""
+    level, characters = draft.level(prefix), draft.characters(prefix)
+    found = []
+    for tag in sorted(level.keys()):
+        element = element_of(level, tag)
+        vr = vr_of(level, tag)
+        if isinstance(element, RawDataElement) and vr in TEXT_VRS and not is_sequence(element):
+            value = element.value or b""
+            if is_left_out(element) or not value.isascii() or b"\x1b" in value:
+                found.append(_New((*prefix, tag), vr, values.read(level, tag, characters)))
+    for sequence in sequences(level):
+        for number, item in enumerate(items_of(level, sequence)):
+            if element_of(item, SPECIFIC_CHARACTER_SET) is None:
+                found += _other_text(draft, (*prefix, sequence, number))
+    return found

@@ -1,0 +1,89 @@
+"""Original Attributes Sequence: what a dataset said before it was changed (PS3.3 §C.12.1.1.9)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Final
+
+from pydicom import config
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from capacitord.dicom.transform import values
+from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET
+from capacitord.dicom.transform.draft import Draft
+from capacitord.dicom.transform.failure import Unfit
+from capacitord.dicom.transform.level import declared, element_of, is_left_out, is_sequence, items_of, vr_of
+from capacitord.dicom.transform.operations import widen
+from capacitord.dicom.transform.representation import NUMBERS, check, conforms
+from capacitord.model.transform import Record
+
+ORIGINAL_ATTRIBUTES_SEQUENCE: Final = 0x04000561
+_MODIFIED_ATTRIBUTES_SEQUENCE: Final = 0x04000550
+_DATE_TIME: Final = 0x04000562
+_MODIFYING_SYSTEM: Final = 0x04000563
+_SOURCE: Final = 0x04000564
+_REASON: Final = 0x04000565
+
+
+def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now: dt.datetime) -> None:
+    """Add an item that says what the attributes `tags` of the top level were in `before`.
+
+    `now` has a time zone. Items that are there already stay. Raises `Unfit`.
+    """
+    for text, vr in ((how.source, "LO"), (how.system, "LO")):
+        if text:
+            check(text, vr)
+            widen(draft, (), text, vr)
+    item = Dataset()
+    _add(item, _MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence([_modified(before, tags)]))
+    _add(item, _DATE_TIME, "DT", now.strftime("%Y%m%d%H%M%S.%f%z"))
+    _add(item, _MODIFYING_SYSTEM, "LO", how.system)
+    _add(item, _SOURCE, "LO", how.source)
+    _add(item, _REASON, "CS", how.reason.value)
+    earlier = items_of(draft.dataset, ORIGINAL_ATTRIBUTES_SEQUENCE)
+    element = DataElement(BaseTag(ORIGINAL_ATTRIBUTES_SEQUENCE), "SQ", Sequence([*earlier, item]))
+    draft.put((ORIGINAL_ATTRIBUTES_SEQUENCE,), element)
+
+
+def _modified(before: Dataset, tags: Iterable[int]) -> Dataset:
+    """Return the previous values; private ones with their creators, text with its character set if that changed."""
+    item = Dataset()
+    wanted = set(tags)
+    for tag in sorted(wanted):
+        if tag >> 16 & 1 and tag & 0xFFFF > 0xFF:
+            creator = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+            if element_of(before, creator) is not None:
+                wanted.add(creator)
+    for tag in sorted(wanted):
+        element = element_of(before, tag)
+        if element is not None and is_left_out(element):
+            msg = "the value to be recorded in Original Attributes Sequence is too large"
+            raise Unfit(msg)
+        if element is None or not _conforms(before, tag):
+            # What was not there, or should not have been as it was, is written without a value (PS3.3 §C.12.1.1.9.1).
+            vr = vr_of(before, tag) if element is not None else values.vr_or_unknown(before, tag)
+            _add(item, tag, vr, [] if vr == "SQ" else None)
+        else:
+            item[BaseTag(tag)] = element
+    return item
+
+
+def _conforms(before: Dataset, tag: int) -> bool:
+    element = element_of(before, tag)
+    if element is None or is_sequence(element) or tag == SPECIFIC_CHARACTER_SET:
+        return True
+    vr = vr_of(before, tag)
+    if vr not in values.STRING_VRS and vr not in NUMBERS:
+        return True
+    try:
+        return conforms(values.read(before, tag, declared(before)), vr)
+    except Unfit:
+        return False
+
+
+def _add(item: Dataset, tag: int, vr: str, value: object) -> None:
+    item[BaseTag(tag)] = DataElement(BaseTag(tag), vr, value, validation_mode=config.IGNORE)

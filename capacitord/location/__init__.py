@@ -1,0 +1,1 @@
+"""Where the box is, and which site that means."""

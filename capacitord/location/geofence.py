@@ -1,0 +1,186 @@
+"""Whether the area of a site is one: explained in the words of a map, with the coordinate that is wrong.
+
+Positions are [longitude, latitude] in degrees (RFC 7946 §3.1.1, WGS 84).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import shapely
+from shapely.geometry import shape
+from shapely.validation import explain_validity
+
+from capacitord.config.diagnostics import Finding, Rejected
+from capacitord.config.fields import timezone
+from capacitord.config.positions import Key
+from capacitord.config.tables.location import geometry
+
+SMALLEST: Final = 400.0
+"""Square metres: less than the coach and the error of its position take."""
+LARGEST: Final = 50e6
+"""Square metres: more than any facility."""
+_EARTH: Final = 6_371_008.8
+"""Mean radius in metres."""
+_KEY: Final[Key] = ("location", "geofence")
+_PLACE: Final = re.compile(r"^(.*?)\[([-+0-9.eE]+) ([-+0-9.eE]+)\]$")
+_SWAPPED: Final = "Longitude comes first: [longitude, latitude]. Are they swapped?"
+_FAR: Final = 60.0
+"""Degrees that a site may be away from where the sun says its time zone is."""
+
+Check = tuple[list[Finding], list[Finding]]
+Rings = list[tuple[Key, list[list[float]]]]
+
+
+def check(tables: Mapping[str, Any]) -> Check:
+    """Return what is wrong with the geofence of a profile, and what is worth a warning."""
+    location = tables.get("location")
+    fence = location.get("geofence") if isinstance(location, Mapping) else None
+    try:
+        found = geometry(fence)
+    except ValueError:
+        return [], []  # none, or one that is not built like one, of which the profile's own check speaks
+    wrong = [finding for key, ring in _rings(found) for finding in _ring(key, ring)]
+    if wrong:
+        return wrong, []
+    area = shape(found)
+    if not area.is_valid:
+        return [_crossing(area, found)], []
+    size = square_metres(area)
+    if size < SMALLEST:
+        words = f"is {size:.0f} m², smaller than a coach and the error of its position ({SMALLEST:.0f} m²)"
+        return [Finding(_KEY, words, "Draw it around the whole premises.")], []
+    if size > LARGEST:
+        words = f"is {size / 1e6:.0f} km², larger than any facility ({LARGEST / 1e6:.0f} km²)"
+        return [Finding(_KEY, words, "Draw it around the premises only; is a coordinate mistyped?")], []
+    return [], list(_elsewhere(area, tables.get("timezone")))
+
+
+def overlaps(tables: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Return which of `others`, profiles by the name to call them, have areas that overlap with that of a profile."""
+    here = area_of(tables)
+    if here is None:
+        return []
+    found = []
+    for name, other in others.items():
+        there = area_of(other)
+        if there is None or not here.intersects(there):
+            continue
+        common = here.intersection(there)
+        if (size := square_metres(common)) >= 1:
+            middle = common.representative_point()
+            words = f"overlaps with that of {name}: {size:.0f} m² around [{middle.x:.5f}, {middle.y:.5f}]"
+            hint = "There the position does not tell the sites apart; draw one smaller, or rely on network evidence."
+            found.append(Finding(_KEY, words, hint))
+    return found
+
+
+def area_of(tables: Mapping[str, Any]) -> Any | None:
+    """Return the area of a profile as a shapely geometry, None if it has none that is right."""
+    location = tables.get("location")
+    if not isinstance(location, Mapping) or "geofence" not in location or check(tables)[0]:
+        return None
+    try:
+        return shape(geometry(location["geofence"]))
+    except ValueError:
+        return None
+
+
+def square_metres(area: Any) -> float:
+    """Return the size of an area of at most some kilometres: on a plane that touches the earth there."""
+    bounds = area.bounds
+    if not bounds or math.isnan(bounds[0]):
+        return 0.0
+    narrow = math.cos(math.radians((bounds[1] + bounds[3]) / 2))
+    degree = math.radians(1) * _EARTH
+    return float(area.area) * narrow * degree * degree
+
+
+def _rings(found: Mapping[str, Any]) -> Rings:
+    polygons = found["coordinates"] if found["type"] == "MultiPolygon" else [found["coordinates"]]
+    many = found["type"] == "MultiPolygon"
+    return [
+        ((*_KEY, "coordinates", *((number,) if many else ()), place), ring)
+        for number, polygon in enumerate(polygons)
+        for place, ring in enumerate(polygon)
+    ]
+
+
+def _ring(key: Key, ring: Sequence[Sequence[float]]) -> Iterator[Finding]:
+    """Yield what is wrong with one ring by itself."""
+    outside = [number for number, position in enumerate(ring) if not _on_earth(position)]
+    if outside:
+        position = ring[outside[0]]
+        hint = _SWAPPED if _on_earth(position[1::-1]) else "Degrees: -180 to 180 east, -90 to 90 north."
+        words = f"{_text(position)} is nowhere: the latitude {position[1]:g} is beyond a pole"
+        if abs(position[0]) > 180:
+            words = f"{_text(position)} is nowhere: the longitude {position[0]:g} is beyond 180°"
+        yield Finding((*key, outside[0]), words, hint)
+        return
+    if list(ring[0]) != list(ring[-1]):
+        words = f"the ring is not closed: it begins at {_text(ring[0])} and ends at {_text(ring[-1])}"
+        yield Finding((*key, len(ring) - 1), words, f"Add {_text(ring[0])} at its end.")
+        return
+    if len({tuple(position[:2]) for position in ring}) < 3:
+        yield Finding(key, "the ring has fewer than three corners", "Give it at least three and the first one again.")
+        return
+    if any(abs(a[0] - b[0]) > 180 for a, b in pairwise(ring)):
+        yield Finding(key, "the ring goes round the world", "At 180° cut it in two: a MultiPolygon (RFC 7946 §3.1.9).")
+
+
+def _on_earth(position: Sequence[float]) -> bool:
+    return abs(position[0]) <= 180 and abs(position[1]) <= 90
+
+
+def _text(position: Sequence[float]) -> str:
+    return f"[{position[0]:g}, {position[1]:g}]" if len(position) > 1 else str(list(position))
+
+
+_EXPLAINED: Final = {
+    "Self-intersection": "the outline crosses itself at {place}",
+    "Ring Self-intersection": "the outline touches itself at {place}",
+    "Hole lies outside shell": "a hole lies outside of the outline, at {place}",
+    "Nested holes": "a hole lies within another one, at {place}",
+    "Nested shells": "one part lies within another one, at {place}",
+    "Interior is disconnected": "holes cut the area in pieces, at {place}",
+    "Duplicate Rings": "a ring is there twice, at {place}",
+}
+
+
+def _crossing(area: Any, found: Mapping[str, Any]) -> Finding:
+    """Return why an area is none, with the coordinate, at the ring that passes there."""
+    said = explain_validity(area)
+    parts = _PLACE.match(said)
+    if parts is None:
+        return Finding(_KEY, f"is not an area: {said}")
+    point = shapely.Point(float(parts[2]), float(parts[3]))
+    words = _EXPLAINED.get(parts[1].strip(), f"is not an area: {parts[1].strip().lower()} at {{place}}")
+    rings = _rings(found)
+    key = min(rings, key=lambda each: shapely.LineString([p[:2] for p in each[1]]).distance(point))[0]
+    hint = "Go round the premises in one direction, corner by corner."
+    return Finding(key, words.format(place=f"[{point.x:.6g}, {point.y:.6g}]"), hint)
+
+
+def _elsewhere(area: Any, zone: object) -> Iterator[Finding]:
+    """Yield that an area lies where the clocks can't be those of the site's zone."""
+    middle = area.centroid
+    try:
+        offset = datetime.now(UTC).astimezone(ZoneInfo(timezone(str(zone)))).utcoffset()
+    except Rejected:
+        return
+    expected = (offset.total_seconds() if offset is not None else 0.0) / 240
+    if _away(middle.x, expected) <= _FAR:
+        return
+    swapped = abs(middle.x) <= 90 and _away(middle.y, expected) <= _FAR
+    words = f"lies around [{middle.x:.2f}, {middle.y:.2f}], where no clock shows the time of {zone}"
+    yield Finding(_KEY, words, _SWAPPED if swapped else "Check the coordinates and the time zone.")
+
+
+def _away(longitude: float, expected: float) -> float:
+    return abs((longitude - expected + 180) % 360 - 180)

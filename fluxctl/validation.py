@@ -1,0 +1,98 @@
+"""Profiles checked on this machine: everything that the daemon would check, and the files beside them."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from capacitord.api.schemas import ProfileFinding, Validated, ValidatedProfile
+from capacitord.config import idle
+from capacitord.config.diagnostics import Diagnostic, Source
+from capacitord.config.enclosed import LARGEST
+from capacitord.config.profile import Checked, check
+from capacitord.location import geofence
+from fluxctl.files import STANDARD, read_text
+
+
+class Folder:
+    """The files beside a profile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, name: str) -> bytes | None:
+        """Return what a file holds, and of a larger one `LARGEST` bytes and one more; None if it can't be read."""
+        path = self._path / name
+        try:
+            if not path.is_file():
+                return None
+            with path.open("rb") as file:
+                return file.read(LARGEST + 1)
+        except (OSError, ValueError):
+            return None
+
+    def chain(self, certificate: str, key: str) -> str:
+        """Return what is wrong with a certificate and its key; empty if nothing is."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_cert_chain(self._path / certificate, self._path / key, password=lambda: b"")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            mismatch = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+            return f"{key} is not the key of {certificate}" if mismatch else f"{certificate} and {key} can't be used"
+        return ""
+
+
+class _Read(NamedTuple):
+    file: str
+    text: str
+    checked: Checked
+
+
+def validate(files: Sequence[Path]) -> Validated:
+    """Return what is right and wrong with profiles, and where their areas overlap. Raises `NotFound` or `Invalid`."""
+    read = [_checked(file) for file in files]
+    return Validated(tuple(_reported(each, _others(each, read)) for each in read))
+
+
+def _checked(file: Path) -> _Read:
+    text = read_text(file)
+    folder = Path() if file == STANDARD else file.parent
+    return _Read(str(file), text, check(text, str(file), beside=Folder(folder), further=geofence.check))
+
+
+def _others(one: _Read, read: Iterable[_Read]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the tables of the profiles of other sites."""
+    site = one.checked.tables.get("id")
+    return {other.file: other.checked.tables for other in read if other.checked.tables.get("id") != site}
+
+
+def _reported(one: _Read, others: Mapping[str, Mapping[str, Any]]) -> ValidatedProfile:
+    checked, profile = one.checked, one.checked.profile
+    overlaps = geofence.overlaps(checked.tables, others)
+    warnings = [*checked.warnings, *(Source(one.text, one.file).diagnostics(overlaps) if overlaps else ())]
+    found = [_finding("error", each) for each in checked.problems]
+    found += [_finding("warning", each) for each in warnings]
+    if profile is None:
+        return ValidatedProfile(one.file, valid=False, findings=tuple(found))
+    found += [
+        ProfileFinding("note", note.key, note.message, line=note.line, column=note.column)
+        for note in idle.notes(profile, one.text)
+    ]
+    names = tuple(destination.name for destination in profile.destination)
+    return ValidatedProfile(one.file, True, tuple(found), profile.id, profile.name, profile.version, names)
+
+
+def _finding(level: Literal["error", "warning"], found: Diagnostic) -> ProfileFinding:
+    return ProfileFinding(
+        level,
+        found.key,
+        found.message,
+        found.hint,
+        found.line,
+        found.column,
+        found.excerpt,
+        found.mark,
+        found.length,
+    )
