@@ -211,10 +211,7 @@ _REOPENED: Final = (
     "UPDATE delivery SET state = ?, reason = 'A late image arrived.', queued_at = ?, delivered_at = NULL, "
     "delivered_tick = NULL WHERE id = ?"
 )
-_FORGOTTEN: Final = (
-    "DELETE FROM ack WHERE image = ?1 "
-    "AND delivery IN (SELECT id FROM delivery WHERE study = ?1 >> 24)"
-)
+_FORGOTTEN: Final = "DELETE FROM ack WHERE image = ?1 AND delivery IN (SELECT id FROM delivery WHERE study = ?1 >> 24)"
 _WAITING: Final = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, ?)"
 
 

@@ -148,9 +148,9 @@ def test_an_image_that_says_two_things_of_itself_is_told_of_when_its_association
         assert association.store(other, 1) == 0xA900
         association.release()
     wait_for(lambda: not supervisor.status().incoming, within=PATIENCE, what="the association to be gone")
-    refused = supervisor.status().refused
+    refused = supervisor.status().unfit
     assert refused is not None
-    assert (refused.count, refused.calling_ae) == (1, "WIRE")
+    assert (refused.count, refused.calling_ae, refused.status) == (1, "WIRE", "A900")
     assert refused.reason == "The dataset is of another SOP instance than the request."
 
 
