@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "capacitord": 0,
-    "capacitord.errors": 0,
+    "capacitord.errors": -1,
     "capacitord.model": 0,
     "capacitord.api": 1,
     "capacitord.config": 1,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacitord.dicom.head import LARGEST_KEPT, HeadReader
+from capacitord.dicom.head import LARGEST_KEPT, LONGEST_HEAD, HeadReader
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
 from capacitord.model.transform import Copy, Record, Remove, Replace, Set
@@ -270,3 +270,24 @@ def test_a_value_too_long_for_explicit_vr_is_refused_by_name() -> None:
     many = "\\".join(["X" * 60] * 1100)
     with pytest.raises(NotTransformed, match=r"\(0010,1000\) cannot be written: 67100 bytes"):
         rewritten(image, Set(at("OtherPatientIDs"), value(many)))
+
+
+def test_attributes_beyond_bounds_are_refused_before_they_are_read() -> None:
+    head = b"\x40\x00\x75\x02SQ\0\0" + (LONGEST_HEAD + 2).to_bytes(4, "little")
+    image = Received(EXPLICIT, head + bytes(100_000), 1000)
+    with pytest.raises(Unreadable, match="more than 64 MiB"):
+        Opened(image)
+    assert image.reads == 1000
+
+
+def test_nested_beyond_bounds_is_refused() -> None:
+    open_ended = b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    with pytest.raises(Unreadable, match="nested too deeply"):
+        Opened(Received(EXPLICIT, open_ended * 1000))
+
+
+def test_what_is_sent_is_not_in_splinters() -> None:
+    image = Received(EXPLICIT, dataset(CT, "1.2.3", pixels=1 << 20))
+    operations = [Set(at(f"(0010,{number:04X})"), value("x"), "LO") for number in (0x0020, 0x0021, 0x2154, 0x4000)]
+    pieces = [len(piece) for piece in rewritten(image, *operations, Remove(at("Modality"))).chunks()]
+    assert len(pieces) == 2 + (1 << 20) // (1 << 16)
