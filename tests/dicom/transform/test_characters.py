@@ -183,3 +183,12 @@ def test_what_is_recorded_keeps_the_set_it_was_written_in() -> None:
     assert previous.SpecificCharacterSet == "ISO_IR 100"
     assert str(previous.PatientName) == "Müller"
     assert (dataset.SpecificCharacterSet, str(dataset.PatientName)) == ("ISO_IR 192", "山田")
+
+
+def test_a_name_in_the_record_may_change_the_set_too() -> None:
+    received = image("ISO_IR 100", "Müller".encode("latin-1"))
+    out = rewritten(received, Set(at("PatientName"), value("X")), record=Record(system="病院"))
+    dataset = reread(whole(out))
+    item = dataset.OriginalAttributesSequence[0]
+    assert (dataset.SpecificCharacterSet, item.ModifyingSystem) == ("ISO_IR 192", "病院")
+    assert str(item.ModifiedAttributesSequence[0].PatientName) == "Müller"
