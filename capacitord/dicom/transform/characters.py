@@ -44,6 +44,11 @@ class CharacterSet:
         """Whether nothing but the default repertoire was declared."""
         return self.terms in {(), ("ISO_IR 6",)}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all terms are defined ones, as PS3.3 spells them."""
+        return all(term in pydicom_charset.python_encoding for term in self.terms)
+
     def decode(self, value: bytes, vr: str) -> str:
         """Return the text. Raises `Unfit` if any of it is not in the set."""
         if value.isascii() and _ESCAPE not in value:

@@ -123,8 +123,10 @@ def dataset_of(found: Iterable[encoded.Element], encoding: Encoding) -> Dataset:
             not encoding.big,
         )
     dataset = Dataset(held)
-    terms = declared(dataset).terms
-    dataset.set_original_encoding(encoding.implicit, not encoding.big, list(terms) or None)
+    characters = declared(dataset)
+    # Told of terms it does not know, pydicom would warn, and repeat them in its warning.
+    terms = list(characters.terms) if characters.is_known else None
+    dataset.set_original_encoding(encoding.implicit, not encoding.big, terms or None)
     return dataset
 
 
