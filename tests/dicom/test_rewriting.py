@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacitord.dicom.fragments import data_set_pdus
 from capacitord.dicom.head import LARGEST_KEPT, LONGEST_HEAD, HeadReader
+from capacitord.dicom.reader import Fragment, PduReader
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
 from capacitord.model.transform import Copy, Hash, Record, Remove, Replace, Set
@@ -305,3 +307,19 @@ def test_what_is_sent_is_not_in_splinters() -> None:
     operations = [Set(at(f"(0010,{number:04X})"), value("x"), "LO") for number in (0x0020, 0x0021, 0x2154, 0x4000)]
     pieces = [len(piece) for piece in rewritten(image, *operations, Remove(at("Modality"))).chunks()]
     assert len(pieces) == 2 + (1 << 20) // (1 << 16)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, DEFLATED])
+def test_it_is_sent_as_any_other_image(syntax: str) -> None:
+    image = Received(syntax, written((Node(0x00100020, "LO", b"P1"), PIXELS), syntax), 333)
+    out = rewritten(image, Set(at("PatientID"), value("P2")))
+    sent = b"".join(bytes(part) for parts, _ in data_set_pdus(out.chunks(), out.length, 1, 100) for part in parts)
+    reader, received = PduReader(), b""
+    for start in range(0, len(sent), 1000):
+        room = reader.room()
+        piece = sent[start : start + 1000]
+        room[: len(piece)] = piece
+        reader.filled(len(piece))
+        while isinstance(found := reader.next(), Fragment):
+            received += bytes(found.data)
+    assert received == whole(out)
