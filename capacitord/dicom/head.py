@@ -95,8 +95,8 @@ class HeadReader:
         if self._open is not None:
             return self._go_on()
         start = self._next
-        found = header(self._buffer, start - self._base, encoding) if start >= self._base else None
-        if start - self._base > len(self._buffer) or found is None:
+        found = header(self._buffer, start - self._base, encoding)
+        if found is None:
             return False
         if found.tag >> 16 == 0xFFFE:
             msg = "a delimiter stands where an element should"

@@ -85,7 +85,8 @@ class Opened:
     """An image whose attributes have been read, but not its pixels.
 
     Raises `Unreadable` if they cannot be, and what reading the image raises. With `whole` the attributes behind the
-    pixel data are read too, for which all of the image has to pass.
+    pixel data are read too, for which all of the image has to pass; `rewritten` sees to that itself. `attributes` is
+    what conditions look at. `dataset` has no values for pixels and whatever else was too large to be kept.
     """
 
     def __init__(self, image: Encoded, *, whole: bool = False) -> None:
@@ -107,7 +108,7 @@ class Opened:
 
         `key` and `now` are those of `apply`. Raises `NotTransformed`.
         """
-        if not self._whole and any(map(_may_be_behind_pixels, attributes_of(transforms))):
+        if not self._whole and any(map(may_be_behind_pixels, attributes_of(transforms))):
             return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
         transformed = apply(transforms, self.dataset, key=key, now=now)
         if not self._whole and any(edit.path == (SPECIFIC_CHARACTER_SET,) for edit in transformed.edits):
@@ -152,6 +153,7 @@ class Opened:
             self._held.clear()
 
 
-def _may_be_behind_pixels(attribute: Attribute) -> bool:
+def may_be_behind_pixels(attribute: Attribute) -> bool:
+    """Whether some of what the attribute names may stand where only `whole` finds it."""
     step = attribute.steps[0]
     return attribute.anywhere or step.tag | ~step.mask & 0xFFFFFFFF > LAST_PIXELS

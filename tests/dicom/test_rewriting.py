@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 from collections.abc import Iterator
 
@@ -9,16 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacitord.dicom.head import LARGEST_KEPT, HeadReader
+from capacitord.dicom.fragments import data_set_pdus
+from capacitord.dicom.head import LARGEST_KEPT, LONGEST_HEAD, HeadReader
+from capacitord.dicom.reader import Fragment, PduReader
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
-from capacitord.model.transform import Copy, Record, Remove, Replace, Set
+from capacitord.model.transform import Copy, Hash, Record, Remove, Replace, Set
 from tests.dicom.samples import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, dataset, element
 from tests.dicom.transform.kit import KEY, NOW, Received, at, rewritten, transform, value, whole
 from tests.dicom.trees import ENCAPSULATED, SYNTAXES, Node, changed, fragments, levels, written
 from tests.images import Image, shipped
 
 PIXELS = Node(0x7FE00010, "OW", bytes(range(256)) * 4)
+SMALL_FILES = [image for image in shipped() if image.size() < 50_000]
 syntaxes = st.sampled_from(SYNTAXES)
 sizes = st.sampled_from([1, 2, 7, 13, 64, 4096])
 
@@ -63,11 +67,23 @@ def test_what_is_set_and_was_not_there_stands_in_order(level: tuple[Node, ...], 
 
 @given(st.binary(max_size=300), st.sampled_from([*SYNTAXES, ENCAPSULATED]), sizes)
 def test_garbage_is_refused_by_its_own_error_only(data: bytes, syntax: str, size: int) -> None:
-    try:
-        out = rewritten(Received(syntax, data, size), Set(at("PatientName"), value("ü")), Remove(at("**.PatientID")))
-        whole(out)
-    except NotTransformed:
-        pass
+    with contextlib.suppress(NotTransformed):
+        whole(rewritten(Received(syntax, data, size), Set(at("PatientName"), value("ü")), Remove(at("**.PatientID"))))
+
+
+@given(st.sampled_from(SMALL_FILES), st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 255)), max_size=4))
+def test_damaged_files_are_refused_by_their_own_error_only(image: Image, damage: list[tuple[int, int]]) -> None:
+    data = bytearray(image.dataset())
+    for place, byte in damage:
+        data[place % len(data)] = byte
+    received = Received(image.transfer_syntax_uid, bytes(data), 512)
+    operations = (
+        Set(at("**.PatientName"), value("山{Modality|}")),
+        Remove(at("**.CodeValue")),
+        Hash(at("**.PatientID")),
+    )
+    with contextlib.suppress(NotTransformed):
+        whole(rewritten(received, *operations, record=Record(system="BOX")))
 
 
 @given(levels, st.sampled_from([EXPLICIT, IMPLICIT, BIG_ENDIAN]), st.data())
@@ -270,3 +286,40 @@ def test_a_value_too_long_for_explicit_vr_is_refused_by_name() -> None:
     many = "\\".join(["X" * 60] * 1100)
     with pytest.raises(NotTransformed, match=r"\(0010,1000\) cannot be written: 67100 bytes"):
         rewritten(image, Set(at("OtherPatientIDs"), value(many)))
+
+
+def test_attributes_beyond_bounds_are_refused_before_they_are_read() -> None:
+    head = b"\x40\x00\x75\x02SQ\0\0" + (LONGEST_HEAD + 2).to_bytes(4, "little")
+    image = Received(EXPLICIT, head + bytes(100_000), 1000)
+    with pytest.raises(Unreadable, match="more than 64 MiB"):
+        Opened(image)
+    assert image.reads == 1000
+
+
+def test_nested_beyond_bounds_is_refused() -> None:
+    open_ended = b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    with pytest.raises(Unreadable, match="nested too deeply"):
+        Opened(Received(EXPLICIT, open_ended * 1000))
+
+
+def test_what_is_sent_is_not_in_splinters() -> None:
+    image = Received(EXPLICIT, dataset(CT, "1.2.3", pixels=1 << 20))
+    operations = [Set(at(f"(0010,{number:04X})"), value("x"), "LO") for number in (0x0020, 0x0021, 0x2154, 0x4000)]
+    pieces = [len(piece) for piece in rewritten(image, *operations, Remove(at("Modality"))).chunks()]
+    assert len(pieces) == 2 + (1 << 20) // (1 << 16)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, DEFLATED])
+def test_it_is_sent_as_any_other_image(syntax: str) -> None:
+    image = Received(syntax, written((Node(0x00100020, "LO", b"P1"), PIXELS), syntax), 333)
+    out = rewritten(image, Set(at("PatientID"), value("P2")))
+    sent = b"".join(bytes(part) for parts, _ in data_set_pdus(out.chunks(), out.length, 1, 100) for part in parts)
+    reader, received = PduReader(), b""
+    for start in range(0, len(sent), 1000):
+        room = reader.room()
+        piece = sent[start : start + 1000]
+        room[: len(piece)] = piece
+        reader.filled(len(piece))
+        while isinstance(found := reader.next(), Fragment):
+            received += bytes(found.data)
+    assert received == whole(out)

@@ -44,6 +44,11 @@ class CharacterSet:
         """Whether nothing but the default repertoire was declared."""
         return self.terms in {(), ("ISO_IR 6",)}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all terms are defined ones, as PS3.3 spells them."""
+        return all(term in pydicom_charset.python_encoding for term in self.terms)
+
     def decode(self, value: bytes, vr: str) -> str:
         """Return the text. Raises `Unfit` if any of it is not in the set."""
         if value.isascii() and _ESCAPE not in value:
@@ -93,19 +98,13 @@ class CharacterSet:
 
     def _encode_run(self, run: str) -> bytes:
         """Return text in which no delimiter goes back to the first set (PS3.5 §6.1.2.5.3)."""
-        if len(self._encodings) == 1 and self._encodings[0] not in pydicom_charset.custom_encoders:
-            try:
-                return run.encode(self._encodings[0])
-            except UnicodeError:
-                raise Unfit(_NO_PLACE) from None
-        if not run:
-            return b""
+        first = self._encodings[0]
+        if first not in _SELF_ESCAPING and all(_has(first, char) for char in run):
+            return run.encode(first)
         # Asked for a character it has no place for, pydicom would write a question mark.
         if "\x1b" in run or not all(any(_has(name, char) for name in self._encodings) for char in set(run)):
             raise Unfit(_NO_PLACE)
         if _GB2312 in self._encodings[1:] and all(_has(_GB2312, char) for char in run):
-            if all(_has(self._encodings[0], char) for char in run):
-                return run.encode(self._encodings[0])
             # pydicom leaves the escape sequence of this set out.
             return _GB2312_ESCAPE + run.encode(_GB2312)
         # It also knows the default repertoire by a name of its own.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
@@ -21,6 +21,7 @@ from capacitord.dicom.transform.level import (
     FIRST_BLOCK,
     LAST_BLOCK,
     AnyElement,
+    Items,
     blocks_of,
     declared,
     element_of,
@@ -58,6 +59,7 @@ class Draft:
     def __init__(self, original: Dataset) -> None:
         self.dataset = shallow(original)
         self._own: dict[Path, Dataset] = {(): self.dataset}
+        self._own_sequences: set[Path] = set()
         self._touched: dict[Path, None] = {}
         self.log: list[Logged] = []
 
@@ -71,7 +73,7 @@ class Draft:
             return self._own[prefix]
         return self.items(prefix[:-1])[prefix[-1]]
 
-    def items(self, path: Path) -> list[Dataset]:
+    def items(self, path: Path) -> Items:
         """Return the items of the sequence at a path. Raises `Unfit` if they cannot be read."""
         return items_of(self.level(path[:-1]), path[-1])
 
@@ -90,6 +92,7 @@ class Draft:
         before = self.dataset
         self.dataset = shallow(before)
         self._own = {(): self.dataset}
+        self._own_sequences = set()
         return before
 
     def characters(self, prefix: Path) -> CharacterSet:
@@ -104,7 +107,7 @@ class Draft:
 
     def find(self, attribute: Attribute) -> list[Path]:
         """Return the paths of all elements that the attribute names, in the order of the dataset."""
-        return list(self._find((), attribute.steps, anywhere=attribute.anywhere))
+        return list(self._find((), self.dataset, attribute.steps, anywhere=attribute.anywhere))
 
     def make_way(self, attribute: Attribute) -> list[Path]:
         """Return the paths where the attribute belongs, whether it is there or not.
@@ -126,21 +129,20 @@ class Draft:
             found.append(Edit(path, element, self.characters(path[:-1])))
         return tuple(found)
 
-    def _find(self, prefix: Path, steps: tuple[Step, ...], *, anywhere: bool) -> Iterator[Path]:
+    def _find(self, prefix: Path, level: Dataset, steps: tuple[Step, ...], *, anywhere: bool) -> Iterator[Path]:
         if len(prefix) > 2 * DEEPEST_NESTING:
             msg = "the sequences are nested too deeply"
             raise Unfit(msg)
-        level = self.level(prefix)
         for tag in matching(level, steps[0]):
             if len(steps) == 1:
                 yield (*prefix, tag)
             elif is_sequence(element_of(level, tag)):
-                for number in range(len(items_of(level, tag))):
-                    yield from self._find((*prefix, tag, number), steps[1:], anywhere=False)
+                for number, item in enumerate(items_of(level, tag)):
+                    yield from self._find((*prefix, tag, number), item, steps[1:], anywhere=False)
         if anywhere:
             for tag in sequences(level):
-                for number in range(len(items_of(level, tag))):
-                    yield from self._find((*prefix, tag, number), steps, anywhere=True)
+                for number, item in enumerate(items_of(level, tag)):
+                    yield from self._find((*prefix, tag, number), item, steps, anywhere=True)
 
     def _step_into(self, prefix: Path, step: Step) -> list[Path]:
         tag = self._tag(prefix, step)
@@ -178,23 +180,30 @@ class Draft:
     def _writable(self, prefix: Path) -> Dataset:
         if prefix in self._own:
             return self._own[prefix]
-        *_, tag, number = prefix
-        parent = self._writable(prefix[:-2])
-        before = parent[BaseTag(tag)] if not isinstance(element_of(parent, tag), RawDataElement) else None
-        items = list(items_of(parent, tag))
-        items[number] = shallow(items[number])
-        element = DataElement(BaseTag(tag), "SQ", Sequence(items))
-        element.is_undefined_length = before is not None and before.is_undefined_length
-        parent[BaseTag(tag)] = element
-        self._own[prefix] = items[number]
-        return items[number]
+        items, number = self._own_items(prefix[:-1]), prefix[-1]
+        items[number] = self._own[prefix] = shallow(items[number])
+        return self._own[prefix]
+
+    def _own_items(self, path: Path) -> Sequence:
+        """Return the items of a sequence as a list of our own, in which each may be replaced."""
+        parent = self._writable(path[:-1])
+        tag = BaseTag(path[-1])
+        if path not in self._own_sequences:
+            items = Sequence(items_of(parent, tag))
+            element = DataElement(tag, "SQ", items)
+            element.is_undefined_length = parent[tag].is_undefined_length
+            parent[tag] = element
+            self._own_sequences.add(path)
+        found: Sequence = parent[tag].value
+        return found
 
     def _note(self, path: Path, *, same_text: bool) -> None:
         self._touched[path] = None
         if not same_text:
             self.log.append(Logged(path, self.shown(path)))
-        for prefix in [prefix for prefix in self._own if prefix[: len(path)] == path]:
-            del self._own[prefix]
+        if path in self._own_sequences:
+            self._own = {prefix: level for prefix, level in self._own.items() if prefix[: len(path)] != path}
+            self._own_sequences = {other for other in self._own_sequences if other[: len(path)] != path}
 
     def shown_if_there(self, path: Path) -> str | None:
         """Return the same, None also if the sequence around it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
@@ -18,6 +19,7 @@ from capacitord.dicom.transform.failure import Unfit
 from capacitord.model.attribute import Step
 
 AnyElement: TypeAlias = DataElement | RawDataElement
+Items: TypeAlias = collections.abc.Sequence[Dataset]
 
 FIRST_BLOCK: Final = 0x10
 LAST_BLOCK: Final = 0xFF
@@ -75,7 +77,7 @@ def sequences(level: Dataset) -> list[int]:
     return sorted(tag for tag in level.keys() if is_sequence(element_of(level, tag)))  # noqa: SIM118
 
 
-def items_of(level: Dataset, tag: int) -> list[Dataset]:
+def items_of(level: Dataset, tag: int) -> Items:
     """Return the items of a sequence, which is read if it was not yet. Raises `Unfit`."""
     element = element_of(level, tag)
     if isinstance(element, RawDataElement):
@@ -84,7 +86,7 @@ def items_of(level: Dataset, tag: int) -> list[Dataset]:
             raise Unfit(msg)
         element = _read_sequence(element)
         level[BaseTag(tag)] = element
-    return list(element.value or ()) if element is not None else []
+    return element.value or () if element is not None else ()
 
 
 def _read_sequence(raw: RawDataElement) -> DataElement:
@@ -121,8 +123,10 @@ def dataset_of(found: Iterable[encoded.Element], encoding: Encoding) -> Dataset:
             not encoding.big,
         )
     dataset = Dataset(held)
-    terms = declared(dataset).terms
-    dataset.set_original_encoding(encoding.implicit, not encoding.big, list(terms) or None)
+    characters = declared(dataset)
+    # Told of terms it does not know, pydicom would warn, and repeat them in its warning.
+    terms = list(characters.terms) if characters.is_known else None
+    dataset.set_original_encoding(encoding.implicit, not encoding.big, terms or None)
     return dataset
 
 

@@ -38,8 +38,12 @@ def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now:
         if text:
             check(text, vr)
             widen(draft, (), text, vr)
+    changed = set(tags)
+    if draft.characters(()).terms != declared(before).terms:
+        # The previous values are in the set that the dataset had then, which its item has to say.
+        changed.add(SPECIFIC_CHARACTER_SET)
     item = Dataset()
-    _add(item, _MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence([_modified(before, tags)]))
+    _add(item, _MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence([_modified(before, changed)]))
     _add(item, _DATE_TIME, "DT", now.strftime("%Y%m%d%H%M%S.%f%z"))
     _add(item, _MODIFYING_SYSTEM, "LO", how.system)
     _add(item, _SOURCE, "LO", how.source)
@@ -49,7 +53,7 @@ def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now:
     draft.put((ORIGINAL_ATTRIBUTES_SEQUENCE,), element)
 
 
-def _modified(before: Dataset, tags: Iterable[int]) -> Dataset:
+def _modified(before: Dataset, tags: set[int]) -> Dataset:
     """Return the previous values; private ones with their creators, text with its character set if that changed."""
     item = Dataset()
     wanted = set(tags)

@@ -23,6 +23,7 @@ from capacitord.dicom.transform.level import (
     is_sequence,
     items_of,
     known_vr,
+    public_vr,
     vr_of,
 )
 from capacitord.dicom.transform.representation import NUMBERS, number, split
@@ -103,12 +104,13 @@ def make(tag: int, vr: str, values: Sequence[str]) -> DataElement:
 def vr_to_write(level: Dataset, tag: int, given: str = "") -> str:
     """Return the VR under which an element is written. Raises `Unfit` if nobody says which.
 
-    That of PS3.6 goes first; a private element keeps its own.
+    That of PS3.6 goes first; a private element, or one for which PS3.6 leaves a choice, keeps its own.
     """
     element = element_of(level, tag)
     own = element.VR if element is not None and element.VR != "UN" else None
     known = known_vr(level, tag)
-    vr = (own or given or known) if tag >> 16 & 1 else (known or own or given)
+    is_settled = not tag >> 16 & 1 and len(public_vr(tag)) == 2
+    vr = (known or own or given) if is_settled else (own or given or known)
     if not vr:
         msg = "no dictionary knows its VR: the profile has to say it"
         raise Unfit(msg)

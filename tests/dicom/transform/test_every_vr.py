@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import config
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 from pydicom.valuerep import validate_value
 
-from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
+from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unfit
+from capacitord.dicom.transform.representation import check_count
 from capacitord.model.transform import (
     Clean,
     Copy,
@@ -229,3 +232,22 @@ def test_a_number_may_have_either_sign_as_pixel_representation_says() -> None:
     start.PixelRepresentation = 0
     with pytest.raises(TransformFailed, match="VR US"):
         applied(start, Set(at("SmallestImagePixelValue"), value("-5")))
+
+
+def test_an_element_keeps_its_own_vr_where_the_standard_leaves_a_choice() -> None:
+    start = Dataset()
+    start.add_new("SmallestImagePixelValue", "SS", 3)
+    assert applied(start, Set(at("SmallestImagePixelValue"), value("-5"))).dataset.SmallestImagePixelValue == -5
+
+
+@pytest.mark.parametrize("multiplicity", sorted({entry[1] for entry in DicomDictionary.values()}))
+def test_every_multiplicity_of_the_dictionary_is_understood(multiplicity: str) -> None:
+    tag = next(tag for tag, entry in DicomDictionary.items() if entry[1] == multiplicity)
+    counts = []
+    for count in range(1, 120):
+        with contextlib.suppress(Unfit):
+            check_count(tag, count)
+            counts.append(count)
+    least = int(multiplicity.split("-", maxsplit=1)[0])
+    assert counts[0] == least
+    assert (counts == [least]) == ("-" not in multiplicity)
