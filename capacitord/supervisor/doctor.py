@@ -176,7 +176,7 @@ def images(traffic: SiteStatus | None, aside: int) -> Check:
     if aside:
         words = f"none that is stored is known to be damaged; {_count(aside, 'file')} in corrupt/ from before"
         return Check("images", Level.WARNING, words, "Have the disk looked at; move the files away when nobody asks.")
-    return Check("images", Level.OK, f"{_count(spool.images, 'image')} stored, none known to be damaged")
+    return Check("images", Level.OK, f"{_count(spool.images, 'image')} stored, none of them known to be damaged")
 
 
 def queues(traffic: SiteStatus | None) -> list[Check]:
@@ -185,7 +185,7 @@ def queues(traffic: SiteStatus | None) -> list[Check]:
 
 
 def _queue(now: DestinationStatus) -> Check:
-    words, hints = [f"{_count(now.waiting_images, 'image')} waiting"], []
+    words, hints = [f"{_count(now.waiting_images, 'image')} waiting" if now.waiting_images else "nothing waits"], []
     if now.paused:
         words.append("it is paused")
         hints.append(f"Go on: fluxctl queue resume {now.name}.")

@@ -135,6 +135,8 @@ def test_a_queue_that_stands_still_or_was_refused_something(fields: dict[str, ob
 
 def test_a_queue_that_moves_is_well() -> None:
     assert [check.level for check in doctor.queues(changed(TRAFFIC, waiting_images=9))] == [m.Level.OK]
+    (idle,) = doctor.queues(TRAFFIC)
+    assert (idle.level, idle.message) == (m.Level.OK, "nothing waits")
     assert doctor.queues(None) == []
 
 
