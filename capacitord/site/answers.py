@@ -154,7 +154,7 @@ class Answers:
             raise Refused(
                 "None of these images is in the spool any more, or all are damaged.",
                 where=f"study {short}",
-                hint="They were purged after delivery. Send them from the scanner again.",
+                hint="They were purged after delivery, or discarded. Send them from the scanner again.",
             )
         for delivery in chosen:
             delivery.hasten()
