@@ -154,7 +154,7 @@ class Answers:
             raise Refused(
                 "None of these images is in the spool any more, or all are damaged.",
                 where=f"study {short}",
-                hint="They were purged after delivery. Send them from the scanner again.",
+                hint="They were purged after delivery, or discarded. Send them from the scanner again.",
             )
         for delivery in chosen:
             delivery.hasten()
@@ -202,7 +202,9 @@ class Answers:
                 if time.monotonic() - told > 0.25:
                     told = time.monotonic()
                     yield _line(m.VerifyProgress(images, max(total, images), size))
-        words = "All images are whole." if not damaged else f"{damaged} damaged images are in corrupt/ now."
+        words = "All images are whole." if not damaged else "1 damaged image is in corrupt/ now."
+        if damaged > 1:
+            words = f"{damaged} damaged images are in corrupt/ now."
         yield _line(m.VerifyReport("fluxctl.doctor.verify/1", images, size, damaged, words))
 
 

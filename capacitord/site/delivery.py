@@ -270,16 +270,15 @@ class Delivery:
                 return False
             if not dispatch.worth_another(waiting, facts.senders, facts.established, facts.most):
                 return False
-            self._circuit = circuits.began(self._circuit, facts.now)
             sender = Sender(self.destination, self._spool.ledger, self.feed, self._connections, self)
+            try:
+                # Whoever stops the delivery joins all senders that there are: so there is none that has not begun.
+                sender.start()
+            except RuntimeError as error:
+                message = "This box has no room for another thread."
+                raise TryAgain(message, hint="It is tried again by itself.") from error
+            self._circuit = circuits.began(self._circuit, facts.now)
             self._senders.append(sender)
-        try:
-            sender.start()
-        except RuntimeError as error:
-            with self._changed:
-                self._senders.remove(sender)
-                self._circuit = circuits.abandoned(self._circuit, time.monotonic())
-            raise TryAgain("This box has no room for another thread.", hint="It is tried again by itself.") from error
         return True
 
     def _explain(self, facts: Facts) -> None:

@@ -195,8 +195,7 @@ class Feed:
         if isinstance(error, DamagedObject):
             try:
                 # It may have been moved while it was read: the catalog is told only if it is damaged still.
-                if self._spool.housekeeping.examine(pending.image):
-                    LOG.error("An image of study %s is damaged and set aside.", pending.study)
+                self._spool.housekeeping.examine(pending.image)
             except CapacitordError as failed:
                 reason = failed.message
         with self._lock:

@@ -55,7 +55,7 @@ class Service:
             spool,
             keep=lambda: routing.profile.keep_delivered,
             quiet=start.limits.study_quiet,
-            reason=lambda: f"Sent to every destination of version {routing.profile.version} of the profile.",
+            reason=lambda: f"Goes to every destination of version {routing.profile.version} of the profile.",
             got_on=self._pulse.got_on,
             doubt=self._soundness.doubt,
             also={"try the disk": self._soundness.look, "put the profile in force": self._catch_up},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from capacitord.errors import CapacitordError, DamagedObject, NotFound
 from capacitord.model.states import AckState
 from capacitord.seal.sealed import room
@@ -10,6 +12,8 @@ from capacitord.spool.catalog import Catalog, fetch
 from capacitord.spool.filing import Filing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects
+
+LOG = logging.getLogger(__name__)
 
 
 class Damage:
@@ -25,8 +29,13 @@ class Damage:
         person. Raises `OutOfSpace` or `StorageFailed` if the copy or the word could not be written.
         """
         with self._catalog.inside() as catalog:
-            rows = fetch(catalog, "SELECT object_id, segment, place, length FROM image WHERE id = ? AND here", (image,))
-        for object_id, segment, offset, length in rows:
+            rows = fetch(
+                catalog,
+                "SELECT object_id, segment, place, length, (SELECT short FROM study s WHERE s.id = image.id >> 24) "
+                "FROM image WHERE id = ? AND here",
+                (image,),
+            )
+        for object_id, segment, offset, length, study in rows:
             place = Place(segment, offset, room(length))
             stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
             try:
@@ -36,6 +45,7 @@ class Damage:
                 return ""
             except DamagedObject as damage:
                 self._condemn(image, object_id, stored.place, damage.message)
+                LOG.error("Image %s of study %s is damaged and set aside.", object_id.hex()[:12], study)  # noqa: TRY400
                 return damage.message
         return ""
 

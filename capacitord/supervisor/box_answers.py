@@ -204,8 +204,8 @@ class BoxAnswers:
             audit = doctor.audit(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
         except CapacitordError as error:
             audit = doctor.audit(error)
-        gatekeeper = serving.gatekeeper
-        listener = m.Listener(self._box.storage.ae_title, gatekeeper.address, gatekeeper.port, gatekeeper.bound)
+        now = await self.status()
+        served = serving.stored is not None
         return [
             doctor.groups(self._box, missing_groups(self._box)),
             doctor.control_socket(self._box.socket),
@@ -215,9 +215,13 @@ class BoxAnswers:
             *keys,
             profile,
             audit,
-            doctor.runtime(serving.keeper.status),
-            doctor.gate(gatekeeper.gate, listener),
+            doctor.runtime(now.runtime),
+            doctor.isolation(now.runtime),
+            doctor.gate(now.gate, now.listener),
+            *([doctor.images(now.traffic, await asyncio.to_thread(doctor.set_aside, state))] if served else []),
             *await doctor.destinations(known),
+            *doctor.queues(now.traffic),
+            *doctor.advised(now),
         ]
 
 

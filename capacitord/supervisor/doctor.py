@@ -15,12 +15,15 @@ from capacitord.api.messages import (
     AuditEntry,
     AuditReport,
     Check,
+    DestinationStatus,
     Gate,
     KeyStatus,
     Level,
     Listener,
     Runtime,
     RuntimeState,
+    SiteStatus,
+    Status,
 )
 from capacitord.config.box import Box
 from capacitord.config.units import format_size
@@ -29,9 +32,14 @@ from capacitord.link.messages import SpoolSettings
 from capacitord.model.destination import Destination
 from capacitord.supervisor.broker import connect
 from capacitord.supervisor.recovery_note import HINT
+from capacitord.supervisor.status import NOT_ISOLATED
 
 _WRITTEN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE: Final = 5.0
+_LOOKED_AT: Final = frozenset(
+    {"audit-damaged", "corrupt", "disk-reserve", "disk-warning", "keys", "not-isolated", "recovery-file"}
+)
+"""Advice of the status that has a check of its own here."""
 
 
 def folders(state: Path) -> Check:
@@ -142,6 +150,66 @@ def gate(now: Gate, listener: Listener) -> Check:
     if now.may_scan:
         return Check("gate", Level.OK, f"{listener.ae_title} takes images on {listener.address} port {listener.port}")
     return Check("gate", Level.FAILURE, f"{now.state}: {now.reason}", now.hint)
+
+
+def isolation(now: Runtime) -> Check:
+    """Look at whether the process that serves the site is kept apart from the rest of the machine."""
+    if now.isolated:
+        return Check("isolation", Level.OK, "the site's runtime is in a container")
+    return Check("isolation", NOT_ISOLATED.level, NOT_ISOLATED.message, NOT_ISOLATED.hint)
+
+
+def set_aside(state: Path) -> int:
+    """Return how many files with what could not be read lie in the sites' `corrupt/`."""
+    return sum(1 for _ in state.glob("sites/*/corrupt/*"))
+
+
+def images(traffic: SiteStatus | None, aside: int) -> Check:
+    """Look at what is stored; `aside` files lie in `corrupt/`."""
+    if traffic is None:
+        return Check("images", Level.WARNING, "nobody tells how the stored images are", "See why: fluxctl status")
+    spool = traffic.spool
+    if spool.corrupt:
+        words = f"{_count(spool.corrupt, 'stored image')} damaged: what there is of them is in corrupt/"
+        hint = "Send these studies from the scanner again, and have the disk looked at (dmesg, SMART)."
+        return Check("images", Level.FAILURE, words, hint)
+    if aside:
+        words = f"none that is stored is known to be damaged; {_count(aside, 'file')} in corrupt/ from before"
+        return Check("images", Level.WARNING, words, "Have the disk looked at; move the files away when nobody asks.")
+    return Check("images", Level.OK, f"{_count(spool.images, 'image')} stored, none of them known to be damaged")
+
+
+def queues(traffic: SiteStatus | None) -> list[Check]:
+    """Look at whether each destination gets what waits for it."""
+    return [] if traffic is None else [_queue(each) for each in traffic.destinations]
+
+
+def _queue(now: DestinationStatus) -> Check:
+    words, hints = [f"{_count(now.waiting_images, 'image')} waiting" if now.waiting_images else "nothing waits"], []
+    if now.paused:
+        words.append("it is paused")
+        hints.append(f"Go on: fluxctl queue resume {now.name}.")
+    elif now.reason:
+        words.append(now.reason)
+        hints.append(f"It is tried again by itself; at once with: fluxctl queue flush {now.name}.")
+    if now.refused_images:
+        words.append(f"{_count(now.refused_images, 'image')} refused")
+        hints.append("Which images and why: fluxctl queue list, then fluxctl queue show STUDY.")
+    return Check(f"queue {now.name}", Level.WARNING if hints else Level.OK, "; ".join(words), " ".join(hints))
+
+
+def advised(status: Status) -> list[Check]:
+    """Return what the status advises and no other check has looked at."""
+    found = (*status.advice, *(status.traffic.advice if status.traffic else ()))
+    return [
+        Check(each.reference.replace("-", " "), each.level, each.message, each.hint)
+        for each in found
+        if each.reference not in _LOOKED_AT
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
 
 
 def groups(box: Box, missing: Iterable[str]) -> Check:

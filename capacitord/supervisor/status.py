@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from capacitord import __version__
 from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, RuntimeState, Site, SiteStatus, Status
@@ -11,6 +11,13 @@ from capacitord.config import idle
 from capacitord.config.profile import Profile
 from capacitord.errors import Problem
 from capacitord.supervisor.recovery_note import HINT
+
+NOT_ISOLATED: Final = Advice(
+    "not-isolated",
+    Level.WARNING,
+    "the site's runtime is an ordinary process: this version puts it in no container",
+    "Give capacitord a user of its own, as the systemd unit does, and keep others off this machine.",
+)
 
 
 class Box(NamedTuple):
@@ -65,14 +72,7 @@ def _of_the_runtime(box: Box, traffic: SiteStatus | None) -> list[Advice]:
 def _advice(box: Box) -> list[Advice]:
     found = []
     if not box.runtime.isolated:
-        found.append(
-            Advice(
-                "not-isolated",
-                Level.WARNING,
-                "the site's runtime is an ordinary process: this version puts it in no container",
-                "Give capacitord a user of its own, as the systemd unit does, and keep others off this machine.",
-            )
-        )
+        found.append(NOT_ISOLATED)
     if box.audit_trouble:
         words = f"the audit log is damaged: {box.audit_trouble}"
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))

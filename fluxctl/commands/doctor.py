@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from capacitord.api.client import Client
-    from fluxctl.render.look import Look
 
 app = single()
 
@@ -37,22 +36,21 @@ def doctor(
     json: AsJson = False,
     jsonl: AsLines = False,
 ) -> None:
-    """Check the box end to end and say what to fix.
+    """Check the box end to end and say what to fix; what the status advises is among it.
 
     Ends with 1 if something is broken or damaged; warnings alone end with 0. If the daemon cannot be reached, says
     why and ends with 3.
     """
     client = daemon(ctx)
     try:
-        checks = (*_daemon(client), *client.doctor_check().checks)
+        read = _read_everything(client) if verify else None
+        checks = (*_daemon(client), *client.doctor_check().checks, *(() if read is None else (whole(read),)))
     except (Unreachable, NotPermitted, TryAgain) as error:
         _tell(Doctor(checks=(_broken(error),)), json=json, jsonl=jsonl)
         raise typer.Exit(error.exit_code) from None
-    report = Doctor(checks=checks, verify=_read_everything(client) if verify else None)
-    _tell(report, json=json, jsonl=jsonl)
+    _tell(Doctor(checks=checks, verify=read), json=json, jsonl=jsonl)
     broken = any(check.level is m.Level.FAILURE for check in checks)
-    damaged = report.verify is not None and report.verify.damaged
-    raise typer.Exit(exits.FAILED if broken or damaged else exits.DONE)
+    raise typer.Exit(exits.FAILED if broken else exits.DONE)
 
 
 def _broken(error: CapacitordError) -> m.Check:
@@ -73,6 +71,18 @@ def _daemon(client: Client) -> tuple[m.Check, ...]:
     )
 
 
+def whole(read: Verified) -> m.Check:
+    """Return what came of reading everything as one check more."""
+    if not read.damaged:
+        return m.Check(name="sealed objects", level=m.Level.OK, message=f"all {read.images} could be read")
+    return m.Check(
+        name="sealed objects",
+        level=m.Level.FAILURE,
+        message=f"{read.damaged} of {read.images} could not be read; the first lines here name them",
+        hint="Send these studies from the scanner again, and have the disk looked at (dmesg, SMART).",
+    )
+
+
 def _read_everything(client: Client) -> Verified:
     """Have every sealed object read, showing how far it is at a terminal."""
     from fluxctl.progress import Progress
@@ -90,11 +100,13 @@ def _read_everything(client: Client) -> Verified:
 
 
 def _tell(report: Doctor, *, json: bool, jsonl: bool) -> None:
-    def page(_look: Look) -> RenderableType:
-        from fluxctl.render.box import checks, verified
-        from fluxctl.render.page import BLANK, stack
+    show("doctor", report, form(json=json, jsonl=jsonl), lambda _look: page(report))
 
-        parts = [checks(report.checks)]
-        return stack(parts if report.verify is None else [verified(report.verify), BLANK, *parts])
 
-    show("doctor", report, form(json=json, jsonl=jsonl), page)
+def page(report: Doctor) -> RenderableType:
+    """Return what the doctor found; the last line sums up all of it."""
+    from fluxctl.render.box import checks, verified
+    from fluxctl.render.page import BLANK, stack
+
+    parts = [checks(report.checks)]
+    return stack(parts if report.verify is None else [verified(report.verify), BLANK, *parts])

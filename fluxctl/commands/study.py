@@ -178,10 +178,11 @@ def _confirm_discard(study: m.Study, reason: str, *, json: bool) -> str:
         from fluxctl.output import say
         from fluxctl.render.look import stderr_look
         from fluxctl.render.page import draw
-        from fluxctl.render.study import head
+        from fluxctl.render.study import deliveries, head
 
         look = stderr_look()
         say(draw(head(study, look), look))
+        say(draw(deliveries(study.deliveries, look), look))
         reason = reason or ask.line("Why is it discarded? ")
     ask.typed(f"Type {study.id} to delete it for ever: ", study.id, json=json)
     return _reason_given(reason)

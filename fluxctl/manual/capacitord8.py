@@ -159,7 +159,8 @@ def _rest(page: Page) -> None:
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(
         f"{state}/sites/SITE/corrupt",
-        "What could not be read. It is never deleted by the program. `fluxctl doctor` reports it.",
+        "What could not be read. It is never deleted by the program. `fluxctl doctor` counts it, and each damage is "
+        "in the log.",
     )
     page.section("SECURITY")
     page.text(

@@ -194,9 +194,9 @@ def verified(report: Verified) -> RenderableType:
     read = f"{count(report.images, 'image')}, {size(report.bytes)}"
     if not report.damaged:
         return Text(f"✔ Every sealed object could be read: {read}.", style=GOOD)
-    parts: list[RenderableType] = [Text(f"✘ {report.message} ({read} read)", style=BAD)]
+    parts: list[RenderableType] = [Text(f"✘ {report.message.removesuffix('.')} ({read} read)", style=BAD)]
     parts += [hanging(f"  {damage.object_id[:12]}", _damage(damage)) for damage in report.damage]
-    parts.append(hanging("  next:", "They are in corrupt/ now. Send these studies again from the scanner."))
+    parts.append(hanging("  next:", "Send these studies from the scanner again."))
     return stack(parts)
 
 
@@ -206,7 +206,7 @@ def done(answer: Done) -> RenderableType:
 
 
 def _damage(damage: VerifyDamage) -> str:
-    return f"{damage.message}, study {damage.study}" if damage.study else damage.message
+    return f"study {damage.study}: {damage.message}" if damage.study else damage.message
 
 
 def version(found: Version) -> RenderableType:

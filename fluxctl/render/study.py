@@ -135,7 +135,8 @@ def head(study: Study, look: Look) -> RenderableType:
     ]
     held = [count(study.images, "image"), size(study.bytes), *troubles]
     if study.purged:
-        held.append(f"{study.purged:,} delivered and purged")
+        gone = "discarded" if study.state is StudyState.DISCARDED else "delivered and purged"
+        held.append(f"{study.purged:,} {gone}")
     received = f"first image {ago(study.first_received, look)}, last {ago(study.last_received, look)}"
     state = f"{study.state.value}: {study.reason}" if study.reason else study.state.value
     return labelled(

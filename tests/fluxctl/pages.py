@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 from rich.console import RenderableType
 
 from capacitord.api import messages as m
-from capacitord.api.schemas import ProfileFinding, ValidatedProfile, Verified, Version
+from capacitord.api.schemas import Doctor, ProfileFinding, ValidatedProfile, Verified, Version
 from capacitord.model.states import AckState, GateState
+from fluxctl.commands import doctor
 from fluxctl.render import box, destination, profile, queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
@@ -172,8 +173,8 @@ WRONG: Final = ValidatedProfile(
         ProfileFinding("error", "", "unclosed string", "The file is TOML 1.0.", 33, 8, "x = '\tö", 5, 1),
     ),
 )
-DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="truncated at chunk 7")
-VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 of 3 objects is damaged", (DAMAGE,))
+DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="The header is not what was sealed.")
+VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 damaged image is in corrupt/ now.", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
 PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status": (LOOK, lambda look: status.page(s.STATUS, look)),
@@ -239,8 +240,8 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "audit-verify-broken": (LOOK, lambda _: box.audit_report(s.AUDIT_BAD)),
     "doctor": (LOOK, lambda _: box.checks(s.DOCTOR.checks)),
     "doctor-well": (LOOK, lambda _: box.checks(s.DOCTOR.checks[:1])),
-    "doctor-verify": (LOOK, lambda _: box.verified(VERIFIED)),
-    "doctor-verify-sound": (LOOK, lambda _: box.verified(SOUND)),
+    "doctor-verify": (LOOK, lambda _: doctor.page(Doctor((*s.DOCTOR.checks, doctor.whole(VERIFIED)), VERIFIED))),
+    "doctor-verify-sound": (LOOK, lambda _: doctor.page(Doctor((s.DOCTOR.checks[0], doctor.whole(SOUND)), SOUND))),
     "version": (LOOK, lambda _: box.version(Version("0.1.0", "3.11.7", "/run/x", None, "capacitord is not running"))),
 }
 

@@ -197,7 +197,7 @@ def test_references_to_studies(run: Run) -> None:
 def test_status_is_the_page(run: Run) -> None:
     result = run("status")
     assert result.out.splitlines()[0] == "✔ READY TO SCAN — St. Mary's Hospital"
-    assert "pacs             820   410 MiB   4 min  ▸ sending at 12.3 MiB/s     33 s" in result.out
+    assert "pacs             820   410 MiB   4 min  ▸ sending at 12.3 MiB/s      33 s" in result.out
 
 
 def test_study_list_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
@@ -322,6 +322,8 @@ def test_doctor_verify_reads_to_the_end(daemon: Daemon, run: Run) -> None:
     valid(document, "doctor")
     assert document["verify"]["damaged"] == 1
     assert document["verify"]["damage"][0]["study"] == "3f2a9c"
+    assert document["checks"][-1]["level"] == "failure"
+    assert run("doctor", "--verify").out.splitlines()[-1] == "✘ 1 failure and 1 warning in 5 checks."
     daemon.answers["doctor.verify"] = lambda _: s.VERIFY[:2]
     assert run("doctor", "--verify").code == 75
 

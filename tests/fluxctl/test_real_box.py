@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,13 @@ def test_lists(scene: Scene) -> None:
         assert "backup" in result.out
 
 
+def test_an_event_is_in_the_log_once(scene: Scene) -> None:
+    operator, _, _ = scene
+    short = the_study(operator)["id"]
+    said = [line for line in operator.box.log.splitlines() if short in line and "delivered" in line]
+    assert len(said) == 1, said
+
+
 def test_echo(scene: Scene) -> None:
     operator, _, _ = scene
     assert operator.run("destination", "echo", "pacs").code == 0
@@ -187,9 +195,13 @@ def test_audit_and_doctor(scene: Scene) -> None:
     checks = {check["name"]: check["level"] for check in operator.json("doctor", code=1)["checks"]}
     assert checks["daemon"] == "ok"
     assert checks["destination backup"] == "failure"
-    verified = operator.json("doctor", "--verify", code=1)["verify"]
-    assert verified["damaged"] == 0
-    assert verified["images"] >= 4
+    assert (checks["queue pacs"], checks["queue backup"]) == ("ok", "warning")
+    assert (checks["images"], checks["isolation"]) == ("ok", "warning")
+    report = operator.json("doctor", "--verify", code=1)
+    assert report["verify"]["damaged"] == 0
+    assert report["verify"]["images"] >= 4
+    assert report["checks"][-1]["name"] == "sealed objects"
+    assert operator.run("doctor", "--verify").out.splitlines()[-1].startswith("✘ 1 failure and ")
 
 
 def test_completion(scene: Scene) -> None:
@@ -212,6 +224,29 @@ def test_watch(scene: Scene) -> None:
         assert process.stdout is not None
         assert "READY TO SCAN" in process.stdout.readline()
         process.terminate()
+
+
+def test_an_image_that_came_again_with_other_content_is_named_and_sent_on_request(scene: Scene, tmp_path: Path) -> None:
+    operator, images, _ = scene
+    dataset = pydicom.dcmread(images[0].path)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(tmp_path / "other.dcm")
+    storescu([replace(images[0], path=tmp_path / "other.dcm")], operator.box.host, operator.box.port)
+    study = the_study(operator)
+    assert study["conflicts"] == 1
+    (image,) = (i for i in operator.json("study", "show", study["id"])["images"] if i["conflict"])
+    named = image["object_id"][:6]
+    page = operator.run("study", "show", study["id"], "--images").out
+    assert f"fluxctl resend {study['id']} --image {named}" in " ".join(page.split())
+    assert page.count(named) == 3
+    assert f"fluxctl study show {study['id']}" in " ".join(operator.run("status").out.split())
+    operator.json("resend", study["id"], "--image", named, "--to", "pacs", "--yes")
+    wait_for(
+        lambda: "pacs got it by a resend" in " ".join(operator.run("study", "show", study["id"]).out.split()),
+        what="the image to be there",
+    )
+    assert the_study(operator)["conflicts"] == 0
+    assert "in conflict" not in operator.run("status").out
 
 
 def test_discard_comes_last(scene: Scene) -> None:

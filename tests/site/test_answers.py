@@ -307,6 +307,7 @@ def test_a_verification_reads_everything_and_sets_damage_aside(tmp_path: Path) -
         assert isinstance(again, m.VerifyReport)
         assert (again.images, again.damaged) == (4, 0)
         assert "corrupt" in {advice.reference for advice in supervisor.status().advice}
+        assert f"Image {damage.object_id[:12]} of study {damage.study} is damaged and set aside." in supervisor.log
 
 
 def unpack(archive: bytes) -> list[bytes]:

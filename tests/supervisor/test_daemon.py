@@ -483,8 +483,11 @@ def test_the_doctor_looks_at_everything(serving: Daemon) -> None:
         "profile",
         "audit log",
         "runtime",
+        "isolation",
         "gate",
+        "images",
         "destination pacs",
+        "queue pacs",
     }
     assert checks["destination pacs"]["level"] == "failure"
     assert "refused" in checks["destination pacs"]["message"]

@@ -99,6 +99,92 @@ def test_runtime_and_gate() -> None:
     assert doctor.gate(m.Gate(GateState.BLOCKED, False, "no", "do"), LISTENER).hint == "do"
 
 
+DESTINATION = m.DestinationStatus(
+    "pacs", "PACS", "h", 104, m.CircuitState.CLOSED, False, "", None, None, 0, 0, 0, None, 0, 0, 0, 0.0, None
+)
+DISK = m.Disk(1, 1, 0, 0, m.Level.OK)
+TRAFFIC = m.SiteStatus((), 0, 0, None, m.SpoolStatus(1, 4, 9, 0, 0, 0, 0), DISK, (DESTINATION,), ())
+
+
+def changed(traffic: m.SiteStatus, **fields: object) -> m.SiteStatus:
+    """Return what the site says with another destination."""
+    return msgspec.structs.replace(traffic, destinations=(msgspec.structs.replace(DESTINATION, **fields),))
+
+
+def test_isolation() -> None:
+    assert doctor.isolation(m.Runtime(m.RuntimeState.RUNNING, isolated=True)).level is m.Level.OK
+    check = doctor.isolation(m.Runtime(m.RuntimeState.RUNNING, isolated=False))
+    assert (check.level, bool(check.hint)) == (m.Level.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "hint"),
+    [
+        ({"paused": True, "waiting_images": 2}, "2 images are waiting; it is paused", "queue resume pacs"),
+        ({"reason": "It is down.", "waiting_images": 1}, "1 image is waiting; It is down.", "queue flush pacs"),
+        ({"refused_images": 8}, "8 images are refused", "queue show STUDY"),
+        ({"paused": True, "refused_images": 8}, "8 images are refused", "queue resume pacs"),
+    ],
+)
+def test_a_queue_that_stands_still_or_was_refused_something(fields: dict[str, object], message: str, hint: str) -> None:
+    (check,) = doctor.queues(changed(TRAFFIC, **fields))
+    assert (check.name, check.level) == ("queue pacs", m.Level.WARNING)
+    assert message in check.message
+    assert hint in check.hint
+
+
+def test_a_queue_that_moves_is_well() -> None:
+    assert [check.level for check in doctor.queues(changed(TRAFFIC, waiting_images=9))] == [m.Level.OK]
+    (idle,) = doctor.queues(TRAFFIC)
+    assert (idle.level, idle.message) == (m.Level.OK, "nothing waits")
+    assert doctor.queues(None) == []
+
+
+def test_what_is_set_aside_is_counted(tmp_path: Path) -> None:
+    assert doctor.set_aside(tmp_path) == 0
+    for site in ("st-marys", "lakeside"):
+        (tmp_path / "sites" / site / "corrupt").mkdir(parents=True)
+        (tmp_path / "sites" / site / "corrupt" / "0f.seal").touch()
+    assert doctor.set_aside(tmp_path) == 2
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "aside", "level", "words"),
+    [
+        (0, 0, m.Level.OK, "4 images are stored"),
+        (1, 1, m.Level.FAILURE, "1 stored image is damaged"),
+        (6, 6, m.Level.FAILURE, "6 stored images are damaged"),
+        (0, 6, m.Level.WARNING, "6 files are in corrupt/"),
+        (None, 6, m.Level.WARNING, "nobody tells"),
+    ],
+)
+def test_images(corrupt: int | None, aside: int, level: m.Level, words: str) -> None:
+    traffic = None
+    if corrupt is not None:
+        traffic = msgspec.structs.replace(TRAFFIC, spool=m.SpoolStatus(1, 4, 9, 0, 0, corrupt, 0))
+    check = doctor.images(traffic, aside)
+    assert check.level is level
+    assert words in check.message
+    assert bool(check.hint) is (level is not m.Level.OK)
+
+
+def test_whatever_the_status_advises_is_among_the_checks() -> None:
+    advice = tuple(m.Advice(name, m.Level.WARNING, "x", "y") for name in ("conflict", "corrupt", "images-refused"))
+    status = m.Status(
+        "",
+        "",
+        NOW,
+        NOW,
+        m.Gate(GateState.OPEN, True, ""),
+        LISTENER,
+        m.Runtime(m.RuntimeState.RUNNING),
+        None,
+        msgspec.structs.replace(TRAFFIC, advice=advice),
+        (m.Advice("no-transcoding", m.Level.WARNING, "x", "y"), m.Advice("not-isolated", m.Level.WARNING, "x", "y")),
+    )
+    assert [check.name for check in doctor.advised(status)] == ["no transcoding", "conflict", "images refused"]
+
+
 def test_groups() -> None:
     assert doctor.groups(Box(), ()).level is m.Level.OK
     assert "groupadd --system capacitord-read" in doctor.groups(Box(), ("capacitord-read",)).hint
