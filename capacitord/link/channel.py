@@ -1,9 +1,14 @@
-"""Packets with descriptors over a Unix socket pair (SOCK_SEQPACKET): one packet is one message."""
+"""Packets with descriptors over a Unix socket pair (SOCK_SEQPACKET): one packet is one message.
+
+A message that is longer than a packet travels in a sealed memory file whose descriptor comes with a packet of its own:
+the one who reads it knows that it changes no more.
+"""
 
 from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import os
 import socket
 from typing import Generic, TypeVar
@@ -11,7 +16,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 MAX_PACKET = 1 << 17
+MAX_MESSAGE = 1 << 24
 _MAX_DESCRIPTORS = 4
+_ENCLOSED = b"enclosed"
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 Outgoing = TypeVar("Outgoing")
 Arriving = TypeVar("Arriving")
@@ -48,12 +56,23 @@ class Channel(Generic[Outgoing, Arriving]):
     def send(self, message: Outgoing, descriptor: int | None = None) -> None:
         """Send one message, and a descriptor that the caller keeps and may close afterwards.
 
-        Raises `LinkClosed` if nobody is there any more; BlockingIOError on a full non-blocking socket.
+        Raises `LinkClosed` if nobody is there any more; BlockingIOError on a full non-blocking socket; `LinkBroken`
+        for a message that is too long.
         """
         packet = self._encoder.encode(message)
-        if len(packet) > MAX_PACKET:
-            msg = f"{type(message).__name__} takes {len(packet)} bytes, more than a packet holds"
+        if len(packet) <= MAX_PACKET:
+            self._send(packet, descriptor)
+            return
+        if len(packet) > MAX_MESSAGE or descriptor is not None:
+            msg = f"{type(message).__name__} takes {len(packet)} bytes, more than a message may"
             raise LinkBroken(msg)
+        enclosed = _enclose(packet)
+        try:
+            self._send(_ENCLOSED, enclosed)
+        finally:
+            os.close(enclosed)
+
+    def _send(self, packet: bytes, descriptor: int | None) -> None:
         try:
             if descriptor is None:
                 self._socket.send(packet, socket.MSG_NOSIGNAL)
@@ -82,6 +101,8 @@ class Channel(Generic[Outgoing, Arriving]):
         if not packet:
             raise LinkClosed
         whole = not flags & socket.MSG_TRUNC and len(descriptors) <= 1
+        if whole and packet == _ENCLOSED and descriptors:
+            packet = _disclose(descriptors.pop())
         try:
             message = self._decoder.decode(packet) if whole else None
         except msgspec.MsgspecError:
@@ -98,3 +119,30 @@ class Channel(Generic[Outgoing, Arriving]):
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _enclose(packet: bytes) -> int:
+    """Return the descriptor of a memory file that holds a message and can't be changed."""
+    descriptor = os.memfd_create("message", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(packet)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _disclose(descriptor: int) -> bytes:
+    """Return what a memory file holds; nothing if it is none, or longer than a message may be, or not sealed."""
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            seals = fcntl.fcntl(file, fcntl.F_GET_SEALS)
+            if seals & _SEALS != _SEALS or os.fstat(file.fileno()).st_size > MAX_MESSAGE:
+                return b""
+            file.seek(0)
+            return file.read()
+        except OSError:
+            # Only memory files have seals, and only they are read: nothing else could be read without waiting.
+            return b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from capacitord.config import idle
+from capacitord.config.attributes import attribute
 from capacitord.config.box import SpoolTable, StorageTable
 from capacitord.config.profile import Profile
 from capacitord.config.tables.destination import DestinationTable
@@ -21,6 +22,10 @@ def profile(source: Profile) -> link.Profile:
         version=source.version,
         timezone=source.timezone,
         destinations=tuple(_destination(each, barred.get(each.name, "")) for each in source.destination),
+        routes=source.routes,
+        transforms=source.transforms,
+        deidentifications=source.deidentifications,
+        order=tuple(None if name == "priority" else attribute(name) for name in source.delivery.order),
         keep_delivered=source.delivery.keep_delivered,
     )
 
@@ -35,6 +40,7 @@ def _destination(source: DestinationTable, barred: str) -> Destination:
         calling_ae_title=source.calling_ae_title,
         associations=source.associations,
         transfer_syntaxes=tuple(source.transfer_syntaxes),
+        compress=source.compress,
         barred=barred,
     )
 

@@ -23,6 +23,7 @@ from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed, pair
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.routes import Route
 from tests.site.stock import KEY
 from tests.wait import wait_for
 
@@ -234,4 +235,8 @@ class Supervisor:
 
 
 def profile(destinations: Iterable[Destination], version: int, keep_delivered: float) -> link.Profile:
-    return link.Profile(SITE, "St. Mary's Hospital", version, "UTC", tuple(destinations), keep_delivered)
+    chosen = tuple(destinations)
+    to_all = Route(tuple(destination.name for destination in chosen))
+    return link.Profile(
+        SITE, "St. Mary's Hospital", version, "UTC", chosen, routes=(to_all,), keep_delivered=keep_delivered
+    )
