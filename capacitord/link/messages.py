@@ -13,12 +13,8 @@ from datetime import datetime
 import msgspec
 
 from capacitord.errors import Problem
-from capacitord.model.attribute import Attribute
-from capacitord.model.deidentify import Deidentification
-from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome
-from capacitord.model.routes import Route
-from capacitord.model.transform import Transform
+from capacitord.model.profile import Profile
 
 
 class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -45,24 +41,6 @@ class SpoolSettings(msgspec.Struct, frozen=True):
     reserve: int
     warning: int
     study_quiet: float = 30.0
-
-
-class Profile(msgspec.Struct, frozen=True):
-    """The part of a site's profile that a runtime acts on.
-
-    `order` says what leaves first: attributes in ascending order; an empty one stands for the priority of the route.
-    """
-
-    id: str
-    name: str
-    version: int
-    timezone: str
-    destinations: tuple[Destination, ...]
-    routes: tuple[Route, ...] = ()
-    transforms: tuple[Transform, ...] = ()
-    deidentifications: tuple[Deidentification, ...] = ()
-    order: tuple[Attribute | None, ...] = (None,)
-    keep_delivered: float = 86400.0
 
 
 class Start(LinkMessage, frozen=True, tag="start"):

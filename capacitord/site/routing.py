@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from capacitord.link.messages import Profile
 from capacitord.model.image import Facts
+from capacitord.model.profile import Profile
 
 
 class Routing:

@@ -14,7 +14,8 @@ from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
-from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Profile, Start
+from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Start
+from capacitord.model.profile import Profile
 from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections

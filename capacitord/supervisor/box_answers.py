@@ -15,6 +15,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.routes import Route
 from capacitord.config.box import Box
+from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
 from capacitord.supervisor import doctor, relay, settings, status
 from capacitord.supervisor.audit import AuditLog
@@ -191,7 +192,7 @@ class BoxAnswers:
         try:
             stored = await asyncio.to_thread(serving.profiles.active)
             profile = doctor.profile("" if stored is None else f"{stored.profile.id} version {stored.profile.version}")
-            known = () if stored is None else settings.profile(stored.profile).destinations
+            known = () if stored is None else in_force(stored.profile).destinations
         except CapacitordError as error:
             profile, known = doctor.profile("", error.problem()), ()
         try:

@@ -13,9 +13,11 @@ from typing import Final
 from capacitord.api import messages as m
 from capacitord.config import profile as profile_format
 from capacitord.config.box import Box
+from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
 from capacitord.location import geofence
+from capacitord.model.profile import Profile
 from capacitord.supervisor import files, settings
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker
@@ -57,7 +59,7 @@ class Serving:
         self._grace = bounds.grace
         self._pulse = bounds.pulse
         self._stopping = False
-        self._told: link.Profile | None = None
+        self._told: Profile | None = None
         self._import = asyncio.Lock()
 
     async def open(self, passphrase: str | None) -> None:
@@ -134,7 +136,7 @@ class Serving:
         if self.stored is None:
             msg = "no site profile is imported"
             raise CapacitordError(msg, hint="Import one: fluxctl profile import FILE")
-        profile = settings.profile(self.stored.profile)
+        profile = in_force(self.stored.profile)
         folder = self._box.state / "sites" / profile.id
         key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(_is_empty, folder))
         total = await asyncio.to_thread(_make, folder)
@@ -151,13 +153,13 @@ class Serving:
         """Have the runtime act on the profile in force; if it can't take the message now, the next pulse brings it."""
         if self.stored is None or self.keeper.state is not m.RuntimeState.RUNNING:
             return
-        profile = settings.profile(self.stored.profile)
+        profile = in_force(self.stored.profile)
         if profile != self._told:
             with contextlib.suppress(CapacitordError):
                 self.keeper.send(link.Update(profile))
                 self._now_told(profile)
 
-    def _now_told(self, profile: link.Profile) -> None:
+    def _now_told(self, profile: Profile) -> None:
         self._told = profile
         self.broker.destinations = {destination.name: destination for destination in profile.destinations}
 

@@ -1,48 +1,9 @@
-"""Configuration and profile as a runtime takes them."""
+"""The box's configuration as a runtime takes it."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from capacitord.config import idle
-from capacitord.config.attributes import attribute
 from capacitord.config.box import SpoolTable, StorageTable
-from capacitord.config.profile import Profile
-from capacitord.config.tables.destination import DestinationTable
 from capacitord.link import messages as link
-from capacitord.model.destination import Destination
-
-
-def profile(source: Profile) -> link.Profile:
-    """Return the part of a profile that a runtime acts on."""
-    barred = idle.barred(source)
-    return link.Profile(
-        id=source.id,
-        name=source.name,
-        version=source.version,
-        timezone=source.timezone,
-        destinations=tuple(_destination(each, barred.get(each.name, "")) for each in source.destination),
-        routes=source.routes,
-        transforms=source.transforms,
-        deidentifications=source.deidentifications,
-        order=tuple(None if name == "priority" else attribute(name) for name in source.delivery.order),
-        keep_delivered=source.delivery.keep_delivered,
-    )
-
-
-def _destination(source: DestinationTable, barred: str) -> Destination:
-    service = urlsplit(source.stow or "")
-    return Destination(
-        name=source.name,
-        ae_title=source.ae_title or "",
-        host=source.host or service.hostname or "",
-        port=source.port or service.port or 443,
-        calling_ae_title=source.calling_ae_title,
-        associations=source.associations,
-        transfer_syntaxes=tuple(source.transfer_syntaxes),
-        compress=source.compress,
-        barred=barred,
-    )
 
 
 def storage(source: StorageTable) -> link.Storage:

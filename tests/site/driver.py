@@ -23,6 +23,7 @@ from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed, pair
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.profile import Profile
 from capacitord.model.routes import Route
 from tests.site.stock import KEY
 from tests.wait import wait_for
@@ -234,9 +235,7 @@ class Supervisor:
         return wait_for(delivered, within=PATIENCE, what=f"{count} images to be delivered to {name}")
 
 
-def profile(destinations: Iterable[Destination], version: int, keep_delivered: float) -> link.Profile:
+def profile(destinations: Iterable[Destination], version: int, keep_delivered: float) -> Profile:
     chosen = tuple(destinations)
     to_all = Route(tuple(destination.name for destination in chosen))
-    return link.Profile(
-        SITE, "St. Mary's Hospital", version, "UTC", chosen, routes=(to_all,), keep_delivered=keep_delivered
-    )
+    return Profile(SITE, "St. Mary's Hospital", version, "UTC", chosen, routes=(to_all,), keep_delivered=keep_delivered)

@@ -22,6 +22,7 @@ from capacitord.api import messages as m
 from capacitord.errors import Problem
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed
+from capacitord.model.profile import Profile
 
 HEARTBEAT = 0.2
 
@@ -104,7 +105,7 @@ class FakeRuntime:
             time.sleep(60)
         self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
 
-    def update(self, profile: link.Profile) -> None:
+    def update(self, profile: Profile) -> None:
         assert self.start is not None
         self.start = msgspec.structs.replace(self.start, profile=profile)
         self.note("updated", f"version {profile.version}")

@@ -13,6 +13,7 @@ import pytest
 
 from capacitord.link import messages as link
 from capacitord.link.channel import MAX_MESSAGE, MAX_PACKET, Channel, LinkBroken, pair
+from capacitord.model.profile import Profile
 
 
 def test_a_process_without_descriptors_gets_the_message_all_the_same() -> None:
@@ -38,8 +39,8 @@ def test_a_process_without_descriptors_gets_the_message_all_the_same() -> None:
     theirs.close()
 
 
-def profile(words: int) -> link.Profile:
-    return link.Profile("st-marys", "w" * words, 7, "Europe/Berlin", ())
+def profile(words: int) -> Profile:
+    return Profile("st-marys", "w" * words, 7, "Europe/Berlin", ())
 
 
 def test_a_message_longer_than_a_packet_arrives_whole() -> None:

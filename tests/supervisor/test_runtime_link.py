@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from capacitord.config.in_force import in_force
 from capacitord.errors import TryAgain
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed, pair
@@ -193,7 +194,7 @@ def test_the_largest_start_fits_in_a_packet() -> None:
         {"schema": 1, "id": "s" * 64, "name": "ü" * 200, "version": 1, "timezone": zone, "destination": destinations}
     )
     start = link.Start(
-        settings.profile(site),
+        in_force(site),
         "/" * 4096,
         bytes(32),
         settings.storage(storage),

@@ -1,0 +1,48 @@
+"""A profile as a runtime acts on it: what was checked, in the frozen types of the domain."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from capacitord.config import idle
+from capacitord.config.attributes import attribute
+from capacitord.config.profile import Profile
+from capacitord.config.tables.destination import DestinationTable
+from capacitord.model import profile as model
+from capacitord.model.destination import Destination
+
+_PRIORITY: Final = "priority"
+_HTTPS: Final = 443
+
+
+def in_force(source: Profile) -> model.Profile:
+    """Return the part of a profile that decides what becomes of images."""
+    barred = idle.barred(source)
+    return model.Profile(
+        id=source.id,
+        name=source.name,
+        version=source.version,
+        timezone=source.timezone,
+        destinations=tuple(_destination(each, barred.get(each.name, "")) for each in source.destination),
+        routes=source.routes,
+        transforms=source.transforms,
+        deidentifications=source.deidentifications,
+        order=tuple(None if name == _PRIORITY else attribute(name) for name in source.delivery.order),
+        keep_delivered=source.delivery.keep_delivered,
+    )
+
+
+def _destination(source: DestinationTable, barred: str) -> Destination:
+    service = urlsplit(source.stow or "")
+    return Destination(
+        name=source.name,
+        ae_title=source.ae_title or "",
+        host=source.host or service.hostname or "",
+        port=source.port or service.port or _HTTPS,
+        calling_ae_title=source.calling_ae_title,
+        associations=source.associations,
+        transfer_syntaxes=tuple(source.transfer_syntaxes),
+        compress=source.compress,
+        barred=barred,
+    )
