@@ -51,6 +51,7 @@ _DUMMIED: Final = frozenset(
     {Action.DUMMY, Action.EMPTY_OR_DUMMY, Action.REMOVE_OR_DUMMY, Action.REMOVE_OR_EMPTY_OR_DUMMY}
 )
 """Which of these an attribute needs depends on the object it is in; a dummy is right in all."""
+_NOT_TRUSTED: Final = Rule(Action.CLEAN, Action.DUMMY)
 
 
 def deidentified(dataset: Dataset, how: Deidentification, *, codes: Codes) -> Dataset:
@@ -65,7 +66,7 @@ def deidentified(dataset: Dataset, how: Deidentification, *, codes: Codes) -> Da
     if reason is not None:
         raise NotDeidentified(reason)
     subject = Subject(dataset, chosen, codes)
-    after, _ = _Walk(subject).level(dataset, declared(dataset), 0)
+    after, _ = _Walk(subject).level(dataset, declared(dataset))
     if element_of(dataset, PATIENT_NAME) is not None or element_of(dataset, PATIENT_ID) is not None:
         for tag, vr in ((PATIENT_NAME, "PN"), (PATIENT_ID, "LO")):
             after[BaseTag(tag)] = made(tag, vr, codes.patient(subject.patient))
@@ -78,8 +79,20 @@ class _Walk:
         self._subject = subject
         self._how = subject.how
 
+    def inside(
+        self, item: Dataset, place: Place, *, strict: bool = False, rules: Mapping[int, Rule] | None = None
+    ) -> tuple[Dataset, bool]:
+        """Return an item of the sequence at `place` de-identified, and whether that changed anything."""
+        return self.level(item, place.characters, place.depth + 1, strict=strict or place.strict, rules=rules)
+
     def level(
-        self, original: Dataset, outer: CharacterSet, depth: int, rules: Mapping[int, Rule] | None = None
+        self,
+        original: Dataset,
+        outer: CharacterSet,
+        depth: int = 0,
+        *,
+        strict: bool = False,
+        rules: Mapping[int, Rule] | None = None,
     ) -> tuple[Dataset, bool]:
         """Return one level de-identified, and whether that changed anything; `rules` go before those of the tables."""
         if depth > DEEPEST_NESTING:
@@ -94,7 +107,7 @@ class _Walk:
             element = element_of(original, tag)
             if element is None:
                 continue
-            place = Place(level, tag, element, characters, depth)
+            place = Place(level, tag, element, characters, depth, strict)
             if tag >> 16 & 1:
                 kept = self._private(place, safe.get(tag))
             else:
@@ -119,6 +132,8 @@ class _Walk:
         if tag >> 16 < _FIRST_GROUP:
             return None
         rule = rule or self._how.rule(tag) or unlisted.rule(tag, self._how)
+        if place.strict and rule == unlisted.KEPT and tag not in content.CODE and place.vr in single.CLEANED_VRS:
+            rule = _NOT_TRUSTED
         if rule.action is Action.REMOVE:
             return None
         if is_empty(element):
@@ -158,7 +173,7 @@ class _Walk:
         items = _items(place)
         if items is None:
             return None
-        done = [self.level(item, place.characters, place.depth + 1) for item in items]
+        done = [self.inside(item, place) for item in items]
         if not any(changed for _, changed in done):
             return place.element
         return made(place.tag, "SQ", Sequence([item for item, _ in done]))
@@ -167,27 +182,25 @@ class _Walk:
         if not is_sequence(place.element):
             return single.cleaned(place, self._subject)
         items = _items(place) or []
-        if place.tag in _CONTENT:
-            may_go = not content.refers_by_number(items)
-            cleaned = [self._content_item(item, place, may_go=may_go) for item in items]
-        else:
-            cleaned = [self._code(item, place) for item in items]
+        may_go = not content.refers_by_number(items)
+        cleaned = [self._cleaned_item(item, place, may_go=may_go) for item in items]
         left = [item for item in cleaned if item is not None]
         return made(place.tag, "SQ", Sequence(left)) if left else None
 
-    def _content_item(self, item: Dataset, place: Place, *, may_go: bool) -> Dataset | None:
-        verdict = content.verdict(content.concept(item), self._how, may_go=may_go)
-        if verdict.removed:
-            return None
-        rules = {verdict.tag: verdict.rule} if verdict.rule is not None else None
-        return self.level(item, place.characters, place.depth + 1, rules)[0]
-
-    def _code(self, item: Dataset, place: Place) -> Dataset | None:
+    def _cleaned_item(self, item: Dataset, place: Place, *, may_go: bool) -> Dataset | None:
         """Return an item of a sequence to be cleaned; a code stays if its scheme is public, with a safe meaning."""
-        if content.is_code(item) and not content.is_public(item):
+        is_code = content.is_code(item)
+        if is_code and not content.is_public(item):
             return None
-        after, _ = self.level(item, place.characters, place.depth + 1)
-        if content.is_code(item):
+        rules: dict[int, Rule] = {}
+        if place.tag in _CONTENT:
+            verdict = content.verdict(content.concept(item), self._how, may_go=may_go)
+            if verdict.removed:
+                return None
+            if verdict.rule is not None:
+                rules[verdict.tag] = verdict.rule
+        after, _ = self.inside(item, place, strict=True, rules=rules)
+        if is_code:
             said = "\\".join(read(item, content.CODE_MEANING, place.characters))
             meaning = words.cleaned(said, self._subject.identity) or content.code_value(item)
             after[BaseTag(content.CODE_MEANING)] = made(content.CODE_MEANING, "LO", meaning)
@@ -200,7 +213,7 @@ class _Walk:
         items = _items(place)
         if not items:
             return None
-        item, _ = self.level(items[0], place.characters, place.depth + 1)
+        item, _ = self.inside(items[0], place)
         characters = declared(item) if element_of(item, SPECIFIC_CHARACTER_SET) is not None else place.characters
         for tag in sorted(item.keys()):
             element = element_of(item, tag)

@@ -39,7 +39,8 @@ _OVERLAY_TYPE: Final = 0x0040
 
 _STANDARD_ROOT: Final = "1.2.840.10008."
 _TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-_CLEANED_VRS: Final = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
+CLEANED_VRS: Final = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
+"""Text that has words to be kept."""
 _DECIMAL_VRS: Final = frozenset({"DS", "IS"})
 _DECIMAL: Final = re.compile(rb"[0-9+\-.eE \\\0]*")
 _BULK_NUMBERS: Final = frozenset({"OD", "OF", "OL", "OV", "OW"}) | frozenset(NUMBERS)
@@ -73,10 +74,9 @@ def coded(place: Place, subject: Subject) -> DataElement | None:
 def cleaned(place: Place, subject: Subject) -> AnyElement | None:
     """Return what is safe of a value, None if that cannot be told."""
     tag, vr = place.tag, place.vr
-    if tag >> 24 == 0x60:
+    if tag >> 24 == 0x60 and tag & 0xFFFF == _OVERLAY_DATA:
         # A region of interest is a mask; the other type is a drawing, and may be of letters (PS3.3 §C.9.2).
-        is_region = place.neighbour(tag & 0xFFFF0000 | _OVERLAY_TYPE) == "R"
-        return place.element if is_region and tag & 0xFFFF == _OVERLAY_DATA else None
+        return place.element if place.neighbour(tag & 0xFFFF0000 | _OVERLAY_TYPE) == "R" else None
     found = place.values()
     if not found:
         return None
@@ -86,7 +86,7 @@ def cleaned(place: Place, subject: Subject) -> AnyElement | None:
         return _all(tag, vr, map(dates.zone, found))
     if vr == "AE":
         return values.make(tag, vr, [subject.codes.ae_title(each) for each in found])
-    if vr in _CLEANED_VRS:
+    if vr in CLEANED_VRS:
         kept = [text for text in (words.cleaned(each, subject.identity) for each in found) if text]
         return values.make(tag, vr, kept) if kept else None
     return None

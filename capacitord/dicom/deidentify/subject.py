@@ -33,13 +33,18 @@ _UIDS: Final = (0x00080018, STUDY_INSTANCE_UID, 0x0020000E, 0x00200052)
 
 
 class Place(NamedTuple):
-    """One element: the level it is on, the character set in force there, and how deep that lies (0: the top)."""
+    """One element: the level it is on, the character set in force there, and how deep that lies (0: the top).
+
+    It is `strict` within a sequence that is cleaned: there no text is taken on trust, not even where the table does
+    not list it.
+    """
 
     level: Dataset
     tag: int
     element: AnyElement
     characters: CharacterSet
     depth: int
+    strict: bool = False
 
     @property
     def vr(self) -> str:

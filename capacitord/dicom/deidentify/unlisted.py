@@ -15,6 +15,7 @@ from capacitord.model.deidentify import Option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KEPT: Final = Rule(Action.KEEP, Action.KEEP)
 _SIGNATURES: Final = 0x0400
 """Signatures, MACs and encrypted originals: none is right any more."""
 _FIRST_KEPT_GROUP: Final = 0x0008

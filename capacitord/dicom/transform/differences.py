@@ -23,6 +23,7 @@ from capacitord.dicom.transform.level import (
     shallow,
     vr_of,
 )
+from capacitord.dicom.transform.representation import NUMBERS
 
 _ESCAPE: Final = 0x1B
 
@@ -64,7 +65,7 @@ def _retold(level: Dataset, tag: int, characters: CharacterSet) -> DataElement:
     if isinstance(element, RawDataElement) and vr not in values.STRING_VRS:
         if is_left_out(element):
             raise Unfit(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has a value too large to be copied")
-        if vr not in values.NUMBERS:
+        if vr not in NUMBERS:
             return DataElement(BaseTag(tag), vr, element.value)
     return values.make(tag, vr, values.read(level, tag, characters))
 
@@ -85,7 +86,7 @@ def _depends(level: Dataset, tag: int, element: AnyElement) -> bool:
     if is_sequence(element):
         return any(
             element_of(item, SPECIFIC_CHARACTER_SET) is None
-            and any(_depends(item, inside, inner) for inside in item.keys() if (inner := element_of(item, inside)))  # noqa: SIM118
+            and any(_depends(item, element.tag, element) for element in map(item.get_item, sorted(item.keys())))
             for item in items_of(shallow(level), tag)
         )
     if not isinstance(element, RawDataElement):
