@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_TOKENS: Final = re.compile(r"[^\W_]+(?:[.,]\d+)?(?:%|\+)?")
+_TOKENS: Final = re.compile(r"\d+[.,]\d+[^\W\d_]*%?|[^\W_]+[%+]?")
 _MEASURE: Final = re.compile(r"(?:\d{1,2}(?:[.,]\d{1,2})?)(?:mm|cm|s|ms|t|kv|%)", re.ASCII | re.IGNORECASE)
 _NAME_PARTS: Final = re.compile(r"[\W\d_]+")
 
