@@ -22,6 +22,8 @@ SHORTEST_NAME: Final = 3
 SHORTEST_ID: Final = 4
 _BOUNDED: Final = 5
 """Shorter words are looked for as whole words only: any text has a "lee" somewhere."""
+_IDEOGRAPHS: Final = re.compile("[\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Script in which one character may be a name, and words stand without spaces."""
 
 
 class Identity:
@@ -29,7 +31,10 @@ class Identity:
 
     def __init__(self, names: Iterable[str], ids: Iterable[str]) -> None:
         self.words = {
-            part.casefold() for name in names for part in _NAME_PARTS.split(name) if len(part) >= SHORTEST_NAME
+            part.casefold()
+            for name in names
+            for part in _NAME_PARTS.split(name)
+            if len(part) >= SHORTEST_NAME or (len(part) > 1 and _IDEOGRAPHS.search(part))
         }
         self._ids = {each.strip(" \0").casefold() for each in ids if len(each.strip(" \0")) >= SHORTEST_ID}
         self._anything = _pattern(self.words | self._ids)
@@ -53,7 +58,9 @@ def _pattern(words: set[str]) -> re.Pattern[str] | None:
     if not words:
         return None
     parts = (
-        re.escape(word) if len(word) >= _BOUNDED else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
+        re.escape(word)
+        if len(word) >= _BOUNDED or _IDEOGRAPHS.search(word)
+        else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
         for word in sorted(words, key=lambda word: (-len(word), word))
     )
     return re.compile("|".join(parts))

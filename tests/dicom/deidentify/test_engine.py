@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import re
 import time
 
 import pytest
@@ -152,6 +153,40 @@ def test_text_that_tells_who_it_is_goes_wherever_it_stands() -> None:
     assert after.Manufacturer == "ACME"
     assert after.BodyPartExamined == "CHEST"
     assert after.AnatomicRegionSequence[0].CodeMeaning == "REMOVED"
+
+
+@given(
+    st.text("abcdefXYZ0123456789-_/ üß山", min_size=5, max_size=16).filter(lambda text: len(text.strip()) > 4),
+    st.text("abcdefghiABC ^", min_size=5, max_size=16).filter(lambda text: len(text.strip("^ ")) > 4),
+)
+def test_nobody_is_found_in_any_text(number: str, name: str) -> None:
+    dataset = ct(PatientID=number, PatientName=name, AccessionNumber="A/" + number)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for level in (dataset, item()):
+        level.Manufacturer = f"made for {number}"
+        level.SoftwareVersions = f"1.0 ({name})"
+        level.CountryOfResidence = name
+        level.PatientID = number
+        if level is not dataset:
+            dataset.AnatomicRegionSequence = sequence(level)
+    for each in (dataset, encoded(dataset)):
+        for options in ((), (Option.CLEAN_DESCRIPTORS, Option.CLEAN_STRUCTURED_CONTENT, Option.RETAIN_DEVICE_IDENTITY)):
+            text = str(done(each, *options)).casefold()
+            assert number.strip().casefold() not in text
+            for part in re.split("[ ^]", name.casefold()):
+                assert len(part) < 3 or f" {part} " not in text
+
+
+def test_a_birth_date_is_known_as_people_write_it() -> None:
+    for text in ("born 12.04.1962", "1962-04-12", "04/12/1962"):
+        assert done(ct(SoftwareVersions=text)).SoftwareVersions == "REMOVED"
+    assert done(ct(SoftwareVersions="built 13.04.1962")).SoftwareVersions == "built 13.04.1962"
+
+
+def test_names_of_two_ideographs_are_found() -> None:
+    dataset = ct(PatientName="Yamada^Tarou=山田^太郎", SoftwareVersions="1", SpecificCharacterSet="ISO_IR 192")
+    dataset.Manufacturer = "用山田様"
+    assert done(encoded(dataset)).Manufacturer == "REMOVED"
 
 
 def test_short_names_are_found_as_words_only() -> None:
@@ -341,7 +376,7 @@ def test_a_report_keeps_its_numbers_and_references() -> None:
     assert [each.ValueType for each in content] == ["TEXT", "PNAME", "UIDREF", "DATE", "NUM", "CONTAINER"]
     assert content[0].TextValue == "REMOVED"
     assert content[1].PersonName == "REMOVED"
-    assert content[2].UID == CODES.uid("1.2.3.4.9")
+    assert CODES.uid("1.2.3.4.9") == content[2].UID
     assert content[3].Date == "19000101"
     assert content[4].MeasuredValueSequence[0].NumericValue == 7.5
     image, text = content[5].ContentSequence

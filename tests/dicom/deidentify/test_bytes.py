@@ -1,0 +1,68 @@
+"""De-identification of what lies in bytes: the same in every encoding, and damage is refused by its own error only."""
+
+from __future__ import annotations
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
+from capacitord.dicom.elements import Malformed
+from capacitord.dicom.head import HeadReader
+from capacitord.dicom.splice import applied, cuts
+from capacitord.dicom.transform.differences import edits
+from capacitord.dicom.transform.level import dataset_of
+from capacitord.model.deidentify import Deidentification, Option
+from tests.dicom.deidentify.kit import CODES
+from tests.dicom.samples import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT
+from tests.dicom.trees import Node, levels, written
+from tests.images import Image, shipped
+
+SMALL_FILES = [image for image in shipped() if image.size() < 50_000]
+OPTIONS = st.sets(st.sampled_from([*Option])).filter(
+    lambda found: not {Option.RETAIN_LONGITUDINAL_FULL, Option.RETAIN_LONGITUDINAL_MODIFIED} <= found
+)
+SAYS_CLEAN = (Node(0x00080016, "UI", CT.encode() + b"\0"), Node(0x00280301, "CS", b"NO"))
+PIXELS = Node(0x7FE00010, "OW", bytes(range(256)))
+
+
+def _left(data: bytes, syntax: str, options: set[Option]) -> tuple[bytes, Dataset]:
+    head = HeadReader(syntax, whole=True)
+    head.feed(data)
+    head.finish()
+    before = dataset_of(head.elements, head.encoding)
+    after = deidentified(before, Deidentification(tuple(sorted(options))), codes=CODES)
+    return applied(data, cuts(head.elements, edits(before, after), head.encoding, head.end)), after
+
+
+@given(levels, OPTIONS)
+def test_every_encoding_leaves_with_the_same(level: tuple[Node, ...], options: set[Option]) -> None:
+    whole = (*(node for node in level if node.tag not in {0x00080016}), *SAYS_CLEAN, PIXELS)
+    whole = tuple(sorted(whole, key=lambda node: node.tag))
+    found = []
+    for syntax in (EXPLICIT, IMPLICIT, BIG_ENDIAN):
+        data, after = _left(written(whole, syntax), syntax, options)
+        head = HeadReader(syntax, whole=True)
+        head.feed(data)
+        head.finish()
+        read = dataset_of(head.elements, head.encoding)
+        assert data[head.elements[-1].start :] == written((PIXELS,), syntax)
+        assert sorted(read.keys()) == sorted(after.keys())
+        del read[0x7FE00010]
+        found.append(read)
+    assert found[0] == found[1] == found[2]
+
+
+@given(
+    st.sampled_from(SMALL_FILES), OPTIONS, st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 255)), max_size=4)
+)
+def test_damaged_files_are_refused_by_their_own_error_only(
+    image: Image, options: set[Option], damage: list[tuple[int, int]]
+) -> None:
+    data = bytearray(image.dataset())
+    for place, byte in damage:
+        data[place % len(data)] = byte
+    with contextlib.suppress(NotDeidentified, Malformed):
+        _left(bytes(data), image.transfer_syntax_uid, options)
