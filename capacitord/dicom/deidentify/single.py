@@ -51,6 +51,7 @@ _PLAIN: Final = MappingProxyType(
     }
 )
 """VRs in whose characters no word can be written; a value with others is something else than it should be."""
+_READABLE_VRS: Final = frozenset(values.STRING_VRS) | {"SQ"}
 _BULK_NUMBERS: Final = frozenset({"OD", "OF", "OL", "OV", "OW"}) | frozenset(NUMBERS)
 
 
@@ -124,8 +125,8 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
         return element
     if vr in _PLAIN:
         return element if _PLAIN[vr].fullmatch(value) else None
-    if vr not in values.STRING_VRS and known_vr(place.level, tag) in values.STRING_VRS:
-        # Text under a VR for bytes: nobody reads it, so nobody knows what it says.
+    if vr not in values.STRING_VRS and known_vr(place.level, tag) in _READABLE_VRS:
+        # Text or items under a VR for bytes: nobody reads it, so nobody knows what it says.
         return None
     return None if vr in {"OB", "UN"} and identity.is_in_bytes(value) else element
 

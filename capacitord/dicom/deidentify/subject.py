@@ -78,7 +78,7 @@ class Subject:
         self.days = codes.days(self.patient)
         uids = () if how.chose(Option.RETAIN_UIDS) else _UIDS
         self.identity = Identity(
-            (name for tag in _NAMES for name in read(dataset, tag, characters)),
+            [name for tag in _NAMES for name in read(dataset, tag, characters)],
             [
                 *(each for tag in (*_IDS, *uids) for each in read(dataset, tag, characters)),
                 *dates.spellings(self.patient.birth_date),

@@ -156,7 +156,7 @@ def test_text_that_tells_who_it_is_goes_wherever_it_stands() -> None:
 
 
 @given(
-    st.text("abcdefXYZ0123456789-_/ üß山", min_size=5, max_size=16).filter(lambda text: len(text.strip()) > 4),
+    st.text("abcdefXYZ0123456789-_/ üß山", min_size=3, max_size=8).map(lambda text: f"ü{text}7"),
     st.text("abcdefghiABC ^", min_size=5, max_size=16).filter(lambda text: len(text.strip("^ ")) > 4),
 )
 def test_nobody_is_found_in_any_text(number: str, name: str) -> None:
@@ -183,6 +183,12 @@ def test_a_birth_date_is_known_as_people_write_it() -> None:
     assert done(ct(SoftwareVersions="built 13.04.1962")).SoftwareVersions == "built 13.04.1962"
 
 
+def test_a_name_may_be_a_number() -> None:
+    after = done(ct(PatientName="TRIAL7^S0042", SoftwareVersions="for s0042", Manufacturer="trial 7"))
+    assert after.SoftwareVersions == "REMOVED"
+    assert after.PatientName == CODES.patient_id("PAT-4711")
+
+
 def test_names_of_two_ideographs_are_found() -> None:
     dataset = ct(PatientName="Yamada^Tarou=山田^太郎", SoftwareVersions="1", SpecificCharacterSet="ISO_IR 192")
     dataset.Manufacturer = "用山田様"
@@ -199,7 +205,9 @@ def test_text_that_cannot_be_read_goes() -> None:
     dataset = encoded(ct(Manufacturer="ACME"))
     for tag, vr, value in ((0x00081090, "LO", b"M\xfcller "), (0x00181050, "DS", b"Erika "), (0x00181160, "OB", b"Ab")):
         dataset[BaseTag(tag)] = _raw(tag, vr, value)
+    dataset[BaseTag(0x00082228)] = _raw(0x00082228, "OB", b"\xfe\xff\x00\xe0\0\0\0\0")
     after = done(dataset)
+    assert 0x00082228 not in after, "items under a VR for bytes"
     assert 0x00081090 not in after
     assert 0x00181050 not in after
     assert 0x00181160 not in after
@@ -417,6 +425,7 @@ def test_descriptions_keep_their_safe_words() -> None:
             item(CodeValue="77", CodingSchemeDesignator="99HOSPITAL", CodeMeaning="Erika"),
             item(CodeValue="51185008", CodingSchemeDesignator="SCT", CodeMeaning="Chest of Erika"),
             item(CodeValue="1", CodingSchemeDesignator="SCT", CodeMeaning="Erika"),
+            item(CodeValue="PAT-4711", CodingSchemeDesignator="SCT", CodeMeaning="Erika"),
         ),
     )
     after = done(dataset, Option.CLEAN_DESCRIPTORS)
@@ -425,7 +434,7 @@ def test_descriptions_keep_their_safe_words() -> None:
     assert after.ProtocolName == "REMOVED"
     assert after.RequestAttributesSequence[0].ScheduledProcedureStepDescription == "Brain"
     codes = after.ReasonForRequestedProcedureCodeSequence
-    assert [code.CodeMeaning for code in codes] == ["Chest", "1"]
+    assert [code.CodeMeaning for code in codes] == ["Chest", "1", "REMOVED"]
 
 
 def test_sequences_nested_without_end_are_refused() -> None:
