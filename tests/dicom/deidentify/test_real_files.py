@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import io
 import re
 import subprocess
 import warnings
@@ -25,7 +26,7 @@ from capacitord.dicom.transform.differences import edits
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.dicom.transform.level import dataset_of
 from capacitord.model.deidentify import Deidentification, Option
-from tests.dicom.deidentify.kit import CODES, add
+from tests.dicom.deidentify.kit import CODES, add, table
 from tests.dicom.transform.kit import Received
 from tests.images import Image, shipped
 
@@ -150,6 +151,33 @@ def test_nothing_of_who_it_was_is_left(name: str) -> None:
         if Option.RETAIN_SAFE_PRIVATE not in OPTIONS[name]:
             assert not any(element.tag >> 16 & 1 for element in sent.head.elements)
     assert passed["sent"] > 60, passed
+
+
+def test_all_that_is_left_is_as_the_table_says() -> None:
+    rows = {row.tag: row.basic for row in table()}
+    seen = collections.Counter[str]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for read in _files():
+            sent = _sent(read, ())
+            syntax = IMPLICIT if sent.head.encoding.implicit else sent.syntax
+            file = io.BytesIO(preamble(read.image.sop_class_uid, "1.2.3", syntax, "") + sent.data)
+            for element in pydicom.dcmread(file, stop_before_pixels=True).iterall():
+                action = rows.get(element.tag, "")
+                seen[action] += 1
+                assert action != "X", (read.image.path.name, element.tag)
+                values = element.value if element.VM > 1 else [element.value]
+                if action == "U" or (action and element.VR == "UI"):
+                    assert all(str(uid).startswith(("2.25.", "1.2.840.10008.")) for uid in values if uid)
+                if element.VR == "PN":
+                    assert element.is_empty or re.fullmatch("REMOVED|[0-9A-HJKMNP-TV-Z]{12}", str(element.value))
+                if element.VR in {"DA", "DT"}:
+                    assert element.is_empty or str(element.value) in {"19000101", "19000101000000"}
+                if action == "Z" and element.tag not in {0x00100010, 0x00080050, 0x00200010}:
+                    assert element.is_empty
+    assert seen["U"] > 400
+    assert seen["Z"] > 400
+    assert seen["D"] + seen["Z/D"] > 100
 
 
 def test_what_is_not_said_to_be_clean_is_held_with_a_sentence() -> None:
