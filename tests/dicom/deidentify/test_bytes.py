@@ -15,8 +15,11 @@ from capacitord.dicom.splice import applied, cuts
 from capacitord.dicom.transform.differences import edits
 from capacitord.dicom.transform.level import dataset_of
 from capacitord.model.deidentify import Deidentification, Option
+from capacitord.model.transform import Remove, Set
 from tests.dicom.deidentify.kit import CODES
 from tests.dicom.samples import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT
+from tests.dicom.transform.kit import applied as applied_to
+from tests.dicom.transform.kit import at, value
 from tests.dicom.trees import Node, changed, levels, written
 from tests.images import Image, shipped
 
@@ -67,3 +70,25 @@ def test_damaged_files_are_refused_by_their_own_error_only(
         data[place % len(data)] = byte
     with contextlib.suppress(NotDeidentified, Malformed):
         _left(bytes(data), image.transfer_syntax_uid, options)
+
+
+def test_operations_may_follow() -> None:
+    """A profile's operations come after its de-identification; what both did is put into the bytes at once."""
+    inner = (Node(0x00080050, "SH", b"A1"), Node(0x00100020, "LO", b"P1"))
+    patient = (Node(0x00100010, "PN", b"A^B "), Node(0x00100020, "LO", b"PAT-4711"))
+    level = (*SAYS_CLEAN[:1], Node(0x0008114A, "SQ", items=(inner,)), *patient, *SAYS_CLEAN[1:], PIXELS)
+    data = written(level, EXPLICIT)
+    head = HeadReader(EXPLICIT, whole=True)
+    head.feed(data)
+    head.finish()
+    before = dataset_of(head.elements, head.encoding)
+    after = deidentified(before, Deidentification(), codes=CODES)
+    operations = (Set(at("PatientComments"), value("{PatientID}")), Remove(at("**.AccessionNumber")))
+    transformed = applied_to(after, *operations).dataset
+    left = applied(data, cuts(head.elements, edits(before, transformed), head.encoding, head.end))
+    assert left.endswith(written((PIXELS,), EXPLICIT))
+    code = CODES.patient_id("PAT-4711").encode()
+    assert left.count(code) == 3
+    assert CODES.accession_number("A1").encode() not in left
+    assert CODES.patient_id("P1").encode() in left
+    assert b"PAT-4711" not in left
