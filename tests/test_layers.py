@@ -28,6 +28,7 @@ OWNERS = {
     "cryptography": {"capacitord.seal"},
     "pynetdicom": {"capacitord.dicom", "capacitord.demo"},
     "pydicom": {"capacitord.dicom", "capacitord.demo"},
+    "dicomanonymizer": {"capacitord.dicom"},
     "shapely": {"capacitord.location"},
     "apsw": {"capacitord.spool"},
     "aiohttp": {"capacitord.supervisor"},
