@@ -28,7 +28,8 @@ class Head(NamedTuple):
     """One frame as its codestream describes it.
 
     `process` is the marker of a JPEG frame (0xC0 …, 0xF7), 0 for JPEG 2000. `colour` is "RGB" or "YBR" where the
-    stream itself says so, by a marker of JFIF or Adobe. `transformed` is the component transform of JPEG 2000.
+    stream itself says so, by a marker of JFIF or Adobe. `tables` are the Huffman tables that the first scan of
+    JPEG Lossless uses. `transformed` is the component transform of JPEG 2000.
     """
 
     process: int
@@ -38,6 +39,7 @@ class Head(NamedTuple):
     components: int
     signed: bool = False
     colour: str = ""
+    tables: int = 1
     transformed: bool = False
 
 
@@ -47,6 +49,7 @@ def jpeg_head(data: bytes | memoryview) -> Head:
         msg = "A frame does not begin as JPEG does."
         raise NotTranscoded(msg)
     colour = ""
+    frame: Head | None = None
     position = 2
     for _ in range(_MOST_SEGMENTS):
         if len(data) < position + 4 or data[position] != 0xFF:
@@ -62,23 +65,27 @@ def jpeg_head(data: bytes | memoryview) -> Head:
         elif marker == _ADOBE and body.startswith(b"Adobe") and len(body) >= 12:
             colour = "RGB" if body[11] == 0 else "YBR"
         elif marker in _LOSSY_FRAMES or marker in {_LOSSLESS_FRAME, _LS_FRAME}:
-            return _jpeg_frame(marker, body, colour)
+            frame = _jpeg_frame(marker, body)
         elif 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
             msg = "A frame is in a process of JPEG that is not read here."
             raise NotTranscoded(msg)
         elif marker == _START_OF_SCAN:
-            break
+            if frame is None or not body or len(body) < 1 + 2 * body[0]:
+                break
+            tables = {body[2 + 2 * number] for number in range(body[0])}
+            count = len(tables) if body[0] == frame.components else frame.components
+            return frame._replace(colour=colour if frame.components == 3 else "", tables=count)
         position += 2 + length
     msg = "The head of a JPEG frame is damaged."
     raise NotTranscoded(msg)
 
 
-def _jpeg_frame(marker: int, body: bytes, colour: str) -> Head:
+def _jpeg_frame(marker: int, body: bytes) -> Head:
     if len(body) < 6:
         msg = "The head of a JPEG frame is damaged."
         raise NotTranscoded(msg)
     bits, rows, columns, components = struct.unpack_from(">BHHB", body)
-    return Head(marker, bits, rows, columns, components, colour=colour if components == 3 else "")
+    return Head(marker, bits, rows, columns, components)
 
 
 def j2k_head(data: bytes | memoryview) -> Head:

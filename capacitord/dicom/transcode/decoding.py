@@ -29,14 +29,18 @@ _PROCESSES: Final = {
 
 
 def decoded_photometric(method: Method, layout: Layout) -> str:
-    """Return what the pixels of a compressed image mean once they are decoded (PS3.3 §C.7.6.3.1.2)."""
+    """Return what the pixels of a compressed image mean once they are decoded (PS3.3 §C.7.6.3.1.2).
+
+    The colours of JPEG with loss become RGB, as a viewer shows them: several SOP classes allow no other ones
+    outside of JPEG (PS3.3 §C.8.5.6.1.2). What was compressed without loss stays as it is.
+    """
     said = layout.photometric
     if method in {Method.JPEG_2000, Method.HTJ2K}:
         if said in {"YBR_RCT", "YBR_ICT"}:
             return "RGB"
         allowed = said != SUBSAMPLED
-    elif method is Method.JPEG and said == SUBSAMPLED:
-        return "YBR_FULL"
+    elif method is Method.JPEG and said in {"YBR_FULL", SUBSAMPLED}:
+        return "RGB"
     else:
         allowed = said not in {SUBSAMPLED, "YBR_RCT", "YBR_ICT"}
     if not allowed:
@@ -82,6 +86,9 @@ def _check(head: Head, method: Method, layout: Layout) -> None:
     if method in _PROCESSES and head.process not in _PROCESSES[method]:
         msg = "A compressed frame is in another process of JPEG than the transfer syntax says."
         raise NotTranscoded(msg)
+    if method is Method.JPEG_LOSSLESS and head.tables > 1:
+        msg = "A frame in JPEG Lossless has several Huffman tables, which libjpeg-turbo does not reliably read."
+        raise NotTranscoded(msg)
     if method not in _PROCESSES and head.signed != layout.signed and head.bits != layout.allocated:
         msg = "The image and its JPEG 2000 frames contradict each other in whether samples have a sign."
         raise NotTranscoded(msg)
@@ -104,11 +111,13 @@ def _decoded(data: bytes | memoryview, method: Method, layout: Layout) -> Pixels
     if method in {Method.JPEG_2000, Method.HTJ2K}:
         # OpenJPEG reads the high-throughput block coder, too, and is not put off by components without a transform.
         return imagecodecs.jpeg2k_decode(whole, planar=False)
-    # Both colour spaces are named, and the same, so that nothing is converted.
-    space = None if layout.samples == 1 else "RGB" if layout.photometric == "RGB" else "YCBCR"
-    if method is Method.JPEG_LOSSLESS and layout.samples > 1:
-        space = "UNKNOWN"
-    return imagecodecs.jpeg8_decode(whole, colorspace=space, outcolorspace=space)
+    # Both colour spaces are named, so that nothing is converted that should not be.
+    if layout.samples == 1:
+        return imagecodecs.jpeg8_decode(whole)
+    if method is Method.JPEG_LOSSLESS:
+        return imagecodecs.jpeg8_decode(whole, colorspace="UNKNOWN", outcolorspace="UNKNOWN")
+    space = "RGB" if layout.photometric == "RGB" else "YCBCR"
+    return imagecodecs.jpeg8_decode(whole, colorspace=space, outcolorspace="RGB")
 
 
 def _as_laid_out(pixels: Pixels, head: Head, layout: Layout) -> Pixels:

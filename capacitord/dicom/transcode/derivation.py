@@ -15,7 +15,7 @@ from typing import Final
 
 from capacitord.dicom import elements as encoded
 from capacitord.dicom.contexts import syntax_name
-from capacitord.dicom.elements import EXPLICIT_LITTLE, Malformed
+from capacitord.dicom.elements import EXPLICIT_LITTLE, Encoding, Malformed
 from capacitord.dicom.transcode.dataset import Draft
 from capacitord.dicom.transcode.failure import NotTranscoded
 from capacitord.dicom.transcode.layout import Attributes
@@ -121,12 +121,12 @@ def _added(attributes: Attributes, tag: int, value: str) -> str:
 
 
 def _put(draft: Draft, tag: int, vr: str, text: str) -> None:
-    draft.put(tag, [_element(tag, vr, text.encode("latin-1"))])
+    draft.put(tag, [_element(tag, vr, text.encode("latin-1"), draft.encoding)])
 
 
-def _element(tag: int, vr: str, value: bytes) -> bytes:
+def _element(tag: int, vr: str, value: bytes, encoding: Encoding = EXPLICIT_LITTLE) -> bytes:
     padding = b"\0" if vr == "UI" else b" "
-    return encoded.write(tag, vr, value + padding * (len(value) % 2), EXPLICIT_LITTLE)
+    return encoded.write(tag, vr, value + padding * (len(value) % 2), encoding)
 
 
 def _code(value: str, meaning: str) -> bytes:

@@ -22,6 +22,7 @@ _DECIBELS_A_BIT: Final = 20 * math.log10(2)
 _NEAR_ENOUGH: Final = 0.9
 _ATTEMPTS: Final = 7
 _LEAST_DECIBELS: Final = 10.0
+_WAVELET_LEVELS: Final = 5
 
 
 class Encoder:
@@ -136,7 +137,9 @@ def lossless(pixels: Pixels, method: Method, layout: Layout) -> bytes:
         return _jpeg_ls(pixels)
     if method is Method.HTJ2K:
         colours = {"rgb": layout.photometric == "RGB", "planar": False} if layout.samples > 1 else {}
-        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, **colours))
+        # Older decoders stumble over more wavelet levels than there are pixels for.
+        levels = max(1, min(_WAVELET_LEVELS, min(pixels.shape[:2]).bit_length() - 1))
+        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, resolutions=levels, **colours))
     bits = layout.stored if is_clean(pixels, layout) else layout.allocated
     if method is Method.JPEG_2000:
         transform = layout.photometric == "RGB"
