@@ -13,9 +13,18 @@ _VALUE = re.compile(r"<[^>]*>|\(0x[0-9a-f]{4},0x[0-9a-f]{4}\)|0x[0-9a-f]+")
 _NAMES = re.compile(r"attribute <|Attribute=<|Module=<|[Mm]odule <|[Ss]equence <|Element=<|Macro <")
 
 
+class DiedOfIt(AssertionError):
+    """The validator itself did not survive the file."""
+
+
 def errors(path: Path) -> Counter[str]:
-    """Return the errors in a file and how often each occurs, without the values and offsets that are in its words."""
+    """Return the errors in a file and how often each occurs, without the values and offsets that are in its words.
+
+    Raises `DiedOfIt` if the validator ended before it was done.
+    """
     done = subprocess.run([DCIODVFY, path], capture_output=True, check=False, timeout=60)
+    if done.returncode < 0:
+        raise DiedOfIt(path.name)
     lines = done.stderr.decode("latin-1").splitlines()
     return Counter(_normalised(line) for line in lines if line.startswith("Error"))
 

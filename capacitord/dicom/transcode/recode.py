@@ -55,6 +55,9 @@ class Recoder:
 
     def _element(self, element: Element, level: _Level, depth: int) -> list[Piece]:
         vr = element.vr or level.vr(element)
+        if vr == "SQ" and not element.vr and element.value and element.value[:4] not in encoded.ITEM_TAGS:
+            # A private dictionary may be wrong of what stands here.
+            vr = "UN"
         if vr == "UN" and element.undefined:
             # What is inside is Implicit VR Little Endian in any dataset (PS3.5 §6.2.2 note 4).
             return [self._undefined_head(element, vr), element.value, _SEQUENCE_END]

@@ -105,9 +105,10 @@ def dataset(kind: Kind, data: bytes, **attributes: Any) -> Dataset:
     ds.HighBit = kind.stored - 1 if kind.high < 0 else kind.high
     ds.PixelRepresentation = int(kind.signed)
     if kind.photometric == "PALETTE COLOR":
+        entries = 1 << kind.allocated
         for colour in ("Red", "Green", "Blue"):
-            setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16])
-            setattr(ds, f"{colour}PaletteColorLookupTableData", bytes(512))
+            setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [entries % 65536, 0, 16])
+            setattr(ds, f"{colour}PaletteColorLookupTableData", bytes(2 * entries))
     ds.PixelData = data
     ds["PixelData"].VR = "OW" if kind.allocated > 8 else "OB"
     for keyword, value in attributes.items():
