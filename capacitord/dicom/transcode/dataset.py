@@ -142,5 +142,3 @@ class Draft:
         if stop > start:
             out.append(self._data[start:stop])
         return list(itertools.filterfalse(lambda piece: not len(piece), out))
-
-

@@ -63,7 +63,9 @@ def note_loss(draft: Draft, attributes: Attributes, *, ratio: float, method: str
     _put(draft, LOSSY_IMAGE_COMPRESSION_METHOD, "CS", _added(attributes, LOSSY_IMAGE_COMPRESSION_METHOD, method))
 
 
-def note_derivation(draft: Draft, attributes: Attributes, wanted: Compression, *, ratio: float, now: dt.datetime) -> str:
+def note_derivation(
+    draft: Draft, attributes: Attributes, wanted: Compression, *, ratio: float, now: dt.datetime
+) -> str:
     """Write what the new image was derived from and how; return its SOP Instance UID.
 
     `draft` is in Explicit VR Little Endian. Raises `NotTranscoded` if the image does not say what it is.
@@ -140,7 +142,9 @@ def _code(value: str, meaning: str) -> bytes:
 
 
 def _sequence(tag: int, *items: bytes) -> bytes:
-    return encoded.write(tag, "SQ", b"".join(encoded.write_item(item, EXPLICIT_LITTLE) for item in items), EXPLICIT_LITTLE)
+    return encoded.write(
+        tag, "SQ", b"".join(encoded.write_item(item, EXPLICIT_LITTLE) for item in items), EXPLICIT_LITTLE
+    )
 
 
 def _append(draft: Draft, tag: int, item: bytes) -> None:

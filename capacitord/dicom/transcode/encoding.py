@@ -136,7 +136,7 @@ def lossless(pixels: Pixels, method: Method, layout: Layout) -> bytes:
     if method is Method.JPEG_LS:
         return _jpeg_ls(pixels)
     if method is Method.HTJ2K:
-        colours = {"rgb": layout.photometric == "RGB", "planar": False} if layout.samples > 1 else {}
+        colours: dict[str, Any] = {"rgb": layout.photometric == "RGB", "planar": False} if layout.samples > 1 else {}
         # Older decoders stumble over more wavelet levels than there are pixels for.
         levels = max(1, min(_WAVELET_LEVELS, min(pixels.shape[:2]).bit_length() - 1))
         return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, resolutions=levels, **colours))

@@ -98,12 +98,13 @@ class Recoder:
         value = b"".join(self._item(item, source, level, depth) for item in items)
         if element.undefined:
             return [self._undefined_head(element, "SQ"), value, _SEQUENCE_END]
-        return [encoded.with_length(encoded.write(element.tag, "SQ", b"", self._target), len(value), self._target), value]
+        return [
+            encoded.with_length(encoded.write(element.tag, "SQ", b"", self._target), len(value), self._target),
+            value,
+        ]
 
     def _undefined_head(self, element: Element, vr: str) -> bytes:
-        return encoded.with_length(
-            encoded.write(element.tag, vr, b"", self._target), encoded.UNDEFINED, self._target
-        )
+        return encoded.with_length(encoded.write(element.tag, vr, b"", self._target), encoded.UNDEFINED, self._target)
 
     def _item(self, item: encoded.Item, source: Encoding, level: _Level, depth: int) -> bytes:
         inside = list(encoded.elements(item.content, source))

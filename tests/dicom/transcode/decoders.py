@@ -20,6 +20,7 @@ BASELINE, EXTENDED, SV1, JPEG_LS, NEAR, J2K, J2K_LOSSY, HTJ2K = (
     JPEG_FAMILY + last for last in ("50", "51", "70", "80", "81", "90", "91", "201")
 )
 
+SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.7"
 DCMDRLE = "/usr/bin/dcmdrle"
 DCMDJPEG = "/usr/bin/dcmdjpeg"
 DCMDJPLS = "/usr/bin/dcmdjpls"
@@ -38,6 +39,8 @@ def decoded(path: Path, transfer_syntax_uid: str) -> bytes:
     if transfer_syntax_uid == HTJ2K:
         return _by_openjph(path)
     out = path.with_suffix(".native")
+    if transfer_syntax_uid in {J2K, J2K_LOSSY}:
+        _allow_frames(path)
     commands: dict[str, list[str | Path]] = {
         RLE: [DCMDRLE, path, out],
         BASELINE: [DCMDJPEG, path, out],
@@ -56,6 +59,16 @@ def decoded(path: Path, transfer_syntax_uid: str) -> bytes:
     assert not dataset.file_meta.TransferSyntaxUID.is_encapsulated
     data: bytes = dataset.PixelData
     return data
+
+
+def _allow_frames(path: Path) -> None:
+    """GDCM does not write several frames of a SOP class that has one; some of the files that pydicom ships have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(path)
+        if dataset.SOPClassUID == SINGLE_FRAME and dataset.get("NumberOfFrames", 1) > 1:
+            dataset.SOPClassUID = SINGLE_FRAME + ".3"
+            dataset.save_as(path)
 
 
 def _by_openjph(path: Path) -> bytes:

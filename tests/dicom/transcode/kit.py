@@ -13,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
-from capacitord.dicom.transcode.engine import Written, transcode
+from capacitord.dicom.transcode.engine import NotTranscoded, Written, transcode
 from capacitord.model.compression import Compression
 from tests.dicom.transcode.decoders import (
     BASELINE,
@@ -72,9 +72,10 @@ def pixels(kind: Kind, seed: int = 1) -> np.ndarray[Any, Any]:
     bits = kind.allocated if kind.dirty else kind.stored
     least = -(1 << bits - 1) if kind.signed else 0
     span = (1 << bits) - 1
-    wave = np.sin(np.linspace(0, 3, kind.columns))[None, None, :, None] * np.cos(
-        np.linspace(0, 5, kind.rows * kind.frames).reshape(kind.frames, kind.rows)
-    )[:, :, None, None]
+    wave = (
+        np.sin(np.linspace(0, 3, kind.columns))[None, None, :, None]
+        * np.cos(np.linspace(0, 5, kind.rows * kind.frames).reshape(kind.frames, kind.rows))[:, :, None, None]
+    )
     smooth = least + span * (0.5 + 0.49 * np.broadcast_to(wave, kind.shape)) + random.normal(0, span / 200, kind.shape)
     return np.clip(smooth, least, least + span).astype(f"<{'i' if kind.signed else 'u'}{kind.allocated // 8}")
 
@@ -137,6 +138,16 @@ def transcoded(data: bytes, transfer_syntax_uid: str, wanted: Compression) -> tu
     whole = b"".join(written.dataset)
     assert len(whole) == written.length
     return written, whole
+
+
+def refusal(data: bytes, transfer_syntax_uid: str, wanted: Compression) -> NotTranscoded | None:
+    """Return why an image is not written so, None if it is."""
+    try:
+        written = transcode(data, transfer_syntax_uid, wanted, now=NOW)
+    except NotTranscoded as error:
+        return error
+    assert written.length == sum(map(len, written.dataset))
+    return None
 
 
 def read(data: bytes, transfer_syntax_uid: str = EXPLICIT) -> Dataset:

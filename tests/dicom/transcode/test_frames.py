@@ -118,7 +118,9 @@ def test_what_cannot_be_taken_apart_is_refused(data: bytes, frames: int, why: st
         encapsulated_frames(memoryview(data), frames)
 
 
-@pytest.mark.parametrize(("rest", "is_fine"), [(b"", True), (b"\0", True), (b"\0" * 11, True), (b"\1", False), (bytes(12), False)])
+@pytest.mark.parametrize(
+    ("rest", "is_fine"), [(b"", True), (b"\0", True), (b"\0" * 11, True), (b"\1", False), (bytes(12), False)]
+)
 def test_what_stands_behind_the_last_native_frame(rest: bytes, is_fine: bool) -> None:
     layout = Layout(3, 4, 1, "MONOCHROME2", False, 8, 8, 7, False, 2)
     data = memoryview(bytes(range(24)) + rest)

@@ -37,7 +37,10 @@ KINDS = {
     "one pixel": Kind(rows=1, columns=1),
     "3 by 3, an odd number of bytes": Kind(rows=3, columns=3, samples=3, photometric="RGB", allocated=8, stored=8),
 }
-WIDE = {"32 bit": Kind(allocated=32, stored=32), "32 bit RGB": Kind(samples=3, photometric="RGB", allocated=32, stored=32)}
+WIDE = {
+    "32 bit": Kind(allocated=32, stored=32),
+    "32 bit RGB": Kind(samples=3, photometric="RGB", allocated=32, stored=32),
+}
 METHODS = {"RLE": RLE, "JPEG Lossless": SV1, "JPEG-LS": JPEG_LS, "JPEG 2000": J2K, "HTJ2K": HTJ2K}
 COLOURS = {J2K: {"RGB": "YBR_RCT"}, HTJ2K: {"RGB": "YBR_RCT"}}
 CASES = [(method, name) for method in METHODS for name in KINDS] + [("RLE", name) for name in WIDE]

@@ -176,7 +176,7 @@ def test_what_was_said_before_stays_and_the_new_is_added() -> None:
         _, data = transcoded(encoded(read(source), form), form, LOSSY[J2K_LOSSY])
         ds = read(data)
         assert [_code(item)[0] for item in ds.DerivationCodeSequence] == ["113041", "113040"]
-        assert [item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence][0] == "1.2.3.4"
+        assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
         assert len(ds.SourceImageSequence) == 2
         assert (ds.InstanceCreationDate, ds.InstanceCreationTime) == ("20260228", "024500.250000")
 
@@ -202,9 +202,7 @@ def test_mammograms_only_where_the_profile_says_so(uid: str, said: dict[str, str
     with pytest.raises(NotTranscoded, match="lossy_mammography"):
         transcoded(source, EXPLICIT, LOSSY[uid])
     wanted = LOSSY[uid]
-    allowed = Compression(
-        uid, quality=wanted.quality, ratio=wanted.ratio, near=wanted.near, lossy_mammography=True
-    )
+    allowed = Compression(uid, quality=wanted.quality, ratio=wanted.ratio, near=wanted.near, lossy_mammography=True)
     assert transcoded(source, EXPLICIT, allowed)[0].lossy
     assert not transcoded(source, EXPLICIT, Compression(J2K))[0].lossy
 

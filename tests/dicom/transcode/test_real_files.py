@@ -16,9 +16,9 @@ from pydicom.tag import BaseTag
 from capacitord.dicom.transcode.engine import NotTranscoded
 from capacitord.model.compression import Compression
 from tests.dicom.transcode.decoders import EXPLICIT, HTJ2K, IMPLICIT, J2K, decoded, write
-from tests.dicom.transcode.kit import DEFLATED, EVERYTHING, LOSSLESS, LOSSY, NATIVE, transcoded
+from tests.dicom.transcode.kit import DEFLATED, EVERYTHING, LOSSLESS, LOSSY, NATIVE, refusal, transcoded
 from tests.images import Image, shipped
-from tests.peers.dciodvfy import DiedOfIt, errors
+from tests.peers.dciodvfy import errors
 
 pytestmark = pytest.mark.peers
 
@@ -33,7 +33,12 @@ UNREADABLE = {
     "rtdose_expb_1frame.dcm": "two ways to read",
 }
 """Why not even a native syntax is possible."""
-KILL_THE_VALIDATOR = {"rtdose.dcm", "rtdose_1frame.dcm"}
+KILL_THE_VALIDATOR = {
+    *("rtdose.dcm", "rtdose_1frame.dcm", "rtdose_rle.dcm", "rtdose_rle_1frame.dcm"),
+    *("SC_rgb_rle_32bit.dcm", "SC_rgb_rle_32bit_2frame.dcm", "badVR.dcm"),
+}
+"""Native pixels of 32 bits are more than its assertions allow for."""
+
 PALETTES = {
     *("fall.dcm", "hotiron.dcm", "hotmetalblue.dcm", "pet.dcm", "pet20step.dcm", "spring.dcm", "summer.dcm"),
     "winter.dcm",
@@ -51,7 +56,9 @@ DERIVED = {
 @functools.cache
 def _images() -> tuple[Image, ...]:
     """Return the images, of several that differ in nothing but a number only the first."""
-    return tuple(image for image in shipped() if not image.path.name.startswith("IM0000") or image.path.name == "IM000000")
+    return tuple(
+        image for image in shipped() if not image.path.name.startswith("IM0000") or image.path.name == "IM000000"
+    )
 
 
 def _write(path: Path, image: Image, uid: str, data: bytes) -> Path:
@@ -68,13 +75,12 @@ def _read(path: Path) -> Dataset:
 def test_it_is_written_or_refused(uid: str, tmp_path: Path) -> None:
     written = 0
     for number, image in enumerate(_images()):
-        try:
-            _, data = transcoded(image.dataset(), image.transfer_syntax_uid, EVERYTHING[uid])
-        except NotTranscoded as error:
-            assert str(error).endswith(".")
-            if uid in NATIVE:
-                assert UNREADABLE[image.path.name] in str(error)
+        why = refusal(image.dataset(), image.transfer_syntax_uid, EVERYTHING[uid])
+        if why is not None:
+            assert str(why).endswith(".")
+            assert uid not in NATIVE or UNREADABLE[image.path.name] in str(why)
             continue
+        _, data = transcoded(image.dataset(), image.transfer_syntax_uid, EVERYTHING[uid])
         written += 1
         path = _write(tmp_path / f"{number}", image, uid, data)
         _check_attributes(image, path, uid)
@@ -118,7 +124,7 @@ def _check_bits(image: Image, path: Path, uid: str) -> None:
     if expected.get("PlanarConfiguration") == 1 and _read(path).PlanarConfiguration == 0:
         plane = size // 3
         planes = expected.PixelData[:size]
-        assert found[:size] == bytes(sample for at in range(plane) for sample in planes[at :: plane])
+        assert found[:size] == bytes(sample for at in range(plane) for sample in planes[at::plane])
     else:
         assert found[:size] == expected.PixelData[:size], image.path.name
 
@@ -126,18 +132,17 @@ def _check_bits(image: Image, path: Path, uid: str) -> None:
 @pytest.mark.parametrize("uid", EVERYTHING, ids=NAMES.get)
 def test_a_validator_finds_no_new_error(uid: str, tmp_path: Path) -> None:
     for image in _images():
+        if image.path.name in KILL_THE_VALIDATOR:
+            continue
         try:
             written, data = transcoded(image.dataset(), image.transfer_syntax_uid, EVERYTHING[uid])
         except NotTranscoded:
             continue
-        before = _errors_before(image, tmp_path)
-        if before is None:
-            assert image.path.name in KILL_THE_VALIDATOR
-            continue
         # It has not heard of HTJ2K, whose datasets are those of JPEG 2000.
         known = J2K if uid == HTJ2K else uid
         instance = written.sop_instance_uid or image.sop_instance_uid
-        new = errors(write(tmp_path / "new", image.sop_class_uid, instance, known, data)) - before
+        path = write(tmp_path / "new", image.sop_class_uid, instance, known, data)
+        new = errors(path) - _errors_before(image, tmp_path)
         if uid == IMPLICIT and any("can't set VR for element" in words for words in new):
             # A palette without pixels does not say whether its numbers have a sign, where VRs are not written.
             assert image.path.name in PALETTES
@@ -145,18 +150,15 @@ def test_a_validator_finds_no_new_error(uid: str, tmp_path: Path) -> None:
         assert not new, image.path.name
 
 
-_FOUND: dict[Path, Counter[str] | None] = {}
+_FOUND: dict[Path, Counter[str]] = {}
 
 
-def _errors_before(image: Image, folder: Path) -> Counter[str] | None:
-    """Return the errors in an image as it was, or as we wrote it uncompressed if the validator cannot read that."""
+def _errors_before(image: Image, folder: Path) -> Counter[str]:
+    """Return the errors in an image as it was, or as we inflated it, since the validator cannot."""
     if image.path not in _FOUND:
-        path = _write(folder / "old", image, image.transfer_syntax_uid, image.dataset())
-        if image.transfer_syntax_uid == DEFLATED:
-            _, data = transcoded(image.dataset(), image.transfer_syntax_uid, Compression(EXPLICIT))
-            path = _write(folder / "old", image, EXPLICIT, data)
-        try:
-            _FOUND[image.path] = errors(path)
-        except DiedOfIt:
-            _FOUND[image.path] = None
+        uid, data = image.transfer_syntax_uid, image.dataset()
+        if uid == DEFLATED:
+            _, data = transcoded(data, uid, Compression(EXPLICIT))
+            uid = EXPLICIT
+        _FOUND[image.path] = errors(_write(folder / "old", image, uid, data))
     return _FOUND[image.path]
