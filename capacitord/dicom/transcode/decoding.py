@@ -86,9 +86,6 @@ def _check(head: Head, method: Method, layout: Layout) -> None:
     if method in _PROCESSES and head.process not in _PROCESSES[method]:
         msg = "A compressed frame is in another process of JPEG than the transfer syntax says."
         raise NotTranscoded(msg)
-    if method is Method.JPEG_LOSSLESS and head.tables > 1:
-        msg = "A frame in JPEG Lossless has several Huffman tables, which libjpeg-turbo does not reliably read."
-        raise NotTranscoded(msg)
     if method not in _PROCESSES and head.signed != layout.signed and head.bits != layout.allocated:
         msg = "The image and its JPEG 2000 frames contradict each other in whether samples have a sign."
         raise NotTranscoded(msg)
@@ -114,10 +111,9 @@ def _decoded(data: bytes | memoryview, method: Method, layout: Layout) -> Pixels
     # Both colour spaces are named, so that nothing is converted that should not be.
     if layout.samples == 1:
         return imagecodecs.jpeg8_decode(whole)
-    if method is Method.JPEG_LOSSLESS:
-        return imagecodecs.jpeg8_decode(whole, colorspace="UNKNOWN", outcolorspace="UNKNOWN")
     space = "RGB" if layout.photometric == "RGB" else "YCBCR"
-    return imagecodecs.jpeg8_decode(whole, colorspace=space, outcolorspace="RGB")
+    shown = "RGB" if method is Method.JPEG else space
+    return imagecodecs.jpeg8_decode(whole, colorspace=space, outcolorspace=shown)
 
 
 def _as_laid_out(pixels: Pixels, head: Head, layout: Layout) -> Pixels:

@@ -146,7 +146,7 @@ def lossless(pixels: Pixels, method: Method, layout: Layout) -> bytes:
         return bytes(
             imagecodecs.jpeg2k_encode(pixels, 0, codecformat="j2k", reversible=True, bitspersample=bits, mct=transform)
         )
-    # Without a name for its colours a frame has one Huffman table: libjpeg-turbo 3.1 does not reliably read two.
+    # Where it knows luminance from colours, libjpeg-turbo 3.1 makes two Huffman tables, and says that it has one.
     space = None if layout.samples == 1 else "RGB" if layout.photometric == "RGB" else "UNKNOWN"
     return bytes(
         imagecodecs.jpeg8_encode(

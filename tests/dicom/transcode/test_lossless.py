@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagecodecs
 import pytest
+from pydicom.encaps import encapsulate
 
 from capacitord.dicom.transcode.engine import NotTranscoded
 from capacitord.model.compression import Compression
 from tests.dicom.transcode.decoders import EXPLICIT, HTJ2K, J2K, JPEG_LS, RLE, SV1, decoded, write
-from tests.dicom.transcode.kit import LOSSLESS, SECONDARY_CAPTURE, Kind, image, native, pixels, read, transcoded
+from tests.dicom.transcode.kit import (
+    LOSSLESS,
+    SECONDARY_CAPTURE,
+    Kind,
+    encoded,
+    image,
+    native,
+    pixels,
+    read,
+    transcoded,
+)
 
 pytestmark = pytest.mark.peers
 
@@ -102,3 +114,21 @@ def test_noise_that_becomes_longer_is_held(tmp_path: Path) -> None:
     for uid in LOSSLESS:
         _, data = transcoded(image(kind, PixelData=noise), EXPLICIT, LOSSLESS[uid])
         assert decoded(write(tmp_path / "image", SECONDARY_CAPTURE, "1.2.3", uid, data), uid) == noise
+
+
+def test_colours_with_huffman_tables_of_their_own_are_read() -> None:
+    kind = KINDS["YBR_FULL"]
+    frame = bytearray(
+        imagecodecs.jpeg8_encode(
+            pixels(kind)[0], lossless=True, predictor=1, bitspersample=8, colorspace="YCBCR", outcolorspace="YCBCR"
+        )
+    )
+    # The encoder makes two tables, and then forgets to say which component has which (ISO 10918-1 B.2.3).
+    scan = frame.index(b"\xff\xda")
+    assert frame[scan + 4 : scan + 11] == b"\3\1\0\2\0\3\0"
+    frame[scan + 8] = frame[scan + 10] = 0x10
+    _, data = transcoded(image(kind), EXPLICIT, LOSSLESS[SV1])
+    ds = read(data)
+    ds.PixelData = encapsulate([bytes(frame)])
+    _, back = transcoded(encoded(ds), SV1, Compression(EXPLICIT))
+    assert read(back).PixelData == native(kind, pixels(kind))
