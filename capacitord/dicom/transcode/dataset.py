@@ -34,8 +34,9 @@ class Opened:
             for start in range(0, len(self.data), _STEP):
                 reader.feed(self.data[start : start + _STEP])
             reader.finish()
-        except Malformed:
-            msg = "The dataset is damaged: it cannot be read to its end."
+        except Malformed as error:
+            # The words name tags at most.
+            msg = f"The dataset cannot be read to its end: {error}."
             raise NotTranscoded(msg) from None
         self.encoding: Encoding = reader.encoding
         self.elements: Sequence[Element] = list(_each_once(reader.elements))
@@ -104,8 +105,8 @@ class Draft:
             return
         try:
             self._written = dict(Recoder(opened.data, target).recoded(elements))
-        except Malformed:
-            msg = "The dataset is damaged: its elements cannot be written in another encoding."
+        except Malformed as error:
+            msg = f"The dataset cannot be written in another encoding: {error}."
             raise NotTranscoded(msg) from None
 
     def element(self, tag: int) -> bytes | None:

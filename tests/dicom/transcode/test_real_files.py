@@ -55,10 +55,9 @@ DERIVED = {
 
 @functools.cache
 def _images() -> tuple[Image, ...]:
-    """Return the images, of several that differ in nothing but a number only the first."""
-    return tuple(
-        image for image in shipped() if not image.path.name.startswith("IM0000") or image.path.name == "IM000000"
-    )
+    """Return the images; of the series that make up a file-set, the first of each."""
+    firsts = {image.path.parent: image for image in reversed(shipped()) if "dicomdirtests" in image.path.parts}
+    return tuple(image for image in shipped() if firsts.get(image.path.parent, image) is image)
 
 
 def _write(path: Path, image: Image, uid: str, data: bytes) -> Path:
