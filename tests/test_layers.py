@@ -29,6 +29,8 @@ OWNERS = {
     "pynetdicom": {"capacitord.dicom", "capacitord.demo"},
     "pydicom": {"capacitord.dicom", "capacitord.demo"},
     "dicomanonymizer": {"capacitord.dicom"},
+    "imagecodecs": {"capacitord.dicom"},
+    "numpy": {"capacitord.dicom"},
     "shapely": {"capacitord.location"},
     "apsw": {"capacitord.spool"},
     "aiohttp": {"capacitord.supervisor"},
