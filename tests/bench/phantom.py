@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from tests.images import uid
 
@@ -50,7 +50,7 @@ def _dataset(number: int, stored: NDArray[np.int16]) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid("phantom", number)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID(uid("phantom", number))
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.StudyDate = dataset.SeriesDate = "20261122"
