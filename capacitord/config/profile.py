@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pydantic
 
-from capacitord.config import credentials, diagnostics, enclosed, references
-from capacitord.config.diagnostics import Diagnostic, Finding, Source
+from capacitord.config import credentials, diagnostics, document, enclosed, references
+from capacitord.config.diagnostics import Diagnostic, Finding, Rejected, Source
 from capacitord.config.fields import Slug, Table, Text, Timezone
 from capacitord.config.tables.completeness import CompletenessTable
 from capacitord.config.tables.delivery import DeliveryTable
@@ -26,12 +26,20 @@ from capacitord.model.transform import Transform
 __all__ = ["CALLING", "MAX_FILE", "Checked", "Profile", "check", "parse"]
 
 MAX_FILE: Final = 1 << 19
+_SMALLER: Final = "Draw the geofence with fewer corners, or keep tables of values in files beside it."
+
+
+def _schema(value: object) -> object:
+    if type(value) is not int:  # true and 1.0 are equal to 1, and not meant
+        msg = "must be 1"
+        raise Rejected(msg, "Write schema = 1: the version of this format.")
+    return value
 
 
 class Profile(Table):
     """A site profile of capacitord: everything that is true of one facility."""
 
-    schema_: Annotated[Literal[1], pydantic.Field(alias="schema")]
+    schema_: Annotated[Literal[1], pydantic.BeforeValidator(_schema), pydantic.Field(alias="schema")]
     """The version of this format."""
     id: Slug
     """What commands, folders and the log call the site. It never changes: the site's key and its spool hang on it."""
@@ -100,8 +108,8 @@ def check(text: str, name: str, *, beside: enclosed.Beside | None = None, furthe
     more of it in the same go.
     """
     if len(text.encode(errors="replace")) > MAX_FILE:
-        return Checked(None, (Diagnostic(name, "", "is larger than 512 KiB"),), (), {})
-    tables, problems = diagnostics.read_toml(text, name)
+        return Checked(None, (Diagnostic(name, "", "is larger than 512 KiB", _SMALLER),), (), {})
+    tables, problems = document.read_toml(text, name)
     if problems:
         return Checked(None, problems, (), {})
     bad, warnings = references.check(tables)

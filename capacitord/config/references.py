@@ -78,6 +78,8 @@ def _by_dicom_or_web(key: Key, row: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _named(tables: Mapping[str, Any], names: frozenset[str]) -> Iterator[Finding]:
     """Yield names of destinations that there are not."""
+    if not isinstance(tables.get("destination"), list):
+        return  # of which the profile's own check speaks
     places: list[tuple[Key, object]] = []
     for key, row in _rows(tables, "route"):
         places += [((*key, part), row.get(part)) for part in ("to", "else_to")]
@@ -134,9 +136,11 @@ def _evidence(tables: Mapping[str, Any]) -> Iterator[Finding]:
     if not isinstance(location, Mapping):
         return
     rows = list(_rows(location, "evidence"))
+    if not isinstance(location.get("evidence", []), list):
+        return
     for key, row in rows:
         known = [name for name in _EVIDENCE if name in row]
-        if len(known) != 1:
+        if len(known) > 1 or not row:
             words = "must have exactly one of " + ", ".join(_EVIDENCE)
             yield Finding(("location", *key), words, "Make a table of its own for each.", at_key=True)
     if not rows and location.get("network") in {"any", "all"}:
