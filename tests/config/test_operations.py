@@ -110,7 +110,7 @@ def test_the_value_of_one_attribute_comes_from_another() -> None:
         ("map = { Modality = { table = { a = 'b' }, strict = true, default = '' } }", "map.Modality.strict", "", ""),
         ("map = { Modality = 'x' }", "map.Modality", "must be a table", "table"),
         ("clean = { PatientName = { repertoire = 'utf' } }", "clean.PatientName.repertoire", "is not a repertoire", ""),
-        ("hash = { PatientID = { length = 3 } }", "hash.PatientID", "8 to 52 characters", ""),
+        ("hash = { PatientID = { length = 3 } }", "hash.PatientID.length", "8 to 52 characters", ""),
         ("deidentify = { profile = 'full' }", "deidentify", "profile must be basic", "PS3.15"),
         (
             "deidentify = { profile = 'basic', options = ['RetainUID'] }",
