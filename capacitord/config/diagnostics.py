@@ -181,14 +181,14 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"Known here: {', '.join(names)}." if 0 < len(names) <= _FEW else ""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the word that somebody may have meant; empty if none is near."""
+def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
+    """Return the word that somebody may have meant; empty if none is near: at least `alike`, where 1 is the same."""
     names = sorted(known)
     word = word[:_WIDEST]
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=alike)
     if not close:
         folded = {name.casefold(): name for name in reversed(names)}
-        close = [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)]
+        close = [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=alike)]
     return close[0] if close else ""
 
 

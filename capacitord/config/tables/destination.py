@@ -8,8 +8,19 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from capacitord.config import units
-from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion, unknown
-from capacitord.config.fields import AeTitle, FileName, Host, Port, Slug, Table, TransferSyntax, Url, ae_title
+from capacitord.config.diagnostics import MISSING, Finding, Rejected, Rejections, quoted, suggestion, unknown
+from capacitord.config.fields import (
+    AeTitle,
+    FileName,
+    Host,
+    Port,
+    Slug,
+    Table,
+    TransferSyntax,
+    Url,
+    ae_title,
+    each_once,
+)
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.errors import Invalid
 from capacitord.model.compression import CAN_COMPRESS, Compression, Loss
@@ -50,6 +61,7 @@ def _batch(value: object) -> Batch:
 
 
 _AMOUNTS: Final = {"quality": (1, 100), "ratio": (1.1, 200), "near": (1, 255)}
+_USUAL: Final = {"quality": 90, "ratio": 10, "near": 2}
 _COMPRESSION: Final = ("transfer_syntax", *_AMOUNTS, "lossy_mammography")
 
 
@@ -63,8 +75,10 @@ def _compression(value: object) -> Compression:
     loss = CAN_COMPRESS.get(str(name))
     if loss is None:
         key = ("transfer_syntax",) if isinstance(value, Mapping) else ()
-        words = "is missing" if name is None else f"this box does not compress to {name!r}"
-        findings.append(Finding(key, words, suggestion(str(name), CAN_COMPRESS)))
+        words = MISSING if name is None else f"this box does not compress to {quoted(name)}"
+        by_uid = next((known for known in CAN_COMPRESS if TRANSFER_SYNTAXES[known] == name), "")
+        hint = f'Write "{by_uid}".' if by_uid else suggestion(str(name), CAN_COMPRESS)
+        findings.append(Finding(key, words, hint))
     else:
         findings += _amounts(parts, str(name), loss)
     allowed = parts.get("lossy_mammography", False)
@@ -91,7 +105,7 @@ def _amounts(parts: Mapping[str, Any], name: str, loss: Loss) -> list[Finding]:
         elif not whole or isinstance(number, bool) or not least <= number <= most:
             findings.append(Finding((amount,), f"must be a number from {least:g} to {most}"))
     if takes and not given:
-        example = f'{{ transfer_syntax = "{name}", {takes[0]} = {10 if takes[0] == "ratio" else 3} }}'
+        example = f'{{ transfer_syntax = "{name}", {takes[0]} = {_USUAL[takes[0]]} }}'
         findings.append(Finding((), f"{name} loses something, and it is not said how much", f"Write {example}."))
     elif len(given) > 1 and not findings:
         findings.append(Finding((), "must say either ratio or quality"))
@@ -163,7 +177,9 @@ class DestinationTable(Table):
     """How many associations may be open at once."""
     batch: Annotated[Batch | None, pydantic.PlainValidator(_batch), pydantic.WithJsonSchema(BATCH)] = None
     """After how much an association is closed and the next one opened."""
-    transfer_syntaxes: list[TransferSyntax] = pydantic.Field(default=[], max_length=100)
+    transfer_syntaxes: Annotated[list[TransferSyntax], pydantic.AfterValidator(each_once)] = pydantic.Field(
+        default=[], max_length=100
+    )
     """The transfer syntaxes it takes, preferred first; empty proposes what the images are in."""
     compress: Annotated[
         Compression | None, pydantic.PlainValidator(_compression), pydantic.WithJsonSchema(COMPRESS)
@@ -173,11 +189,3 @@ class DestinationTable(Table):
     """The URL of a DICOMweb service that takes images by STOW-RS (PS3.18 §10.5), instead of a DICOM node."""
     token_file: FileName | None = None
     """The file beside the profile that holds the bearer token for it."""
-
-    @pydantic.field_validator("transfer_syntaxes")
-    @classmethod
-    def _each_once(cls, values: list[str]) -> list[str]:
-        if len(set(values)) != len(values):
-            msg = "names a transfer syntax twice"
-            raise Rejected(msg)
-        return values

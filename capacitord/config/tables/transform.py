@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final, Self
 import pydantic
 
 from capacitord.config import operations
-from capacitord.config.diagnostics import Rejected, Rejections, suggestion, unknown
+from capacitord.config.diagnostics import MISSING, Finding, Rejected, Rejections, quoted, suggestion, unknown
 from capacitord.config.fields import Table, Text
 from capacitord.config.matching import Match
-from capacitord.config.tables.route import Names
+from capacitord.config.tables.route import SomeNames
 from capacitord.model.conditions import ALWAYS
 from capacitord.model.deidentify import Deidentification, Option
 from capacitord.model.transform import On, OnError, Operation, Reason, Record, Transform
@@ -28,24 +28,26 @@ def _deidentify(value: object) -> Deidentification:
         msg = "must be a table"
         raise Rejected(msg, 'Write { profile = "basic", options = ["RetainLongitudinalModified"] }.')
     findings = [unknown((str(name),), ("profile", "options")) for name in value if name not in {"profile", "options"}]
+    if value.get("profile") != "basic":
+        hint = "It is the Basic Application Level Confidentiality Profile (PS3.15 §E.2)."
+        findings.append(Finding(("profile",), "must be basic" if "profile" in value else MISSING, hint))
+    options = value.get("options", [])
+    if not isinstance(options, list):
+        findings.append(Finding(("options",), "must be a list", 'Write it like ["RetainUIDs"].'))
+        options = []
+    known = [option.value for option in Option]
+    for number, option in enumerate(options):
+        if option not in known:
+            words = f"{quoted(option)} is not an option of PS3.15 §E.3"
+            findings.append(Finding(("options", number), words, suggestion(str(option), known)))
+        elif option in options[:number]:
+            findings.append(Finding(("options", number), f"{option} is in this list already", "Leave one of them out."))
+    if {Option.RETAIN_LONGITUDINAL_FULL.value, Option.RETAIN_LONGITUDINAL_MODIFIED.value} <= {*map(str, options)}:
+        hint = "Leave RetainLongitudinalFull or RetainLongitudinalModified out."
+        findings.append(Finding(("options",), "dates can be kept in full or modified, not both", hint))
     if findings:
         raise Rejections(findings)
-    if value.get("profile") != "basic":
-        msg = "profile must be basic"
-        raise Rejected(msg, "It is the Basic Application Level Confidentiality Profile (PS3.15 §E.2).")
-    options = value.get("options", [])
-    for option in options if isinstance(options, list) else [options]:
-        if option not in list(Option):
-            msg = f"{option!r} is not an option of PS3.15 §E.3"
-            raise Rejected(msg, suggestion(str(option), list(Option)))
-    found = tuple(Option(option) for option in options)
-    if len(set(found)) != len(found):
-        msg = "names an option twice"
-        raise Rejected(msg)
-    if {Option.RETAIN_LONGITUDINAL_FULL, Option.RETAIN_LONGITUDINAL_MODIFIED} <= set(found):
-        msg = "dates can be kept in full or modified, not both"
-        raise Rejected(msg, "Leave RetainLongitudinalFull or RetainLongitudinalModified out.")
-    return Deidentification(found)
+    return Deidentification(tuple(Option(option) for option in options))
 
 
 DEIDENTIFY: Final[dict[str, Any]] = {
@@ -88,6 +90,9 @@ _RECORD: Final[dict[str, Any]] = {
 
 
 def _record(value: object) -> object:
+    if not isinstance(value, bool | dict):
+        msg = "must be true, false or a table"
+        raise Rejected(msg, 'Write true, or { reason = "COERCE", source = "St. Mary\'s Hospital" }.')
     return RecordTable() if value is True else None if value is False else value
 
 
@@ -148,7 +153,7 @@ class TransformTable(OperationsTable):
     """When: as images come in, as they go out, or as the worklist is served."""
     match: Match = ALWAYS
     """Which images it is for; without it, all."""
-    to: Names = pydantic.Field(default=[])
+    to: SomeNames = pydantic.Field(default=[])
     """Names of the destinations for whose copies it is meant; without it, all. Outbound only."""
     deidentify: Annotated[
         Deidentification | None, pydantic.PlainValidator(_deidentify), pydantic.WithJsonSchema(DEIDENTIFY)

@@ -17,6 +17,7 @@ from capacitord.model.conditions import ALWAYS
 from capacitord.model.transform import On, Transform
 from capacitord.model.worklist import Code, Recode
 
+_SHORTEST = 10.0
 _PARTS = {"value": 16, "scheme": 16, "meaning": 64}
 """Of a code, with the most characters of its VR (PS3.3 §8.1)."""
 
@@ -93,12 +94,19 @@ class WindowTable(Table):
     """How far ahead."""
 
 
+def _refresh(seconds: float) -> float:
+    if seconds < _SHORTEST:
+        msg = "must be at least ten seconds"
+        raise Rejected(msg, "Every refresh is a query of the site's system; 2m is usual.")
+    return seconds
+
+
 class WorklistTable(Table):
     """`[worklist]`: where the worklist of the site comes from, and how it is served to the scanner."""
 
     source: NodeTable
     """The site's worklist SCP."""
-    refresh: Duration = 120.0
+    refresh: Annotated[Duration, pydantic.AfterValidator(_refresh)] = 120.0
     """How often it is asked."""
     window: WindowTable = WindowTable()
     """Which days are asked for: more than the scanner does."""
