@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeVar
 import pydantic
 
 from capacitord.config import dictionary
-from capacitord.config.diagnostics import Rejected, suggestion
+from capacitord.config.diagnostics import Rejected, nearest
 from capacitord.model.attribute import Attribute, NotAllowed, Step, parse
 
 _Read = TypeVar("_Read")
@@ -32,8 +32,8 @@ def with_keywords(read: Callable[[Callable[[str], int | None]], _Read]) -> _Read
     try:
         return read(tag_of)
     except NotAllowed as error:
-        hint = suggestion(unknown[0], dictionary.keywords()) if unknown else ""
-        raise Rejected(error.message, hint or error.hint) from None
+        near = nearest(unknown[0], dictionary.alike(unknown[0])) if unknown else ""
+        raise Rejected(error.message, f"Did you mean {near}?" if near else error.hint) from None
 
 
 def attribute(text: str) -> Attribute:

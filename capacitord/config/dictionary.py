@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 FILE: Final = "attributes.txt"
+_NEAR: Final = 4
+"""Letters more or less that a mistyped keyword may have."""
 
 
 class Entry(NamedTuple):
@@ -53,6 +55,21 @@ def multiplicity_of(tag: int) -> str:
 def keywords() -> frozenset[str]:
     """Return all keywords."""
     return frozenset(_attributes()[0])
+
+
+def alike(word: str) -> tuple[str, ...]:
+    """Return the keywords that are worth comparing a word with: a profile may have thousands that are wrong."""
+    return tuple(
+        keyword for keyword in _by_letter().get(word[:1].casefold(), ()) if abs(len(keyword) - len(word)) <= _NEAR
+    )
+
+
+@functools.cache
+def _by_letter() -> Mapping[str, tuple[str, ...]]:
+    letters = {keyword[0].casefold() for keyword in keywords()}
+    return MappingProxyType(
+        {letter: tuple(word for word in sorted(keywords()) if word[0].casefold() == letter) for letter in letters}
+    )
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from capacitord.config.bare import covers, mentions, rows, texts
 from capacitord.config.diagnostics import Finding, Rejected
-from capacitord.config.fields import timezone, transfer_syntax
+from capacitord.config.fields import timezone
 from capacitord.config.positions import Key
 from capacitord.config.schedules import parse_window
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
@@ -120,7 +120,7 @@ def _unproposed(tables: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield destinations that images are compressed for in a transfer syntax that they are not said to take."""
     for key, row in rows(tables, "destination"):
         wanted = _compressed_to(row)
-        taken = {_uid(name) for _, name in texts(row.get("transfer_syntaxes"))}
+        taken = {TRANSFER_SYNTAXES.get(name, name) for _, name in texts(row.get("transfer_syntaxes"))}
         if wanted and taken and TRANSFER_SYNTAXES[wanted] not in taken:
             words = f"{wanted} is not among transfer_syntaxes, so images are compressed to what is not proposed there"
             yield Finding((*key, "compress"), words, "Add it there, or compress to one of those.")
@@ -149,13 +149,6 @@ def _compressed_to(row: Mapping[str, Any]) -> str:
     compress = row.get("compress")
     name = compress.get("transfer_syntax") if isinstance(compress, Mapping) else compress
     return name if isinstance(name, str) and name in CAN_COMPRESS else ""
-
-
-def _uid(name: str) -> str:
-    try:
-        return transfer_syntax(name)
-    except Rejected:
-        return name
 
 
 def _second_deidentification(tables: Mapping[str, Any]) -> Iterator[Finding]:

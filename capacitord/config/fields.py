@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -266,21 +266,42 @@ def _of(kind: Callable[[str], str]) -> pydantic.AfterValidator:
     return pydantic.AfterValidator(kind)
 
 
-def written(example: str) -> pydantic.WithJsonSchema:
+def written(example: str, pattern: str = "") -> pydantic.WithJsonSchema:
     """Return what an editor is told of a value that is written as a text."""
-    return pydantic.WithJsonSchema({"type": "string", "examples": [example]})
+    return _schema(pattern, examples=[example])
 
 
+def _schema(pattern: str = "", **more: Any) -> pydantic.WithJsonSchema:
+    return pydantic.WithJsonSchema({"type": "string", **({"pattern": f"^(?:{pattern})$"} if pattern else {}), **more})
+
+
+def _units(names: Iterable[str]) -> str:
+    return rf"[0-9]+(?:\.[0-9]+)?\s?(?:{'|'.join(names)})"
+
+
+_DAY: Final = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_DAYS: Final = rf"{_DAY}(?:\s*-\s*{_DAY})?(?:\s*,\s*{_DAY}(?:\s*-\s*{_DAY})?)*"
+_HOURS: Final = r"[0-2]?[0-9]:[0-5][0-9]\s*-\s*[0-2]?[0-9]:[0-5][0-9]"
+WINDOW: Final = rf"\s*(?:{_DAYS}\s*)?{_HOURS}\s*|\s*{_DAYS}\s*"
+"""Of what form a window of time is."""
+FILE_NAME: Final = r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+"
+DURATION: Final = rf"{_units(units.SECONDS)}(?:\s?{_units(units.SECONDS)})*"
+_AE: Final = r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?"
+_HOST: Final = r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,253}|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?"
 Duration = Annotated[
     float,
     pydantic.BeforeValidator(_read(units.parse_duration, "must be a duration", units.DURATION_HINT)),
-    written("1h30m"),
+    written("1h30m", DURATION),
 ]
 Size = Annotated[
-    int, pydantic.BeforeValidator(_read(units.parse_size, "must be a size", units.SIZE_HINT)), written("200 MB")
+    int,
+    pydantic.BeforeValidator(_read(units.parse_size, "must be a size", units.SIZE_HINT)),
+    written("200 MB", _units(units.SIZES)),
 ]
 Rate = Annotated[
-    int, pydantic.BeforeValidator(_read(units.parse_rate, "must be a rate", units.RATE_HINT)), written("8 Mbit/s")
+    int,
+    pydantic.BeforeValidator(_read(units.parse_rate, "must be a rate", units.RATE_HINT)),
+    written("8 Mbit/s", _units(units.RATES)),
 ]
 Space = Annotated[
     units.Space,
@@ -290,20 +311,26 @@ Space = Annotated[
 TimeWindow = Annotated[
     Window,
     pydantic.BeforeValidator(_read(parse_window, "must be a window of time", SCHEDULE_HINT)),
-    written("Mon-Fri 19:00-06:00"),
+    written("Mon-Fri 19:00-06:00", WINDOW),
 ]
-AeTitle = Annotated[str, _of(ae_title)]
+AeTitle = Annotated[str, _of(ae_title), _schema(_AE)]
 Uid = Annotated[str, _of(uid)]
-TransferSyntax = Annotated[str, _of(transfer_syntax)]
-Slug = Annotated[str, _of(slug)]
-Text = Annotated[str, pydantic.Field(max_length=200), _of(text)]
-Host = Annotated[str, _of(host)]
+TransferSyntax = Annotated[
+    str,
+    _of(transfer_syntax),
+    pydantic.WithJsonSchema(
+        {"type": "string", "anyOf": [{"enum": list(TRANSFER_SYNTAXES)}, {"enum": list(TRANSFER_SYNTAXES.values())}]}
+    ),
+]
+Slug = Annotated[str, _of(slug), _schema(_SLUG.pattern)]
+Text = Annotated[str, pydantic.Field(max_length=200), _of(text), _schema(r".*\S.*", maxLength=200)]
+Host = Annotated[str, _of(host), _schema(_HOST)]
 Address = Annotated[str, _of(address)]
-Network = Annotated[str, _of(network)]
-Timezone = Annotated[str, _of(timezone)]
-Mac = Annotated[str, _of(mac)]
-Ssid = Annotated[str, _of(ssid)]
-Url = Annotated[str, _of(url)]
-FileName = Annotated[str, _of(file_name)]
+Network = Annotated[str, _of(network), _schema("[0-9A-Fa-f:.]+(?:/[0-9.]+)?")]
+Timezone = Annotated[str, _of(timezone), _schema("[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")]
+Mac = Annotated[str, _of(mac), _schema("(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")]
+Ssid = Annotated[str, _of(ssid), _schema(minLength=1, maxLength=32)]
+Url = Annotated[str, _of(url), _schema("https://[^ ?#@]+")]
+FileName = Annotated[str, _of(file_name), _schema(FILE_NAME)]
 Regex = Annotated[str, _of(regex)]
 Port = Annotated[int, pydantic.Field(ge=1, le=65535)]

@@ -26,7 +26,7 @@ import pydantic
 
 from capacitord.config import attributes, dictionary
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, nearest, quoted, suggestion
-from capacitord.config.fields import ae_title, regex
+from capacitord.config.fields import WINDOW, ae_title, regex
 from capacitord.config.positions import Key
 from capacitord.config.schedules import HINT as SCHEDULE_HINT
 from capacitord.config.schedules import parse_window
@@ -102,7 +102,7 @@ class _Reader:
             return [CalledBy(titles) if name == "calling_ae_title" else CalledAs(titles)]
         if name.islower() and name.isidentifier():
             near = nearest(name, _OWN)
-            keyword = "" if near else nearest(name, dictionary.keywords())
+            keyword = "" if near else nearest(name, dictionary.alike(name))
             hint = f"Did you mean {near or keyword}?" if near or keyword else suggestion(name, _OWN)
             self.wrong(key, "is not known here", hint, at_key=True)
             return []
@@ -272,11 +272,14 @@ def _is_one(kind: Kind, operand: str) -> bool:
 _SCALAR: Final[dict[str, Any]] = {"type": ["string", "number", "boolean"]}
 _VALUE: Final[dict[str, Any]] = {
     "description": "What the attribute must be. " + _VALUE_HINT,
-    "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}, {"type": "object"}],
+    "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}, {"type": "object", "minProperties": 1}],
 }
-_TEXTS: Final[dict[str, Any]] = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-}
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_TEXTS: Final[dict[str, Any]] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_WINDOW: Final[dict[str, Any]] = {**_TEXT, "pattern": f"^(?:{WINDOW})$"}
+_WINDOWS: Final[dict[str, Any]] = {"anyOf": [_WINDOW, {"type": "array", "items": _WINDOW, "minItems": 1}]}
+SCHEMA_NAME: Final = "Match"
+_SELF: Final[dict[str, Any]] = {"$ref": f"#/$defs/{SCHEMA_NAME}"}
 _USUAL: Final = (
     "AccessionNumber",
     "BodyPartExamined",
@@ -297,13 +300,14 @@ _USUAL: Final = (
     "StudyDescription",
 )
 SCHEMA: Final[dict[str, Any]] = {
+    "title": SCHEMA_NAME,
     "type": "object",
     "description": "When the rule applies: all entries must hold. An empty table always does.",
     "properties": {
-        "any": {"type": "array", "items": {"type": "object"}, "minItems": 1, "description": "One of them holds."},
-        "all": {"type": "array", "items": {"type": "object"}, "minItems": 1, "description": "All of them hold."},
-        "not": {"type": "object", "description": "It does not hold."},
-        "time": {**_TEXTS, "description": 'When the image came, at the site: "18:00-07:00", "Sat-Sun".'},
+        "any": {"type": "array", "items": _SELF, "minItems": 1, "description": "One of them holds."},
+        "all": {"type": "array", "items": _SELF, "minItems": 1, "description": "All of them hold."},
+        "not": {**_SELF, "description": "It does not hold."},
+        "time": {**_WINDOWS, "description": 'When the image came, at the site: "18:00-07:00", "Sat-Sun".'},
         "calling_ae_title": {**_TEXTS, "description": "What the sender calls itself."},
         "called_ae_title": {**_TEXTS, "description": "What the sender calls this box."},
         **dict.fromkeys(_USUAL, _VALUE),
@@ -312,5 +316,5 @@ SCHEMA: Final[dict[str, Any]] = {
     "additionalProperties": False,
 }
 
-Match = Annotated[Condition, pydantic.PlainValidator(parse_match), pydantic.WithJsonSchema(SCHEMA)]
+Match = Annotated[Condition, pydantic.PlainValidator(parse_match), pydantic.WithJsonSchema({"title": SCHEMA_NAME})]
 """A condition as a field of a table."""

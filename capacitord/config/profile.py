@@ -50,14 +50,23 @@ class Profile(Table):
     timezone: Timezone
     """The site's zone in the IANA database, such as "America/Chicago"."""
     location: LocationTable | None = None
+    """How the box knows that it is at this site."""
     preflight: PreflightTable | None = None
+    """Whether the scanner must be clean of other sites' studies before the storage port opens."""
     worklist: WorklistTable | None = None
+    """Where the worklist comes from, and how it is served to the scanner."""
     review: ReviewTable | None = None
+    """How a study is matched with the worklist, and what becomes of one that is not."""
     completeness: CompletenessTable | None = None
+    """When a study counts as complete, and whether its images wait for that."""
     destination: list[DestinationTable] = pydantic.Field(min_length=1, max_length=32)
+    """Where images go, by DICOM or by DICOMweb."""
     route: list[RouteTable] = pydantic.Field(default=[], max_length=500)
+    """Which destinations an image goes to: the first that matches wins."""
     transform: list[TransformTable] = pydantic.Field(default=[], max_length=500)
+    """What is changed in images, when, and for whom."""
     delivery: DeliveryTable = DeliveryTable()
+    """When images leave, how fast and in which order, and how long they stay."""
 
     @property
     def routes(self) -> tuple[Route, ...]:

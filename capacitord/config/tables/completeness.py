@@ -10,7 +10,7 @@ import pydantic
 
 from capacitord.config import units
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
-from capacitord.config.fields import Table, written
+from capacitord.config.fields import DURATION, Table, written
 from capacitord.errors import Invalid
 from capacitord.model.delivery import Send
 
@@ -69,7 +69,11 @@ class CompletenessTable(Table):
     """`[completeness]`: when a study counts as complete, and whether its images wait for that."""
 
     study_closes: Annotated[
-        list[Annotated[Closing, pydantic.PlainValidator(_closing), written("quiet 30s")]],
+        list[
+            Annotated[
+                Closing, pydantic.PlainValidator(_closing), written("quiet 30s", f"commitment|mpps|quiet {DURATION}")
+            ]
+        ],
         pydantic.AfterValidator(_each_once),
     ] = pydantic.Field(default=[Closing(Event.QUIET, 30.0)], min_length=1)
     """What closes a study, whichever comes first: a storage commitment request, an MPPS, or quiet."""

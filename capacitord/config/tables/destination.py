@@ -112,37 +112,72 @@ def _amounts(parts: Mapping[str, Any], name: str, loss: Loss) -> list[Finding]:
     return findings
 
 
-_ENCODINGS: Final[dict[str, Any]] = {"enum": sorted(CAN_COMPRESS)}
+_AMOUNT: Final[dict[str, Any]] = {
+    "quality": {"type": "integer", "minimum": 1, "maximum": 100, "description": "How good: 100 loses least."},
+    "ratio": {"type": "number", "minimum": 1.1, "maximum": 200, "description": "How small: 10 is a tenth."},
+    "near": {"type": "integer", "minimum": 1, "maximum": 255, "description": "The largest difference of a sample."},
+}
+_MAMMOGRAPHY: Final[dict[str, Any]] = {"type": "boolean", "description": "Mammograms, too, may lose something."}
+
+
+def _compressing(loss: Loss, amount: str = "") -> dict[str, Any]:
+    """Return the table for the transfer syntaxes that lose something in one way."""
+    names = sorted(name for name, each in CAN_COMPRESS.items() if each is loss)
+    return {
+        "type": "object",
+        "required": ["transfer_syntax", *([amount] if amount else [])],
+        "additionalProperties": False,
+        "properties": {
+            "transfer_syntax": {"enum": names, "description": "What images are compressed to."},
+            **({amount: _AMOUNT[amount]} if amount else {}),
+            "lossy_mammography": _MAMMOGRAPHY,
+        },
+    }
+
+
 COMPRESS: Final[dict[str, Any]] = {
     "description": "The transfer syntax images are compressed to, and with a lossy one how much.",
     "anyOf": [
-        _ENCODINGS,
-        {
-            "type": "object",
-            "required": ["transfer_syntax"],
-            "additionalProperties": False,
-            "properties": {
-                "transfer_syntax": _ENCODINGS,
-                "quality": {"type": "integer", "minimum": 1, "maximum": 100},
-                "ratio": {"type": "number", "minimum": 1.1, "maximum": 200},
-                "near": {"type": "integer", "minimum": 1, "maximum": 255},
-                "lossy_mammography": {"type": "boolean", "description": "Mammograms, too, may lose something."},
-            },
-        },
+        {"enum": sorted(name for name, loss in CAN_COMPRESS.items() if loss is Loss.NONE)},
+        _compressing(Loss.NONE),
+        _compressing(Loss.QUALITY, "quality"),
+        _compressing(Loss.RATIO, "ratio"),
+        _compressing(Loss.RATIO, "quality"),
+        _compressing(Loss.NEAR, "near"),
     ],
 }
 BATCH: Final[dict[str, Any]] = {
     "description": "After how much an association is closed and the next one opened.",
     "anyOf": [
         {"const": "study"},
-        {"type": "object", "required": ["images"], "properties": {"images": {"type": "integer", "minimum": 1}}},
-        {"type": "object", "required": ["size"], "properties": {"size": {"type": "string"}}},
+        {
+            "type": "object",
+            "required": ["images"],
+            "additionalProperties": False,
+            "properties": {
+                "images": {"type": "integer", "minimum": 1, "maximum": 100_000, "description": "After so many images."}
+            },
+        },
+        {
+            "type": "object",
+            "required": ["size"],
+            "additionalProperties": False,
+            "properties": {"size": {"type": "string", "examples": ["200 MB"], "description": "After so many bytes."}},
+        },
     ],
 }
 
 
+_NODE: Final = ("ae_title", "host", "port")
+_NOT_WEB: Final = (*_NODE, "calling_ae_title", "commitment", "batch")
+
+
 class TlsTable(Table):
     """`tls` of a destination: the files for it, in PEM, beside the profile."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"dependentRequired": {"certificate": ["key"], "key": ["certificate"]}}
+    )
 
     ca: FileName
     """The certificates that the destination's own is checked against."""
@@ -156,7 +191,12 @@ class DestinationTable(Table):
     """`[[destination]]`: where images go, by DICOM or by DICOMweb."""
 
     model_config = pydantic.ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["ae_title", "host", "port"]}, {"required": ["stow"]}]}
+        json_schema_extra={
+            "oneOf": [
+                {"required": [*_NODE], "not": {"required": ["token_file"]}},
+                {"required": ["stow"], "not": {"anyOf": [{"required": [key]} for key in _NOT_WEB]}},
+            ]
+        }
     )
 
     name: Slug
@@ -178,7 +218,7 @@ class DestinationTable(Table):
     batch: Annotated[Batch | None, pydantic.PlainValidator(_batch), pydantic.WithJsonSchema(BATCH)] = None
     """After how much an association is closed and the next one opened."""
     transfer_syntaxes: Annotated[list[TransferSyntax], pydantic.AfterValidator(each_once)] = pydantic.Field(
-        default=[], max_length=100
+        default=[], max_length=100, json_schema_extra={"uniqueItems": True}
     )
     """The transfer syntaxes it takes, preferred first; empty proposes what the images are in."""
     compress: Annotated[

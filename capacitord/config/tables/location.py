@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
-from capacitord.config.fields import Duration, Mac, Network, Ssid, Table
+from capacitord.config.fields import FILE_NAME, Duration, Mac, Network, Ssid, Table
 from capacitord.config.positions import Key
 from capacitord.config.tables.node import NodeTable
 
@@ -107,16 +107,62 @@ def _dwell(seconds: float) -> float:
     return seconds
 
 
-_LIST: Final[dict[str, Any]] = {"type": "array"}
+_POSITION: Final[dict[str, Any]] = {
+    "type": "array",
+    "description": "A position: [longitude, latitude] in degrees, as WGS 84.",
+    "prefixItems": [
+        {"type": "number", "minimum": -180, "maximum": 180},
+        {"type": "number", "minimum": -90, "maximum": 90},
+    ],
+    "items": {"type": "number"},
+    "minItems": 2,
+    "maxItems": 3,
+}
+_RINGS: Final[dict[str, Any]] = {
+    "type": "array",
+    "description": "The outline, and behind it the outlines of holes; each ends where it begins.",
+    "items": {"type": "array", "items": _POSITION, "minItems": 4},
+    "minItems": 1,
+}
+_BOX: Final[dict[str, Any]] = {"type": "array", "description": "What it fits in; not looked at."}
+
+
+def _shape(kind: str, coordinates: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["type", "coordinates"],
+        "additionalProperties": False,
+        "properties": {
+            "type": {"const": kind, "description": "What the coordinates are."},
+            "coordinates": coordinates,
+            "bbox": _BOX,
+        },
+    }
+
+
+_AREAS: Final[dict[str, Any]] = {
+    "type": "array",
+    "description": "The rings of each area.",
+    "items": _RINGS,
+    "minItems": 1,
+}
 GEOMETRY: Final[dict[str, Any]] = {
     "description": "Where the site is: a GeoJSON geometry (RFC 7946, WGS 84), or the file beside the profile it is in.",
     "oneOf": [
+        _shape("Polygon", _RINGS),
+        _shape("MultiPolygon", _AREAS),
         {
             "type": "object",
-            "required": ["type", "coordinates"],
-            "properties": {"type": {"enum": sorted(_TYPES)}, "coordinates": _LIST, "bbox": _LIST},
+            "required": ["file"],
+            "additionalProperties": False,
+            "properties": {
+                "file": {
+                    "type": "string",
+                    "pattern": f"^{FILE_NAME}$",
+                    "description": "A GeoJSON file beside the profile.",
+                }
+            },
         },
-        {"type": "object", "required": ["file"], "properties": {"file": {"type": "string"}}},
     ],
 }
 Geometry = Annotated[dict[str, Any], pydantic.BeforeValidator(geometry), pydantic.WithJsonSchema(GEOMETRY)]
@@ -127,6 +173,8 @@ class EvidenceTable(Table):
 
     Each has exactly one key.
     """
+
+    model_config = pydantic.ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     subnet: Network | None = None
     """An address of this box lies in it."""

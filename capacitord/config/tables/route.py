@@ -20,7 +20,11 @@ def _patience(seconds: float) -> float:
     return seconds
 
 
-Names = Annotated[list[Slug], pydantic.Field(max_length=32), pydantic.AfterValidator(each_once)]
+Names = Annotated[
+    list[Slug],
+    pydantic.Field(max_length=32, json_schema_extra={"uniqueItems": True}),
+    pydantic.AfterValidator(each_once),
+]
 SomeNames = Annotated[Names, pydantic.Field(min_length=1)]
 
 

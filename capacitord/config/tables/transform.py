@@ -10,17 +10,14 @@ from capacitord.config import operations
 from capacitord.config.diagnostics import MISSING, Finding, Rejected, Rejections, quoted, suggestion, unknown
 from capacitord.config.fields import Table, Text
 from capacitord.config.matching import Match
+from capacitord.config.operation_schemas import OPERATIONS
 from capacitord.config.tables.route import SomeNames
 from capacitord.model.conditions import ALWAYS
 from capacitord.model.deidentify import Deidentification, Option
 from capacitord.model.transform import On, OnError, Operation, Reason, Record, Transform
 
 Operations = tuple[Operation, ...]
-_LISTED: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_TABLE: Final[dict[str, Any]] = {"type": "object", "minProperties": 1}
-ByTable = Annotated[Operations, pydantic.WithJsonSchema(_TABLE)]
-ByList = Annotated[Operations, pydantic.WithJsonSchema(_LISTED)]
-ByEither = Annotated[Operations, pydantic.WithJsonSchema({"anyOf": [_LISTED, _TABLE]})]
+SCHEMAS: Final = {name: pydantic.WithJsonSchema(schema) for name, schema in OPERATIONS.items()}
 
 
 def _deidentify(value: object) -> Deidentification:
@@ -55,8 +52,13 @@ DEIDENTIFY: Final[dict[str, Any]] = {
     "required": ["profile"],
     "additionalProperties": False,
     "properties": {
-        "profile": {"const": "basic"},
-        "options": {"type": "array", "items": {"enum": list(Option)}, "uniqueItems": True},
+        "profile": {"const": "basic", "description": "The Basic Application Level Confidentiality Profile."},
+        "options": {
+            "type": "array",
+            "items": {"enum": list(Option)},
+            "uniqueItems": True,
+            "description": "Options of PS3.15 §E.3.",
+        },
     },
 }
 
@@ -80,9 +82,9 @@ _RECORD: Final[dict[str, Any]] = {
             "type": "object",
             "additionalProperties": False,
             "properties": {
-                "reason": {"enum": list(Reason)},
-                "source": {"type": "string"},
-                "system": {"type": "string"},
+                "reason": {"enum": list(Reason), "description": "Why."},
+                "source": {"type": "string", "maxLength": 64, "description": "Who had the values before."},
+                "system": {"type": "string", "maxLength": 64, "description": "Who changed them."},
             },
         },
     ],
@@ -103,25 +105,25 @@ _FIELDS: Final = {"copy": "copy_"}
 class OperationsTable(Table):
     """What can be done to a dataset; carried out in the order in which it is written."""
 
-    set: ByTable = ()
+    set: Annotated[Operations, SCHEMAS["set"]] = ()
     """Attributes and their values; "{PatientID}" in a value stands for that of another attribute."""
-    set_missing: ByTable = ()
+    set_missing: Annotated[Operations, SCHEMAS["set_missing"]] = ()
     """The same, but only where the attribute is missing or empty."""
-    remove: ByList = ()
+    remove: Annotated[Operations, SCHEMAS["remove"]] = ()
     """Attributes that are taken out."""
-    copy_: ByTable = pydantic.Field(default=(), alias="copy")
+    copy_: Annotated[Operations, SCHEMAS["copy"]] = pydantic.Field(default=(), alias="copy")
     """Attributes, and those whose values they get."""
-    replace: ByTable = ()
+    replace: Annotated[Operations, SCHEMAS["replace"]] = ()
     """Attributes, and a pattern (RE2) with what replaces it."""
-    map: ByTable = ()
+    map: Annotated[Operations, SCHEMAS["map"]] = ()
     """Attributes, and a table of values with what they become; table = {..} or file = "values.csv"."""
-    clean: ByEither = ()
+    clean: Annotated[Operations, SCHEMAS["clean"]] = ()
     """Attributes from which characters are taken that others can't show."""
-    hash: ByEither = ()
+    hash: Annotated[Operations, SCHEMAS["hash"]] = ()
     """Attributes whose values become codes that only this site's key makes."""
-    prefix: ByTable = ()
+    prefix: Annotated[Operations, SCHEMAS["prefix"]] = ()
     """Attributes, and what their values begin with in addition."""
-    suffix: ByTable = ()
+    suffix: Annotated[Operations, SCHEMAS["suffix"]] = ()
     """Attributes, and what their values end with in addition."""
     _order: tuple[str, ...] = pydantic.PrivateAttr(default=())
 
@@ -146,6 +148,10 @@ class OperationsTable(Table):
 
 class TransformTable(OperationsTable):
     """`[[transform]]`: what is changed in a dataset, when, and for whom."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in (*OPERATIONS, "deidentify")]}
+    )
 
     name: Text | None = None
     """How people call it."""

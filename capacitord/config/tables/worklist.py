@@ -69,7 +69,22 @@ def _wrong_code(new: object) -> list[Finding]:
     return findings
 
 
-_CODES: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "object"}}
+_CODE: dict[str, Any] = {
+    "type": "object",
+    "required": list(_PARTS),
+    "additionalProperties": False,
+    "properties": {
+        name: {"type": "string", "minLength": 1, "maxLength": longest, "description": words}
+        for (name, longest), words in zip(
+            _PARTS.items(), ("Code Value.", "Coding Scheme Designator.", "Code Meaning."), strict=True
+        )
+    },
+}
+_CODES: dict[str, Any] = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"type": "object", "minProperties": 1, "additionalProperties": _CODE},
+}
 
 
 class CorrectTable(OperationsTable):
