@@ -224,7 +224,10 @@ class DestinationTable(Table):
     compress: Annotated[
         Compression | None, pydantic.PlainValidator(_compression), pydantic.WithJsonSchema(COMPRESS)
     ] = None
-    """The transfer syntax images are compressed to."""
+    """The transfer syntax images are compressed to.
+
+    With loss it says how much: { transfer_syntax = "JPEG2000", ratio = 10 }, or quality, or near for JPEG-LS.
+    """
     stow: Url | None = None
     """The URL of a DICOMweb service that takes images by STOW-RS (PS3.18 §10.5), instead of a DICOM node."""
     token_file: FileName | None = None
