@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Final, TypeVar
-
-import pydantic
+from typing import Final, TypeVar
 
 from capacitord.config import dictionary
 from capacitord.config.diagnostics import Rejected, nearest
@@ -79,6 +77,3 @@ def vr_of(step: Step) -> str:
 
 def _named(vr: str) -> str:
     return "binary" if vr in _BINARY else f"of VR {vr}"
-
-
-AttributeName = Annotated[str, pydantic.AfterValidator(lambda text: valued(text) and text)]
