@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given, settings
 
 from capacitord.config import profile
 from capacitord.config.diagnostics import Diagnostic
+from capacitord.location import geofence
 from tests.config.test_profile import SMALL
+from tests.config.test_tables import WHOLE
 
 
 def only(text: str) -> Diagnostic:
@@ -120,3 +124,21 @@ def test_brackets_and_keys_in_the_wrong_place_are_one_mistake_each(
     assert (problem.key, problem.message) == (key, message)
     assert hint in problem.hint
     assert problem.line
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, len(WHOLE) - 1),
+    st.integers(0, 3),
+    st.sampled_from([*"[]{}\"'=.,#\n\\*-0é病\t\r\ufeff\0", "a = 1\n"]),
+)
+def test_a_slip_of_the_keyboard_anywhere_is_marked_where_the_file_has_it(at: int, lost: int, typed: str) -> None:
+    text = WHOLE[:at] + typed + WHOLE[at + lost :]
+    found = profile.check(text, "p.toml", further=geofence.check)
+    lines = text.replace("\r\n", "\n").split("\n")
+    for problem in (*found.problems, *found.warnings):
+        assert "String should" not in problem.message
+        assert "Input should" not in problem.message
+        if problem.line and problem.column:
+            marked = problem.excerpt[problem.mark : problem.mark + problem.length]
+            assert lines[problem.line - 1][problem.column - 1 :].startswith(marked)
