@@ -26,6 +26,8 @@ def read_text(file: Path, what: str = "profile") -> str:
         return data.decode()
     except FileNotFoundError:
         raise NotFound("there is no such file", where=str(file), hint="Look at its name.") from None
+    except IsADirectoryError:
+        raise Invalid("this is a folder", where=str(file), hint=f"Name the file of the {what} in it.") from None
     except UnicodeDecodeError as error:
         raise Invalid(f"byte {error.start} is not UTF-8", where=str(file), hint="Save it as UTF-8.") from None
 

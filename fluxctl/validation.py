@@ -12,6 +12,7 @@ from capacitord.config import idle
 from capacitord.config.diagnostics import Diagnostic, Source
 from capacitord.config.enclosed import LARGEST
 from capacitord.config.profile import Checked, check
+from capacitord.errors import Invalid
 from capacitord.location import geofence
 from fluxctl.files import STANDARD, read_text
 
@@ -51,13 +52,17 @@ class _Read(NamedTuple):
 
 
 def validate(files: Sequence[Path]) -> Validated:
-    """Return what is right and wrong with profiles, and where their areas overlap. Raises `NotFound` or `Invalid`."""
+    """Return what is right and wrong with profiles, and where their areas overlap. Raises `NotFound`."""
     read = [_checked(file) for file in files]
     return Validated(tuple(_reported(each, _others(each, read)) for each in read))
 
 
 def _checked(file: Path) -> _Read:
-    text = read_text(file)
+    try:
+        text = read_text(file)
+    except Invalid as error:  # what is wrong with this file hides nothing of the others
+        problem = Diagnostic(str(file), "", error.message, error.hint)
+        return _Read(str(file), "", Checked(None, (problem,), (), {}))
     folder = Path() if file == STANDARD else file.parent
     return _Read(str(file), text, check(text, str(file), beside=Folder(folder), further=geofence.check))
 
@@ -73,6 +78,8 @@ def _reported(one: _Read, others: Mapping[str, Mapping[str, Any]]) -> ValidatedP
     overlaps = geofence.overlaps(checked.tables, others)
     warnings = [*checked.warnings, *(Source(one.text, one.file).diagnostics(overlaps) if overlaps else ())]
     found = [_finding("error", each) for each in checked.problems]
+    if profile is not None:
+        warnings += Source(one.text, one.file).diagnostics(idle.standing_in(profile))
     found += [_finding("warning", each) for each in warnings]
     if profile is None:
         return ValidatedProfile(one.file, valid=False, findings=tuple(found))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Final, TypeVar
-
-import pydantic
+from typing import Final, TypeVar
 
 from capacitord.config import dictionary
-from capacitord.config.diagnostics import Rejected, suggestion
+from capacitord.config.diagnostics import Rejected, nearest
 from capacitord.model.attribute import Attribute, NotAllowed, Step, parse
 
 _Read = TypeVar("_Read")
@@ -32,8 +30,8 @@ def with_keywords(read: Callable[[Callable[[str], int | None]], _Read]) -> _Read
     try:
         return read(tag_of)
     except NotAllowed as error:
-        hint = suggestion(unknown[0], dictionary.keywords()) if unknown else ""
-        raise Rejected(error.message, hint or error.hint) from None
+        near = nearest(unknown[0], dictionary.alike(unknown[0])) if unknown else ""
+        raise Rejected(error.message, f"Did you mean {near}?" if near else error.hint) from None
 
 
 def attribute(text: str) -> Attribute:
@@ -79,6 +77,3 @@ def vr_of(step: Step) -> str:
 
 def _named(vr: str) -> str:
     return "binary" if vr in _BINARY else f"of VR {vr}"
-
-
-AttributeName = Annotated[str, pydantic.AfterValidator(lambda text: valued(text) and text)]

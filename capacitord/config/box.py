@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 import pydantic
 
-from capacitord.config import diagnostics
+from capacitord.config import diagnostics, document
 from capacitord.config.fields import Address, AeTitle, Duration, Network, Size, Space, Table, Uid
 from capacitord.config.units import Space as Room
 from capacitord.errors import NotFound, StorageFailed
@@ -143,7 +143,7 @@ def parse(text: str, name: str) -> Box:
 
 def check(text: str, name: str) -> tuple[Box | None, tuple[diagnostics.Diagnostic, ...]]:
     """Return the configuration and what is wrong with it; one of the two is empty."""
-    return diagnostics.validate(Box, text, name)
+    return document.validate(Box, text, name)
 
 
 def load(path: Path) -> Box:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -14,10 +14,11 @@ import pydantic
 from capacitord.config.positions import Key, Positions
 from capacitord.errors import Invalid
 
+MISSING: Final = "is missing"
 _FEW: Final = 20
+_QUOTED: Final = 80
 _WIDEST: Final = 120
 """Of a longer line, only the surroundings of the place are shown."""
-_AT: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
@@ -52,13 +53,14 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
 class Finding(msgspec.Struct, frozen=True):
     """Something wrong at a key path, before it is known where that is written.
 
-    `at_key` marks the key itself instead of its value.
+    `at_key` marks the key itself instead of its value. `meant` is the key that may be meant by one that is not known.
     """
 
     key: Key
     message: str
     hint: str = ""
     at_key: bool = False
+    meant: str = ""
 
 
 class Rejected(ValueError):
@@ -88,7 +90,7 @@ class Source:
 
     def diagnostics(self, findings: Iterable[Finding]) -> tuple[Diagnostic, ...]:
         """Return findings with their places, in the order of the file, each once."""
-        found = dict.fromkeys(self.diagnostic(finding) for finding in findings)
+        found = dict.fromkeys(self.diagnostic(finding) for finding in _once(findings))
         return tuple(sorted(found, key=lambda d: (d.line or 0, d.column or 0, d.key)))
 
     def diagnostic(self, finding: Finding) -> Diagnostic:
@@ -129,33 +131,11 @@ def marked(plain: Diagnostic, line: str, number: int, column: int, length: int) 
     )
 
 
-def read_toml(text: str, file: str) -> tuple[dict[str, Any], tuple[Diagnostic, ...]]:
-    """Return the tables of a TOML document, or what is wrong with it as a document."""
-    try:
-        return tomllib.loads(text), ()
-    except tomllib.TOMLDecodeError as error:
-        return {}, (_not_toml(str(error), text, file),)
-    except RecursionError:
-        return {}, (Diagnostic(file, "", "tables or lists are nested too deeply"),)
-
-
-def _not_toml(words: str, text: str, file: str) -> Diagnostic:
-    place = _AT.search(words)
-    message = words[: place.start()] if place else words
-    lines = text.splitlines() or [""]
-    number, column = (int(place[1]), int(place[2])) if place and place[1] else (len(lines), len(lines[-1]) + 1)
-    plain = Diagnostic(file, "", message[:1].lower() + message[1:], "The file is TOML 1.0.")
-    line = text.replace("\r\n", "\n").split("\n")[number - 1]
-    return marked(plain, line, number, column, 1)
-
-
-def validate(model: type[_Model], text: str, file: str) -> tuple[_Model | None, tuple[Diagnostic, ...]]:
-    """Return the model that `text` describes, or None and all that is wrong with it."""
-    tables, problems = read_toml(text, file)
-    if problems:
-        return None, problems
-    found, findings = fill(model, tables)
-    return found, Source(text, file).diagnostics(findings) if findings else ()
+def _once(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings without keys that are missing only because they are written wrong, which is said already."""
+    found = list(findings)
+    meant = {(*finding.key[:-1], finding.meant) for finding in found if finding.meant}
+    return [finding for finding in found if finding.message != MISSING or finding.key not in meant]
 
 
 def fill(model: type[_Model], tables: dict[str, Any]) -> tuple[_Model | None, tuple[Finding, ...]]:
@@ -163,7 +143,7 @@ def fill(model: type[_Model], tables: dict[str, Any]) -> tuple[_Model | None, tu
     try:
         return model.model_validate(tables), ()
     except pydantic.ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
+        details = error.errors(include_url=False)
         return None, tuple(finding for detail in details for finding in _translated(model, detail))
 
 
@@ -188,7 +168,7 @@ def key_text(key: Key) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            name = part if _BARE.fullmatch(part) else f'"{part}"'
+            name = part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False)
             text += f".{name}" if text else name
     return text
 
@@ -196,18 +176,32 @@ def key_text(key: Key) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the word somebody may have meant, or all that there are if they are few."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if not close:
-        folded = {name.casefold(): name for name in reversed(names)}
-        close = [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)]
-    if close:
-        return f"Did you mean {close[0]}?"
+    if near := nearest(word, names):
+        return f"Did you mean {near}?"
     return f"Known here: {', '.join(names)}." if 0 < len(names) <= _FEW else ""
 
 
+def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
+    """Return the word that somebody may have meant; empty if none is near: at least `alike`, where 1 is the same."""
+    names = sorted(known)
+    word = word[:_WIDEST]
+    close = difflib.get_close_matches(word, names, n=1, cutoff=alike)
+    if not close:
+        folded = {name.casefold(): name for name in reversed(names)}
+        close = [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=alike)]
+    return close[0] if close else ""
+
+
+def quoted(value: object) -> str:
+    """Return a value as a message quotes it: as it is if it is short, else its beginning."""
+    text = repr(value)
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…{text[0] if isinstance(value, str) else ''}"
+
+
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_TABLES: Final = ("dict_type", "model_type", "model_attributes_type", "is_instance_of")
 _WORDS: Final = {
-    "missing": "is missing",
+    "missing": MISSING,
     "string_type": "must be a text in quotes",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -216,10 +210,7 @@ _WORDS: Final = {
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
-    "dict_type": "must be a table",
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "is_instance_of": "must be a table",
+    **dict.fromkeys(_TABLES, "must be a table"),
 }
 
 
@@ -234,8 +225,31 @@ def _translated(model: type[pydantic.BaseModel], detail: Any) -> list[Finding]:
         return [Finding(key, cause.message, cause.hint)]
     if kind == "extra_forbidden":
         table = _table_at(model, key[:-1])
+        if len(key) > 1 and (name := str(key[-1])) in _by_alias(model):
+            return [Finding(key, "is not known here", _outermost(name, detail["input"]), at_key=True)]
         return [unknown(key, _by_alias(table) if table is not None else ())]
-    return [Finding(key, _sentence(kind, context) or _WORDS.get(kind, detail["msg"]), at_key=kind == "missing")]
+    words = _sentence(kind, context) or _WORDS.get(kind, detail["msg"])
+    return [Finding(key, words, _brackets(kind, key, detail["input"]), at_key=kind == "missing")]
+
+
+def _outermost(name: str, value: object) -> str:
+    """Return where a key of the whole file goes that is written within a table."""
+    if isinstance(value, dict | list):
+        header = f"[{name}]" if isinstance(value, dict) else f"[[{name}]]"
+        return f"It belongs to the whole file: write {header}, with nothing before its name."
+    return "It belongs to the whole file: write it above the first [table]."
+
+
+def _brackets(kind: str, key: Key, value: object) -> str:
+    """Return how brackets make of a value what was expected; empty if that is not what is wrong."""
+    name = ".".join(part for part in key if isinstance(part, str))
+    if kind == "list_type" and isinstance(value, dict):
+        return f"Write [[{name}]], in double brackets: there may be several."
+    if kind == "list_type" and isinstance(value, str):
+        return f"Write it in brackets: [{json.dumps(value[:_FEW], ensure_ascii=False)}]."
+    if kind in _TABLES and isinstance(value, list):
+        return f"Write [{name}], in single brackets: there is only one."
+    return ""
 
 
 def _sentence(kind: str, context: dict[str, Any]) -> str:
@@ -254,7 +268,9 @@ def _sentence(kind: str, context: dict[str, Any]) -> str:
 
 def unknown(key: Key, known: Iterable[str]) -> Finding:
     """Return that the last part of a key path is not known there, with what may have been meant."""
-    return Finding(key, "is not known here", suggestion(str(key[-1]), known), at_key=True)
+    names = list(known)
+    word = str(key[-1])
+    return Finding(key, "is not known here", suggestion(word, names), at_key=True, meant=nearest(word, names))
 
 
 def _table_at(model: type[pydantic.BaseModel], path: Key) -> type[pydantic.BaseModel] | None:

@@ -1,6 +1,7 @@
 """The data dictionary (PS3.6 §6): keywords, tags and VRs, so that reading a profile needs no DICOM library.
 
-`attributes.txt` is made from pydicom's dictionary: a line holds a tag, a keyword and a VR. It is read when needed.
+`attributes.txt` is made from pydicom's dictionary: a line holds a tag, a keyword, a VM and a VR. It is read when it is
+needed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 FILE: Final = "attributes.txt"
+_NEAR: Final = 4
+"""Letters more or less that a mistyped keyword may have."""
 
 
 class Entry(NamedTuple):
-    """An attribute of the standard; `vr` may name several, as "US or SS"."""
+    """An attribute of the standard.
+
+    `multiplicity` is how many values it has, like "1" or "2-n"; `vr` may name several VRs, as "US or SS".
+    """
 
     tag: int
     keyword: str
+    multiplicity: str
     vr: str
 
 
@@ -39,16 +46,38 @@ def vr_of(tag: int) -> str:
     return "" if found is None else found.vr
 
 
+def multiplicity_of(tag: int) -> str:
+    """Return how many values an attribute has, empty if the standard does not know it."""
+    found = _attributes()[1].get(tag)
+    return "" if found is None else found.multiplicity
+
+
 def keywords() -> frozenset[str]:
     """Return all keywords."""
     return frozenset(_attributes()[0])
+
+
+def alike(word: str) -> tuple[str, ...]:
+    """Return the keywords that are worth comparing a word with: a profile may have thousands that are wrong."""
+    return tuple(
+        keyword for keyword in _by_letter().get(word[:1].casefold(), ()) if abs(len(keyword) - len(word)) <= _NEAR
+    )
+
+
+@functools.cache
+def _by_letter() -> Mapping[str, tuple[str, ...]]:
+    letters = {keyword[0].casefold() for keyword in keywords()}
+    return MappingProxyType(
+        {letter: tuple(word for word in sorted(keywords()) if word[0].casefold() == letter) for letter in letters}
+    )
 
 
 @functools.cache
 def _attributes() -> tuple[Mapping[str, Entry], Mapping[int, Entry]]:
     text = resources.files("capacitord.config").joinpath(FILE).read_text("ascii")
     entries = [
-        Entry(int(tag, 16), keyword, vr) for tag, keyword, vr in (line.split(" ", 2) for line in text.splitlines())
+        Entry(int(tag, 16), keyword, multiplicity, vr)
+        for tag, keyword, multiplicity, vr in (line.split(" ", 3) for line in text.splitlines())
     ]
     by_keyword = {each.keyword: each for each in entries}
     return MappingProxyType(by_keyword), MappingProxyType({each.tag: each for each in entries})

@@ -61,6 +61,11 @@ class _Reader:
             return table
         rest = {name: value for name, value in table.items() if name != "geofence"}
         key: Key = ("location", "geofence", "file")
+        if others := [str(name) for name in fence if name != "file"]:
+            self.wrong.append(
+                Finding(key, f"does not go with {', '.join(others)[:80]}", "Leave one of them out.", at_key=True)
+            )
+            return rest
         text = self._text(fence["file"], key)
         try:
             geometry = None if text is None else _geometry(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pydantic
 
 from capacitord.config import units
-from capacitord.config.diagnostics import Rejected, suggestion
+from capacitord.config.diagnostics import Finding, Rejected, Rejections, nearest, quoted, suggestion
 from capacitord.config.schedules import HINT as SCHEDULE_HINT
 from capacitord.config.schedules import parse_window
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
@@ -47,6 +47,9 @@ def ae_title(value: str) -> str:
     if not value.isascii() or not value.isprintable() or "\\" in value:
         msg = "has a character that an AE title can't have"
         raise Rejected(msg, "Use letters, digits, spaces and ASCII punctuation, but no backslash (PS3.5 §6.2).")
+    if not value.strip():
+        msg = "has nothing but spaces"
+        raise Rejected(msg, "An AE title is a short name like STM_PACS (PS3.5 §6.2).")
     if value != value.strip():
         msg = "begins or ends with a space"
         raise Rejected(msg, "Leave them out; DICOM ignores them (PS3.5 §6.2).")
@@ -67,8 +70,8 @@ def transfer_syntax(value: str) -> str:
         return TRANSFER_SYNTAXES[value]
     if value in TRANSFER_SYNTAXES.values():
         return value
-    msg = f"{value!r} is not a transfer syntax this box knows"
-    raise Rejected(msg, suggestion(value, TRANSFER_SYNTAXES))
+    msg = f"{quoted(value)} is not a transfer syntax this box knows"
+    raise Rejected(msg, suggestion(value, TRANSFER_SYNTAXES) or 'Write it like "JPEG2000Lossless", or its UID.')
 
 
 def slug(value: str) -> str:
@@ -88,17 +91,30 @@ def text(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """Return a host name (RFC 1123 §2.1) or an IP address as it is."""
+    """Return a host name (RFC 1123 §2.1) or the IP address of one node as it is."""
     name = value.removesuffix(".")
     try:
-        ipaddress.ip_address(value)
+        ip = ipaddress.ip_address(value)
     except ValueError:
         labels = name.split(".")
         named = len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
         if not named or labels[-1].isdigit():
             msg = "is neither a host name nor an IP address"
-            raise Rejected(msg, "Write it like pacs.example.org or 10.20.1.10, without a port.") from None
+            raise Rejected(msg, _host_hint(value)) from None
+        return value
+    if ip.is_unspecified or ip.is_multicast or value == "255.255.255.255":
+        msg = "is an address that no node has"
+        raise Rejected(msg, "Write the address at which the node listens.")
     return value
+
+
+def _host_hint(value: str) -> str:
+    bare, colon, port = value.rpartition(":")
+    if colon and port.isdigit() and bare:
+        return f'Write the port by itself: host = "{bare.strip("[]")[:253]}" and port = {port[:5]}.'
+    if value.startswith("[") and value.endswith("]"):
+        return "Leave the brackets out."
+    return "Write it like pacs.example.org or 10.20.1.10, without a port."
 
 
 def address(value: str) -> str:
@@ -112,30 +128,58 @@ def address(value: str) -> str:
 
 
 def network(value: str) -> str:
-    """Return an address range as it is."""
+    """Return an address range as it is: one that some place can be told from others by."""
     try:
-        ipaddress.ip_network(value)
+        found = ipaddress.ip_network(value)
     except ValueError as error:
-        words = "has bits of a host" if "host bits" in str(error) else "is not an address range"
-        raise Rejected(words, "Write it like 10.20.0.0/16, or 10.20.1.10 for one address.") from None
+        if "host bits" in str(error):
+            whole = ipaddress.ip_network(value, strict=False)
+            msg = "has bits of a host"
+            raise Rejected(msg, f"Write {whole} for the range, or the address by itself for one address.") from None
+        msg = "is not an address range"
+        raise Rejected(msg, "Write it like 10.20.0.0/16, or 10.20.1.10 for one address.") from None
+    if found.prefixlen == 0 or found.is_loopback:
+        msg = "holds an address of every machine"
+        raise Rejected(msg, "Write the range that is this site's, like 10.20.0.0/16.")
     return value
 
 
 def timezone(value: str) -> str:
-    """Return the name of a time zone that this machine knows."""
+    """Return the name of a time zone, which means the same on every machine."""
+    first = value.partition("/")[0]
     try:
+        if first in _LOCAL:
+            raise zoneinfo.ZoneInfoNotFoundError(value)  # noqa: TRY301 - one way out for all that is no zone
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        msg = f"{value!r} is not a time zone this machine knows"
-        raise Rejected(msg, suggestion(value, zoneinfo.available_timezones())) from None
+        msg = f"{quoted(value)} is not a time zone this machine knows"
+        raise Rejected(msg, _zone_hint(value)) from None
     return value
+
+
+_LOCAL: Final = frozenset({"localtime", "posixrules", "Factory", "posix", "right"})
+"""Files beside the zones: what they mean hangs on the machine, or counts leap seconds."""
+
+
+def _zone_hint(value: str) -> str:
+    """Return the zone that may be meant: by its name, or by that of its city."""
+    usual = 'Zones are named by a city, like "America/Chicago" or "Europe/London" (IANA).'
+    if len(value) <= len("UTC-06:00") and not value.islower() and value.upper() == value:
+        return usual  # an abbreviation, such as CST, is that of several zones
+    zones = sorted(zoneinfo.available_timezones() - _LOCAL)
+    cities = {zone.rpartition("/")[2]: zone for zone in zones}
+    city = nearest(value.replace(" ", "_"), cities, alike=0.8) if "/" not in value else ""
+    near = cities[city] if city else nearest(value, zones) if "/" in value else ""
+    return f"Did you mean {near}?" if near else usual
 
 
 def mac(value: str) -> str:
     """Return a MAC address (IEEE 802) in lower case, with colons."""
     if _MAC.fullmatch(value) is None:
+        digits = re.sub(r"[.: -]", "", value).lower()
+        example = ":".join(re.findall("..", digits)) if re.fullmatch(r"[0-9a-f]{12}", digits) else "00:11:22:33:44:55"
         msg = "is not a MAC address"
-        raise Rejected(msg, "Write it like 00:11:22:33:44:55.")
+        raise Rejected(msg, f"Write it like {example}.")
     found = value.lower().replace("-", ":")
     if int(found[:2], 16) & 1 or not int(found.replace(":", ""), 16):
         msg = "is a group's MAC address or none at all"
@@ -185,6 +229,18 @@ def file_name(value: str) -> str:
     return value
 
 
+def each_once(values: list[str]) -> list[str]:
+    """Return a list as it is, in which nothing is twice."""
+    twice = [
+        Finding((number,), f"{quoted(value)} is in this list already", "Leave one of them out.")
+        for number, value in enumerate(values)
+        if value in values[:number]
+    ]
+    if twice:
+        raise Rejections(twice)
+    return values
+
+
 def regex(value: str) -> str:
     """Return a regular expression as it is."""
     try:
@@ -210,21 +266,42 @@ def _of(kind: Callable[[str], str]) -> pydantic.AfterValidator:
     return pydantic.AfterValidator(kind)
 
 
-def written(example: str) -> pydantic.WithJsonSchema:
+def written(example: str, pattern: str = "") -> pydantic.WithJsonSchema:
     """Return what an editor is told of a value that is written as a text."""
-    return pydantic.WithJsonSchema({"type": "string", "examples": [example]})
+    return _schema(pattern, examples=[example])
 
 
+def _schema(pattern: str = "", **more: Any) -> pydantic.WithJsonSchema:
+    return pydantic.WithJsonSchema({"type": "string", **({"pattern": f"^(?:{pattern})$"} if pattern else {}), **more})
+
+
+def _units(names: Iterable[str]) -> str:
+    return rf"[0-9]+(?:\.[0-9]+)?\s?(?:{'|'.join(names)})"
+
+
+_DAY: Final = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_DAYS: Final = rf"{_DAY}(?:\s*-\s*{_DAY})?(?:\s*,\s*{_DAY}(?:\s*-\s*{_DAY})?)*"
+_HOURS: Final = r"[0-2]?[0-9]:[0-5][0-9]\s*-\s*[0-2]?[0-9]:[0-5][0-9]"
+WINDOW: Final = rf"\s*(?:{_DAYS}\s*)?{_HOURS}\s*|\s*{_DAYS}\s*"
+"""Of what form a window of time is."""
+FILE_NAME: Final = r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+"
+DURATION: Final = rf"{_units(units.SECONDS)}(?:\s?{_units(units.SECONDS)})*"
+_AE: Final = r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?"
+_HOST: Final = r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,253}|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?"
 Duration = Annotated[
     float,
     pydantic.BeforeValidator(_read(units.parse_duration, "must be a duration", units.DURATION_HINT)),
-    written("1h30m"),
+    written("1h30m", DURATION),
 ]
 Size = Annotated[
-    int, pydantic.BeforeValidator(_read(units.parse_size, "must be a size", units.SIZE_HINT)), written("200 MB")
+    int,
+    pydantic.BeforeValidator(_read(units.parse_size, "must be a size", units.SIZE_HINT)),
+    written("200 MB", _units(units.SIZES)),
 ]
 Rate = Annotated[
-    int, pydantic.BeforeValidator(_read(units.parse_rate, "must be a rate", units.RATE_HINT)), written("8 Mbit/s")
+    int,
+    pydantic.BeforeValidator(_read(units.parse_rate, "must be a rate", units.RATE_HINT)),
+    written("8 Mbit/s", _units(units.RATES)),
 ]
 Space = Annotated[
     units.Space,
@@ -234,20 +311,26 @@ Space = Annotated[
 TimeWindow = Annotated[
     Window,
     pydantic.BeforeValidator(_read(parse_window, "must be a window of time", SCHEDULE_HINT)),
-    written("Mon-Fri 19:00-06:00"),
+    written("Mon-Fri 19:00-06:00", WINDOW),
 ]
-AeTitle = Annotated[str, _of(ae_title)]
+AeTitle = Annotated[str, _of(ae_title), _schema(_AE)]
 Uid = Annotated[str, _of(uid)]
-TransferSyntax = Annotated[str, _of(transfer_syntax)]
-Slug = Annotated[str, _of(slug)]
-Text = Annotated[str, pydantic.Field(max_length=200), _of(text)]
-Host = Annotated[str, _of(host)]
+TransferSyntax = Annotated[
+    str,
+    _of(transfer_syntax),
+    pydantic.WithJsonSchema(
+        {"type": "string", "anyOf": [{"enum": list(TRANSFER_SYNTAXES)}, {"enum": list(TRANSFER_SYNTAXES.values())}]}
+    ),
+]
+Slug = Annotated[str, _of(slug), _schema(_SLUG.pattern)]
+Text = Annotated[str, pydantic.Field(max_length=200), _of(text), _schema(r".*\S.*", maxLength=200)]
+Host = Annotated[str, _of(host), _schema(_HOST)]
 Address = Annotated[str, _of(address)]
-Network = Annotated[str, _of(network)]
-Timezone = Annotated[str, _of(timezone)]
-Mac = Annotated[str, _of(mac)]
-Ssid = Annotated[str, _of(ssid)]
-Url = Annotated[str, _of(url)]
-FileName = Annotated[str, _of(file_name)]
+Network = Annotated[str, _of(network), _schema("[0-9A-Fa-f:.]+(?:/[0-9.]+)?")]
+Timezone = Annotated[str, _of(timezone), _schema("[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")]
+Mac = Annotated[str, _of(mac), _schema("(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")]
+Ssid = Annotated[str, _of(ssid), _schema(minLength=1, maxLength=32)]
+Url = Annotated[str, _of(url), _schema("https://[^ ?#@]+")]
+FileName = Annotated[str, _of(file_name), _schema(FILE_NAME)]
 Regex = Annotated[str, _of(regex)]
 Port = Annotated[int, pydantic.Field(ge=1, le=65535)]

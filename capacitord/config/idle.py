@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import pydantic
 
-from capacitord.config.diagnostics import Source, key_text
+from capacitord.config.diagnostics import Finding, Source, key_text
 from capacitord.config.positions import Key
 from capacitord.config.profile import Profile
 from capacitord.model.delivery import Policy, WhenInactive
@@ -96,6 +96,17 @@ def barred(profile: Profile) -> dict[str, str]:
             names = profile.transform[number].to or [destination.name for destination in profile.destination]
             found.update(dict.fromkeys(names, IDLE[_DEIDENTIFY]))
     return found
+
+
+def standing_in(profile: Profile) -> list[Finding]:
+    """Return where a destination that nothing may be sent to is to stand in for another one, which it can't."""
+    reasons = barred(profile)
+    return [
+        Finding(("route", number, "else_to", place), f"{name} can't stand in: {reasons[name]}", "Name another one.")
+        for number, route in enumerate(profile.route)
+        for place, name in enumerate(route.else_to)
+        if name in reasons
+    ]
 
 
 def _note(key: Key, message: str, source: Source | None) -> Note:

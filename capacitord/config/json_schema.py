@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from capacitord.config.matching import SCHEMA, SCHEMA_NAME
 from capacitord.config.profile import Profile
 from capacitord.config.units import format_duration
 
@@ -37,4 +38,11 @@ class _AsWritten(GenerateJsonSchema):
 def profile_schema() -> dict[str, Any]:
     """Return the JSON Schema of a site profile."""
     schema = Profile.model_json_schema(by_alias=True, schema_generator=_AsWritten)
+    # A condition holds conditions, which pydantic's way of giving a schema for a field can't say.
+    for table in (schema, *schema["$defs"].values()):
+        for name, key in table.get("properties", {}).items():
+            if key.get("title") == SCHEMA_NAME:
+                words = {"description": key["description"]} if "description" in key else {}
+                table["properties"][name] = {"$ref": f"#/$defs/{SCHEMA_NAME}", **words}
+    schema["$defs"][SCHEMA_NAME] = SCHEMA
     return {"$schema": DIALECT, **schema, "title": "Site profile", "description": DESCRIPTION}

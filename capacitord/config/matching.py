@@ -18,17 +18,19 @@ is written `Sequence.Attribute`, as a key in quotes or as a table in a table.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import pydantic
 
-from capacitord.config import attributes
-from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
-from capacitord.config.fields import ae_title, regex
+from capacitord.config import attributes, dictionary
+from capacitord.config.diagnostics import Finding, Rejected, Rejections, nearest, quoted, suggestion
+from capacitord.config.fields import WINDOW, ae_title, regex
 from capacitord.config.positions import Key
 from capacitord.config.schedules import HINT as SCHEDULE_HINT
 from capacitord.config.schedules import parse_window
+from capacitord.model import representation
 from capacitord.model.attribute import Attribute
 from capacitord.model.compare import EXAMPLES, KINDS, Comparison, Kind, Relation, read
 from capacitord.model.conditions import (
@@ -48,6 +50,7 @@ from capacitord.model.conditions import (
     Test,
     Values,
 )
+from capacitord.model.representation import Unfit
 from capacitord.model.schedule import Window
 
 DEEPEST: Final = 16
@@ -98,7 +101,10 @@ class _Reader:
             titles = self._values(value, None, key)
             return [CalledBy(titles) if name == "calling_ae_title" else CalledAs(titles)]
         if name.islower() and name.isidentifier():
-            self.wrong(key, "is not known here", suggestion(name, _OWN), at_key=True)
+            near = nearest(name, _OWN)
+            keyword = "" if near else nearest(name, dictionary.alike(name))
+            hint = f"Did you mean {near or keyword}?" if near or keyword else suggestion(name, _OWN)
+            self.wrong(key, "is not known here", hint, at_key=True)
             return []
         return self._attribute(name, value, key)
 
@@ -106,6 +112,12 @@ class _Reader:
         if isinstance(value, Mapping):
             if not value:
                 self.wrong(key, "must not be empty", "Name an attribute of the sequence in it.")
+            if len(key) > DEEPEST:
+                self.wrong(key, "is nested too deeply", "No attribute is that deep.")
+                return []
+            if _is_text(name) and all(str(inner).islower() for inner in value):
+                self.wrong(key, "must not be a table", _VALUE_HINT)
+                return []
             return [
                 part
                 for inner, wanted in value.items()
@@ -114,6 +126,7 @@ class _Reader:
         present = isinstance(value, bool) or value in ("", "!")
         try:
             found = attributes.owned(name) if present else attributes.valued(name)
+            _in_dataset(found)
         except Rejected as error:
             self.wrong(key, error.message, error.hint, at_key=True)
             return []
@@ -148,8 +161,26 @@ class _Reader:
     def _list(self, value: object, key: Key) -> list[object]:
         if isinstance(value, list) and value:
             return value
-        self.wrong(key, "must not be empty" if value == [] else "must be a list of tables")
+        group = key[-1] in _GROUPS
+        hint = 'Write it like [{ Modality = "CT" }, { Modality = "MR" }].' if group else _VALUE_HINT
+        self.wrong(key, "must not be empty" if value == [] else "must be a list of tables", hint)
         return []
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name is that of an attribute that is known to be no sequence."""
+    try:
+        return attributes.vr_of(attributes.attribute(name).steps[-1]) not in {"", "SQ"}
+    except Rejected:
+        return False
+
+
+def _in_dataset(attribute: Attribute) -> None:
+    """Raise `Rejected` for what is never part of a dataset: command elements and file meta information."""
+    step = attribute.steps[0]
+    if step.exact and step.tag >> 16 in {0x0000, 0x0002}:
+        msg = f"{attribute.text} is not part of an image's dataset, and matches nothing"
+        raise Rejected(msg, "Groups 0000 and 0002 are for messages and files (PS3.7 §E, PS3.10 §7.1).")
 
 
 def _test(value: object, attribute: Attribute | None) -> tuple[bool, Test]:
@@ -159,6 +190,9 @@ def _test(value: object, attribute: Attribute | None) -> tuple[bool, Test]:
         return value, Empty()
     if isinstance(value, dt.date | dt.time):
         value = value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"{value} is not a number"
+        raise Rejected(msg, 'Write it like 1.5, or "> 1.5".')
     if isinstance(value, int | float) and not isinstance(value, bool):
         if KINDS.get(vr, Kind.NUMBER) is not Kind.NUMBER or (vr and vr not in KINDS):
             msg = f"must be a text in quotes: {attribute.text if attribute else 'an AE title'} is of VR {vr}"
@@ -183,14 +217,30 @@ def _positive(text: str, vr: str) -> Test:
         return Regex(regex(text[1:-1]))
     if "*" in text or "?" in text:
         return Glob(text)
-    if vr == "AE":
-        return Exactly(ae_title(text))
     if vr in KINDS:
         return _compared(Relation.EQUAL, text, vr)
+    return Exactly(_possible(text, vr))
+
+
+def _possible(text: str, vr: str) -> str:
+    """Return a text as it is. Raises `Rejected` for what no value of the VR can be, so that it would never match."""
+    if vr == "AE":
+        return ae_title(text)
     if vr == "CS" and text != text.upper():
-        msg = f"{text!r} never matches: values of VR CS are in capitals"
+        msg = f"{quoted(text)} never matches: values of VR CS are in capitals"
         raise Rejected(msg, f'Write "{text.upper()}", or "={text}" if it really is sent like that.')
-    return Exactly(text)
+    try:
+        if vr in _LIMITED:
+            representation.check(text, vr)
+    except Unfit as error:
+        example = ", like 1.2.840.10008.5.1.4.1.1.2 (PS3.6 Annex A)" if vr == "UI" else ""
+        msg = f"{quoted(text)} never matches: it {str(error).removeprefix('the value ')}"
+        raise Rejected(msg, f"Write one value{example}; with = before it if it really is sent like that.") from None
+    return text
+
+
+_LIMITED: Final = frozenset({"CS", "LO", "SH", "UI"})
+"""VRs whose values are told from what is none."""
 
 
 def _compared(relation: Relation, operand: str, vr: str) -> Ordered:
@@ -200,21 +250,36 @@ def _compared(relation: Relation, operand: str, vr: str) -> Ordered:
         raise Rejected(msg, "Numbers, dates, times and ages have one.")
     if kind is None:
         kind = Kind.NUMBER if read(Kind.NUMBER, operand) is not None else Kind.DATE
-    if read(kind, operand) is None:
+    if not _is_one(kind, operand):
         words = "an age" if kind is Kind.AGE else "a date and time" if kind is Kind.MOMENT else f"a {kind}"
         msg = f"{operand!r} is not {words}"
         raise Rejected(msg, f'Write it like "{EXAMPLES[kind]}".')
     return Ordered(Comparison(kind, relation, operand))
 
 
+def _is_one(kind: Kind, operand: str) -> bool:
+    """Return whether an operand is what it is compared as; a date must be one of the calendar."""
+    parts = read(kind, operand)
+    if parts is None or kind not in {Kind.DATE, Kind.MOMENT}:
+        return parts is not None
+    try:
+        dt.date(*(int(part) for part in parts[:3]))
+    except ValueError:
+        return False
+    return True
+
+
 _SCALAR: Final[dict[str, Any]] = {"type": ["string", "number", "boolean"]}
 _VALUE: Final[dict[str, Any]] = {
     "description": "What the attribute must be. " + _VALUE_HINT,
-    "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}, {"type": "object"}],
+    "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}, {"type": "object", "minProperties": 1}],
 }
-_TEXTS: Final[dict[str, Any]] = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-}
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_TEXTS: Final[dict[str, Any]] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_WINDOW: Final[dict[str, Any]] = {**_TEXT, "pattern": f"^(?:{WINDOW})$"}
+_WINDOWS: Final[dict[str, Any]] = {"anyOf": [_WINDOW, {"type": "array", "items": _WINDOW, "minItems": 1}]}
+SCHEMA_NAME: Final = "Match"
+_SELF: Final[dict[str, Any]] = {"$ref": f"#/$defs/{SCHEMA_NAME}"}
 _USUAL: Final = (
     "AccessionNumber",
     "BodyPartExamined",
@@ -235,13 +300,14 @@ _USUAL: Final = (
     "StudyDescription",
 )
 SCHEMA: Final[dict[str, Any]] = {
+    "title": SCHEMA_NAME,
     "type": "object",
     "description": "When the rule applies: all entries must hold. An empty table always does.",
     "properties": {
-        "any": {"type": "array", "items": {"type": "object"}, "minItems": 1, "description": "One of them holds."},
-        "all": {"type": "array", "items": {"type": "object"}, "minItems": 1, "description": "All of them hold."},
-        "not": {"type": "object", "description": "It does not hold."},
-        "time": {**_TEXTS, "description": 'When the image came, at the site: "18:00-07:00", "Sat-Sun".'},
+        "any": {"type": "array", "items": _SELF, "minItems": 1, "description": "One of them holds."},
+        "all": {"type": "array", "items": _SELF, "minItems": 1, "description": "All of them hold."},
+        "not": {**_SELF, "description": "It does not hold."},
+        "time": {**_WINDOWS, "description": 'When the image came, at the site: "18:00-07:00", "Sat-Sun".'},
         "calling_ae_title": {**_TEXTS, "description": "What the sender calls itself."},
         "called_ae_title": {**_TEXTS, "description": "What the sender calls this box."},
         **dict.fromkeys(_USUAL, _VALUE),
@@ -250,5 +316,5 @@ SCHEMA: Final[dict[str, Any]] = {
     "additionalProperties": False,
 }
 
-Match = Annotated[Condition, pydantic.PlainValidator(parse_match), pydantic.WithJsonSchema(SCHEMA)]
+Match = Annotated[Condition, pydantic.PlainValidator(parse_match), pydantic.WithJsonSchema({"title": SCHEMA_NAME})]
 """A condition as a field of a table."""

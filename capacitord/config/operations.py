@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from capacitord.config import attributes
-from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion, unknown
+from capacitord.config import attributes, values
+from capacitord.config.diagnostics import Finding, Rejected, Rejections, quoted, suggestion, unknown
 from capacitord.config.fields import regex
 from capacitord.config.positions import Key
 from capacitord.model.attribute import Attribute, NotAllowed
@@ -88,19 +88,26 @@ def _template(value: object) -> Template:
 
 
 def _set(target: Attribute, wanted: Any) -> Operation:
-    return Set(target, *_value_and_vr(wanted))
+    return Set(target, *_value_and_vr(target, wanted))
 
 
 def _set_missing(target: Attribute, wanted: Any) -> Operation:
-    return SetMissing(target, *_value_and_vr(wanted))
+    return SetMissing(target, *_value_and_vr(target, wanted))
 
 
-def _value_and_vr(wanted: Any) -> tuple[Template, str]:
-    parts = _parts(wanted, "value", ("vr",)) if isinstance(wanted, Mapping) else {"value": wanted}
+def _value_and_vr(target: Attribute, wanted: Any) -> tuple[Template, str]:
+    apart = isinstance(wanted, Mapping)
+    parts = _parts(wanted, "value", ("vr",)) if apart else {"value": wanted}
     vr = parts.get("vr", "")
     if vr and vr not in _VRS:
-        raise Rejections([Finding(("vr",), f"{vr!r} is not a VR that text can be in", suggestion(str(vr), _VRS))])
-    return _template(parts["value"]), vr
+        hint = suggestion(str(vr), _VRS) or "A VR is two letters, like LO (PS3.5 §6.2)."
+        raise Rejections([Finding(("vr",), f"{quoted(vr)} is not a VR that text can be in", hint)])
+    try:
+        value = _template(parts["value"])
+        values.check_template(target, value, vr)
+    except Rejected as error:
+        raise Rejections([Finding(("value",) if apart else (), error.message, error.hint)]) from None
+    return value, vr
 
 
 def _remove(target: Attribute, _: Any) -> Operation:
@@ -108,7 +115,9 @@ def _remove(target: Attribute, _: Any) -> Operation:
 
 
 def _copy(target: Attribute, wanted: Any) -> Operation:
-    return Copy(target, attributes.owned(_text(wanted)))
+    source = attributes.owned(_text(wanted))
+    values.check_copy(target, source)
+    return Copy(target, source)
 
 
 def _replace(target: Attribute, wanted: Any) -> Operation:
@@ -119,12 +128,20 @@ def _replace(target: Attribute, wanted: Any) -> Operation:
     except Rejected as error:
         raise Rejections([Finding(("pattern",), error.message, error.hint)]) from None
     try:
-        return Replace(target, pattern, replacement)
-    except NotAllowed as error:
+        found = Replace(target, pattern, replacement)
+        for part in found.parts():
+            if isinstance(part, str):
+                values.check_part(target, part)
+    except (Rejected, NotAllowed) as error:
         raise Rejections([Finding(("with",), error.message, error.hint)]) from None
+    return found
 
 
 def _map(target: Attribute, wanted: Any) -> Operation:
+    if isinstance(wanted, Mapping) and "table" not in wanted and not {"default", "strict"} & wanted.keys():
+        names = ", ".join(f'{name} = "…"' for name in wanted)
+        hint = f'Write {{ table = {{ {names} }} }}, or {{ file = "values.csv" }}.'
+        raise Rejections([Finding((), "has no table", hint)])
     parts = _parts(wanted, "table", ("default", "strict"))
     table, default, strict = parts["table"], parts.get("default"), parts.get("strict", False)
     if not isinstance(table, Mapping) or not table or not all(isinstance(each, str) for each in table.values()):
@@ -134,7 +151,20 @@ def _map(target: Attribute, wanted: Any) -> Operation:
         raise Rejections([Finding(("strict",), "must be true or false")])
     if strict and default is not None:
         raise Rejections([Finding(("strict",), "does not go with a default", "Leave one of them out.", at_key=True)])
-    return Map(target, dict(table), None if default is None else _text(default), strict)
+    findings = [] if default is None else _unfit(target, _text(default), ("default",))
+    findings += [each for name, value in table.items() for each in _unfit(target, value, ("table", str(name)))]
+    if findings:
+        raise Rejections(findings)
+    return Map(target, dict(table), default, strict)
+
+
+def _unfit(target: Attribute, value: str, key: Key) -> list[Finding]:
+    """Return what is wrong with a text as one of the values of an attribute."""
+    try:
+        values.check_value(target, value)
+    except Rejected as error:
+        return [Finding(key, error.message, error.hint)]
+    return []
 
 
 def _clean(target: Attribute, wanted: Any) -> Operation:
@@ -143,7 +173,12 @@ def _clean(target: Attribute, wanted: Any) -> Operation:
     if repertoire not in list(Repertoire):
         words = f"{repertoire!r} is not a repertoire"
         raise Rejections([Finding(("repertoire",), words, suggestion(str(repertoire), list(Repertoire)))])
-    return Clean(target, Repertoire(repertoire), _text(parts.get("replacement", "")))
+    found = Clean(target, Repertoire(repertoire), _text(parts.get("replacement", "")))
+    try:
+        values.check_part(target, found.replacement)
+    except Rejected as error:
+        raise Rejections([Finding(("replacement",), error.message, error.hint)]) from None
+    return found
 
 
 def _hash(target: Attribute, wanted: Any) -> Operation:
@@ -151,15 +186,22 @@ def _hash(target: Attribute, wanted: Any) -> Operation:
     length = parts.get("length", 16)
     if not isinstance(length, int) or isinstance(length, bool):
         raise Rejections([Finding(("length",), "must be a whole number")])
-    return Hash(target, length)
+    try:
+        found = Hash(target, length)
+        values.check_hash(target, length)
+    except (Rejected, NotAllowed) as error:
+        raise Rejections([Finding(("length",) if "length" in parts else (), error.message, error.hint)]) from None
+    return found
 
 
 def _prefix(target: Attribute, wanted: Any) -> Operation:
-    return Prefix(target, _text(wanted))
+    values.check_added(target, _text(wanted))
+    return Prefix(target, wanted)
 
 
 def _suffix(target: Attribute, wanted: Any) -> Operation:
-    return Suffix(target, _text(wanted))
+    values.check_added(target, _text(wanted))
+    return Suffix(target, wanted)
 
 
 def _parts(value: object, needed: str, others: tuple[str, ...]) -> Mapping[str, Any]:

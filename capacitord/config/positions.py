@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import tree_sitter
@@ -65,29 +65,22 @@ class Positions:
 
     def _table(self, node: tree_sitter.Node) -> None:
         head = next(child for child in node.children if child.type in _KEYS)
-        parts = list(self._parts(head))
-        names = [name for name, _ in parts]
-        path = self._resolved(names[:-1])
+        *above, (name, place) = self._parts(head)
+        path: Key = ()
+        for part, where in above:
+            path = (*path, part)
+            self._spots.setdefault(path, Spot(where, where))
+            if path in self._counts:
+                path = (*path, self._counts[path])
+        path = (*path, name)
         if node.type == "table_array_element":
-            here = (*path, names[-1])
-            number = self._counts[here] = self._counts.get(here, -1) + 1
-            self._spots.setdefault(here, Spot(parts[-1][1], parts[-1][1]))
-            path = (*here, number)
-        else:
-            path = (*path, names[-1])
-        self._spots[path] = Spot(parts[-1][1], parts[-1][1])
+            number = self._counts[path] = self._counts.get(path, -1) + 1
+            self._spots.setdefault(path, Spot(place, place))
+            path = (*path, number)
+        self._spots[path] = Spot(place, place)
         for child in node.children:
             if child.type == "pair":
                 self._pair(path, child)
-
-    def _resolved(self, names: Iterable[str]) -> Key:
-        """Return the path that the first parts of a header mean: of a list of tables, the last one so far."""
-        path: Key = ()
-        for name in names:
-            path = (*path, name)
-            if path in self._counts:
-                path = (*path, self._counts[path])
-        return path
 
     def _pair(self, table: Key, node: tree_sitter.Node) -> None:
         """Read an assignment, and what is within it. Not by recursion: a document may be nested deeply."""
@@ -117,14 +110,15 @@ class Positions:
                     todo.append(((*here, number), entry))
 
     def _parts(self, key: tree_sitter.Node) -> Iterator[tuple[str, Place]]:
-        """Yield the parts of a dotted key, each as the text it means."""
-        if key.type == "dotted_key":
-            for child in key.children:
-                if child.type in _KEYS:
-                    yield from self._parts(child)
-        else:
-            written = self._source[key.start_byte : key.end_byte].decode()
-            yield next(iter(tomllib.loads(f"{written} = 0"))), self._place(key)
+        """Yield the parts of a dotted key, each as the text it means. Not by recursion, as it may have many."""
+        todo = [key]
+        while todo:
+            node = todo.pop()
+            if node.type == "dotted_key":
+                todo += [child for child in reversed(node.children) if child.type in _KEYS]
+            else:
+                written = self._source[node.start_byte : node.end_byte].decode()
+                yield next(iter(tomllib.loads(f"{written} = 0"))), self._place(node)
 
     def _place(self, node: tree_sitter.Node) -> Place:
         row, start = node.start_point.row, node.start_point.column

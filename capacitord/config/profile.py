@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pydantic
 
-from capacitord.config import credentials, diagnostics, enclosed, references
-from capacitord.config.diagnostics import Diagnostic, Finding, Source
+from capacitord.config import credentials, diagnostics, document, enclosed, references
+from capacitord.config.diagnostics import Diagnostic, Finding, Rejected, Source
 from capacitord.config.fields import Slug, Table, Text, Timezone
 from capacitord.config.tables.completeness import CompletenessTable
 from capacitord.config.tables.delivery import DeliveryTable
@@ -26,12 +26,20 @@ from capacitord.model.transform import Transform
 __all__ = ["CALLING", "MAX_FILE", "Checked", "Profile", "check", "parse"]
 
 MAX_FILE: Final = 1 << 19
+_SMALLER: Final = "Draw the geofence with fewer corners, or keep tables of values in files beside it."
+
+
+def _schema(value: object) -> object:
+    if type(value) is not int:  # true and 1.0 are equal to 1, and not meant
+        msg = "must be 1"
+        raise Rejected(msg, "Write schema = 1: the version of this format.")
+    return value
 
 
 class Profile(Table):
     """A site profile of capacitord: everything that is true of one facility."""
 
-    schema_: Annotated[Literal[1], pydantic.Field(alias="schema")]
+    schema_: Annotated[Literal[1], pydantic.BeforeValidator(_schema), pydantic.Field(alias="schema")]
     """The version of this format."""
     id: Slug
     """What commands, folders and the log call the site. It never changes: the site's key and its spool hang on it."""
@@ -42,14 +50,23 @@ class Profile(Table):
     timezone: Timezone
     """The site's zone in the IANA database, such as "America/Chicago"."""
     location: LocationTable | None = None
+    """How the box knows that it is at this site."""
     preflight: PreflightTable | None = None
+    """Whether the scanner must be clean of other sites' studies before the storage port opens."""
     worklist: WorklistTable | None = None
+    """Where the worklist comes from, and how it is served to the scanner."""
     review: ReviewTable | None = None
+    """How a study is matched with the worklist, and what becomes of one that is not."""
     completeness: CompletenessTable | None = None
+    """When a study counts as complete, and whether its images wait for that."""
     destination: list[DestinationTable] = pydantic.Field(min_length=1, max_length=32)
+    """Where images go, by DICOM or by DICOMweb."""
     route: list[RouteTable] = pydantic.Field(default=[], max_length=500)
+    """Which destinations an image goes to: the first that matches wins."""
     transform: list[TransformTable] = pydantic.Field(default=[], max_length=500)
+    """What is changed in images, when, and for whom."""
     delivery: DeliveryTable = DeliveryTable()
+    """When images leave, how fast and in which order, and how long they stay."""
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -100,8 +117,8 @@ def check(text: str, name: str, *, beside: enclosed.Beside | None = None, furthe
     more of it in the same go.
     """
     if len(text.encode(errors="replace")) > MAX_FILE:
-        return Checked(None, (Diagnostic(name, "", "is larger than 512 KiB"),), (), {})
-    tables, problems = diagnostics.read_toml(text, name)
+        return Checked(None, (Diagnostic(name, "", "is larger than 512 KiB", _SMALLER),), (), {})
+    tables, problems = document.read_toml(text, name)
     if problems:
         return Checked(None, problems, (), {})
     bad, warnings = references.check(tables)

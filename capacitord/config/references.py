@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from capacitord.config.diagnostics import Finding, Rejected, suggestion
-from capacitord.config.fields import timezone
+from capacitord.config import doubts
+from capacitord.config.bare import always, covers, rows, texts
+from capacitord.config.diagnostics import MISSING, Finding, suggestion
+from capacitord.config.doubts import policies
 from capacitord.config.positions import Key
-from capacitord.config.schedules import parse_window
-from capacitord.model.schedule import changes, clock, left_out
 
 _NODE: Final = ("ae_title", "host", "port")
 _EVIDENCE: Final = ("subnet", "gateway_mac", "ssid", "echo")
@@ -19,7 +17,7 @@ _EVIDENCE: Final = ("subnet", "gateway_mac", "ssid", "echo")
 
 def check(tables: Mapping[str, Any]) -> tuple[list[Finding], list[Finding]]:
     """Return what is wrong between the sections of a profile, and what is worth a warning."""
-    names = [str(table.get("name", "")) for _, table in _rows(tables, "destination")]
+    names = [str(table.get("name", "")) for _, table in rows(tables, "destination")]
     wrong = [
         *_destinations(tables),
         *_named(tables, frozenset(names)),
@@ -28,26 +26,12 @@ def check(tables: Mapping[str, Any]) -> tuple[list[Finding], list[Finding]]:
         *_evidence(tables),
         *_delivery(tables),
     ]
-    return wrong, [*_unreached(tables), *_unused(tables), *_clocks(tables)]
-
-
-def _rows(tables: Mapping[str, Any], name: str) -> Iterator[tuple[Key, Mapping[str, Any]]]:
-    """Yield the tables of a list of tables, with their key paths."""
-    rows = tables.get(name)
-    for number, row in enumerate(rows if isinstance(rows, list) else []):
-        if isinstance(row, Mapping):
-            yield (name, number), row
-
-
-def _texts(value: object) -> Iterator[tuple[int, str]]:
-    for number, text in enumerate(value if isinstance(value, list) else []):
-        if isinstance(text, str):
-            yield number, text
+    return wrong, doubts.check(tables)
 
 
 def _destinations(tables: Mapping[str, Any]) -> Iterator[Finding]:
     seen: dict[str, int] = {}
-    for key, row in _rows(tables, "destination"):
+    for key, row in rows(tables, "destination"):
         name, number = row.get("name"), key[1]
         if isinstance(name, str) and name in seen:
             words = f"two destinations are called {name}"
@@ -71,22 +55,24 @@ def _by_dicom_or_web(key: Key, row: Mapping[str, Any]) -> Iterator[Finding]:
         return
     for part in _NODE:
         if part not in row:
-            yield Finding((*key, part), "is missing", at_key=True)
+            yield Finding((*key, part), MISSING, at_key=True)
     if "token_file" in row:
         yield Finding((*key, "token_file"), "goes with stow only", "Leave it out.", at_key=True)
 
 
 def _named(tables: Mapping[str, Any], names: frozenset[str]) -> Iterator[Finding]:
     """Yield names of destinations that there are not."""
+    if not isinstance(tables.get("destination"), list):
+        return  # of which the profile's own check speaks
     places: list[tuple[Key, object]] = []
-    for key, row in _rows(tables, "route"):
+    for key, row in rows(tables, "route"):
         places += [((*key, part), row.get(part)) for part in ("to", "else_to")]
-    places += [((*key, "to"), row.get("to")) for key, row in _rows(tables, "transform")]
+    places += [((*key, "to"), row.get("to")) for key, row in rows(tables, "transform")]
     review = tables.get("review")
     if isinstance(review, Mapping) and isinstance(unmatched := review.get("unmatched"), Mapping):
         places.append((("review", "unmatched", "release-to"), unmatched.get("release-to")))
     for key, value in places:
-        for number, name in _texts(value):
+        for number, name in texts(value):
             if name not in names:
                 yield Finding((*key, number), f"there is no destination {name!r}", suggestion(name, names))
 
@@ -94,18 +80,18 @@ def _named(tables: Mapping[str, Any], names: frozenset[str]) -> Iterator[Finding
 def _routes(tables: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield routes that are never reached, and stand-ins that are none."""
     before: list[tuple[int, object]] = []
-    for key, row in _rows(tables, "route"):
+    for key, row in rows(tables, "route"):
         match, number = row.get("match", {}), key[1]
         for earlier, other in before:
-            if other in ({}, match):
-                words = f"is never reached: route[{earlier}] "
-                words += "takes every image" if other == {} else "has the same condition"
+            if covers(other, match):
+                same = "has the same condition" if other == match else "takes all that this one would"
+                words = f"is never reached: route[{earlier}] {'takes every image' if always(other) else same}"
                 yield Finding(key, words, "Put the special routes first and the general one last.", at_key=True)
                 break
         if isinstance(number, int):
             before.append((number, match))
-        taken = {name for _, name in _texts(row.get("to"))}
-        for place, name in _texts(row.get("else_to")):
+        taken = {name for _, name in texts(row.get("to"))}
+        for place, name in texts(row.get("else_to")):
             if name in taken:
                 yield Finding((*key, "else_to", place), f"{name} is in `to` already", "Name another one, or none.")
         if "else_after" in row and "else_to" not in row:
@@ -114,7 +100,7 @@ def _routes(tables: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _transforms(tables: Mapping[str, Any]) -> Iterator[Finding]:
     acts = {"set", "set_missing", "remove", "copy", "replace", "map", "clean", "hash", "prefix", "suffix"}
-    for key, row in _rows(tables, "transform"):
+    for key, row in rows(tables, "transform"):
         if not acts & row.keys() and "deidentify" not in row:
             yield Finding(key, "does nothing", "Give it something to do, like set or remove.", at_key=True)
         if row.get("on", "outbound") == "outbound":
@@ -124,7 +110,7 @@ def _transforms(tables: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding((*key, part), "goes with outbound transforms only", "Leave it out.", at_key=True)
     worklist = tables.get("worklist")
     if isinstance(worklist, Mapping):
-        for key, row in _rows(worklist, "correct"):
+        for key, row in rows(worklist, "correct"):
             if not (acts | {"codes"}) & row.keys():
                 yield Finding(("worklist", *key), "does nothing", "Give it something to do, like set.", at_key=True)
 
@@ -133,24 +119,21 @@ def _evidence(tables: Mapping[str, Any]) -> Iterator[Finding]:
     location = tables.get("location")
     if not isinstance(location, Mapping):
         return
-    rows = list(_rows(location, "evidence"))
-    for key, row in rows:
+    listed = list(rows(location, "evidence"))
+    if not isinstance(location.get("evidence", []), list):
+        return
+    for key, row in listed:
         known = [name for name in _EVIDENCE if name in row]
-        if len(known) != 1:
+        if len(known) > 1 or not row:
             words = "must have exactly one of " + ", ".join(_EVIDENCE)
             yield Finding(("location", *key), words, "Make a table of its own for each.", at_key=True)
-    if not rows and location.get("network") in {"any", "all"}:
+    if not listed and location.get("network") in {"any", "all"}:
         words = "asks for evidence, and there is none"
         yield Finding(("location", "network"), words, 'Add [[location.evidence]], or write network = "none".')
-    if not rows and "geofence" not in location:
+    if not listed and "geofence" not in location:
         yield Finding(
             ("location",), "says nothing of where the site is", "Give it a geofence or evidence.", at_key=True
         )
-
-
-def _policies(delivery: Mapping[str, Any]) -> frozenset[str]:
-    policy = delivery.get("policy", "realtime")
-    return frozenset(str(each) for each in (policy if isinstance(policy, list) else [policy]))
 
 
 def _delivery(tables: Mapping[str, Any]) -> Iterator[Finding]:
@@ -158,70 +141,7 @@ def _delivery(tables: Mapping[str, Any]) -> Iterator[Finding]:
     if not isinstance(delivery, Mapping):
         return
     for policy, part in (("docked", "networks"), ("scheduled", "windows")):
-        if policy in _policies(delivery) and not delivery.get(part):
+        if policy in policies(delivery) and not delivery.get(part):
             yield Finding(
                 ("delivery", "policy"), f"{policy} needs {part}", f"Add {part}: without it nothing ever leaves."
             )
-
-
-def _unused(tables: Mapping[str, Any]) -> Iterator[Finding]:
-    delivery = tables.get("delivery")
-    if isinstance(delivery, Mapping):
-        for policy, part in (("docked", "networks"), ("scheduled", "windows")):
-            if part in delivery and policy not in _policies(delivery):
-                words = f"is not used: the policy is not {policy}"
-                yield Finding(("delivery", part), words, f'It counts with policy = "{policy}".', at_key=True)
-
-
-def _unreached(tables: Mapping[str, Any]) -> Iterator[Finding]:
-    reached: set[str] = set()
-    for _, row in _rows(tables, "route"):
-        reached |= {name for part in ("to", "else_to") for _, name in _texts(row.get(part))}
-    for key, row in _rows(tables, "destination"):
-        name = row.get("name")
-        if tables.get("route") and isinstance(name, str) and name not in reached:
-            words = f"no route goes to {name}"
-            yield Finding((*key, "name"), words, "Name it in a [[route]], unless people release studies to it by hand.")
-
-
-def _clocks(tables: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield windows that do not come on the day when the clocks are put forward."""
-    try:
-        zone = ZoneInfo(timezone(str(tables.get("timezone", ""))))
-    except Rejected:
-        return
-    forward = [change for change in changes(zone, datetime.now(UTC).year) if change.after > change.before]
-    for key, text in _windows(tables):
-        try:
-            window = parse_window(text)
-        except Rejected:
-            continue
-        for change in forward:
-            if left_out(window, change):
-                clocks = f"{clock(change.before)} to {clock(change.after)}"
-                words = f"does not come on {change.date}: the clocks go from {clocks}"
-                yield Finding(key, words, "Let it begin earlier or end later.")
-
-
-def _windows(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
-    """Yield all windows of time in a profile."""
-    delivery = tables.get("delivery")
-    if isinstance(delivery, Mapping):
-        yield from ((("delivery", "windows", number), text) for number, text in _texts(delivery.get("windows")))
-    for name in ("route", "transform"):
-        for key, row in _rows(tables, name):
-            yield from _times(row.get("match"), (*key, "match"))
-
-
-def _times(match: object, key: Key) -> Iterator[tuple[Key, str]]:
-    if isinstance(match, Mapping):
-        for name, value in match.items():
-            if name == "time" and isinstance(value, str):
-                yield (*key, "time"), value
-            elif name == "time":
-                yield from (((*key, "time", number), text) for number, text in _texts(value))
-            elif name in {"any", "all", "not"}:
-                yield from _times(value, (*key, name))
-    elif isinstance(match, list):
-        for number, part in enumerate(match):
-            yield from _times(part, (*key, number))

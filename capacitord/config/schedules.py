@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from capacitord.config.diagnostics import Rejected
+from capacitord.config.diagnostics import Rejected, quoted
 from capacitord.model.schedule import DAYS, EVERY_DAY, WHOLE_DAY, Window
 
 HINT: Final = 'Write it like "18:00-07:00", "Mon-Fri 19:00-06:00" or "Sat-Sun".'
+_DASH: Final = 'The dash is the plain one of the keyboard, as in "18:00-07:00".'
 _HOURS: Final = re.compile(r"(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)", re.ASCII)
 _LONG: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -17,9 +18,10 @@ def parse_window(text: str) -> Window:
     """Return the window that `text` says. Raises `Rejected`."""
     found = _HOURS.search(text)
     days, rest = (text[: found.start()], text[found.end() :]) if found else (text, "")
-    if rest.strip() or not (found or any(letter.isalpha() for letter in days)):
-        msg = f"{text!r} is not a window of time"
-        raise Rejected(msg, HINT)
+    # What has digits where the days are, such as "Fri 7pm", is hours that are written in another way.
+    if rest.strip() or any(map(str.isdigit, days)) or not (found or any(map(str.isalpha, days))):
+        msg = f"{quoted(text)} is not a window of time"
+        raise Rejected(msg, _DASH if re.search("[\u2010-\u2015\u2212]", text) else HINT)
     start, end = (_minute(found[1], found[2]), _minute(found[3], found[4])) if found else (0, WHOLE_DAY)
     if start == end:
         msg = f"{text!r} begins when it ends"
@@ -52,5 +54,5 @@ def _day(word: str) -> int:
     if word in DAYS:
         return DAYS.index(word)
     near = [DAYS[number] for number, name in enumerate(_LONG) if len(word) > 1 and name.startswith(word.lower())]
-    msg = f"{word!r} is not a day of the week"
+    msg = f"{quoted(word)} is not a day of the week" if word else "a day is missing beside a comma or a dash"
     raise Rejected(msg, f"Write {near[0]}." if len(near) == 1 else f"They are {', '.join(DAYS)}.")

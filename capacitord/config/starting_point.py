@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from capacitord.config import profile
 from capacitord.config.units import format_duration
 from capacitord.errors import Invalid
+from capacitord.model.representation import LONGEST
 
 TEXT: Final = """\
 # The site profile of {name}: everything that is true of this facility.
@@ -49,7 +51,7 @@ to = ["pacs"]
 # on = "outbound"
 # to = ["pacs"]
 # match = {{ InstitutionName = "" }}
-# set = {{ InstitutionName = {quoted} }}
+# set = {{ InstitutionName = {institution} }}
 # remove = ["PatientAddress"]
 
 # Where the site is: longitude first.
@@ -73,9 +75,23 @@ keep_delivered = "{kept}"           # how long an image stays here after every d
 def starting_point(site: str, name: str = "", timezone: str = "America/Chicago") -> str:
     """Return the text of a profile for a site. Raises `Invalid` if an id, a name or a zone is none."""
     name = name or site.replace("-", " ").title()
-    if not name.isprintable() or '"' in name or "\\" in name:
-        msg = "the name has a character that needs care in TOML"
-        raise Invalid(msg, hint="Leave quotes, backslashes and line ends out, and add them in the file.")
-    text = TEXT.format(id=site, name=name, quoted=f'"{name}"', timezone=timezone, kept=format_duration(86400))
+    if not name.isprintable():
+        msg = "the name has a character that is not to be seen"
+        raise Invalid(msg, hint="Leave line ends, tabs and other control characters out.")
+    # As the value of an attribute a name must be short, and braces and backslashes mean something.
+    institution = name if len(name) <= LONGEST["LO"] and not set(name) & set("{}\\") else site
+    text = TEXT.format(
+        id=site,
+        name=name,
+        quoted=_quoted(name),
+        institution=_quoted(institution),
+        timezone=timezone,
+        kept=format_duration(86400),
+    )
     profile.parse(text, f"{site}.toml")
     return text
+
+
+def _quoted(text: str) -> str:
+    """Return a text as TOML writes it in double quotes, which is as JSON does."""
+    return json.dumps(text, ensure_ascii=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -26,13 +26,20 @@ SMALLEST: Final = 400.0
 """Square metres: less than the coach and the error of its position take."""
 LARGEST: Final = 50e6
 """Square metres: more than any facility."""
+WIDEST: Final = 50_000.0
+"""Metres from one end of a site to the other."""
 _EARTH: Final = 6_371_008.8
 """Mean radius in metres."""
+_NOTHING: Final = 1e-14
+"""Square degrees: less than a square decimetre."""
 _KEY: Final[Key] = ("location", "geofence")
 _PLACE: Final = re.compile(r"^(.*?)\[([-+0-9.eE]+) ([-+0-9.eE]+)\]$")
 _SWAPPED: Final = "Longitude comes first: [longitude, latitude]. Are they swapped?"
 _FAR: Final = 60.0
 """Degrees that a site may be away from where the sun says its time zone is."""
+_ODD: Final = 25.0
+"""Degrees that are seldom, and a sign of swapped coordinates if the other way round it is at most `_NEAR`."""
+_NEAR: Final = 20.0
 
 Check = tuple[list[Finding], list[Finding]]
 Rings = list[tuple[Key, list[list[float]]]]
@@ -52,6 +59,10 @@ def check(tables: Mapping[str, Any]) -> Check:
     area = shape(found)
     if not area.is_valid:
         return [_crossing(area, found)], []
+    across = _metres_across(area)
+    if across > WIDEST:
+        words = f"reaches over {across / 1000:.0f} km, further than any facility ({WIDEST / 1000:.0f} km)"
+        return [Finding(_KEY, words, "Draw it around the premises only; is a coordinate mistyped?")], []
     size = square_metres(area)
     if size < SMALLEST:
         words = f"is {size:.0f} m², smaller than a coach and the error of its position ({SMALLEST:.0f} m²)"
@@ -102,6 +113,13 @@ def square_metres(area: Any) -> float:
     return float(area.area) * narrow * degree * degree
 
 
+def _metres_across(area: Any) -> float:
+    """Return the length of the diagonal of what an area fits in."""
+    west, south, east, north = area.bounds
+    narrow = math.cos(math.radians((south + north) / 2))
+    return math.hypot((east - west) * narrow, north - south) * math.radians(1) * _EARTH
+
+
 def _rings(found: Mapping[str, Any]) -> Rings:
     polygons = found["coordinates"] if found["type"] == "MultiPolygon" else [found["coordinates"]]
     many = found["type"] == "MultiPolygon"
@@ -123,15 +141,22 @@ def _ring(key: Key, ring: Sequence[Sequence[float]]) -> Iterator[Finding]:
             words = f"{_text(position)} is nowhere: the longitude {position[0]:g} is beyond 180°"
         yield Finding((*key, outside[0]), words, hint)
         return
-    if list(ring[0]) != list(ring[-1]):
+    if list(ring[0][:2]) != list(ring[-1][:2]):
         words = f"the ring is not closed: it begins at {_text(ring[0])} and ends at {_text(ring[-1])}"
         yield Finding((*key, len(ring) - 1), words, f"Add {_text(ring[0])} at its end.")
         return
     if len({tuple(position[:2]) for position in ring}) < 3:
         yield Finding(key, "the ring has fewer than three corners", "Give it at least three and the first one again.")
         return
+    if _is_flat(ring):
+        yield Finding(key, "the ring has no area: all its corners are on one line", "Go round the premises.")
+        return
     if any(abs(a[0] - b[0]) > 180 for a, b in pairwise(ring)):
         yield Finding(key, "the ring goes round the world", "At 180° cut it in two: a MultiPolygon (RFC 7946 §3.1.9).")
+
+
+def _is_flat(ring: Sequence[Sequence[float]]) -> bool:
+    return bool(shapely.LineString([position[:2] for position in ring]).convex_hull.area < _NOTHING)
 
 
 def _on_earth(position: Sequence[float]) -> bool:
@@ -139,7 +164,7 @@ def _on_earth(position: Sequence[float]) -> bool:
 
 
 def _text(position: Sequence[float]) -> str:
-    return f"[{position[0]:g}, {position[1]:g}]" if len(position) > 1 else str(list(position))
+    return f"[{position[0]:.12g}, {position[1]:.12g}]" if len(position) > 1 else str(list(position))
 
 
 _EXPLAINED: Final = {
@@ -160,25 +185,37 @@ def _crossing(area: Any, found: Mapping[str, Any]) -> Finding:
     if parts is None:
         return Finding(_KEY, f"is not an area: {said}")
     point = shapely.Point(float(parts[2]), float(parts[3]))
+    place = f"[{point.x:.9g}, {point.y:.9g}]"
+    if (
+        parts[1].strip() == "Self-intersection"
+        and found["type"] == "MultiPolygon"
+        and all(part.is_valid for part in area.geoms)
+    ):
+        return Finding((*_KEY, "coordinates"), f"two parts overlap at {place}", "Draw them as one, or apart.")
     words = _EXPLAINED.get(parts[1].strip(), f"is not an area: {parts[1].strip().lower()} at {{place}}")
     rings = _rings(found)
     key = min(rings, key=lambda each: shapely.LineString([p[:2] for p in each[1]]).distance(point))[0]
     hint = "Go round the premises in one direction, corner by corner."
-    return Finding(key, words.format(place=f"[{point.x:.6g}, {point.y:.6g}]"), hint)
+    return Finding(key, words.format(place=place), hint)
 
 
 def _elsewhere(area: Any, zone: object) -> Iterator[Finding]:
     """Yield that an area lies where the clocks can't be those of the site's zone."""
     middle = area.centroid
     try:
-        offset = datetime.now(UTC).astimezone(ZoneInfo(timezone(str(zone)))).utcoffset()
+        now = datetime.now(ZoneInfo(timezone(str(zone))))
     except Rejected:
         return
-    expected = (offset.total_seconds() if offset is not None else 0.0) / 240
-    if _away(middle.x, expected) <= _FAR:
+    # Summer time puts the clocks further from the sun.
+    standard = (now.utcoffset() or timedelta()) - (now.dst() or timedelta())
+    expected = standard.total_seconds() / 240
+    away = _away(middle.x, expected)
+    swapped = abs(middle.x) <= 90 and _away(middle.y, expected) <= min(_FAR if away > _FAR else _NEAR, away)
+    if away <= _FAR and not (away > _ODD and swapped):
         return
-    swapped = abs(middle.x) <= 90 and _away(middle.y, expected) <= _FAR
     words = f"lies around [{middle.x:.2f}, {middle.y:.2f}], where no clock shows the time of {zone}"
+    if away <= _FAR:
+        words = f"lies around [{middle.x:.2f}, {middle.y:.2f}], far from where clocks show the time of {zone}"
     yield Finding(_KEY, words, _SWAPPED if swapped else "Check the coordinates and the time zone.")
 
 

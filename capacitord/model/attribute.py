@@ -27,6 +27,9 @@ ANYWHERE: Final = "**."
 MOST_STEPS: Final = 16
 """Sequences within sequences that a path may go through; no module of the standard comes near."""
 
+LONGEST: Final = 80
+"""Of a longer text, an error quotes the beginning."""
+_BARE_TAG: Final = re.compile(r"\[?([0-9A-Fa-fxX]{4})[ ,:]+([0-9A-Fa-fxX]{4})\]?")
 _TAG: Final = re.compile(
     r"\(([0-9A-Fa-fxX]{4}) *, *([0-9A-Fa-fxX]{4})(?: *, *([^\\]{1,64}?))? *\)(?=\.[(A-Za-z0-9]|$)"
     r"|([0-9A-Fa-f]{8})(?=\.|$)"
@@ -98,8 +101,10 @@ def parse(text: str, tag_of: Callable[[str], int | None]) -> Attribute:
         elif keyword := _KEYWORD.match(rest, position):
             steps.append(_named(keyword[0], tag_of))
         else:
-            msg = f"{text!r} names no attribute"
-            raise NotAllowed(msg, "Write PatientID, (0010,0020), (0009,xx02,CREATOR) or Sequence.Attribute.")
+            msg = f"{text!r} names no attribute" if len(text) <= LONGEST else f"{text[:LONGEST]!r}… names no attribute"
+            bare = _BARE_TAG.fullmatch(text)
+            usual = "Write PatientID, (0010,0020), (0009,xx02,CREATOR) or Sequence.Attribute."
+            raise NotAllowed(msg, f"Write ({bare[1]},{bare[2]}), in parentheses." if bare else usual)
         position = (tag or keyword).end()  # type: ignore[union-attr]  # one of the two matched
         if position == len(rest):
             return Attribute(text, tuple(steps), anywhere=rest is not text and rest != text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -16,7 +16,8 @@ from fluxctl.render.words import clean, count
 
 _INDENT: Final = 8
 _BEFORE: Final = 20
-"""Characters of a long line that are shown before the place."""
+"""Columns of a long line that are shown before the place."""
+_LEFT_OUT: Final = "…"
 
 
 def validated(found: Sequence[ValidatedProfile], look: Look) -> RenderableType:
@@ -73,9 +74,28 @@ def _shown(finding: ProfileFinding, symbol: str, style: str, look: Look) -> list
 
 
 def narrowed(finding: ProfileFinding, room: int) -> tuple[str, int, int]:
-    """Return the excerpt cut to `room` characters around its place, where that begins in it, and its length."""
+    """Return the excerpt cut to `room` columns around its place, where that begins in it, and its length.
+
+    Characters may be two columns wide, or none. Where something is left out, "…" stands.
+    """
     line = clean(finding.excerpt.replace("\t", " "))
-    start = 0 if len(line) <= room else max(0, min(finding.mark - _BEFORE, len(line) - room))
-    line = line[start : start + room]
-    mark = min(finding.mark - start, len(line))
-    return line, mark, max(1, min(finding.length, len(line) - mark))
+    mark, length = finding.mark, finding.length
+    if cell_len(line) > room:
+        start = _begun(line, mark, room)
+        cut = line[start:]
+        if start:
+            cut = _LEFT_OUT + cut[1:]
+        line = cut if cell_len(cut) <= room else set_cell_size(cut, room - 1).rstrip() + _LEFT_OUT
+        mark -= start
+    mark = min(mark, len(line))
+    return line, mark, max(1, min(length, len(line) - mark))
+
+
+def _begun(line: str, mark: int, room: int) -> int:
+    """Return from which character on a line is shown: as much of it as there is room for, the place not far in."""
+    start = mark
+    while start and (cell_len(line[start - 1 : mark]) <= _BEFORE or cell_len(line[start - 1 :]) <= room):
+        start -= 1
+    while start < mark and not cell_len(line[start]):  # an accent without its letter
+        start += 1
+    return start

@@ -14,7 +14,9 @@ PLACE = Path(capacitord.config.__file__).parent / FILE
 
 def contents() -> str:
     """Return the dictionary of pydicom, a line for each attribute that has a keyword."""
-    lines = (f"{tag:08x} {entry[4]} {entry[0]}\n" for tag, entry in sorted(DicomDictionary.items()) if entry[4])
+    lines = (
+        f"{tag:08x} {entry[4]} {entry[1]} {entry[0]}\n" for tag, entry in sorted(DicomDictionary.items()) if entry[4]
+    )
     return "".join(lines)
 
 

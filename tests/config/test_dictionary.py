@@ -15,10 +15,11 @@ def test_the_file_is_not_stale() -> None:
 
 
 def test_what_is_asked_for_is_found() -> None:
-    assert dictionary.entry("Modality") == dictionary.Entry(0x00080060, "Modality", "CS")
+    assert dictionary.entry("Modality") == dictionary.Entry(0x00080060, "Modality", "1", "CS")
     assert dictionary.tag_of("Modalty") is None
     assert dictionary.vr_of(0x00280106) == "US or SS"
-    assert dictionary.vr_of(0x00091001) == ""
+    assert dictionary.vr_of(0x00091001) == dictionary.multiplicity_of(0x00091001) == ""
+    assert dictionary.multiplicity_of(0x00080008) == "2-n"
     assert len(dictionary.keywords()) == len(contents().splitlines())
 
 

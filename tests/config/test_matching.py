@@ -103,7 +103,25 @@ def test_a_night_ends_at_the_sites_own_hour() -> None:
     ("text", "key", "words", "hint"),
     [
         ("Modalty = 'CT'", "Modalty", "not the keyword of an attribute", "Did you mean Modality?"),
-        ("modality = 'CT'", "modality", "is not known here", ""),
+        ("modality = 'CT'", "modality", "is not known here", "Did you mean Modality?"),
+        ("Modality = 'CT\\MR'", "Modality", "never matches", "with = before it"),
+        ("Modality = '!!CT'", "Modality", "never matches", ""),
+        ("AccessionNumber = '12345678901234567'", "AccessionNumber", "has 17 characters, and the VR SH allows 16", "="),
+        (
+            "SOPClassUID = 'CTImageStorage'",
+            "SOPClassUID",
+            "never matches: it is not a UID",
+            "1.2.840.10008.5.1.4.1.1.2",
+        ),
+        ("TransferSyntaxUID = 'x'", "TransferSyntaxUID", "is not part of an image's dataset", "PS3.10"),
+        ("SeriesNumber = nan", "SeriesNumber", "nan is not a number", "1.5"),
+        ("StudyDate = '> 2026-02-30'", "StudyDate", "'2026-02-30' is not a date", '"2026-01-31"'),
+        ("StudyDate = '20260230'", "StudyDate", "'20260230' is not a date", '"2026-01-31"'),
+        ("PatientID = { pattern = 'x' }", "PatientID", "must not be a table", "/^CT/"),
+        ("'0008,0060' = 'CT'", '"0008,0060"', "names no attribute", "Write (0008,0060), in parentheses."),
+        ("time = '19:00\u201306:00'", "time", "is not a window of time", "the plain one of the keyboard"),
+        ("time = 'Fri 7pm-6am'", "time", "is not a window of time", "18:00-07:00"),
+        ("time = 'Mon,,Tue 1:00-2:00'", "time", "a day is missing beside a comma", "Mon, Tue"),
         ("calling_ae = 'X'", "calling_ae", "is not known here", "calling_ae_title"),
         ("Modality = 'ct'", "Modality", "in capitals", 'Write "CT"'),
         ("Modality = 5", "Modality", "must be a text in quotes", 'Write "5"'),
@@ -129,8 +147,8 @@ def test_a_night_ends_at_the_sites_own_hour() -> None:
         ("RequestAttributesSequence = 'X'", "RequestAttributesSequence", "is a sequence", ".CodeValue"),
         ("Modality.CodeValue = 'X'", "Modality.CodeValue", "only a sequence has attributes within", ""),
         ("PixelData = '*'", "PixelData", "is binary", ""),
-        ("any = []", "any", "must not be empty", ""),
-        ("any = { Modality = 'CT' }", "any", "must be a list of tables", ""),
+        ("any = []", "any", "must not be empty", "[{ Modality"),
+        ("any = { Modality = 'CT' }", "any", "must be a list of tables", "[{ Modality"),
         ("not = [{ Modality = 'CT' }]", "not", "must be a table", ""),
         ("any = [{ Rows = 'x' }]", "any[0].Rows", "is not a number", ""),
     ],
@@ -156,7 +174,17 @@ def test_everything_wrong_in_it_is_said_at_once() -> None:
     ]
 
 
+def test_what_is_odd_and_said_to_be_meant_is_taken() -> None:
+    for text in ("Modality = '=ct'", "SOPClassUID = '=x'", "StudyDate = '202602*'"):
+        parse_match(tomllib.loads(text))
+
+
 def test_what_is_nested_without_end_is_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"RequestAttributesSequence": deep}
+    with pytest.raises(Rejections, match="nested too deeply"):
+        parse_match(deep)
     tables: dict[str, Any] = {}
     for _ in range(100):
         tables = {"not": tables}

@@ -55,6 +55,7 @@ def test_every_way_to_write_a_key_is_found() -> None:
         ("list", 1, 0): (5, 4, "2"),
         ("list", 1, 1): (5, 7, '{ deep = "ä" }'),
         ("list", 1, 1, "deep"): (5, 9, '"ä"'),
+        ("x.y",): (7, 2, '"x.y"'),
         ("x.y", "z"): (7, 8, "z"),
         ("x.y", "z", "qA"): (8, 1, '{ in = { line = 1 }, "ö" = 2 }'),
         ("x.y", "z", "qA", "in"): (8, 15, "{ line = 1 }"),

@@ -25,8 +25,9 @@ def test_it_is_valid_and_teaches_every_table() -> None:
     assert starting_point("lakeside-west").count("Lakeside West") == text.count("Lakeside West")
 
 
-def test_its_examples_are_valid() -> None:
-    text = starting_point("lakeside")
+@pytest.mark.parametrize("name", ["", 'The "Old" Mill', "A\\B", "{x}", "x" * 200, "病院 🏥"])
+def test_its_examples_are_valid(name: str) -> None:
+    text = starting_point("lakeside", name)
     lines = [line.removeprefix("# ") if EXAMPLE.match(line) else line for line in text.splitlines()]
     whole = "\n".join(lines)
     whole += '\n[[destination]]\nname = "night"\nae_title = "N"\nhost = "n"\nport = 1\n'
@@ -40,11 +41,16 @@ def test_its_examples_are_valid() -> None:
 
 @pytest.mark.parametrize(
     ("site", "name", "zone"),
-    [("Lake", "", "UTC"), ("lake", 'a"b', "UTC"), ("lake", "a\nb", "UTC"), ("lake", "", "Mars")],
+    [("Lake", "", "UTC"), ("lake", "a\x7fb", "UTC"), ("lake", "a\nb", "UTC"), ("lake", "", "Mars")],
 )
 def test_what_is_no_site_is_refused(site: str, name: str, zone: str) -> None:
     with pytest.raises(Invalid):
         starting_point(site, name, zone)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Argentina/Buenos_Aires", "Etc/GMT+6", "EST5EDT"])
+def test_any_zone_will_do(zone: str) -> None:
+    assert profile.parse(starting_point("x", timezone=zone), "p.toml").timezone == zone
 
 
 @settings(max_examples=40)

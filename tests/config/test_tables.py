@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from capacitord.config import profile
-from capacitord.config.diagnostics import key_text
+from capacitord.config.diagnostics import Rejected, key_text
+from capacitord.config.fields import host
 from capacitord.config.tables.completeness import Closing, Event
 from capacitord.config.tables.destination import TlsTable
 from capacitord.config.tables.location import Agreement
@@ -200,7 +201,7 @@ def test_compression(text: str, compression: dict[str, Any]) -> None:
         ('"quiet 1m30s"', '"mpp"', "'mpp' does not tell that a study is complete / Did you mean mpps?"),
         ('"quiet 1m30s"', '"mpps 5s"', "mpps takes no duration"),
         ('send = "study"', 'send = "all"', "completeness.send: must be 'study' or 'image'"),
-        ('to = ["pacs", "cloud"]', 'to = ["pacs", "pacs"]', "route[0].to: names a destination twice"),
+        ('to = ["pacs", "cloud"]', 'to = ["pacs", "pacs"]', "route[0].to[1]: 'pacs' is in this list already"),
         ('to = ["pacs", "cloud"]', "to = []", "route[0].to: must not be empty"),
         ('priority = "stat"', 'priority = "now"', "route[0].priority: must be 'stat', 'high', 'routine' or 'low'"),
         ('else_after = "5m"', 'else_after = "0s"', "route[1].else_after: must be at least one second"),
@@ -219,6 +220,50 @@ def test_what_is_refused(old: str, new: str, words: str) -> None:
     assert old in WHOLE
     found = findings(WHOLE.replace(old, new, 1))
     assert any(words in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("10.20.0.0/16", "10.20.1.5/16", "subnet: has bits of a host / Write 10.20.0.0/16 for the range"),
+        ("10.20.0.0/16", "0.0.0.0/0", "subnet: holds an address of every machine"),
+        ("10.20.0.0/16", "127.0.0.0/8", "subnet: holds an address of every machine"),
+        ("00-11-22-AA-BB-CC", "0011.22AA.BBCC", "is not a MAC address / Write it like 00:11:22:aa:bb:cc."),
+        ("America/Chicago", "CST", "'CST' is not a time zone this machine knows / Zones are named by a city"),
+        ("America/Chicago", "Chicago", "Did you mean America/Chicago?"),
+        ("America/Chicago", "New York", "Did you mean America/New_York?"),
+        ("America/Chicago", "Europe", "Zones are named by a city"),
+        ("America/Chicago", "localtime", "is not a time zone"),
+        ("America/Chicago", "x" * 5000, "…' is not a time zone"),
+        ('refresh = "1m"', 'refresh = "0s"', "worklist.refresh: must be at least ten seconds"),
+        ('"quiet 1m30s"', '"quiet 1m30s", "mpp", "quiet"', "study_closes[3]: 'mpp' does not tell"),
+        ('"quiet 1m30s"', '"quiet 1m30s", "mpps"', "study_closes[3]: mpps is in this list already"),
+        ('"priority", "StudyDate"', '"prioriy", "StudyDate"', "order[0]: 'prioriy' is not the keyword"),
+        ('"priority", "StudyDate"', '"StudyDate", "StudyDate"', "order[1]: 'StudyDate' is in this list already"),
+    ],
+)
+def test_each_mistake_is_said_once_with_what_is_meant(old: str, new: str, words: str) -> None:
+    assert old in WHOLE
+    found = findings(WHOLE.replace(old, new, 1))
+    assert sum(words in each for each in found) == 1, found
+    assert not any("String should" in each or "constrained" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("10.20.1.10:104", 'host = "10.20.1.10" and port = 104'),
+        ("[fd00::1]:104", 'host = "fd00::1" and port = 104'),
+        ("[fd00::1]", "brackets"),
+        ("0.0.0.0", "at which the node listens"),
+        ("239.1.2.3", "at which the node listens"),
+        ("dicom://pacs", "without a port"),
+    ],
+)
+def test_a_host_is_one_node(value: str, hint: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        host(value)
+    assert hint in refused.value.hint
 
 
 def test_keys_with_odd_letters_are_written_as_in_the_file() -> None:

@@ -17,6 +17,7 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.api import schemas
 from capacitord.api.schemas import DOCUMENTS
+from capacitord.config import idle, profile
 from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
 from capacitord.model.states import StudyState
 from fluxctl.manual import walk
@@ -352,6 +353,36 @@ def test_what_is_wrong_with_profiles_is_data_as_well(run: Run, tmp_path: Path) -
         ("error", "destination[0].port", 11, 8),
         ("error", "route[0].to[0]", 13, 7),
         ("warning", "destination[0].name", 8, 8),
+    ]
+
+
+def test_a_file_that_can_not_be_read_hides_nothing_of_the_others(run: Run, tmp_path: Path) -> None:
+    latin, good, large = tmp_path / "latin.toml", tmp_path / "good.toml", tmp_path / "large.toml"
+    latin.write_bytes(PROFILE.replace("Mary", "Märy").encode("latin-1"))
+    good.write_text(PROFILE)
+    large.write_text(PROFILE + "#" * (1 << 20))
+    result = run("profile", "validate", *map(str, (latin, tmp_path, good, large)), "--json")
+    assert (result.code, result.err) == (7, "")
+    document = json.loads(result.out)
+    valid(document, "profile.validate")
+    assert [each["valid"] for each in document["profiles"]] == [False, False, True, False]
+    assert [each["findings"][0]["message"] for each in document["profiles"] if not each["valid"]] == [
+        "byte 41 is not UTF-8",
+        "this is a folder",
+        "this is too large to be a profile",
+    ]
+    assert run("profile", "validate", str(good), str(tmp_path / "none.toml")).code == 5
+
+
+def test_a_destination_that_nothing_is_sent_to_is_no_stand_in(run: Run, tmp_path: Path) -> None:
+    web = "[[destination]]\nname = 'web'\nstow = 'https://example.org/studies'\n"
+    (tmp_path / "p.toml").write_text(PROFILE + web + "[[route]]\nto = ['pacs']\nelse_to = ['web']\n")
+    result = run("profile", "validate", str(tmp_path / "p.toml"), "--json")
+    assert result.code == 0
+    said = [each for each in json.loads(result.out)["profiles"][0]["findings"] if each["level"] == "warning"]
+    found = profile.parse((tmp_path / "p.toml").read_text(), "p.toml")
+    assert [(each["key"], each["message"]) for each in said] == [
+        ("route[0].else_to[0]", f"web can't stand in: {reason}") for reason in idle.barred(found).values()
     ]
 
 

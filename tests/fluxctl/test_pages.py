@@ -9,9 +9,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from capacitord.api import messages as m
+from capacitord.api.schemas import ProfileFinding
 from fluxctl.render import queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import Column, bar, columns, draw, fitted
+from fluxctl.render.profile import narrowed
 from tests.fluxctl import samples as s
 from tests.fluxctl.pages import FOLDER, LOOK, PAGES, drawn
 
@@ -176,3 +178,15 @@ def test_a_look_is_never_too_narrow_to_read() -> None:
     tight = Look(width=40, color=False, unicode=True, now=s.NOW)
     for line in draw(status.page(s.STATUS, tight), tight).splitlines():
         assert cell_len(line) <= 80
+
+
+@pytest.mark.parametrize("before", ["", "x" * 15, "x" * 300, "病" * 300, "e\u0301" * 200, "🏥" * 9])
+@pytest.mark.parametrize("behind", ["", "y" * 300, "院" * 100])
+@pytest.mark.parametrize("room", [30, 72])
+def test_a_place_is_marked_to_the_column_however_wide_its_line_is(before: str, behind: str, room: int) -> None:
+    finding = ProfileFinding("error", "key", "words", excerpt=f"{before}PLACE{behind}", mark=len(before), length=5)
+    line, mark, length = narrowed(finding, room)
+    assert line[mark : mark + length] == "PLACE"
+    assert cell_len(line) <= room
+    assert (line[0] == "…") == (not finding.excerpt.startswith(line[0]))
+    assert line.endswith("…") != finding.excerpt.endswith(line[-5:])

@@ -85,7 +85,10 @@ def test_areas_that_are_no_facility_are_refused(side: float, words: str) -> None
 def test_latitude_before_longitude_is_suspected_by_the_clock() -> None:
     tables = fence([[51.5, -0.12], [51.51, -0.12], [51.51, -0.11], [51.5, -0.12]])
     tables["timezone"] = "UTC"
-    assert geofence.check(tables) == ([], [])
+    (warning,) = geofence.check(tables)[1]
+    assert "far from where clocks show the time of UTC" in warning.message
+    assert "swapped" in warning.hint
+    assert geofence.check({**fence(square(-0.12, 51.5, 0.01)), "timezone": "UTC"}) == ([], [])
     tables["timezone"] = "Asia/Tokyo"
     (warning,) = geofence.check(tables)[1]
     assert "where no clock shows the time of Asia/Tokyo" in warning.message
@@ -94,6 +97,77 @@ def test_latitude_before_longitude_is_suspected_by_the_clock() -> None:
     chicago = fence([[41.88, -87.63], [41.98, -87.63], [41.98, -87.62], [41.88, -87.63]])
     (warning,) = geofence.check(chicago)[1]
     assert "swapped" in warning.hint
+
+
+@pytest.mark.parametrize(
+    ("west", "south", "zone"),
+    [
+        (-0.12, 51.5, "Europe/London"),
+        (-8.5, 42.8, "Europe/Madrid"),
+        (13.4, 52.5, "Europe/Berlin"),
+        (-87.63, 41.88, "America/Chicago"),
+        (76.0, 39.5, "Asia/Shanghai"),
+        (-166.5, 64.5, "America/Anchorage"),
+        (47.0, 47.1, "Asia/Almaty"),
+    ],
+)
+def test_a_place_in_its_zone_is_not_suspected_and_the_same_one_swapped_is(west: float, south: float, zone: str) -> None:
+    assert geofence.check({**fence(square(west, south, 0.003)), "timezone": zone})[1] == []
+    swapped = [[south, west], [south + 0.003, west], [south + 0.003, west + 0.003], [south, west]]
+    wrong, warnings = geofence.check({**fence(swapped), "timezone": zone})
+    # In the west of Kazakhstan and of Spain neither way round is far from what the clocks say.
+    assert any("swapped" in finding.hint for finding in (*wrong, *warnings)) is (zone not in UNTOLD)
+
+
+UNTOLD = frozenset({"Asia/Almaty", "Europe/Madrid"})
+
+
+@pytest.mark.parametrize(
+    ("rings", "kind", "words"),
+    [
+        ([[SQUARE[0], SQUARE[1], [-87.61, 41.88], SQUARE[0]]], "Polygon", "no area: all its corners are on one line"),
+        (
+            [[*SQUARE[:-1], [-87.6300000001, 41.88]]],
+            "Polygon",
+            "begins at [-87.63, 41.88] and ends at [-87.6300000001, 41.88]",
+        ),
+        ([[SQUARE], [square(-87.625, 41.88, 0.003)]], "MultiPolygon", "two parts overlap at [-87.6"),
+        ([[SQUARE], [square(-7.62, 41.88, 0.003)]], "MultiPolygon", "km, further than any facility (50 km)"),
+    ],
+)
+def test_what_no_facility_looks_like(rings: Any, kind: str, words: str) -> None:
+    found = fence(*rings, kind=kind)
+    (finding,), _ = geofence.check(found)
+    assert words in finding.message
+
+
+def test_the_height_of_a_corner_does_not_open_a_ring() -> None:
+    assert geofence.check(fence([[*position, float(number)] for number, position in enumerate(SQUARE)])) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "words", "hint"),
+    [
+        (f"{{ type = 'Polygon', coordinates = {SQUARE} }}", "coordinates", "2 levels of brackets", "list of rings"),
+        (f"{{ type = 'MultiPolygon', coordinates = [{SQUARE}] }}", "coordinates", "3 levels", "list of Polygons"),
+        ("{ type = 'Feature', geometry = {} }", "", "the geometry only", "site.geojson"),
+        ("'site.geojson'", "", "must be a GeoJSON geometry", '{ file = "site.geojson" }'),
+        (f"{{ type = 'Polygon', crs = 1, coordinates = [{SQUARE}] }}", "crs", "is not known here", "WGS 84"),
+        ("{ file = 'x.geojson', type = 'Polygon' }", "file", "does not go with type", "Leave one"),
+        (
+            f"{{ type = 'Polygon', coordinates = [[[{'9' * 400}, 1], [1, 2], [3, 4], [1, 1]]] }}",
+            "coordinates[0][0]",
+            "is not a position",
+            "degrees",
+        ),
+    ],
+)
+def test_what_is_not_built_like_an_area_is_one_mistake(written: str, key: str, words: str, hint: str) -> None:
+    text = f"{SMALL}[location]\nnetwork = 'none'\ngeofence = {written}\n"
+    (problem,) = profile.check(text, "p.toml", further=geofence.check).problems
+    assert problem.key == f"location.geofence{'.' if key else ''}{key}"
+    assert words in problem.message
+    assert hint in problem.hint
 
 
 def test_what_is_wrong_has_its_place_in_the_file() -> None:

@@ -9,8 +9,8 @@ import msgspec
 import pydantic
 
 from capacitord.config import units
-from capacitord.config.diagnostics import Rejected, suggestion
-from capacitord.config.fields import Table, written
+from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
+from capacitord.config.fields import DURATION, Table, written
 from capacitord.errors import Invalid
 from capacitord.model.delivery import Send
 
@@ -53,12 +53,29 @@ def _closing(value: object) -> Closing:
     return Closing(Event.QUIET, seconds)
 
 
+def _each_once(found: list[Closing]) -> list[Closing]:
+    events = [closing.event for closing in found]
+    twice = [
+        Finding((number,), f"{event} is in this list already", "Leave one of them out.")
+        for number, event in enumerate(events)
+        if event in events[:number]
+    ]
+    if twice:
+        raise Rejections(twice)
+    return found
+
+
 class CompletenessTable(Table):
     """`[completeness]`: when a study counts as complete, and whether its images wait for that."""
 
-    study_closes: list[Annotated[Closing, pydantic.PlainValidator(_closing), written("quiet 30s")]] = pydantic.Field(
-        default=[Closing(Event.QUIET, 30.0)], min_length=1, max_length=3
-    )
+    study_closes: Annotated[
+        list[
+            Annotated[
+                Closing, pydantic.PlainValidator(_closing), written("quiet 30s", f"commitment|mpps|quiet {DURATION}")
+            ]
+        ],
+        pydantic.AfterValidator(_each_once),
+    ] = pydantic.Field(default=[Closing(Event.QUIET, 30.0)], min_length=1)
     """What closes a study, whichever comes first: a storage commitment request, an MPPS, or quiet."""
     send: Annotated[Send, pydantic.Field(strict=False)] = Send.IMAGE
     """Whether only whole studies leave, or images as they arrive."""

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
-from capacitord.config.attributes import AttributeName
-from capacitord.config.diagnostics import Rejected, suggestion
-from capacitord.config.fields import Duration, Rate, Ssid, Table, TimeWindow
+from capacitord.config.attributes import valued
+from capacitord.config.diagnostics import Rejected, nearest, quoted, suggestion
+from capacitord.config.fields import Duration, Rate, Ssid, Table, TimeWindow, each_once
 from capacitord.model.delivery import Policy, WhenInactive
 
 
@@ -16,7 +16,7 @@ def _policies(value: object) -> tuple[Policy, ...]:
     names = value if isinstance(value, list) else [value]
     for name in names:
         if name not in list(Policy):
-            msg = f"{name!r} is not a delivery policy"
+            msg = f"{quoted(name)} is not a delivery policy"
             raise Rejected(msg, suggestion(str(name), list(Policy)))
     found = tuple(Policy(str(name)) for name in names)
     if not found or len(set(found)) != len(found):
@@ -28,6 +28,20 @@ def _policies(value: object) -> tuple[Policy, ...]:
     return found
 
 
+def _key(text: str) -> str:
+    if text != "priority":
+        try:
+            valued(text)
+        except Rejected as error:
+            near = nearest(text, ["priority"]) and 'Did you mean "priority"?'
+            raise Rejected(error.message, near or error.hint) from None
+    return text
+
+
+_KEY: Final[dict[str, Any]] = {
+    "anyOf": [{"const": "priority"}, {"type": "string", "pattern": r"^[A-Z(0-9]"}],
+    "description": 'The priority of the route, or an attribute such as "StudyDate".',
+}
 _POLICY: Final[dict[str, Any]] = {"enum": list(Policy)}
 
 
@@ -46,9 +60,10 @@ class DeliveryTable(Table):
     """For scheduled: when images leave, at the site: "Mon-Fri 19:00-06:00"."""
     rate_limit: Rate | None = None
     """How fast images leave, all destinations together."""
-    order: list[AttributeName | Annotated[str, pydantic.Field(pattern="^priority$")]] = pydantic.Field(
-        default=["priority"], max_length=10
-    )
+    order: Annotated[
+        list[Annotated[str, pydantic.AfterValidator(_key), pydantic.WithJsonSchema(_KEY)]],
+        pydantic.AfterValidator(each_once),
+    ] = pydantic.Field(default=["priority"], max_length=10)
     """What leaves first: "priority", and attributes in ascending order."""
     when_inactive: Annotated[WhenInactive, pydantic.Field(strict=False)] = WhenInactive.STOP
     """Whether the queue of this site goes on draining after the coach has left."""

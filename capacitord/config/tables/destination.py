@@ -8,8 +8,19 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from capacitord.config import units
-from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion, unknown
-from capacitord.config.fields import AeTitle, FileName, Host, Port, Slug, Table, TransferSyntax, Url, ae_title
+from capacitord.config.diagnostics import MISSING, Finding, Rejected, Rejections, quoted, suggestion, unknown
+from capacitord.config.fields import (
+    AeTitle,
+    FileName,
+    Host,
+    Port,
+    Slug,
+    Table,
+    TransferSyntax,
+    Url,
+    ae_title,
+    each_once,
+)
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.errors import Invalid
 from capacitord.model.compression import CAN_COMPRESS, Compression, Loss
@@ -50,6 +61,7 @@ def _batch(value: object) -> Batch:
 
 
 _AMOUNTS: Final = {"quality": (1, 100), "ratio": (1.1, 200), "near": (1, 255)}
+_USUAL: Final = {"quality": 90, "ratio": 10, "near": 2}
 _COMPRESSION: Final = ("transfer_syntax", *_AMOUNTS, "lossy_mammography")
 
 
@@ -63,8 +75,10 @@ def _compression(value: object) -> Compression:
     loss = CAN_COMPRESS.get(str(name))
     if loss is None:
         key = ("transfer_syntax",) if isinstance(value, Mapping) else ()
-        words = "is missing" if name is None else f"this box does not compress to {name!r}"
-        findings.append(Finding(key, words, suggestion(str(name), CAN_COMPRESS)))
+        words = MISSING if name is None else f"this box does not compress to {quoted(name)}"
+        by_uid = next((known for known in CAN_COMPRESS if TRANSFER_SYNTAXES[known] == name), "")
+        hint = f'Write "{by_uid}".' if by_uid else suggestion(str(name), CAN_COMPRESS)
+        findings.append(Finding(key, words, hint))
     else:
         findings += _amounts(parts, str(name), loss)
     allowed = parts.get("lossy_mammography", False)
@@ -91,44 +105,79 @@ def _amounts(parts: Mapping[str, Any], name: str, loss: Loss) -> list[Finding]:
         elif not whole or isinstance(number, bool) or not least <= number <= most:
             findings.append(Finding((amount,), f"must be a number from {least:g} to {most}"))
     if takes and not given:
-        example = f'{{ transfer_syntax = "{name}", {takes[0]} = {10 if takes[0] == "ratio" else 3} }}'
+        example = f'{{ transfer_syntax = "{name}", {takes[0]} = {_USUAL[takes[0]]} }}'
         findings.append(Finding((), f"{name} loses something, and it is not said how much", f"Write {example}."))
     elif len(given) > 1 and not findings:
         findings.append(Finding((), "must say either ratio or quality"))
     return findings
 
 
-_ENCODINGS: Final[dict[str, Any]] = {"enum": sorted(CAN_COMPRESS)}
+_AMOUNT: Final[dict[str, Any]] = {
+    "quality": {"type": "integer", "minimum": 1, "maximum": 100, "description": "How good: 100 loses least."},
+    "ratio": {"type": "number", "minimum": 1.1, "maximum": 200, "description": "How small: 10 is a tenth."},
+    "near": {"type": "integer", "minimum": 1, "maximum": 255, "description": "The largest difference of a sample."},
+}
+_MAMMOGRAPHY: Final[dict[str, Any]] = {"type": "boolean", "description": "Mammograms, too, may lose something."}
+
+
+def _compressing(loss: Loss, amount: str = "") -> dict[str, Any]:
+    """Return the table for the transfer syntaxes that lose something in one way."""
+    names = sorted(name for name, each in CAN_COMPRESS.items() if each is loss)
+    return {
+        "type": "object",
+        "required": ["transfer_syntax", *([amount] if amount else [])],
+        "additionalProperties": False,
+        "properties": {
+            "transfer_syntax": {"enum": names, "description": "What images are compressed to."},
+            **({amount: _AMOUNT[amount]} if amount else {}),
+            "lossy_mammography": _MAMMOGRAPHY,
+        },
+    }
+
+
 COMPRESS: Final[dict[str, Any]] = {
     "description": "The transfer syntax images are compressed to, and with a lossy one how much.",
     "anyOf": [
-        _ENCODINGS,
-        {
-            "type": "object",
-            "required": ["transfer_syntax"],
-            "additionalProperties": False,
-            "properties": {
-                "transfer_syntax": _ENCODINGS,
-                "quality": {"type": "integer", "minimum": 1, "maximum": 100},
-                "ratio": {"type": "number", "minimum": 1.1, "maximum": 200},
-                "near": {"type": "integer", "minimum": 1, "maximum": 255},
-                "lossy_mammography": {"type": "boolean", "description": "Mammograms, too, may lose something."},
-            },
-        },
+        {"enum": sorted(name for name, loss in CAN_COMPRESS.items() if loss is Loss.NONE)},
+        _compressing(Loss.NONE),
+        _compressing(Loss.QUALITY, "quality"),
+        _compressing(Loss.RATIO, "ratio"),
+        _compressing(Loss.RATIO, "quality"),
+        _compressing(Loss.NEAR, "near"),
     ],
 }
 BATCH: Final[dict[str, Any]] = {
     "description": "After how much an association is closed and the next one opened.",
     "anyOf": [
         {"const": "study"},
-        {"type": "object", "required": ["images"], "properties": {"images": {"type": "integer", "minimum": 1}}},
-        {"type": "object", "required": ["size"], "properties": {"size": {"type": "string"}}},
+        {
+            "type": "object",
+            "required": ["images"],
+            "additionalProperties": False,
+            "properties": {
+                "images": {"type": "integer", "minimum": 1, "maximum": 100_000, "description": "After so many images."}
+            },
+        },
+        {
+            "type": "object",
+            "required": ["size"],
+            "additionalProperties": False,
+            "properties": {"size": {"type": "string", "examples": ["200 MB"], "description": "After so many bytes."}},
+        },
     ],
 }
 
 
+_NODE: Final = ("ae_title", "host", "port")
+_NOT_WEB: Final = (*_NODE, "calling_ae_title", "commitment", "batch")
+
+
 class TlsTable(Table):
     """`tls` of a destination: the files for it, in PEM, beside the profile."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"dependentRequired": {"certificate": ["key"], "key": ["certificate"]}}
+    )
 
     ca: FileName
     """The certificates that the destination's own is checked against."""
@@ -142,7 +191,12 @@ class DestinationTable(Table):
     """`[[destination]]`: where images go, by DICOM or by DICOMweb."""
 
     model_config = pydantic.ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["ae_title", "host", "port"]}, {"required": ["stow"]}]}
+        json_schema_extra={
+            "oneOf": [
+                {"required": [*_NODE], "not": {"required": ["token_file"]}},
+                {"required": ["stow"], "not": {"anyOf": [{"required": [key]} for key in _NOT_WEB]}},
+            ]
+        }
     )
 
     name: Slug
@@ -163,21 +217,18 @@ class DestinationTable(Table):
     """How many associations may be open at once."""
     batch: Annotated[Batch | None, pydantic.PlainValidator(_batch), pydantic.WithJsonSchema(BATCH)] = None
     """After how much an association is closed and the next one opened."""
-    transfer_syntaxes: list[TransferSyntax] = pydantic.Field(default=[], max_length=100)
+    transfer_syntaxes: Annotated[list[TransferSyntax], pydantic.AfterValidator(each_once)] = pydantic.Field(
+        default=[], max_length=100, json_schema_extra={"uniqueItems": True}
+    )
     """The transfer syntaxes it takes, preferred first; empty proposes what the images are in."""
     compress: Annotated[
         Compression | None, pydantic.PlainValidator(_compression), pydantic.WithJsonSchema(COMPRESS)
     ] = None
-    """The transfer syntax images are compressed to."""
+    """The transfer syntax images are compressed to.
+
+    With loss it says how much: { transfer_syntax = "JPEG2000", ratio = 10 }, or quality, or near for JPEG-LS.
+    """
     stow: Url | None = None
     """The URL of a DICOMweb service that takes images by STOW-RS (PS3.18 §10.5), instead of a DICOM node."""
     token_file: FileName | None = None
     """The file beside the profile that holds the bearer token for it."""
-
-    @pydantic.field_validator("transfer_syntaxes")
-    @classmethod
-    def _each_once(cls, values: list[str]) -> list[str]:
-        if len(set(values)) != len(values):
-            msg = "names a transfer syntax twice"
-            raise Rejected(msg)
-        return values

@@ -75,7 +75,14 @@ _UNMATCHED: Final[dict[str, Any]] = {
             "type": "object",
             "required": ["release-to"],
             "additionalProperties": False,
-            "properties": {"release-to": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
+            "properties": {
+                "release-to": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "description": "Names of the destinations it goes to.",
+                }
+            },
         },
     ],
 }

@@ -7,17 +7,10 @@ from typing import Annotated
 import pydantic
 
 from capacitord.config.diagnostics import Rejected
-from capacitord.config.fields import Duration, Slug, Table
+from capacitord.config.fields import Duration, Slug, Table, each_once
 from capacitord.config.matching import Match
 from capacitord.model.conditions import ALWAYS
 from capacitord.model.routes import Priority, Route
-
-
-def _each_once(names: list[str]) -> list[str]:
-    if len(set(names)) != len(names):
-        msg = "names a destination twice"
-        raise Rejected(msg)
-    return names
 
 
 def _patience(seconds: float) -> float:
@@ -27,7 +20,11 @@ def _patience(seconds: float) -> float:
     return seconds
 
 
-Names = Annotated[list[Slug], pydantic.Field(max_length=32), pydantic.AfterValidator(_each_once)]
+Names = Annotated[
+    list[Slug],
+    pydantic.Field(max_length=32, json_schema_extra={"uniqueItems": True}),
+    pydantic.AfterValidator(each_once),
+]
 SomeNames = Annotated[Names, pydantic.Field(min_length=1)]
 
 

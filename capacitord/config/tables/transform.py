@@ -7,20 +7,17 @@ from typing import Annotated, Any, Final, Self
 import pydantic
 
 from capacitord.config import operations
-from capacitord.config.diagnostics import Rejected, Rejections, suggestion, unknown
+from capacitord.config.diagnostics import MISSING, Finding, Rejected, Rejections, quoted, suggestion, unknown
 from capacitord.config.fields import Table, Text
 from capacitord.config.matching import Match
-from capacitord.config.tables.route import Names
+from capacitord.config.operation_schemas import OPERATIONS
+from capacitord.config.tables.route import SomeNames
 from capacitord.model.conditions import ALWAYS
 from capacitord.model.deidentify import Deidentification, Option
 from capacitord.model.transform import On, OnError, Operation, Reason, Record, Transform
 
 Operations = tuple[Operation, ...]
-_LISTED: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_TABLE: Final[dict[str, Any]] = {"type": "object", "minProperties": 1}
-ByTable = Annotated[Operations, pydantic.WithJsonSchema(_TABLE)]
-ByList = Annotated[Operations, pydantic.WithJsonSchema(_LISTED)]
-ByEither = Annotated[Operations, pydantic.WithJsonSchema({"anyOf": [_LISTED, _TABLE]})]
+SCHEMAS: Final = {name: pydantic.WithJsonSchema(schema) for name, schema in OPERATIONS.items()}
 
 
 def _deidentify(value: object) -> Deidentification:
@@ -28,24 +25,26 @@ def _deidentify(value: object) -> Deidentification:
         msg = "must be a table"
         raise Rejected(msg, 'Write { profile = "basic", options = ["RetainLongitudinalModified"] }.')
     findings = [unknown((str(name),), ("profile", "options")) for name in value if name not in {"profile", "options"}]
+    if value.get("profile") != "basic":
+        hint = "It is the Basic Application Level Confidentiality Profile (PS3.15 §E.2)."
+        findings.append(Finding(("profile",), "must be basic" if "profile" in value else MISSING, hint))
+    options = value.get("options", [])
+    if not isinstance(options, list):
+        findings.append(Finding(("options",), "must be a list", 'Write it like ["RetainUIDs"].'))
+        options = []
+    known = [option.value for option in Option]
+    for number, option in enumerate(options):
+        if option not in known:
+            words = f"{quoted(option)} is not an option of PS3.15 §E.3"
+            findings.append(Finding(("options", number), words, suggestion(str(option), known)))
+        elif option in options[:number]:
+            findings.append(Finding(("options", number), f"{option} is in this list already", "Leave one of them out."))
+    if {Option.RETAIN_LONGITUDINAL_FULL.value, Option.RETAIN_LONGITUDINAL_MODIFIED.value} <= {*map(str, options)}:
+        hint = "Leave RetainLongitudinalFull or RetainLongitudinalModified out."
+        findings.append(Finding(("options",), "dates can be kept in full or modified, not both", hint))
     if findings:
         raise Rejections(findings)
-    if value.get("profile") != "basic":
-        msg = "profile must be basic"
-        raise Rejected(msg, "It is the Basic Application Level Confidentiality Profile (PS3.15 §E.2).")
-    options = value.get("options", [])
-    for option in options if isinstance(options, list) else [options]:
-        if option not in list(Option):
-            msg = f"{option!r} is not an option of PS3.15 §E.3"
-            raise Rejected(msg, suggestion(str(option), list(Option)))
-    found = tuple(Option(option) for option in options)
-    if len(set(found)) != len(found):
-        msg = "names an option twice"
-        raise Rejected(msg)
-    if {Option.RETAIN_LONGITUDINAL_FULL, Option.RETAIN_LONGITUDINAL_MODIFIED} <= set(found):
-        msg = "dates can be kept in full or modified, not both"
-        raise Rejected(msg, "Leave RetainLongitudinalFull or RetainLongitudinalModified out.")
-    return Deidentification(found)
+    return Deidentification(tuple(Option(option) for option in options))
 
 
 DEIDENTIFY: Final[dict[str, Any]] = {
@@ -53,8 +52,13 @@ DEIDENTIFY: Final[dict[str, Any]] = {
     "required": ["profile"],
     "additionalProperties": False,
     "properties": {
-        "profile": {"const": "basic"},
-        "options": {"type": "array", "items": {"enum": list(Option)}, "uniqueItems": True},
+        "profile": {"const": "basic", "description": "The Basic Application Level Confidentiality Profile."},
+        "options": {
+            "type": "array",
+            "items": {"enum": list(Option)},
+            "uniqueItems": True,
+            "description": "Options of PS3.15 §E.3.",
+        },
     },
 }
 
@@ -78,9 +82,9 @@ _RECORD: Final[dict[str, Any]] = {
             "type": "object",
             "additionalProperties": False,
             "properties": {
-                "reason": {"enum": list(Reason)},
-                "source": {"type": "string"},
-                "system": {"type": "string"},
+                "reason": {"enum": list(Reason), "description": "Why."},
+                "source": {"type": "string", "maxLength": 64, "description": "Who had the values before."},
+                "system": {"type": "string", "maxLength": 64, "description": "Who changed them."},
             },
         },
     ],
@@ -88,6 +92,9 @@ _RECORD: Final[dict[str, Any]] = {
 
 
 def _record(value: object) -> object:
+    if not isinstance(value, bool | dict):
+        msg = "must be true, false or a table"
+        raise Rejected(msg, 'Write true, or { reason = "COERCE", source = "St. Mary\'s Hospital" }.')
     return RecordTable() if value is True else None if value is False else value
 
 
@@ -98,25 +105,25 @@ _FIELDS: Final = {"copy": "copy_"}
 class OperationsTable(Table):
     """What can be done to a dataset; carried out in the order in which it is written."""
 
-    set: ByTable = ()
+    set: Annotated[Operations, SCHEMAS["set"]] = ()
     """Attributes and their values; "{PatientID}" in a value stands for that of another attribute."""
-    set_missing: ByTable = ()
+    set_missing: Annotated[Operations, SCHEMAS["set_missing"]] = ()
     """The same, but only where the attribute is missing or empty."""
-    remove: ByList = ()
+    remove: Annotated[Operations, SCHEMAS["remove"]] = ()
     """Attributes that are taken out."""
-    copy_: ByTable = pydantic.Field(default=(), alias="copy")
+    copy_: Annotated[Operations, SCHEMAS["copy"]] = pydantic.Field(default=(), alias="copy")
     """Attributes, and those whose values they get."""
-    replace: ByTable = ()
+    replace: Annotated[Operations, SCHEMAS["replace"]] = ()
     """Attributes, and a pattern (RE2) with what replaces it."""
-    map: ByTable = ()
+    map: Annotated[Operations, SCHEMAS["map"]] = ()
     """Attributes, and a table of values with what they become; table = {..} or file = "values.csv"."""
-    clean: ByEither = ()
+    clean: Annotated[Operations, SCHEMAS["clean"]] = ()
     """Attributes from which characters are taken that others can't show."""
-    hash: ByEither = ()
+    hash: Annotated[Operations, SCHEMAS["hash"]] = ()
     """Attributes whose values become codes that only this site's key makes."""
-    prefix: ByTable = ()
+    prefix: Annotated[Operations, SCHEMAS["prefix"]] = ()
     """Attributes, and what their values begin with in addition."""
-    suffix: ByTable = ()
+    suffix: Annotated[Operations, SCHEMAS["suffix"]] = ()
     """Attributes, and what their values end with in addition."""
     _order: tuple[str, ...] = pydantic.PrivateAttr(default=())
 
@@ -142,13 +149,17 @@ class OperationsTable(Table):
 class TransformTable(OperationsTable):
     """`[[transform]]`: what is changed in a dataset, when, and for whom."""
 
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in (*OPERATIONS, "deidentify")]}
+    )
+
     name: Text | None = None
     """How people call it."""
     on: Annotated[On, pydantic.Field(strict=False)] = On.OUTBOUND
     """When: as images come in, as they go out, or as the worklist is served."""
     match: Match = ALWAYS
     """Which images it is for; without it, all."""
-    to: Names = pydantic.Field(default=[])
+    to: SomeNames = pydantic.Field(default=[])
     """Names of the destinations for whose copies it is meant; without it, all. Outbound only."""
     deidentify: Annotated[
         Deidentification | None, pydantic.PlainValidator(_deidentify), pydantic.WithJsonSchema(DEIDENTIFY)

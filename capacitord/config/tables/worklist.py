@@ -17,6 +17,7 @@ from capacitord.model.conditions import ALWAYS
 from capacitord.model.transform import On, Transform
 from capacitord.model.worklist import Code, Recode
 
+_SHORTEST = 10.0
 _PARTS = {"value": 16, "scheme": 16, "meaning": 64}
 """Of a code, with the most characters of its VR (PS3.3 §8.1)."""
 
@@ -68,7 +69,22 @@ def _wrong_code(new: object) -> list[Finding]:
     return findings
 
 
-_CODES: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "object"}}
+_CODE: dict[str, Any] = {
+    "type": "object",
+    "required": list(_PARTS),
+    "additionalProperties": False,
+    "properties": {
+        name: {"type": "string", "minLength": 1, "maxLength": longest, "description": words}
+        for (name, longest), words in zip(
+            _PARTS.items(), ("Code Value.", "Coding Scheme Designator.", "Code Meaning."), strict=True
+        )
+    },
+}
+_CODES: dict[str, Any] = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"type": "object", "minProperties": 1, "additionalProperties": _CODE},
+}
 
 
 class CorrectTable(OperationsTable):
@@ -93,12 +109,19 @@ class WindowTable(Table):
     """How far ahead."""
 
 
+def _refresh(seconds: float) -> float:
+    if seconds < _SHORTEST:
+        msg = "must be at least ten seconds"
+        raise Rejected(msg, "Every refresh is a query of the site's system; 2m is usual.")
+    return seconds
+
+
 class WorklistTable(Table):
     """`[worklist]`: where the worklist of the site comes from, and how it is served to the scanner."""
 
     source: NodeTable
     """The site's worklist SCP."""
-    refresh: Duration = 120.0
+    refresh: Annotated[Duration, pydantic.AfterValidator(_refresh)] = 120.0
     """How often it is asked."""
     window: WindowTable = WindowTable()
     """Which days are asked for: more than the scanner does."""

@@ -12,7 +12,7 @@ from capacitord.dicom.transform import values
 from capacitord.dicom.transform.draft import Draft
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import element_of, vr_of
-from capacitord.dicom.transform.representation import split
+from capacitord.model.representation import split
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

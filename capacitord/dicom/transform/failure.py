@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from capacitord.model.representation import Unfit
 
-class Unfit(ValueError):
-    """A value cannot be read, or must not be written. Says why, without the value."""
+__all__ = ["NotTransformed", "TransformFailed", "Unfit", "Unreadable"]
 
 
 class NotTransformed(Exception):

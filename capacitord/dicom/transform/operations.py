@@ -13,9 +13,9 @@ from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET, TEXT_V
 from capacitord.dicom.transform.draft import Draft, Path
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import element_of, is_empty, is_left_out, is_sequence, items_of, sequences, vr_of
-from capacitord.dicom.transform.representation import NUMBERS, check, check_count, split
 from capacitord.dicom.transform.rules import OnValues, rule
 from capacitord.model.attribute import Attribute
+from capacitord.model.representation import NUMBERS, check, split
 from capacitord.model.transform import Copy, Operation, Remove, Set, SetMissing, Source, Template
 
 
@@ -146,7 +146,7 @@ def _write(draft: Draft, new: _New) -> None:
         if value and value not in (before or ()):
             check(value, new.vr)
     if len(new.values) != len(before or ()):
-        check_count(tag, len(new.values))
+        values.check_count(tag, len(new.values))
     if new.vr in TEXT_VRS:
         widen(draft, prefix, "\\".join(new.values), new.vr)
     draft.put(new.path, values.make(tag, new.vr, new.values))

@@ -18,7 +18,7 @@ from capacitord.dicom.transform.draft import Draft
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import declared, element_of, is_left_out, is_sequence, items_of, vr_of
 from capacitord.dicom.transform.operations import widen
-from capacitord.dicom.transform.representation import NUMBERS, check, conforms
+from capacitord.model.representation import NUMBERS, check, conforms
 from capacitord.model.transform import Record
 
 ORIGINAL_ATTRIBUTES_SEQUENCE: Final = 0x04000561

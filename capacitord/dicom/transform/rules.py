@@ -14,12 +14,12 @@ from typing import Any, Final
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.values import STRING_VRS
 from capacitord.model import patterns
+from capacitord.model.representation import HASHED_VRS
 from capacitord.model.transform import Clean, Hash, Map, Prefix, Repertoire, Replace, Suffix
 
 Rule = Callable[[str], str]
 OnValues = Replace | Map | Clean | Hash | Prefix | Suffix
 
-_HASHED_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UT"})
 _SPELLED_OUT: Final = MappingProxyType(
     {
         "ß": "ss", "ẞ": "SS", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Đ": "D", "đ": "d",
@@ -110,7 +110,7 @@ def _hashing(vr: str, key: bytes, length: int) -> Rule:
     if not key:
         msg = "there is no key to hash with"
         raise Unfit(msg)
-    if vr not in _HASHED_VRS:
+    if vr not in HASHED_VRS:
         msg = f"a hash is not a value of the VR {vr}"
         raise Unfit(msg)
     return functools.partial(_hashed_uid, key) if vr == "UI" else functools.partial(_hashed, key, length)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Sequence
 
 from pydicom import config
+from pydicom.datadict import dictionary_VM
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
@@ -26,7 +28,8 @@ from capacitord.dicom.transform.level import (
     public_vr,
     vr_of,
 )
-from capacitord.dicom.transform.representation import NUMBERS, number, split
+from capacitord.model import representation
+from capacitord.model.representation import NUMBERS, number, split
 
 STRING_VRS = TEXT_VRS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
 """The VRs whose value is text."""
@@ -88,6 +91,12 @@ def _shortest(found: float, vr: str) -> str:
     digits = range(6, 9) if vr == "FL" else range(15, 17)
     texts = (f"{found:.{count}g}" for count in digits)
     return next((text for text in texts if pack(float(text)) == pack(found)), f"{found:.{digits.stop}g}")
+
+
+def check_count(tag: int, count: int) -> None:
+    """Raise `Unfit` if PS3.6 does not let the attribute have so many values; none is always allowed here."""
+    with contextlib.suppress(KeyError):
+        representation.check_count(dictionary_VM(tag), count)
 
 
 def make(tag: int, vr: str, values: Sequence[str]) -> DataElement:

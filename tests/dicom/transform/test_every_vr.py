@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import validate_value
 
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unfit
-from capacitord.dicom.transform.representation import check_count
+from capacitord.dicom.transform.values import check_count
 from capacitord.model.transform import (
     Clean,
     Copy,

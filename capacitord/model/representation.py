@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from pydicom.datadict import dictionary_VM
 
-from capacitord.dicom.transform.failure import Unfit
+class Unfit(ValueError):
+    """A value cannot be read, or must not be written. Says why, without the value."""
+
 
 SINGLE_VRS: Final = frozenset({"LT", "ST", "UR", "UT"})
 """VRs with one value in which a backslash is a character."""
@@ -22,7 +23,11 @@ NUMBERS: Final = MappingProxyType(
 )
 """VRs of binary numbers, with the letter `struct` has for them."""
 
-_LONGEST: Final = MappingProxyType({"LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024})
+HASHED_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UT"})
+"""VRs that a hash is a value of."""
+
+LONGEST: Final = MappingProxyType({"AE": 16, "CS": 16, "LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024, "UI": 64})
+"""The most characters of a value; of a person name, of each component group."""
 _LINE_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TEXT_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 _PATTERNS: Final = MappingProxyType(
@@ -68,18 +73,17 @@ def check(value: str, vr: str) -> None:
             raise Unfit(f"the value {words} (VR {vr})")
     elif vr in NUMBERS:
         number(value, vr)
-    elif vr in _LONGEST or vr in {"UC", "UT"}:
+    elif vr in LONGEST or vr in {"UC", "UT"}:
         _check_text(value, vr)
     else:
         raise Unfit(f"text cannot be written under the VR {vr}")
 
 
-def check_count(tag: int, count: int) -> None:
-    """Raise `Unfit` if the attribute may not have so many values; none is always allowed here."""
-    try:
-        multiplicity = dictionary_VM(tag)
-    except KeyError:
-        return
+def check_count(multiplicity: str, count: int) -> None:
+    """Raise `Unfit` if an attribute may not have so many values; none is always allowed here.
+
+    `multiplicity` is what PS3.6 says of it, like "1", "2-n" or "1-3".
+    """
     least, _, most = multiplicity.partition("-")
     if not most:
         fits = count == int(least)
@@ -123,8 +127,8 @@ def _check_text(value: str, vr: str) -> None:
         raise Unfit("the value has a backslash, which separates values")
     if vr == "PN":
         _check_name(value)
-    elif len(value) > _LONGEST.get(vr, len(value)):
-        raise Unfit(f"the value has {len(value)} characters, and the VR {vr} allows {_LONGEST[vr]}")
+    elif len(value) > LONGEST.get(vr, len(value)):
+        raise Unfit(f"the value has {len(value)} characters, and the VR {vr} allows {LONGEST[vr]}")
 
 
 def _check_name(value: str) -> None:
@@ -134,7 +138,7 @@ def _check_name(value: str) -> None:
     for group in groups:
         if group.count("^") > 4:
             raise Unfit("a person name has at most five components (PS3.5 §6.2.1)")
-        if len(group) > _LONGEST["PN"]:
+        if len(group) > LONGEST["PN"]:
             raise Unfit(f"a component group of the name has {len(group)} characters, and the VR PN allows 64")
 
 

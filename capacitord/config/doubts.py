@@ -1,0 +1,169 @@
+"""What in a profile is allowed and can hardly be meant: worth a warning. It looks at bare tables, wrong ones too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from capacitord.config.bare import covers, mentions, rows, texts
+from capacitord.config.diagnostics import Finding, Rejected
+from capacitord.config.fields import timezone
+from capacitord.config.positions import Key
+from capacitord.config.schedules import parse_window
+from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
+from capacitord.model.compression import CAN_COMPRESS, Loss
+from capacitord.model.schedule import changes, clock, left_out
+
+_FIXED: Final = re.compile(r"EST|MST|HST|Etc/GMT[+-]\d+", re.ASCII)
+"""Zones without summer time, by names that people take for ones that have it."""
+
+
+def check(tables: Mapping[str, Any]) -> list[Finding]:
+    """Return what is worth a warning."""
+    return [
+        *_unreached(tables),
+        *_unused(tables),
+        *_fixed(tables),
+        *_clocks(tables),
+        *_unproposed(tables),
+        *_mammograms(tables),
+        *_second_deidentification(tables),
+    ]
+
+
+def policies(delivery: Mapping[str, Any]) -> frozenset[str]:
+    """Return the delivery policies that a `[delivery]` names."""
+    policy = delivery.get("policy", "realtime")
+    return frozenset(str(each) for each in (policy if isinstance(policy, list) else [policy]))
+
+
+def _unused(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    delivery = tables.get("delivery")
+    if isinstance(delivery, Mapping):
+        for policy, part in (("docked", "networks"), ("scheduled", "windows")):
+            if part in delivery and policy not in policies(delivery):
+                words = f"is not used: the policy is not {policy}"
+                yield Finding(("delivery", part), words, f'It counts with policy = "{policy}".', at_key=True)
+
+
+def _unreached(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    reached: set[str] = set()
+    for _, row in rows(tables, "route"):
+        reached |= {name for part in ("to", "else_to") for _, name in texts(row.get(part))}
+    for key, row in rows(tables, "destination"):
+        name = row.get("name")
+        if tables.get("route") and isinstance(name, str) and name not in reached:
+            words = f"no route goes to {name}"
+            yield Finding((*key, "name"), words, "Name it in a [[route]], unless people release studies to it by hand.")
+
+
+def _clocks(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield windows that do not come on the day when the clocks are put forward."""
+    try:
+        zone = ZoneInfo(timezone(str(tables.get("timezone", ""))))
+    except Rejected:
+        return
+    today = datetime.now(zone).date()
+    coming = [*changes(zone, today.year), *changes(zone, today.year + 1)]
+    # One time is enough: the next one.
+    forward = [change for change in coming if change.after > change.before and change.date >= str(today)][:1]
+    for key, text in _windows(tables):
+        try:
+            window = parse_window(text)
+        except Rejected:
+            continue
+        for change in forward:
+            if left_out(window, change):
+                clocks = f"{clock(change.before)} to {clock(change.after)}"
+                words = f"does not come on {change.date}: the clocks go from {clocks}"
+                yield Finding(key, words, "Let it begin earlier or end later.")
+
+
+def _windows(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Yield all windows of time in a profile."""
+    delivery = tables.get("delivery")
+    if isinstance(delivery, Mapping):
+        yield from ((("delivery", "windows", number), text) for number, text in texts(delivery.get("windows")))
+    for name in ("route", "transform"):
+        for key, row in rows(tables, name):
+            yield from _times(row.get("match"), (*key, "match"))
+    worklist = tables.get("worklist")
+    for key, row in rows(worklist, "correct") if isinstance(worklist, Mapping) else ():
+        yield from _times(row.get("match"), ("worklist", *key, "match"))
+
+
+def _times(match: object, key: Key) -> Iterator[tuple[Key, str]]:
+    if isinstance(match, Mapping):
+        for name, value in match.items():
+            if name == "time" and isinstance(value, str):
+                yield (*key, "time"), value
+            elif name == "time":
+                yield from (((*key, "time", number), text) for number, text in texts(value))
+            elif name in {"any", "all", "not"}:
+                yield from _times(value, (*key, name))
+    elif isinstance(match, list):
+        for number, part in enumerate(match):
+            yield from _times(part, (*key, number))
+
+
+def _fixed(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    zone = tables.get("timezone")
+    if isinstance(zone, str) and _FIXED.fullmatch(zone):
+        hint = 'Where the clocks are put forward in summer, name a city, like "America/New_York".'
+        yield Finding(("timezone",), f"{zone} has the same time all year", hint)
+
+
+def _unproposed(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield destinations that images are compressed for in a transfer syntax that they are not said to take."""
+    for key, row in rows(tables, "destination"):
+        wanted = _compressed_to(row)
+        taken = {TRANSFER_SYNTAXES.get(name, name) for _, name in texts(row.get("transfer_syntaxes"))}
+        if wanted and taken and TRANSFER_SYNTAXES[wanted] not in taken:
+            words = f"{wanted} is not among transfer_syntaxes, so images are compressed to what is not proposed there"
+            yield Finding((*key, "compress"), words, "Add it there, or compress to one of those.")
+
+
+def _mammograms(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield destinations that are to get mammograms compressed with loss, which is not said in as many words."""
+    for key, row in rows(tables, "destination"):
+        compress, wanted = row.get("compress"), _compressed_to(row)
+        allowed = isinstance(compress, Mapping) and compress.get("lossy_mammography") is True
+        if not wanted or CAN_COMPRESS[wanted] is Loss.NONE or allowed:
+            continue
+        for (_, number), route in rows(tables, "route"):
+            names = [name for part in ("to", "else_to") for _, name in texts(route.get(part))]
+            if row.get("name") in names and mentions(route.get("match"), "Modality", "MG"):
+                words = (
+                    f"{wanted} loses something, and route[{number}] sends mammograms there: those are not compressed"
+                )
+                hint = "If they may lose something, add lossy_mammography = true; if not, compress without loss."
+                yield Finding((*key, "compress"), words, hint)
+                break
+
+
+def _compressed_to(row: Mapping[str, Any]) -> str:
+    """Return the transfer syntax that a destination's images are compressed to; empty if there is none."""
+    compress = row.get("compress")
+    name = compress.get("transfer_syntax") if isinstance(compress, Mapping) else compress
+    return name if isinstance(name, str) and name in CAN_COMPRESS else ""
+
+
+def _second_deidentification(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield de-identifications that are never used, since an earlier one is for all the images they are for."""
+    every = [name for _, row in rows(tables, "destination") if isinstance(name := row.get("name"), str)]
+    before: list[tuple[str | int, object, set[str]]] = []
+    for key, row in rows(tables, "transform"):
+        if "deidentify" not in row or row.get("on", "outbound") != "outbound":
+            continue
+        match, names = row.get("match", {}), {name for _, name in texts(row.get("to", every))}
+        for number, earlier, taken in before:
+            if covers(earlier, match) and (both := sorted(names & taken)):
+                words = f"is never used for {', '.join(both)}: transform[{number}] de-identifies all of that before"
+                yield Finding(
+                    (*key, "deidentify"), words, "Leave one of them out, or give the first a match.", at_key=True
+                )
+                break
+        before.append((key[1], match, names))

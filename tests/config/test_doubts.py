@@ -1,0 +1,125 @@
+"""What is worth a warning, and what a route before another one takes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from capacitord.config import profile
+from capacitord.config.bare import covers
+from tests.config.test_profile import SMALL
+from tests.config.test_references import said
+
+TO_BOTH = "[[route]]\nto = ['pacs', 'night']\n"
+DEIDENTIFY = "deidentify = { profile = 'basic' }\n"
+
+
+def third(rest: str) -> str:
+    return f"[[destination]]\nname = 'third'\nae_title = 'T'\nhost = 't'\nport = 1\n{rest}\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "warnings"),
+    [
+        (
+            f"[[transform]]\nto = ['pacs']\n{DEIDENTIFY}[[transform]]\nto = ['night', 'pacs']\n{DEIDENTIFY}",
+            ["transform[1].deidentify: is never used for pacs: transform[0] de-identifies all of that before"],
+        ),
+        (
+            f"[[transform]]\n{DEIDENTIFY}[[transform]]\nmatch = {{ Modality = 'CT' }}\n{DEIDENTIFY}",
+            ["transform[1].deidentify: is never used for night, pacs: transform[0] de-identifies all of that before"],
+        ),
+        (f"[[transform]]\nto = ['pacs']\n{DEIDENTIFY}[[transform]]\nto = ['night']\n{DEIDENTIFY}", []),
+        (f"[[transform]]\nmatch = {{ Modality = 'CT' }}\n{DEIDENTIFY}[[transform]]\n{DEIDENTIFY}", []),
+        (f"[[transform]]\nto = ['pacs']\n{DEIDENTIFY}[[transform]]\nto = ['pacs']\nremove = ['PatientID']\n", []),
+        # One route to a destination that gets names and to one that does not is what a research site wants.
+        (f"{TO_BOTH}[[transform]]\nto = ['pacs']\n{DEIDENTIFY}", []),
+        (
+            third("transfer_syntaxes = ['ExplicitVRLittleEndian']\ncompress = 'JPEG2000Lossless'"),
+            ["destination[2].compress: JPEG2000Lossless is not among transfer_syntaxes"],
+        ),
+        (third("transfer_syntaxes = ['1.2.840.10008.1.2.4.90']\ncompress = 'JPEG2000Lossless'"), []),
+        (third("transfer_syntaxes = []\ncompress = 'JPEG2000Lossless'"), []),
+        (
+            third("compress = { transfer_syntax = 'JPEG2000', ratio = 10 }")
+            + "[[route]]\nmatch = { any = [{ Modality = ['MG'] }] }\nto = ['third']\n[[route]]\nto = ['pacs','night']",
+            ["destination[2].compress: JPEG2000 loses something, and route[0] sends mammograms there"],
+        ),
+        (
+            third("compress = { transfer_syntax = 'JPEG2000', ratio = 10, lossy_mammography = true }")
+            + "[[route]]\nmatch = { Modality = 'MG' }\nto = ['third']\n[[route]]\nto = ['pacs','night']",
+            [],
+        ),
+        (
+            third("compress = 'JPEG2000Lossless'")
+            + "[[route]]\nmatch = { Modality = 'MG' }\nto = ['third']\n[[route]]\nto = ['pacs','night']",
+            [],
+        ),
+        (
+            third("compress = { transfer_syntax = 'JPEG2000', ratio = 10 }")
+            + "[[route]]\nmatch = { not = { Modality = 'MG' } }\nto = ['third']\n[[route]]\nto = ['pacs','night']",
+            [],
+        ),
+    ],
+)
+def test_what_can_hardly_be_meant_is_a_warning(rest: str, warnings: list[str]) -> None:
+    problems, found = said(rest)
+    assert problems == []
+    assert len(found) == len(warnings), found
+    assert all(each.startswith(warning) for each, warning in zip(found, warnings, strict=True)), found
+
+
+@pytest.mark.parametrize(("zone", "fixed"), [("EST", True), ("Etc/GMT+6", True), ("UTC", False), ("US/Eastern", False)])
+def test_a_zone_without_summer_time_is_pointed_out(zone: str, fixed: bool) -> None:
+    found = profile.check(SMALL.replace("America/Chicago", zone), "p.toml")
+    assert found.problems == ()
+    assert [warning.message for warning in found.warnings] == ([f"{zone} has the same time all year"] if fixed else [])
+
+
+def test_the_next_day_on_which_clocks_go_forward_is_named_and_no_day_that_is_over() -> None:
+    _, (warning,) = said("[delivery]\npolicy = 'scheduled'\nwindows = ['02:00-03:00']")
+    date = warning.split("does not come on ")[1].split(":")[0]
+    assert datetime.fromisoformat(date).date() >= datetime.now(UTC).date()
+
+
+def test_a_window_in_a_correction_of_the_worklist_is_looked_at() -> None:
+    source = "[worklist]\nsource = { ae_title = 'R', host = 'r', port = 1 }\n"
+    rule = "[[worklist.correct]]\nmatch = { time = '02:00-03:00' }\nremove = ['PatientComments']"
+    (warning,) = said(source + rule)[1]
+    assert warning.startswith("worklist.correct[0].match.time: does not come on 20")
+
+
+CT = {"Modality": "CT"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "expected"),
+    [
+        ({}, CT, True),
+        ({"any": [CT, {}]}, CT, True),
+        ({"all": [{}, {"any": [{}]}]}, CT, True),
+        ({"all": []}, CT, False),
+        ({"not": {}}, CT, False),
+        (CT, CT, True),
+        (CT, {**CT, "Rows": 5}, True),
+        ({**CT, "Rows": 5}, CT, False),
+        ({"Modality": ["MR", "CT"]}, CT, True),
+        ({"Modality": ["MR", "CT"]}, {"Modality": ["CT", "US"]}, False),
+        ({"Modality": ["CT", "!MR"]}, CT, False),
+        ({"Modality": ["CT", "!MR"]}, {"Modality": ["CT", "!MR"], "Rows": 5}, True),
+        ({"Rows": 1}, {"Rows": True}, False),
+        ({"time": ["18:00-07:00", "Sat"]}, {"time": "Sat", **CT}, True),
+        ({"Modality": "*"}, CT, False),
+        (5, CT, False),
+    ],
+)
+def test_one_condition_covers_another_only_if_that_is_sure(earlier: object, later: object, expected: bool) -> None:
+    assert covers(earlier, later) is expected
+
+
+def test_a_route_behind_a_wider_one_is_never_reached() -> None:
+    wider = "[[route]]\nmatch = { Modality = ['CT', 'MR'] }\nto = ['pacs']\n"
+    narrow = "[[route]]\nmatch = { Modality = 'CT', StudyDescription = '*STROKE*' }\nto = ['night']\n"
+    assert said(wider + narrow)[0] == ["route[1]: is never reached: route[0] takes all that this one would"]
+    assert said(narrow + wider)[0] == []
