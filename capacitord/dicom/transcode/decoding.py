@@ -18,6 +18,7 @@ Pixels = np.ndarray[Any, Any]
 CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, IndexError, MemoryError)
 """What the codecs raise for what they cannot take."""
 
+_END_OF_IMAGE: Final = b"\xff\xd9"
 _LEAST_BELIEVED: Final = 1 << 26
 _MOST_EXPANSION: Final = 4096
 
@@ -104,6 +105,10 @@ def _check(head: Head, method: Method, layout: Layout) -> None:
 def _decoded(data: bytes | memoryview, method: Method, layout: Layout) -> Pixels:
     whole = bytes(data)
     if method is Method.JPEG_LS:
+        # Where no marker stops it, CharLS reads on behind the end for many seconds.
+        if not whole.rstrip(b"\0").endswith(_END_OF_IMAGE):
+            msg = "A frame in JPEG-LS has no end."
+            raise NotTranscoded(msg)
         return imagecodecs.jpegls_decode(whole)
     if method in {Method.JPEG_2000, Method.HTJ2K}:
         # OpenJPEG reads the high-throughput block coder, too, and is not put off by components without a transform.

@@ -188,3 +188,10 @@ def test_a_lossless_image_that_says_too_little_is_not_derived_from() -> None:
     del ds.SOPInstanceUID
     with pytest.raises(NotTranscoded, match="SOP class and instance"):
         transcode(encoded(ds), EXPLICIT, Compression(J2K_LOSSY, ratio=10.0), now=NOW)
+
+
+def test_a_jpeg_ls_frame_without_an_end_is_not_read_for_ever() -> None:
+    data = _COMPRESSED[JPEG_LS]
+    at = data.rindex(b"\xff\xd9")
+    with pytest.raises(NotTranscoded, match="no end"):
+        transcode(data[:at] + b"\0\0" + data[at + 2 :], JPEG_LS, Compression(EXPLICIT), now=NOW)
