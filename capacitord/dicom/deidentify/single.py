@@ -27,8 +27,8 @@ from capacitord.dicom.deidentify.subject import (
 from capacitord.dicom.transform import values
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import AnyElement, is_left_out, known_vr
-from capacitord.dicom.transform.representation import NUMBERS, conforms
 from capacitord.model.deidentify import Option
+from capacitord.model.representation import NUMBERS, conforms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,7 +23,7 @@ from capacitord.dicom.transform.level import (
     shallow,
     vr_of,
 )
-from capacitord.dicom.transform.representation import NUMBERS
+from capacitord.model.representation import NUMBERS
 
 _ESCAPE: Final = 0x1B
 

@@ -13,8 +13,8 @@ from capacitord.dicom.deidentify.codes import Patient
 from capacitord.dicom.deidentify.table import basic_profile, columns_of_options, row_of
 from capacitord.dicom.transform import values
 from capacitord.dicom.transform.characters import character_set
-from capacitord.dicom.transform.representation import NUMBERS, conforms
 from capacitord.model.deidentify import Option
+from capacitord.model.representation import NUMBERS, conforms
 from tests.dicom.deidentify.kit import CODES, WORD, Row, add, ct, done, item, sequence, table, vr_of, written
 
 ROWS = table()
