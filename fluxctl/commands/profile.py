@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from capacitord.api import messages as m
@@ -12,13 +15,15 @@ from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.files import read_text
 from fluxctl.options import AsJson, AsLines, FileArgument, FilesArgument
-from fluxctl.output import form, print_json, print_text, show
+from fluxctl.output import Form, form, print_json, print_lines, print_text, show
 from fluxctl.session import daemon
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from capacitord.api.trial import TriedFile
     from fluxctl.render.look import Look
+    from fluxctl.trial import ProfileTrials
 
 app = noun("profile", "Site profiles: what is true of one facility. PROFILE is a site id, such as st-marys.")
 
@@ -88,6 +93,99 @@ def new(
     from capacitord.config.starting_point import starting_point
 
     print_text(starting_point(site, name, timezone))
+
+
+@verb(
+    app,
+    "try",
+    ("fluxctl profile try st-marys.toml IM0001.dcm", "Where it would go and why, and what would become of it."),
+    ("fluxctl profile try st-marys.toml /media/cd", "All images below a directory; those dealt with alike as one."),
+    (
+        'fluxctl profile try st-marys.toml IM0001.dcm --calling CT_COACH --at "2026-11-22 19:30"',
+        "As if that scanner had sent it on that evening.",
+    ),
+    (
+        "fluxctl profile try st-marys.toml IM0001.dcm --to research --write out",
+        "Only the copy for one destination, written to out/research/IM0001.dcm for other tools to look at.",
+    ),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID, exits.PARTLY),
+    asks=False,
+)
+def try_profile(
+    profile: Annotated[Path, typer.Argument(metavar="PROFILE.toml", help="The profile; - for standard input.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="DICOM files, or directories of them.")],
+    *,
+    calling: Annotated[
+        str,
+        typer.Option(
+            "--calling", metavar="AE", help="The scanner that sent it. Otherwise the title that the file names, if any."
+        ),
+    ] = "",
+    called: Annotated[str, typer.Option("--called", metavar="AE", help="The title it sent it to.")] = "FLUXBOX",
+    at: Annotated[
+        str, typer.Option("--at", metavar="WHEN", help="When, by the clock on the site's wall. Otherwise now.")
+    ] = "",
+    to: Annotated[
+        list[str], typer.Option("--to", metavar="DEST", help="Only this destination; may be given several times.")
+    ] = [],  # noqa: B006 - Typer reads it, nobody changes it
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="DIR", help="Write what would leave to DIR/DEST; nothing is overwritten."),
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="Every image, also those that are dealt with alike.")] = False,
+    changes: Annotated[bool, typer.Option("--changes", help="Every change, however many.")] = False,
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
+    """Say what a profile would do with images, on this machine and without the daemon.
+
+    For each image: the route that matches and why those before it do not; for each destination what is changed, the
+    transfer syntax and the size it would leave with, or why it would be held. Nothing is sent. The exit code is 6 if
+    an image would be held, for one destination or for all. What is printed, and written, names patients.
+    """
+    from fluxctl.trial import Asked, ProfileTrials
+
+    asked = Asked(calling, called, _moment(at), tuple(to), write)
+    trials = ProfileTrials(profile, files, asked)
+    show_trials(trials, form(json=json, jsonl=jsonl), every=each, everything=changes)
+    if not trials.tried and not trials.amiss:
+        raise NotFound("there is no DICOM image", where=", ".join(map(str, files)), hint="Name files of a scanner.")
+    raise typer.Exit(exits.REFUSED if trials.held else exits.PARTLY if trials.amiss else exits.DONE)
+
+
+def _moment(text: str) -> datetime | None:
+    """Return a time as it was given, None if none was. Raises what Typer takes for wrong usage."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f'{text!r} is not a time such as "2026-11-22 19:30"', param_hint="--at") from None
+
+
+def show_trials(trials: ProfileTrials, wanted: Form, *, every: bool, everything: bool) -> None:
+    """Print what would become of files: lines as they are tried, otherwise all at the end."""
+    from capacitord.api.schemas import document
+    from fluxctl.progress import Progress
+
+    if wanted is Form.LINES:
+        print_lines(document("profile.try", found, line=True) for found in trials.each())
+        return
+    found: list[TriedFile] = []
+    size = 0
+    with Progress("Trying") as shown:
+        for done, one in enumerate(trials.each(), 1):
+            size += one.trial.bytes if one.trial is not None else 0
+            found.append(one)
+            shown.at(done, len(trials), size)
+    answer = msgspec.structs.replace(trials.head, files=tuple(found))
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.trial import tried
+
+        return tried(answer, look, every=every, everything=everything)
+
+    show("profile.try", answer, wanted, page)
 
 
 @verb(

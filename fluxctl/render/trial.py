@@ -1,0 +1,291 @@
+"""What a profile would do with images: why each route matched or not, what each copy becomes, how it leaves."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.trial import Changed, Fate, Leaving, ProfileTrial, Skipped, Syntax, Trial, TriedFile, TriedRoute
+from capacitord.model.conditions import Reason
+from fluxctl.render.look import Look
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, hanging, stack
+from fluxctl.render.words import MIB, clean, count, joined, size
+
+NOT_THERE, REMOVED, EMPTY = "not there", "removed", '""'
+SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
+STYLE: Final = {Fate.LEAVES: GOOD, Fate.HELD: BAD, Fate.BARRED: BAD}
+MOST_CHANGES: Final = 12
+"""Changes of one operation's kind that are shown, unless all are asked for."""
+_FILES: Final = 3
+_MOST_VALUES: Final = 3
+_LEAD, _GAP, _TO = " " * 8, "  ", " → "
+
+
+def tried(found: ProfileTrial, look: Look, *, every: bool = False, everything: bool = False) -> RenderableType:
+    """Return what would become of the images of files: those dealt with alike once, or with `every` each of them.
+
+    With `everything` all changes are shown, however many.
+    """
+    parts: list[RenderableType] = [_profile(found)]
+    if found.made_up_key:
+        words = "Codes and pseudonyms are made with a key of this run: on the box they will be others."
+        parts.append(Text(words, style=QUIET))
+    groups: dict[int, list[TriedFile]] = {}
+    for place, each in enumerate(each for each in found.files if each.trial is not None):
+        groups.setdefault(place if every else each.group or 0, []).append(each)
+    for files in groups.values():
+        parts += [BLANK, *_group(files, look, everything=everything)]
+    no_images = [each for each in found.files if each.problem]
+    if no_images:
+        parts += [BLANK, *_no_images(no_images)]
+    if len(found.files) > 1:
+        parts += [BLANK, _sum(found.files)]
+    return stack(parts)
+
+
+def _profile(found: ProfileTrial) -> RenderableType:
+    return Text(f"{found.file}: {found.name} ({found.id}), version {found.version}", style=STRONG)
+
+
+def _group(files: Sequence[TriedFile], look: Look, *, everything: bool) -> list[RenderableType]:
+    first = files[0]
+    trial = first.trial
+    if trial is None:
+        return []
+    parts: list[RenderableType] = []
+    if len(files) > 1:
+        kinds = dict.fromkeys(each.trial.modality or "no modality" for each in files if each.trial is not None)
+        parts.append(Text(f"{count(len(files), 'image')} dealt with alike ({', '.join(kinds)})", style=STRONG))
+        others = [each.file.rpartition("/")[2] for each in files[1 : 1 + _FILES]]
+        more = f" and {len(files) - 1 - _FILES:,} more" if len(files) > 1 + _FILES else ""
+        parts.append(hanging("  and for:", ", ".join(others) + more, style=QUIET))
+        parts.insert(1, hanging("  shown for:", first.file))
+    else:
+        parts.append(Text(first.file, style=STRONG))
+    parts += [hanging("  ⚠", each.remark, style=CARE) for each in files[:1] if each.remark]
+    parts += image(trial, look, everything=everything)
+    written = [name for each in files for name in each.written]
+    if written:
+        parts.append(
+            hanging("  written:", written[0] if len(written) == 1 else f"{written[0]} and {len(written) - 1} more")
+        )
+    return parts
+
+
+def image(trial: Trial, look: Look, *, everything: bool = False) -> list[RenderableType]:
+    """Return what would become of one image, line by line."""
+    parts: list[RenderableType] = [hanging(" ", came(trial), style=QUIET), BLANK, *_decision(trial)]
+    if trial.inbound or trial.inbound_skipped:
+        parts += [BLANK, Text("  Every copy, as it comes in")]
+        parts += _changes(trial.inbound, trial.inbound_skipped, look, everything=everything)
+    known = {_key(each) for each in trial.inbound}
+    for each in trial.destinations:
+        parts += [BLANK, *_leaving(each, trial, known, look, everything=everything)]
+    return parts
+
+
+def came(trial: Trial) -> str:
+    """Return what an image is and how it came, in one line."""
+    kind = trial.sop_class or "unknown SOP class"
+    by = f"from {trial.calling_ae_title}" if trial.calling_ae_title else "from no particular scanner"
+    at = f"{trial.local:%a %Y-%m-%d %H:%M} {trial.local.tzname() or ''}".rstrip()
+    return ", ".join((kind, trial.transfer_syntax.name, exact(trial.bytes), f"{by} to {trial.called_ae_title}", at))
+
+
+def exact(number: int) -> str:
+    """Return a size in bytes if that is small, otherwise in MiB: a change of it is to be seen."""
+    return count(number, "byte") if number < MIB else size(number)
+
+
+# --- routes
+
+
+def _decision(trial: Trial) -> list[RenderableType]:
+    if trial.held and not trial.routes:
+        return [hanging("  ✘", f"It is held: {trial.held}", style=BAD)]
+    if trial.held:
+        first: RenderableType = hanging("  ✘", f"It is held: {trial.held}.", style=BAD)
+    else:
+        words = f"It goes to {_listed(trial.to)} by route[{trial.route}]"
+        words += f", priority {trial.priority}" if trial.priority not in {"", "routine"} else ""
+        words += f"; {_listed(trial.else_to)} may stand in" if trial.else_to else ""
+        first = hanging("  ✔", words, style=GOOD)
+    return [first, *itertools.chain.from_iterable(map(_route, trial.routes))]
+
+
+def _route(tried: TriedRoute) -> list[RenderableType]:
+    symbol, verdict = ("✔", "matches") if tried.matches else ("✘", "does not")
+    why = "\n".join(sentence(each, matches=tried.matches) for each in tried.decisive)
+    return [hanging(f"    {symbol} route[{tried.route}] {verdict}:", why)]
+
+
+def sentence(reason: Reason, *, matches: bool) -> str:
+    """Return a condition that made a route match, or not, in words."""
+    if not reason.wanted and reason.what in {"all", "any"}:
+        return "it has no condition" if reason.what == "all" else "it has no condition that could hold"
+    # What holds in a route that does not match stands below a "not", and the other way round.
+    unwanted = reason.holds is not matches
+    asked = "not wanted" if unwanted else "wanted"
+    return f"{reason.what} {_found(reason.found)}, {asked}: {reason.wanted}"
+
+
+def _found(found: Sequence[str] | None) -> str:
+    if found is None:
+        return "is not there"
+    if not any(found):
+        return "is empty"
+    shown = [_plain(value) or EMPTY for value in found[:_MOST_VALUES]]
+    more = f" and {len(found) - _MOST_VALUES} more" if len(found) > _MOST_VALUES else ""
+    return f"is {', '.join(shown)}{more}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
+
+
+# --- copies
+
+
+def _leaving(
+    leaving: Leaving, trial: Trial, known: set[tuple[object, ...]], look: Look, *, everything: bool
+) -> list[RenderableType]:
+    words = joined(_fate(leaving, trial))
+    title = f"{leaving.destination} ({leaving.ae_title})" if leaving.ae_title else leaving.destination
+    parts: list[RenderableType] = [hanging(f"  {SYMBOL[leaving.fate]} {title}:", words, style=STYLE[leaving.fate])]
+    if leaving.fate is Fate.BARRED and leaving.transfer_syntax is not None:
+        parts.append(hanging("      it would leave", _form(leaving, trial), style=QUIET))
+    if leaving.otherwise and leaving.fate is not Fate.HELD:
+        parts.append(hanging("      if that is not accepted:", _syntaxes(leaving.otherwise), style=QUIET))
+    if leaving.remark:
+        parts.append(hanging("      ⚠", leaving.remark, style=CARE))
+    own = [each for each in leaving.changes if _key(each) not in known]
+    return parts + _changes(own, leaving.skipped, look, everything=everything)
+
+
+def _fate(leaving: Leaving, trial: Trial) -> Iterable[str]:
+    if leaving.stands_in:
+        yield "stands in"
+    if leaving.fate is Fate.HELD:
+        yield f"held, because {leaving.reason}"
+    elif leaving.fate is Fate.BARRED:
+        yield leaving.reason
+    else:
+        yield f"leaves {_form(leaving, trial)}"
+
+
+def _form(leaving: Leaving, trial: Trial) -> str:
+    """Return in which form a copy leaves."""
+    how = "as it was received, " if leaving.as_received else "de-identified, " if leaving.deidentified else ""
+    before, after = exact(trial.bytes), exact(leaving.bytes or 0)
+    syntax = leaving.transfer_syntax.name if leaving.transfer_syntax is not None else trial.transfer_syntax.name
+    return f"{how}in {syntax}, {after if before == after else f'{before} → {after}'}"
+
+
+def _syntaxes(found: Iterable[Syntax]) -> str:
+    return ", ".join(each.name for each in found)
+
+
+def _changes(
+    changes: Sequence[Changed], skipped: Sequence[Skipped], look: Look, *, everything: bool
+) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    widths = _widths(changes, look)
+    for (transform, operation), run in itertools.groupby(changes, lambda each: (each.transform, each.operation)):
+        found = list(run)
+        shown = found if everything else found[:MOST_CHANGES]
+        parts.append(Text(f"      {operation}, by {transform}" if operation else f"      {transform}", style=QUIET))
+        parts += [_change(each, widths, look) for each in shown]
+        if len(shown) < len(found):
+            parts.append(Text(f"        … and {len(found) - len(shown)} more: --changes", style=QUIET))
+    for skip in skipped:
+        words = f"{skip.operation} {skip.attribute}, by {skip.transform}, was skipped: {skip.reason}"
+        parts.append(hanging("      ⚠", words, style=CARE))
+    return parts
+
+
+def _key(change: Changed) -> tuple[object, ...]:
+    return (change.tag, change.before, change.after, change.transform, change.operation)
+
+
+def _widths(changes: Iterable[Changed], look: Look) -> tuple[int, int]:
+    """Return the widths of the attributes and of what was there before, 0 for what has no room in one line."""
+    rows = [(_named(each), _before(each), _after(each)) for each in changes]
+    name, before, after = (max((cell_len(row[place]) for row in rows), default=0) for place in range(3))
+    room = look.width - len(_LEAD) - len(_GAP) - len(_TO)
+    if name + before + after <= room:
+        return name, before
+    if name + max((cell_len(row[1]) + cell_len(row[2]) for row in rows), default=0) <= room:
+        return name, 0
+    return 0, 0
+
+
+def _change(change: Changed, widths: tuple[int, int], look: Look) -> Text:
+    """Return a change in one line, or in two if the lines of its kind do not all fit."""
+    name, before = widths
+    lead, width = f"{_LEAD}{_named(change)}", look.width - len(_LEAD) - len(_GAP) - len(_TO)
+    old, new = _before(change), _after(change)
+    if name:
+        lead = set_cell_size(lead, len(_LEAD) + name) + _GAP
+    else:
+        lead = f"{_fitted(lead, look.width)}\n{_LEAD}{_GAP}"
+        half = max(width // 2, width - cell_len(new))
+        old = _fitted(old, half)
+        new = _fitted(new, width - cell_len(old))
+    return Text.assemble(
+        lead,
+        (set_cell_size(old, max(before, cell_len(old))), QUIET if change.before is None else ""),
+        _TO,
+        (new, QUIET if change.after is None else STRONG),
+        no_wrap=True,
+        overflow="crop",
+    )
+
+
+def _named(change: Changed) -> str:
+    return change.name if change.tag == change.name or "." in change.tag else f"{change.tag} {change.name}"
+
+
+def _before(change: Changed) -> str:
+    return NOT_THERE if change.before is None else _plain(change.before) or EMPTY
+
+
+def _after(change: Changed) -> str:
+    return REMOVED if change.after is None else _plain(change.after) or EMPTY
+
+
+def _plain(value: str) -> str:
+    """Return a value in one line."""
+    return clean(" ".join(value.split())) if "\n" in value or "\r" in value else clean(value)
+
+
+def _fitted(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
+
+
+# --- all files
+
+
+def _no_images(files: Sequence[TriedFile]) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for problem, same in itertools.groupby(sorted(files, key=lambda each: each.problem), lambda each: each.problem):
+        names = [each.file for each in same]
+        more = f" and {len(names) - _FILES:,} more" if len(names) > _FILES else ""
+        parts.append(hanging("⚠", f"{', '.join(names[:_FILES])}{more}: {problem}", style=CARE))
+    return parts
+
+
+def _sum(files: Sequence[TriedFile]) -> RenderableType:
+    trials = [each.trial for each in files if each.trial is not None]
+    held = sum(not trial.leaves for trial in trials)
+    no_image = len(files) - len(trials)
+    words = f"{count(len(trials), 'image')}"
+    words += (
+        f": {held:,} would be held, wholly or for some destination" if held else " would leave for all destinations"
+    )
+    words += f"; {count(no_image, 'file')} {'is' if no_image == 1 else 'are'} no image" if no_image else ""
+    return hanging("✘" if held else "✔", f"{words}.", style=BAD if held else GOOD)
