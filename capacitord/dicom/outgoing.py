@@ -59,6 +59,19 @@ class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.keeps_attributes and self.compress is None and not self.transfer_syntaxes
 
 
+class Keys(msgspec.Struct, frozen=True):
+    """Keys of a site, 32 bytes each, that are for this and nothing else.
+
+    `hashes` is for the operation `hash`, `codes` for what stands for patients and UIDs after de-identification.
+    """
+
+    hashes: bytes
+    codes: bytes
+
+    def __repr__(self) -> str:
+        return "Keys()"
+
+
 class Came(msgspec.Struct, frozen=True):
     """How an image came in; `received_at` is in nanoseconds since the epoch."""
 

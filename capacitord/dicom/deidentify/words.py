@@ -1,0 +1,76 @@
+"""Text made safe, and text found unsafe.
+
+A description is cleaned as PS3.15 §E.3.5 suggests: words known to be useful and safe are kept, all others dropped.
+What must not be found anywhere is who the patient is, in whatever attribute somebody wrote it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TOKENS: Final = re.compile(r"[^\W_]+(?:[.,]\d+)?(?:%|\+)?")
+_MEASURE: Final = re.compile(r"(?:\d{1,2}(?:[.,]\d{1,2})?)(?:mm|cm|s|ms|t|kv|%)", re.ASCII | re.IGNORECASE)
+_NAME_PARTS: Final = re.compile(r"[\W\d_]+")
+
+SHORTEST_NAME: Final = 3
+SHORTEST_ID: Final = 4
+_BOUNDED: Final = 5
+"""Shorter words are looked for as whole words only: any text has a "lee" somewhere."""
+
+
+class Identity:
+    """The words by which somebody would know the patient. `names` are split at what is no letter, `ids` are not."""
+
+    def __init__(self, names: Iterable[str], ids: Iterable[str]) -> None:
+        self.words = {
+            part.casefold() for name in names for part in _NAME_PARTS.split(name) if len(part) >= SHORTEST_NAME
+        }
+        self._ids = {each.strip(" \0").casefold() for each in ids if len(each.strip(" \0")) >= SHORTEST_ID}
+        self._anything = _pattern(self.words | self._ids)
+        self._only_ids = _pattern(self._ids)
+        self._long = _pattern({word for word in self.words | self._ids if len(word) >= _BOUNDED})
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text tells who the patient is."""
+        return self._anything is not None and self._anything.search(text.casefold()) is not None
+
+    def has_id_in(self, text: str) -> bool:
+        """Whether an id, date or UID of the patient is in a code string, which may well be a word like a name."""
+        return self._only_ids is not None and self._only_ids.search(text.casefold()) is not None
+
+    def is_in_bytes(self, value: bytes) -> bool:
+        """Whether bytes tell who the patient is; short words are found in any bytes, and not looked for."""
+        return self._long is not None and self._long.search(value.decode("latin-1").casefold()) is not None
+
+
+def _pattern(words: set[str]) -> re.Pattern[str] | None:
+    if not words:
+        return None
+    parts = (
+        re.escape(word) if len(word) >= _BOUNDED else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
+        for word in sorted(words, key=lambda word: (-len(word), word))
+    )
+    return re.compile("|".join(parts))
+
+
+def cleaned(text: str, identity: Identity) -> str:
+    """Return those words of a text that are known to be safe; none may be left."""
+    kept = []
+    for token in _TOKENS.findall(text):
+        word = token.casefold()
+        if word not in identity.words and (word in vocabulary() or _MEASURE.fullmatch(token)):
+            kept.append(token)
+    return " ".join(kept)
+
+
+@functools.cache
+def vocabulary() -> frozenset[str]:
+    """Return the words that are safe, in small letters."""
+    lines = resources.files(__package__).joinpath("words.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
