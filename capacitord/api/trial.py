@@ -199,14 +199,11 @@ class Explain(Message, frozen=True):
 
 
 class Recorded(Answer, frozen=True):
-    """What was decided when an image was filed: under which version of the profile, and where it went.
+    """What was decided for an image, and what became of it so far; the fields are those of `messages.Image`."""
 
-    `route` is None for an image that no route matched, or that was filed before routes were recorded. `held` says
-    why it is held.
-    """
-
-    version: int | None
+    profile_version: int
     route: int | None = None
+    routing: str = ""
     held: str = ""
     acks: tuple[Ack, ...] = ()
 

@@ -1,168 +1,315 @@
 """What a profile would do with an image: carried out by the code that delivers, and told for a person to read.
 
 Nothing here knows a rule of its own: which transforms apply, what they change and in which form a copy leaves is
-what `capacitord.dicom.outgoing` does.
+what `outgoing`, `forms` and `produce` do. What is told of it is what differs between the results.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
 from capacitord.api.trial import Changed, Fate, Leaving, Skipped, Syntax, Trial, TriedRoute
-from capacitord.dicom import forms
-from capacitord.dicom.contexts import sop_class_name, syntax_name
-from capacitord.dicom.outgoing import Recipe, attributes_after_inbound, open_for, recipe, subject_of, transformed
+from capacitord.dicom import outgoing
+from capacitord.dicom.contexts import Pair, sop_class_name, syntax_name
+from capacitord.dicom.deidentify.engine import NotDeidentified
+from capacitord.dicom.differing import differences
+from capacitord.dicom.forms import Form, forms
+from capacitord.dicom.head import FIRST_PIXELS, LAST_PIXELS
+from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
+from capacitord.dicom.produce import InMemory, NotProduced, in_words, produce
+from capacitord.dicom.rewriting import Opened
+from capacitord.dicom.transform.engine import name_of
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.model.attribute import Attribute, Step
 from capacitord.model.conditions import decisive, local_time
-from capacitord.model.routes import Considered, decide
+from capacitord.model.routes import Considered, Decision, Route, decide
 from capacitord.model.transform import On
 
 if TYPE_CHECKING:
-    from capacitord.dicom.outgoing import Came
+    from pydicom.dataset import Dataset
+
+    from capacitord.dicom.produce import Piece
     from capacitord.dicom.rewriting import Encoded, Rewritten
     from capacitord.dicom.transform.engine import Change
     from capacitord.dicom.transform.failure import TransformFailed
-    from capacitord.model.conditions import Attributes
     from capacitord.model.destination import Destination
     from capacitord.model.profile import Profile
+
+DEIDENTIFY: Final = "de-identify"
+WRITE: Final = "write anew"
+"""What is told as the operation where no transform changed an attribute, but de-identification or compression did."""
 
 _SOP_CLASS: Final = 0x00080016
 _SOP_INSTANCE: Final = 0x00080018
 _MODALITY: Final = 0x00080060
 
 
-class Tried(NamedTuple):
-    """What would become of an image: told, and the copies that would leave, by destination.
+class Copy(NamedTuple):
+    """What would leave. Its bytes can be read as long as those of the image can."""
 
-    A copy can be read as long as the image can.
-    """
+    transfer_syntax_uid: str
+    sop_instance_uid: str
+    length: int
+    chunks: Callable[[], Iterator[Piece]]
+
+
+class Tried(NamedTuple):
+    """What would become of an image: told, and the copies that would leave, by destination."""
 
     trial: Trial
-    copies: Mapping[str, Rewritten]
+    copies: Mapping[str, Copy]
 
 
-def tried(
-    image: Encoded,
-    came: Came,
-    profile: Profile,
-    *,
-    key: bytes,
-    now: dt.datetime,
-    only: Collection[str] = (),
-    sop_class_uid: str = "",
-    sop_instance_uid: str = "",
-) -> Tried:
-    """Return what a profile would do with an image that came in like this.
-
-    With `only`, the copies for these destinations; without it all, those that may stand in last. `key` is the site's,
-    `now` has a time zone. The UIDs are told where the dataset cannot be read. Raises what reading the image raises.
-    """
-    case = _Case(image, came, profile, key, now)
-    conditions = (*(each.when for each in profile.routes), *(each.match for each in profile.transforms))
-    try:
-        opened = open_for(image, conditions)
-    except NotTransformed as error:
-        told = _trial(image, came, profile, None, (sop_class_uid, sop_instance_uid))
-        return Tried(msgspec.structs.replace(told, held=str(error)), {})
-    told = _trial(image, came, profile, opened.attributes, (sop_class_uid, sop_instance_uid))
-    try:
-        attributes = attributes_after_inbound(opened, profile, came, key=key, now=now)
-        inbound = _inbound(case)
-    except NotTransformed as error:
-        return Tried(msgspec.structs.replace(told, held=str(error)), {})
-    decision = decide(profile.routes, subject_of(attributes, came, profile.timezone))
-    leaving: list[Leaving] = []
-    copies: dict[str, Rewritten] = {}
-    destinations = {each.name: each for each in profile.destinations}
-    for name in dict.fromkeys((*decision.to, *decision.else_to)):
-        if only and name not in only:
-            continue
-        one, copy = _leaving(destinations[name], case)
-        leaving.append(msgspec.structs.replace(one, stands_in=name not in decision.to))
-        if copy is not None:
-            copies[name] = copy
-    told = msgspec.structs.replace(
-        told,
-        inbound=tuple(map(_changed, inbound.changes)),
-        inbound_skipped=tuple(map(_skipped, inbound.skipped)),
-        routes=tuple(map(_tried_route, decision.considered)),
-        route=decision.route,
-        held=decision.held,
-        to=decision.to,
-        else_to=decision.else_to,
-        priority="" if decision.route is None else decision.priority.value,
-        destinations=tuple(leaving),
-    )
-    return Tried(told, copies)
-
-
-class _Case(NamedTuple):
-    """An image, how it came, and with what its copies are made."""
+class Subject(NamedTuple):
+    """An image to try a profile on, and how it came. UIDs that are empty are taken from the dataset."""
 
     image: Encoded
     came: Came
-    profile: Profile
-    key: bytes
-    now: dt.datetime
-
-    def copy(self, what: Recipe) -> Rewritten:
-        """Return the copy that a recipe makes. Raises `NotTransformed`, and what reading the image raises."""
-        return transformed(self.image, what, self.came, key=self.key, now=self.now)
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
 
 
-def _inbound(case: _Case) -> Rewritten:
-    """Return the image with the transforms that every copy gets, as `attributes_after_inbound` sees it."""
-    inbound = tuple(each for each in case.profile.transforms if each.on is On.INBOUND)
-    return case.copy(Recipe("", case.profile.timezone, inbound))
+class Make(Protocol):
+    """Writes images in another transfer syntax."""
+
+    def __call__(self, subject: Subject, what: Recipe, form: Form) -> Copy | None:
+        """Return an image as a recipe makes it, in this form; None if it is to leave as it was received.
+
+        Raises `NotProduced`, and what reading the image raises.
+        """
 
 
-def _leaving(destination: Destination, case: _Case) -> tuple[Leaving, Rewritten | None]:
-    image, what = case.image, recipe(case.profile, destination)
-    leaving = Leaving(destination.name, destination.ae_title, Fate.LEAVES)
-    if destination.barred:
-        leaving = msgspec.structs.replace(leaving, fate=Fate.BARRED, reason=destination.barred)
-    try:
-        copy = case.copy(what)
-    except NotTransformed as error:
-        return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=str(error)), None
-    first, *others = forms.forms(image.transfer_syntax_uid, what.compress, what.transfer_syntaxes)
-    told = msgspec.structs.replace(
-        leaving,
-        as_received=copy.is_as_received,
-        changes=tuple(map(_changed, copy.changes)),
-        skipped=tuple(map(_skipped, copy.skipped)),
-        transfer_syntax=_syntax(first.transfer_syntax_uid),
-        otherwise=tuple(_syntax(form.transfer_syntax_uid) for form in others),
-        bytes=copy.length,
-    )
-    return told, copy if leaving.fate is Fate.LEAVES else None
+def maker(keys: Keys, now: dt.datetime) -> Make:
+    """Return what writes images in this process, in memory."""
+
+    def make(subject: Subject, what: Recipe, form: Form) -> Copy | None:
+        whole = memoryview(b"".join(subject.image.chunks()))
+        image = InMemory(subject.image.transfer_syntax_uid, whole)
+        made = produce(image, subject.sop_instance_uid, what, subject.came, [form], keys=keys, now=now)
+        if made is None:
+            return None
+        return Copy(made.transfer_syntax_uid, made.sop_instance_uid, made.length, lambda: iter(made.pieces))
+
+    return make
+
+
+class Bench:
+    """A profile to be tried: what it takes to carry it out, and the destinations that are asked for; none means all.
+
+    `now` has a time zone.
+    """
+
+    def __init__(
+        self, profile: Profile, *, keys: Keys, now: dt.datetime, make: Make, only: Collection[str] = ()
+    ) -> None:
+        self.profile, self._keys, self._now, self._make, self._only = profile, keys, now, make, only
+        self._inbound = tuple(each for each in profile.transforms if each.on is On.INBOUND)
+        self._implied = profile.routes == (Route(tuple(each.name for each in profile.destinations)),)
+
+    def tried(self, subject: Subject) -> Tried:
+        """Return what the profile would do with an image. Raises what reading the image raises."""
+        subject, told = self._looked_at(subject)
+        attributes = _Lazy(lambda: self._after_inbound(subject))
+        try:
+            decision = decide(self.profile.routes, subject_of(attributes, subject.came, self.profile.timezone))
+        except NotTransformed as error:
+            return Tried(msgspec.structs.replace(told, held=_of_routing(error)), {})
+        told = msgspec.structs.replace(told, **self._decided(decision))
+        inbound: tuple[Changed, ...] = ()
+        if self._inbound:
+            try:
+                become = self._changed(subject, self._recipe_of_all()).image
+            except NotTransformed as error:
+                return Tried(msgspec.structs.replace(told, held=in_words(error)), {})
+            inbound = tuple(map(_logged, become.changes))
+            skipped = tuple(map(_skipped, become.skipped))
+            told = msgspec.structs.replace(told, inbound=inbound, inbound_skipped=skipped)
+        leaving: list[Leaving] = []
+        copies: dict[str, Copy] = {}
+        for destination in self._asked_for(decision):
+            one, copy = self._leaving(subject, destination, len(inbound))
+            leaving.append(msgspec.structs.replace(one, stands_in=destination.name not in decision.to))
+            if copy is not None:
+                copies[destination.name] = copy
+        return Tried(msgspec.structs.replace(told, destinations=tuple(leaving)), copies)
+
+    # --- where it goes
+
+    def _looked_at(self, subject: Subject) -> tuple[Subject, Trial]:
+        """Return the subject with its UIDs, and what is told of it whatever becomes of it."""
+        try:
+            attributes: outgoing.Attributes | None = Opened(subject.image).attributes
+        except NotTransformed:
+            attributes = None
+        subject = subject._replace(
+            sop_class_uid=subject.sop_class_uid or _first(attributes, _SOP_CLASS),
+            sop_instance_uid=subject.sop_instance_uid or _first(attributes, _SOP_INSTANCE),
+        )
+        return subject, Trial(
+            sop_class=sop_class_name(subject.sop_class_uid) if subject.sop_class_uid else "",
+            sop_class_uid=subject.sop_class_uid,
+            sop_instance_uid=subject.sop_instance_uid,
+            modality=_first(attributes, _MODALITY),
+            transfer_syntax=_syntax(subject.image.transfer_syntax_uid),
+            bytes=subject.image.length,
+            calling_ae_title=subject.came.calling_ae_title,
+            called_ae_title=subject.came.called_ae_title,
+            local=local_time(subject.came.received_at, self.profile.timezone),
+        )
+
+    def _after_inbound(self, subject: Subject) -> outgoing.Attributes:
+        """Return what routes look at. Raises `NotTransformed`."""
+        conditions = (*(each.when for each in self.profile.routes), *(each.match for each in self._inbound))
+        opened = outgoing.open_for(subject.image, conditions)
+        return outgoing.attributes_after_inbound(
+            opened, self.profile, subject.came, key=self._keys.hashes, now=self._now
+        )
+
+    def _decided(self, decision: Decision) -> dict[str, object]:
+        implied = self._implied
+        return {
+            "routes": () if implied else tuple(map(_considered, decision.considered)),
+            "route": None if implied or decision.route is None else decision.route + 1,
+            "held": decision.held,
+            "to": decision.to,
+            "else_to": tuple(name for name in decision.else_to if name not in decision.to),
+            "priority": "" if decision.route is None else decision.priority.value,
+        }
+
+    def _asked_for(self, decision: Decision) -> list[Destination]:
+        known = {each.name: each for each in self.profile.destinations}
+        names = dict.fromkeys((*decision.to, *decision.else_to))
+        return [known[name] for name in names if not self._only or name in self._only]
+
+    # --- what becomes of it
+
+    def _recipe_of_all(self) -> Recipe:
+        """Return what happens to every copy."""
+        return Recipe("", self.profile.timezone, self._inbound)
+
+    def _changed(self, subject: Subject, what: Recipe) -> outgoing.Changed:
+        return outgoing.changed(
+            subject.image, subject.sop_instance_uid, what, subject.came, keys=self._keys, now=self._now
+        )
+
+    def _leaving(self, subject: Subject, destination: Destination, inbound: int) -> tuple[Leaving, Copy | None]:
+        """Return what leaves for a destination, and the copy. The first `inbound` changes are those of every copy."""
+        what = recipe(self.profile, destination)
+        leaving = Leaving(destination.name, destination.ae_title, Fate.LEAVES)
+        if destination.barred:
+            leaving = msgspec.structs.replace(leaving, fate=Fate.BARRED, reason=destination.barred)
+        changed = None
+        if not what.keeps_attributes:
+            try:
+                changed = self._changed(subject, what)
+            except (NotTransformed, NotDeidentified) as error:
+                return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=in_words(error)), None
+            leaving = self._told(leaving, subject, what, changed, inbound)
+        wanted = forms(
+            Pair(subject.sop_class_uid, subject.image.transfer_syntax_uid), what.compress, what.transfer_syntaxes
+        )
+        leaving, copy = self._written(leaving, subject, what, changed, wanted)
+        return leaving, copy if leaving.fate is Fate.LEAVES else None
+
+    def _told(
+        self, leaving: Leaving, subject: Subject, what: Recipe, changed: outgoing.Changed, inbound: int
+    ) -> Leaving:
+        """Tell what the transforms and the de-identification of a recipe changed."""
+        changes = [_logged(each) for each in changed.image.changes]
+        if changed.is_deidentified:
+            before = self._changed(subject, self._recipe_of_all())
+            after = self._changed(subject, msgspec.structs.replace(what, outbound=()))
+            syntax = subject.image.transfer_syntax_uid
+            changes[inbound:inbound] = _differing(
+                _dataset(_Again(syntax, before.image)), _dataset(_Again(syntax, after.image)), DEIDENTIFY
+            )
+        return msgspec.structs.replace(
+            leaving,
+            deidentified=changed.is_deidentified,
+            changes=tuple(changes),
+            skipped=tuple(map(_skipped, changed.image.skipped)),
+        )
+
+    def _written(
+        self,
+        leaving: Leaving,
+        subject: Subject,
+        what: Recipe,
+        changed: outgoing.Changed | None,
+        wanted: Sequence[Form],
+    ) -> tuple[Leaving, Copy | None]:
+        """Write it in the first form it can be written in; tell in which, and what had to be changed for that."""
+        syntax = subject.image.transfer_syntax_uid
+        refused: list[str] = []
+        for number, form in enumerate(wanted):
+            try:
+                copy = self._make(subject, what, form)
+            except NotProduced as error:
+                refused.append(str(error))
+                continue
+            same = copy is None
+            copy = copy or Copy(syntax, subject.sop_instance_uid, subject.image.length, subject.image.chunks)
+            changes = leaving.changes
+            if copy.transfer_syntax_uid != syntax:
+                before = subject.image if changed is None else _Again(syntax, changed.image)
+                changes += _differing(_dataset(before), _dataset(_Written(copy)), WRITE)
+            told = msgspec.structs.replace(
+                leaving,
+                as_received=same,
+                changes=changes,
+                transfer_syntax=_syntax(copy.transfer_syntax_uid),
+                otherwise=tuple(_syntax(each.transfer_syntax_uid) for each in wanted[number + 1 :]),
+                bytes=copy.length,
+                remark=" ".join(refused),
+            )
+            return told, copy
+        return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=" ".join(refused)), None
+
+
+class _Lazy:
+    """The attributes that routes look at, read when the first is asked for: a route without conditions asks for none."""
+
+    def __init__(self, read: Callable[[], outgoing.Attributes]) -> None:
+        self._read = read
+        self._attributes: outgoing.Attributes | None = None
+
+    def values(self, attribute: Attribute) -> tuple[str, ...] | None:
+        """Return the values of an attribute. Raises `NotTransformed`."""
+        if self._attributes is None:
+            self._attributes = self._read()
+        return self._attributes.values(attribute)
+
+
+class _Again:
+    """A rewritten image as one that is received."""
+
+    def __init__(self, transfer_syntax_uid: str, image: Rewritten) -> None:
+        self.transfer_syntax_uid, self.length, self.chunks = transfer_syntax_uid, image.length, image.chunks
+
+
+class _Written:
+    """A copy as an image that is received."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.transfer_syntax_uid, self.length, self._copy = copy.transfer_syntax_uid, copy.length, copy
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset's bytes in order."""
+        return map(memoryview, self._copy.chunks())
 
 
 # --- in the words of the answer
 
 
-def _trial(image: Encoded, came: Came, profile: Profile, attributes: Attributes | None, uids: tuple[str, str]) -> Trial:
-    sop_class, sop_instance = uids
-    sop_class = sop_class or _first(attributes, _SOP_CLASS)
-    return Trial(
-        sop_class=sop_class_name(sop_class) if sop_class else "",
-        sop_class_uid=sop_class,
-        sop_instance_uid=sop_instance or _first(attributes, _SOP_INSTANCE),
-        modality=_first(attributes, _MODALITY),
-        transfer_syntax=_syntax(image.transfer_syntax_uid),
-        bytes=image.length,
-        calling_ae_title=came.calling_ae_title,
-        called_ae_title=came.called_ae_title,
-        local=local_time(came.received_at, profile.timezone),
-    )
+def _of_routing(error: NotTransformed) -> str:
+    return f"the attributes that routes look at cannot be read: {str(error).rstrip('.')}"
 
 
-def _first(attributes: Attributes | None, tag: int) -> str:
+def _first(attributes: outgoing.Attributes | None, tag: int) -> str:
     values = attributes.values(Attribute(f"{tag:08X}", (Step(tag),))) if attributes is not None else None
     return values[0] if values else ""
 
@@ -171,12 +318,25 @@ def _syntax(uid: str) -> Syntax:
     return Syntax(uid, syntax_name(uid))
 
 
-def _tried_route(considered: Considered) -> TriedRoute:
+def _considered(considered: Considered) -> TriedRoute:
     reason = considered.reason
-    return TriedRoute(considered.route, reason.holds, tuple(decisive(reason)), reason)
+    return TriedRoute(considered.route + 1, reason.holds, tuple(decisive(reason)), reason)
 
 
-def _changed(change: Change) -> Changed:
+def _dataset(image: Encoded) -> Dataset:
+    return Opened(image, whole=True).dataset
+
+
+def _differing(before: Dataset, after: Dataset, operation: str) -> tuple[Changed, ...]:
+    """Return what is not the same, the pixels aside."""
+    return tuple(
+        Changed(_path_text(path), name_of(path), was, now, "", operation)
+        for path, was, now in differences(before, after)
+        if not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
+    )
+
+
+def _logged(change: Change) -> Changed:
     return Changed(
         _path_text(change.path), change.attribute, change.before, change.after, change.transform, change.operation
     )

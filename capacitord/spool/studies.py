@@ -90,6 +90,24 @@ class Sendable(NamedTuple):
     stored: Stored
 
 
+class Specimen(NamedTuple):
+    """An image of a study to be looked into, and how it came; `received_at` is in nanoseconds since the epoch."""
+
+    object_id: bytes
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+    length: int
+    received_at: int
+    stored: Stored
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset chunk by chunk, each valid until the next is asked for. Raises as `Stored.chunks`."""
+        return self.stored.chunks()
+
+
 class Studies:
     """Questions about studies."""
 
@@ -323,6 +341,21 @@ class Studies:
             )
         for row in rows:
             yield Sendable._make((*row[:7], self._stored(row)))
+
+    def specimen(self, image: int) -> Specimen | None:
+        """Return an image to be looked into, None if it is not here or not whole."""
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                "SELECT object_id, sop_class, sop_uid, transfer_syntax, calling_ae, called_ae, length, received_at, "
+                "segment, place FROM image WHERE id = ? AND here",
+                (image,),
+            )
+        for row in rows:
+            place = Place(row[8], row[9], room(row[6]))
+            stored = self._objects.stored(row[0], place, lambda: self._catalog.place(image))
+            return Specimen._make((*row[:8], stored))
+        return None
 
     def _stored(self, row: Sequence[Any]) -> Stored:
         place = Place(row[7], row[8], room(row[6]))
