@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import zoneinfo
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -14,9 +14,9 @@ from capacitord.api.trial import Groups, ProfileTrial, TriedFile
 from capacitord.config import diagnostics
 from capacitord.config.in_force import in_force
 from capacitord.config.profile import check
-from capacitord.dicom.outgoing import Came
+from capacitord.dicom.outgoing import Came, Keys
 from capacitord.dicom.part10 import File, NotDicom, preamble
-from capacitord.dicom.trial import tried
+from capacitord.dicom.trial import Bench, Subject, maker
 from capacitord.errors import NotFound, Refused, StorageFailed
 from capacitord.location import geofence
 from capacitord.model.transform import Hash
@@ -54,8 +54,10 @@ class ProfileTrials:
         self._asked = asked
         self._named = frozenset(path for path in paths if not path.is_dir())
         self._files = list(_below(paths))
-        self._key = secrets.token_bytes(_KEY)
         self._now = datetime.now(UTC)
+        keys = Keys(secrets.token_bytes(_KEY), secrets.token_bytes(_KEY))
+        make = maker(keys, self._now)
+        self._bench = Bench(self._profile, keys=keys, now=self._now, make=make, only=asked.only)
         self._groups = Groups()
         self._written: set[Path] = set()
         self.held = 0
@@ -104,16 +106,7 @@ class ProfileTrials:
             self._asked.called,
             int(self._moment().timestamp()) * 1_000_000_000,
         )
-        return tried(
-            file,
-            came,
-            self._profile,
-            key=self._key,
-            now=self._now,
-            only=self._asked.only,
-            sop_class_uid=file.sop_class_uid,
-            sop_instance_uid=file.sop_instance_uid,
-        )
+        return self._bench.tried(Subject(file, came, file.sop_class_uid, file.sop_instance_uid))
 
     def _moment(self) -> datetime:
         at = self._asked.at
@@ -124,11 +117,9 @@ class ProfileTrials:
     def _write(self, path: Path, found: Tried) -> Iterator[str]:
         if self._asked.write is None:
             return
-        told = {each.destination: each for each in found.trial.destinations}
         for name, copy in found.copies.items():
-            syntax = told[name].transfer_syntax
             target = self._target(self._asked.write / name, path)
-            head = preamble(found.trial.sop_class_uid, found.trial.sop_instance_uid, syntax.uid if syntax else "", "")
+            head = preamble(found.trial.sop_class_uid, copy.sop_instance_uid, copy.transfer_syntax_uid, "")
             _write_new(target, head, copy.chunks())
             yield str(target)
 
@@ -168,7 +159,7 @@ def _below(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (Path(folder) / name for name in sorted(files))
 
 
-def _write_new(target: Path, head: bytes, chunks: Iterator[memoryview]) -> None:
+def _write_new(target: Path, head: bytes, chunks: Iterable[bytes | memoryview]) -> None:
     """Write a file for its owner only; what is written in part is removed. Raises `Refused` or `StorageFailed`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -33,7 +33,7 @@ class Syntax(Answer, frozen=True):
 
 
 class TriedRoute(Answer, frozen=True):
-    """A route that was looked at, by its number in the profile from 0: `route[0]`.
+    """A route that was looked at, by its place in the profile, counted from 1.
 
     `decisive` are the conditions that made it match or not; `reason` is all of its condition, as a tree.
     """
@@ -45,7 +45,7 @@ class TriedRoute(Answer, frozen=True):
 
 
 class Changed(Answer, frozen=True):
-    """An attribute that was changed, by which operation of which transform.
+    """An attribute that was changed, by which operation of which transform; `transform` is empty if none did it.
 
     `tag` is "(0010,0020)", within sequences that of each step with its item from 1: "(0040,0275)[1].(0040,1001)".
     `before` is None if it was not there, `after` if it is there no more.
@@ -95,8 +95,9 @@ class Leaving(Answer, frozen=True):
 class Trial(Answer, frozen=True):
     """What a profile would do with one image that came like this. `local` is when, on the wall clock of the site.
 
-    It goes to all of `to`; `else_to` may stand in for them, in order. Without a `route` it goes nowhere, and `held`
-    says why. `destinations` are those that were asked for, of both.
+    It goes to all of `to`; `else_to` may stand in for them, in order. `route` counts from 1; it is None in a profile
+    that sends every image everywhere. An image that is `held` goes nowhere, for that reason. `destinations` are those
+    that were asked for, of both.
     """
 
     sop_class: str

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from capacitord.dicom.rewriting import Encoded, Rewritten
     from capacitord.dicom.transform.engine import Change
     from capacitord.dicom.transform.failure import TransformFailed
+    from capacitord.model.conditions import Attributes
     from capacitord.model.destination import Destination
     from capacitord.model.profile import Profile
 
@@ -142,7 +143,7 @@ class Bench:
     def _looked_at(self, subject: Subject) -> tuple[Subject, Trial]:
         """Return the subject with its UIDs, and what is told of it whatever becomes of it."""
         try:
-            attributes: outgoing.Attributes | None = Opened(subject.image).attributes
+            attributes: Attributes | None = Opened(subject.image).attributes
         except NotTransformed:
             attributes = None
         subject = subject._replace(
@@ -161,7 +162,7 @@ class Bench:
             local=local_time(subject.came.received_at, self.profile.timezone),
         )
 
-    def _after_inbound(self, subject: Subject) -> outgoing.Attributes:
+    def _after_inbound(self, subject: Subject) -> Attributes:
         """Return what routes look at. Raises `NotTransformed`."""
         conditions = (*(each.when for each in self.profile.routes), *(each.match for each in self._inbound))
         opened = outgoing.open_for(subject.image, conditions)
@@ -271,11 +272,11 @@ class Bench:
 
 
 class _Lazy:
-    """The attributes that routes look at, read when the first is asked for: a route without conditions asks for none."""
+    """The attributes that routes look at, read when the first is asked for: what asks for none is not held for them."""
 
-    def __init__(self, read: Callable[[], outgoing.Attributes]) -> None:
+    def __init__(self, read: Callable[[], Attributes]) -> None:
         self._read = read
-        self._attributes: outgoing.Attributes | None = None
+        self._attributes: Attributes | None = None
 
     def values(self, attribute: Attribute) -> tuple[str, ...] | None:
         """Return the values of an attribute. Raises `NotTransformed`."""
@@ -309,7 +310,7 @@ def _of_routing(error: NotTransformed) -> str:
     return f"the attributes that routes look at cannot be read: {str(error).rstrip('.')}"
 
 
-def _first(attributes: outgoing.Attributes | None, tag: int) -> str:
+def _first(attributes: Attributes | None, tag: int) -> str:
     values = attributes.values(Attribute(f"{tag:08X}", (Step(tag),))) if attributes is not None else None
     return values[0] if values else ""
 

@@ -7,20 +7,36 @@ explain is to look, and whoever looks does not hold up the scanner.
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
 from capacitord.api import messages as m
-from capacitord.api.trial import Explain, Explained, Recorded, StudyExplained, Trial
-from capacitord.dicom.outgoing import Came
-from capacitord.dicom.trial import tried
-from capacitord.errors import CapacitordError
+from capacitord.api.trial import Explain, Explained, Recorded, StudyExplained
+from capacitord.dicom.forms import Form
+from capacitord.dicom.outgoing import Came, Recipe
+from capacitord.dicom.produce import NotProduced
+from capacitord.dicom.trial import Bench, Copy, Make, Subject
+from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.profile import Profile
+from capacitord.site.preparation.messages import AsReceived, Job, NotMade
+from capacitord.site.preparation.pool import Pool, Product
+from capacitord.site.preparation.preparation import Preparation
 from capacitord.spool.store import Spool
 
 MOST_OPENED: Final = 20
+LONGEST: Final = 60.0
+"""Seconds after which no further image is begun, and that one may take to be written."""
+
+_LAST: Final = -1_000_000
+"""The priority of what nobody but a curious person waits for."""
+
+_SHARE: Final = 3.0
+_LONGEST_REST: Final = 1.0
+"""Seconds of rest for each second of work, and at most, while images arrive."""
+
 
 
 class Kind(NamedTuple):
@@ -37,8 +53,11 @@ class Kind(NamedTuple):
 class Explaining:
     """Explains studies of a spool by the profile in force."""
 
-    def __init__(self, spool: Spool, profile: Callable[[], Profile], key: bytes) -> None:
-        self._spool, self._profile, self._key = spool, profile, key
+    def __init__(
+        self, spool: Spool, profile: Callable[[], Profile], preparation: Preparation, receiving: Callable[[], bool]
+    ) -> None:
+        """`receiving` says whether images arrive at this moment."""
+        self._spool, self._profile, self._preparation, self._receiving = spool, profile, preparation, receiving
 
     def explain(self, request: Explain) -> tuple[StudyExplained, str]:
         """Return the answer, and the short id of the study. Raises `NotFound` and `Ambiguous`."""
@@ -46,36 +65,68 @@ class Explaining:
         detail = self._spool.studies.detail(study, "")
         images = detail.images
         if request.image:
-            wanted = self._spool.studies.image(study, request.image)
-            specimen = self._spool.studies.specimen(wanted)
-            images = tuple(i for i in images if specimen is not None and i.object_id == specimen.object_id.hex())
-        profile = self._profile()
+            wanted = self._spool.studies.object_id(self._spool.studies.image(study, request.image))
+            images = tuple(image for image in images if image.object_id == wanted)
+        profile, keys, now = self._profile(), self._preparation.keys, dt.datetime.now(dt.UTC)
+        bench = Bench(profile, keys=keys, now=now, make=by_pool(self._preparation.pool))
         found = kinds(images)
-        opened = [self._explained(study, kind, profile) for kind in found[:MOST_OPENED]]
-        unopened = sum(len(kind.images) for kind in found[MOST_OPENED:])
-        answer = StudyExplained(
-            "fluxctl.study.explain/1", detail.study, profile.version, tuple(merged(opened)), unopened
-        )
-        return answer, short
+        opened: list[Explained] = []
+        until = time.monotonic() + LONGEST
+        for kind in found[:MOST_OPENED]:
+            began = time.monotonic()
+            if began > until:
+                break
+            opened.append(self._explained(study, kind, bench))
+            if self._receiving():
+                time.sleep(min(_LONGEST_REST, _SHARE * (time.monotonic() - began)))
+        unopened = sum(len(kind.images) for kind in found[len(opened) :])
+        groups = tuple(merged(opened))
+        return StudyExplained("fluxctl.study.explain/1", detail.study, profile.version, groups, unopened), short
 
-    def _explained(self, study: int, kind: Kind, profile: Profile) -> Explained:
+    def _explained(self, study: int, kind: Kind, bench: Bench) -> Explained:
         example = kind.example
         trial, problem = None, ""
         try:
-            trial = self._tried(study, example, profile)
+            specimen = self._spool.studies.specimen(self._spool.studies.image(study, example.object_id))
+            if specimen is not None:
+                came = Came(specimen.calling_ae, specimen.called_ae, specimen.received_at)
+                trial = bench.tried(Subject(specimen, came, specimen.sop_class_uid, specimen.sop_instance_uid)).trial
         except CapacitordError as error:
             problem = error.message
         if trial is None and not problem:
-            problem = "its bytes have left this box" if example.purged else "it cannot be read"
-        series = f"{example.modality} {example.series_number or ''} {example.series_description}".split()
-        return Explained(len(kind.images), 1, (" ".join(series),), example.object_id, recorded(example), trial, problem)
+            problem = "Its bytes have left this box." if example.purged else "It cannot be read."
+        return Explained(len(kind.images), 1, (_series(example),), example.object_id, recorded(example), trial, problem)
 
-    def _tried(self, study: int, image: m.Image, profile: Profile) -> Trial | None:
-        specimen = self._spool.studies.specimen(self._spool.studies.image(study, image.object_id))
-        if specimen is None:
-            return None
-        came = Came(specimen.calling_ae, specimen.called_ae, specimen.received_at)
-        return tried(specimen, came, profile, key=self._key, now=dt.datetime.now(dt.UTC)).trial
+
+def by_pool(pool: Pool) -> Make:
+    """Return what writes images in a process of its own, after those that are waited for."""
+
+    def make(subject: Subject, what: Recipe, form: Form) -> Copy | None:
+        image = subject.image
+        if image.length > pool.largest:
+            msg = f"It is larger than {pool.largest >> 20} MiB, the most this box writes in another transfer syntax."
+            raise NotProduced(msg)
+        syntax, uid = image.transfer_syntax_uid, subject.sop_instance_uid
+        job = Job(syntax, uid, image.length, subject.came, (form,), what)
+        commission = pool.submit(image, job, _LAST)
+        try:
+            if not commission.wait(LONGEST):
+                raise TryAgain("The box is busy preparing images.", hint="Try again in a moment.")
+            result = commission.result
+        finally:
+            commission.release()
+        match result:
+            case AsReceived():
+                return None
+            case NotMade(reason):
+                raise NotProduced(reason)
+            case Product():
+                data = result.data
+                return Copy(result.transfer_syntax_uid, result.sop_instance_uid, result.length, lambda: iter((data,)))
+            case _:
+                raise result
+
+    return make
 
 
 def kinds(images: Iterable[m.Image]) -> list[Kind]:
@@ -119,6 +170,11 @@ def _kind(image: m.Image) -> Hashable:
         image.corrupt,
         image.purged,
     )
+
+
+def _series(image: m.Image) -> str:
+    number = "" if image.series_number is None else str(image.series_number)
+    return " ".join(part for part in (number, image.modality, image.series_description) if part)
 
 
 def _outcome(explained: Explained) -> Hashable:

@@ -385,6 +385,11 @@ class Studies:
         for row in rows:
             yield Sendable._make((*row[:7], self._stored(row)))
 
+    def object_id(self, image: int) -> str:
+        """Return the object id of an image, as `detail` has it."""
+        with self._catalog.read() as catalog:
+            return str(fetch_value(catalog, "SELECT lower(hex(object_id)) FROM image WHERE id = ?", (image,)))
+
     def specimen(self, image: int) -> Specimen | None:
         """Return an image to be looked into, None if it is not here or not whole."""
         with self._catalog.read() as catalog:

@@ -16,12 +16,13 @@ from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, hanging, stack
 from fluxctl.render.words import MIB, clean, count, joined, size
 
-NOT_THERE, REMOVED, EMPTY = "not there", "removed", '""'
+NOT_THERE, REMOVED, EMPTY = "(not there)", "(removed)", '""'
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
 STYLE: Final = {Fate.LEAVES: GOOD, Fate.HELD: BAD, Fate.BARRED: BAD}
 MOST_CHANGES: Final = 12
 """Changes of one operation's kind that are shown, unless all are asked for."""
 _FILES: Final = 3
+_ODD: Final = frozenset("13579BDF")
 _MOST_VALUES: Final = 3
 _LEAD, _GAP, _TO = " " * 8, "  ", " → "
 
@@ -84,6 +85,8 @@ def image(trial: Trial, look: Look, *, everything: bool = False) -> list[Rendera
         parts += [BLANK, Text("  Every copy, as it comes in")]
         parts += _changes(trial.inbound, trial.inbound_skipped, look, everything=everything)
     known = {_key(each) for each in trial.inbound}
+    if not trial.held and not trial.destinations:
+        parts += [BLANK, Text("  · It has no copy for what --to names.")]
     for each in trial.destinations:
         parts += [BLANK, *_leaving(each, trial, known, look, everything=everything)]
     return parts
@@ -111,7 +114,8 @@ def _decision(trial: Trial) -> list[RenderableType]:
     if trial.held:
         first: RenderableType = hanging("  ✘", f"It is held: {trial.held}.", style=BAD)
     else:
-        words = f"It goes to {_listed(trial.to)} by route[{trial.route}]"
+        by = f"by route {trial.route}" if trial.route is not None else "as every image of this site"
+        words = f"It goes to {_listed(trial.to)} {by}"
         words += f", priority {trial.priority}" if trial.priority not in {"", "routine"} else ""
         words += f"; {_listed(trial.else_to)} may stand in" if trial.else_to else ""
         first = hanging("  ✔", words, style=GOOD)
@@ -121,7 +125,7 @@ def _decision(trial: Trial) -> list[RenderableType]:
 def _route(tried: TriedRoute) -> list[RenderableType]:
     symbol, verdict = ("✔", "matches") if tried.matches else ("✘", "does not")
     why = "\n".join(sentence(each, matches=tried.matches) for each in tried.decisive)
-    return [hanging(f"    {symbol} route[{tried.route}] {verdict}:", why)]
+    return [hanging(f"    {symbol} route {tried.route} {verdict}:", why)]
 
 
 def sentence(reason: Reason, *, matches: bool) -> str:
@@ -194,12 +198,11 @@ def _changes(
     changes: Sequence[Changed], skipped: Sequence[Skipped], look: Look, *, everything: bool
 ) -> list[RenderableType]:
     parts: list[RenderableType] = []
-    widths = _widths(changes, look)
     for (transform, operation), run in itertools.groupby(changes, lambda each: (each.transform, each.operation)):
         found = list(run)
-        shown = found if everything else found[:MOST_CHANGES]
-        parts.append(Text(f"      {operation}, by {transform}" if operation else f"      {transform}", style=QUIET))
-        parts += [_change(each, widths, look) for each in shown]
+        shown = found if everything or len(found) <= MOST_CHANGES else sorted(found, key=_weight)[:MOST_CHANGES]
+        parts.append(Text(f"      {_headed(operation, transform)}", style=QUIET))
+        parts += _rows(shown, look)
         if len(shown) < len(found):
             parts.append(Text(f"        … and {len(found) - len(shown)} more: --changes", style=QUIET))
     for skip in skipped:
@@ -208,37 +211,39 @@ def _changes(
     return parts
 
 
+def _weight(change: Changed) -> tuple[bool, bool]:
+    """Return what is to be seen first: who the patient is, and last what is private."""
+    is_private = change.tag.partition(",")[0][-1:] in _ODD
+    return is_private, not change.tag.startswith("(0010,")
+
+
+def _headed(operation: str, transform: str) -> str:
+    return f"{operation}, by {transform}" if transform else operation
+
+
 def _key(change: Changed) -> tuple[object, ...]:
     return (change.tag, change.before, change.after, change.transform, change.operation)
 
 
-def _widths(changes: Iterable[Changed], look: Look) -> tuple[int, int]:
-    """Return the widths of the attributes and of what was there before, 0 for what has no room in one line."""
-    rows = [(_named(each), _before(each), _after(each)) for each in changes]
-    name, before, after = (max((cell_len(row[place]) for row in rows), default=0) for place in range(3))
+def _rows(changes: Sequence[Changed], look: Look) -> Iterable[Text]:
+    """Yield changes one below the other; what does not fit in a line takes two."""
     room = look.width - len(_LEAD) - len(_GAP) - len(_TO)
-    if name + before + after <= room:
-        return name, before
-    if name + max((cell_len(row[1]) + cell_len(row[2]) for row in rows), default=0) <= room:
-        return name, 0
-    return 0, 0
+    rows = [(_named(each), _before(each), _after(each)) for each in changes]
+    name = max((cell_len(row[0]) for row in rows if cell_len("".join(row)) <= room), default=0)
+    before = max((cell_len(row[1]) for row in rows if name + cell_len(row[1] + row[2]) <= room), default=0)
+    for change, row in zip(changes, rows, strict=True):
+        if cell_len(row[0]) <= name and cell_len(row[1]) <= before and name + before + cell_len(row[2]) <= room:
+            yield _row(f"{set_cell_size(row[0], name)}{_GAP}", set_cell_size(row[1], before), row[2], change)
+        else:
+            old = _fitted(row[1], max(room // 2, room - cell_len(row[2])))
+            lead = f"{_fitted(row[0], look.width - len(_LEAD))}\n{_LEAD}{_GAP}"
+            yield _row(lead, old, _fitted(row[2], room - cell_len(old)), change)
 
 
-def _change(change: Changed, widths: tuple[int, int], look: Look) -> Text:
-    """Return a change in one line, or in two if the lines of its kind do not all fit."""
-    name, before = widths
-    lead, width = f"{_LEAD}{_named(change)}", look.width - len(_LEAD) - len(_GAP) - len(_TO)
-    old, new = _before(change), _after(change)
-    if name:
-        lead = set_cell_size(lead, len(_LEAD) + name) + _GAP
-    else:
-        lead = f"{_fitted(lead, look.width)}\n{_LEAD}{_GAP}"
-        half = max(width // 2, width - cell_len(new))
-        old = _fitted(old, half)
-        new = _fitted(new, width - cell_len(old))
+def _row(lead: str, old: str, new: str, change: Changed) -> Text:
     return Text.assemble(
-        lead,
-        (set_cell_size(old, max(before, cell_len(old))), QUIET if change.before is None else ""),
+        f"{_LEAD}{lead}",
+        (old, QUIET if change.before is None else ""),
         _TO,
         (new, QUIET if change.after is None else STRONG),
         no_wrap=True,
@@ -247,7 +252,7 @@ def _change(change: Changed, widths: tuple[int, int], look: Look) -> Text:
 
 
 def _named(change: Changed) -> str:
-    return change.name if change.tag == change.name or "." in change.tag else f"{change.tag} {change.name}"
+    return change.name if change.tag == change.name or "[" in change.tag else f"{change.tag} {change.name}"
 
 
 def _before(change: Changed) -> str:

@@ -62,10 +62,14 @@ def test_nothing_differs_from_itself(image: Image) -> None:
     assert differences(first.dataset, second.dataset) == []
 
 
-@given(st.dictionaries(st.sampled_from([0x00080050, 0x00081030, NAME, PATIENT_ID, 0x00200010]), st.text("ABC", max_size=3)))
+@given(
+    st.dictionaries(st.sampled_from([0x00080050, 0x00081030, NAME, PATIENT_ID, 0x00200010]), st.text("ABC", max_size=3))
+)
 def test_each_attribute_that_differs_is_seen_once(values: dict[int, str]) -> None:
     before = dataset(CT, "1.2.3.4.5", more={NAME: ("PN", b"Sample")})
-    after = dataset(CT, "1.2.3.4.5", more={NAME: ("PN", b"Sample")} | {t: ("LO", v.encode()) for t, v in values.items()})
+    after = dataset(
+        CT, "1.2.3.4.5", more={NAME: ("PN", b"Sample")} | {t: ("LO", v.encode()) for t, v in values.items()}
+    )
     found = {each.path[0]: each.after for each in seen(before, after)}
     wanted = {tag: value for tag, value in values.items() if value and (tag, value) != (NAME, "Sample")}
     gone = {NAME: None} if values.get(NAME) == "" else {}
