@@ -9,24 +9,11 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from capacitord.dicom.contexts import Pair
-from capacitord.model.compression import Compression
+from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, IMPLICIT_UID, TARGETS, possible
+from capacitord.model.compression import Compression, Loss
 
-IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
-NATIVE: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+NATIVE: Final = (EXPLICIT_UID, IMPLICIT_UID)
 """What a destination that lists nothing is sent when it accepts nothing else, in this order."""
-
-LOSSLESS: Final = frozenset(
-    {
-        *NATIVE,
-        "1.2.840.10008.1.2.5",
-        "1.2.840.10008.1.2.4.70",
-        "1.2.840.10008.1.2.4.80",
-        "1.2.840.10008.1.2.4.90",
-        "1.2.840.10008.1.2.4.201",
-    }
-)
-"""What an image may be written in because a destination lists it. Loss is for `compress` to ask for, in words."""
 
 
 class Form(NamedTuple):
@@ -36,24 +23,28 @@ class Form(NamedTuple):
     how: Compression | None = None
 
 
-def forms(source: str, compress: Compression | None, listed: Collection[str]) -> tuple[Form, ...]:
+def forms(source: Pair, compress: Compression | None, listed: Collection[str]) -> tuple[Form, ...]:
     """Return how an image that was received as `source` may leave, preferred first.
 
     `listed` are the transfer syntaxes that the profile names for the destination, preferred first. An image leaves in
-    one that is not listed only as it was received, and only if no other can be.
+    one that is not listed only as it was received, and only if no other can be. Loss is for `compress` to ask for.
     """
-    as_received = Form(source)
+    as_received = Form(source.transfer_syntax_uid)
     found: list[Form] = []
     if compress is not None:
         found.append(Form(compress.transfer_syntax, compress))
-    if not listed or source in listed:
+    if not listed or source.transfer_syntax_uid in listed:
         found.append(as_received)
-    found += [Form(uid, Compression(uid)) for uid in listed or NATIVE if uid in LOSSLESS]
+    lossless = (uid for uid in listed or NATIVE if uid in TARGETS and TARGETS[uid].loss is Loss.NONE)
+    found += [Form(uid, Compression(uid)) for uid in lossless]
     found.append(as_received)
-    # In its own syntax an image is not written once more.
-    once = {form.transfer_syntax_uid: form for form in reversed(found)}
-    once[source] = as_received
-    return tuple(once[uid] for uid in dict.fromkeys(form.transfer_syntax_uid for form in found))
+    once: dict[str, Form] = {}
+    for form in found:
+        # In its own syntax an image is not written once more.
+        it = as_received if form.transfer_syntax_uid == source.transfer_syntax_uid else form
+        if it.how is None or not possible(source.transfer_syntax_uid, it.how, sop_class_uid=source.sop_class_uid):
+            once.setdefault(it.transfer_syntax_uid, it)
+    return tuple(once.values())
 
 
 def acceptable(wanted: Collection[Form], sop_class_uid: str, accepted: Collection[Pair]) -> tuple[Form, ...]:

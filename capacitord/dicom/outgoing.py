@@ -18,13 +18,17 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from capacitord.dicom.deidentify.codes import Codes
+from capacitord.dicom.deidentify.engine import deidentified
 from capacitord.dicom.rewriting import Encoded, Opened, Rewritten, may_be_behind_pixels
 from capacitord.dicom.transform.attributes import DatasetAttributes
+from capacitord.dicom.transform.differences import edits
 from capacitord.dicom.transform.engine import apply
+from capacitord.dicom.transform.failure import NotTransformed, Unfit
 from capacitord.model.attribute import Attribute
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import Condition, Either, Every, Has, Never, Subject, holds, local_time
@@ -52,6 +56,11 @@ class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
     def keeps_attributes(self) -> bool:
         """Whether no attribute of any image can change, so that none has to be looked at."""
         return not (self.inbound or self.deidentifications or self.outbound)
+
+    def conditions(self) -> Iterator[Condition]:
+        """Yield all conditions that look at an image."""
+        yield from (transform.match for transform in (*self.inbound, *self.outbound))
+        yield from (deidentification.match for deidentification in self.deidentifications)
 
     @property
     def is_plain(self) -> bool:
@@ -150,16 +159,49 @@ def _after(opened: Opened, inbound: tuple[Transform, ...], key: bytes, now: dt.d
     return DatasetAttributes(apply(inbound, opened.dataset, key=key, now=now).dataset)
 
 
-def transformed(image: Encoded, what: Recipe, came: Came, *, key: bytes, now: dt.datetime) -> Rewritten:
-    """Return an image with the transforms of a recipe that fit it, which is without de-identification.
+class Changed(NamedTuple):
+    """An image with its attributes changed, still in its own transfer syntax."""
 
-    Reads the attributes and passes the pixels by, whatever their size. `key` and `now` are those of
-    `transform.engine.apply`. Raises `NotTransformed`, and what reading the image raises.
+    image: Rewritten
+    sop_instance_uid: str
+    is_deidentified: bool = False
+
+
+def changed(
+    image: Encoded, sop_instance_uid: str, what: Recipe, came: Came, *, keys: Keys, now: dt.datetime
+) -> Changed:
+    """Return an image with the transforms and the de-identification of a recipe that fit it.
+
+    Reads the attributes and passes the pixels by, whatever their size. `now`, with a time zone, is for the record of
+    changes. Raises `NotTransformed`, `NotDeidentified`, and what reading the image raises.
     """
-    opened = open_for(image, (each.match for each in (*what.inbound, *what.outbound)))
+    opened = open_for(image, what.conditions())
     inbound = fitting(what.inbound, subject_of(opened.attributes, came, what.timezone))
-    outbound: tuple[Transform, ...] = ()
-    if what.outbound:
-        attributes = _after(opened, inbound, key, now)
-        outbound = fitting(what.outbound, subject_of(attributes, came, what.timezone))
-    return opened.rewritten((*inbound, *outbound), key=key, now=now)
+    if not (what.deidentifications or what.outbound):
+        return Changed(opened.rewritten(inbound, key=keys.hashes, now=now), sop_instance_uid)
+    subject = subject_of(_after(opened, inbound, keys.hashes, now), came, what.timezone)
+    outbound = fitting(what.outbound, subject)
+    how = next((each for each in what.deidentifications if holds(each.match, subject)), None)
+    if how is None:
+        return Changed(opened.rewritten((*inbound, *outbound), key=keys.hashes, now=now), sop_instance_uid)
+    return _deidentified(Opened(image, whole=True), what, (inbound, how, outbound), keys=keys, now=now)
+
+
+def _deidentified(
+    opened: Opened,
+    what: Recipe,
+    steps: tuple[tuple[Transform, ...], Deidentification, tuple[Transform, ...]],
+    *,
+    keys: Keys,
+    now: dt.datetime,
+) -> Changed:
+    inbound, how, outbound = steps
+    before = apply(inbound, opened.dataset, key=keys.hashes, now=now)
+    without = deidentified(before.dataset, how, codes=Codes(keys.codes, what.destination))
+    after = apply(outbound, without, key=keys.hashes, now=now)
+    try:
+        found = edits(opened.dataset, after.dataset)
+    except Unfit as error:
+        raise NotTransformed(str(error)) from None
+    image = opened.edited(found, (*before.changes, *after.changes), (*before.skipped, *after.skipped))
+    return Changed(image, str(after.dataset.get("SOPInstanceUID", "")), is_deidentified=True)

@@ -17,6 +17,7 @@ from capacitord.site.backoff import DEFAULT, Backoff
 from capacitord.site.connections import Connections
 from capacitord.site.delivery import Delivery, Note
 from capacitord.site.overview import destination_status
+from capacitord.site.preparation.preparation import Preparation
 from capacitord.site.sender import PASS_CALLING_AE
 from capacitord.spool.store import Spool
 
@@ -35,8 +36,11 @@ class _Wanted(NamedTuple):
 class Deliveries:
     """Starts, finds and ends deliveries as the profile names destinations."""
 
-    def __init__(self, spool: Spool, connections: Connections, note: Note, pace: Backoff = DEFAULT) -> None:
-        self._spool, self._connections, self._note, self._pace = spool, connections, note, pace
+    def __init__(
+        self, spool: Spool, connections: Connections, preparation: Preparation, note: Note, pace: Backoff = DEFAULT
+    ) -> None:
+        self._spool, self._connections, self._preparation = spool, connections, preparation
+        self._note, self._pace = note, pace
         self._one_change = threading.Lock()
         self._wanted = self._in_force = _Wanted({}, 0)
         # Those that have to end, and have not; what a version does not name must not go on being delivered.
@@ -92,7 +96,9 @@ class Deliveries:
 
     def _begin(self, destination: Destination) -> Delivery:
         try:
-            delivery = Delivery(self._spool, destination, self._connections, self._note, self._pace)
+            delivery = Delivery(
+                self._spool, destination, self._connections, self._preparation, self._note, pace=self._pace
+            )
             delivery.start()
         except RuntimeError as error:
             raise TryAgain("This box has no room for another thread.", hint="It is tried again by itself.") from error

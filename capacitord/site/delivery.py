@@ -27,6 +27,7 @@ from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.connections import Connections
 from capacitord.site.dispatch import Facts, Task
 from capacitord.site.feed import Ended, Feed
+from capacitord.site.preparation.preparation import Preparation
 from capacitord.site.sender import Finish, Sender
 from capacitord.spool.store import Spool
 
@@ -70,12 +71,14 @@ class Delivery:
         spool: Spool,
         destination: Destination,
         connections: Connections,
+        preparation: Preparation,
         note: Note,
+        *,
         pace: Backoff = backoff.DEFAULT,
     ) -> None:
         self.destination, self._pace = destination, pace
         self.feed = Feed(spool, destination.name, destination.ae_title, self._ended, self._ledger_changed)
-        self._spool, self._connections, self._note = spool, connections, note
+        self._spool, self._connections, self._preparation, self._note = spool, connections, preparation, note
         self._random = random.SystemRandom()
         self._changed = threading.Condition()
         # What the ledger remembers and what is done change as one, in one order.
@@ -270,7 +273,9 @@ class Delivery:
                 return False
             if not dispatch.worth_another(waiting, facts.senders, facts.established, facts.most):
                 return False
-            sender = Sender(self.destination, self._spool.ledger, self.feed, self._connections, self)
+            sender = Sender(
+                self.destination, self._spool.ledger, self.feed, self._connections, self._preparation, watcher=self
+            )
             try:
                 # Whoever stops the delivery joins all senders that there are: so there is none that has not begun.
                 sender.start()

@@ -202,6 +202,16 @@ class Feed:
             self._rests.broke_off(*_key(pending), reason, time.monotonic(), suspect=False)
         self.not_sent([pending])
 
+    def held(self, pending: Pending, reason: str) -> None:
+        """Take back an image that does not leave as the profile is: a person has to look. It was not sent."""
+        outcome = Outcome(Verdict.NEEDS_PERSON, reason)
+        self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
+
+    def not_prepared(self, pending: Pending, reason: str) -> None:
+        """Take back an image that this box could not prepare for now; others go first."""
+        self.rest(pending, reason)
+        self.not_sent([pending])
+
     def not_sent(self, images: list[Pending]) -> None:
         """Take back images that did not leave, or not whole: they are in no doubt."""
         if not images:

@@ -21,6 +21,7 @@ from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.port import StoragePort
+from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Refused
@@ -44,7 +45,8 @@ class Service:
         self._spool, self._routing, self._send = spool, routing, send
         self._profile_problem: Problem | None = None
         self._connections = Connections(self._ask)
-        self._deliveries = Deliveries(spool, self._connections, self._note)
+        self._preparation = Preparation(keys_of(spool.key), start.profile)
+        self._deliveries = Deliveries(spool, self._connections, self._preparation, self._note)
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept, self._soundness.kept)
@@ -67,6 +69,7 @@ class Service:
 
     def update(self, profile: Profile) -> None:
         """Take a version of the profile; images in flight are filed under whichever version holds then."""
+        self._preparation.take(profile)
         self._routing.profile = profile
         self._deliveries.want(profile.destinations, profile.version)
         self._catch_up()
@@ -130,6 +133,7 @@ class Service:
         self._port.wait(grace)
         for other in others:
             other.join(max(0.0, deadline + _MARGIN - time.monotonic()))
+        self._preparation.close()
         self._reporter.stop()
         self._pulse.stop()
         self._spool.close()
