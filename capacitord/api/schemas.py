@@ -15,7 +15,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.demo import Demo
-from capacitord.api.trial import ProfileTrial, TriedFile
+from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
 from capacitord.errors import Problem
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -142,6 +142,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "resend": Document(m.Done),
         "status": Document(m.Status),
         "study.discard": Document(m.Done),
+        "study.explain": Document(StudyExplained),
         "study.export": Document(Exported),
         "study.list": Document(m.StudyList, ("studies", m.Study)),
         "study.show": Document(m.StudyDetail),

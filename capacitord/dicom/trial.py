@@ -44,6 +44,7 @@ DEIDENTIFY: Final = "de-identify"
 WRITE: Final = "write anew"
 """What is told as the operation where no transform changed an attribute, but de-identification or compression did."""
 
+_NOTHING: Final = "It is in that form already."
 _SOP_CLASS: Final = 0x00080016
 _SOP_INSTANCE: Final = 0x00080018
 _MODALITY: Final = 0x00080060
@@ -77,8 +78,8 @@ class Subject(NamedTuple):
 class Make(Protocol):
     """Writes images in another transfer syntax."""
 
-    def __call__(self, subject: Subject, what: Recipe, form: Form) -> Copy | None:
-        """Return an image as a recipe makes it, in this form; None if it is to leave as it was received.
+    def __call__(self, subject: Subject, what: Recipe, form: Form) -> Copy:
+        """Return an image as a recipe makes it, in this form, which is not the one it came in.
 
         Raises `NotProduced`, and what reading the image raises.
         """
@@ -87,12 +88,12 @@ class Make(Protocol):
 def maker(keys: Keys, now: dt.datetime) -> Make:
     """Return what writes images in this process, in memory."""
 
-    def make(subject: Subject, what: Recipe, form: Form) -> Copy | None:
+    def make(subject: Subject, what: Recipe, form: Form) -> Copy:
         whole = memoryview(b"".join(subject.image.chunks()))
         image = InMemory(subject.image.transfer_syntax_uid, whole)
         made = produce(image, subject.sop_instance_uid, what, subject.came, [form], keys=keys, now=now)
         if made is None:
-            return None
+            raise NotProduced(_NOTHING)
         return Copy(made.transfer_syntax_uid, made.sop_instance_uid, made.length, lambda: iter(made.pieces))
 
     return make
@@ -247,15 +248,16 @@ class Bench:
         syntax = subject.image.transfer_syntax_uid
         refused: list[str] = []
         for number, form in enumerate(wanted):
-            try:
-                copy = self._make(subject, what, form)
-            except NotProduced as error:
-                refused.append(str(error))
-                continue
-            same = copy is None
-            copy = copy or Copy(syntax, subject.sop_instance_uid, subject.image.length, subject.image.chunks)
-            changes = leaving.changes
-            if copy.transfer_syntax_uid != syntax:
+            changes, same = leaving.changes, False
+            if form.how is None:
+                same = changed is None or changed.image.is_as_received
+                copy = _unwritten(subject, changed)
+            else:
+                try:
+                    copy = self._make(subject, what, form)
+                except NotProduced as error:
+                    refused.append(str(error))
+                    continue
                 before = subject.image if changed is None else _Again(syntax, changed.image)
                 changes += _differing(_dataset(before), _dataset(_Written(copy)), WRITE)
             told = msgspec.structs.replace(
@@ -269,6 +271,14 @@ class Bench:
             )
             return told, copy
         return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=" ".join(refused)), None
+
+
+def _unwritten(subject: Subject, changed: outgoing.Changed | None) -> Copy:
+    """Return what leaves in the transfer syntax it came in."""
+    image = subject.image
+    if changed is None:
+        return Copy(image.transfer_syntax_uid, subject.sop_instance_uid, image.length, image.chunks)
+    return Copy(image.transfer_syntax_uid, changed.sop_instance_uid, changed.image.length, changed.image.chunks)
 
 
 class _Lazy:

@@ -10,10 +10,12 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.routes import Form
+from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
 from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
 from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row
 from capacitord.spool.store import Spool
 
@@ -46,8 +48,8 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
-    def __init__(self, spool: Spool, deliveries: Deliveries) -> None:
-        self._spool, self._deliveries = spool, deliveries
+    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining) -> None:
+        self._spool, self._deliveries, self._explaining = spool, deliveries, explaining
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
@@ -58,6 +60,7 @@ class Answers:
             "queue.resume": self._resume,
             "queue.show": self._queue_show,
             "study.discard": self._discard,
+            "study.explain": self._explain,
             "study.export": self._export,
             "study.list": self._studies,
             "study.resend": self._resend,
@@ -177,6 +180,10 @@ class Answers:
         reason = f"Discarded by an operator: {request.reason.strip()[:_LONGEST_REASON]}"
         count = self._spool.housekeeping.discard(study, time.time_ns(), reason)
         return one(m.Done(f"Study {short} is discarded: {count} images are gone.", (short,)), short)
+
+    def _explain(self, request: Explain) -> Body:
+        answer, short = self._explaining.explain(request)
+        return one(answer, short)
 
     def _export(self, request: m.Export) -> Body:
         study, short = self._spool.studies.find(request.study)

@@ -38,7 +38,6 @@ _LONGEST_REST: Final = 1.0
 """Seconds of rest for each second of work, and at most, while images arrive."""
 
 
-
 class Kind(NamedTuple):
     """Images of a study between which the catalog knows no difference that a profile might see."""
 
@@ -101,7 +100,7 @@ class Explaining:
 def by_pool(pool: Pool) -> Make:
     """Return what writes images in a process of its own, after those that are waited for."""
 
-    def make(subject: Subject, what: Recipe, form: Form) -> Copy | None:
+    def make(subject: Subject, what: Recipe, form: Form) -> Copy:
         image = subject.image
         if image.length > pool.largest:
             msg = f"It is larger than {pool.largest >> 20} MiB, the most this box writes in another transfer syntax."
@@ -116,13 +115,13 @@ def by_pool(pool: Pool) -> Make:
         finally:
             commission.release()
         match result:
-            case AsReceived():
-                return None
             case NotMade(reason):
                 raise NotProduced(reason)
             case Product():
                 data = result.data
                 return Copy(result.transfer_syntax_uid, result.sop_instance_uid, result.length, lambda: iter((data,)))
+            case AsReceived():
+                raise NotProduced("It is in that form already.")
             case _:
                 raise result
 

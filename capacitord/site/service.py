@@ -20,6 +20,7 @@ from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.explaining import Explaining
 from capacitord.site.port import StoragePort
 from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.pulse import Pulse
@@ -51,7 +52,7 @@ class Service:
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept, self._soundness.kept)
         self._port = StoragePort(self._reception, start.storage, self._refused.add)
-        self._calls = Calls(Answers(spool, self._deliveries))
+        self._calls = Calls(Answers(spool, self._deliveries, self._explaining()))
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
@@ -66,6 +67,14 @@ class Service:
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()
+
+    def _explaining(self) -> Explaining:
+        return Explaining(
+            self._spool,
+            lambda: self._routing.profile,
+            self._preparation,
+            receiving=lambda: bool(self._port.associations()),
+        )
 
     def update(self, profile: Profile) -> None:
         """Take a version of the profile; images in flight are filed under whichever version holds then."""

@@ -10,10 +10,23 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.trial import Changed, Fate, Leaving, ProfileTrial, Skipped, Syntax, Trial, TriedFile, TriedRoute
+from capacitord.api.trial import (
+    Changed,
+    Fate,
+    Leaving,
+    ProfileTrial,
+    Recorded,
+    Skipped,
+    StudyExplained,
+    Syntax,
+    Trial,
+    TriedFile,
+    TriedRoute,
+)
 from capacitord.model.conditions import Reason
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, hanging, stack
+from fluxctl.render.study import ACK_SYMBOL, deliveries, head
 from fluxctl.render.words import MIB, clean, count, joined, size
 
 NOT_THERE, REMOVED, EMPTY = "(not there)", "(removed)", '""'
@@ -103,6 +116,55 @@ def came(trial: Trial) -> str:
 def exact(number: int) -> str:
     """Return a size in bytes if that is small, otherwise in MiB: a change of it is to be seen."""
     return count(number, "byte") if number < MIB else size(number)
+
+
+def explained(found: StudyExplained, look: Look, *, everything: bool = False) -> RenderableType:
+    """Return what was decided for a study and what would be now: images dealt with alike once."""
+    parts: list[RenderableType] = [head(found.study, look)]
+    if found.study.deliveries:
+        parts += [BLANK, deliveries(found.study.deliveries, look)]
+    for group in found.groups:
+        title = f"{count(group.images, 'image')} of {_listed([f'series {each}' for each in group.series])}"
+        parts += [BLANK, Text(title, style=STRONG)]
+        parts.append(hanging("  decided:", "\n".join(_recorded(group.recorded))))
+        if group.opened < group.images:
+            looked = f"{count(group.opened, 'image')} of them looked into"
+        else:
+            looked = "looked into" if group.opened == 1 else "all looked into"
+        parts.append(
+            hanging("  now:", f"version {found.version} of the profile; {looked}, object {group.object_id[:12]}")
+        )
+        if group.trial is None:
+            parts.append(hanging("  ✘", group.problem, style=BAD))
+        else:
+            parts += image(group.trial, look, everything=everything)
+    if found.unopened:
+        parts += [
+            BLANK,
+            hanging("⚠", f"{count(found.unopened, 'image')} of other kinds: name one with --image.", style=CARE),
+        ]
+    return stack(parts)
+
+
+def _recorded(found: Recorded) -> Iterable[str]:
+    """Yield what was decided for images, and what became of one of them."""
+    version = f"version {found.profile_version}"
+    if found.held:
+        yield f"held by {version}: {found.held}"
+    elif found.routing == "unrouted":
+        yield "not decided yet"
+    elif found.routing:
+        yield f"{_by(found.route)}, {version}"
+    else:
+        yield f"goes nowhere by itself: damaged, or in conflict with another image ({version})"
+    for ack in found.acks:
+        yield f"{ACK_SYMBOL[ack.state]} {ack.destination} {ack.state.value}{f': {ack.reason}' if ack.reason else ''}"
+
+
+def _by(route: int | None) -> str:
+    if route is None:
+        return "goes where every image goes"
+    return f"by route {route}" if route else "sent by a person"
 
 
 # --- routes
