@@ -36,9 +36,9 @@ from capacitord.model.deidentify import Deidentification
 from capacitord.model.transform import On, Transform
 
 if TYPE_CHECKING:
-    from capacitord.link.messages import Profile
     from capacitord.model.conditions import Attributes
     from capacitord.model.destination import Destination
+    from capacitord.model.profile import Profile
 
 
 class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):

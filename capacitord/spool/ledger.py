@@ -19,7 +19,7 @@ from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliverySt
 from capacitord.seal.sealed import room
 from capacitord.spool import closing, deliveries, failover
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.deliveries import Ended
+from capacitord.spool.deliveries import Ended as OneEnded
 from capacitord.spool.failover import Key
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, NOWHERE, Reachable, Standing
@@ -74,6 +74,10 @@ _ITS_WAITING: Final = "SELECT 1 FROM waiting w WHERE w.delivery = d.id AND (?2 I
 _ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL OR a.image = ?2) AND a.state != 'moved'"
 
 
+Ended = list[OneEnded]
+"""Deliveries that came to an end: short study id, destination, state."""
+
+
 class Pending(NamedTuple):
     """An image that waits for a destination; what a sender needs of it.
 
@@ -116,7 +120,7 @@ class Answer(NamedTuple):
 class Recorded(NamedTuple):
     """What came of answers: the deliveries that ended with them, and who stands in for others from now on."""
 
-    ended: list[Ended]
+    ended: Ended
     stand_ins: frozenset[str]
 
 

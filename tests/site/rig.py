@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 
 from capacitord.api import messages as m
-from capacitord.link.messages import Profile
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
+from capacitord.model.profile import Profile
 from capacitord.model.transform import Transform
+from capacitord.site.answers import Answers
 from capacitord.site.backoff import Backoff
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.explaining import Explaining
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.spool.disk import Disk
@@ -66,6 +68,13 @@ class Rig:
             transforms=self.transforms,
             deidentifications=self.deidentifications,
         )
+
+    def answers(self) -> Answers:
+        """Return what answers requests of the control socket."""
+        explaining = Explaining(
+            self.spool, lambda: self.profile(*self.destinations), self.preparation, receiving=lambda: False
+        )
+        return Answers(self.spool, self.deliveries, explaining)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from capacitord.dicom.outgoing import Keys, Recipe, recipe
-from capacitord.link.messages import Profile
+from capacitord.model.profile import Profile
 from capacitord.seal.keys import SiteKey
 from capacitord.site.preparation.pool import Pool
 
