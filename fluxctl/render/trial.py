@@ -27,7 +27,7 @@ from capacitord.model.conditions import Reason
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, hanging, stack
 from fluxctl.render.study import ACK_SYMBOL, deliveries, head
-from fluxctl.render.words import MIB, clean, count, joined, size
+from fluxctl.render.words import MIB, begun, clean, count, joined, size
 
 NOT_THERE, REMOVED, EMPTY = "(not there)", "(removed)", '""'
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
@@ -85,6 +85,7 @@ def _group(files: Sequence[TriedFile], look: Look, *, everything: bool) -> list[
     parts += image(trial, look, everything=everything)
     written = [name for each in files for name in each.written]
     if written:
+        parts.append(BLANK)
         parts.append(
             hanging("  written:", written[0] if len(written) == 1 else f"{written[0]} and {len(written) - 1} more")
         )
@@ -127,13 +128,9 @@ def explained(found: StudyExplained, look: Look, *, everything: bool = False) ->
         title = f"{count(group.images, 'image')} of {_listed([f'series {each}' for each in group.series])}"
         parts += [BLANK, Text(title, style=STRONG)]
         parts.append(hanging("  decided:", "\n".join(_recorded(group.recorded))))
-        if group.opened < group.images:
-            looked = f"{count(group.opened, 'image')} of them looked into"
-        else:
-            looked = "looked into" if group.opened == 1 else "all looked into"
-        parts.append(
-            hanging("  now:", f"version {found.version} of the profile; {looked}, object {group.object_id[:12]}")
-        )
+        looked = "" if group.opened == group.images else f"; {group.opened} of {group.images} looked into"
+        now = f"version {found.version} of the profile, shown for object {group.object_id[:12]}{looked}"
+        parts.append(hanging("  now:", now))
         if group.trial is None:
             parts.append(hanging("  ✘", group.problem, style=BAD))
         else:
@@ -237,7 +234,7 @@ def _fate(leaving: Leaving, trial: Trial) -> Iterable[str]:
     if leaving.stands_in:
         yield "stands in"
     if leaving.fate is Fate.HELD:
-        yield f"held, because {leaving.reason}"
+        yield f"held. {begun(leaving.reason)}"
     elif leaving.fate is Fate.BARRED:
         yield leaving.reason
     else:

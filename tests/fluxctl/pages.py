@@ -16,14 +16,16 @@ from capacitord.api import messages as m
 from capacitord.api.schemas import Doctor, ProfileFinding, ValidatedProfile, Verified, Version
 from capacitord.model.states import AckState, GateState
 from fluxctl.commands import doctor
-from fluxctl.render import box, destination, profile, queue, status, study, watch
+from fluxctl.render import box, destination, profile, queue, status, study, trial, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import samples as s
+from tests.fluxctl import trial_samples as t
 
 FOLDER: Final = Path(__file__).parent / "pages"
 LOOK: Final = Look(width=80, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 NARROW: Final = Look(width=60, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
+WIDE: Final = Look(width=120, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 PLAIN: Final = Look(width=80, color=False, unicode=False, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 
 NO_PATH: Final = "There is no network path to STM_BACKUP now. It is tried again by itself."
@@ -211,6 +213,12 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-validate": (LOOK, lambda look: profile.validated((VALID, WRONG), look)),
     "profile-validate-valid": (LOOK, lambda look: profile.validated((VALID,), look)),
     "profile-validate-60-columns": (NARROW, lambda look: profile.validated((WRONG,), look)),
+    "profile-try": (LOOK, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-120-columns": (WIDE, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-60-columns": (NARROW, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-many": (LOOK, lambda look: trial.tried(t.MANY, look)),
+    "profile-try-deidentified": (LOOK, lambda look: trial.tried(t.DEIDENTIFIED, look)),
+    "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
     "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
     "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
     "key-status-locked": (

@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydicom.data import get_testdata_file
 
 from capacitord.api import messages as m
 from capacitord.api import schemas
@@ -51,6 +52,7 @@ LINES: dict[str, list[str]] = {
     "profile.import": ["profile", "import", "{tmp}/profile.toml"],
     "profile.list": ["profile", "list"],
     "profile.show": ["profile", "show"],
+    "profile.try": ["profile", "try", "{tmp}/profile.toml", str(get_testdata_file("CT_small.dcm"))],
     "profile.validate": ["profile", "validate", "{tmp}/profile.toml"],
     "queue.flush": ["queue", "flush", "pacs"],
     "queue.list": ["queue", "list"],
@@ -60,6 +62,7 @@ LINES: dict[str, list[str]] = {
     "resend": ["resend", "3f2a9c", "--yes"],
     "status": ["status"],
     "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
+    "study.explain": ["study", "explain", "3f2a9c"],
     "study.export": ["study", "export", "c77e02", "{tmp}/out"],
     "study.list": ["study", "list"],
     "study.show": ["study", "show", "3f2a9c"],

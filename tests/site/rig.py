@@ -14,6 +14,7 @@ from capacitord.api import messages as m
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
 from capacitord.model.profile import Profile
+from capacitord.model.routes import Route
 from capacitord.model.transform import Transform
 from capacitord.site.answers import Answers
 from capacitord.site.backoff import Backoff
@@ -71,9 +72,9 @@ class Rig:
 
     def answers(self) -> Answers:
         """Return what answers requests of the control socket."""
-        explaining = Explaining(
-            self.spool, lambda: self.profile(*self.destinations), self.preparation, receiving=lambda: False
-        )
+        names = tuple(self.destinations)
+        profile = msgspec.structs.replace(self.profile(*names), routes=(Route(names),))
+        explaining = Explaining(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
         return Answers(self.spool, self.deliveries, explaining)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
