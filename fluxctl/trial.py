@@ -16,7 +16,7 @@ from capacitord.config.in_force import in_force
 from capacitord.config.profile import check
 from capacitord.dicom.outgoing import Came, Keys
 from capacitord.dicom.part10 import File, NotDicom, preamble
-from capacitord.dicom.trial import Bench, Subject, maker
+from capacitord.dicom.trial import Bench, in_file, maker
 from capacitord.errors import NotFound, Refused, StorageFailed
 from capacitord.location import geofence
 from capacitord.model.transform import Hash
@@ -106,7 +106,7 @@ class ProfileTrials:
             self._asked.called,
             int(self._moment().timestamp()) * 1_000_000_000,
         )
-        return self._bench.tried(Subject(file, came, file.sop_class_uid, file.sop_instance_uid))
+        return self._bench.tried(in_file(file, came))
 
     def _moment(self) -> datetime:
         at = self._asked.at

@@ -32,6 +32,7 @@ from capacitord.model.transform import On
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from capacitord.dicom.part10 import File
     from capacitord.dicom.produce import Piece
     from capacitord.dicom.rewriting import Encoded, Rewritten
     from capacitord.dicom.transform.engine import Change
@@ -75,6 +76,16 @@ class Subject(NamedTuple):
     sop_instance_uid: str = ""
 
 
+def in_file(file: File, came: Came) -> Subject:
+    """Return the image in a file as a scanner would send it: by the UIDs of its dataset, as far as that can be read.
+
+    Raises OSError.
+    """
+    attributes = _attributes_of(file)
+    sop_class = _first(attributes, _SOP_CLASS) or file.sop_class_uid
+    return Subject(file, came, sop_class, _first(attributes, _SOP_INSTANCE) or file.sop_instance_uid)
+
+
 class Make(Protocol):
     """Writes images in another transfer syntax."""
 
@@ -89,7 +100,7 @@ def maker(keys: Keys, now: dt.datetime) -> Make:
     """Return what writes images in this process, in memory."""
 
     def make(subject: Subject, what: Recipe, form: Form) -> Copy:
-        whole = memoryview(b"".join(subject.image.chunks()))
+        whole = memoryview(b"".join(map(bytes, subject.image.chunks())))
         image = InMemory(subject.image.transfer_syntax_uid, whole)
         made = produce(image, subject.sop_instance_uid, what, subject.came, [form], keys=keys, now=now)
         if made is None:
@@ -143,10 +154,7 @@ class Bench:
 
     def _looked_at(self, subject: Subject) -> tuple[Subject, Trial]:
         """Return the subject with its UIDs, and what is told of it whatever becomes of it."""
-        try:
-            attributes: Attributes | None = Opened(subject.image).attributes
-        except NotTransformed:
-            attributes = None
+        attributes = _attributes_of(subject.image)
         subject = subject._replace(
             sop_class_uid=subject.sop_class_uid or _first(attributes, _SOP_CLASS),
             sop_instance_uid=subject.sop_instance_uid or _first(attributes, _SOP_INSTANCE),
@@ -318,6 +326,13 @@ class _Written:
 
 def _of_routing(error: NotTransformed) -> str:
     return f"the attributes that routes look at cannot be read: {str(error).rstrip('.')}"
+
+
+def _attributes_of(image: Encoded) -> Attributes | None:
+    try:
+        return Opened(image).attributes
+    except NotTransformed:
+        return None
 
 
 def _first(attributes: Attributes | None, tag: int) -> str:

@@ -25,6 +25,7 @@ from capacitord.model.routes import Route
 from capacitord.model.transform import Hash, Set
 from capacitord.site.explaining import MOST_OPENED, by_pool, kinds, merged
 from tests.dicom.transform.kit import Received, at, transform, value
+from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 from tests.images import Image, shipped
 from tests.peers.storescp import Storescp
@@ -90,7 +91,7 @@ def test_what_is_told_is_what_a_pacs_gets(tmp_path: Path) -> None:
                 assert said.fate is Fate.LEAVES
                 assert said.transfer_syntax is not None
                 assert stored[uid].transfer_syntax_uid == copy.transfer_syntax_uid == said.transfer_syntax.uid
-                assert stored[uid].dataset() == b"".join(copy.chunks())
+                assert stored[uid].dataset() == b"".join(map(bytes, copy.chunks()))
                 assert stored[uid].size() == copy.length == said.bytes
 
 
@@ -153,7 +154,7 @@ def image_of(series: str, ae: str, version: int) -> m.Image:
         modality="CT",
         instance_number=1,
         bytes=1,
-        received_at=t.s.NOW,
+        received_at=s.NOW,
         calling_ae=ae,
         peer="",
         conflict=False,
