@@ -106,7 +106,7 @@ def new(
     ),
     (
         "fluxctl profile try st-marys.toml IM0001.dcm --to research --write out",
-        "Only the copy for one destination, written to out/research/IM0001.dcm for other tools to look at.",
+        "Only the copy for research, written to out/research/IM0001.dcm to be looked at.",
     ),
     codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID, exits.PARTLY),
     asks=False,
