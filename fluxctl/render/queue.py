@@ -38,6 +38,11 @@ def listed(found: QueueList, look: Look) -> RenderableType:
     ]
     if found.studies:
         parts += [BLANK, Text("In the order they leave", style=STRONG), study.table(found.studies, look)]
+    if found.held:
+        parts += [BLANK, Text("Held: they go nowhere until you say so", style=STRONG)]
+        parts += [
+            hanging(f"  {held.id}", f"{held.reason} Send it: fluxctl resend {held.id} --to DEST") for held in found.held
+        ]
     return stack(parts)
 
 

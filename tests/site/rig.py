@@ -15,6 +15,7 @@ from capacitord.model.destination import Destination
 from capacitord.site.backoff import Backoff
 from capacitord.site.deliveries import Deliveries
 from capacitord.spool.disk import Disk
+from capacitord.spool.routed import Decide
 from capacitord.spool.store import Spool
 from tests.site.broker import Broker
 from tests.site.stock import open_spool
@@ -79,9 +80,15 @@ def destination(name: str, port: int = 0, **settings: Any) -> Destination:
 
 
 @contextmanager
-def rig(root: Path, *destinations: Destination, disk: Disk | None = None, start: bool = True) -> Iterator[Rig]:
-    """Deliver from the spool at `root`, whose images all go to these destinations, while the block runs."""
-    spool = open_spool(root, *(one.name for one in destinations), disk=disk)
+def rig(
+    root: Path,
+    *destinations: Destination,
+    disk: Disk | None = None,
+    start: bool = True,
+    decide: Decide | None = None,
+) -> Iterator[Rig]:
+    """Deliver from the spool at `root` while the block runs. Images go to all destinations, or as `decide` says."""
+    spool = open_spool(root, *(one.name for one in destinations), disk=disk, decide=decide)
     notes: list[tuple[str, str, str, str]] = []
     with Broker(**{one.name: one.port for one in destinations}) as broker:
         deliveries = Deliveries(spool, broker.connections, lambda *note: notes.append(note), QUICK)
