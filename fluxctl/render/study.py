@@ -255,8 +255,8 @@ def _images(images: tuple[Image, ...], look: Look) -> RenderableType:
         states = [
             f"{ACK_SYMBOL[acks[name].state]} {acks[name].state.value}" if name in acks else NOTHING for name in names
         ]
-        what = (_place(image), short[image.object_id], size(image.bytes), age(image.received_at, look))
-        what += (_way(image),) if routed else ()
+        what = [_place(image), short[image.object_id], size(image.bytes), age(image.received_at, look)]
+        what += [_way(image)] if routed else []
         rows.append((*what, *states, image.sop_instance_uid))
     return columns(heads, rows, look)
 
