@@ -10,12 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from capacitord.model.routes import Priority
 from capacitord.site.delivery import Delivery
 from capacitord.spool.ledger import Ended
 from capacitord.spool.routed import Reachable
 from capacitord.spool.store import Spool
+
+_LONGEST: Final = 5.0
+"""Seconds for which one look moves images of one destination."""
 
 LOG = logging.getLogger(__name__)
 
@@ -102,11 +106,15 @@ class StandIns:
 
     def _stand_in(self, delivery: Delivery, failing: float) -> None:
         name = delivery.destination.name
+        began = time.monotonic()
         clocks = (time.time_ns(), self._spool.tick())
         with delivery.feed.at_rest() as in_hand:
             for moved in self._spool.ledger.stand_in(name, failing, self.reachable(), clocks, apart=in_hand):
                 self._moved(name, moved.images, moved.to, moved.ended)
                 self.wake()
+                if time.monotonic() - began > _LONGEST:
+                    # The rest is for the next look: others wait for the upkeep as well.
+                    break
 
 
 def told(name: str, images: int, to: Iterable[str]) -> str:
