@@ -164,6 +164,8 @@ class Answers:
 
     def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
         """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""
+        if not self._spool.ledger.has_images(study):
+            return []
         going = self._spool.ledger.recipients(study, image)
         known = {delivery.destination.name for delivery in self._deliveries.all()}
         found = [name for name in going if name in known]

@@ -18,9 +18,10 @@ from capacitord.spool.ledger import Ended
 from capacitord.spool.routed import Reachable
 from capacitord.spool.store import Spool
 
+_LONGEST: Final = 5.0
+"""Seconds for which one look moves images of one destination."""
+
 LOG = logging.getLogger(__name__)
-_AFTER_NOTHING: Final = 5.0
-"""Seconds until a queue is looked at again of which nothing could move."""
 
 
 class StandIns:
@@ -39,7 +40,6 @@ class StandIns:
         self._since: dict[str, float] = {}
         self._remembered: set[str] = set()
         self._anew: set[str] = set()
-        self._not_before: dict[str, float] = {}
 
     def begins_anew(self, name: str) -> None:
         """Forget how long a destination has been failing: its address, or what else it is, was changed."""
@@ -74,7 +74,7 @@ class StandIns:
             state = delivery.state()
             if since is None or not state.circuit.failures or state.paused or delivery.destination.barred:
                 continue
-            if delivery.goes_on and time.monotonic() >= self._not_before.get(name, 0.0):
+            if delivery.goes_on:
                 self._stand_in(delivery, self._spool.tick() - since)
 
     def _note(self, delivery: Delivery) -> None:
@@ -105,15 +105,16 @@ class StandIns:
         return self._since.get(name)
 
     def _stand_in(self, delivery: Delivery, failing: float) -> None:
-        name, total = delivery.destination.name, 0
+        name = delivery.destination.name
+        began = time.monotonic()
         clocks = (time.time_ns(), self._spool.tick())
         with delivery.feed.at_rest() as in_hand:
             for moved in self._spool.ledger.stand_in(name, failing, self.reachable(), clocks, apart=in_hand):
-                total += moved.images
                 self._moved(name, moved.images, moved.to, moved.ended)
                 self.wake()
-        if not total:
-            self._not_before[name] = time.monotonic() + _AFTER_NOTHING
+                if time.monotonic() - began > _LONGEST:
+                    # The rest is for the next look: others wait for the upkeep as well.
+                    break
 
 
 def told(name: str, images: int, to: Iterable[str]) -> str:

@@ -81,6 +81,14 @@ def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
     return Waits._make(rows[0]) if rows else None
 
 
+def may_move(catalog: apsw.Connection, destination: str, failing: float, reachable: Reachable) -> bool:
+    """Return whether something waits for a destination for which another may stand in. It costs little."""
+    return any(
+        stand_in(spare.split(), (), reachable, patience, waits=True) is not None
+        for spare, patience in fetch(catalog, _PATIENCES, (destination, failing))
+    )
+
+
 def after_refusal(  # noqa: PLR0917 - one decision over everything that is known
     catalog: apsw.Connection, filing: Filing, waits: Waits, outcome: Outcome, reachable: Reachable, now: int
 ) -> str | None:
@@ -105,11 +113,6 @@ def move(  # noqa: PLR0917 - one decision over everything that is known
 
     Everything else is as `Ledger.stand_in` has it.
     """
-    if not any(
-        stand_in(spare.split(), (), reachable, patience, waits=True)
-        for spare, patience in fetch(catalog, _PATIENCES, (destination, failing))
-    ):
-        return Moved(0, frozenset(), [], None)
     page = [Waits._make(row) for row in fetch(catalog, _IMPATIENT, (destination, failing, *after, _AT_ONCE))]
     now, tick = clocks
     to, touched, images = set(), set(), 0

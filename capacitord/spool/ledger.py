@@ -295,7 +295,8 @@ class Ledger:
         What it has in hand (`apart`) stays. `clocks` are the time in nanoseconds since the epoch and the retention
         clock. Yields what was done, a transaction each.
         """
-        after: Key | None = (-1, -1)
+        with self._catalog.read() as catalog:
+            after: Key | None = (-1, -1) if failover.may_move(catalog, destination, failing, reachable) else None
         while after is not None:
             with self._catalog.change() as catalog:
                 moved = failover.move(catalog, self._filing, destination, failing, reachable, clocks, apart, after)
@@ -422,6 +423,12 @@ class Ledger:
                 (study, None if image is None or self._is_conflict(catalog, image) else image),
             )
         return [name for (name,) in rows]
+
+    def has_images(self, study: int) -> bool:
+        """Return whether something of a study is here that could be sent."""
+        with self._catalog.read() as catalog:
+            sql = "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here LIMIT 1"
+            return fetch_value(catalog, sql, bounds(study)) is not None
 
     @staticmethod
     def _is_conflict(catalog: apsw.Connection, image: int) -> bool:

@@ -189,8 +189,9 @@ def test_a_copy_that_was_not_asked_for_is_not_made(run: Run, profile: str) -> No
     ],
 )
 def test_what_cannot_be_tried_is_said(
-    run: Run, profile: str, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+    run: Run, profile: str, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
+    tmp_path = Path(profile).parent
     (tmp_path / "wrong.toml").write_text(PROFILE.replace('to = ["night"]', 'to = ["nigth"]'))
     (tmp_path / "empty").mkdir()
     names = {"profile": profile, "wrong": str(tmp_path / "wrong.toml"), "empty": str(tmp_path / "empty")}
