@@ -374,14 +374,9 @@ def test_a_helper_that_is_killed_in_the_middle_costs_a_rest_and_no_image(tmp_pat
         (pid,) = wait_for(lambda: pool.helpers, within=PATIENCE, what="a helper")
         os.kill(pid, signal.SIGKILL)
 
-        def done() -> bool:
-            if box.status().waiting_images == 0:
-                return True
-            box.deliveries.one("pacs").hasten()
-            return False
-
-        wait_for(lambda: box.deliveries.one("pacs").feed.resting() or done(), within=PATIENCE, what="a rest")
-        wait_for(done, within=PATIENCE, what="all to be delivered")
+        box.wait_for_reason("was ended by signal 9")
+        box.deliveries.one("pacs").hasten()
+        box.wait_until_delivered()
         assert pacs.counts == dict.fromkeys(uids, 1)
         assert pool.held == 0
 
@@ -393,12 +388,7 @@ def test_a_helper_that_always_hangs_is_said_as_the_reason(tmp_path: Path) -> Non
         box.broker.targets["pacs"] = pacs.port
         put_images(box.spool, 1)
         box.wake()
-        study, short = wait_for(lambda: box.spool.studies.find("1.2.3"), within=PATIENCE, what="the study")
-
-        def reason() -> str:
-            return next(iter(box.spool.studies.detail(study, short).deliveries)).reason
-
-        wait_for(lambda: "did not come to an end" in reason(), within=PATIENCE, what="the reason")
+        box.wait_for_reason("did not come to an end")
         assert waiting(box.spool) == ["1.2.3.1"]
         assert not pacs.seen
         assert box.spool.ledger.backlog("pacs").doubtful == 0
