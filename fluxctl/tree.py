@@ -157,7 +157,7 @@ TREE: Final[dict[str, Any]] = {
         "resend": {
             "help": "Send a study, or one image of it, again",
             "options": {
-                "--to": {"help": "Only to this destination; may be given several times", "metavar": "DEST", "many": True},
+                "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
                 "--image": {"help": "Only this image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
                 "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                 "--json": {"help": "Print one JSON document", "metavar": "", "many": False},

@@ -38,14 +38,12 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("destination", _EACH, "batch"): "an association stays open as long as images wait",
         ("destination", _EACH, "transfer_syntaxes"): "images leave as they were received",
         ("destination", _EACH, "compress"): "images leave as they were received",
-        ("route",): "every image goes to every destination",
         ("transform",): "images leave as they were received",
         _DEIDENTIFY: "nothing is sent where it applies: this version does not de-identify",
         ("delivery", "policy"): "images leave as they arrive",
         ("delivery", "networks"): "images leave over any network",
         ("delivery", "windows"): "images leave at any time",
         ("delivery", "rate_limit"): "images leave as fast as the link takes them",
-        ("delivery", "order"): "images leave in the order in which they came, study by study",
         ("delivery", "when_inactive"): "the box serves one site, and goes on with its queue",
     }
 )

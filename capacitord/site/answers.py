@@ -98,7 +98,7 @@ class Answers:
         rows = tuple(
             queue_row(status, self._spool.studies.ages(status.name, now)) for status in self._deliveries.status()
         )
-        return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued()))
+        return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued(), self._spool.studies.held()))
 
     def _flush(self, request: m.QueueSelect) -> Body:
         chosen = self._deliveries.select(request.destination)
@@ -132,12 +132,9 @@ class Answers:
 
     def _resend(self, request: m.Resend) -> Body:
         study, short = self._spool.studies.find(request.study)
-        chosen = (
-            [self._deliveries.one(name) for name in request.destinations]
-            if request.destinations
-            else self._deliveries.all()
-        )
         image = self._spool.studies.image(study, request.image) if request.image else None
+        wanted = request.destinations or self._recipients(study, short, image)
+        chosen = [self._deliveries.one(name) for name in wanted]
         names = [delivery.destination.name for delivery in chosen]
         for delivery in chosen:
             # An answer on its way into the ledger is one to the attempt before.
@@ -149,7 +146,8 @@ class Answers:
                 )
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
-        count = self._spool.ledger.resend(study, names, image, time.time_ns())
+        by_name = bool(request.destinations)
+        count = self._spool.ledger.resend(study, names, image, time.time_ns(), chosen=by_name)
         if not count:
             raise Refused(
                 "None of these images is in the spool any more, or all are damaged.",
@@ -160,6 +158,23 @@ class Answers:
             delivery.hasten()
         what = "1 image waits" if count == 1 else f"{count} images wait"
         return one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+
+    def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
+        """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""
+        if not self._spool.ledger.has_images(study):
+            return []
+        going = self._spool.ledger.recipients(study, image)
+        known = {delivery.destination.name for delivery in self._deliveries.all()}
+        found = [name for name in going if name in known]
+        if found:
+            return found
+        what = f"study {short}" if image is None else f"this image of study {short}"
+        why = f"The profile does not name {', '.join(going)} any more" if going else f"Nothing says where {what} goes"
+        raise Refused(
+            f"{why}, so it is not sent anywhere.",
+            where=f"study {short}",
+            hint=f"Name where: `fluxctl resend {short} --to DEST`. Why it is held: `fluxctl study show {short}`.",
+        )
 
     def _discard(self, request: m.Discard) -> Body:
         study, short = self._spool.studies.find(request.study)

@@ -11,8 +11,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
@@ -26,9 +27,10 @@ from capacitord.site.backoff import Backoff
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.connections import Connections
 from capacitord.site.dispatch import Facts, Task
-from capacitord.site.feed import Ended, Feed
+from capacitord.site.feed import Feed, Others
 from capacitord.site.preparation.preparation import Preparation
 from capacitord.site.sender import Finish, Sender
+from capacitord.spool.ledger import Ended
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -40,6 +42,13 @@ _GATHER_BESIDE: Final = 0.25
 _CROWDED: Final = 60.0
 _REFUSING: Final = 10.0
 """Seconds at most until a destination that can be reached and refuses everything is offered an image again."""
+_ENDS: Final[Mapping[DeliveryState, str]] = MappingProxyType(
+    {
+        DeliveryState.DELIVERED: "was delivered",
+        DeliveryState.FAILED: "needs a person",
+        DeliveryState.MOVED: "went elsewhere in part",
+    }
+)
 _HINDERED: Final = Backoff(base=1.0, cap=30.0)
 
 Note = Callable[[str, str, str, str], None]
@@ -75,9 +84,14 @@ class Delivery:
         note: Note,
         *,
         pace: Backoff = backoff.DEFAULT,
+        stand_ins: Others,
     ) -> None:
         self.destination, self._pace = destination, pace
-        self.feed = Feed(spool, destination.name, destination.ae_title, self._ended, self._ledger_changed)
+        self.dealt = False
+        """Whether the peer has dealt with an image since the start."""
+        self.feed = Feed(
+            spool, destination.name, destination.ae_title, self._ended, self._ledger_changed, others=stand_ins
+        )
         self._spool, self._connections, self._preparation, self._note = spool, connections, preparation, note
         self._random = random.SystemRandom()
         self._changed = threading.Condition()
@@ -106,8 +120,9 @@ class Delivery:
             self.feed.close()
             raise
 
-    def wake(self) -> None:
-        """Say that something new waits. Costs nothing while that is known already."""
+    def wake(self, priority: int = 0) -> None:
+        """Say that something new waits, and how urgent it is. Costs next to nothing while that is known already."""
+        self.feed.urge(priority)
         if not self._news:
             with self._changed:
                 self._news = True
@@ -331,6 +346,7 @@ class Delivery:
     def answering(self) -> None:
         """Take notice that the peer deals with images."""
         self._hindrances = 0
+        self.dealt = True
         if self._circuit.failures or self._circuit.state is not CircuitState.CLOSED:
             with self._changed:
                 self._circuit = circuits.succeeded(self._circuit)
@@ -390,8 +406,7 @@ class Delivery:
     def _ended(self, ended: Ended) -> None:
         for study, destination, state in ended:
             LOG.info("Study %s to %s: %s", study, destination, state)
-            words = "was delivered" if state is DeliveryState.DELIVERED else "needs a person"
-            self._note(f"delivery-{state}", f"Study {study} to {destination} {words}.", study, destination)
+            self._note(f"delivery-{state}", f"Study {study} to {destination} {_ENDS[state]}.", study, destination)
 
 
 def _wall_clock(monotonic: float) -> int:

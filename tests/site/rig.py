@@ -20,6 +20,7 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.spool.disk import Disk
+from capacitord.spool.routed import Decide
 from capacitord.spool.store import Spool
 from tests.site.broker import Broker
 from tests.site.stock import KEY, open_spool
@@ -108,12 +109,13 @@ def rig(
     transforms: tuple[Transform, ...] = (),
     deidentifications: tuple[Deidentification, ...] = (),
     pool: Pool | None = None,
+    decide: Decide | None = None,
 ) -> Iterator[Rig]:
-    """Deliver from the spool at `root`, whose images all go to these destinations, while the block runs.
+    """Deliver from the spool at `root` while the block runs. Images go to all destinations, or as `decide` says.
 
     `pool` prepares them, and is closed in the end.
     """
-    spool = open_spool(root, *(one.name for one in destinations), disk=disk)
+    spool = open_spool(root, *(one.name for one in destinations), disk=disk, decide=decide)
     notes: list[tuple[str, str, str, str]] = []
     with Broker(**{one.name: one.port for one in destinations}) as broker:
         preparation = Preparation(keys_of(KEY), Profile("st-marys", "", 0, "UTC", ()), pool)
