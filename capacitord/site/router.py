@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from capacitord.dicom.arriving import describe
+from capacitord.dicom.outgoing import Came
 from capacitord.dicom.transform.failure import Unreadable
 from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
+from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool.decisions import Decided, Turn, Undecided
@@ -60,6 +62,7 @@ class Router:
         """
         self._spool, self._routing, self._filed = spool, routing, filed
         self._receiving, self._doubt = receiving, doubt
+        self._key = keys_of(spool.key).hashes
         self._wanted, self._stopping = threading.Event(), threading.Event()
         self._wanted.set()
         self._pause = 0.0
@@ -161,7 +164,7 @@ class Router:
 
     def _decided(self, image: Undecided, in_force: InForce) -> Decided:
         """Return what is decided for an image. Raises what keeps this box from reading it for now."""
-        attributes = _Lazy(self._spool, image, in_force)
+        attributes = _Lazy(self._spool, image, in_force, self._key)
         try:
             routed = in_force.routed(attributes, image.calling_ae, image.called_ae, image.received_at)
         except Unreadable as error:
@@ -178,15 +181,16 @@ class Router:
 class _Lazy:
     """The attributes of an image, read when the first is asked for."""
 
-    def __init__(self, spool: Spool, image: Undecided, in_force: InForce) -> None:
-        self._spool, self._image, self._in_force = spool, image, in_force
+    def __init__(self, spool: Spool, image: Undecided, in_force: InForce, key: bytes) -> None:
+        self._spool, self._image, self._in_force, self._key = spool, image, in_force, key
         self._read: Attributes | None = None
 
     def values(self, attribute: Attribute) -> tuple[str, ...] | None:
         """Return the values of an attribute. Raises `Unreadable`, and what keeps this box from reading the image."""
         if self._read is None:
             try:
-                self._read = attributes_for_routing(self._image, self._in_force.profile)
+                came = Came(self._image.calling_ae, self._image.called_ae, self._image.received_at)
+                self._read = attributes_for_routing(self._image, self._in_force.profile, came, self._key)
             except DamagedObject as error:
                 # It may have been moved while it was read: if it is damaged still, it is set aside and goes nowhere.
                 if self._spool.housekeeping.examine(self._image.image):

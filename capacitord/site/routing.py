@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from capacitord.config import dictionary
+from capacitord.dicom.outgoing import Came, attributes_after_inbound, attributes_in
 from capacitord.dicom.rewriting import Encoded, Opened, may_be_behind_pixels
+from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
 from capacitord.model import compare, sorting
 from capacitord.model.attribute import Attribute
-from capacitord.model.conditions import (
-    ALWAYS,
-    Attributes,
-    Condition,
-    Either,
-    Every,
-    Has,
-    Never,
-    Subject,
-    local_time,
-)
+from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Route, choose
 from capacitord.model.sorting import By
+from capacitord.model.transform import On, attributes_of
 from capacitord.spool.decisions import Turn
 from capacitord.spool.routed import Routed, Standing
 
@@ -122,31 +116,30 @@ class Routing:
             return None
 
 
-def attributes_for_routing(image: Encoded, profile: Profile) -> Attributes:
-    """Return what the conditions of a profile's routes, and its order, see of an image.
+def attributes_for_routing(image: Encoded, profile: Profile, came: Came, key: bytes) -> Attributes:
+    """Return what the conditions of a profile's routes, and its order, see of an image: after inbound transforms.
 
-    Raises `dicom.transform.failure.Unreadable`, and what reading the image raises.
+    `key` is for the operation `hash`. Raises `dicom.transform.failure.Unreadable`, also for a transform that fails,
+    and what reading the image raises.
     """
-    return Opened(image, whole=any(map(may_be_behind_pixels, _looked_at(profile)))).attributes
+    opened = Opened(image, whole=any(map(may_be_behind_pixels, _looked_at(profile))))
+    try:
+        return attributes_after_inbound(opened, profile, came, key=key, now=datetime.now(UTC))
+    except TransformFailed as error:
+        msg = f"transform {error.transform!r} could not {error.operation} {error.attribute}: {error.why}"
+        raise Unreadable(msg) from None
+    except NotTransformed as error:
+        raise Unreadable(str(error)) from None
 
 
 def _looked_at(profile: Profile) -> Iterator[Attribute]:
     for route in profile.routes:
-        yield from _attributes_of(route.when)
+        yield from attributes_in(route.when)
     yield from (attribute for attribute in profile.order if attribute is not None)
-
-
-def _attributes_of(condition: Condition) -> Iterator[Attribute]:
-    match condition:
-        case Has(attribute, _):
-            yield attribute
-        case Every(of) | Either(of):
-            for part in of:
-                yield from _attributes_of(part)
-        case Never(of):
-            yield from _attributes_of(of)
-        case _:
-            return
+    inbound = [transform for transform in profile.transforms if transform.on is On.INBOUND]
+    for transform in inbound:
+        yield from attributes_in(transform.match)
+    yield from attributes_of(inbound)
 
 
 def _routed(version: int, number: int, route: Route, named: frozenset[str]) -> Routed:

@@ -17,8 +17,8 @@ from capacitord.api import messages as m
 from capacitord.config.attributes import attribute
 from capacitord.dicom.header import parse_facts
 from capacitord.dicom.intake import Announced
-from capacitord.link.messages import Profile
 from capacitord.model.conditions import ALWAYS, Condition, Exactly, Glob, Has, Values
+from capacitord.model.profile import Profile
 from capacitord.model.routes import Priority, Route
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing

@@ -25,6 +25,7 @@ START_PATIENCE: Final = 60.0
 """Seconds for loading the libraries, on a machine that has other things to do."""
 
 _END_PATIENCE: Final = 2.0
+_AGAIN: Final = "It is tried again."
 
 
 class HelperLost(CapacitordError):
@@ -52,7 +53,7 @@ class Helper:
                 )
         except OSError as error:
             ours.close()
-            msg = f"A helper process of this box cannot be started: {error.strerror}."
+            msg = f"A helper process of this box cannot be started: {error.strerror}. {_AGAIN}"
             raise HelperLost(msg) from None
         self.pid = self._process.pid
         answer, descriptor = self._receive(START_PATIENCE)
@@ -119,7 +120,7 @@ class Helper:
                 self._process.wait(_END_PATIENCE)
         status = self._process.poll()
         self._kill()
-        return HelperLost(f"A helper process of this box {how or _ended(status)} while it prepared the image.")
+        return HelperLost(f"A helper process of this box {how or _ended(status)} while it prepared the image. {_AGAIN}")
 
     def _kill(self) -> None:
         self._process.kill()
