@@ -6,6 +6,7 @@ what `outgoing`, `forms` and `produce` do. What is told of it is what differs be
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -23,7 +24,7 @@ from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
 from capacitord.dicom.produce import InMemory, NotProduced, in_words, produce
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.engine import name_of
-from capacitord.dicom.transform.failure import NotTransformed
+from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
 from capacitord.model.attribute import Attribute, Step
 from capacitord.model.conditions import decisive, local_time
 from capacitord.model.routes import Considered, Decision, Route, decide
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from capacitord.dicom.produce import Piece
     from capacitord.dicom.rewriting import Encoded, Rewritten
     from capacitord.dicom.transform.engine import Change
-    from capacitord.dicom.transform.failure import TransformFailed
     from capacitord.model.conditions import Attributes
     from capacitord.model.destination import Destination
     from capacitord.model.profile import Profile
@@ -134,13 +134,12 @@ class Bench:
         told = msgspec.structs.replace(told, **self._decided(decision))
         inbound: tuple[Changed, ...] = ()
         if self._inbound:
-            try:
+            # What fails here fails for every copy, which says so.
+            with contextlib.suppress(NotTransformed):
                 become = self._changed(subject, self._recipe_of_all()).image
-            except NotTransformed as error:
-                return Tried(msgspec.structs.replace(told, held=in_words(error)), {})
-            inbound = tuple(map(_logged, become.changes))
-            skipped = tuple(map(_skipped, become.skipped))
-            told = msgspec.structs.replace(told, inbound=inbound, inbound_skipped=skipped)
+                inbound = tuple(map(_logged, become.changes))
+                skipped = tuple(map(_skipped, become.skipped))
+                told = msgspec.structs.replace(told, inbound=inbound, inbound_skipped=skipped)
         leaving: list[Leaving] = []
         copies: dict[str, Copy] = {}
         for destination in self._asked_for(decision):
@@ -193,7 +192,7 @@ class Bench:
     def _asked_for(self, decision: Decision) -> list[Destination]:
         known = {each.name: each for each in self.profile.destinations}
         names = dict.fromkeys((*decision.to, *decision.else_to))
-        return [known[name] for name in names if not self._only or name in self._only]
+        return [known[name] for name in names if name in known and (not self._only or name in self._only)]
 
     # --- what becomes of it
 
@@ -325,7 +324,8 @@ class _Written:
 
 
 def _of_routing(error: NotTransformed) -> str:
-    return f"the attributes that routes look at cannot be read: {str(error).rstrip('.')}"
+    words = in_words(error) if isinstance(error, TransformFailed) else str(error)
+    return f"the attributes that routes look at cannot be read: {words[:1].lower()}{words[1:].rstrip('.')}"
 
 
 def _attributes_of(image: Encoded) -> Attributes | None:

@@ -131,8 +131,10 @@ def test_what_fails_holds_the_copy_or_is_skipped(on_error: OnError, fate: Fate) 
 def test_what_inbound_transforms_cannot_do_holds_every_copy() -> None:
     failing = transform(Set(at("StudyDate"), value("tomorrow")), on=On.INBOUND)
     found = tried(profile(transforms=(failing,)))
-    assert "StudyDate" in found.trial.held
+    assert [(each.fate, "StudyDate" in each.reason) for each in found.trial.destinations] == [(Fate.HELD, True)] * 2
     assert found.copies == {}
+    looked_at = tried(profile(routes=(Route(("pacs",), MODALITY_IS_MR),), transforms=(failing,)))
+    assert "transform 'ours' could not set StudyDate" in looked_at.trial.held
 
 
 def test_a_record_of_changes_is_a_change() -> None:
