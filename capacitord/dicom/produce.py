@@ -24,6 +24,7 @@ from capacitord.model.compression import Compression
 
 Piece = bytes | memoryview
 
+NO_FORM: Final = "It cannot be written as the destination accepts it."
 _STEP: Final = 1 << 20
 _CODECS: Final = (
     *("jpeg8_decode", "jpeg8_encode", "jpegls_decode", "jpegls_encode", "jpeg2k_decode", "jpeg2k_encode"),
@@ -97,7 +98,7 @@ def produce(
         if written.lossy and become is not None and become.is_deidentified:
             written = _without_creation(written)
         return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length)
-    raise NotProduced(f"It cannot be written as the destination accepts it. {' '.join(refused)}")
+    raise NotProduced(f"{NO_FORM} {' '.join(refused)}")
 
 
 def attributes_changed(

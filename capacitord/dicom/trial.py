@@ -21,7 +21,7 @@ from capacitord.dicom.differing import differences
 from capacitord.dicom.forms import Form, forms
 from capacitord.dicom.head import FIRST_PIXELS, LAST_PIXELS
 from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
-from capacitord.dicom.produce import InMemory, NotProduced, in_words, produce
+from capacitord.dicom.produce import NO_FORM, InMemory, NotProduced, in_words, produce
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.engine import name_of
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
@@ -263,7 +263,7 @@ class Bench:
                 try:
                     copy = self._make(subject, what, form)
                 except NotProduced as error:
-                    refused.append(str(error))
+                    refused.append(str(error).removeprefix(NO_FORM).strip())
                     continue
                 before = subject.image if changed is None else _Again(syntax, changed.image)
                 changes += _differing(_dataset(before), _dataset(_Written(copy)), WRITE)
@@ -277,7 +277,7 @@ class Bench:
                 remark=" ".join(refused),
             )
             return told, copy
-        return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=" ".join(refused)), None
+        return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=f"{NO_FORM} {' '.join(refused)}"), None
 
 
 def _unwritten(subject: Subject, changed: outgoing.Changed | None) -> Copy:
@@ -354,11 +354,11 @@ def _dataset(image: Encoded) -> Dataset:
 
 
 def _differing(before: Dataset, after: Dataset, operation: str) -> tuple[Changed, ...]:
-    """Return what is not the same, the pixels aside."""
+    """Return what is not the same, pixels and group lengths (PS3.5 §7.2) aside."""
     return tuple(
         Changed(_path_text(path), name_of(path), was, now, "", operation)
         for path, was, now in differences(before, after)
-        if not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
+        if path[-1] & 0xFFFF and not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
     )
 
 

@@ -25,7 +25,7 @@ from capacitord.api.trial import (
 )
 from capacitord.model.conditions import Reason
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, hanging, stack
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.study import ACK_SYMBOL, deliveries, head
 from fluxctl.render.words import MIB, begun, clean, count, joined, size
 
@@ -57,6 +57,8 @@ def tried(found: ProfileTrial, look: Look, *, every: bool = False, everything: b
     no_images = [each for each in found.files if each.problem]
     if no_images:
         parts += [BLANK, *_no_images(no_images)]
+    if len(groups) > 1:
+        parts += [BLANK, _table(groups.values(), look)]
     if len(found.files) > 1:
         parts += [BLANK, _sum(found.files)]
     return stack(parts)
@@ -96,7 +98,7 @@ def image(trial: Trial, look: Look, *, everything: bool = False) -> list[Rendera
     """Return what would become of one image, line by line."""
     parts: list[RenderableType] = [hanging(" ", came(trial), style=QUIET), BLANK, *_decision(trial)]
     if trial.inbound or trial.inbound_skipped:
-        parts += [BLANK, Text("  Every copy, as it comes in")]
+        parts += [BLANK, Text("  As it comes in, for every copy")]
         parts += _changes(trial.inbound, trial.inbound_skipped, look, everything=everything)
     known = {_key(each) for each in trial.inbound}
     if not trial.held and not trial.destinations:
@@ -341,6 +343,30 @@ def _no_images(files: Sequence[TriedFile]) -> list[RenderableType]:
         more = f" and {len(names) - _FILES:,} more" if len(names) > _FILES else ""
         parts.append(hanging("⚠", f"{', '.join(names[:_FILES])}{more}: {problem}", style=CARE))
     return parts
+
+
+def _table(groups: Iterable[Sequence[TriedFile]], look: Look) -> RenderableType:
+    """Return a line for all that are dealt with alike: how many, which, and what becomes of them."""
+    heads = [
+        Column("Images", right=True),
+        Column("Such as", keep=False, most=36, least=16, tail=True),
+        Column("Become", keep=False, least=30, wrap=True),
+    ]
+    rows = [(f"{len(files):,}", files[0].file, _brief(files[0].trial)) for files in groups]
+    return columns(heads, rows, look)
+
+
+def _brief(trial: Trial | None) -> Text:
+    """Return in few words what becomes of an image."""
+    if trial is None or trial.held:
+        return Text("✘ held", style=BAD)
+    parts = []
+    for each in trial.destinations:
+        if not each.stands_in:
+            syntax = f" in {each.transfer_syntax.name}" if each.transfer_syntax and each.fate is Fate.LEAVES else ""
+            words = f"{SYMBOL[each.fate]} {each.destination}{syntax or ' held'}"
+            parts.append(Text(words, style="" if each.fate is Fate.LEAVES else BAD))
+    return Text(", ").join(parts) if parts else Text("· no copy asked for")
 
 
 def _sum(files: Sequence[TriedFile]) -> RenderableType:

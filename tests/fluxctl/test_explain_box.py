@@ -55,7 +55,7 @@ Scene = tuple[Operator, list[Image], Storescp]
 
 
 def short_id(operator: Operator, modality: str) -> str:
-    return next(s["id"] for s in operator.json("study", "list")["studies"] if s["modalities"] == [modality])
+    return str(next(s["id"] for s in operator.json("study", "list")["studies"] if s["modalities"] == [modality]))
 
 
 def test_it_says_what_the_pacs_got(scene: Scene) -> None:
