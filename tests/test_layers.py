@@ -28,6 +28,8 @@ OWNERS = {
     "cryptography": {"capacitord.seal"},
     "pynetdicom": {"capacitord.dicom", "capacitord.demo"},
     "pydicom": {"capacitord.dicom", "capacitord.demo"},
+    "imagecodecs": {"capacitord.dicom"},
+    "numpy": {"capacitord.dicom"},
     "shapely": {"capacitord.location"},
     "apsw": {"capacitord.spool"},
     "aiohttp": {"capacitord.supervisor"},
