@@ -30,6 +30,7 @@ OWNERS = {
     "pydicom": {"capacitord.dicom", "capacitord.demo"},
     "imagecodecs": {"capacitord.dicom"},
     "numpy": {"capacitord.dicom"},
+    "dicomanonymizer": {"capacitord.dicom"},
     "shapely": {"capacitord.location"},
     "apsw": {"capacitord.spool"},
     "aiohttp": {"capacitord.supervisor"},
