@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Verdict
 from capacitord.model.states import AckState, DeliveryState
+from capacitord.spool.failover import Failure
 from capacitord.spool.routed import Reachable, Routed, stand_in
 from capacitord.spool.store import Spool
 from tests.spool.faulty import faulty_catalog
@@ -98,7 +99,7 @@ class Moves(RuleBasedStateMachine):
     def fail(self, name: str, named: list[str], unusable: dict[str, float], failing: float) -> None:
         self.spool.settle()
         before = {image.object_id for image in due(self.spool, name)}
-        moved = list(self.spool.ledger.stand_in(name, failing, Reachable(named, unusable), (9, 1.0)))
+        moved = list(self.spool.ledger.stand_in(Failure(name, failing), Reachable(named, unusable), (9, 1.0)))
         after = {image.object_id for image in due(self.spool, name)}
         assert sum(each.images for each in moved) == len(before - after)
         assert {one for each in moved for one in each.to} <= set(named)
@@ -191,7 +192,7 @@ def test_a_disk_that_fails_while_images_move_loses_none_and_doubles_none(tmp_pat
             spool.settle()
             vfs.fail_at(step, apsw.IOError)
             with contextlib.suppress(CapacitordError):
-                list(spool.ledger.stand_in("a", 60.0, Reachable(NAMES, {}), (9, 1.0)))
+                list(spool.ledger.stand_in(Failure("a", 60.0), Reachable(NAMES, {}), (9, 1.0)))
             struck = vfs.struck
             vfs.work_again()
             assert len(due(spool, "a")) + len(due(spool, "x")) == 5
