@@ -28,10 +28,11 @@ from capacitord.spool.decisions import Decided, Turn, Undecided
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
-AT_ONCE: Final = 32
+AT_ONCE: Final = 64
 """Decisions that are filed with one transaction."""
 
 _GATHER: Final = 0.02
+_GATHER_WHILE_RECEIVING: Final = 0.2
 _SHARE: Final = 3.0
 """Seconds of rest for each second of work, while images arrive."""
 
@@ -88,8 +89,8 @@ class Router:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wanted.wait(self._pause or None)
-            # Images that come quickly are decided together.
-            self._stopping.wait(_GATHER)
+            # Images that come quickly are decided together: each transaction has those wait who take images in.
+            self._stopping.wait(_GATHER_WHILE_RECEIVING if self._receiving() else _GATHER)
             self._wanted.clear()
             try:
                 trouble = self._decide_all()

@@ -234,3 +234,16 @@ def test_a_disk_that_fails_while_decisions_are_filed_loses_none(tmp_path: Path, 
         if not struck:
             break
     assert step > 1
+
+
+def test_after_a_lost_catalog_all_is_decided_anew(tmp_path: Path) -> None:
+    with box(tmp_path, CT_ONLY) as one:
+        for number in (1, 2, 3):
+            put_image(one.spool, STUDY, number, Modality="US" if number == 2 else "CT")
+        put(one.spool, facts_of(f"{STUDY}.1", STUDY), b"other")
+        one.settled()
+    (tmp_path / "catalog.db").unlink()
+    with box(tmp_path, version(8, route("archive", when=has("Modality", "*")))) as one:
+        one.settled()
+        assert going(one.spool, STUDY) == {0: (), 1: ("archive",), 2: ("archive",), 3: ("archive",)}
+        recount(one.spool)
