@@ -42,9 +42,12 @@ def cuts(level: Sequence[Element], edits: Sequence[Edit], encoding: Encoding, en
     found: list[Cut] = []
     added: dict[int, bytes] = {}
     growth: collections.Counter[int] = collections.Counter()
+    by_tag: dict[int, list[Element]] = {}
+    for element in level:
+        by_tag.setdefault(element.tag, []).append(element)
     for tag, group in itertools.groupby(sorted(edits, key=lambda edit: edit.path[0]), lambda edit: edit.path[0]):
         each = list(group)
-        places = [element for element in level if element.tag == tag]
+        places = by_tag.get(tag, [])
         if not places and each[0].element is not None:
             added[tag] = _new(each[0], encoding)
             growth[tag >> 16] += len(added[tag])

@@ -40,7 +40,8 @@ class Compression(msgspec.Struct, frozen=True, omit_defaults=True):
     """`compress` of a destination.
 
     `transfer_syntax` is a UID. Of `quality` (1 to 100), `ratio` (10 is a tenth of the size) and `near` (the largest
-    difference of a sample) the one counts that the transfer syntax knows; None everywhere is lossless.
+    difference of a sample) the one counts that the transfer syntax knows; None everywhere is lossless. `quality` is
+    that of JPEG; of JPEG 2000 it is the peak signal-to-noise ratio in dB.
     Mammograms are compressed with loss only with `lossy_mammography`.
     """
 

@@ -58,7 +58,12 @@ class Consignment:
         the ledger raises.
         """
         while self.goes_on:
-            self._look_ahead()
+            urgent = self._overtaking() if self._ahead else None
+            if urgent is not None and not self.fits(urgent):
+                # It needs another association, and what is prepared for this one is not to keep it waiting.
+                self._give_back()
+                return
+            self._look_ahead(urgent)
             if not self._ahead:
                 return
             following = self._following()
@@ -74,22 +79,30 @@ class Consignment:
                 following.release()
                 self._feed.not_sent([following.pending])
 
-    def _look_ahead(self) -> None:
-        """Take images from the queue: one that can go at once, or as many as are worth being prepared ahead."""
-        while all(upcoming.takes_long for upcoming in self._ahead):
-            if len(self._ahead) >= self._preparer.ahead and not self._is_overtaken():
-                return
+    def _look_ahead(self, urgent: Pending | None) -> None:
+        """Take images from the queue: one that can go at once, or as many as are worth being prepared ahead.
+
+        One that is `urgent` is taken in any case.
+        """
+        most = self._preparer.ahead + (urgent is not None)
+        while len(self._ahead) < most and all(upcoming.takes_long for upcoming in self._ahead):
             pending = self._feed.take(self.fits)
             if pending is None:
                 return
             self._take(pending)
 
-    def _is_overtaken(self) -> bool:
-        """Say whether something in the queue is more urgent than all that is being prepared."""
-        if len(self._ahead) > self._preparer.ahead:
-            return False
+    def _overtaking(self) -> Pending | None:
+        """Return what is next in the queue if it is more urgent than all that is being prepared."""
         first = self._feed.first()
-        return first is not None and first.priority > self._ahead[0].pending.priority and self.fits(first)
+        return first if first is not None and first.priority > self._ahead[0].pending.priority else None
+
+    def _give_back(self) -> None:
+        """Let go of all that is being prepared. None of it has left."""
+        for upcoming in self._ahead:
+            upcoming.release()
+        pending = [upcoming.pending for upcoming in self._ahead]
+        self._ahead.clear()
+        self._feed.not_sent(pending)
 
     def _take(self, pending: Pending) -> None:
         try:
@@ -176,16 +189,13 @@ class Consignment:
 
         After an `unforeseen` error nobody knows how far the images in hand came: they stay in doubt, and rest.
         """
-        ahead = [upcoming.pending for upcoming in self._ahead]
+        self._give_back()
         out = [image.pending for image in self._out]
-        for upcoming in self._ahead:
-            upcoming.release()
         for image in self._out:
             image.release()
-        self._ahead.clear()
         self._out.clear()
         if unforeseen:
             for pending in out:
                 self._feed.broke_off(pending, "An unforeseen error in this box.", suspect=True, in_doubt=True)
-            out = []
-        self._feed.not_sent([*out, *ahead])
+            return
+        self._feed.not_sent(out)

@@ -20,6 +20,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome
+from capacitord.model.routes import Priority
 from capacitord.model.states import DeliveryState
 from capacitord.site import backoff, dispatch
 from capacitord.site import circuit as circuits
@@ -89,6 +90,8 @@ class Delivery:
         self.destination, self._pace = destination, pace
         self.dealt = False
         """Whether the peer has dealt with an image since the start."""
+        self.refusing = False
+        """Whether the peer, when it failed last, could be reached and took nothing."""
         self.feed = Feed(
             spool, destination.name, destination.ae_title, self._ended, self._ledger_changed, others=stand_ins
         )
@@ -131,6 +134,7 @@ class Delivery:
     def hasten(self) -> None:
         """Try again now, whatever the circuit says, on new associations: what a peer refused, it is asked anew."""
         self.feed.hasten()
+        self.feed.urge(Priority.STAT.urgency)
         with self._changed:
             self._circuit = circuits.hastened(self._circuit, time.monotonic())
             self._hindered_until = self._more_at = float("-inf")
@@ -382,6 +386,7 @@ class Delivery:
             # Several associations ended of one cause, and one of them was counted.
             return False
         # Perhaps it refuses only what has waited until now: what comes next is not to wait for that.
+        self.refusing = finish.refusing
         pace = _sooner(self._pace) if finish.refusing else self._pace
         delay = backoff.next_delay(self._circuit.failures + 1, self._random, pace)
         self._circuit = circuits.failed(self._circuit, now, outcome, delay)

@@ -147,8 +147,7 @@ class Feed:
 
     def _fetch(self) -> None:
         """Claim the images that should leave next, for whichever association comes first."""
-        if self._heed() is not None:
-            self._spool.settle()
+        self._settle()
         chosen = list(itertools.islice(self._free(), AT_ONCE))
         with self._lock:
             self._claimed.update(map(_key, chosen))
@@ -168,11 +167,17 @@ class Feed:
             if self._urgency is None or priority > self._urgency:
                 self._urgency = priority
 
-    def _heed(self) -> int | None:
-        """Return the priority of the most urgent that came since this was asked last; None if nothing did."""
+    def _settle(self) -> None:
+        """Make visible what came since this was called last, if anything did."""
         with self._lock:
             urgency, self._urgency = self._urgency, None
-            return urgency
+        if urgency is None:
+            return
+        try:
+            self._spool.settle()
+        except BaseException:
+            self.urge(urgency)
+            raise
 
     def _let_overtake(self) -> None:
         """Give back what is claimed and in nobody's hands if something more urgent waits."""
@@ -180,15 +185,9 @@ class Feed:
             claimed = self._ready[0].priority if self._ready else None
             if claimed is None or self._urgency is None or self._urgency <= claimed:
                 return
-        urgency = self._heed()
-        try:
-            self._spool.settle()
-            found = self._spool.ledger.urgency(self._destination)
-            first = next(self._free(), None) if found is not None and found > claimed else None
-        except BaseException:
-            if urgency is not None:
-                self.urge(urgency)
-            raise
+        self._settle()
+        found = self._spool.ledger.urgency(self._destination)
+        first = next(self._free(), None) if found is not None and found > claimed else None
         if first is not None and first.priority > claimed:
             self._give_back()
 

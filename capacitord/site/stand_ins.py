@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from capacitord.model.routes import Priority
+from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.delivery import Delivery
+from capacitord.spool.failover import Failure
 from capacitord.spool.ledger import Ended
 from capacitord.spool.routed import Reachable
 from capacitord.spool.store import Spool
@@ -56,7 +58,7 @@ class StandIns:
             named.append(destination.name)
             if state.paused:
                 unusable[destination.name] = float("inf")
-            elif state.circuit.failures:
+            elif _is_known_to_fail(state.circuit):
                 unusable[destination.name] = now - self._since.get(destination.name, now)
         return Reachable(named, unusable)
 
@@ -72,9 +74,9 @@ class StandIns:
             name = delivery.destination.name
             since = self._since.get(name)
             state = delivery.state()
-            if since is None or not state.circuit.failures or state.paused or delivery.destination.barred:
+            if since is None or state.paused or delivery.destination.barred:
                 continue
-            if delivery.goes_on:
+            if delivery.goes_on and _is_known_to_fail(state.circuit):
                 self._stand_in(delivery, self._spool.tick() - since)
 
     def _note(self, delivery: Delivery) -> None:
@@ -109,12 +111,24 @@ class StandIns:
         began = time.monotonic()
         clocks = (time.time_ns(), self._spool.tick())
         with delivery.feed.at_rest() as in_hand:
-            for moved in self._spool.ledger.stand_in(name, failing, self.reachable(), clocks, apart=in_hand):
+            why = "took nothing" if delivery.refusing else "could not be reached"
+            failure = Failure(name, failing, why)
+            for moved in self._spool.ledger.stand_in(failure, self.reachable(), clocks, apart=in_hand):
                 self._moved(name, moved.images, moved.to, moved.ended)
                 self.wake()
                 if time.monotonic() - began > _LONGEST:
                     # The rest is for the next look: others wait for the upkeep as well.
                     break
+
+
+def _is_known_to_fail(circuit: Circuit) -> bool:
+    """Return whether a destination failed when it was tried last, and is not to be tried yet.
+
+    One for which nothing waited is not tried: so what comes for it finds out whether it is back.
+    """
+    return (
+        circuit.failures > 0 and not circuit.may_begin(time.monotonic()) and circuit.state is not CircuitState.HALF_OPEN
+    )
 
 
 def told(name: str, images: int, to: Iterable[str]) -> str:

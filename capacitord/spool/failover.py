@@ -63,6 +63,14 @@ class Waits(NamedTuple):
     else_after: float
 
 
+class Failure(NamedTuple):
+    """A destination that has been failing for so many seconds; `why` says in words what it did, like "took nothing"."""
+
+    destination: str
+    seconds: float
+    why: str = "could not be reached"
+
+
 class Moved(NamedTuple):
     """What went from a destination to others: how many images and where, what ended with that, and where to go on.
 
@@ -81,11 +89,11 @@ def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
     return Waits._make(rows[0]) if rows else None
 
 
-def may_move(catalog: apsw.Connection, destination: str, failing: float, reachable: Reachable) -> bool:
+def may_move(catalog: apsw.Connection, failure: Failure, reachable: Reachable) -> bool:
     """Return whether something waits for a destination for which another may stand in. It costs little."""
     return any(
         stand_in(spare.split(), (), reachable, patience, waits=True) is not None
-        for spare, patience in fetch(catalog, _PATIENCES, (destination, failing))
+        for spare, patience in fetch(catalog, _PATIENCES, (failure.destination, failure.seconds))
     )
 
 
@@ -102,24 +110,22 @@ def after_refusal(  # noqa: PLR0917 - one decision over everything that is known
 def move(  # noqa: PLR0917 - one decision over everything that is known
     catalog: apsw.Connection,
     filing: Filing,
-    destination: str,
-    failing: float,
+    failure: Failure,
     reachable: Reachable,
     clocks: tuple[int, float],
     apart: Collection[Key],
     after: Key,
 ) -> Moved:
-    """Move a page of what waits for a destination that has been `failing` for so many seconds.
-
-    Everything else is as `Ledger.stand_in` has it.
-    """
-    page = [Waits._make(row) for row in fetch(catalog, _IMPATIENT, (destination, failing, *after, _AT_ONCE))]
+    """Move a page of what waits for a destination that fails, beyond `after`; see `Ledger.stand_in`."""
+    values = (failure.destination, failure.seconds, *after, _AT_ONCE)
+    page = [Waits._make(row) for row in fetch(catalog, _IMPATIENT, values)]
     now, tick = clocks
     to, touched, images = set(), set(), 0
     for waits in page:
         name = None if (waits.delivery, waits.image) in apart else _who(catalog, waits, reachable, stays=True)
         if name is not None:
-            reason = f"Went to {name} instead: {destination} could not be reached for {_span(waits.else_after)}."
+            words = f"{failure.destination} {failure.why} for {_span(waits.else_after)}"
+            reason = f"Went to {name} instead: {words}."
             _move(catalog, filing, waits, name, reason, now)
             to.add(name)
             touched.add(waits.delivery)

@@ -160,6 +160,7 @@ class Housekeeping:
             reason = f"The study was discarded after {acknowledged} of its images had been acknowledged."
             deliveries.become(catalog, self._filing, delivery, DeliveryState.FAILED, reason)
         else:
+            catalog.execute("DELETE FROM ack WHERE delivery = ?", (delivery,))
             catalog.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
 
     def wipe(self) -> None:

@@ -20,7 +20,7 @@ from capacitord.seal.sealed import room
 from capacitord.spool import closing, deliveries, failover
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.deliveries import Ended as OneEnded
-from capacitord.spool.failover import Key
+from capacitord.spool.failover import Failure, Key
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, NOWHERE, Reachable, Standing
 from capacitord.spool.segment import Place
@@ -283,23 +283,22 @@ class Ledger:
 
     def stand_in(
         self,
-        destination: str,
-        failing: float,
+        failure: Failure,
         reachable: Reachable,
         clocks: tuple[int, float],
         *,
         apart: Collection[Key] = (),
     ) -> Iterator[failover.Moved]:
-        """Let others stand in for a destination that has been `failing` for so many seconds, as far as routes say so.
+        """Let others stand in for a destination that fails, as far as routes say so.
 
         What it has in hand (`apart`) stays. `clocks` are the time in nanoseconds since the epoch and the retention
         clock. Yields what was done, a transaction each.
         """
         with self._catalog.read() as catalog:
-            after: Key | None = (-1, -1) if failover.may_move(catalog, destination, failing, reachable) else None
+            after: Key | None = (-1, -1) if failover.may_move(catalog, failure, reachable) else None
         while after is not None:
             with self._catalog.change() as catalog:
-                moved = failover.move(catalog, self._filing, destination, failing, reachable, clocks, apart, after)
+                moved = failover.move(catalog, self._filing, failure, reachable, clocks, apart, after)
             after = moved.after
             if moved.images:
                 yield moved

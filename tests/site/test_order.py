@@ -9,6 +9,7 @@ import pytest
 
 from capacitord.model.conditions import CalledBy, Exactly, Values
 from capacitord.model.routes import Priority
+from capacitord.spool.failover import Failure
 from capacitord.spool.routed import Reachable
 from tests.site.pacs import Pacs
 from tests.site.rig import PATIENCE, destination, rig
@@ -73,7 +74,7 @@ def test_what_is_sent_again_or_moves_has_its_turn(tmp_path: Path) -> None:
             put_image(one.spool, "1.2.3", number)
         one.settled()
         study, _ = one.spool.studies.find("1.2.3")
-        assert len(list(one.spool.ledger.stand_in("pacs", 5.0, Reachable(["backup"], {}), (9, 1.0)))) == 1
+        assert len(list(one.spool.ledger.stand_in(Failure("pacs", 5.0), Reachable(["backup"], {}), (9, 1.0)))) == 1
         assert len(waiting(one.spool, "backup")) == 3, "nothing is out of sight while its turn is not known"
         one.settled()
         assert waiting(one.spool, "backup") == ["1.2.3.1", "1.2.3.2", "1.2.3.3"]

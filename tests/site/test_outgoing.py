@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import pytest
 
+from capacitord.dicom.contexts import Pair
 from capacitord.model.attribute import Attribute
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import CalledAs, CalledBy, Condition, Empty, Exactly, Glob, Has, Values
@@ -36,7 +37,7 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.storescp import Storescp
 from tests.site.pacs import Pacs
 from tests.site.rig import PATIENCE, Rig, destination, rig
-from tests.site.stock import KEY, acks, content, put_files, put_images, waiting
+from tests.site.stock import CT, KEY, acks, content, put_files, put_images, set_priority, waiting
 from tests.wait import wait_for
 
 EXPLICIT, IMPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
@@ -391,6 +392,28 @@ def test_a_helper_that_always_hangs_is_said_as_the_reason(tmp_path: Path) -> Non
         assert waiting(box.spool) == ["1.2.3.1"]
         assert not pacs.seen
         assert box.spool.ledger.backlog("pacs").doubtful == 0
+
+
+@pytest.mark.parametrize("pair", [CT, Pair("1.2.840.10008.5.1.4.1.1.4", CT.transfer_syntax_uid)])
+def test_a_stat_image_overtakes_what_is_prepared_ahead(tmp_path: Path, pair: Pair) -> None:
+    pool = odd("slowly")
+    with Pacs() as pacs, rig(tmp_path, destination("pacs", compress=Compression(J2K)), pool=pool) as box:
+        box.broker.targets["pacs"] = pacs.port
+        bulk = put_images(box.spool, 12, study="1.2.1")
+        box.wake()
+        wait_for(lambda: len(pacs.seen) == 2, within=PATIENCE, what="two images to be sent")
+        pacs.hold()
+        wait_for(lambda: len(pacs.seen) == 3, within=PATIENCE, what="the third image to be sent")
+        stat = put_images(box.spool, 2, study="1.2.9", pair=pair)
+        set_priority(box.spool, "1.2.9", 9)
+        box.deliveries.wake(9)
+        pacs.go_on()
+        box.wait_until_delivered()
+        assert pacs.counts == dict.fromkeys([*bulk, *stat], 1)
+        # One is on the wire, and one was handed to the association already. While the first stat image is
+        # being prepared, another that is ready may go.
+        assert pacs.seen.index(stat[0]) <= 5
+        assert pool.held == 0
 
 
 def test_the_version_of_the_profile_in_force_decides_what_is_prepared_ahead(tmp_path: Path) -> None:

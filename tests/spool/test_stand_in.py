@@ -16,8 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Verdict
-from capacitord.model.states import AckState, DeliveryState
-from capacitord.spool.routed import Reachable, Routed, stand_in
+from capacitord.model.states import AckState, DeliveryState, StudyState
+from capacitord.spool.decisions import Decided
+from capacitord.spool.failover import Failure
+from capacitord.spool.routed import Reachable, Routed, Standing, stand_in
 from capacitord.spool.store import Spool
 from tests.spool.faulty import faulty_catalog
 from tests.spool.kit import KEY, answer, as_after_a_kill, due, find, take
@@ -51,8 +53,8 @@ class Model:
 
     to: tuple[str, ...]
     else_to: tuple[str, ...]
-    held: bool
     given_up: set[str] = field(default_factory=set)
+    routing: str = "routed"
 
 
 DECISIONS = [
@@ -61,6 +63,7 @@ DECISIONS = [
     Routed(1, ("b",), 3, ("a",), 5.0, priority=2),
     Routed(1, ("z",), 4),
 ]
+NO_ROUTE = Routed(1, standing=Standing.NO_ROUTE, held="no route of version 1 of the profile matches it")
 
 
 class Moves(RuleBasedStateMachine):
@@ -70,7 +73,7 @@ class Moves(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="moves-", dir=MEMORY if MEMORY.is_dir() else None))
         self.root = self.folder / "0"
-        self.choice = DECISIONS[0]
+        self.choice: Routed | None = DECISIONS[0]
         self.spool = self.open()
         self.images: dict[bytes, Model] = {}
         self.number = 0
@@ -87,18 +90,68 @@ class Moves(RuleBasedStateMachine):
         for choice in DECISIONS:
             self.arrive(choice, 1)
 
-    @rule(choice=st.sampled_from(DECISIONS), study=st.integers(1, 2))
-    def arrive(self, choice: Routed, study: int) -> None:
+    @rule(choice=st.sampled_from([*DECISIONS, NO_ROUTE, None]), study=st.integers(1, 2))
+    def arrive(self, choice: Routed | None, study: int) -> None:
         self.choice = choice
         self.number += 1
         receipt = take(self.spool, study, self.number, size=100)
-        self.images[receipt.object_id] = Model(choice.to, choice.else_to, held=False)
+        assert receipt.later == (choice is None)
+        self.images[receipt.object_id] = Model((), (), routing="unrouted")
+        if choice is not None:
+            self.decided(receipt.object_id, choice)
+
+    def decided(self, object_id: bytes, choice: Routed) -> None:
+        model = self.images[object_id]
+        model.to, model.else_to = choice.to, choice.else_to
+        model.routing = "routed" if choice.to else "held"
+
+    @rule(choice=st.sampled_from([*DECISIONS, NO_ROUTE]), other=st.sampled_from(DECISIONS), count=st.integers(1, 3))
+    def decide(self, choice: Routed, other: Routed, count: int) -> None:
+        self.spool.settle()
+        images = self.spool.decisions.open(-1, count)
+        self.spool.decisions.file([Decided(image.image, 1, choice) for image in images])
+        # Whoever decides again, after a crash or by mistake, changes nothing.
+        self.spool.decisions.file([Decided(image.image, 1, other) for image in images])
+        for image in images:
+            self.decided(image.object_id, choice)
+
+    @rule(version=st.integers(2, 4), choice=st.sampled_from(DECISIONS), count=st.integers(1, 3))
+    def another_version(self, version: int, choice: Routed, count: int) -> None:
+        self.spool.settle()
+        images = self.spool.decisions.outdated(version, -1, count)
+        routed = choice._replace(version=version)
+        self.spool.decisions.file([Decided(image.image, 1, routed) for image in images])
+        for image in images:
+            assert self.images[image.object_id].routing == "held"
+            self.decided(image.object_id, routed)
+
+    @rule(study=st.integers(1, 2), name=st.sampled_from(NAMES))
+    def release(self, study: int, name: str) -> None:
+        """A person sends what is held to one destination; what was routed gets it too, as he says so."""
+        self.spool.settle()
+        try:
+            number = find(self.spool, study)
+        except CapacitordError:
+            return
+        for image in self.spool.studies.detail(number, "").images:
+            model = self.images[bytes.fromhex(image.object_id)]
+            if image.routing == "held":
+                only = self.spool.studies.image(number, image.object_id)
+                assert self.spool.ledger.resend(number, [name], only, 1) == 1
+                model.to, model.routing = (name,), "routed"
+
+    @rule()
+    def grow_quiet(self) -> None:
+        for closed in self.spool.close_quiet(0.0):
+            images = self.spool.studies.detail(self.spool.studies.find(closed.study)[0], "").images
+            assert "unrouted" not in {image.routing for image in images}
+            assert (closed.state is StudyState.HELD) == ("held" in {image.routing for image in images})
 
     @rule(name=st.sampled_from(NAMES), named=SOME, unusable=FAILING, failing=st.sampled_from([1.0, 7.0, 60.0]))
     def fail(self, name: str, named: list[str], unusable: dict[str, float], failing: float) -> None:
         self.spool.settle()
         before = {image.object_id for image in due(self.spool, name)}
-        moved = list(self.spool.ledger.stand_in(name, failing, Reachable(named, unusable), (9, 1.0)))
+        moved = list(self.spool.ledger.stand_in(Failure(name, failing), Reachable(named, unusable), (9, 1.0)))
         after = {image.object_id for image in due(self.spool, name)}
         assert sum(each.images for each in moved) == len(before - after)
         assert {one for each in moved for one in each.to} <= set(named)
@@ -143,9 +196,12 @@ class Moves(RuleBasedStateMachine):
                 seen += 1
                 model = self.images[bytes.fromhex(image.object_id)]
                 names = {ack.destination for ack in image.acks}
+                assert image.routing == model.routing
                 assert set(model.to) <= names <= {*model.to, *model.else_to}
                 owed = [ack for ack in image.acks if ack.state is not AckState.MOVED]
                 assert len(owed) == len(model.to), "for each that was given up another one, and no more"
+            assert detail.study.held == sum(image.routing == "held" for image in detail.images)
+            assert detail.study.state is not StudyState.HELD or detail.study.held
             for delivery in detail.study.deliveries:
                 ended = delivery.state in {DeliveryState.DELIVERED, DeliveryState.MOVED, DeliveryState.FAILED}
                 waits = delivery.images - delivery.acknowledged - delivery.refused
@@ -191,7 +247,7 @@ def test_a_disk_that_fails_while_images_move_loses_none_and_doubles_none(tmp_pat
             spool.settle()
             vfs.fail_at(step, apsw.IOError)
             with contextlib.suppress(CapacitordError):
-                list(spool.ledger.stand_in("a", 60.0, Reachable(NAMES, {}), (9, 1.0)))
+                list(spool.ledger.stand_in(Failure("a", 60.0), Reachable(NAMES, {}), (9, 1.0)))
             struck = vfs.struck
             vfs.work_again()
             assert len(due(spool, "a")) + len(due(spool, "x")) == 5

@@ -65,7 +65,10 @@ class Patient(NamedTuple):
 
 
 class Known(NamedTuple):
-    """One image that the catalog knows, as far as it knows it; `kind` is what a resolved code stood for."""
+    """One image that the catalog knows, as far as it knows it; `kind` is what a resolved code stood for.
+
+    Without a Patient ID the code of a patient is found only if the name and birth date are given.
+    """
 
     patient_id: str = ""
     issuer: str = ""

@@ -30,6 +30,7 @@ CODE: Final = range(CODE_VALUE, 0x00080124)
 """The attributes that make up a code (PS3.3 §8)."""
 _CODING_SCHEME: Final = 0x00080102
 _LONG_CODE_VALUE: Final = 0x00080119
+_LONGEST_MEANING: Final = 64
 _URN_CODE_VALUE: Final = 0x00080120
 _CONCEPT_NAME: Final = 0x0040A043
 _VALUE_TYPE: Final = 0x0040A040
@@ -147,8 +148,8 @@ def is_public(code: Dataset) -> bool:
 
 
 def code_value(code: Dataset) -> str:
-    """Return what stands for a code where its meaning may not be told."""
-    return _value(code, CODE_VALUE) or _value(code, _LONG_CODE_VALUE) or dummies.TEXT
+    """Return what stands for a code where its meaning may not be told, as long as a meaning may be."""
+    return (_value(code, CODE_VALUE) or _value(code, _LONG_CODE_VALUE))[:_LONGEST_MEANING] or dummies.TEXT
 
 
 def empty_report() -> Sequence:

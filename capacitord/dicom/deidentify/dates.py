@@ -25,6 +25,16 @@ def zone(value: str) -> str | None:
     return value if _ZONE.fullmatch(value) else None
 
 
+def spellings(value: str) -> list[str]:
+    """Return the ways in which people write a date of the VR DA; none if it is no date."""
+    found = _DATE.fullmatch(value)
+    if found is None:
+        return []
+    year, month, day = found[1], found[3], found[4]
+    orders = ((year, month, day), (day, month, year), (month, day, year))
+    return [separator.join(order) for order in orders for separator in ("", "-", ".", "/")]
+
+
 def _date(value: str, days: int) -> str | None:
     found = _DATE.fullmatch(value)
     moved = _moved(found[1], found[3], found[4], days) if found else None

@@ -202,7 +202,7 @@ class _Walk:
         after, _ = self.inside(item, place, strict=True, rules=rules)
         if is_code:
             said = "\\".join(read(item, content.CODE_MEANING, place.characters))
-            meaning = words.cleaned(said, self._subject.identity) or content.code_value(item)
+            meaning = words.cleaned(said, self._subject.identity) or content.code_value(after)
             after[BaseTag(content.CODE_MEANING)] = made(content.CODE_MEANING, "LO", meaning)
         return after
 

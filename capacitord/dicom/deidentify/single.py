@@ -6,6 +6,7 @@ Each function returns the element as it may leave, the very same one if nothing 
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from pydicom import config
@@ -41,8 +42,16 @@ _STANDARD_ROOT: Final = "1.2.840.10008."
 _TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 CLEANED_VRS: Final = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 """Text that has words to be kept."""
-_DECIMAL_VRS: Final = frozenset({"DS", "IS"})
-_DECIMAL: Final = re.compile(rb"[0-9+\-.eE \\\0]*")
+_PLAIN: Final = MappingProxyType(
+    {
+        "AS": re.compile(rb"[0-9DWMY \\\0]*"),
+        "UI": re.compile(rb"[0-9. \\\0]*"),
+        **dict.fromkeys(("DA", "DT", "TM"), re.compile(rb"[0-9.:+\- \\\0]*")),
+        **dict.fromkeys(("DS", "IS"), re.compile(rb"[0-9+\-.eE \\\0]*")),
+    }
+)
+"""VRs in whose characters no word can be written; a value with others is something else than it should be."""
+_READABLE_VRS: Final = frozenset(values.STRING_VRS) | {"SQ"}
 _BULK_NUMBERS: Final = frozenset({"OD", "OF", "OL", "OV", "OW"}) | frozenset(NUMBERS)
 
 
@@ -114,10 +123,10 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
     value = element.value
     if not isinstance(value, bytes):
         return element
-    if vr in _DECIMAL_VRS:
-        return element if _DECIMAL.fullmatch(value) else None
-    if vr not in values.STRING_VRS and known_vr(place.level, tag) in values.STRING_VRS:
-        # Text under a VR for bytes: nobody reads it, so nobody knows what it says.
+    if vr in _PLAIN:
+        return element if _PLAIN[vr].fullmatch(value) else None
+    if vr not in values.STRING_VRS and known_vr(place.level, tag) in _READABLE_VRS:
+        # Text or items under a VR for bytes: nobody reads it, so nobody knows what it says.
         return None
     return None if vr in {"OB", "UN"} and identity.is_in_bytes(value) else element
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from capacitord.dicom.deidentify import dates
 from capacitord.dicom.deidentify.codes import Codes, Patient
 from capacitord.dicom.deidentify.words import Identity
 from capacitord.dicom.transform import values
@@ -77,8 +78,11 @@ class Subject:
         self.days = codes.days(self.patient)
         uids = () if how.chose(Option.RETAIN_UIDS) else _UIDS
         self.identity = Identity(
-            (name for tag in _NAMES for name in read(dataset, tag, characters)),
-            (each for tag in (*_IDS, *uids) for each in read(dataset, tag, characters)),
+            [name for tag in _NAMES for name in read(dataset, tag, characters)],
+            [
+                *(each for tag in (*_IDS, *uids) for each in read(dataset, tag, characters)),
+                *dates.spellings(self.patient.birth_date),
+            ],
         )
 
 

@@ -12,26 +12,34 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-_TOKENS: Final = re.compile(r"[^\W_]+(?:[.,]\d+)?(?:%|\+)?")
+_TOKENS: Final = re.compile(r"\d+[.,]\d+[^\W\d_]*%?|[^\W_]+[%+]?")
 _MEASURE: Final = re.compile(r"(?:\d{1,2}(?:[.,]\d{1,2})?)(?:mm|cm|s|ms|t|kv|%)", re.ASCII | re.IGNORECASE)
+_COMPONENTS: Final = re.compile(r"[\^= ]")
 _NAME_PARTS: Final = re.compile(r"[\W\d_]+")
 
 SHORTEST_NAME: Final = 3
 SHORTEST_ID: Final = 4
 _BOUNDED: Final = 5
 """Shorter words are looked for as whole words only: any text has a "lee" somewhere."""
+_IDEOGRAPHS: Final = re.compile("[\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Script in which one character may be a name, and words stand without spaces."""
 
 
 class Identity:
     """The words by which somebody would know the patient. `names` are split at what is no letter, `ids` are not."""
 
-    def __init__(self, names: Iterable[str], ids: Iterable[str]) -> None:
+    def __init__(self, names: Sequence[str], ids: Iterable[str]) -> None:
         self.words = {
-            part.casefold() for name in names for part in _NAME_PARTS.split(name) if len(part) >= SHORTEST_NAME
+            part.casefold()
+            for name in names
+            for part in _NAME_PARTS.split(name)
+            if len(part) >= SHORTEST_NAME or (len(part) > 1 and _IDEOGRAPHS.search(part))
         }
-        self._ids = {each.strip(" \0").casefold() for each in ids if len(each.strip(" \0")) >= SHORTEST_ID}
+        numbered = (part for name in names for part in _COMPONENTS.split(name) if any(map(str.isdigit, part)))
+        stripped = (each.strip(" \0").casefold() for each in (*ids, *numbered))
+        self._ids = {each for each in stripped if len(each) >= SHORTEST_ID}
         self._anything = _pattern(self.words | self._ids)
         self._only_ids = _pattern(self._ids)
         self._long = _pattern({word for word in self.words | self._ids if len(word) >= _BOUNDED})
@@ -53,7 +61,9 @@ def _pattern(words: set[str]) -> re.Pattern[str] | None:
     if not words:
         return None
     parts = (
-        re.escape(word) if len(word) >= _BOUNDED else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
+        re.escape(word)
+        if len(word) >= _BOUNDED or _IDEOGRAPHS.search(word)
+        else rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
         for word in sorted(words, key=lambda word: (-len(word), word))
     )
     return re.compile("|".join(parts))
@@ -65,7 +75,7 @@ def cleaned(text: str, identity: Identity) -> str:
     for token in _TOKENS.findall(text):
         word = token.casefold()
         if word not in identity.words and (word in vocabulary() or _MEASURE.fullmatch(token)):
-            kept.append(token)
+            kept.append(token if token.isascii() else word)
     return " ".join(kept)
 
 

@@ -6,6 +6,7 @@ JPEG (ISO 10918-1 annex B), JPEG-LS (ISO 14495-1 annex C) and JPEG 2000 (ISO 154
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from capacitord.dicom.transcode.failure import NotTranscoded
@@ -13,8 +14,8 @@ from capacitord.dicom.transcode.failure import NotTranscoded
 _SOI: Final = b"\xff\xd8"
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 _LOSSY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
-_LOSSLESS_FRAME: Final = 0xC3
-_LS_FRAME: Final = 0xF7
+_READ_FRAMES: Final = _LOSSY_FRAMES | {0xC3, 0xF7}
+_OTHER_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - _READ_FRAMES - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN: Final = 0xDA
 _JFIF: Final = 0xE0
 _SPIFF: Final = 0xE8
@@ -43,42 +44,48 @@ class Head(NamedTuple):
 
 def jpeg_head(data: bytes | memoryview) -> Head:
     """Return the head of a JPEG or JPEG-LS frame. Raises `NotTranscoded`."""
+    colour = ""
+    frame: Head | None = None
+    for marker, body in _segments(data):
+        if marker == _JFIF and body.startswith(b"JFIF\0"):
+            colour = colour or "YBR"
+        elif marker == _ADOBE and body.startswith(b"Adobe") and len(body) >= 12:
+            colour = "RGB" if body[11] == 0 else "YBR"
+        elif marker in _READ_FRAMES:
+            frame = _jpeg_frame(marker, body)
+        elif marker in _OTHER_FRAMES:
+            msg = "A frame is in a process of JPEG that is not read here."
+            raise NotTranscoded(msg)
+        elif marker == _START_OF_SCAN and frame is not None:
+            return frame._replace(colour=colour if frame.components == 3 else "")
+    raise NotTranscoded(_JPEG_DAMAGED)
+
+
+def _segments(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the content of each segment, up to the first scan."""
     if bytes(data[:2]) != _SOI:
         msg = "A frame does not begin as JPEG does."
         raise NotTranscoded(msg)
-    colour = ""
     position = 2
     for _ in range(_MOST_SEGMENTS):
         if len(data) < position + 4 or data[position] != 0xFF:
-            break
+            return
         marker = data[position + 1]
         if marker == 0xFF:
             position += 1
             continue
         length = int.from_bytes(data[position + 2 : position + 4], "big")
-        body = bytes(data[position + 4 : position + 2 + length])
-        if marker == _JFIF and body.startswith(b"JFIF\0"):
-            colour = colour or "YBR"
-        elif marker == _ADOBE and body.startswith(b"Adobe") and len(body) >= 12:
-            colour = "RGB" if body[11] == 0 else "YBR"
-        elif marker in _LOSSY_FRAMES or marker in {_LOSSLESS_FRAME, _LS_FRAME}:
-            return _jpeg_frame(marker, body, colour)
-        elif 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            msg = "A frame is in a process of JPEG that is not read here."
-            raise NotTranscoded(msg)
-        elif marker == _START_OF_SCAN:
-            break
+        yield marker, bytes(data[position + 4 : position + 2 + length])
+        if marker == _START_OF_SCAN:
+            return
         position += 2 + length
-    msg = "The head of a JPEG frame is damaged."
-    raise NotTranscoded(msg)
 
 
-def _jpeg_frame(marker: int, body: bytes, colour: str) -> Head:
+def _jpeg_frame(marker: int, body: bytes) -> Head:
     if len(body) < 6:
-        msg = "The head of a JPEG frame is damaged."
-        raise NotTranscoded(msg)
+        raise NotTranscoded(_JPEG_DAMAGED)
     bits, rows, columns, components = struct.unpack_from(">BHHB", body)
-    return Head(marker, bits, rows, columns, components, colour=colour if components == 3 else "")
+    return Head(marker, bits, rows, columns, components)
 
 
 def j2k_head(data: bytes | memoryview) -> Head:
@@ -117,6 +124,7 @@ def _is_transformed(data: bytes | memoryview, position: int) -> bool:
     raise NotTranscoded(_J2K_DAMAGED)
 
 
+_JPEG_DAMAGED: Final = "The head of a JPEG frame is damaged."
 _J2K_DAMAGED: Final = "The head of a JPEG 2000 frame is damaged."
 
 

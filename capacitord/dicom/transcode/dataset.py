@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from capacitord.dicom import deflated
@@ -34,15 +34,12 @@ class Opened:
             for start in range(0, len(self.data), _STEP):
                 reader.feed(self.data[start : start + _STEP])
             reader.finish()
-        except Malformed:
-            msg = "The dataset is damaged: it cannot be read to its end."
+        except Malformed as error:
+            # The words name tags at most.
+            msg = f"The dataset cannot be read to its end: {error}."
             raise NotTranscoded(msg) from None
-        self.elements: Sequence[Element] = reader.elements
         self.encoding: Encoding = reader.encoding
-        tags = [element.tag for element in self.elements]
-        if len(set(tags)) != len(tags):
-            msg = "The dataset has an attribute twice."
-            raise NotTranscoded(msg)
+        self.elements: Sequence[Element] = list(_each_once(reader.elements))
         self.attributes = Attributes(self.elements)
 
     def value(self, element: Element) -> memoryview:
@@ -60,6 +57,18 @@ class Opened:
             if element.data is not None and element.vr in {"SQ", "UN", ""}
             for sign in _ICON_SIGNS
         )
+
+
+def _each_once(elements: Iterable[Element]) -> Iterator[Element]:
+    """Yield the elements; some devices write an attribute twice, and only two values leave open which one counts."""
+    found: dict[int, Element] = {}
+    for element in elements:
+        earlier = found.setdefault(element.tag, element)
+        if earlier is element:
+            yield element
+        elif element.data is None or element.data != earlier.data:
+            msg = "The dataset has an attribute twice, with two values."
+            raise NotTranscoded(msg)
 
 
 def _inflated(data: memoryview) -> bytes:
@@ -83,6 +92,7 @@ class Draft:
     """
 
     def __init__(self, opened: Opened, target: Encoding, *, without: Iterable[int] = ()) -> None:
+        self.encoding = target
         self._data = opened.data
         self._changed: set[int] = set()
         self._written: dict[int, list[Piece]] = {}
@@ -95,8 +105,8 @@ class Draft:
             return
         try:
             self._written = dict(Recoder(opened.data, target).recoded(elements))
-        except Malformed:
-            msg = "The dataset is damaged: its elements cannot be written in another encoding."
+        except Malformed as error:
+            msg = f"The dataset cannot be written in another encoding: {error}."
             raise NotTranscoded(msg) from None
 
     def element(self, tag: int) -> bytes | None:
@@ -133,5 +143,3 @@ class Draft:
         if stop > start:
             out.append(self._data[start:stop])
         return list(itertools.filterfalse(lambda piece: not len(piece), out))
-
-

@@ -18,6 +18,7 @@ Pixels = np.ndarray[Any, Any]
 CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, IndexError, MemoryError)
 """What the codecs raise for what they cannot take."""
 
+_END_OF_IMAGE: Final = b"\xff\xd9"
 _LEAST_BELIEVED: Final = 1 << 26
 _MOST_EXPANSION: Final = 4096
 
@@ -29,14 +30,18 @@ _PROCESSES: Final = {
 
 
 def decoded_photometric(method: Method, layout: Layout) -> str:
-    """Return what the pixels of a compressed image mean once they are decoded (PS3.3 §C.7.6.3.1.2)."""
+    """Return what the pixels of a compressed image mean once they are decoded (PS3.3 §C.7.6.3.1.2).
+
+    The colours of JPEG with loss become RGB, as a viewer shows them: several SOP classes allow no other ones
+    outside of JPEG (PS3.3 §C.8.5.6.1.2). What was compressed without loss stays as it is.
+    """
     said = layout.photometric
     if method in {Method.JPEG_2000, Method.HTJ2K}:
         if said in {"YBR_RCT", "YBR_ICT"}:
             return "RGB"
         allowed = said != SUBSAMPLED
-    elif method is Method.JPEG and said == SUBSAMPLED:
-        return "YBR_FULL"
+    elif method is Method.JPEG and said in {"YBR_FULL", SUBSAMPLED}:
+        return "RGB"
     else:
         allowed = said not in {SUBSAMPLED, "YBR_RCT", "YBR_ICT"}
     if not allowed:
@@ -100,15 +105,20 @@ def _check(head: Head, method: Method, layout: Layout) -> None:
 def _decoded(data: bytes | memoryview, method: Method, layout: Layout) -> Pixels:
     whole = bytes(data)
     if method is Method.JPEG_LS:
+        # Where no marker stops it, CharLS reads on behind the end for many seconds.
+        if not whole.rstrip(b"\0").endswith(_END_OF_IMAGE):
+            msg = "A frame in JPEG-LS has no end."
+            raise NotTranscoded(msg)
         return imagecodecs.jpegls_decode(whole)
     if method in {Method.JPEG_2000, Method.HTJ2K}:
         # OpenJPEG reads the high-throughput block coder, too, and is not put off by components without a transform.
         return imagecodecs.jpeg2k_decode(whole, planar=False)
-    # Both colour spaces are named, and the same, so that nothing is converted.
-    space = None if layout.samples == 1 else "RGB" if layout.photometric == "RGB" else "YCBCR"
-    if method is Method.JPEG_LOSSLESS and layout.samples > 1:
-        space = "UNKNOWN"
-    return imagecodecs.jpeg8_decode(whole, colorspace=space, outcolorspace=space)
+    # Both colour spaces are named, so that nothing is converted that should not be.
+    if layout.samples == 1:
+        return imagecodecs.jpeg8_decode(whole)
+    space = "RGB" if layout.photometric == "RGB" else "YCBCR"
+    shown = "RGB" if method is Method.JPEG else space
+    return imagecodecs.jpeg8_decode(whole, colorspace=space, outcolorspace=shown)
 
 
 def _as_laid_out(pixels: Pixels, head: Head, layout: Layout) -> Pixels:

@@ -15,7 +15,7 @@ from typing import Final
 
 from capacitord.dicom import elements as encoded
 from capacitord.dicom.contexts import syntax_name
-from capacitord.dicom.elements import EXPLICIT_LITTLE, Malformed
+from capacitord.dicom.elements import EXPLICIT_LITTLE, Encoding, Malformed
 from capacitord.dicom.transcode.dataset import Draft
 from capacitord.dicom.transcode.failure import NotTranscoded
 from capacitord.dicom.transcode.layout import Attributes
@@ -63,7 +63,9 @@ def note_loss(draft: Draft, attributes: Attributes, *, ratio: float, method: str
     _put(draft, LOSSY_IMAGE_COMPRESSION_METHOD, "CS", _added(attributes, LOSSY_IMAGE_COMPRESSION_METHOD, method))
 
 
-def note_derivation(draft: Draft, attributes: Attributes, wanted: Compression, *, ratio: float, now: dt.datetime) -> str:
+def note_derivation(
+    draft: Draft, attributes: Attributes, wanted: Compression, *, ratio: float, now: dt.datetime
+) -> str:
     """Write what the new image was derived from and how; return its SOP Instance UID.
 
     `draft` is in Explicit VR Little Endian. Raises `NotTranscoded` if the image does not say what it is.
@@ -121,12 +123,12 @@ def _added(attributes: Attributes, tag: int, value: str) -> str:
 
 
 def _put(draft: Draft, tag: int, vr: str, text: str) -> None:
-    draft.put(tag, [_element(tag, vr, text.encode("latin-1"))])
+    draft.put(tag, [_element(tag, vr, text.encode("latin-1"), draft.encoding)])
 
 
-def _element(tag: int, vr: str, value: bytes) -> bytes:
+def _element(tag: int, vr: str, value: bytes, encoding: Encoding = EXPLICIT_LITTLE) -> bytes:
     padding = b"\0" if vr == "UI" else b" "
-    return encoded.write(tag, vr, value + padding * (len(value) % 2), EXPLICIT_LITTLE)
+    return encoded.write(tag, vr, value + padding * (len(value) % 2), encoding)
 
 
 def _code(value: str, meaning: str) -> bytes:
@@ -140,7 +142,9 @@ def _code(value: str, meaning: str) -> bytes:
 
 
 def _sequence(tag: int, *items: bytes) -> bytes:
-    return encoded.write(tag, "SQ", b"".join(encoded.write_item(item, EXPLICIT_LITTLE) for item in items), EXPLICIT_LITTLE)
+    return encoded.write(
+        tag, "SQ", b"".join(encoded.write_item(item, EXPLICIT_LITTLE) for item in items), EXPLICIT_LITTLE
+    )
 
 
 def _append(draft: Draft, tag: int, item: bytes) -> None:

@@ -22,6 +22,7 @@ _DECIBELS_A_BIT: Final = 20 * math.log10(2)
 _NEAR_ENOUGH: Final = 0.9
 _ATTEMPTS: Final = 7
 _LEAST_DECIBELS: Final = 10.0
+_WAVELET_LEVELS: Final = 5
 
 
 class Encoder:
@@ -135,15 +136,17 @@ def lossless(pixels: Pixels, method: Method, layout: Layout) -> bytes:
     if method is Method.JPEG_LS:
         return _jpeg_ls(pixels)
     if method is Method.HTJ2K:
-        colours = {"rgb": layout.photometric == "RGB", "planar": False} if layout.samples > 1 else {}
-        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, **colours))
+        colours: dict[str, Any] = {"rgb": layout.photometric == "RGB", "planar": False} if layout.samples > 1 else {}
+        # Older decoders stumble over more wavelet levels than there are pixels for.
+        levels = max(1, min(_WAVELET_LEVELS, min(pixels.shape[:2]).bit_length() - 1))
+        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, resolutions=levels, **colours))
     bits = layout.stored if is_clean(pixels, layout) else layout.allocated
     if method is Method.JPEG_2000:
         transform = layout.photometric == "RGB"
         return bytes(
             imagecodecs.jpeg2k_encode(pixels, 0, codecformat="j2k", reversible=True, bitspersample=bits, mct=transform)
         )
-    # Without a name for its colours a frame has one Huffman table: libjpeg-turbo 3.1 does not reliably read two.
+    # Where it knows luminance from colours, libjpeg-turbo 3.1 makes two Huffman tables, and says that it has one.
     space = None if layout.samples == 1 else "RGB" if layout.photometric == "RGB" else "UNKNOWN"
     return bytes(
         imagecodecs.jpeg8_encode(

@@ -67,6 +67,8 @@ Pixels = np.ndarray[Any, Any]
 class Written(NamedTuple):
     """An image in another transfer syntax. `dataset` are its bytes in pieces, `length` is how many they are.
 
+    Pieces that did not change are views of the original, which has to stay open as long as they are used.
+
     `lossy` is whether something was lost just now. Then it is another instance, and `sop_instance_uid` is the UID
     that stands in it; otherwise that is empty, and the UID is what it was.
     """

@@ -100,7 +100,9 @@ def layout_of(attributes: Attributes) -> Layout:
     photometric = attributes.text(PHOTOMETRIC_INTERPRETATION)
     samples = _needed(attributes, SAMPLES_PER_PIXEL, "Samples per Pixel")
     if _SAMPLES.get(photometric) != samples:
-        msg = "The image has a photometric interpretation that is not known here, or does not fit its samples per pixel."
+        msg = (
+            "The image has a photometric interpretation that is not known here, or does not fit its samples per pixel."
+        )
         raise NotTranscoded(msg)
     found = Layout(
         rows=_needed(attributes, ROWS, "Rows"),

@@ -55,6 +55,9 @@ class Recoder:
 
     def _element(self, element: Element, level: _Level, depth: int) -> list[Piece]:
         vr = element.vr or level.vr(element)
+        if vr == "SQ" and not element.vr and element.value and element.value[:4] not in encoded.ITEM_TAGS:
+            # A private dictionary may be wrong of what stands here.
+            vr = "UN"
         if vr == "UN" and element.undefined:
             # What is inside is Implicit VR Little Endian in any dataset (PS3.5 §6.2.2 note 4).
             return [self._undefined_head(element, vr), element.value, _SEQUENCE_END]
@@ -95,12 +98,13 @@ class Recoder:
         value = b"".join(self._item(item, source, level, depth) for item in items)
         if element.undefined:
             return [self._undefined_head(element, "SQ"), value, _SEQUENCE_END]
-        return [encoded.with_length(encoded.write(element.tag, "SQ", b"", self._target), len(value), self._target), value]
+        return [
+            encoded.with_length(encoded.write(element.tag, "SQ", b"", self._target), len(value), self._target),
+            value,
+        ]
 
     def _undefined_head(self, element: Element, vr: str) -> bytes:
-        return encoded.with_length(
-            encoded.write(element.tag, vr, b"", self._target), encoded.UNDEFINED, self._target
-        )
+        return encoded.with_length(encoded.write(element.tag, vr, b"", self._target), encoded.UNDEFINED, self._target)
 
     def _item(self, item: encoded.Item, source: Encoding, level: _Level, depth: int) -> bytes:
         inside = list(encoded.elements(item.content, source))

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.dicom.contexts import syntax_name
-from capacitord.dicom.deflated import SYNTAXES as DEFLATED
 from capacitord.dicom.elements import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
 from capacitord.model.compression import Compression, Loss
 
@@ -122,8 +121,7 @@ def possible(source_uid: str, wanted: Compression, *, sop_class_uid: str = "", m
         return f"This box does not write {syntax_name(wanted.transfer_syntax)}."
     source = SOURCES.get(source_uid)
     if source is None:
-        kept = " and leaves it as it is" if source_uid in DEFLATED else ""
-        return f"This box does not read {syntax_name(source_uid)}{kept}."
+        return f"This box does not read the pixels of {syntax_name(source_uid)}."
     return _amount(wanted, target) or _loss(source, wanted, sop_class_uid, modality)
 
 
