@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import zoneinfo
@@ -10,10 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+import typer
+
+from capacitord.api.schemas import document
 from capacitord.api.trial import Groups, ProfileTrial, TriedFile
 from capacitord.config import diagnostics
 from capacitord.config.in_force import in_force
 from capacitord.config.profile import check
+from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Came, Keys
 from capacitord.dicom.part10 import File, NotDicom, preamble
 from capacitord.dicom.trial import Bench, in_file, maker
@@ -21,13 +27,19 @@ from capacitord.errors import NotFound, Refused, StorageFailed
 from capacitord.location import geofence
 from capacitord.model.transform import Hash
 from fluxctl.files import STANDARD, read_text
+from fluxctl.output import Form, print_lines, show
+from fluxctl.progress import Progress
 from fluxctl.validation import Folder
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from capacitord.dicom.trial import Tried
     from capacitord.model.profile import Profile
+    from fluxctl.render.look import Look
 
 _KEY: Final = 32
+_FIRST_YEAR: Final = 1970
 
 
 class Asked(NamedTuple):
@@ -88,17 +100,22 @@ class ProfileTrials:
                 file = File(path)
                 found = self._tried(file)
             except NotDicom as error:
-                self.amiss += path in self._named
-                yield TriedFile(str(path), f"this is no DICOM image: {error}")
+                yield self._amiss(path, f"this is no DICOM image: {error}")
                 continue
             except OSError as error:
-                self.amiss += path in self._named
-                yield TriedFile(str(path), f"it cannot be read: {error.strerror}")
+                yield self._amiss(path, f"it cannot be read: {error.strerror}")
+                continue
+            except Exception as error:  # noqa: BLE001 - the other files are tried all the same
+                yield self._amiss(path, f"an unforeseen error: {describe(error)}")
                 continue
             self.tried += 1
             self.held += not found.trial.leaves
             number = self._groups.number(found.trial.likeness)
             yield TriedFile(str(path), "", file.remark, number, found.trial, tuple(self._write(path, found)))
+
+    def _amiss(self, path: Path, problem: str) -> TriedFile:
+        self.amiss += path in self._named
+        return TriedFile(str(path), problem)
 
     def _tried(self, file: File) -> Tried:
         came = Came(
@@ -132,6 +149,46 @@ class ProfileTrials:
         return target
 
 
+def moment(text: str) -> datetime | None:
+    """Return a time as it was given, None if none was. Raises what Typer takes for wrong usage."""
+    if not text:
+        return None
+    found = None
+    with contextlib.suppress(ValueError):
+        found = datetime.fromisoformat(text)
+    if found is None or found.year < _FIRST_YEAR:
+        message = f'{text!r} is not a time such as "2026-11-22 19:30"'
+        raise typer.BadParameter(message, param_hint="--at")
+    return found
+
+
+def show_trials(trials: ProfileTrials, wanted: Form, *, every: bool, everything: bool) -> None:
+    """Print what would become of files: lines as they are tried, otherwise all at the end.
+
+    Raises `NotFound` if there is no image at all.
+    """
+    if wanted is Form.LINES:
+        print_lines(document("profile.try", found, line=True) for found in trials.each())
+    else:
+        found: list[TriedFile] = []
+        size = 0
+        with Progress("Trying") as shown:
+            for done, one in enumerate(trials.each(), 1):
+                size += one.trial.bytes if one.trial is not None else 0
+                found.append(one)
+                shown.at(done, len(trials), size)
+        answer = msgspec.structs.replace(trials.head, files=tuple(found))
+
+        def page(look: Look) -> RenderableType:
+            from fluxctl.render.trial import tried  # noqa: PLC0415 - rich; only people need it
+
+            return tried(answer, look, every=every, everything=everything)
+
+        show("profile.try", answer, wanted, page)
+    if not trials.tried and not trials.amiss:
+        raise NotFound("there is no DICOM image", hint="Name files of a scanner, or a directory with some in it.")
+
+
 def _read(file: Path) -> Profile:
     """Return the profile in a file, checked as `profile validate` does. Raises `NotFound` or `Invalid`."""
     folder = Folder(Path() if file == STANDARD else file.parent)
@@ -147,16 +204,22 @@ def _needs_key(profile: Profile) -> bool:
 
 
 def _below(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield files, and those below directories in the order of their names. Raises `NotFound`."""
+    """Yield files, and those below directories by name. Raises `NotFound` or `StorageFailed`."""
     for path in paths:
         if not path.exists():
             raise NotFound("there is no such file", where=str(path), hint="Look at its name.")
         if not path.is_dir():
             yield path
             continue
-        for folder, folders, files in os.walk(path):
+        for folder, folders, files in os.walk(path, onerror=_unreadable):
             folders.sort()
             yield from (Path(folder) / name for name in sorted(files))
+
+
+def _unreadable(error: OSError) -> None:
+    raise StorageFailed(
+        f"this directory cannot be read: {error.strerror}", where=str(error.filename), hint="Look at its permissions."
+    )
 
 
 def _write_new(target: Path, head: bytes, chunks: Iterable[bytes | memoryview]) -> None:

@@ -58,6 +58,9 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():
+            msg = "it is not a file with contents"
+            raise NotDicom(msg)
         with path.open("rb") as file:
             start = file.read(_PREAMBLE + len(_PREFIX) + _LONGEST_META)
             whole = file.seek(0, 2)

@@ -7,6 +7,7 @@ explain is to look, and whoever looks does not hold up the scanner.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.trial import Explain, Explained, Recorded, StudyExplained
+from capacitord.dicom.arriving import describe
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Recipe
 from capacitord.dicom.produce import NotProduced
@@ -26,6 +28,7 @@ from capacitord.site.preparation.pool import Pool, Product
 from capacitord.site.preparation.preparation import Preparation
 from capacitord.spool.store import Spool
 
+LOG = logging.getLogger(__name__)
 MOST_OPENED: Final = 20
 LONGEST: Final = 60.0
 """Seconds after which no further image is begun, and that one may take to be written."""
@@ -92,6 +95,9 @@ class Explaining:
                 trial = bench.tried(Subject(specimen, came, specimen.sop_class_uid, specimen.sop_instance_uid)).trial
         except CapacitordError as error:
             problem = error.message
+        except Exception as error:  # noqa: BLE001 - the other images are explained all the same
+            problem = "It cannot be explained for an unforeseen reason; the log of this box says more."
+            LOG.error("An image could not be explained: %s", describe(error))  # noqa: TRY400
         if trial is None and not problem:
             problem = "Its bytes have left this box." if example.purged else "It cannot be read."
         return Explained(len(kind.images), 1, (_series(example),), example.object_id, recorded(example), trial, problem)

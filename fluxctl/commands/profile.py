@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from capacitord.api import messages as m
@@ -15,15 +13,13 @@ from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.files import read_text
 from fluxctl.options import AsJson, AsLines, FileArgument, FilesArgument
-from fluxctl.output import Form, form, print_json, print_lines, print_text, show
+from fluxctl.output import form, print_json, print_text, show
 from fluxctl.session import daemon
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from capacitord.api.trial import TriedFile
     from fluxctl.render.look import Look
-    from fluxctl.trial import ProfileTrials
 
 app = noun("profile", "Site profiles: what is true of one facility. PROFILE is a site id, such as st-marys.")
 
@@ -143,49 +139,11 @@ def try_profile(
     transfer syntax and the size it would leave with, or why it would be held. Nothing is sent. The exit code is 6 if
     an image would be held, for one destination or for all. What is printed, and written, names patients.
     """
-    from fluxctl.trial import Asked, ProfileTrials
+    from fluxctl.trial import Asked, ProfileTrials, moment, show_trials
 
-    asked = Asked(calling, called, _moment(at), tuple(to), write)
-    trials = ProfileTrials(profile, files, asked)
+    trials = ProfileTrials(profile, files, Asked(calling, called, moment(at), tuple(to), write))
     show_trials(trials, form(json=json, jsonl=jsonl), every=each, everything=changes)
-    if not trials.tried and not trials.amiss:
-        raise NotFound("there is no DICOM image", where=", ".join(map(str, files)), hint="Name files of a scanner.")
     raise typer.Exit(exits.REFUSED if trials.held else exits.PARTLY if trials.amiss else exits.DONE)
-
-
-def _moment(text: str) -> datetime | None:
-    """Return a time as it was given, None if none was. Raises what Typer takes for wrong usage."""
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f'{text!r} is not a time such as "2026-11-22 19:30"', param_hint="--at") from None
-
-
-def show_trials(trials: ProfileTrials, wanted: Form, *, every: bool, everything: bool) -> None:
-    """Print what would become of files: lines as they are tried, otherwise all at the end."""
-    from capacitord.api.schemas import document
-    from fluxctl.progress import Progress
-
-    if wanted is Form.LINES:
-        print_lines(document("profile.try", found, line=True) for found in trials.each())
-        return
-    found: list[TriedFile] = []
-    size = 0
-    with Progress("Trying") as shown:
-        for done, one in enumerate(trials.each(), 1):
-            size += one.trial.bytes if one.trial is not None else 0
-            found.append(one)
-            shown.at(done, len(trials), size)
-    answer = msgspec.structs.replace(trials.head, files=tuple(found))
-
-    def page(look: Look) -> RenderableType:
-        from fluxctl.render.trial import tried
-
-        return tried(answer, look, every=every, everything=everything)
-
-    show("profile.try", answer, wanted, page)
 
 
 @verb(

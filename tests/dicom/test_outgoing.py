@@ -12,11 +12,11 @@ from capacitord.dicom.outgoing import Came, Keys, Recipe, attributes_after_inbou
 from capacitord.dicom.produce import InMemory, NotProduced, produce
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.failure import NotTransformed
-from capacitord.link.messages import Profile
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import ALWAYS, CalledAs, Condition, Either, Every, Exactly, Has, Never, Values
 from capacitord.model.deidentify import Deidentification, Option
 from capacitord.model.destination import Destination
+from capacitord.model.profile import Profile
 from capacitord.model.transform import Hash, Map, On, Operation, Record, Set, Transform
 from tests.dicom.transform.kit import Received, at, value, whole
 from tests.images import shipped

@@ -184,6 +184,8 @@ def test_a_copy_that_was_not_asked_for_is_not_made(run: Run, profile: str) -> No
         (("{wrong}", str(CT.path)), exits.INVALID, "wrong.toml"),
         (("{profile}", str(CT.path), "--to", "elsewhere"), exits.NOT_FOUND, "no destination elsewhere"),
         (("{profile}", str(CT.path), "--at", "teatime"), exits.USAGE, "is not a time"),
+        (("{profile}", str(CT.path), "--at", "0001-01-01"), exits.USAGE, "is not a time"),
+        (("{profile}", "/dev/null"), exits.PARTLY, ""),
         (("{profile}", "{empty}"), exits.NOT_FOUND, "there is no DICOM image"),
         (("{profile}", "{profile}"), exits.PARTLY, ""),
     ],
