@@ -231,7 +231,7 @@ def explained(param: Any) -> str:
     """Return a parameter's help, with its default if that is something."""
     text = param.help or ""
     default = param.default
-    if default in (None, False, "", ()) or callable(default) or not param.show_default:
+    if default in (None, False, "", (), []) or callable(default) or not param.show_default:
         return text
     return f"{text} [default: {default.value if isinstance(default, enum.Enum) else default}]"
 

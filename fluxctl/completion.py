@@ -100,7 +100,7 @@ def _values(metavar: str, current: str, socket: str) -> Candidates:
         return read(_fetch(PATHS[name], socket), current)
     if metavar in CHOICES:
         return [(value, "") for value in CHOICES[metavar]]
-    return {"FILE": [(FILES, "")], "DIRECTORY": [(DIRECTORIES, "")], "DIR": [(DIRECTORIES, "")]}.get(metavar, [])
+    return PLACES.get(metavar, [])
 
 
 def _fetch(target: str, path: str) -> Any:
@@ -145,6 +145,13 @@ def _destinations_or_all(answer: Any, current: str) -> Candidates:
 def _profiles(answer: Any, _current: str) -> Candidates:
     return [(item["id"], item["name"]) for item in answer.get("profiles", [])]
 
+
+PLACES: Final[dict[str, Candidates]] = {
+    "FILE": [(FILES, "")],
+    "PROFILE.toml": [(FILES, "")],
+    "DIRECTORY": [(DIRECTORIES, "")],
+    "DIR": [(DIRECTORIES, "")],
+}
 
 LIVE: Final[dict[str, tuple[str, Callable[[Any, str], Candidates]]]] = {
     "STUDY": ("study.list", _studies),

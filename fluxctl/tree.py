@@ -10,8 +10,8 @@ from typing import Any, Final
 PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "study.list": "/v1/studies"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.export", "study.resend", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.explain", "study.export", "study.resend", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.explain", "study.export", "study.list", "study.show", "version", "watch", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -79,6 +79,16 @@ TREE: Final[dict[str, Any]] = {
                     "help": "Show one study: who, what, where it is, and why not further",
                     "options": {
                         "--images": {"help": "Every image, not only those that need a person", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "explain": {
+                    "help": "Explain what was decided for a study, and what the profile in force would do with it now",
+                    "options": {
+                        "--image": {"help": "Only this image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
+                        "--changes": {"help": "Every change, however many", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
@@ -157,7 +167,7 @@ TREE: Final[dict[str, Any]] = {
         "resend": {
             "help": "Send a study, or one image of it, again",
             "options": {
-                "--to": {"help": "Only to this destination; may be given several times", "metavar": "DEST", "many": True},
+                "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
                 "--image": {"help": "Only this image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
                 "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                 "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -223,6 +233,22 @@ TREE: Final[dict[str, Any]] = {
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": ["SITE"],
+                },
+                "try": {
+                    "help": "Say what a profile would do with images, on this machine and without the daemon",
+                    "options": {
+                        "--calling": {"help": "The scanner that sent it. Otherwise the title that the file names, if any", "metavar": "AE", "many": False},
+                        "--called": {"help": "The title it sent it to", "metavar": "AE", "many": False},
+                        "--at": {"help": "When, by the clock on the site's wall. Otherwise now", "metavar": "WHEN", "many": False},
+                        "--to": {"help": "Only this destination; may be given several times", "metavar": "DEST", "many": True},
+                        "--write": {"help": "Write what would leave to DIR/DEST; nothing is overwritten", "metavar": "DIR", "many": False},
+                        "--each": {"help": "Every image, also those that are dealt with alike", "metavar": "", "many": False},
+                        "--changes": {"help": "Every change, however many", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["PROFILE.toml", "FILE"],
                 },
                 "import": {
                     "help": "Check a profile and put it to use",

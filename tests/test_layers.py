@@ -42,6 +42,7 @@ FLUXCTL_MAY_IMPORT = {
     "capacitord.errors",
     "capacitord.config",
     "capacitord.location",
+    "capacitord.dicom",
 }
 FILES = sorted(p for top in ("capacitord", "fluxctl") for p in (ROOT / top).rglob("*.py"))
 

@@ -14,13 +14,23 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
 from capacitord.api.routes import route
+from capacitord.api.trial import Explain, StudyExplained
 
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds an ordinary answer may take."""
 PATIENT_TIMEOUT: Final = 180.0
 """Seconds for answers that wait for another machine or for a slow key derivation."""
 PATIENT: Final = frozenset(
-    {"destination.echo", "key.init", "key.restore", "key.rotate", "key.unlock", "key.export", "audit.verify"}
+    {
+        "destination.echo",
+        "key.init",
+        "key.restore",
+        "key.rotate",
+        "key.unlock",
+        "key.export",
+        "audit.verify",
+        "study.explain",
+    }
 )
 
 T = TypeVar("T")
@@ -121,6 +131,10 @@ class Client:
     def study_show(self, study: str) -> m.StudyDetail:
         """Return a study and its images. Raises `NotFound`, or `Ambiguous` with the candidates."""
         return self.request("study.show", m.StudyRef(study), m.StudyDetail)
+
+    def study_explain(self, request: Explain) -> StudyExplained:
+        """Return what was decided for the images of a study, and what would be now."""
+        return self.request("study.explain", request, StudyExplained)
 
     def study_export(self, study: str) -> Tar:
         """Return a study's images as a tar archive of DICOM files."""

@@ -199,6 +199,7 @@ class SpoolStatus(Answer, frozen=True):
     """What the spool holds. `recovered` counts what the last start-up re-adopted after a crash.
 
     `conflicts` counts images that came under a known UID with other content, and that nobody asked to be sent yet.
+    Of `unrouted_images` it is not decided yet where they go; `held_images` go nowhere until a person says so.
     """
 
     studies: int
@@ -208,6 +209,8 @@ class SpoolStatus(Answer, frozen=True):
     conflicts: int
     corrupt: int
     recovered: int
+    held_images: int = 0
+    unrouted_images: int = 0
 
 
 class SiteStatus(Answer, frozen=True):
@@ -267,7 +270,10 @@ class StudyRef(Message, frozen=True):
 
 
 class StudyDelivery(Answer, frozen=True):
-    """A study on its way to one destination, counted in images."""
+    """A study on its way to one destination, counted in images; those that `moved` to another one are not in `images`.
+
+    `priority` is the most urgent that a route gave to its images: stat, high, routine or low.
+    """
 
     destination: str
     state: DeliveryState
@@ -279,10 +285,16 @@ class StudyDelivery(Answer, frozen=True):
     refused: int
     next_try: datetime | None
     delivered_at: datetime | None
+    priority: str = "routine"
+    moved: int = 0
 
 
 class Study(Answer, frozen=True):
-    """A study as a list shows it. `bytes` counts what the spool still holds; `purged` images left it delivered."""
+    """A study as a list shows it. `bytes` counts what the spool still holds; `purged` images left it delivered.
+
+    `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
+    `unrouted` ones it is not decided yet.
+    """
 
     id: str
     study_uid: str
@@ -305,6 +317,8 @@ class Study(Answer, frozen=True):
     first_received: datetime
     last_received: datetime
     deliveries: tuple[StudyDelivery, ...]
+    held: int = 0
+    unrouted: int = 0
 
 
 class StudyList(Answer, frozen=True):
@@ -329,7 +343,12 @@ class Ack(Answer, frozen=True):
 
 
 class Image(Answer, frozen=True):
-    """One image of a study."""
+    """One image of a study.
+
+    `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
+    decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
+    of a profile without routes. `held` says why it is held.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -350,6 +369,10 @@ class Image(Answer, frozen=True):
     purged: bool
     object_id: str
     acks: tuple[Ack, ...]
+    routing: str = ""
+    route: int | None = None
+    profile_version: int = 0
+    held: str = ""
 
 
 class StudyDetail(Answer, frozen=True):
@@ -369,7 +392,10 @@ class Discard(Message, frozen=True):
 
 
 class Resend(Message, frozen=True):
-    """Send a study, or one image of it, again, whatever was acknowledged. No destinations means all of the site's."""
+    """Send a study, or one image of it, again, whatever was acknowledged.
+
+    No destinations means those it was to go to. A study that is held is sent to the destinations that are named.
+    """
 
     study: str
     destinations: tuple[str, ...] = ()
@@ -412,11 +438,12 @@ class QueueRow(Answer, frozen=True):
 
 
 class QueueList(Answer, frozen=True):
-    """The queue per destination, and the studies in it in the order they will leave."""
+    """The queue per destination, the studies in it in the order they will leave, and those that are held."""
 
     schema: str
     destinations: tuple[QueueRow, ...]
     studies: tuple[Study, ...]
+    held: tuple[Study, ...] = ()
 
 
 class QueueSelect(Message, frozen=True):

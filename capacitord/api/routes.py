@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api import trial
 
 
 class Permission(enum.StrEnum):
@@ -146,6 +147,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.Discard,
         m.Done,
         "Give a study up",
+    ),
+    Route(
+        "study.explain",
+        "GET",
+        "/v1/studies/{study}/explain",
+        _O,
+        _SITE,
+        trial.Explain,
+        trial.StudyExplained,
+        "Why it goes where it goes",
     ),
     Route(
         "study.export",

@@ -15,6 +15,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.demo import Demo
+from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
 from capacitord.errors import Problem
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -131,6 +132,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "profile.import": Document(m.ProfileSummary),
         "profile.list": Document(m.ProfileList, ("profiles", m.ProfileSummary)),
         "profile.show": Document(m.ProfileText),
+        "profile.try": Document(ProfileTrial, ("files", TriedFile)),
         "profile.validate": Document(Validated, ("profiles", ValidatedProfile), version=2),
         "queue.flush": Document(m.Done),
         "queue.list": Document(m.QueueList, ("destinations", m.QueueRow)),
@@ -140,6 +142,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "resend": Document(m.Done),
         "status": Document(m.Status),
         "study.discard": Document(m.Done),
+        "study.explain": Document(StudyExplained),
         "study.export": Document(Exported),
         "study.list": Document(m.StudyList, ("studies", m.Study)),
         "study.show": Document(m.StudyDetail),

@@ -13,13 +13,13 @@ from capacitord.config.diagnostics import Finding, Source, key_text
 from capacitord.config.positions import Key
 from capacitord.config.profile import Profile
 from capacitord.model.delivery import Policy, WhenInactive
+from capacitord.model.transform import On
 
 _EACH: Final = "*"
 """In a key path: every entry of a list."""
 
 _TLS: Final = ("destination", _EACH, "tls")
 _STOW: Final = ("destination", _EACH, "stow")
-_DEIDENTIFY: Final = ("transform", _EACH, "deidentify")
 
 IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
@@ -36,25 +36,21 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
             "commitment",
         ): "it is not asked for storage commitment: its C-STORE response is the proof",
         ("destination", _EACH, "batch"): "an association stays open as long as images wait",
-        ("destination", _EACH, "transfer_syntaxes"): "images leave as they were received",
-        ("destination", _EACH, "compress"): "images leave as they were received",
-        ("route",): "every image goes to every destination",
-        ("transform",): "images leave as they were received",
-        _DEIDENTIFY: "nothing is sent where it applies: this version does not de-identify",
+        ("transform", _EACH, "on"): "no worklist is served, so nothing is changed in one",
         ("delivery", "policy"): "images leave as they arrive",
         ("delivery", "networks"): "images leave over any network",
         ("delivery", "windows"): "images leave at any time",
         ("delivery", "rate_limit"): "images leave as fast as the link takes them",
-        ("delivery", "order"): "images leave in the order in which they came, study by study",
         ("delivery", "when_inactive"): "the box serves one site, and goes on with its queue",
     }
 )
 """Key paths, and what happens instead."""
-_QUIET: Final[Mapping[tuple[str, ...], object]] = MappingProxyType(
+_QUIET: Final[Mapping[tuple[str, ...], tuple[object, ...]]] = MappingProxyType(
     {
-        ("destination", _EACH, "commitment"): False,
-        ("delivery", "policy"): (Policy.REALTIME,),
-        ("delivery", "when_inactive"): WhenInactive.STOP,
+        ("destination", _EACH, "commitment"): (False,),
+        ("transform", _EACH, "on"): (On.INBOUND, On.OUTBOUND),
+        ("delivery", "policy"): ((Policy.REALTIME,),),
+        ("delivery", "when_inactive"): (WhenInactive.STOP,),
     }
 )
 """Values that ask for nothing, and so need no note."""
@@ -82,7 +78,7 @@ def notes(profile: Profile, text: str = "") -> tuple[Note, ...]:
 def barred(profile: Profile) -> dict[str, str]:
     """Return the destinations that nothing may be sent to, because what the profile asks for there does not act yet.
 
-    To send without it would be to send in the clear, or the patient's name. By name, with the reason.
+    To send without it would be to send in the clear. By name, with the reason.
     """
     found: dict[str, str] = {}
     for pattern in (_TLS, _STOW):
@@ -90,11 +86,6 @@ def barred(profile: Profile) -> dict[str, str]:
             number = key[1]
             if isinstance(number, int):
                 found[profile.destination[number].name] = IDLE[pattern]
-    for key, _ in _written(profile, _DEIDENTIFY) if _DEIDENTIFY in IDLE else ():
-        number = key[1]
-        if isinstance(number, int):
-            names = profile.transform[number].to or [destination.name for destination in profile.destination]
-            found.update(dict.fromkeys(names, IDLE[_DEIDENTIFY]))
     return found
 
 
@@ -119,8 +110,8 @@ def _written(profile: Profile, pattern: tuple[str, ...]) -> Iterator[tuple[Key, 
     found: list[tuple[Key, Any]] = [((), profile)]
     for part in pattern:
         found = [((*key, step), inner) for key, value in found for step, inner in _steps(value, part)]
-    quiet = _QUIET.get(pattern, _EACH)
-    yield from ((key, value) for key, value in found if value != quiet)
+    quiet = _QUIET.get(pattern, ())
+    yield from ((key, value) for key, value in found if value not in quiet)
 
 
 def _steps(value: Any, part: str) -> list[tuple[str | int, Any]]:

@@ -338,6 +338,11 @@ def context_refused(peer: str, pair: Pair, refusal: Refusal) -> Outcome:
     return Outcome(_PERSON, f"{_CONTEXTS[refusal]} {hint}".format(peer=peer, sop=sop, syntax=syntax))
 
 
+def not_sent(why: str) -> str:
+    """Return in words that an image does not leave for a destination as its profile is, and what to do."""
+    return f"Not sent: {why} Correct the profile or the image; `fluxctl resend` tries again."
+
+
 def damaged_image() -> Outcome:
     """Return what it means that the box's own copy could not be read whole: nothing of it is left at a peer."""
     return Outcome(

@@ -1,7 +1,8 @@
 """Which presentation contexts to propose for what is queued, and what the peer's answer to them means (PS3.8 §7.1.1).
 
 One context is proposed for each pair of SOP class and transfer syntax. A context with several syntaxes would let
-the peer choose one that an image does not have; a context with one lets it only say yes or no.
+the peer choose one that an image does not have; a context with one lets it only say yes or no. Where an image can be
+written in other syntaxes than its own, all of them are proposed for it, and the choice is made here.
 """
 
 from __future__ import annotations
@@ -68,18 +69,23 @@ def _name(uid: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How much of a pair is queued. A higher `urgency` goes first, then the higher `count` of images."""
+    """How much of a pair is queued. A higher `urgency` goes first, then the higher `count` of images.
+
+    `syntaxes` are those it can be sent in, preferred first; empty stands for its own.
+    """
 
     pair: Pair
     count: int
     urgency: int = 0
+    syntaxes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The contexts of one A-ASSOCIATE-RQ, by context id, at most 128."""
+    """The contexts of one A-ASSOCIATE-RQ, by context id, at most 128; `serves` are the queued pairs they are for."""
 
     contexts: Mapping[int, Pair]
+    serves: frozenset[Pair] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.contexts) <= MOST_CONTEXTS:
@@ -98,35 +104,56 @@ class Plan:
     unfit: tuple[Pair, ...] = ()
 
 
-def propose(pairs: Iterable[Pair]) -> Proposal:
-    """Return a proposal of these pairs in this order; ValueError unless there are 1 to 128."""
-    return Proposal(MappingProxyType({2 * n + 1: pair for n, pair in enumerate(pairs)}))
+def propose(pairs: Iterable[Pair], serves: Iterable[Pair] | None = None) -> Proposal:
+    """Return a proposal of these pairs in this order; ValueError unless there are 1 to 128.
+
+    It serves them themselves unless `serves` says otherwise.
+    """
+    contexts = {2 * n + 1: pair for n, pair in enumerate(pairs)}
+    return Proposal(MappingProxyType(contexts), frozenset(contexts.values() if serves is None else serves))
 
 
 def plan(queued: Iterable[Wanted], *, verification: bool = False) -> Plan:
     """Return the associations that are needed to send what is queued.
 
-    Each pair is in exactly one of them, and is as far to the front as its urgency and then its count put it; the
-    rest is decided by the UIDs, so that the same queue gives the same plan. With `verification` each of them
+    Each pair is served by exactly one of them, and is as far to the front as its urgency and then its count put it;
+    the rest is decided by the UIDs, so that the same queue gives the same plan. With `verification` each of them
     carries a context for C-ECHO too.
     """
     urgency: dict[Pair, int] = {}
     count: dict[Pair, int] = {}
+    syntaxes: dict[Pair, tuple[str, ...]] = {}
     for wanted in queued:
         urgency[wanted.pair] = max(wanted.urgency, urgency.get(wanted.pair, wanted.urgency))
         count[wanted.pair] = count.get(wanted.pair, 0) + wanted.count
+        syntaxes.setdefault(wanted.pair, wanted.syntaxes)
     ordered = sorted(count, key=lambda pair: (-urgency[pair], -count[pair], pair))
-    fit = [pair for pair in ordered if _is_fit(pair) and not (verification and pair == VERIFICATION)]
     always = [VERIFICATION] if verification else []
-    room = MOST_CONTEXTS - len(always)
-    groups = [fit[start : start + room] for start in range(0, len(fit), room)] or ([[]] if always else [])
+    fit = [pair for pair in ordered if is_fit(pair) and not (verification and pair == VERIFICATION)]
+    groups = _grouped(fit, syntaxes, MOST_CONTEXTS - len(always)) or ([({}, [])] if always else [])
     return Plan(
-        proposals=tuple(propose([*group, *always]) for group in groups),
-        unfit=tuple(pair for pair in ordered if not _is_fit(pair)),
+        proposals=tuple(propose([*contexts, *always], serves) for contexts, serves in groups),
+        unfit=tuple(pair for pair in ordered if not is_fit(pair)),
     )
 
 
-def _is_fit(pair: Pair) -> bool:
+def _grouped(
+    pairs: Iterable[Pair], syntaxes: Mapping[Pair, tuple[str, ...]], room: int
+) -> list[tuple[dict[Pair, None], list[Pair]]]:
+    """Return the contexts of each association, in order, and the pairs they are for."""
+    groups: list[tuple[dict[Pair, None], list[Pair]]] = []
+    for pair in pairs:
+        others = (Pair(pair.sop_class_uid, syntax) for syntax in syntaxes[pair])
+        needed = dict.fromkeys(filter(is_fit, others)) or {pair: None}
+        if not groups or len(groups[-1][0] | needed) > room:
+            groups.append(({}, []))
+        groups[-1][0].update(needed)
+        groups[-1][1].append(pair)
+    return groups
+
+
+def is_fit(pair: Pair) -> bool:
+    """Return whether both are UIDs, which alone can be proposed (PS3.5 §9.1)."""
     return all(0 < len(uid) <= LONGEST_UID and set(uid) <= _UID_CHARACTERS for uid in pair)
 
 

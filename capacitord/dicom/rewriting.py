@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
 
-    from capacitord.dicom.transform.engine import Change, Transformed
+    from capacitord.dicom.transform.draft import Edit
+    from capacitord.dicom.transform.engine import Change
     from capacitord.dicom.transform.failure import TransformFailed
     from capacitord.model.attribute import Attribute
     from capacitord.model.transform import Transform
@@ -53,11 +54,13 @@ class Encoded(Protocol):
 class Rewritten:
     """An image with its changes, to be sent. `length` is that of the dataset as it leaves."""
 
-    def __init__(self, opened: Opened, wanted: Sequence[Cut], transformed: Transformed) -> None:
+    def __init__(
+        self, opened: Opened, wanted: Sequence[Cut], changes: tuple[Change, ...], skipped: tuple[TransformFailed, ...]
+    ) -> None:
         self._opened = opened
         self._cuts = wanted
-        self.changes: tuple[Change, ...] = transformed.changes
-        self.skipped: tuple[TransformFailed, ...] = transformed.skipped
+        self.changes = changes
+        self.skipped = skipped
         self.length = opened.image.length
         if wanted and opened.is_deflated:
             # How long it becomes is known only when it has been done once.
@@ -111,15 +114,27 @@ class Opened:
         if not self._whole and any(map(may_be_behind_pixels, attributes_of(transforms))):
             return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
         transformed = apply(transforms, self.dataset, key=key, now=now)
-        if not self._whole and any(edit.path == (SPECIFIC_CHARACTER_SET,) for edit in transformed.edits):
-            # There may be text behind the pixel data that has to be encoded anew.
+        if self.is_too_short_for(transformed.edits):
             return Opened(self.image, whole=True).rewritten(transforms, key=key, now=now)
+        return self.edited(transformed.edits, transformed.changes, transformed.skipped)
+
+    def is_too_short_for(self, edits: Sequence[Edit]) -> bool:
+        """Whether there may be text behind the pixel data, which was not read, that has to be encoded anew."""
+        return not self._whole and any(edit.path == (SPECIFIC_CHARACTER_SET,) for edit in edits)
+
+    def edited(
+        self, edits: Sequence[Edit], changes: tuple[Change, ...] = (), skipped: tuple[TransformFailed, ...] = ()
+    ) -> Rewritten:
+        """Return the image with these differences to `dataset`; it has to be open as far as they go.
+
+        Raises `NotTransformed`.
+        """
         try:
-            wanted = cuts(self._head.elements, transformed.edits, self._head.encoding, self._head.end)
+            wanted = cuts(self._head.elements, edits, self._head.encoding, self._head.end)
         except (Malformed, Unfit) as error:
             raise NotTransformed(str(error)) from None
         try:
-            return Rewritten(self, wanted, transformed)
+            return Rewritten(self, wanted, changes, skipped)
         except Malformed as error:
             raise Unreadable(str(error)) from None
 

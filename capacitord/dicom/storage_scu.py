@@ -10,7 +10,7 @@ A `StoreAssociation` works on a connected socket, in one thread::
                        └────────────┴────── any trouble ─────┘
 
 An association is used for nothing after a time-out, an abort, or a message that does not belong there. The bytes of an
-image are forwarded exactly as they were received. While the peer works on an image, the next one is opened and the
+image are forwarded exactly as they are handed in. While the peer works on an image, the next one is opened and the
 beginning of it read, so that the two disks work at the same time.
 """
 
@@ -46,11 +46,11 @@ class Sendable(Protocol):
 
     @property
     def sop_class_uid(self) -> str:
-        """Its SOP class, as it was received."""
+        """Its SOP class."""
 
     @property
     def sop_instance_uid(self) -> str:
-        """Its SOP instance, as it was received."""
+        """Its SOP instance, which de-identification gives another UID than it was received with."""
 
     @property
     def transfer_syntax_uid(self) -> str:
@@ -152,6 +152,18 @@ class _Prepared:
     rest: Iterable[tuple[list[Buffer], int]] = ()
 
 
+class _NotReady:
+    """The next image is still being prepared."""
+
+
+class _End:
+    """There are no more images."""
+
+
+_NOT_READY: Final = _NotReady()
+_END: Final = _End()
+
+
 class StoreAssociation:
     """One association to a destination.
 
@@ -206,13 +218,14 @@ class StoreAssociation:
         report = self.store([image], lambda _, outcome: outcomes.append(outcome))
         return outcomes[0] if outcomes else report.outcome or classify.ended(self._peer, End.STOPPED)
 
-    def store(self, images: Iterable[Sendable], answered: Callable[[Sendable, Outcome], None]) -> Report:
+    def store(self, images: Iterable[Sendable | None], answered: Callable[[Sendable, Outcome], None]) -> Report:
         """Send images until there are no more, and report.
 
         `answered` is called once for each image about which something is known: the peer answered, or does not take
         its kind, or it is damaged; never for an image that was cut off, that is `Report.image`. The association waits
         for it, so it should be quick. `images` is asked for the next image while an answer is due, so it should end
-        rather than wait for more.
+        rather than wait for more; one that is still being prepared is waited for a moment only, and then None says to
+        ask again.
 
         What `images`, `chunks` and `answered` raise goes through, after an answer that was due was read and handed
         over; the association stays established. Only in the middle of an image it is aborted: a `DamagedObject` gives
@@ -223,7 +236,11 @@ class StoreAssociation:
         try:
             current = self._prepare(upcoming)
             while current is not None and not self._stopping:
-                current = self._exchange(current, upcoming, answered)
+                if isinstance(current, _NotReady):
+                    self._line.expect_silence()
+                    current = self._prepare(upcoming)
+                else:
+                    current = self._exchange(current, upcoming, answered)
         except AssociationEnded as end:
             self._become(State.ENDED)
             return Report(Stop.BROKEN, end.how, end.outcome, self._under_way, in_doubt=self._complete)
@@ -279,11 +296,11 @@ class StoreAssociation:
     def _exchange(
         self,
         current: _Prepared,
-        upcoming: Iterator[Sendable],
+        upcoming: Iterator[Sendable | None],
         answered: Callable[[Sendable, Outcome], None],
-    ) -> _Prepared | None:
+    ) -> _Prepared | _NotReady | None:
         """Send one image, look ahead while the peer works on it, hand over its answer; return the next."""
-        following: _Prepared | None = None
+        following: _Prepared | _NotReady | None = None
         error: Exception | None = None
         early = current.refused is None and self._transmit(current)
         try:
@@ -297,9 +314,11 @@ class StoreAssociation:
             raise error
         return following
 
-    def _prepare(self, upcoming: Iterator[Sendable]) -> _Prepared | None:
-        image = None if self._stopping else next(upcoming, None)
+    def _prepare(self, upcoming: Iterator[Sendable | None]) -> _Prepared | _NotReady | None:
+        image = _END if self._stopping else next(upcoming, _END)
         if image is None:
+            return _NOT_READY
+        if isinstance(image, _End):
             return None
         pair = Pair(image.sop_class_uid, image.transfer_syntax_uid)
         context_id = self.agreement.accepted.get(pair)

@@ -23,6 +23,16 @@ class Priority(enum.StrEnum):
         """A number to sort by: smaller is sooner."""
         return list(Priority).index(self)
 
+    @property
+    def urgency(self) -> int:
+        """A number that grows with urgency; 0 is routine."""
+        return Priority.ROUTINE.rank - self.rank
+
+    @classmethod
+    def of(cls, urgency: int) -> Priority:
+        """Return which one has this urgency, or comes nearest to it."""
+        return min(cls, key=lambda each: abs(each.urgency - urgency))
+
 
 class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     """One `[[route]]`.

@@ -35,7 +35,7 @@ class StudyState(enum.StrEnum):
 
 
 class DeliveryState(enum.StrEnum):
-    """One study on its way to one destination."""
+    """One study on its way to one destination. `MOVED`: what it did not get went to another destination instead."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -43,13 +43,14 @@ class DeliveryState(enum.StrEnum):
     DELIVERED = "delivered"
     CONFIRMED = "confirmed"
     FAILED = "failed"
+    MOVED = "moved"
 
 
 class AckState(enum.StrEnum):
     """One image at one destination, as its ledger row says.
 
     `WAITING`: not sent, or sent and refused for now. `DOUBT`: it may have been sent; no answer was recorded.
-    `DONE` and `WARNING`: acknowledged. `REFUSED`: a person has to look.
+    `DONE` and `WARNING`: acknowledged. `REFUSED`: a person has to look. `MOVED`: another destination gets it instead.
     """
 
     WAITING = "waiting"
@@ -57,6 +58,7 @@ class AckState(enum.StrEnum):
     DONE = "done"
     WARNING = "warning"
     REFUSED = "refused"
+    MOVED = "moved"
 
 
 ACKNOWLEDGED = frozenset({AckState.DONE, AckState.WARNING})
@@ -87,22 +89,24 @@ STUDY: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
 
 DELIVERY: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        _D.QUEUED: frozenset({_D.SENDING, _D.DEFERRED, _D.DELIVERED, _D.FAILED}),
-        _D.SENDING: frozenset({_D.QUEUED, _D.DEFERRED, _D.DELIVERED, _D.FAILED}),
-        _D.DEFERRED: frozenset({_D.QUEUED, _D.SENDING, _D.DELIVERED, _D.FAILED}),
+        _D.QUEUED: frozenset({_D.SENDING, _D.DEFERRED, _D.DELIVERED, _D.FAILED, _D.MOVED}),
+        _D.SENDING: frozenset({_D.QUEUED, _D.DEFERRED, _D.DELIVERED, _D.FAILED, _D.MOVED}),
+        _D.DEFERRED: frozenset({_D.QUEUED, _D.SENDING, _D.DELIVERED, _D.FAILED, _D.MOVED}),
         _D.DELIVERED: frozenset({_D.CONFIRMED, _D.QUEUED}),
         _D.CONFIRMED: frozenset({_D.QUEUED}),
         _D.FAILED: frozenset({_D.QUEUED}),
+        _D.MOVED: frozenset({_D.QUEUED}),
     }
 )
 
 ACK: Mapping[AckState, frozenset[AckState]] = MappingProxyType(
     {
-        _A.WAITING: frozenset({_A.DOUBT, _A.DONE, _A.WARNING, _A.REFUSED}),
-        _A.DOUBT: frozenset({_A.WAITING, _A.DONE, _A.WARNING, _A.REFUSED}),
+        _A.WAITING: frozenset({_A.DOUBT, _A.DONE, _A.WARNING, _A.REFUSED, _A.MOVED}),
+        _A.DOUBT: frozenset({_A.WAITING, _A.DONE, _A.WARNING, _A.REFUSED, _A.MOVED}),
         _A.DONE: frozenset({_A.WAITING}),
         _A.WARNING: frozenset({_A.WAITING}),
         _A.REFUSED: frozenset({_A.WAITING}),
+        _A.MOVED: frozenset({_A.WAITING}),
     }
 )
 

@@ -223,9 +223,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 class Transform(msgspec.Struct, frozen=True, omit_defaults=True):
     """Operations in the order they are carried out, and when.
 
-    `name` is how a person finds it in the profile. `match` looks at the image as it was received. `to` names the
-    destinations for whose copy an outbound transform is meant; none means all. Without `record` nothing is written
-    into Original Attributes Sequence.
+    `name` is how a person finds it in the profile. `match` of an inbound transform looks at the image as it was
+    received. That of an outbound one looks at the image after the inbound ones that fitted, and so do routes and
+    de-identification; its operations are carried out on what de-identification left. `to` names the destinations for
+    whose copy an outbound transform is meant; none means all. Without `record` nothing is written into Original
+    Attributes Sequence.
     """
 
     name: str

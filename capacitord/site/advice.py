@@ -115,6 +115,18 @@ def _who(refusal: m.Refusals) -> str:
     return f"{refusal.calling_ae} at {refusal.peer}" if refusal.calling_ae else refusal.peer
 
 
+def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
+    """Return what a person should do about studies that are held: how many, and which is the first and why."""
+    if not studies:
+        return []
+    what = f"Study {short} is held" if studies == 1 else f"{studies} studies are held, the first is {short}"
+    hint = (
+        f"Send it on purpose with `fluxctl resend {short} --to DEST`, or import a profile that has a route for it; "
+        "`fluxctl study list --state held` lists them."
+    )
+    return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]
+
+
 def advice_on_upkeep(failing: Problem | None, profile: Problem | None) -> list[m.Advice]:
     """Return advice on what this box does by itself, and now fails to do."""
     found = [problem for problem in (failing, profile) if problem is not None]

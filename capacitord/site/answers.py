@@ -10,10 +10,12 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.routes import Form
+from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
 from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
 from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row
 from capacitord.spool.store import Spool
 
@@ -46,8 +48,8 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
-    def __init__(self, spool: Spool, deliveries: Deliveries) -> None:
-        self._spool, self._deliveries = spool, deliveries
+    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining) -> None:
+        self._spool, self._deliveries, self._explaining = spool, deliveries, explaining
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
@@ -58,6 +60,7 @@ class Answers:
             "queue.resume": self._resume,
             "queue.show": self._queue_show,
             "study.discard": self._discard,
+            "study.explain": self._explain,
             "study.export": self._export,
             "study.list": self._studies,
             "study.resend": self._resend,
@@ -98,7 +101,7 @@ class Answers:
         rows = tuple(
             queue_row(status, self._spool.studies.ages(status.name, now)) for status in self._deliveries.status()
         )
-        return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued()))
+        return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued(), self._spool.studies.held()))
 
     def _flush(self, request: m.QueueSelect) -> Body:
         chosen = self._deliveries.select(request.destination)
@@ -132,12 +135,9 @@ class Answers:
 
     def _resend(self, request: m.Resend) -> Body:
         study, short = self._spool.studies.find(request.study)
-        chosen = (
-            [self._deliveries.one(name) for name in request.destinations]
-            if request.destinations
-            else self._deliveries.all()
-        )
         image = self._spool.studies.image(study, request.image) if request.image else None
+        wanted = request.destinations or self._recipients(study, short, image)
+        chosen = [self._deliveries.one(name) for name in wanted]
         names = [delivery.destination.name for delivery in chosen]
         for delivery in chosen:
             # An answer on its way into the ledger is one to the attempt before.
@@ -149,7 +149,8 @@ class Answers:
                 )
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
-        count = self._spool.ledger.resend(study, names, image, time.time_ns())
+        by_name = bool(request.destinations)
+        count = self._spool.ledger.resend(study, names, image, time.time_ns(), chosen=by_name)
         if not count:
             raise Refused(
                 "None of these images is in the spool any more, or all are damaged.",
@@ -160,6 +161,23 @@ class Answers:
             delivery.hasten()
         what = "1 image waits" if count == 1 else f"{count} images wait"
         return one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+
+    def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
+        """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""
+        if not self._spool.ledger.has_images(study):
+            return []
+        going = self._spool.ledger.recipients(study, image)
+        known = {delivery.destination.name for delivery in self._deliveries.all()}
+        found = [name for name in going if name in known]
+        if found:
+            return found
+        what = f"study {short}" if image is None else f"this image of study {short}"
+        why = f"The profile does not name {', '.join(going)} any more" if going else f"Nothing says where {what} goes"
+        raise Refused(
+            f"{why}, so it is not sent anywhere.",
+            where=f"study {short}",
+            hint=f"Name where: `fluxctl resend {short} --to DEST`. Why it is held: `fluxctl study show {short}`.",
+        )
 
     def _discard(self, request: m.Discard) -> Body:
         study, short = self._spool.studies.find(request.study)
@@ -177,6 +195,10 @@ class Answers:
         reason = f"Discarded by an operator: {request.reason.strip()[:_LONGEST_REASON]}"
         count = self._spool.housekeeping.discard(study, time.time_ns(), reason)
         return one(m.Done(f"Study {short} is discarded: {count} images are gone.", (short,)), short)
+
+    def _explain(self, request: Explain) -> Body:
+        answer, short = self._explaining.explain(request)
+        return one(answer, short)
 
     def _export(self, request: m.Export) -> Body:
         study, short = self._spool.studies.find(request.study)

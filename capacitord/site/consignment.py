@@ -2,68 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from capacitord.dicom import classify
 from capacitord.dicom.classify import End
 from capacitord.dicom.contexts import Pair
 from capacitord.dicom.storage_scu import Report, Sendable
-from capacitord.errors import CapacitordError, DamagedObject
+from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.feed import Feed
+from capacitord.site.preparation.preparer import Held, HelperLost, Image, Preparer, Upcoming
 from capacitord.spool.ledger import Pending
 
 _OF_THE_LINK: Final = frozenset({End.CLOSED, End.STALLED})
 """How a link breaks. A peer that ends an association otherwise, or is silent, may have something against the image."""
 
-
-class Image:
-    """A queued image as the storage SCU wants it. `unreadable` says why it could not be read, if so."""
-
-    __slots__ = ("length", "pending", "sop_class_uid", "sop_instance_uid", "transfer_syntax_uid", "unreadable")
-
-    def __init__(self, pending: Pending) -> None:
-        self.pending = pending
-        self.sop_class_uid = pending.sop_class_uid
-        self.sop_instance_uid = pending.sop_instance_uid
-        self.transfer_syntax_uid = pending.transfer_syntax_uid
-        self.length = pending.length
-        self.unreadable: CapacitordError | None = None
-
-    def chunks(self) -> Iterator[memoryview]:
-        """Yield the dataset as it was received, unsealed chunk by chunk.
-
-        Raises `DamagedObject` if this box cannot read it, for whatever reason.
-        """
-        try:
-            yield from self.pending.stored.chunks()
-        except DamagedObject as error:
-            self.unreadable = error
-            raise
-        except CapacitordError as error:
-            self.unreadable = error
-            raise DamagedObject(error.message, hint=error.hint) from error
+_MOMENT: Final = 0.05
+"""Seconds to wait for an image that is being prepared, before the association looks at what else there is to do."""
 
 
 class Consignment:
-    """What one association has in hand. Used by its thread only, but for `in_hand`."""
+    """What one association has in hand. Used by its thread only, but for `in_hand`.
 
-    def __init__(self, feed: Feed, pairs: Collection[Pair], calling_ae: str | None) -> None:
-        """Take images of these pairs only, and of one scanner's only unless `calling_ae` is None."""
+    `ahead` are images that are being prepared while others are on the wire. They are claimed, and none has left.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        pairs: Collection[Pair],
+        calling_ae: str | None,
+        preparer: Preparer,
+        is_in_force: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take images of these pairs only, and of one scanner's only unless `calling_ae` is None.
+
+        Nothing more is handed out once what the preparer works by is not `is_in_force`.
+        """
         self._feed, self._pairs, self._calling = feed, frozenset(pairs), calling_ae
+        self._preparer, self._is_in_force = preparer, is_in_force
+        self._ahead: list[Upcoming] = []
         self._out: list[Image] = []
         self.refused_all: Outcome | None = None
 
-    def images(self) -> Iterator[Image]:
-        """Yield images in the order they should leave.
+    @property
+    def goes_on(self) -> bool:
+        """Whether images may still be handed out."""
+        return self.refused_all is None and self._is_in_force()
+
+    def images(self) -> Iterator[Image | None]:
+        """Yield images in the order they should leave; None while the next one is still being prepared.
 
         Ends when there are none, when the next one does not fit, or when the destination takes nothing. Raises what
         the ledger raises.
         """
-        while self.refused_all is None and (pending := self._feed.take(self.fits)) is not None:
-            image = Image(pending)
+        while self.goes_on:
+            urgent = self._overtaking() if self._ahead else None
+            if urgent is not None and not self.fits(urgent):
+                # It needs another association, and what is prepared for this one is not to keep it waiting.
+                self._give_back()
+                return
+            self._look_ahead(urgent)
+            if not self._ahead:
+                return
+            following = self._following()
+            if following is None:
+                yield None
+                continue
+            self._ahead.remove(following)
+            if self.goes_on:
+                image = self._prepared(following)
+                if image is not None:
+                    yield image
+            else:
+                following.release()
+                self._feed.not_sent([following.pending])
+
+    def _look_ahead(self, urgent: Pending | None) -> None:
+        """Take images from the queue: one that can go at once, or as many as are worth being prepared ahead.
+
+        One that is `urgent` is taken in any case.
+        """
+        most = self._preparer.ahead + (urgent is not None)
+        while len(self._ahead) < most and all(upcoming.takes_long for upcoming in self._ahead):
+            pending = self._feed.take(self.fits)
+            if pending is None:
+                return
+            self._take(pending)
+
+    def _overtaking(self) -> Pending | None:
+        """Return what is next in the queue if it is more urgent than all that is being prepared."""
+        first = self._feed.first()
+        return first if first is not None and first.priority > self._ahead[0].pending.priority else None
+
+    def _give_back(self) -> None:
+        """Let go of all that is being prepared. None of it has left."""
+        for upcoming in self._ahead:
+            upcoming.release()
+        pending = [upcoming.pending for upcoming in self._ahead]
+        self._ahead.clear()
+        self._feed.not_sent(pending)
+
+    def _take(self, pending: Pending) -> None:
+        try:
+            self._ahead.append(self._preparer.begin(pending))
+        except Held as held:
+            self._feed.held(pending, classify.not_sent(str(held)))
+        except CapacitordError as error:
+            self._feed.unreadable(pending, error)
+        except BaseException:
+            self._feed.not_sent([pending])
+            raise
+        self._ahead.sort(key=lambda upcoming: -upcoming.pending.priority)
+
+    def _following(self) -> Upcoming | None:
+        """Return what goes next; None if nothing can yet.
+
+        What is less urgent goes only while the first is not ready.
+        """
+        first = self._ahead[0]
+        if first.is_ready:
+            return first
+        for upcoming in self._ahead[1:]:
+            if upcoming.pending.priority < first.pending.priority and upcoming.is_ready:
+                return upcoming
+        return first if first.wait(_MOMENT) else None
+
+    def _prepared(self, upcoming: Upcoming) -> Image | None:
+        """Return an image that is ready, None if it does not leave."""
+        pending = upcoming.pending
+        try:
+            image = upcoming.image()
+        except Held as held:
+            self._feed.held(pending, classify.not_sent(str(held)))
+        except HelperLost as lost:
+            self._feed.not_prepared(pending, lost.message)
+        except CapacitordError as error:
+            self._feed.unreadable(pending, error)
+        except BaseException:
+            self._feed.not_sent([pending])
+            raise
+        else:
             self._out.append(image)
-            yield image
+            return image
+        return None
 
     def fits(self, pending: Pending) -> bool:
         """Say whether an image can go with this association."""
@@ -94,6 +177,7 @@ class Consignment:
         """Return the image that was handed out as `sent`, which is in hand no more."""
         image = next(image for image in self._out if image is sent)
         self._out.remove(image)
+        image.release()
         return image
 
     def in_hand(self, sop_instance_uid: str) -> Pending | None:
@@ -105,7 +189,10 @@ class Consignment:
 
         After an `unforeseen` error nobody knows how far the images in hand came: they stay in doubt, and rest.
         """
+        self._give_back()
         out = [image.pending for image in self._out]
+        for image in self._out:
+            image.release()
         self._out.clear()
         if unforeseen:
             for pending in out:

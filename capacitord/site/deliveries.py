@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -17,9 +18,13 @@ from capacitord.site.backoff import DEFAULT, Backoff
 from capacitord.site.connections import Connections
 from capacitord.site.delivery import Delivery, Note
 from capacitord.site.overview import destination_status
+from capacitord.site.preparation.preparation import Preparation
 from capacitord.site.sender import PASS_CALLING_AE
+from capacitord.site.stand_ins import StandIns, told
+from capacitord.spool.ledger import Ended
 from capacitord.spool.store import Spool
 
+LOG = logging.getLogger(__name__)
 _OWN_CALLING_AE: Final = "FLUXBOX"
 _GRACE: Final = 5.0
 _ECHO_PATIENCE: Final = 30.0
@@ -35,8 +40,11 @@ class _Wanted(NamedTuple):
 class Deliveries:
     """Starts, finds and ends deliveries as the profile names destinations."""
 
-    def __init__(self, spool: Spool, connections: Connections, note: Note, pace: Backoff = DEFAULT) -> None:
-        self._spool, self._connections, self._note, self._pace = spool, connections, note, pace
+    def __init__(
+        self, spool: Spool, connections: Connections, preparation: Preparation, note: Note, pace: Backoff = DEFAULT
+    ) -> None:
+        self._spool, self._connections, self._preparation = spool, connections, preparation
+        self._note, self._pace = note, pace
         self._one_change = threading.Lock()
         self._wanted = self._in_force = _Wanted({}, 0)
         # Those that have to end, and have not; what a version does not name must not go on being delivered.
@@ -44,6 +52,7 @@ class Deliveries:
         # Replaced and never changed, so that whoever looks needs no lock.
         self._running: Mapping[str, Delivery] = {}
         self._ending = False
+        self._stand_ins = StandIns(spool, self.all, self._moved, self.wake)
 
     def want(self, destinations: Iterable[Destination], profile_version: int) -> None:
         """Take note of where to deliver from now on; `become` does it. Call it in the order in which versions came."""
@@ -87,12 +96,21 @@ class Deliveries:
         for ended in _stopped(self._leaving, _GRACE):
             self._leaving.remove(ended)
             name = ended.destination.name
+            self._stand_ins.begins_anew(name)
             if name in wanted:
                 self._publish(wanted, {**self._running, name: self._begin(wanted[name])})
 
     def _begin(self, destination: Destination) -> Delivery:
         try:
-            delivery = Delivery(self._spool, destination, self._connections, self._note, self._pace)
+            delivery = Delivery(
+                self._spool,
+                destination,
+                self._connections,
+                self._preparation,
+                self._note,
+                pace=self._pace,
+                stand_ins=self._stand_ins,
+            )
             delivery.start()
         except RuntimeError as error:
             raise TryAgain("This box has no room for another thread.", hint="It is tried again by itself.") from error
@@ -140,10 +158,22 @@ class Deliveries:
             # One that took its place meanwhile may have asked the ledger before.
             done, delivery = delivery, self._running.get(name)
 
-    def wake(self) -> None:
-        """Say that something new waits."""
+    def wake(self, priority: int = 0) -> None:
+        """Say that something new waits, and how urgent it is."""
         for delivery in self._running.values():
-            delivery.wake()
+            delivery.wake(priority)
+
+    def stand_in(self) -> None:
+        """Let others stand in for destinations that cannot be reached. Raises what the ledger raises."""
+        if not self._ending:
+            self._stand_ins.look()
+
+    def _moved(self, name: str, images: int, to: frozenset[str], ended: Ended) -> None:
+        words = told(name, images, to)
+        LOG.warning("%s", words)
+        self._note("delivery-moved", words, "", name)
+        for study, destination, _ in ended:
+            LOG.info("Study %s waits for %s no more.", study, destination)
 
     def status(self) -> tuple[m.DestinationStatus, ...]:
         """Return what waits for each destination, and why."""

@@ -11,14 +11,16 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome
+from capacitord.model.routes import Priority
 from capacitord.model.states import DeliveryState
 from capacitord.site import backoff, dispatch
 from capacitord.site import circuit as circuits
@@ -26,8 +28,10 @@ from capacitord.site.backoff import Backoff
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.connections import Connections
 from capacitord.site.dispatch import Facts, Task
-from capacitord.site.feed import Ended, Feed
+from capacitord.site.feed import Feed, Others
+from capacitord.site.preparation.preparation import Preparation
 from capacitord.site.sender import Finish, Sender
+from capacitord.spool.ledger import Ended
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -39,6 +43,13 @@ _GATHER_BESIDE: Final = 0.25
 _CROWDED: Final = 60.0
 _REFUSING: Final = 10.0
 """Seconds at most until a destination that can be reached and refuses everything is offered an image again."""
+_ENDS: Final[Mapping[DeliveryState, str]] = MappingProxyType(
+    {
+        DeliveryState.DELIVERED: "was delivered",
+        DeliveryState.FAILED: "needs a person",
+        DeliveryState.MOVED: "went elsewhere in part",
+    }
+)
 _HINDERED: Final = Backoff(base=1.0, cap=30.0)
 
 Note = Callable[[str, str, str, str], None]
@@ -70,12 +81,21 @@ class Delivery:
         spool: Spool,
         destination: Destination,
         connections: Connections,
+        preparation: Preparation,
         note: Note,
+        *,
         pace: Backoff = backoff.DEFAULT,
+        stand_ins: Others,
     ) -> None:
         self.destination, self._pace = destination, pace
-        self.feed = Feed(spool, destination.name, destination.ae_title, self._ended, self._ledger_changed)
-        self._spool, self._connections, self._note = spool, connections, note
+        self.dealt = False
+        """Whether the peer has dealt with an image since the start."""
+        self.refusing = False
+        """Whether the peer, when it failed last, could be reached and took nothing."""
+        self.feed = Feed(
+            spool, destination.name, destination.ae_title, self._ended, self._ledger_changed, others=stand_ins
+        )
+        self._spool, self._connections, self._preparation, self._note = spool, connections, preparation, note
         self._random = random.SystemRandom()
         self._changed = threading.Condition()
         # What the ledger remembers and what is done change as one, in one order.
@@ -103,8 +123,9 @@ class Delivery:
             self.feed.close()
             raise
 
-    def wake(self) -> None:
-        """Say that something new waits. Costs nothing while that is known already."""
+    def wake(self, priority: int = 0) -> None:
+        """Say that something new waits, and how urgent it is. Costs next to nothing while that is known already."""
+        self.feed.urge(priority)
         if not self._news:
             with self._changed:
                 self._news = True
@@ -113,6 +134,7 @@ class Delivery:
     def hasten(self) -> None:
         """Try again now, whatever the circuit says, on new associations: what a peer refused, it is asked anew."""
         self.feed.hasten()
+        self.feed.urge(Priority.STAT.urgency)
         with self._changed:
             self._circuit = circuits.hastened(self._circuit, time.monotonic())
             self._hindered_until = self._more_at = float("-inf")
@@ -270,7 +292,9 @@ class Delivery:
                 return False
             if not dispatch.worth_another(waiting, facts.senders, facts.established, facts.most):
                 return False
-            sender = Sender(self.destination, self._spool.ledger, self.feed, self._connections, self)
+            sender = Sender(
+                self.destination, self._spool.ledger, self.feed, self._connections, self._preparation, watcher=self
+            )
             try:
                 # Whoever stops the delivery joins all senders that there are: so there is none that has not begun.
                 sender.start()
@@ -326,6 +350,7 @@ class Delivery:
     def answering(self) -> None:
         """Take notice that the peer deals with images."""
         self._hindrances = 0
+        self.dealt = True
         if self._circuit.failures or self._circuit.state is not CircuitState.CLOSED:
             with self._changed:
                 self._circuit = circuits.succeeded(self._circuit)
@@ -361,6 +386,7 @@ class Delivery:
             # Several associations ended of one cause, and one of them was counted.
             return False
         # Perhaps it refuses only what has waited until now: what comes next is not to wait for that.
+        self.refusing = finish.refusing
         pace = _sooner(self._pace) if finish.refusing else self._pace
         delay = backoff.next_delay(self._circuit.failures + 1, self._random, pace)
         self._circuit = circuits.failed(self._circuit, now, outcome, delay)
@@ -385,8 +411,7 @@ class Delivery:
     def _ended(self, ended: Ended) -> None:
         for study, destination, state in ended:
             LOG.info("Study %s to %s: %s", study, destination, state)
-            words = "was delivered" if state is DeliveryState.DELIVERED else "needs a person"
-            self._note(f"delivery-{state}", f"Study {study} to {destination} {words}.", study, destination)
+            self._note(f"delivery-{state}", f"Study {study} to {destination} {_ENDS[state]}.", study, destination)
 
 
 def _wall_clock(monotonic: float) -> int:

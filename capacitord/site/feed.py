@@ -7,21 +7,22 @@ in hand. A claim lasts until the answer is written or the image was given back.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from capacitord.dicom import classify
 from capacitord.errors import CapacitordError, DamagedObject, TryAgain
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.states import DeliveryState
 from capacitord.site.recorder import Recorder
 from capacitord.site.rests import Rest, Rests, Turn
-from capacitord.spool.ledger import Answer, Pending
+from capacitord.spool.ledger import Answer, Ended, Pending
+from capacitord.spool.routed import NOWHERE, Reachable
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -32,8 +33,15 @@ _PAGE: Final = 2 * AT_ONCE
 _RATE_SPAN: Final = 30.0
 _LONGEST_FLUSH: Final = 5.0
 
-Ended = list[tuple[str, str, DeliveryState]]
-"""Deliveries that came to an end: short study id, destination, state."""
+
+class Others(Protocol):
+    """The destinations that may stand in for this one where it refuses an image for good."""
+
+    def reachable(self) -> Reachable:
+        """Return what is known of all destinations."""
+
+    def wake(self) -> None:
+        """Say that images went from one destination to another."""
 
 
 class Feed:
@@ -44,13 +52,22 @@ class Feed:
     """
 
     def __init__(
-        self, spool: Spool, destination: str, peer: str, ended: Callable[[Ended], None], changed: Callable[[], None]
+        self,
+        spool: Spool,
+        destination: str,
+        peer: str,
+        ended: Callable[[Ended], None],
+        changed: Callable[[], None],
+        *,
+        others: Others,
     ) -> None:
         self._spool, self._destination, self._peer, self._ended = spool, destination, peer, ended
         # Whoever takes images waits for others who do; nobody else waits for the ledger.
         self._taking, self._lock = threading.Lock(), threading.Lock()
         self._claimed: set[tuple[int, int]] = set()
         self._ready: deque[Pending] = deque()
+        self._urgency: int | None = None
+        self._others = others
         self._rests = Rests()
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
         self._recorder = Recorder(destination, self._record, self._recorded, changed)
@@ -73,7 +90,9 @@ class Feed:
             return len(self._claimed)
 
     def first(self) -> Pending | None:
-        """Return the image that should leave next, None if there is none."""
+        """Return the image that should leave next, None if there is none. Raises what the ledger raises."""
+        with self._taking:
+            self._let_overtake()
         with self._lock:
             ready = next(filter(self._may_go, self._ready), None)
         return ready or next(self._free(), None)
@@ -118,6 +137,7 @@ class Feed:
         if self.trouble:
             raise TryAgain(self.trouble, hint="Delivery goes on by itself when the disk takes the ledger again.")
         with self._taking:
+            self._let_overtake()
             self._put_back_resting()
             if not self._ready:
                 self._fetch()
@@ -127,6 +147,7 @@ class Feed:
 
     def _fetch(self) -> None:
         """Claim the images that should leave next, for whichever association comes first."""
+        self._settle()
         chosen = list(itertools.islice(self._free(), AT_ONCE))
         with self._lock:
             self._claimed.update(map(_key, chosen))
@@ -140,6 +161,36 @@ class Feed:
         with self._lock:
             self._ready.extend(taken)
 
+    def urge(self, priority: int) -> None:
+        """Take notice that something of this priority waits from now on: it is not to wait for what was claimed."""
+        with self._lock:
+            if self._urgency is None or priority > self._urgency:
+                self._urgency = priority
+
+    def _settle(self) -> None:
+        """Make visible what came since this was called last, if anything did."""
+        with self._lock:
+            urgency, self._urgency = self._urgency, None
+        if urgency is None:
+            return
+        try:
+            self._spool.settle()
+        except BaseException:
+            self.urge(urgency)
+            raise
+
+    def _let_overtake(self) -> None:
+        """Give back what is claimed and in nobody's hands if something more urgent waits."""
+        with self._lock:
+            claimed = self._ready[0].priority if self._ready else None
+            if claimed is None or self._urgency is None or self._urgency <= claimed:
+                return
+        self._settle()
+        found = self._spool.ledger.urgency(self._destination)
+        first = next(self._free(), None) if found is not None and found > claimed else None
+        if first is not None and first.priority > claimed:
+            self._give_back()
+
     def _put_back_resting(self) -> None:
         """Let others go before images that turned out to rest after they were claimed."""
         resting = []
@@ -151,10 +202,22 @@ class Feed:
     def put_back(self) -> None:
         """Give back what is claimed and in nobody's hands: no association is there to take it."""
         with self._taking:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            ready = list(self._ready)
+            self._ready.clear()
+        self.not_sent(ready)
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[set[tuple[int, int]]]:
+        """Hand out nothing while the block runs; gives what is in somebody's hands, by delivery and image."""
+        with self._taking:
+            self._give_back()
             with self._lock:
-                ready = list(self._ready)
-                self._ready.clear()
-            self.not_sent(ready)
+                claimed = set(self._claimed)
+            yield claimed
 
     # --- what comes back --------------------------------------------------------------------------
 
@@ -200,6 +263,16 @@ class Feed:
                 reason = failed.message
         with self._lock:
             self._rests.broke_off(*_key(pending), reason, time.monotonic(), suspect=False)
+        self.not_sent([pending])
+
+    def held(self, pending: Pending, reason: str) -> None:
+        """Take back an image that does not leave as the profile is: a person has to look. It was not sent."""
+        outcome = Outcome(Verdict.NEEDS_PERSON, reason)
+        self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
+
+    def not_prepared(self, pending: Pending, reason: str) -> None:
+        """Take back an image that this box could not prepare for now; others go first."""
+        self.rest(pending, reason)
         self.not_sent([pending])
 
     def not_sent(self, images: list[Pending]) -> None:
@@ -260,9 +333,13 @@ class Feed:
         self._recorder.close()
 
     def _record(self, answers: list[Answer]) -> None:
-        ended = self._spool.ledger.record(answers, self._spool.tick())
-        if ended:
-            self._ended(ended)
+        refused = any(answer.outcome.verdict is Verdict.NEEDS_PERSON for answer in answers)
+        reachable = self._others.reachable() if refused else NOWHERE
+        recorded = self._spool.ledger.record(answers, self._spool.tick(), reachable)
+        if recorded.ended:
+            self._ended(recorded.ended)
+        if recorded.stand_ins:
+            self._others.wake()
 
     def _recorded(self, answers: list[Answer]) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,8 @@ from capacitord.model.image import Facts
 from capacitord.site.routing import Routing
 from capacitord.spool.admission import Incoming, Kept, Receipt
 from capacitord.spool.store import Spool
+
+_AT_THIS_MOMENT: Final = 0.2
 
 NotKept = Callable[[Exception, int], None]
 """Called with why an image was not kept, and how many bytes of it had come."""
@@ -60,11 +63,11 @@ class Reception:
         self,
         spool: Spool,
         routing: Routing,
-        arrived: Callable[[], None],
+        arrived: Callable[[Receipt], None],
         not_kept: NotKept,
         kept: Callable[[], None] = lambda: None,
     ) -> None:
-        """`arrived` is called after each image that is new, by the association's thread: it must be quick.
+        """`arrived` is told of each image that is new, by the association's thread: it must be quick.
 
         `not_kept` is called for each that the spool did not take, `kept` for each that it took.
         """
@@ -73,9 +76,16 @@ class Reception:
         self._lock = threading.Lock()
         self.images = self.bytes = 0
         self.last: float | None = None
+        self._moment = float("-inf")
+
+    @property
+    def receiving(self) -> bool:
+        """Whether images arrive at this moment."""
+        return time.monotonic() - self._moment < _AT_THIS_MOMENT
 
     def begin(self, announced: Announced) -> OnTheWire:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
+        self._moment = time.monotonic()
         version = self._routing.profile.version
         arrival = msgspec.structs.replace(announced.arrival, profile_version=version)
         try:
@@ -90,6 +100,7 @@ class Reception:
             self.images += 1
             self.bytes += length
             self.last = time.time()
+            self._moment = time.monotonic()
         self._was_kept()
         if receipt.kept is not Kept.KNOWN:
-            self._arrived()
+            self._arrived(receipt)

@@ -2,16 +2,160 @@
 
 from __future__ import annotations
 
-from capacitord.model.image import Facts
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from capacitord.config import dictionary
+from capacitord.dicom.outgoing import Came, attributes_after_inbound, attributes_in
+from capacitord.dicom.rewriting import Encoded, Opened, may_be_behind_pixels
+from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
+from capacitord.model import compare, sorting
+from capacitord.model.attribute import Attribute
+from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
+from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Profile
+from capacitord.model.routes import Route, choose
+from capacitord.model.sorting import By
+from capacitord.model.transform import On, attributes_of
+from capacitord.spool.decisions import Turn
+from capacitord.spool.routed import Routed, Standing
+
+
+class _Unread:
+    """The attributes of an image that nobody has looked at."""
+
+    def values(self, _attribute: Attribute) -> tuple[str, ...] | None:
+        """Raise `_Wanted`: the decision takes attributes."""
+        raise _Wanted
+
+
+class _Wanted(Exception):
+    """A condition asks for an attribute."""
+
+
+_UNREAD: Final = _Unread()
+
+
+class InForce:
+    """One version of the profile, and what follows from it for every image."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        named = frozenset(destination.name for destination in profile.destinations)
+        implied = (Route(tuple(destination.name for destination in profile.destinations)),)
+        self._by_route = [
+            _routed(profile.version, number, route, named) for number, route in enumerate(profile.routes, 1)
+        ]
+        if profile.routes == implied:
+            self._by_route = [self._by_route[0]._replace(route=None)]
+        self._none = Routed(
+            profile.version,
+            standing=Standing.NO_ROUTE,
+            held=f"no route of version {profile.version} of the profile matches it",
+        )
+        place = profile.order.index(None) if None in profile.order else 0
+        self._before = _sorted_by(profile.order[:place])
+        self._after = _sorted_by(profile.order[place:])
+        self._at_once = bool(profile.routes) and profile.routes[0].when == ALWAYS
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """What decides what leaves first, as it is written; empty if no attributes do."""
+        if not self.sorts:
+            return ()
+        return tuple("priority" if attribute is None else attribute.text for attribute in self.profile.order)
+
+    @property
+    def sorts(self) -> bool:
+        """Whether attributes decide what leaves first."""
+        return bool(self._before or self._after)
+
+    def routed(self, attributes: Attributes, calling_ae: str, called_ae: str, received_at: int) -> Routed:
+        """Return where an image goes; raises what `attributes` raises if a condition looks at them."""
+        if self._at_once:
+            return self._by_route[0]
+        subject = Subject(attributes, calling_ae, called_ae, local_time(received_at, self.profile.timezone))
+        number = choose(self.profile.routes, subject)
+        return self._none if number is None else self._by_route[number]
+
+    def unreadable(self, why: str) -> Routed:
+        """Return what becomes of an image whose attributes cannot be read, and are asked for."""
+        held = f"the attributes that routes look at cannot be read: {why.rstrip('.')}"
+        return Routed(self.profile.version, standing=Standing.UNREADABLE, held=held)
+
+    def turn(self, attributes: Attributes) -> Turn:
+        """Return when an image leaves."""
+        return Turn(sorting.key(self._before, attributes), sorting.key(self._after, attributes))
 
 
 class Routing:
     """The profile in force. An image is filed under whichever version holds when it is complete."""
 
     def __init__(self, profile: Profile) -> None:
-        self.profile = profile
+        # Replaced and never changed, so that whoever looks needs no lock.
+        self.in_force = InForce(profile)
 
-    def destinations(self, _facts: Facts) -> tuple[str, ...]:
-        """Return where an image goes: until there are routes, to every destination of the profile."""
-        return tuple(destination.name for destination in self.profile.destinations)
+    @property
+    def profile(self) -> Profile:
+        """The version of the profile that holds now."""
+        return self.in_force.profile
+
+    @profile.setter
+    def profile(self, profile: Profile) -> None:
+        self.in_force = InForce(profile)
+
+    def decide(self, _facts: Facts, arrival: Arrival) -> Routed | None:
+        """Return where an image goes; None if that takes its attributes, or if they decide when it leaves."""
+        in_force = self.in_force
+        if in_force.sorts:
+            return None
+        try:
+            return in_force.routed(_UNREAD, arrival.calling_ae, arrival.called_ae, arrival.received_at)
+        except _Wanted:
+            return None
+
+
+def attributes_for_routing(image: Encoded, profile: Profile, came: Came, key: bytes) -> Attributes:
+    """Return what the conditions of a profile's routes, and its order, see of an image: after inbound transforms.
+
+    `key` is for the operation `hash`. Raises `dicom.transform.failure.Unreadable`, also for a transform that fails,
+    and what reading the image raises.
+    """
+    opened = Opened(image, whole=any(map(may_be_behind_pixels, _looked_at(profile))))
+    try:
+        return attributes_after_inbound(opened, profile, came, key=key, now=datetime.now(UTC))
+    except TransformFailed as error:
+        msg = f"transform {error.transform!r} could not {error.operation} {error.attribute}: {error.why}"
+        raise Unreadable(msg) from None
+    except NotTransformed as error:
+        raise Unreadable(str(error)) from None
+
+
+def _looked_at(profile: Profile) -> Iterator[Attribute]:
+    for route in profile.routes:
+        yield from attributes_in(route.when)
+    yield from (attribute for attribute in profile.order if attribute is not None)
+    inbound = [transform for transform in profile.transforms if transform.on is On.INBOUND]
+    for transform in inbound:
+        yield from attributes_in(transform.match)
+    yield from attributes_of(inbound)
+
+
+def _routed(version: int, number: int, route: Route, named: frozenset[str]) -> Routed:
+    """Return what a route says; one that names a destination which is not there holds what it matches."""
+    for name in (*route.to, *route.else_to):
+        if name not in named:
+            held = f"route {number} of version {version} of the profile names {name}, which that version does not have"
+            return Routed(version, route=number, standing=Standing.UNKNOWN_DESTINATION, held=held)
+    spare = tuple(name for name in route.else_to if name not in route.to)
+    return Routed(version, route.to, number, spare, route.else_after, route.priority.urgency)
+
+
+def _sorted_by(order: tuple[Attribute | None, ...]) -> tuple[By, ...]:
+    return tuple(By(attribute, _kind(attribute)) for attribute in order if attribute is not None)
+
+
+def _kind(attribute: Attribute) -> compare.Kind | None:
+    last = attribute.steps[-1]
+    return None if last.creator or not last.exact else compare.KINDS.get(dictionary.vr_of(last.tag))

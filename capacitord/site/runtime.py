@@ -106,7 +106,7 @@ class Runtime:
                         SiteKey(start.profile.id, start.key),
                         reserve=start.limits.reserve,
                         warning=start.limits.warning,
-                        destinations=routing.destinations,
+                        decide=routing.decide,
                         names=uid_name,
                     )
                 except TryAgain:

@@ -17,15 +17,19 @@ from capacitord.dicom import classify
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.classify import End
 from capacitord.dicom.contexts import Pair, Plan, Proposal, Refusal, Wanted, plan
+from capacitord.dicom.forms import forms
 from capacitord.dicom.storage_scu import NotOpened, Sendable, Stop, StoreAssociation
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.consignment import Consignment
+from capacitord.site.preparation.preparer import Preparer
 
 if TYPE_CHECKING:
+    from capacitord.dicom.outgoing import Recipe
     from capacitord.model.destination import Destination
     from capacitord.site.connections import Connection, Connections
     from capacitord.site.feed import Feed
+    from capacitord.site.preparation.preparation import Preparation
     from capacitord.spool.ledger import Ledger, Pending
 
 LOG = logging.getLogger(__name__)
@@ -73,10 +77,17 @@ class Sender:
     """Sends what is queued over one association. `start` once; `stop` and `interrupt` from any thread."""
 
     def __init__(
-        self, destination: Destination, ledger: Ledger, feed: Feed, connections: Connections, watcher: Watcher
+        self,
+        destination: Destination,
+        ledger: Ledger,
+        feed: Feed,
+        connections: Connections,
+        preparation: Preparation,
+        *,
+        watcher: Watcher,
     ) -> None:
         self._destination, self._ledger, self._feed = destination, ledger, feed
-        self._connections, self._watcher = connections, watcher
+        self._connections, self._preparation, self._watcher = connections, preparation, watcher
         self._lock = threading.Lock()
         self._association: StoreAssociation | None = None
         self._consignment: Consignment | None = None
@@ -146,8 +157,11 @@ class Sender:
         first = self._feed.first()
         if first is None:
             return _NOTHING
+        recipe = self._preparation.recipe(self._destination.name)
+        if recipe is None:
+            return Finish(hindrance="The profile in force does not say what becomes of images for it.")
         calling = first.calling_ae if self._destination.calling_ae_title == PASS_CALLING_AE else None
-        planned = self._plan(first)
+        planned = self._plan(first, recipe)
         self._refuse(planned.unfit)
         if not planned.proposals:
             return _NOTHING
@@ -158,35 +172,45 @@ class Sender:
         association = self._take_up(connection, calling or self._destination.calling_ae_title, proposal)
         if association is None:
             return _NOTHING
-        consignment = Consignment(self._feed, proposal.contexts.values(), calling)
-        unforeseen = True
         try:
-            self._consignment = consignment
-            finish = self._over(association, consignment, first)
-            unforeseen = False
-        except CapacitordError:
-            unforeseen = False
-            raise
+            ended = self._open(association, first)
+            if ended is not None:
+                return ended
+            accepted = association.agreement.accepted
+            preparer = Preparer(recipe, accepted, self._preparation.pool, self._preparation.keys)
+            consignment = Consignment(self._feed, proposal.serves, calling, preparer, lambda: self._is_in_force(recipe))
+            return self._deliver(association, consignment)
         finally:
             association.abort()
-            consignment.close(unforeseen=unforeseen)
-        return finish
 
-    def _plan(self, first: Pending) -> Plan:
+    def _is_in_force(self, recipe: Recipe) -> bool:
+        return self._preparation.recipe(self._destination.name) is recipe
+
+    def _plan(self, first: Pending, recipe: Recipe) -> Plan:
         """Return what to propose: the image that is to leave first in any case, and what comes behind it."""
         kinds = self._ledger.kinds(self._destination.name, _KINDS_OF)
         pairs = [Pair(first.sop_class_uid, first.transfer_syntax_uid), *(Pair(*kind) for kind in kinds)]
-        return plan(Wanted(pair, 1, urgency=-place) for place, pair in enumerate(pairs))
+        return plan(
+            Wanted(
+                pair,
+                1,
+                urgency=-place,
+                syntaxes=tuple(
+                    form.transfer_syntax_uid for form in forms(pair, recipe.compress, recipe.transfer_syntaxes)
+                ),
+            )
+            for place, pair in enumerate(pairs)
+        )
 
     def _refuse(self, unfit: tuple[Pair, ...]) -> None:
         """Say of images whose UIDs no association can propose that a person has to look."""
-        consignment = Consignment(self._feed, unfit, None)
-        try:
-            for image in consignment.images() if unfit else ():
-                pair = Pair(image.sop_class_uid, image.transfer_syntax_uid)
-                consignment.answered(image, classify.context_refused(self._destination.ae_title, pair, Refusal.UNFIT))
-        finally:
-            consignment.close()
+
+        def is_unfit(pending: Pending) -> bool:
+            return _pair(pending) in unfit
+
+        while unfit and (pending := self._feed.take(is_unfit)) is not None:
+            refused = classify.context_refused(self._destination.ae_title, _pair(pending), Refusal.UNFIT)
+            self._feed.answered(pending, refused)
 
     def _take_up(self, connection: Connection, title: str, proposal: Proposal) -> StoreAssociation | None:
         """Return the association that is to be opened on a connection; None if it is to end before it began."""
@@ -197,7 +221,8 @@ class Sender:
             self._association = StoreAssociation(connection.socket, self._destination, title, proposal)
             return self._association
 
-    def _over(self, association: StoreAssociation, consignment: Consignment, first: Pending) -> Finish:
+    def _open(self, association: StoreAssociation, first: Pending) -> Finish | None:
+        """Negotiate; return None if the association is established, and otherwise what that says."""
         try:
             opened = association.open()
         except Invalid as error:
@@ -206,7 +231,23 @@ class Sender:
             return _NOTHING
         if isinstance(opened, NotOpened):
             return _NOTHING if opened.how is End.STOPPED else Finish(opened.outcome)
+        return None
 
+    def _deliver(self, association: StoreAssociation, consignment: Consignment) -> Finish:
+        unforeseen = True
+        try:
+            self._consignment = consignment
+            finish = self._over(association, consignment)
+            unforeseen = False
+        except CapacitordError:
+            unforeseen = False
+            raise
+        finally:
+            association.abort()
+            consignment.close(unforeseen=unforeseen)
+        return finish
+
+    def _over(self, association: StoreAssociation, consignment: Consignment) -> Finish:
         def answered(image: Sendable, outcome: Outcome) -> None:
             if consignment.answered(image, outcome):
                 self._watcher.answering()
@@ -230,7 +271,7 @@ class Sender:
 
     def _goes_on(self, consignment: Consignment, quiet_since: float) -> bool:
         """Say whether there is, or soon was, more to send on this association."""
-        if self._stopping or consignment.refused_all is not None:
+        if self._stopping or not consignment.goes_on:
             return False
         following = self._feed.first()
         if following is not None:
@@ -247,3 +288,7 @@ class Sender:
         self.lingers = False
         self._look.clear()
         return found and not self._stopping
+
+
+def _pair(pending: Pending) -> Pair:
+    return Pair(pending.sop_class_uid, pending.transfer_syntax_uid)

@@ -16,19 +16,24 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Start
 from capacitord.model.profile import Profile
+from capacitord.model.states import StudyState
 from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.explaining import Explaining
 from capacitord.site.port import StoragePort
+from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Refused
+from capacitord.site.router import Router
 from capacitord.site.routing import Routing
 from capacitord.site.site_status import Condition, Reporter, site_status
 from capacitord.site.soundness import Soundness
 from capacitord.site.upkeep import Upkeep
-from capacitord.spool.store import Spool
+from capacitord.spool.admission import Receipt
+from capacitord.spool.store import Closed, Spool
 
 LOG = logging.getLogger(__name__)
 _MARGIN: Final = 3.0
@@ -44,32 +49,54 @@ class Service:
         self._spool, self._routing, self._send = spool, routing, send
         self._profile_problem: Problem | None = None
         self._connections = Connections(self._ask)
-        self._deliveries = Deliveries(spool, self._connections, self._note)
+        self._preparation = Preparation(keys_of(spool.key), start.profile)
+        self._deliveries = Deliveries(spool, self._connections, self._preparation, self._note)
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
-        self._reception = Reception(spool, routing, self._deliveries.wake, self._not_kept, self._soundness.kept)
+        self._reception = Reception(spool, routing, self._arrived, self._not_kept, self._soundness.kept)
+        self._router = Router(
+            spool,
+            routing,
+            self._deliveries.wake,
+            receiving=lambda: self._reception.receiving,
+            doubt=self._soundness.doubt,
+        )
         self._port = StoragePort(self._reception, start.storage, self._refused.add)
-        self._calls = Calls(Answers(spool, self._deliveries))
+        self._calls = Calls(Answers(spool, self._deliveries, self._explaining()))
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
             spool,
             keep=lambda: routing.profile.keep_delivered,
             quiet=start.limits.study_quiet,
-            reason=lambda: f"Goes to every destination of version {routing.profile.version} of the profile.",
+            closed=self._closed,
             got_on=self._pulse.got_on,
             doubt=self._soundness.doubt,
-            also={"try the disk": self._soundness.look, "put the profile in force": self._catch_up},
+            also={
+                "try the disk": self._soundness.look,
+                "put the profile in force": self._catch_up,
+                "let others stand in": self._deliveries.stand_in,
+            },
             rarely={"say why images wait": self._deliveries.explain_unnamed},
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()
 
+    def _explaining(self) -> Explaining:
+        return Explaining(
+            self._spool,
+            lambda: self._routing.profile,
+            self._preparation,
+            receiving=lambda: self._reception.receiving,
+        )
+
     def update(self, profile: Profile) -> None:
         """Take a version of the profile; images in flight are filed under whichever version holds then."""
+        self._preparation.take(profile)
         self._routing.profile = profile
         self._deliveries.want(profile.destinations, profile.version)
         self._catch_up()
+        self._router.wake()
 
     def _catch_up(self) -> None:
         """Put in force what is wanted and is not, in a thread of its own, unless one is at it."""
@@ -124,12 +151,14 @@ class Service:
             threading.Thread(target=self._deliveries.stop, args=(grace,), name="end deliveries", daemon=True),
             threading.Thread(target=self._calls.close, args=(grace,), name="end calls", daemon=True),
             threading.Thread(target=self._upkeep.stop, name="end upkeep", daemon=True),
+            threading.Thread(target=self._router.stop, name="end router", daemon=True),
         ]
         for other in others:
             other.start()
         self._port.wait(grace)
         for other in others:
             other.join(max(0.0, deadline + _MARGIN - time.monotonic()))
+        self._preparation.close()
         self._reporter.stop()
         self._pulse.stop()
         self._spool.close()
@@ -146,7 +175,7 @@ class Service:
         return Condition(
             self._soundness.trouble,
             self._upkeep.failing,
-            self._profile_problem,
+            self._profile_problem or self._router.failing,
             self._refused.lately(time.monotonic()),
         )
 
@@ -156,13 +185,25 @@ class Service:
             Heartbeat(
                 busy=bool(self._port.associations()),
                 trouble=None if trouble is None else Problem("storage-failed", trouble.message, hint=trouble.hint),
-                failing=self._upkeep.failing or self._profile_problem,
+                failing=self._upkeep.failing or self._profile_problem or self._router.failing,
             )
         )
 
     def _not_kept(self, error: Exception, came: int) -> None:
         """Take notice of an image that the spool did not take."""
         self._soundness.refused(error, came=came)
+
+    def _arrived(self, receipt: Receipt) -> None:
+        """Take notice of an image that is new."""
+        if receipt.later:
+            self._router.wake()
+        elif receipt.priority is not None:
+            self._deliveries.wake(receipt.priority)
+
+    def _closed(self, closed: Closed) -> None:
+        """Take notice of a study that is complete."""
+        if closed.state is StudyState.HELD:
+            self._note("study-held", f"Study {closed.study} is held: {closed.reason}", closed.study, "")
 
     def _trouble_changed(self) -> None:
         """Tell at once that images cannot be kept, or can be again."""

@@ -16,7 +16,14 @@ from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
-from capacitord.site.advice import advice_on, advice_on_refusals, advice_on_unreadable, advice_on_upkeep, level_of
+from capacitord.site.advice import (
+    advice_on,
+    advice_on_held,
+    advice_on_refusals,
+    advice_on_unreadable,
+    advice_on_upkeep,
+    level_of,
+)
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.port import StoragePort
 from capacitord.site.reception import Reception
@@ -69,11 +76,14 @@ def site_status(
             conflicts=sum(number for _, number in undecided),
             corrupt=counts.corrupt,
             recovered=spool.report.recovered,
+            held_images=counts.held,
+            unrouted_images=counts.unrouted,
         ),
         disk=m.Disk(space.total, space.free, reserve, warning, level),
         destinations=deliveries.status(),
         advice=(
             *advice_on(undecided, counts.corrupt, level),
+            *advice_on_held(*spool.studies.held_back()),
             *advice_on_refusals(condition.refused, away),
             # While the disk fails most of this fails with it, and the trouble says so.
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),

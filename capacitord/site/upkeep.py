@@ -14,7 +14,7 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool import retention
 from capacitord.spool.segment import SEGMENT_SIZE
-from capacitord.spool.store import Spool
+from capacitord.spool.store import Closed, Spool
 
 LOG = logging.getLogger(__name__)
 EVERY: Final = 1.0
@@ -38,7 +38,7 @@ class Upkeep:
         *,
         keep: Callable[[], float],
         quiet: float,
-        reason: Callable[[], str],
+        closed: Callable[[Closed], None] = lambda _: None,
         got_on: Work,
         doubt: Work,
         also: Mapping[str, Work] = _NOTHING,
@@ -46,13 +46,13 @@ class Upkeep:
         every: float = EVERY,
         purge_every: float = PURGE_EVERY,
     ) -> None:
-        """`keep` gives the seconds to keep delivered images, `reason` what a study that is complete is told.
+        """`keep` gives the seconds to keep delivered images; `closed` is told of each study that is complete.
 
         `got_on` is called as the work gets on, `doubt` when it was the disk that failed. Other work, by what it is
         called, is done `also`, or `rarely`: once a minute, and again at the next look if it failed.
         """
         self._purge_every = purge_every
-        self._spool, self._keep, self._quiet, self._reason = spool, keep, quiet, reason
+        self._spool, self._keep, self._quiet, self._closed = spool, keep, quiet, closed
         self._got_on, self._doubt, self._every = got_on, doubt, every
         self._also, self._rarely = dict(also), dict(rarely)
         self._stopping = threading.Event()
@@ -116,8 +116,11 @@ class Upkeep:
         self._failing = {**self._failing, what: words}
 
     def _close_quiet(self) -> None:
-        for study in self._spool.close_quiet(self._quiet, self._reason()):
-            LOG.info("Study %s is complete: nothing arrived for %g s.", study, self._quiet)
+        for closed in self._spool.close_quiet(self._quiet):
+            LOG.info(
+                "Study %s is complete: nothing arrived for %g s. It is %s.", closed.study, self._quiet, closed.state
+            )
+            self._closed(closed)
 
     def _purge_if_due(self, now: float) -> None:
         space = self._spool.space

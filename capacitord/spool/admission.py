@@ -13,6 +13,7 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.spool import describe
 from capacitord.spool.catalog import Catalog
 from capacitord.spool.filing import Filed, Filing, run
+from capacitord.spool.routed import Decide
 from capacitord.spool.sealing import Buffers, Sealing
 from capacitord.spool.segment import Place
 from capacitord.spool.space import SpaceGuard
@@ -30,11 +31,17 @@ class Kept(enum.Enum):
 
 
 class Receipt(NamedTuple):
-    """The proof that an image is durable and filed. `study` is the short id, `object_id` what is in the spool."""
+    """The proof that an image is durable and filed. `study` is the short id, `object_id` what is in the spool.
+
+    `priority` is that of what waits to be sent because of it, None if nothing does yet; `later` says that it is still
+    to be decided where it goes.
+    """
 
     kept: Kept
     study: str
     object_id: bytes
+    priority: int | None = None
+    later: bool = False
 
 
 class Incoming:
@@ -85,10 +92,10 @@ class Admission:
         space: SpaceGuard,
         twins: Twins,
         *,
-        destinations: Callable[[Facts], tuple[str, ...]],
+        decide: Decide,
     ) -> None:
         self._objects, self._catalog, self._filing = objects, catalog, filing
-        self._writer, self._space, self._twins, self._destinations = writer, space, twins, destinations
+        self._writer, self._space, self._twins, self._decide = writer, space, twins, decide
         self._once = OneAtATime()
         self._idle: queue.SimpleQueue[Buffers] = queue.SimpleQueue()
         self._receiving: dict[str, float] = {}
@@ -131,18 +138,21 @@ class Admission:
         if found.twin is Twin.SAME:
             return Receipt(Kept.KNOWN, self._filing.short_id(facts.study_uid), found.object_id)
         conflict = found.twin is Twin.OTHER
-        destinations = self._destinations(facts)
+        routed = self._decide(facts, arrival)
         study = ""
 
         def filed(place: Place) -> None:
             nonlocal study
             study = self._file(
-                Filed(sealing.object_id, place, sealing.length, facts, arrival, destinations, conflict, found.ruins),
+                Filed(sealing.object_id, place, sealing.length, facts, arrival, routed, conflict, found.ruins),
                 alone=sealing.large is not None,
             )
 
         store(filed)
-        return Receipt(Kept.CONFLICT if conflict else Kept.NEW, study, sealing.object_id)
+        if conflict:
+            return Receipt(Kept.CONFLICT, study, sealing.object_id)
+        priority = routed.priority if routed is not None and routed.to else None
+        return Receipt(Kept.NEW, study, sealing.object_id, priority, routed is None)
 
     def _file(self, image: Filed, *, alone: bool) -> str:
         """File an image that is durable; one that is `alone` in its segment closes it. Returns the study."""

@@ -126,9 +126,11 @@ class Catalog:
         writer.execute("PRAGMA cache_size = -16384")
         writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         version = int(str(writer.pragma("user_version")))
-        if version == 0:
+        if version < schema.VERSION:
+            # All of it or nothing, synced: a crash leaves a catalog of the version before.
             with writer:
-                writer.execute(schema.TABLES)
+                writer.execute(schema.FROM_VERSION_1 if version else schema.TABLES)
+                writer.execute(schema.TRIGGERS)
                 writer.pragma("user_version", schema.VERSION)
         elif version > schema.VERSION:
             raise StorageFailed(

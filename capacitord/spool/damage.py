@@ -7,9 +7,9 @@ import logging
 from capacitord.errors import CapacitordError, DamagedObject, NotFound
 from capacitord.model.states import AckState
 from capacitord.seal.sealed import room
-from capacitord.spool import deliveries
+from capacitord.spool import closing, deliveries
 from capacitord.spool.catalog import Catalog, fetch
-from capacitord.spool.filing import Filing
+from capacitord.spool.filing import STUDY_SHIFT, Filing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects
 
@@ -75,3 +75,4 @@ class Damage:
                     (delivery, image, AckState.REFUSED, f"The spool's copy is damaged: {reason}", attempts),
                 )
                 deliveries.settle(catalog, self._filing, delivery)
+            closing.judge_again(catalog, self._filing, image >> STUDY_SHIFT)

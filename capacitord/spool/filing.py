@@ -12,6 +12,7 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.model.states import DELIVERY, STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.keys import SiteKey
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
+from capacitord.spool.routed import Routed, Standing
 from capacitord.spool.segment import Place
 
 STUDY_SHIFT: Final = 24
@@ -31,8 +32,8 @@ def bounds(study: int) -> tuple[int, int]:
 class Filed(NamedTuple):
     """One image as the catalog is to have it.
 
-    `destinations` is empty for an image that nobody is to get; nobody gets one in conflict unless a person says so.
-    `replaces` are the ids of damaged images of which it is a good copy.
+    `routed` is None for an image of which it is not decided yet where it goes; nobody gets one in conflict unless a
+    person says so. `replaces` are the ids of damaged images of which it is a good copy.
     """
 
     object_id: bytes
@@ -40,7 +41,7 @@ class Filed(NamedTuple):
     length: int
     facts: Facts
     arrival: Arrival
-    destinations: tuple[str, ...]
+    routed: Routed | None
     conflict: bool = False
     replaces: tuple[int, ...] = ()
 
@@ -61,7 +62,15 @@ class _Study:
     def __init__(self, study: int, short: str, state: StudyState, next_image: int, modalities: set[str]) -> None:
         self.id, self.short, self.state, self.next_image = study, short, state, next_image
         self.modalities = modalities
-        self.deliveries: dict[str, tuple[int, DeliveryState]] = {}
+        self.deliveries: dict[str, _Delivery] = {}
+
+
+class _Delivery(NamedTuple):
+    """What has to be known of a delivery to file another image for it."""
+
+    id: int
+    state: DeliveryState
+    priority: int
 
 
 class Filing:
@@ -124,9 +133,13 @@ class Filing:
             statements.append((sql, (study.state, study.id)))
         for ruin in image.replaces:
             statements += _replaced(ruin, image.arrival.received_at)
-        for destination in image.destinations if not image.conflict else ():
-            delivery = self._delivery(study, destination, image.arrival.received_at, statements)
-            statements.append((_WAITING, (delivery, number, image.length, image.arrival.received_at)))
+        routed, now = image.routed, image.arrival.received_at
+        if routed is None or image.conflict:
+            return Plan(number, study.short, statements)
+        for destination in routed.to:
+            delivery = self._delivery(study, destination, routed.priority, now, statements)
+            waits = (delivery, number, image.length, now, " ".join(routed.else_to), routed.else_after)
+            statements.append((_WAITING, waits))
         return Plan(number, study.short, statements)
 
     def _study(self, catalog: apsw.Connection, image: Filed, statements: list[Statement]) -> _Study:
@@ -157,27 +170,36 @@ class Filing:
             known = _Study(
                 study, short, StudyState(state), following, {kind for kind in modalities.split("\\") if kind}
             )
-            rows = fetch(catalog, "SELECT destination, id, state FROM delivery WHERE study = ?", (study,))
-            known.deliveries = {name: (delivery, DeliveryState(now)) for name, delivery, now in rows}
+            rows = fetch(catalog, "SELECT destination, id, state, priority FROM delivery WHERE study = ?", (study,))
+            known.deliveries = {
+                name: _Delivery(delivery, DeliveryState(now), priority) for name, delivery, now, priority in rows
+            }
             return known
         return None
 
-    def _delivery(self, study: _Study, destination: str, now: int, statements: list[Statement]) -> int:
+    def _delivery(self, study: _Study, destination: str, priority: int, now: int, statements: list[Statement]) -> int:
         known = study.deliveries.get(destination)
         if known is None:
-            number, state = self._next_delivery, DeliveryState.QUEUED
+            known = _Delivery(self._next_delivery, DeliveryState.QUEUED, priority)
             self._next_delivery += 1
-            statements.append((_DELIVERY, (number, study.id, destination, state, now)))
+            statements.append((_DELIVERY, (known.id, study.id, destination, known.state, priority, now)))
         else:
-            number, state = known
-            if state in {DeliveryState.DELIVERED, DeliveryState.CONFIRMED, DeliveryState.FAILED}:
-                state = advance(DELIVERY, state, DeliveryState.QUEUED)
-                statements.append((_REOPENED, (state, now, number)))
-        study.deliveries[destination] = (number, state)
-        return number
+            if known.state in ENDED:
+                known = known._replace(state=advance(DELIVERY, known.state, DeliveryState.QUEUED))
+                statements.append((REOPENED, (known.state, "A late image arrived.", now, known.id)))
+            if priority > known.priority:
+                known = known._replace(priority=priority)
+                statements.append((MORE_URGENT, (priority, known.id)))
+        study.deliveries[destination] = known
+        return known.id
 
-    def delivery(self, catalog: apsw.Connection, study: int, destination: str, now: int) -> int:
-        """Return the delivery of a study to a destination, made if there is none; call it in a transaction."""
+    def delivery(
+        self, catalog: apsw.Connection, study: int, destination: str, now: int, *, priority: int | None = None
+    ) -> int:
+        """Return the delivery of a study to a destination, made if there is none; call it in a transaction.
+
+        With a `priority` it becomes at least as urgent.
+        """
         found: int | None = fetch_value(
             catalog, "SELECT id FROM delivery WHERE study = ? AND destination = ?", (study, destination)
         )
@@ -186,7 +208,11 @@ class Filing:
             self.forget(study)
             found = self._next_delivery
             self._next_delivery += 1
-            catalog.execute(_DELIVERY, (found, study, destination, DeliveryState.QUEUED, now))
+            catalog.execute(_DELIVERY, (found, study, destination, DeliveryState.QUEUED, priority or 0, now))
+        elif priority is not None:
+            catalog.execute(MORE_URGENT, (priority, found))
+            if catalog.changes():
+                self.forget(study)
         return found
 
 
@@ -199,20 +225,25 @@ def run(catalog: apsw.Connection, statements: Sequence[Statement]) -> None:
 _IMAGE: Final = (
     "INSERT INTO image (id, object_id, segment, place, length, sop_uid, sop_class, transfer_syntax, series_uid, "
     "series_number, series_description, modality, instance_number, frames, received_at, calling_ae, called_ae, peer, "
-    "profile_version, conflict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "profile_version, conflict, routing, route, decided_by, held) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _STUDY: Final = (
     "INSERT INTO study (id, uid, short, patient_name, patient_id, birth_date, sex, accession_number, study_date, "
     "study_time, description, modalities, state, reason, first_received, last_received) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)"
 )
-_DELIVERY: Final = "INSERT INTO delivery (id, study, destination, state, reason, queued_at) VALUES (?, ?, ?, ?, '', ?)"
-_REOPENED: Final = (
-    "UPDATE delivery SET state = ?, reason = 'A late image arrived.', queued_at = ?, delivered_at = NULL, "
-    "delivered_tick = NULL WHERE id = ?"
+_DELIVERY: Final = (
+    "INSERT INTO delivery (id, study, destination, state, reason, priority, queued_at) VALUES (?, ?, ?, ?, '', ?, ?)"
 )
+ENDED: Final = frozenset({DeliveryState.DELIVERED, DeliveryState.CONFIRMED, DeliveryState.FAILED, DeliveryState.MOVED})
+"""The states of a delivery that has to be opened again for another image."""
+REOPENED: Final = (
+    "UPDATE delivery SET state = ?, reason = ?, queued_at = ?, delivered_at = NULL, delivered_tick = NULL WHERE id = ?"
+)
+MORE_URGENT: Final = "UPDATE delivery SET priority = ?1 WHERE id = ?2 AND priority < ?1"
 _FORGOTTEN: Final = "DELETE FROM ack WHERE image = ?1 AND delivery IN (SELECT id FROM delivery WHERE study = ?1 >> 24)"
-_WAITING: Final = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, ?)"
+_WAITING: Final = "INSERT INTO waiting (delivery, image, bytes, since, else_to, else_after) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def _image(number: int, image: Filed) -> Statement:
@@ -238,7 +269,17 @@ def _image(number: int, image: Filed) -> Statement:
         arrival.peer,
         arrival.profile_version,
         int(image.conflict),
+        *_routing(image),
     )
+
+
+def _routing(image: Filed) -> tuple[int, int | None, int | None, str]:
+    routed = image.routed
+    if image.conflict:
+        return Standing.DECIDED, None, None, ""
+    if routed is None:
+        return Standing.OPEN, None, None, ""
+    return routed.standing, routed.route, routed.version, routed.held
 
 
 def _new_study(study: _Study, image: Filed) -> Statement:

@@ -31,15 +31,16 @@ _SEGMENTS_AT_ONCE: Final = 8
 _CANDIDATES: Final = """
 SELECT s.id, max(d.delivered_tick)
 FROM study s JOIN delivery d ON d.study = s.id
-WHERE s.bytes > s.conflict_bytes
+WHERE s.bytes > s.conflict_bytes AND s.bytes > s.conflict_bytes + s.held_bytes AND NOT s.unrouted
 GROUP BY s.id HAVING NOT max(d.open)
 """
 
 _PROVEN: Final = """
-image.id BETWEEN ?1 AND ?2 AND here
+image.id BETWEEN ?1 AND ?2 AND here AND NOT routing
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = image.id
                   WHERE d.study = ?3)
-  AND EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id WHERE d.study = ?3)
+  AND EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id
+              WHERE d.study = ?3 AND a.state IN ('done', 'warning'))
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id
                   WHERE d.study = ?3 AND a.state = 'refused')
 """
@@ -108,8 +109,8 @@ class Housekeeping:
     def purge(self, study: int, now: int) -> int:
         """Purge the images of a study that all who were to get them acknowledged; return how many.
 
-        The proof is read in the transaction that purges: somebody acknowledged the image, nobody waits for it and
-        nobody refused it.
+        The proof is read in the transaction that purges: it was decided where the image goes, somebody acknowledged
+        it, nobody waits for it and nobody refused it. Where another destination stands in, it is that one's to say.
         """
         with self._catalog.change() as catalog:
             catalog.execute(_PURGE.format(proven=_PROVEN), (*bounds(study), study, now))
@@ -159,6 +160,7 @@ class Housekeeping:
             reason = f"The study was discarded after {acknowledged} of its images had been acknowledged."
             deliveries.become(catalog, self._filing, delivery, DeliveryState.FAILED, reason)
         else:
+            catalog.execute("DELETE FROM ack WHERE delivery = ?", (delivery,))
             catalog.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
 
     def wipe(self) -> None:

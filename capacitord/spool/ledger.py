@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -17,10 +17,12 @@ import apsw
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
 from capacitord.seal.sealed import room
-from capacitord.spool import deliveries
+from capacitord.spool import closing, deliveries, failover
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
-from capacitord.spool.deliveries import Ended
+from capacitord.spool.deliveries import Ended as OneEnded
+from capacitord.spool.failover import Failure, Key
 from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.routed import BY_A_PERSON, NOWHERE, Reachable, Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
 
@@ -29,30 +31,58 @@ _ACK: Final = {
     Verdict.DONE_WITH_WARNING: AckState.WARNING,
     Verdict.NEEDS_PERSON: AckState.REFUSED,
 }
-_DUE: Final = """
+_PENDING: Final = """
 SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
-  i.length, NOT i.conflict AND (w.doubt OR w.known), i.segment, i.place
+  i.length, NOT i.conflict AND (w.doubt OR w.known), i.segment, i.place, {turn}
+"""
+_DUE: Final = (
+    _PENDING.format(turn="NULL, NULL")
+    + """
 FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image JOIN study s ON s.id = d.study
 WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt {which}
 ORDER BY d.priority DESC, d.id, w.image LIMIT ?
 """
+)
+_TURNS: Final = (
+    _PENDING.format(turn="t.before, t.after")
+    + """
+FROM turn t CROSS JOIN waiting w ON w.delivery = t.delivery AND w.image = t.image JOIN delivery d ON d.id = t.delivery
+  JOIN image i ON i.id = t.image JOIN study s ON s.id = d.study
+WHERE t.destination = ? AND NOT i.corrupt {which}
+ORDER BY t.before, t.haste, t.after, t.delivery, t.image LIMIT ?
+"""
+)
+_WITHOUT_A_TURN: Final = "AND NOT EXISTS (SELECT 1 FROM turn t WHERE t.delivery = w.delivery AND t.image = w.image)"
 _KINDS: Final = """
 SELECT sop_class, transfer_syntax FROM (
   SELECT sop_class, transfer_syntax, row_number() OVER () AS place FROM (
-    SELECT i.sop_class, i.transfer_syntax
-    FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image
-    WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt
-    ORDER BY d.priority DESC, d.id, w.image LIMIT ?
+    SELECT i.sop_class, i.transfer_syntax FROM {first} LIMIT ?
   )
 ) GROUP BY 1, 2 ORDER BY min(place)
 """
+_AS_THEY_CAME: Final = """
+delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image
+WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt ORDER BY d.priority DESC, d.id, w.image
+"""
+_IN_TURN: Final = """
+turn t CROSS JOIN image i ON i.id = t.image WHERE t.destination = ? AND NOT i.corrupt
+ORDER BY t.before, t.haste, t.after, t.delivery, t.image
+"""
+
+
+_ITS_WAITING: Final = "SELECT 1 FROM waiting w WHERE w.delivery = d.id AND (?2 IS NULL OR w.image = ?2)"
+_ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL OR a.image = ?2) AND a.state != 'moved'"
+
+
+Ended = list[OneEnded]
+"""Deliveries that came to an end: short study id, destination, state."""
 
 
 class Pending(NamedTuple):
     """An image that waits for a destination; what a sender needs of it.
 
     `repeated` says that an earlier attempt may have brought it there already; never so for an image in conflict, for
-    what is there under its UID may be the other one.
+    what is there under its UID may be the other one. `turn` is its place where attributes decide what leaves first.
     """
 
     image: int
@@ -67,6 +97,7 @@ class Pending(NamedTuple):
     length: int
     repeated: bool
     stored: Stored
+    turn: tuple[bytes, bytes] | None = None
 
 
 class Doubt(enum.IntEnum):
@@ -84,6 +115,13 @@ class Answer(NamedTuple):
     delivery: int
     outcome: Outcome
     at: int
+
+
+class Recorded(NamedTuple):
+    """What came of answers: the deliveries that ended with them, and who stands in for others from now on."""
+
+    ended: Ended
+    stand_ins: frozenset[str]
 
 
 class Backlog(NamedTuple):
@@ -111,31 +149,64 @@ class Ledger:
         by beginning again.
         """
         with self._catalog.read() as catalog:
-            if beyond is None:
-                return self._due(catalog, "", (destination,), limit)
-            page = self._due(
-                catalog,
-                "AND d.priority = ? AND d.id = ? AND w.image > ?",
-                (destination, beyond.priority, beyond.delivery, beyond.image),
-                limit,
-            )
+            if not deliveries.has_turns(catalog):
+                return self._due(catalog, destination, limit, beyond, "")
+            page = self._turns(catalog, destination, limit, beyond)
             if len(page) < limit:
-                values = (destination, beyond.priority, beyond.delivery)
-                page += self._due(catalog, "AND d.priority = ? AND d.id > ?", values, limit - len(page))
-            if len(page) < limit:
-                page += self._due(catalog, "AND d.priority < ?", (destination, beyond.priority), limit - len(page))
+                last = beyond if beyond is not None and beyond.turn is None else None
+                page += self._due(catalog, destination, limit - len(page), last, _WITHOUT_A_TURN)
         return page
 
-    def _due(self, catalog: apsw.Connection, which: str, values: tuple[object, ...], limit: int) -> list[Pending]:
+    def _turns(self, catalog: apsw.Connection, destination: str, limit: int, beyond: Pending | None) -> list[Pending]:
+        """Return a page of what has its turn."""
+        if beyond is None:
+            return self._pendings(catalog, _TURNS.format(which=""), (destination, limit))
+        if beyond.turn is None:
+            return []
+        which = "AND (t.before, t.haste, t.after, t.delivery, t.image) > (?, ?, ?, ?, ?)"
+        before, after = beyond.turn
+        values = (destination, before, -beyond.priority, after, beyond.delivery, beyond.image, limit)
+        return self._pendings(catalog, _TURNS.format(which=which), values)
+
+    def _due(
+        self, catalog: apsw.Connection, destination: str, limit: int, beyond: Pending | None, which: str
+    ) -> list[Pending]:
+        """Return a page in the order of arrival."""
+        if beyond is None:
+            return self._pendings(catalog, _DUE.format(which=which), (destination, limit))
+        priority, delivery, image = beyond.priority, beyond.delivery, beyond.image
+        page: list[Pending] = []
         # Three conditions instead of one over all three columns: each is a range of the index, so that a page costs
         # the same wherever it is in the queue.
-        return [self._pending(row) for row in fetch(catalog, _DUE.format(which=which), (*values, limit))]
+        for condition, values in (
+            ("AND d.priority = ? AND d.id = ? AND w.image > ?", (priority, delivery, image)),
+            ("AND d.priority = ? AND d.id > ?", (priority, delivery)),
+            ("AND d.priority < ?", (priority,)),
+        ):
+            if len(page) < limit:
+                sql = _DUE.format(which=f"{condition} {which}")
+                page += self._pendings(catalog, sql, (destination, *values, limit - len(page)))
+        return page
+
+    def _pendings(self, catalog: apsw.Connection, sql: str, values: tuple[object, ...]) -> list[Pending]:
+        return [self._pending(row) for row in fetch(catalog, sql, values)]
 
     def _pending(self, row: tuple[Any, ...]) -> Pending:
-        image, object_id, length = row[0], row[4], row[9]
+        image, object_id, length, turn = row[0], row[4], row[9], row[13:15]
         place = Place(row[11], row[12], room(length))
         stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
-        return Pending._make((*row[:10], bool(row[10]), stored))
+        return Pending._make((*row[:10], bool(row[10]), stored, None if turn[0] is None else turn))
+
+    def urgency(self, destination: str) -> int | None:
+        """Return the priority of the most urgent study of which something waits for a destination, None if none."""
+        with self._catalog.read() as catalog:
+            found: int | None = fetch_value(
+                catalog,
+                "SELECT priority FROM delivery WHERE destination = ? AND open AND waiting > 0 "
+                "ORDER BY priority DESC LIMIT 1",
+                (destination,),
+            )
+        return found
 
     def kinds(self, destination: str, most: int) -> list[tuple[str, str]]:
         """Return (SOP class, transfer syntax) of what waits for a destination, in the order it is to leave.
@@ -143,7 +214,9 @@ class Ledger:
         Only the `most` images that are to leave first are looked at, so that a long queue costs no more.
         """
         with self._catalog.read() as catalog:
-            return [(sop_class, syntax) for sop_class, syntax in fetch(catalog, _KINDS, (destination, most))]
+            first = [_AS_THEY_CAME] if not deliveries.has_turns(catalog) else [_IN_TURN, _AS_THEY_CAME]
+            rows = (row for each in first for row in fetch(catalog, _KINDS.format(first=each), (destination, most)))
+            return list(dict.fromkeys((sop_class, syntax) for sop_class, syntax in rows))
 
     def sending(self, images: Sequence[Pending], reason: str) -> list[Pending]:
         """Write down that these images are about to be sent; return those that still wait, which may be.
@@ -172,23 +245,80 @@ class Ledger:
                     (Doubt.NONE, image.delivery, image.image, Doubt.HANDED_OUT),
                 )
 
-    def record(self, answers: Sequence[Answer], tick: float) -> list[Ended]:
+    def record(self, answers: Sequence[Answer], tick: float, reachable: Reachable = NOWHERE) -> Recorded:
         """Write down what destinations answered; `tick` is the retention clock.
 
-        An answer for an image that does not wait any more changes nothing. Returns the deliveries that came to an
-        end with it.
+        An answer for an image that does not wait any more changes nothing. One that was refused for good goes to the
+        next destination that may stand in, by what is `reachable`.
         """
         last: dict[int, int] = {}
-        ended = []
+        ended, stand_ins = [], set()
         with self._catalog.change() as catalog:
             for answer in answers:
-                if self._take(catalog, answer):
+                instead = self._refused(catalog, answer, reachable)
+                if instead is not None:
+                    stand_ins.add(instead)
+                if instead is not None or self._take(catalog, answer):
                     last[answer.delivery] = max(answer.at, last.get(answer.delivery, 0))
             for delivery, at in last.items():
                 end = deliveries.settle(catalog, self._filing, delivery, at, tick)
                 if end is not None:
                     ended.append(end)
-        return ended
+        return Recorded(ended, frozenset(stand_ins))
+
+    def _refused(self, catalog: apsw.Connection, answer: Answer, reachable: Reachable) -> str | None:
+        """Let another destination stand in for one that refused an image for good; return which, None if none does.
+
+        Only what the peer itself answered counts: what this box cannot send, it cannot send elsewhere.
+        """
+        outcome = answer.outcome
+        if outcome.verdict is not Verdict.NEEDS_PERSON or outcome.status is None:
+            return None
+        waits = failover.waiting(catalog, (answer.delivery, answer.image))
+        return (
+            None
+            if waits is None
+            else failover.after_refusal(catalog, self._filing, waits, outcome, reachable, answer.at)
+        )
+
+    def stand_in(
+        self,
+        failure: Failure,
+        reachable: Reachable,
+        clocks: tuple[int, float],
+        *,
+        apart: Collection[Key] = (),
+    ) -> Iterator[failover.Moved]:
+        """Let others stand in for a destination that fails, as far as routes say so.
+
+        What it has in hand (`apart`) stays. `clocks` are the time in nanoseconds since the epoch and the retention
+        clock. Yields what was done, a transaction each.
+        """
+        with self._catalog.read() as catalog:
+            after: Key | None = (-1, -1) if failover.may_move(catalog, failure, reachable) else None
+        while after is not None:
+            with self._catalog.change() as catalog:
+                moved = failover.move(catalog, self._filing, failure, reachable, clocks, apart, after)
+            after = moved.after
+            if moved.images:
+                yield moved
+
+    def failing_since(self, destination: str) -> float | None:
+        """Return since when a destination has been failing, on the retention clock; None if it is not."""
+        with self._catalog.read() as catalog:
+            value: float | None = fetch_value(
+                catalog, "SELECT failing_since FROM destination WHERE name = ?", (destination,)
+            )
+        return value
+
+    def failing(self, destination: str, since: float | None) -> None:
+        """Remember since when a destination has been failing, or that it is not; it outlives a restart."""
+        with self._catalog.change() as catalog:
+            catalog.execute(
+                "INSERT INTO destination (name, failing_since) VALUES (?1, ?2) "
+                "ON CONFLICT (name) DO UPDATE SET failing_since = ?2",
+                (destination, since),
+            )
 
     @staticmethod
     def _take(catalog: apsw.Connection, answer: Answer) -> bool:
@@ -278,29 +408,84 @@ class Ledger:
             )
         return rows[0] if rows else (0, 0)
 
-    def resend(self, study: int, destinations: Sequence[str], image: int | None, now: int) -> int:
+    def recipients(self, study: int, image: int | None) -> list[str]:
+        """Return the destinations that a study, or one image of it, was to go to, as its deliveries name them.
+
+        One that another destination stood in for is none of them. An image in conflict was to go nowhere: it gets
+        those of its study.
+        """
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                f"SELECT DISTINCT d.destination FROM delivery d WHERE d.study = ?1 AND (EXISTS ({_ITS_WAITING}) "  # noqa: S608
+                f"OR EXISTS ({_ITS_ACK})) ORDER BY d.id",
+                (study, None if image is None or self._is_conflict(catalog, image) else image),
+            )
+        return [name for (name,) in rows]
+
+    def has_images(self, study: int) -> bool:
+        """Return whether something of a study is here that could be sent."""
+        with self._catalog.read() as catalog:
+            sql = "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here LIMIT 1"
+            return fetch_value(catalog, sql, bounds(study)) is not None
+
+    @staticmethod
+    def _is_conflict(catalog: apsw.Connection, image: int) -> bool:
+        return bool(fetch_value(catalog, "SELECT conflict FROM image WHERE id = ?", (image,)))
+
+    def resend(
+        self, study: int, destinations: Sequence[str], image: int | None, now: int, *, chosen: bool = True
+    ) -> int:
         """Put a study, or one image of it, into the queues again, whatever was answered; return how many images.
 
         Images that are purged or damaged cannot be sent again and are not counted. One in conflict is sent only
-        if it is named.
+        if it is named. Where a person has `chosen` the destinations, images that are held go there as well, and are
+        held no more; else each destination gets again what it was to get.
         """
         low, high = bounds(study) if image is None else (image, image)
+        count = 0
         with self._catalog.change() as catalog:
             images = fetch(
                 catalog,
-                "SELECT id, length FROM image WHERE id BETWEEN ? AND ? AND id >> 24 = ? AND here "
+                "SELECT id, length, conflict, routing FROM image WHERE id BETWEEN ? AND ? AND id >> 24 = ? AND here "
                 "AND (? OR NOT conflict)",
                 (low, high, study, image is not None),
             )
             for destination in destinations if images else ():
-                self._resend(catalog, self._filing.delivery(catalog, study, destination, now), images, now)
-        return len(images) * len(destinations)
+                delivery = self._filing.delivery(catalog, study, destination, now)
+                again = [
+                    (number, length)
+                    for number, length, conflict, _ in images
+                    if chosen or conflict or self._is_due(catalog, delivery, number)
+                ]
+                self._resend(catalog, delivery, again, now)
+                count += len(again)
+            if chosen and destinations:
+                self._release(catalog, study, destinations, [row[0] for row in images if row[3] > Standing.OPEN])
+        return count
+
+    @staticmethod
+    def _is_due(catalog: apsw.Connection, delivery: int, image: int) -> bool:
+        key = (delivery, image)
+        if fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key):
+            return True
+        state = fetch_value(catalog, "SELECT state FROM ack WHERE delivery = ? AND image = ?", key)
+        return state is not None and AckState(state) is not AckState.MOVED
+
+    def _release(self, catalog: apsw.Connection, study: int, to: Sequence[str], held: Sequence[int]) -> None:
+        for image in held:
+            catalog.execute(
+                "UPDATE image SET routing = ?, route = ?, decided_by = NULL, held = '' WHERE id = ?",
+                (Standing.DECIDED, BY_A_PERSON, image),
+            )
+        if held:
+            closing.release(catalog, self._filing, study, to)
 
     def _resend(self, catalog: apsw.Connection, delivery: int, images: list[tuple[int, int]], now: int) -> None:
         for image, length in images:
             key = (delivery, image)
             answered = fetch(catalog, "SELECT attempts, state FROM ack WHERE delivery = ? AND image = ?", key)
-            attempts, known = (answered[0][0], answered[0][1] in ACKNOWLEDGED) if answered else (0, False)
+            attempts, known = (answered[0][0], _may_be_there(*answered[0])) if answered else (0, False)
             catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
             waits = fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key)
             if not waits:
@@ -308,6 +493,8 @@ class Ledger:
                     "INSERT INTO waiting (delivery, image, bytes, since, attempts, known) VALUES (?, ?, ?, ?, ?, ?)",
                     (*key, length, now, attempts, int(known)),
                 )
+        if not images:
+            return
         deliveries.become(catalog, self._filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
         catalog.execute(
             "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?",
@@ -339,3 +526,8 @@ class Ledger:
                 catalog, "SELECT last_success FROM destination WHERE name = ?", (destination,)
             )
         return value
+
+
+def _may_be_there(attempts: int, state: str) -> bool:
+    """Return whether a destination that gave this answer, or was given up for another, may have the image."""
+    return AckState(state) in ACKNOWLEDGED or (AckState(state) is AckState.MOVED and attempts > 0)

@@ -8,17 +8,18 @@ takes precedence in the end, by the time in its sealed header and then by its ob
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import apsw
 
 from capacitord.errors import DamagedObject
-from capacitord.model.image import Facts
 from capacitord.seal.sealed import SealedObject, room
 from capacitord.spool import describe
 from capacitord.spool.catalog import Catalog, fetch
+from capacitord.spool.decisions import file_decision
+from capacitord.spool.describe import Description
 from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.routed import Decide, Standing
 from capacitord.spool.segment import reader
 from capacitord.spool.stored import Objects
 
@@ -50,10 +51,8 @@ class _Twin(NamedTuple):
 class Precedence:
     """Puts conflicts in the order of arrival, in a catalog that was filled anew and of which nothing was sent yet."""
 
-    def __init__(
-        self, objects: Objects, catalog: Catalog, filing: Filing, *, destinations: Callable[[Facts], tuple[str, ...]]
-    ) -> None:
-        self._objects, self._catalog, self._filing, self._destinations = objects, catalog, filing, destinations
+    def __init__(self, objects: Objects, catalog: Catalog, filing: Filing, *, decide: Decide) -> None:
+        self._objects, self._catalog, self._filing, self._decide = objects, catalog, filing, decide
 
     def settle(self) -> None:
         """Let the first of all images with the same UID be the one that waits to be sent.
@@ -67,27 +66,29 @@ class Precedence:
             with self._catalog.change() as catalog:
                 first, *others = [_Twin._make(row) for row in fetch(catalog, _TWINS, (uid,))]
                 preferred = [twin for twin in others if not twin.conflict]
-                facts = self._facts(first) if preferred else None
-                if facts is not None:
+                described = self._description(first) if preferred else None
+                if described is not None:
                     for twin in preferred:
                         self._withdraw(catalog, twin)
-                    self._prefer(catalog, first, facts)
+                    self._prefer(catalog, first, described)
 
     def _withdraw(self, catalog: apsw.Connection, twin: _Twin) -> None:
         """Call an image a conflict: nobody gets it unless a person says so."""
         catalog.execute(_NOBODY, (twin.image, twin.study))
         catalog.execute(_EMPTY, (twin.study,))
+        catalog.execute(
+            "UPDATE image SET routing = ?, route = NULL, decided_by = NULL, held = '' WHERE id = ?",
+            (Standing.DECIDED, twin.image),
+        )
         self._mark(catalog, twin, conflict=1)
 
-    def _prefer(self, catalog: apsw.Connection, twin: _Twin, facts: Facts) -> None:
-        """Put an image that was called a conflict into the queues."""
-        for destination in self._destinations(facts):
-            delivery = self._filing.delivery(catalog, twin.study, destination, twin.received_at)
-            catalog.execute(
-                "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, ?)",
-                (delivery, twin.image, twin.length, twin.received_at),
-            )
+    def _prefer(self, catalog: apsw.Connection, twin: _Twin, described: Description) -> None:
+        """Take an image that was called a conflict for one that is to be sent."""
         self._mark(catalog, twin, conflict=0)
+        catalog.execute("UPDATE image SET routing = ? WHERE id = ?", (Standing.OPEN, twin.image))
+        routed = self._decide(described.facts, described.arrival)
+        if routed is not None:
+            file_decision(catalog, self._filing, twin.image, routed, twin.received_at)
 
     def _mark(self, catalog: apsw.Connection, twin: _Twin, *, conflict: int) -> None:
         """Change the mark and what is counted by it: no trigger does, for it changes nowhere else."""
@@ -99,13 +100,13 @@ class Precedence:
         )
         self._filing.forget(twin.study)
 
-    def _facts(self, twin: _Twin) -> Facts | None:
+    def _description(self, twin: _Twin) -> Description | None:
         descriptor = self._objects.open(twin.segment)
         if descriptor is None:
             return None
         try:
             read_at = reader(self._objects.disk, descriptor, twin.place, room(twin.length))
-            return describe.decode(SealedObject(self._objects.key, read_at, twin.object_id).description).facts
+            return describe.decode(SealedObject(self._objects.key, read_at, twin.object_id).description)
         except (DamagedObject, OSError):
             return None
         finally:

@@ -18,17 +18,16 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from capacitord.errors import DamagedObject
-from capacitord.model.image import Facts
 from capacitord.seal.sealed import ALIGNMENT, HEADER_SIZE, Prefix, SealedObject, read_prefix, room
 from capacitord.spool import describe
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filed, Filing, run
 from capacitord.spool.precedence import Precedence
+from capacitord.spool.routed import Decide
 from capacitord.spool.segment import Place, reader
 from capacitord.spool.stored import Objects
 from capacitord.spool.twins import Twin, Twins
@@ -73,11 +72,11 @@ class Recovery:
         filing: Filing,
         twins: Twins,
         *,
-        destinations: Callable[[Facts], tuple[str, ...]],
+        decide: Decide,
         report: Report,
     ) -> None:
         self._objects, self._catalog, self._filing, self._twins = objects, catalog, filing, twins
-        self._destinations, self._report = destinations, report
+        self._decide, self._report = decide, report
         self._anew = False
         self._unfinished = 0
 
@@ -95,7 +94,7 @@ class Recovery:
         for number in (*unclosed, *unknown):
             self._look_at(number)
         if self._anew:
-            Precedence(self._objects, self._catalog, self._filing, destinations=self._destinations).settle()
+            Precedence(self._objects, self._catalog, self._filing, decide=self._decide).settle()
         if self._unfinished:
             self._report.removed += self._unfinished
             self._report.notes.append(
@@ -189,7 +188,7 @@ class Recovery:
             else:
                 self._unfinished += 1
             return _Found.RUIN
-        self._file(Filed(sealed.object_id, place, sealed.length, described.facts, described.arrival, ()))
+        self._file(Filed(sealed.object_id, place, sealed.length, described.facts, described.arrival, None))
         return _Found.OBJECT
 
     def _file(self, image: Filed) -> None:
@@ -200,7 +199,9 @@ class Recovery:
         if found.twin is Twin.SAME:
             return
         image = image._replace(
-            destinations=self._destinations(image.facts), conflict=found.twin is Twin.OTHER, replaces=found.ruins
+            routed=self._decide(image.facts, image.arrival),
+            conflict=found.twin is Twin.OTHER,
+            replaces=found.ruins,
         )
         with self._catalog.inside() as catalog:
             plan = self._filing.plan(catalog, image)

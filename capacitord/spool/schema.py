@@ -2,13 +2,17 @@
 
 An image is `here` while its sealed object is in the spool and not known to be damaged. One that is damaged and
 purged was replaced by a good copy, or discarded: it counts no more.
+
+`image.routing` says what became of the question where an image goes (`routed.Standing`). `route` is the route's number
+from 1: 0 stands for a person's word, NULL for every destination of a profile without routes. `decided_by` is the
+version of the profile that decided; NULL is the one under which the image came, which is what version 1 had.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 TABLES: Final = """
 CREATE TABLE segment (
@@ -33,7 +37,9 @@ CREATE TABLE study (
   bytes INTEGER NOT NULL DEFAULT 0,     -- of those that are here
   conflict_bytes INTEGER NOT NULL DEFAULT 0,   -- of those that are here and in conflict
   conflicts INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0,   -- not purged
-  purged INTEGER NOT NULL DEFAULT 0
+  purged INTEGER NOT NULL DEFAULT 0,
+  unrouted INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0,   -- of those that are here
+  held_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
 CREATE INDEX study_state ON study (state);
@@ -50,10 +56,13 @@ CREATE TABLE image (
   conflict INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0, purged_at INTEGER,
   here INTEGER NOT NULL AS (purged_at IS NULL AND NOT corrupt),
   ruin INTEGER NOT NULL AS (purged_at IS NULL AND corrupt),
-  replaced INTEGER NOT NULL AS (purged_at IS NOT NULL AND corrupt)
+  replaced INTEGER NOT NULL AS (purged_at IS NOT NULL AND corrupt),
+  routing INTEGER NOT NULL DEFAULT 0,   -- 0: decided, or nobody is to get it; 1: not decided yet; above: held
+  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT ''   -- why, if it is held
 );
 CREATE INDEX image_sop ON image (sop_uid);
 CREATE INDEX image_segment ON image (segment);
+CREATE INDEX image_routing ON image (routing, id) WHERE routing > 0;
 
 CREATE TABLE delivery (
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, destination TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
@@ -61,7 +70,8 @@ CREATE TABLE delivery (
   delivered_tick REAL,
   waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0, doubtful INTEGER NOT NULL DEFAULT 0,
   done INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
-  open INTEGER NOT NULL AS (state NOT IN ('delivered', 'confirmed')),
+  moved INTEGER NOT NULL DEFAULT 0,
+  open INTEGER NOT NULL AS (state NOT IN ('delivered', 'confirmed', 'moved')),
   UNIQUE (study, destination)
 );
 CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE open;
@@ -70,27 +80,49 @@ CREATE TABLE waiting (                  -- an image still to be acknowledged by 
   doubt INTEGER NOT NULL DEFAULT 0,     -- 1: an association has it; 2: it was sent and no answer was recorded
   known INTEGER NOT NULL DEFAULT 0,     -- 1: it may be there already: an answer was lost, or it was acknowledged once
   attempts INTEGER NOT NULL DEFAULT 0,
+  else_to TEXT NOT NULL DEFAULT '',     -- who stands in, in order; names have no spaces in them
+  else_after REAL NOT NULL DEFAULT 0,
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
+CREATE INDEX waiting_else ON waiting (delivery, else_to, else_after) WHERE else_to != '';
+CREATE TABLE turn (                     -- what leaves first, where the profile names attributes for it
+  destination TEXT NOT NULL, before BLOB NOT NULL, haste INTEGER NOT NULL, after BLOB NOT NULL,
+  delivery INTEGER NOT NULL, image INTEGER NOT NULL,
+  PRIMARY KEY (destination, before, haste, after, delivery, image)
+) WITHOUT ROWID;
+CREATE INDEX turn_image ON turn (delivery, image);
+CREATE TABLE unsorted (image INTEGER PRIMARY KEY);   -- it waits, and its turn is not known yet
 CREATE TABLE ack (                      -- what a destination answered for an image
   delivery INTEGER NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL, status INTEGER, reason TEXT NOT NULL,
   comment TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 
-CREATE TABLE destination (name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER);
+CREATE TABLE destination (
+  name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER,
+  failing_since REAL                    -- on the retention clock
+);
 CREATE TABLE wipe (                     -- places of discarded images, until they are overwritten
   segment INTEGER NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
   PRIMARY KEY (segment, place)
 ) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+"""
 
+TRIGGERS: Final = """
 CREATE TRIGGER image_added AFTER INSERT ON image BEGIN
   UPDATE segment SET images = images + 1, bytes = bytes + new.length, filled = filled + new.length
     WHERE id = new.segment;
   UPDATE study SET images = images + 1, bytes = bytes + new.length, conflicts = conflicts + new.conflict,
-    conflict_bytes = conflict_bytes + new.conflict * new.length, last_received = max(last_received, new.received_at)
+    conflict_bytes = conflict_bytes + new.conflict * new.length, last_received = max(last_received, new.received_at),
+    unrouted = unrouted + (new.routing = 1), held = held + (new.routing > 1),
+    held_bytes = held_bytes + (new.routing > 1) * new.length
     WHERE id = new.id >> 24;
+END;
+CREATE TRIGGER image_routed AFTER UPDATE OF routing ON image WHEN new.routing != old.routing AND new.here BEGIN
+  UPDATE study SET unrouted = unrouted + (new.routing = 1) - (old.routing = 1),
+    held = held + (new.routing > 1) - (old.routing > 1),
+    held_bytes = held_bytes + ((new.routing > 1) - (old.routing > 1)) * new.length WHERE id = new.id >> 24;
 END;
 CREATE TRIGGER image_changed AFTER UPDATE OF segment, corrupt, purged_at ON image BEGIN
   UPDATE segment SET images = images - old.here, bytes = bytes - old.here * old.length WHERE id = old.segment;
@@ -100,12 +132,16 @@ CREATE TRIGGER image_changed AFTER UPDATE OF segment, corrupt, purged_at ON imag
     conflict_bytes = conflict_bytes + (new.here - old.here) * new.conflict * new.length,
     conflicts = conflicts + new.conflict * ((new.purged_at IS NULL) - (old.purged_at IS NULL)),
     corrupt = corrupt + new.ruin - old.ruin, images = images - new.replaced + old.replaced,
-    purged = purged + (new.purged_at IS NOT NULL) - (old.purged_at IS NOT NULL) - new.replaced + old.replaced
+    purged = purged + (new.purged_at IS NOT NULL) - (old.purged_at IS NOT NULL) - new.replaced + old.replaced,
+    unrouted = unrouted + (new.here - old.here) * (new.routing = 1),
+    held = held + (new.here - old.here) * (new.routing > 1),
+    held_bytes = held_bytes + (new.here - old.here) * (new.routing > 1) * new.length
     WHERE id = new.id >> 24;
 END;
 CREATE TRIGGER waiting_added AFTER INSERT ON waiting BEGIN
   UPDATE delivery SET waiting = waiting + 1, waiting_bytes = waiting_bytes + new.bytes,
     doubtful = doubtful + (new.doubt = 2) WHERE id = new.delivery;
+  INSERT OR IGNORE INTO unsorted SELECT new.image FROM fact WHERE name = 'order';
 END;
 CREATE TRIGGER waiting_changed AFTER UPDATE OF doubt ON waiting WHEN new.doubt != old.doubt BEGIN
   UPDATE delivery SET doubtful = doubtful + (new.doubt = 2) - (old.doubt = 2) WHERE id = new.delivery;
@@ -113,13 +149,47 @@ END;
 CREATE TRIGGER waiting_removed AFTER DELETE ON waiting BEGIN
   UPDATE delivery SET waiting = waiting - 1, waiting_bytes = waiting_bytes - old.bytes,
     doubtful = doubtful - (old.doubt = 2) WHERE id = old.delivery;
+  DELETE FROM turn WHERE delivery = old.delivery AND image = old.image;
+END;
+CREATE TRIGGER delivery_hastened AFTER UPDATE OF priority ON delivery WHEN new.priority != old.priority BEGIN
+  UPDATE turn SET haste = -new.priority WHERE delivery = new.id;
 END;
 CREATE TRIGGER ack_added AFTER INSERT ON ack BEGIN
   UPDATE delivery SET done = done + (new.state = 'done'), warned = warned + (new.state = 'warning'),
-    refused = refused + (new.state = 'refused') WHERE id = new.delivery;
+    refused = refused + (new.state = 'refused'), moved = moved + (new.state = 'moved') WHERE id = new.delivery;
 END;
 CREATE TRIGGER ack_removed AFTER DELETE ON ack BEGIN
   UPDATE delivery SET done = done - (old.state = 'done'), warned = warned - (old.state = 'warning'),
-    refused = refused - (old.state = 'refused') WHERE id = old.delivery;
+    refused = refused - (old.state = 'refused'), moved = moved - (old.state = 'moved') WHERE id = old.delivery;
 END;
 """
+
+FROM_VERSION_1: Final = """
+DROP TRIGGER image_added; DROP TRIGGER image_changed; DROP TRIGGER waiting_added; DROP TRIGGER waiting_changed;
+DROP TRIGGER waiting_removed; DROP TRIGGER ack_added; DROP TRIGGER ack_removed;
+ALTER TABLE study ADD COLUMN unrouted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE study ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE study ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE image ADD COLUMN routing INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE image ADD COLUMN route INTEGER;
+ALTER TABLE image ADD COLUMN decided_by INTEGER;
+ALTER TABLE image ADD COLUMN held TEXT NOT NULL DEFAULT '';
+CREATE INDEX image_routing ON image (routing, id) WHERE routing > 0;
+DROP INDEX delivery_open;
+ALTER TABLE delivery DROP COLUMN open;
+ALTER TABLE delivery ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN open INTEGER NOT NULL AS (state NOT IN ('delivered', 'confirmed', 'moved'));
+CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE open;
+ALTER TABLE waiting ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
+ALTER TABLE waiting ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
+CREATE INDEX waiting_else ON waiting (delivery, else_to, else_after) WHERE else_to != '';
+CREATE TABLE turn (
+  destination TEXT NOT NULL, before BLOB NOT NULL, haste INTEGER NOT NULL, after BLOB NOT NULL,
+  delivery INTEGER NOT NULL, image INTEGER NOT NULL,
+  PRIMARY KEY (destination, before, haste, after, delivery, image)
+) WITHOUT ROWID;
+CREATE INDEX turn_image ON turn (delivery, image);
+CREATE TABLE unsorted (image INTEGER PRIMARY KEY);
+ALTER TABLE destination ADD COLUMN failing_since REAL;
+"""
+"""What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""

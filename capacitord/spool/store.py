@@ -11,18 +11,21 @@ from typing import NamedTuple
 import apsw
 
 from capacitord.errors import CapacitordError, DamagedObject, PartlyDone
-from capacitord.model.image import Arrival, Facts
-from capacitord.model.states import STUDY, StudyState, advance
+from capacitord.model.image import Arrival
+from capacitord.model.states import StudyState
 from capacitord.seal.keys import SiteKey
+from capacitord.spool import closing
 from capacitord.spool.admission import Admission, Incoming
 from capacitord.spool.catalog import fetch, fetch_value
 from capacitord.spool.damage import Damage
+from capacitord.spool.decisions import Decisions
 from capacitord.spool.disk import Disk
 from capacitord.spool.filing import Filing
 from capacitord.spool.housekeeping import Housekeeping
 from capacitord.spool.ledger import Doubt, Ledger
 from capacitord.spool.opening import Folder
 from capacitord.spool.recovery import Recovery, Report
+from capacitord.spool.routed import Decide
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import Ballast, SpaceGuard
 from capacitord.spool.spares import Spares
@@ -33,7 +36,10 @@ from capacitord.spool.writer import SegmentWriter
 
 
 class Counts(NamedTuple):
-    """The size of the spool. `bytes` counts what is still here."""
+    """The size of the spool. `bytes` counts what is still here.
+
+    `held` images wait for a person, `unrouted` ones for the decision where they go.
+    """
 
     studies: int
     images: int
@@ -41,6 +47,16 @@ class Counts(NamedTuple):
     undelivered: int
     conflicts: int
     corrupt: int
+    held: int = 0
+    unrouted: int = 0
+
+
+class Closed(NamedTuple):
+    """A study that was taken as arrived, by short id, and what it came to."""
+
+    study: str
+    state: StudyState
+    reason: str
 
 
 class Spool:
@@ -53,19 +69,19 @@ class Spool:
         *,
         reserve: int,
         warning: int,
-        destinations: Callable[[Facts], tuple[str, ...]],
+        decide: Decide,
         names: Callable[[str], str] = str,
         disk: Disk | None = None,
     ) -> None:
         """Open the spool at `root`, making it if it is not there, and mend what a crash left.
 
-        `destinations` decides where an image goes, `names` gives UIDs their names. Raises `TryAgain` if another process
-        has it open, `WrongKey`, `OutOfSpace` or `StorageFailed`.
+        `decide` says where an image goes, or that it is decided later; `names` gives UIDs their names. Raises
+        `TryAgain` if another process has it open, `WrongKey`, `OutOfSpace` or `StorageFailed`.
         """
         began = time.monotonic()
         self.key, self.layout, self.report = key, Layout(root), Report()
         self._disk = disk or Disk()
-        self._destinations = destinations
+        self._decide = decide
         self._objects = Objects(key, self._disk, self.layout)
         self.space = SpaceGuard(self._disk, root, reserve, warning)
         with contextlib.ExitStack() as undo:
@@ -92,9 +108,10 @@ class Spool:
                 self._writer,
                 self.space,
                 self._twins,
-                destinations=destinations,
+                decide=decide,
             )
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
+            self.decisions = Decisions(self._catalog, self._filing, self._objects)
             self.studies = Studies(self._catalog, names, self._objects)
             self.housekeeping = Housekeeping(
                 self._objects, self._catalog, self._filing, self._writer, self._damage, ballast
@@ -126,7 +143,7 @@ class Spool:
                     self._catalog,
                     self._filing,
                     self._twins,
-                    destinations=self._destinations,
+                    decide=self._decide,
                     report=self.report,
                 ).run()
             except DamagedObject:
@@ -169,27 +186,23 @@ class Spool:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
         return self._admission.begin(arrival)
 
-    def close_quiet(self, quiet: float, reason: str) -> list[str]:
-        """Close the studies of which nothing arrived for `quiet` seconds; return their short ids."""
+    def close_quiet(self, quiet: float) -> list[Closed]:
+        """Close the studies of which nothing arrived for `quiet` seconds, once it is decided where their images go."""
         since = time.monotonic() - quiet
-        return [short for short in self._admission.quiet(since) if self._close_study(short, since, reason)]
+        found = (self._close_study(short, since) for short in self._admission.quiet(since))
+        return [closed for closed in found if closed is not None]
 
-    def _close_study(self, short: str, since: float, reason: str) -> bool:
+    def _close_study(self, short: str, since: float) -> Closed | None:
         closed = False
         try:
             with self._catalog.change() as catalog:
-                closed = self._admission.close(short, since)
-                if closed:
-                    study, state = fetch(catalog, "SELECT id, state FROM study WHERE short = ?", (short,))[0]
-                    complete = advance(STUDY, StudyState(state), StudyState.COMPLETE)
-                    matched = advance(STUDY, complete, StudyState.MATCHED)
-                    catalog.execute("UPDATE study SET state = ?, reason = ? WHERE id = ?", (matched, reason, study))
-                    self._filing.forget(study)
+                study, unrouted = fetch(catalog, "SELECT id, unrouted FROM study WHERE short = ?", (short,))[0]
+                closed = not unrouted and self._admission.close(short, since)
+                return Closed(short, *closing.close(catalog, self._filing, study)) if closed else None
         except CapacitordError:
             if closed:
                 self._admission.expect([short])
             raise
-        return closed
 
     def tick(self) -> float:
         """Return the retention clock: seconds this spool was open and running, over all its lives."""
@@ -206,8 +219,9 @@ class Spool:
         with self._catalog.read() as catalog:
             totals = fetch(catalog, _TOTALS)[0]
             undelivered = fetch_value(catalog, _UNDELIVERED)
-        studies, images, size, conflicts, corrupt = map(int, totals)
-        return Counts(studies, images, size, int(undelivered), conflicts, corrupt + self.report.corrupt)
+        studies, images, size, conflicts, corrupt, held, unrouted = map(int, totals)
+        found = corrupt + self.report.corrupt
+        return Counts(studies, images, size, int(undelivered), conflicts, found, held, unrouted)
 
     def settle(self) -> None:
         """Make everything that was taken in visible to the queue."""
@@ -222,7 +236,8 @@ class Spool:
 
 
 _TOTALS = """
-SELECT count(*), total(images - purged - corrupt), total(bytes), total(conflicts), total(corrupt) FROM study
+SELECT count(*), total(images - purged - corrupt), total(bytes), total(conflicts), total(corrupt), total(held),
+  total(unrouted) FROM study
 """
 _UNDELIVERED = """
 SELECT total(CASE

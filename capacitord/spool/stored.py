@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from capacitord.errors import DamagedObject, NotFound
+from capacitord.model.image import Arrival
 from capacitord.seal.keys import SiteKey
 from capacitord.seal.sealed import SealedObject
+from capacitord.spool import describe
 from capacitord.spool.disk import Disk, failure
 from capacitord.spool.segment import Layout, Place, reader
 
@@ -41,6 +43,16 @@ class Stored:
                 yield from SealedObject(self._objects.key, read_at, self.object_id).chunks()
             except OSError as error:
                 raise self._unreadable(error) from error
+
+    def arrival(self) -> Arrival:
+        """Return how the image came in, from its sealed header. Raises as `chunks` does."""
+        with self._opened() as (descriptor, place):
+            try:
+                read_at = reader(self._objects.disk, descriptor, place.offset, place.size)
+                sealed = SealedObject(self._objects.key, read_at, self.object_id)
+            except OSError as error:
+                raise self._unreadable(error) from error
+        return describe.decode(sealed.description).arrival
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[int, Place]]:

@@ -13,23 +13,25 @@ import apsw
 
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
+from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.seal.sealed import room
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import bounds
 from capacitord.spool.ledger import Doubt
+from capacitord.spool.routed import Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
 
 _STUDY: Final = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
   s.study_time, s.description, s.modalities, s.state, s.reason, s.images, s.bytes, s.conflicts, s.corrupt, s.purged,
-  s.first_received, s.last_received
+  s.first_received, s.last_received, s.held, s.unrouted
 FROM study s
 """
 _COUNT: Final = "SELECT count(*) FROM study s"
 _LISTED: Final = """
-WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR EXISTS (
+WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS (
   SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0)
 ))
 """
@@ -46,6 +48,9 @@ _UNANSWERED: Final[Mapping[Doubt, tuple[AckState, str]]] = MappingProxyType(
         Doubt.HANDED_OUT: (AckState.WAITING, "It is on its way."),
         Doubt.UNANSWERED: (AckState.DOUBT, "It may have been sent; no answer was recorded."),
     }
+)
+_ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
+    dict.fromkeys(Standing, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
 _NAMED: Final = """
 SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
@@ -88,6 +93,24 @@ class Sendable(NamedTuple):
     calling_ae: str
     length: int
     stored: Stored
+
+
+class Specimen(NamedTuple):
+    """An image of a study to be looked into, and how it came; `received_at` is in nanoseconds since the epoch."""
+
+    object_id: bytes
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+    length: int
+    received_at: int
+    stored: Stored
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset chunk by chunk, each valid until the next is asked for. Raises as `Stored.chunks`."""
+        return self.stored.chunks()
 
 
 class Studies:
@@ -183,6 +206,22 @@ class Studies:
             rows = fetch(catalog, _STUDY + _QUEUED, (limit,))
             return tuple(self._study(catalog, row) for row in rows)
 
+    def held(self, limit: int = 200) -> tuple[m.Study, ...]:
+        """Return the studies that wait for a person's decision, the oldest first."""
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, _STUDY + "WHERE s.state = ? ORDER BY s.id LIMIT ?", (StudyState.HELD, limit))
+            return tuple(self._study(catalog, row) for row in rows)
+
+    def held_back(self) -> tuple[int, str, str]:
+        """Return how many studies are held, and the short id and the reason of the one that came first."""
+        with self._catalog.read() as catalog:
+            count = fetch_value(catalog, "SELECT count(*) FROM study WHERE state = ?", (StudyState.HELD,))
+            for short, reason in fetch(
+                catalog, "SELECT short, reason FROM study WHERE state = ? ORDER BY id LIMIT 1", (StudyState.HELD,)
+            ):
+                return int(count), short, reason
+        return 0, "", ""
+
     def detail(self, study: int, schema: str) -> m.StudyDetail:
         """Return a study with all its images and what each destination answered."""
         with self._catalog.read() as catalog:
@@ -192,7 +231,8 @@ class Studies:
                 catalog,
                 "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
                 "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
-                "object_id FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
+                "object_id, routing, route, coalesce(decided_by, profile_version), held "
+                "FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
                 "ORDER BY series_number, series_uid, instance_number, id",
                 bounds(study),
             )
@@ -221,6 +261,8 @@ class Studies:
             first_received=_moment(row[19]),
             last_received=_moment(row[20]),
             deliveries=self._deliveries(catalog, row[0]),
+            held=row[21],
+            unrouted=row[22],
         )
 
     @staticmethod
@@ -241,11 +283,26 @@ class Studies:
                 refused=refused,
                 next_try=when(next_try),
                 delivered_at=when(delivered_at),
+                priority=str(Priority.of(priority)),
+                moved=moved,
             )
-            for destination, state, reason, waiting, done, warned, refused, doubtful, next_try, delivered_at in fetch(
+            for (
+                destination,
+                state,
+                reason,
+                waiting,
+                done,
+                warned,
+                refused,
+                doubtful,
+                next_try,
+                delivered_at,
+                priority,
+                moved,
+            ) in fetch(
                 catalog,
-                "SELECT destination, state, reason, waiting, done, warned, refused, doubtful, next_try, delivered_at "
-                "FROM delivery WHERE study = ? ORDER BY destination",
+                "SELECT destination, state, reason, waiting, done, warned, refused, doubtful, next_try, delivered_at, "
+                "priority, moved FROM delivery WHERE study = ? ORDER BY destination",
                 (study,),
             )
         )
@@ -292,6 +349,10 @@ class Studies:
             corrupt=bool(row[14]),
             purged=row[15] is not None,
             object_id=row[16].hex(),
+            routing=_ROUTING[Standing(row[17])] if not (row[13] or row[14]) else "",
+            route=row[18],
+            profile_version=row[19],
+            held=row[20],
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
         )
 
@@ -323,6 +384,26 @@ class Studies:
             )
         for row in rows:
             yield Sendable._make((*row[:7], self._stored(row)))
+
+    def object_id(self, image: int) -> str:
+        """Return the object id of an image, as `detail` has it."""
+        with self._catalog.read() as catalog:
+            return str(fetch_value(catalog, "SELECT lower(hex(object_id)) FROM image WHERE id = ?", (image,)))
+
+    def specimen(self, image: int) -> Specimen | None:
+        """Return an image to be looked into, None if it is not here or not whole."""
+        with self._catalog.read() as catalog:
+            rows = fetch(
+                catalog,
+                "SELECT object_id, sop_class, sop_uid, transfer_syntax, calling_ae, called_ae, length, received_at, "
+                "segment, place FROM image WHERE id = ? AND here",
+                (image,),
+            )
+        for row in rows:
+            place = Place(row[8], row[9], room(row[6]))
+            stored = self._objects.stored(row[0], place, lambda: self._catalog.place(image))
+            return Specimen._make((*row[:8], stored))
+        return None
 
     def _stored(self, row: Sequence[Any]) -> Stored:
         place = Place(row[7], row[8], room(row[6]))

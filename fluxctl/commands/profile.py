@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -88,6 +89,61 @@ def new(
     from capacitord.config.starting_point import starting_point
 
     print_text(starting_point(site, name, timezone))
+
+
+@verb(
+    app,
+    "try",
+    ("fluxctl profile try st-marys.toml IM0001.dcm", "Where it would go and why, and what would become of it."),
+    ("fluxctl profile try st-marys.toml /media/cd", "All images below a directory; those dealt with alike as one."),
+    (
+        'fluxctl profile try st-marys.toml IM0001.dcm --calling CT_COACH --at "2026-11-22 19:30"',
+        "As if that scanner had sent it on that evening.",
+    ),
+    (
+        "fluxctl profile try st-marys.toml IM0001.dcm --to research --write out",
+        "Only the copy for research, written to out/research/IM0001.dcm to be looked at.",
+    ),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID, exits.PARTLY),
+    asks=False,
+)
+def try_profile(
+    profile: Annotated[Path, typer.Argument(metavar="PROFILE.toml", help="The profile; - for standard input.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="DICOM files, or directories of them.")],
+    *,
+    calling: Annotated[
+        str,
+        typer.Option(
+            "--calling", metavar="AE", help="The scanner that sent it. Otherwise the title that the file names, if any."
+        ),
+    ] = "",
+    called: Annotated[str, typer.Option("--called", metavar="AE", help="The title it sent it to.")] = "FLUXBOX",
+    at: Annotated[
+        str, typer.Option("--at", metavar="WHEN", help="When, by the clock on the site's wall. Otherwise now.")
+    ] = "",
+    to: Annotated[
+        list[str], typer.Option("--to", metavar="DEST", help="Only this destination; may be given several times.")
+    ] = [],  # noqa: B006 - Typer reads it, nobody changes it
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="DIR", help="Write what would leave to DIR/DEST; nothing is overwritten."),
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="Every image, also those that are dealt with alike.")] = False,
+    changes: Annotated[bool, typer.Option("--changes", help="Every change, however many.")] = False,
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
+    """Say what a profile would do with images, on this machine and without the daemon.
+
+    For each image: the route that matches and why those before it do not; for each destination what is changed, the
+    transfer syntax and the size it would leave with, or why it would be held. Nothing is sent. The exit code is 6 if
+    an image would be held, for one destination or for all. What is printed, and written, names patients.
+    """
+    from fluxctl.trial import Asked, ProfileTrials, moment, show_trials
+
+    trials = ProfileTrials(profile, files, Asked(calling, called, moment(at), tuple(to), write))
+    show_trials(trials, form(json=json, jsonl=jsonl), every=each, everything=changes)
+    raise typer.Exit(exits.REFUSED if trials.held else exits.PARTLY if trials.amiss else exits.DONE)
 
 
 @verb(

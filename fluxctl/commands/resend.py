@@ -19,7 +19,8 @@ app = single()
 @verb(
     app,
     "resend",
-    ("fluxctl resend 3f2a9c", "Send the whole study again, to every destination of the site."),
+    ("fluxctl resend 3f2a9c", "Send the whole study again, each image where it was to go."),
+    ("fluxctl resend 77ac01 --to pacs", "Send a study that is held to pacs, on purpose."),
     ("fluxctl resend 3f2a9c --to pacs --to backup", "Only to these two."),
     ("fluxctl resend 3f2a9c --to pacs --image 0f02ab --yes", "Only this image; do not ask."),
     codes=(exits.NOT_FOUND, exits.REFUSED),
@@ -29,7 +30,7 @@ def resend(
     study: StudyArgument,
     *,
     to: Annotated[
-        list[str], typer.Option("--to", metavar="DEST", help="Only to this destination; may be given several times.")
+        list[str], typer.Option("--to", metavar="DEST", help="To this destination; may be given several times.")
     ] = [],  # noqa: B006 - Typer reads it, nobody changes it
     image: Annotated[
         str, typer.Option("--image", metavar="OBJECT", help="Only this image: the beginning of its object id or UID.")
@@ -42,12 +43,16 @@ def resend(
     Whatever was acknowledged is sent once more. Ordinary retries need no command: the box sends what is not
     acknowledged, for ever. This is for a PACS that lost images it had acknowledged, and for an image that came again
     with other content: `fluxctl study show STUDY --images` shows the object ids.
+
+    A study that is held goes where --to says, and is released by that. Without --to each image goes where it was to
+    go, and nothing that is held goes anywhere.
     """
     client = daemon(ctx)
     if not yes:
         found = client.study_show(study).study
         what = f"image {image} of study {found.id}" if image else f"all {found.images} images of study {found.id}"
-        where = " and ".join(to) if to else "every destination"
-        ask.agreed(f"Send {what} again to {where}?", yes=False, json=json)
+        where = f"to {' and '.join(to)}" if to else "where it was to go"
+        held = f" ({found.held} held)" if found.held and to else ""
+        ask.agreed(f"Send {what}{held} again {where}?", yes=False, json=json)
     answer = client.study_resend(m.Resend(study=study, destinations=tuple(to), image=image))
     show_done("resend", answer, json=json)

@@ -104,6 +104,39 @@ def show_study(
 
 @verb(
     app,
+    "explain",
+    ("fluxctl study explain 3f2a9c", "Where its images went and why, and where they would go now."),
+    ("fluxctl study explain 3f2a9c --image 0f02ab", "Only this image, by the beginning of its object id or UID."),
+    codes=(exits.NOT_FOUND,),
+)
+def explain_study(
+    ctx: typer.Context,
+    study: StudyArgument,
+    image: Annotated[
+        str, typer.Option("--image", metavar="OBJECT", help="Only this image: the beginning of its object id or UID.")
+    ] = "",
+    changes: Annotated[bool, typer.Option("--changes", help="Every change, however many.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Explain what was decided for a study, and what the profile in force would do with it now.
+
+    Images that are dealt with alike are explained once, by one of them: the route that matched and why those before it
+    did not, what is changed for each destination, the transfer syntax and the size it leaves with.
+    """
+    from capacitord.api.trial import Explain
+
+    answer = daemon(ctx).study_explain(Explain(study=study, image=image))
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.trial import explained
+
+        return explained(answer, look, everything=changes)
+
+    show("study.explain", answer, form(json=json), page)
+
+
+@verb(
+    app,
     "export",
     ("fluxctl study export 3f2a9c /media/usb/doe", "Write its images as DICOM files, one each."),
     codes=(exits.NOT_FOUND, exits.REFUSED, exits.PARTLY),

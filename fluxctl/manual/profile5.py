@@ -60,6 +60,7 @@ def page() -> str:
     _keys(page, profile_schema())
     _matches(page)
     _operations(page)
+    _order(page)
     _idle(page)
     page.section("TRANSFER SYNTAXES")
     page.text(f"By name or by UID: {', '.join(TRANSFER_SYNTAXES)}.")
@@ -168,6 +169,40 @@ def _operations(page: Page) -> None:
     )
     for name in operations.NAMES:
         page.item(name, f"`{name} = {operations.EXAMPLES[name]}`")
+
+
+def _order(page: Page) -> None:
+    page.section("ON ITS WAY")
+    page.text(
+        "What the box keeps is every image as it was received. For each destination an image goes through these, in "
+        "this order:"
+    )
+    page.item(
+        "inbound transforms",
+        "Their `match` looks at the image as it was received. Routes and `order` look at what they make of it, and so "
+        "does all that follows.",
+    )
+    page.item(
+        "de-identification",
+        "Of the tables with `deidentify` that are for the destination, the first whose `match` holds; no other. "
+        "Outbound only. UIDs and patients get codes that are the same each time, and others at each destination. "
+        "An image that may show names in its pixels is held.",
+    )
+    page.item(
+        "outbound transforms",
+        "Those for the destination whose `match` holds for the image after the inbound transforms. They change what "
+        "de-identification left, and can put back what it took.",
+    )
+    page.item(
+        "transfer syntax",
+        "`compress` if the destination accepts it and the image can be written so; else as received, if it is listed "
+        "in `transfer_syntaxes` or nothing is; else the first that is listed, accepted and without loss; else as "
+        "received. Where nothing is listed and nothing else is accepted: Explicit, then Implicit VR Little Endian.",
+    )
+    page.text(
+        "An image that one of these fails for is held, and `fluxctl study show` says why. When the profile is mended, "
+        "`fluxctl resend` tries again. Where nothing changes an image, it leaves byte for byte as it came."
+    )
 
 
 def _idle(page: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import QueueList, QueueRow
+from capacitord.api.messages import QueueList, QueueRow, Study
 from fluxctl.render import study
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, GOOD, QUIET, STRONG, Column, columns, hanging, stack
@@ -38,7 +38,16 @@ def listed(found: QueueList, look: Look) -> RenderableType:
     ]
     if found.studies:
         parts += [BLANK, Text("In the order they leave", style=STRONG), study.table(found.studies, look)]
+    if found.held:
+        parts += [BLANK, Text("Held: they go nowhere until you say so", style=STRONG)]
+        parts += [
+            hanging(f"  {held.id}", f"{held.reason} Send it: fluxctl resend {held.id} --to DEST") for held in found.held
+        ]
     return stack(parts)
+
+
+def _held(held: Study) -> str:
+    return f"{held.reason} Send it: fluxctl resend {held.id} --to DEST"
 
 
 def state(row: QueueRow, look: Look) -> Text:

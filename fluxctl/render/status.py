@@ -124,10 +124,13 @@ def _refused(refused: Refusals, look: Look) -> str:
 def _spool(spool: SpoolStatus) -> str:
     if spool.images == 0:
         return "empty"
-    waiting = f"{spool.undelivered_images:,} not delivered yet" if spool.undelivered_images else "all delivered"
+    ready = "all delivered" if not spool.held_images + spool.unrouted_images else "nothing waits to be sent"
+    waiting = f"{spool.undelivered_images:,} not delivered yet" if spool.undelivered_images else ready
     troubles = [
         f"{number:,} {word}"
         for number, word in (
+            (spool.held_images, "held"),
+            (spool.unrouted_images, "to be routed"),
             (spool.conflicts, "in conflict"),
             (spool.corrupt, "corrupt"),
             (spool.recovered, "recovered"),

@@ -21,21 +21,26 @@ DELIVERY_SYMBOL = {
     DeliveryState.DELIVERED: "✔",
     DeliveryState.CONFIRMED: "✔",
     DeliveryState.FAILED: "✘",
+    DeliveryState.MOVED: "→",
 }
 DELIVERY_STYLE = {
     DeliveryState.DEFERRED: CARE,
     DeliveryState.DELIVERED: GOOD,
     DeliveryState.CONFIRMED: GOOD,
     DeliveryState.FAILED: BAD,
+    DeliveryState.MOVED: CARE,
 }
 _SHORTEST = 6
-ARRIVED = frozenset({DeliveryState.DELIVERED, DeliveryState.CONFIRMED})
+ARRIVED = frozenset({DeliveryState.DELIVERED, DeliveryState.CONFIRMED, DeliveryState.MOVED})
+"""Where nothing more is to come."""
+ROUTINE = "routine"
 ACK_SYMBOL = {
     AckState.WAITING: "·",
     AckState.DOUBT: "?",
     AckState.DONE: "✔",
     AckState.WARNING: "⚠",
     AckState.REFUSED: "✘",
+    AckState.MOVED: "→",
 }
 
 
@@ -77,19 +82,33 @@ def table(studies: Iterable[Study], look: Look) -> RenderableType:
 
 def where(study: Study) -> Text:
     """Return in few words how far a study is; what needs a person first."""
-    if study.state in {StudyState.DISCARDED, StudyState.HELD}:
+    if study.state is StudyState.DISCARDED:
         return Text(study.state.value, style=CARE)
-    parts = [Text(f"✘ {study.corrupt} corrupt", style=BAD)] if study.corrupt else []
+    if study.state is StudyState.HELD and not study.deliveries:
+        return Text(_held(study), style=CARE)
+    parts = [Text(_held(study), style=CARE)] if study.held else []
+    parts += [Text(f"✘ {study.corrupt} corrupt", style=BAD)] if study.corrupt else []
     order = list(DELIVERY_SYMBOL)
+    urgent = {delivery.priority for delivery in study.deliveries if delivery.state not in ARRIVED} - {ROUTINE}
+    parts += [Text(word, style=CARE if word == "stat" else "") for word in ("stat", "high", "low") if word in urgent]
     pending = sorted((d for d in study.deliveries if d.state not in ARRIVED), key=lambda d: -order.index(d.state))
     parts += [Text(brief(delivery), style=DELIVERY_STYLE.get(delivery.state, "")) for delivery in pending]
     if study.conflicts:
         parts.append(Text(f"⚠ {study.conflicts} in conflict", style=CARE))
     if study.state is StudyState.RECEIVING:
         parts.append(Text("▸ receiving"))
-    if not pending and study.state is not StudyState.RECEIVING:
+    if study.unrouted and study.state is not StudyState.RECEIVING:
+        parts.append(Text(f"▸ routing {study.unrouted}"))
+    if not pending and not study.held and study.state is not StudyState.RECEIVING:
         parts.append(Text("✔ delivered", style=GOOD) if study.deliveries else Text("· no destination"))
     return Text(", ").join(parts)
+
+
+def _held(study: Study) -> str:
+    """Return that a study is held, or how many of its images are."""
+    if study.held in {0, study.images}:
+        return "⚠ held"
+    return f"⚠ held {study.held}/{study.images}"
 
 
 def brief(delivery: StudyDelivery) -> str:
@@ -130,6 +149,8 @@ def head(study: Study, look: Look) -> RenderableType:
     when = f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip()
     described = [study.description, "/".join(study.modalities), when]
     troubles = [
+        f"{study.held} held" * bool(study.held),
+        f"{study.unrouted} to be routed" * bool(study.unrouted),
         f"{study.conflicts} in conflict" * bool(study.conflicts),
         f"{study.corrupt} corrupt" * bool(study.corrupt),
     ]
@@ -149,8 +170,16 @@ def head(study: Study, look: Look) -> RenderableType:
             ("On this box", Text(_joined(held))),
             ("Received", Text(received)),
             ("State", Text(state)),
+            *_next(study),
         ]
     )
+
+
+def _next(study: Study) -> list[tuple[str, Text]]:
+    """Return what a person may do about a study that is held; nothing if it is not."""
+    if not study.held:
+        return []
+    return [("Next", Text(f"fluxctl resend {study.id} --to DEST, or a profile with a route for it"))]
 
 
 def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
@@ -172,6 +201,7 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
         rows.append((item.destination, state, f"{item.acknowledged:,} of {item.images:,}", *numbers))
         why = [item.reason] if item.reason else []
         why += [f"next try {until(item.next_try, look)}"] if item.next_try else []
+        why += [f"priority {item.priority}"] if item.priority != ROUTINE else []
         why += [f"{count(item.warnings, 'image')} acknowledged with a warning"] if item.warnings else []
         notes += [(item.destination, joined(why))] if why else []
     return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
@@ -207,12 +237,14 @@ def _series(images: tuple[Image, ...], look: Look) -> RenderableType:
 
 
 def _images(images: tuple[Image, ...], look: Look) -> RenderableType:
+    routed = any(image.routing for image in images)
     names = list(dict.fromkeys(ack.destination for image in images for ack in image.acks))
     heads = [
         Column("Image"),
         Column("Object"),
         Column("Size", right=True),
         Column("Age", right=True),
+        *([Column("Route")] if routed else []),
         *(Column(name) for name in names),
         Column("SOP Instance UID", keep=False, tail=True),
     ]
@@ -223,9 +255,19 @@ def _images(images: tuple[Image, ...], look: Look) -> RenderableType:
         states = [
             f"{ACK_SYMBOL[acks[name].state]} {acks[name].state.value}" if name in acks else NOTHING for name in names
         ]
-        what = (_place(image), short[image.object_id], size(image.bytes), age(image.received_at, look))
+        what = [_place(image), short[image.object_id], size(image.bytes), age(image.received_at, look)]
+        what += [_way(image)] if routed else []
         rows.append((*what, *states, image.sop_instance_uid))
     return columns(heads, rows, look)
+
+
+def _way(image: Image) -> str:
+    """Return which route an image took, of which version of the profile."""
+    if image.routing != "routed":
+        return image.routing or NOTHING
+    if image.route == 0:
+        return "operator"
+    return f"{'all' if image.route is None else image.route} of v{image.profile_version}"
 
 
 def short_ids(images: Iterable[Image]) -> dict[str, str]:
@@ -247,6 +289,8 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
     found = []
     if image.corrupt:
         found.append("✘ cannot be read: it is in corrupt/ now")
+    if image.held:
+        found.append(f"⚠ held: {image.held}")
     if image.conflict:
         found += _conflict(image, detail)
     found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]

@@ -532,3 +532,43 @@ def test_both_may_ask_for_the_release_at_once() -> None:
 
     with acceptor(script) as connection:
         assert established(connection).release()
+
+
+def test_an_image_that_is_not_ready_is_asked_for_again_after_the_answer() -> None:
+    images = [some_image(1), None, None, some_image(2), None, some_image(3), None]
+    asked: list[int] = []
+    ledger = Ledger()
+
+    def upcoming() -> Iterator[Sendable | None]:
+        for image in images:
+            asked.append(len(ledger.entries))
+            yield image
+
+    served: list[list[Request]] = []
+
+    def serve(peer: Acceptor) -> None:
+        peer.accept()
+        served.append(peer.serve())
+
+    with acceptor(serve) as connection:
+        assoc = established(connection)
+        assert assoc.store(upcoming(), ledger).stop is Stop.FINISHED
+        assert assoc.release()
+    assert [request.sop_instance_uid for request in served[0]] == ["1.2.3.4.1", "1.2.3.4.2", "1.2.3.4.3"]
+    assert ledger.verdicts == [Verdict.DONE] * 3
+    # While an answer is due it asks once, and no more before it has it.
+    assert asked == [0, 0, 1, 1, 1, 2, 2]
+
+
+def test_a_peer_that_leaves_while_an_image_is_prepared_is_noticed() -> None:
+    def leave(peer: Acceptor) -> None:
+        peer.accept()
+
+    def upcoming() -> Iterator[Sendable | None]:
+        while True:
+            time.sleep(0.001)
+            yield None
+
+    with acceptor(leave) as connection:
+        report = established(connection).store(upcoming(), Ledger())
+    assert (report.stop, report.image) == (Stop.BROKEN, None)

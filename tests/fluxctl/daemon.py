@@ -19,7 +19,7 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import samples
+from tests.fluxctl import samples, trial_samples
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
 Answer = Callable[[Any], Any]
@@ -121,6 +121,7 @@ ANSWERS: dict[str, Answer] = {
     "queue.show": lambda request: detail(request.study),
     "status": lambda _: samples.STATUS,
     "study.discard": lambda request: m.Done(message=f"study {request.study} was discarded", subjects=(request.study,)),
+    "study.explain": lambda request: samples.changed(trial_samples.EXPLAINED, study=resolve(request.study)),
     "study.export": lambda _: archive(EXPORTED),
     "study.list": page_of,
     "study.resend": lambda request: m.Done(message=f"study {resolve(request.study).id} will be sent again"),

@@ -14,16 +14,19 @@ from rich.console import RenderableType
 
 from capacitord.api import messages as m
 from capacitord.api.schemas import Doctor, ProfileFinding, ValidatedProfile, Verified, Version
-from capacitord.model.states import AckState, GateState
+from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+from capacitord.site.advice import advice_on_held
 from fluxctl.commands import doctor
-from fluxctl.render import box, destination, profile, queue, status, study, watch
+from fluxctl.render import box, destination, profile, queue, status, study, trial, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import samples as s
+from tests.fluxctl import trial_samples as t
 
 FOLDER: Final = Path(__file__).parent / "pages"
 LOOK: Final = Look(width=80, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 NARROW: Final = Look(width=60, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
+WIDE: Final = Look(width=120, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 PLAIN: Final = Look(width=80, color=False, unicode=False, now=s.NOW, zone=ZoneInfo("America/Chicago"))
 
 NO_PATH: Final = "There is no network path to STM_BACKUP now. It is tried again by itself."
@@ -134,6 +137,60 @@ CONFLICTS: Final = s.changed(
         s.image(4, s.REFUSED),
     ),
 )
+_NO_ROUTE: Final = "no route of version 7 of the profile matches it"
+HELD_IN_PART: Final = s.changed(
+    s.BREAST,
+    state=StudyState.HELD,
+    reason="1 of 5 images: no route of version 7 of the profile matches it.",
+    conflicts=0,
+    held=1,
+    deliveries=(
+        s.delivery("backup", DeliveryState.QUEUED, 1, 0, priority="stat", reason="Stands in for pacs."),
+        s.delivery(
+            "pacs",
+            DeliveryState.MOVED,
+            3,
+            3,
+            moved=1,
+            priority="stat",
+            reason="1 image went to backup instead: pacs could not be reached for 15 min.",
+        ),
+    ),
+)
+_INSTEAD: Final = "Went to backup instead: pacs could not be reached for 15 min."
+HELD: Final = m.StudyDetail(
+    "",
+    HELD_IN_PART,
+    (
+        s.image(1, s.DONE, routing="routed", route=2, profile_version=7),
+        s.image(2, s.DONE, routing="routed", route=0, profile_version=7),
+        s.image(
+            3,
+            s.ack("pacs", AckState.MOVED, reason=_INSTEAD),
+            s.ack("backup", AckState.WAITING),
+            routing="routed",
+            route=1,
+            profile_version=6,
+        ),
+        s.image(4, routing="held", held=_NO_ROUTE, profile_version=7),
+        s.image(5, s.DONE, routing="routed", profile_version=5),
+    ),
+)
+HELD_WHOLE: Final = s.changed(
+    s.CHEST,
+    state=StudyState.HELD,
+    reason="2 of 2 images: no route of version 7 of the profile matches them.",
+    held=2,
+    deliveries=(),
+)
+HOLDING: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        spool=s.changed(s.SPOOL, held_images=3, unrouted_images=12),
+        advice=tuple(advice_on_held(2, "8b01d4", HELD_WHOLE.reason)),
+    ),
+)
 VALID: Final = ValidatedProfile(
     "st-marys.toml",
     True,
@@ -194,6 +251,16 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-show-images": (LOOK, lambda look: study.shown(s.DETAIL, look, images=True)),
     "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
     "study-show-conflicts": (LOOK, lambda look: study.shown(CONFLICTS, look, images=True)),
+    "study-show-held": (LOOK, lambda look: study.shown(HELD, look, images=True)),
+    "study-list-held": (
+        LOOK,
+        lambda look: study.listed(s.changed(s.STUDIES, studies=(HELD_IN_PART, HELD_WHOLE), total=2), look),
+    ),
+    "status-held": (LOOK, lambda look: status.page(HOLDING, look)),
+    "queue-list-held": (
+        LOOK,
+        lambda look: queue.listed(s.changed(s.QUEUE, studies=(HELD_IN_PART,), held=(HELD_IN_PART, HELD_WHOLE)), look),
+    ),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
     "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),
     "queue-list-deferred": (
@@ -211,6 +278,12 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-validate": (LOOK, lambda look: profile.validated((VALID, WRONG), look)),
     "profile-validate-valid": (LOOK, lambda look: profile.validated((VALID,), look)),
     "profile-validate-60-columns": (NARROW, lambda look: profile.validated((WRONG,), look)),
+    "profile-try": (LOOK, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-120-columns": (WIDE, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-60-columns": (NARROW, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-many": (LOOK, lambda look: trial.tried(t.MANY, look)),
+    "profile-try-deidentified": (LOOK, lambda look: trial.tried(t.DEIDENTIFIED, look)),
+    "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
     "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
     "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
     "key-status-locked": (

@@ -25,6 +25,7 @@ from capacitord.api import socket_path
 from capacitord.api.client import Client
 from capacitord.api.connection import Lines, Tar
 from capacitord.api.routes import ROUTES, Form, route
+from capacitord.api.trial import Explain
 from capacitord.api.unreachable import explain
 from capacitord.errors import CapacitordError, NotPermitted, PartlyDone, TryAgain, Unreachable
 from tests.fluxctl import samples as s
@@ -54,6 +55,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "queue.show": lambda c: c.queue_show("3f2a9c"),
     "status": lambda c: c.status(),
     "study.discard": lambda c: c.study_discard(m.Discard("3f2a9c", "x", "3f2a9c")),
+    "study.explain": lambda c: c.study_explain(Explain("3f2a9c")),
     "study.export": lambda c: c.study_export("3f2a9c"),
     "study.list": lambda c: c.study_list(m.StudyQuery()),
     "study.resend": lambda c: c.study_resend(m.Resend("3f2a9c")),

@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydicom.data import get_testdata_file
 
 from capacitord.api import messages as m
 from capacitord.api import schemas
@@ -52,6 +53,7 @@ LINES: dict[str, list[str]] = {
     "profile.import": ["profile", "import", "{tmp}/profile.toml"],
     "profile.list": ["profile", "list"],
     "profile.show": ["profile", "show"],
+    "profile.try": ["profile", "try", "{tmp}/profile.toml", str(get_testdata_file("CT_small.dcm"))],
     "profile.validate": ["profile", "validate", "{tmp}/profile.toml"],
     "queue.flush": ["queue", "flush", "pacs"],
     "queue.list": ["queue", "list"],
@@ -61,6 +63,7 @@ LINES: dict[str, list[str]] = {
     "resend": ["resend", "3f2a9c", "--yes"],
     "status": ["status"],
     "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
+    "study.explain": ["study", "explain", "3f2a9c"],
     "study.export": ["study", "export", "c77e02", "{tmp}/out"],
     "study.list": ["study", "list"],
     "study.show": ["study", "show", "3f2a9c"],
@@ -143,7 +146,7 @@ def test_human(run: Run, line: Any, command: str) -> None:
     assert not result.out.startswith("{")
 
 
-@pytest.mark.parametrize("command", set(LINES) - {"profile.validate", "version"})
+@pytest.mark.parametrize("command", set(LINES) - {"profile.try", "profile.validate", "version"})
 def test_without_a_daemon(run: Run, line: Any, command: str) -> None:
     result = run(*line(command), "--json")
     document = json.loads(result.out)

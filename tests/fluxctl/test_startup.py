@@ -54,6 +54,8 @@ def test_help_imports_no_command_and_nothing_to_ask_with(daemon: Daemon) -> None
         ("resend", "3f2", "--to", "pacs", "--yes", "--json"),
         ("watch", "--help"),
         ("study", "show", "--help"),
+        ("study", "explain", "3f2a9c", "--json"),
+        ("profile", "try", "--help"),
     ],
 )
 def test_documents_need_neither_rich_nor_pydantic(daemon: Daemon, arguments: tuple[str, ...]) -> None:

@@ -46,7 +46,7 @@ def test_discard_is_not_confirmed_by_anything_else(daemon: Daemon, at_terminal: 
 
 def test_a_question_is_answered_by_ctrl_c(daemon: Daemon, at_terminal: At) -> None:
     terminal = at_terminal("resend", "3f2")
-    terminal.wait_for("Send all 120 images of study 3f2a9c again to every destination? [y/N] ")
+    terminal.wait_for("Send all 120 images of study 3f2a9c again where it was to go? [y/N] ")
     terminal.press("\x03")
     assert terminal.end() == exits.INTERRUPTED
     assert "Traceback" not in terminal.output

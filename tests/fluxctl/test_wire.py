@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from capacitord.api import messages as m
 from capacitord.api import wire
 from capacitord.api.routes import ROUTES, Route, route
+from capacitord.api.trial import Explain
 from capacitord.errors import Invalid
 from capacitord.model.states import StudyState
 from tests.fluxctl.daemon import _pattern
@@ -47,6 +48,7 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     ),
     m.ProfileRef: st.builds(m.ProfileRef, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
+    Explain: st.builds(Explain, study=NAMES, image=NAMES),
     m.Export: st.builds(m.Export, NAMES),
     m.Discard: st.builds(m.Discard, study=NAMES, reason=NAMES, confirm=NAMES),
     m.Resend: st.builds(m.Resend, study=NAMES, destinations=st.lists(NAMES).map(tuple), image=NAMES),

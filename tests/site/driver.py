@@ -21,6 +21,7 @@ from capacitord.api.routes import route
 from capacitord.errors import from_problem
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed, pair
+from capacitord.model.attribute import Attribute
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.profile import Profile
@@ -159,8 +160,10 @@ class Supervisor:
         keep_delivered: float = 86400.0,
         storage: link.Storage | None = None,
         limits: link.SpoolSettings | None = None,
+        routes: Sequence[Route] = (),
+        order: Sequence[Attribute | None] = (None,),
     ) -> None:
-        self._profile = profile(destinations, 1, keep_delivered)
+        self._profile = profile(destinations, 1, keep_delivered, routes, order)
         self.ports.update({each.name: each.port for each in destinations})
         self.channel.send(
             link.Start(
@@ -172,8 +175,11 @@ class Supervisor:
             )
         )
 
-    def update(self, *destinations: Destination) -> None:
-        self._profile = profile(destinations, self._profile.version + 1, self._profile.keep_delivered)
+    def update(
+        self, *destinations: Destination, routes: Sequence[Route] = (), order: Sequence[Attribute | None] = (None,)
+    ) -> None:
+        version = self._profile.version + 1
+        self._profile = profile(destinations, version, self._profile.keep_delivered, routes, order)
         self.ports.update({each.name: each.port for each in destinations})
         self.channel.send(link.Update(self._profile))
 
@@ -235,7 +241,23 @@ class Supervisor:
         return wait_for(delivered, within=PATIENCE, what=f"{count} images to be delivered to {name}")
 
 
-def profile(destinations: Iterable[Destination], version: int, keep_delivered: float) -> Profile:
+def profile(
+    destinations: Iterable[Destination],
+    version: int,
+    keep_delivered: float = 86400.0,
+    routes: Sequence[Route] = (),
+    order: Sequence[Attribute | None] = (None,),
+) -> Profile:
+    """Return a version of the profile; without routes everything goes to all destinations."""
     chosen = tuple(destinations)
     to_all = Route(tuple(destination.name for destination in chosen))
-    return Profile(SITE, "St. Mary's Hospital", version, "UTC", chosen, routes=(to_all,), keep_delivered=keep_delivered)
+    return Profile(
+        SITE,
+        "St. Mary's Hospital",
+        version,
+        "UTC",
+        chosen,
+        routes=tuple(routes) or (to_all,),
+        order=tuple(order),
+        keep_delivered=keep_delivered,
+    )

@@ -11,13 +11,22 @@ from typing import Any
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
+from capacitord.model.profile import Profile
+from capacitord.model.routes import Route
+from capacitord.model.transform import Transform
+from capacitord.site.answers import Answers
 from capacitord.site.backoff import Backoff
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.explaining import Explaining
+from capacitord.site.preparation.pool import Pool
+from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.spool.disk import Disk
+from capacitord.spool.routed import Decide
 from capacitord.spool.store import Spool
 from tests.site.broker import Broker
-from tests.site.stock import open_spool
+from tests.site.stock import KEY, open_spool
 from tests.wait import wait_for
 
 PATIENCE = 20.0
@@ -31,9 +40,12 @@ class Rig:
     spool: Spool
     broker: Broker
     deliveries: Deliveries
+    preparation: Preparation
     destinations: dict[str, Destination]
     notes: list[tuple[str, str, str, str]] = field(default_factory=list)
     version: int = 1
+    transforms: tuple[Transform, ...] = ()
+    deidentifications: tuple[Deidentification, ...] = ()
 
     def wake(self) -> None:
         self.deliveries.wake()
@@ -43,8 +55,28 @@ class Rig:
         self.version += 1
         for name, settings in changed.items():
             self.destinations[name] = msgspec.structs.replace(self.destinations[name], **settings)
+        self.preparation.take(self.profile(*names))
         self.deliveries.want([self.destinations[name] for name in names], self.version)
         self.deliveries.become()
+
+    def profile(self, *names: str) -> Profile:
+        """Return this version of the profile, with these destinations."""
+        return Profile(
+            "st-marys",
+            "St. Mary's",
+            self.version,
+            "UTC",
+            tuple(self.destinations[name] for name in names),
+            transforms=self.transforms,
+            deidentifications=self.deidentifications,
+        )
+
+    def answers(self) -> Answers:
+        """Return what answers requests of the control socket."""
+        names = tuple(self.destinations)
+        profile = msgspec.structs.replace(self.profile(*names), routes=(Route(names),))
+        explaining = Explaining(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
+        return Answers(self.spool, self.deliveries, explaining)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)
@@ -79,13 +111,28 @@ def destination(name: str, port: int = 0, **settings: Any) -> Destination:
 
 
 @contextmanager
-def rig(root: Path, *destinations: Destination, disk: Disk | None = None, start: bool = True) -> Iterator[Rig]:
-    """Deliver from the spool at `root`, whose images all go to these destinations, while the block runs."""
-    spool = open_spool(root, *(one.name for one in destinations), disk=disk)
+def rig(
+    root: Path,
+    *destinations: Destination,
+    disk: Disk | None = None,
+    start: bool = True,
+    transforms: tuple[Transform, ...] = (),
+    deidentifications: tuple[Deidentification, ...] = (),
+    pool: Pool | None = None,
+    decide: Decide | None = None,
+) -> Iterator[Rig]:
+    """Deliver from the spool at `root` while the block runs. Images go to all destinations, or as `decide` says.
+
+    `pool` prepares them, and is closed in the end.
+    """
+    spool = open_spool(root, *(one.name for one in destinations), disk=disk, decide=decide)
     notes: list[tuple[str, str, str, str]] = []
     with Broker(**{one.name: one.port for one in destinations}) as broker:
-        deliveries = Deliveries(spool, broker.connections, lambda *note: notes.append(note), QUICK)
-        made = Rig(spool, broker, deliveries, {one.name: one for one in destinations}, notes)
+        preparation = Preparation(keys_of(KEY), Profile("st-marys", "", 0, "UTC", ()), pool)
+        deliveries = Deliveries(spool, broker.connections, preparation, lambda *note: notes.append(note), QUICK)
+        made = Rig(spool, broker, deliveries, preparation, {one.name: one for one in destinations}, notes)
+        made.transforms, made.deidentifications = transforms, deidentifications
+        preparation.take(made.profile(*made.destinations))
         try:
             if start:
                 deliveries.want(destinations, made.version)
@@ -93,4 +140,5 @@ def rig(root: Path, *destinations: Destination, disk: Disk | None = None, start:
             yield made
         finally:
             deliveries.stop(1.0)
+            preparation.close()
             spool.close()

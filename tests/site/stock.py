@@ -13,6 +13,7 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.seal.keys import SiteKey
 from capacitord.spool.admission import Receipt
 from capacitord.spool.disk import Disk
+from capacitord.spool.routed import Decide, Routed
 from capacitord.spool.store import Spool
 from tests.images import CT_STORAGE, EXPLICIT_LITTLE, Image
 
@@ -21,10 +22,23 @@ CT = Pair(CT_STORAGE, EXPLICIT_LITTLE)
 ROOM = 16 << 20
 
 
-def open_spool(root: Path, *destinations: str, disk: Disk | None = None, reserve: int = 0, warning: int = 0) -> Spool:
-    """Return the spool at `root`, whose images all go to these destinations."""
+def open_spool(
+    root: Path,
+    *destinations: str,
+    disk: Disk | None = None,
+    reserve: int = 0,
+    warning: int = 0,
+    decide: Decide | None = None,
+) -> Spool:
+    """Return the spool at `root`, whose images all go to these destinations, or as `decide` says."""
     return Spool(
-        root, KEY, reserve=reserve, warning=warning, destinations=lambda _: tuple(destinations), names=str, disk=disk
+        root,
+        KEY,
+        reserve=reserve,
+        warning=warning,
+        decide=decide or (lambda _, arrival: Routed(arrival.profile_version, tuple(destinations))),
+        names=str,
+        disk=disk,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.api.routes import ROUTES, Answers, Form, Route, route
+from capacitord.api.trial import Explain
 from capacitord.errors import Ambiguous, CapacitordError, NotFound, Refused, TryAgain
 from capacitord.link import messages as link
 from capacitord.model.outcome import Outcome, Verdict
@@ -35,6 +36,7 @@ REQUESTS: dict[str, msgspec.Struct] = {
     "queue.pause": m.QueueSelect("pacs"),
     "queue.resume": m.QueueSelect("pacs"),
     "queue.show": m.StudyRef(STUDY),
+    "study.explain": Explain(STUDY),
     "study.export": m.Export(STUDY),
     "study.list": m.StudyQuery(),
     "study.resend": m.Resend(STUDY, ("pacs",)),
@@ -49,7 +51,7 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
         spool = open_spool(supervisor.spool, "pacs")
         put_images(spool, 3)
         put_images(spool, 1, study=SPARE)
-        spool.close_quiet(0.0, "quiet")
+        spool.close_quiet(0.0)
         spool.ledger.record(
             [
                 Answer(each.image, each.delivery, Outcome(Verdict.DONE, "stored", 0), 1)

@@ -12,7 +12,6 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.errors import TryAgain
 from capacitord.model.states import DeliveryState
-from capacitord.site.answers import Answers
 from tests.dicom.acceptor import Request
 from tests.site.pacs import STORED, Pacs, Reaction
 from tests.site.rig import PATIENCE, destination, rig
@@ -129,7 +128,7 @@ def test_a_study_that_is_discarded_while_it_is_sent_ends_there(tmp_path: Path) -
         box.wake()
         wait_for(lambda: pacs.seen, within=PATIENCE, what="the first image to be under way")
         study, short = box.spool.studies.find("1.2.1")
-        assert short in box.spool.close_quiet(0.0, "quiet")
+        assert short in [closed.study for closed in box.spool.close_quiet(0.0)]
         box.spool.housekeeping.discard(study, 1, "by a test")
         pacs.go_on()
         wait_for(lambda: set(others) <= set(pacs.counts), within=PATIENCE, what="the other study to arrive")
@@ -149,7 +148,7 @@ def test_nothing_is_promised_to_be_sent_again_while_the_answers_before_are_not_w
         box.wake()
         assert react.happened.wait(PATIENCE)
         box.wait_for_reason("disk is full")
-        answers = Answers(box.spool, box.deliveries)
+        answers = box.answers()
         request = m.Resend(box.spool.studies.find(STUDY)[1])
         with pytest.raises(TryAgain, match="not all written yet") as told:
             answers.answer("study.resend", request, lambda: None)

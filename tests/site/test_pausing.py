@@ -10,7 +10,6 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.errors import CapacitordError, OutOfSpace, PartlyDone
-from capacitord.site.answers import Answers
 from tests.site.pacs import Pacs
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import put_images
@@ -63,7 +62,7 @@ def test_of_several_the_answer_says_which_are_done(tmp_path: Path) -> None:
         faulty_catalog() as (disk, vfs),
         rig(tmp_path, destination("first", 1), destination("second", 1), disk=disk) as box,
     ):
-        answers = Answers(box.spool, box.deliveries)
+        answers = box.answers()
         told: set[type[CapacitordError]] = set()
         for step in range(1, 30):
             box.deliveries.pause("first", paused=False)

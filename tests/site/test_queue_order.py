@@ -112,11 +112,11 @@ def test_a_study_that_was_discarded_while_it_was_sent_is_not_brought_back(tmp_pa
     chosen = due(spool)
     handed = spool.ledger.sending(chosen[:2], "on their way")
     study, short = spool.studies.find(STUDY)
-    assert spool.close_quiet(0.0, "quiet") == [short]
+    assert [closed.study for closed in spool.close_quiet(0.0)] == [short]
     spool.housekeeping.discard(study, 1, "by a test")
     assert spool.ledger.sending(chosen, "on their way") == []
     answers = [Answer(image.image, image.delivery, Outcome(Verdict.DONE, "stored", 0), 1) for image in handed]
-    assert spool.ledger.record(answers, 0.0) == []
+    assert spool.ledger.record(answers, 0.0).ended == []
     spool.ledger.not_sent(chosen)
     assert waiting(spool) == []
     spool.close()

@@ -57,7 +57,6 @@ def upkeep(
         spool,
         keep=lambda: keep,
         quiet=quiet,
-        reason=lambda: "Sent to every destination.",
         got_on=lambda: beats.append(1),
         doubt=lambda: None,
         every=0.02,
@@ -136,7 +135,7 @@ def test_a_study_of_which_nothing_comes_any_more_is_complete(tmp_path: Path) -> 
         wait_for(
             lambda: spool.studies.detail(study, "").study.state is StudyState.MATCHED, what="the study to be complete"
         )
-    assert spool.studies.detail(study, "").study.reason == "Sent to every destination."
+    assert spool.studies.detail(study, "").study.reason == "Goes to every destination of version 1 of the profile."
     spool.close()
 
 
@@ -171,7 +170,6 @@ def test_a_mistake_of_ours_ends_nothing_either(tmp_path: Path, caplog: pytest.Lo
         spool,
         keep=mistaken,
         quiet=NEVER,
-        reason=lambda: "",
         got_on=lambda: beats.append(1),
         doubt=lambda: None,
         every=0.02,

@@ -17,6 +17,7 @@ from capacitord.seal.sealed import PAYLOAD_SIZE
 from capacitord.spool.admission import Receipt
 from capacitord.spool.disk import Disk
 from capacitord.spool.ledger import Answer, Pending
+from capacitord.spool.routed import Decide, Routed
 from capacitord.spool.store import Spool
 
 KEY = SiteKey("st-marys", bytes(range(32)))
@@ -74,7 +75,12 @@ def open_spool(
     reserve: int = 0,
 ) -> Spool:
     route = destinations if callable(destinations) else lambda _: destinations
-    return Spool(root, key, reserve=reserve, warning=0, destinations=route, disk=disk)
+    return Spool(root, key, reserve=reserve, warning=0, decide=to(route), disk=disk)
+
+
+def to(route: Callable[[Facts], tuple[str, ...]]) -> Decide:
+    """Return what decides at once, as a profile without routes does."""
+    return lambda facts, arrival: Routed(arrival.profile_version, route(facts))
 
 
 @contextlib.contextmanager
@@ -137,7 +143,7 @@ def deliver(spool: Spool, destination: str = "pacs") -> None:
 
 def close_studies(spool: Spool) -> None:
     """Take all studies as arrived."""
-    spool.close_quiet(0.0, "Nothing arrived for a moment.")
+    spool.close_quiet(0.0)
 
 
 def as_after_a_kill(root: Path, copy: Path) -> Path:

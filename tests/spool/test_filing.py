@@ -16,6 +16,7 @@ from capacitord.seal.sealed import MAX_DESCRIPTION, PAYLOAD_SIZE
 from capacitord.spool import describe
 from capacitord.spool.admission import Kept, Receipt
 from capacitord.spool.filing import Filed
+from capacitord.spool.routed import Routed
 from capacitord.spool.segment import Place
 from capacitord.spool.store import Spool
 from tests.spool.kit import (
@@ -228,7 +229,7 @@ def test_the_reserve_refuses_an_image_before_it_is_begun(tmp_path: Path) -> None
 def test_a_plan_that_came_to_nothing_is_forgotten(tmp_path: Path) -> None:
     """What filing remembers of a study must be in the catalog: else its next image belongs to nothing."""
     with opened(tmp_path) as spool:
-        image = Filed(bytes(16), Place(0, 0, 8192), 1, facts(), arrival(), ("pacs",))
+        image = Filed(bytes(16), Place(0, 0, 8192), 1, facts(), arrival(), Routed(1, ("pacs",)))
 
         def fail(_: object) -> None:
             raise StorageFailed("no")

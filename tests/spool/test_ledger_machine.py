@@ -128,7 +128,7 @@ class Ledgers(RuleBasedStateMachine):
         outcome = Outcome(verdict, f"It was {verdict}.", status if verdict is Verdict.LATER else 0)
         given = [Answer(image.image, image.delivery, outcome, 1) for image in handed]
         before = {study for study in STUDIES if self.waits(study, destination)}
-        ended = self.spool.ledger.record(given, self.spool.tick())
+        ended = self.spool.ledger.record(given, self.spool.tick()).ended
         for pending in handed:
             image = self.images[pending.object_id]
             if destination in image.waiting and verdict is not Verdict.LATER:

@@ -181,7 +181,7 @@ def test_a_purge_needs_the_word_of_every_destination(tmp_path: Path) -> None:
         assert leavers(spool) == {study: SMALL}
         assert spool.housekeeping.purge(study, 1) == 1
         assert spool.housekeeping.candidates().studies == []
-        assert spool.counts()[1:] == (0, 0, 0, 0, 0)
+        assert spool.counts()[1:6] == (0, 0, 0, 0, 0)
 
 
 def leavers(spool: Spool) -> dict[int, int]:
@@ -539,7 +539,7 @@ def test_what_was_acknowledged_before_a_discard_stays_known(tmp_path: Path) -> N
         assert "discarded after 1 of its images" in backup.reason
         assert spool.studies.queued() == ()
         # The answer of an image that was on its way comes too late to count, and harms nobody.
-        assert spool.ledger.record(answer(images[2:]), 2.0) == []
+        assert spool.ledger.record(answer(images[2:]), 2.0).ended == []
         assert spool.ledger.backlog("backup")[:6] == (0, 0, 0, 0, 0, 1)
 
 

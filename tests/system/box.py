@@ -50,7 +50,8 @@ class Box:
 
     It can be stopped, killed and started again in between, on the same port and state. `settings` adds to the tables
     of its configuration, which are the box's defaults but for addresses and room on the disk. `state` may lie on
-    another disk than `folder`. `before` is put in front of the command. `targets` are the profile's destinations.
+    another disk than `folder`. `before` is put in front of the command. `targets` are the profile's destinations,
+    `tables` further tables of it.
     """
 
     host = "127.0.0.1"
@@ -63,6 +64,7 @@ class Box:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         state: Path | None = None,
         before: Sequence[str] = (),
+        tables: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.state = state or folder / "state"
@@ -71,6 +73,7 @@ class Box:
         self.profile_version = 0
         self._keep_delivered = keep_delivered
         self._settings = settings or {}
+        self._tables = tables or {}
         # Bound and never listening: keeps the port from everybody else while the gate is shut.
         self._reservation = socket.socket()
         self._program: Program | None = None
@@ -193,6 +196,7 @@ class Box:
                 "timezone": "America/Chicago",
                 "destination": [target.table() for target in self.targets],
                 "delivery": {"keep_delivered": self._keep_delivered},
+                **self._tables,
             }
         )
 

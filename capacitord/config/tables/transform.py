@@ -156,15 +156,15 @@ class TransformTable(OperationsTable):
     name: Text | None = None
     """How people call it."""
     on: Annotated[On, pydantic.Field(strict=False)] = On.OUTBOUND
-    """When: as images come in, as they go out, or as the worklist is served."""
+    """When: as images come in, as they go out, or as the worklist is served. Inbound is seen by routes and `match`."""
     match: Match = ALWAYS
-    """Which images it is for; without it, all."""
+    """Which images it is for; without it, all. Inbound looks at the image as received, outbound after that."""
     to: SomeNames = pydantic.Field(default=[])
     """Names of the destinations for whose copies it is meant; without it, all. Outbound only."""
     deidentify: Annotated[
         Deidentification | None, pydantic.PlainValidator(_deidentify), pydantic.WithJsonSchema(DEIDENTIFY)
     ] = None
-    """De-identification (PS3.15 Annex E), before the operations."""
+    """De-identification (PS3.15 Annex E), before the operations; the first that matches for a destination."""
     on_error: Annotated[OnError, pydantic.Field(strict=False)] = OnError.HOLD
     """What becomes of an image for which it fails: it is held, or it goes without the change."""
     record: Annotated[

@@ -1,0 +1,207 @@
+"""What an image becomes on its way to one destination: which of the profile's transforms apply, and in which order.
+
+=================== =============================== =====================================================
+step                 its `match` looks at            what it changes
+=================== =============================== =====================================================
+inbound transforms   the image as it was received    every copy of it, and what routes look at
+de-identification    the image after these           this destination's copy; the first that matches
+outbound transforms  the image after the inbound     this destination's copy, after de-identification
+compression          nothing                         how the pixels are written
+=================== =============================== =====================================================
+
+What the spool keeps is the image as it was received. `recipe` decides, without an image, what could happen to any at
+all; where that is nothing, no image is looked into.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from capacitord.dicom.deidentify.codes import Codes
+from capacitord.dicom.deidentify.engine import deidentified
+from capacitord.dicom.rewriting import Encoded, Opened, Rewritten, may_be_behind_pixels
+from capacitord.dicom.transform.attributes import DatasetAttributes
+from capacitord.dicom.transform.differences import edits
+from capacitord.dicom.transform.engine import apply
+from capacitord.dicom.transform.failure import NotTransformed, Unfit
+from capacitord.model.attribute import Attribute
+from capacitord.model.compression import Compression
+from capacitord.model.conditions import Condition, Either, Every, Has, Never, Subject, holds, local_time
+from capacitord.model.deidentify import Deidentification
+from capacitord.model.transform import On, Transform
+
+if TYPE_CHECKING:
+    from capacitord.model.conditions import Attributes
+    from capacitord.model.destination import Destination
+    from capacitord.model.profile import Profile
+
+
+class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a profile may do with images for one destination. Two that are equal do the same."""
+
+    destination: str
+    timezone: str
+    inbound: tuple[Transform, ...] = ()
+    deidentifications: tuple[Deidentification, ...] = ()
+    outbound: tuple[Transform, ...] = ()
+    compress: Compression | None = None
+    transfer_syntaxes: tuple[str, ...] = ()
+
+    @property
+    def keeps_attributes(self) -> bool:
+        """Whether no attribute of any image can change, so that none has to be looked at."""
+        return not (self.inbound or self.deidentifications or self.outbound)
+
+    def conditions(self) -> Iterator[Condition]:
+        """Yield all conditions that look at an image."""
+        yield from (transform.match for transform in (*self.inbound, *self.outbound))
+        yield from (deidentification.match for deidentification in self.deidentifications)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every image leaves as it was received where the destination accepts that."""
+        return self.keeps_attributes and self.compress is None and not self.transfer_syntaxes
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """Keys of a site, 32 bytes each, that are for this and nothing else.
+
+    `hashes` is for the operation `hash`, `codes` for what stands for patients and UIDs after de-identification.
+    """
+
+    hashes: bytes
+    codes: bytes
+
+    def __repr__(self) -> str:
+        return "Keys()"
+
+
+class Came(msgspec.Struct, frozen=True):
+    """How an image came in; `received_at` is in nanoseconds since the epoch."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    received_at: int
+
+
+def recipe(profile: Profile, destination: Destination) -> Recipe:
+    """Return what a profile may do with images for one of its destinations."""
+    return Recipe(
+        destination.name,
+        profile.timezone,
+        tuple(each for each in profile.transforms if each.on is On.INBOUND and each.operations),
+        tuple(each for each in profile.deidentifications if _is_for(each.to, destination)),
+        tuple(
+            each
+            for each in profile.transforms
+            if each.on is On.OUTBOUND and each.operations and _is_for(each.to, destination)
+        ),
+        destination.compress,
+        destination.transfer_syntaxes,
+    )
+
+
+def _is_for(names: tuple[str, ...], destination: Destination) -> bool:
+    return not names or destination.name in names
+
+
+def open_for(image: Encoded, conditions: Iterable[Condition]) -> Opened:
+    """Open an image as far as conditions look into it. Raises as `Opened` does."""
+    looked_at = itertools.chain.from_iterable(map(attributes_in, conditions))
+    return Opened(image, whole=any(map(may_be_behind_pixels, looked_at)))
+
+
+def attributes_in(condition: Condition) -> Iterator[Attribute]:
+    """Yield the attributes that a condition looks at."""
+    match condition:
+        case Has(attribute, _):
+            yield attribute
+        case Every(of) | Either(of):
+            for part in of:
+                yield from attributes_in(part)
+        case Never(of):
+            yield from attributes_in(of)
+        case _:
+            return
+
+
+def fitting(transforms: Iterable[Transform], subject: Subject) -> tuple[Transform, ...]:
+    """Return the transforms whose condition holds."""
+    return tuple(each for each in transforms if holds(each.match, subject))
+
+
+def subject_of(attributes: Attributes, came: Came, timezone: str) -> Subject:
+    """Return what conditions look at."""
+    local = local_time(came.received_at, timezone)
+    return Subject(attributes, came.calling_ae_title, came.called_ae_title, local)
+
+
+def attributes_after_inbound(
+    opened: Opened, profile: Profile, came: Came, *, key: bytes, now: dt.datetime
+) -> Attributes:
+    """Return what routes look at: the attributes of an image after the inbound transforms that fit it.
+
+    `key` and `now` are those of `transform.engine.apply`. Raises `NotTransformed`.
+    """
+    inbound = tuple(each for each in profile.transforms if each.on is On.INBOUND and each.operations)
+    fit = fitting(inbound, subject_of(opened.attributes, came, profile.timezone))
+    return _after(opened, fit, key, now)
+
+
+def _after(opened: Opened, inbound: tuple[Transform, ...], key: bytes, now: dt.datetime) -> Attributes:
+    if not inbound:
+        return opened.attributes
+    return DatasetAttributes(apply(inbound, opened.dataset, key=key, now=now).dataset)
+
+
+class Changed(NamedTuple):
+    """An image with its attributes changed, still in its own transfer syntax."""
+
+    image: Rewritten
+    sop_instance_uid: str
+    is_deidentified: bool = False
+
+
+def changed(
+    image: Encoded, sop_instance_uid: str, what: Recipe, came: Came, *, keys: Keys, now: dt.datetime
+) -> Changed:
+    """Return an image with the transforms and the de-identification of a recipe that fit it.
+
+    Reads the attributes and passes the pixels by, whatever their size. `now`, with a time zone, is for the record of
+    changes. Raises `NotTransformed`, `NotDeidentified`, and what reading the image raises.
+    """
+    opened = open_for(image, what.conditions())
+    inbound = fitting(what.inbound, subject_of(opened.attributes, came, what.timezone))
+    if not (what.deidentifications or what.outbound):
+        return Changed(opened.rewritten(inbound, key=keys.hashes, now=now), sop_instance_uid)
+    subject = subject_of(_after(opened, inbound, keys.hashes, now), came, what.timezone)
+    outbound = fitting(what.outbound, subject)
+    how = next((each for each in what.deidentifications if holds(each.match, subject)), None)
+    if how is None:
+        return Changed(opened.rewritten((*inbound, *outbound), key=keys.hashes, now=now), sop_instance_uid)
+    return _deidentified(Opened(image, whole=True), what, (inbound, how, outbound), keys=keys, now=now)
+
+
+def _deidentified(
+    opened: Opened,
+    what: Recipe,
+    steps: tuple[tuple[Transform, ...], Deidentification, tuple[Transform, ...]],
+    *,
+    keys: Keys,
+    now: dt.datetime,
+) -> Changed:
+    inbound, how, outbound = steps
+    before = apply(inbound, opened.dataset, key=keys.hashes, now=now)
+    without = deidentified(before.dataset, how, codes=Codes(keys.codes, what.destination))
+    after = apply(outbound, without, key=keys.hashes, now=now)
+    try:
+        found = edits(opened.dataset, after.dataset)
+    except Unfit as error:
+        raise NotTransformed(str(error)) from None
+    image = opened.edited(found, (*before.changes, *after.changes), (*before.skipped, *after.skipped))
+    return Changed(image, str(after.dataset.get("SOPInstanceUID", "")), is_deidentified=True)

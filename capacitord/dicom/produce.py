@@ -1,0 +1,136 @@
+"""One image made as a destination is to get it: attributes changed, then written in a transfer syntax it accepts.
+
+This is the work that takes long, done in a process of its own. It reads and writes memory and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import imagecodecs
+
+from capacitord.dicom.contexts import syntax_name
+from capacitord.dicom.deidentify.engine import NotDeidentified
+from capacitord.dicom.forms import Form
+from capacitord.dicom.outgoing import Came, Changed, Keys, Recipe, changed
+from capacitord.dicom.rewriting import Opened
+from capacitord.dicom.transcode.engine import NotTranscoded, Written, transcode
+from capacitord.dicom.transform.draft import Edit
+from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
+from capacitord.dicom.transform.level import declared
+from capacitord.model.compression import Compression
+
+Piece = bytes | memoryview
+
+NO_FORM: Final = "It cannot be written as the destination accepts it."
+_STEP: Final = 1 << 20
+_CODECS: Final = (
+    *("jpeg8_decode", "jpeg8_encode", "jpegls_decode", "jpegls_encode", "jpeg2k_decode", "jpeg2k_encode"),
+    *("htj2k_encode", "packbits_decode", "packbits_encode"),
+)
+"""Functions whose libraries are loaded when they are first named."""
+
+_CREATED: Final = (0x00080012, 0x00080013)
+"""Instance Creation Date and Time."""
+
+
+class NotProduced(Exception):
+    """An image cannot leave in any form it may: a sentence for a person, without anything of the image."""
+
+
+class Product(NamedTuple):
+    """An image as it is to leave: its bytes in pieces, `length` in all."""
+
+    transfer_syntax_uid: str
+    sop_instance_uid: str
+    pieces: Sequence[Piece]
+    length: int
+
+
+class InMemory:
+    """An image whose bytes are all in memory."""
+
+    def __init__(self, transfer_syntax_uid: str, data: memoryview) -> None:
+        self.transfer_syntax_uid, self.data, self.length = transfer_syntax_uid, data, len(data)
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the bytes in pieces."""
+        for start in range(0, self.length, _STEP):
+            yield self.data[start : start + _STEP]
+
+
+def load() -> None:
+    """Load what would be loaded with the first image, so that later no file needs to be opened."""
+    for name in _CODECS:
+        getattr(imagecodecs, name)
+
+
+def produce(
+    image: InMemory,
+    sop_instance_uid: str,
+    what: Recipe,
+    came: Came,
+    wanted: Sequence[Form],
+    *,
+    keys: Keys,
+    now: dt.datetime,
+) -> Product | None:
+    """Return an image as it is to leave, in the first of the forms it can be written in; None if it stays as it is.
+
+    A form without `how` is the last that is tried. Raises `NotProduced`.
+    """
+    become = attributes_changed(image, sop_instance_uid, what, came, keys=keys, now=now)
+    data, uid = image.data, sop_instance_uid
+    if become is not None and not become.image.is_as_received:
+        data, uid = memoryview(b"".join(become.image.chunks())), become.sop_instance_uid
+    refused = []
+    for syntax, how in wanted:
+        if how is None:
+            same = data is image.data
+            return None if same else Product(image.transfer_syntax_uid, uid, [data], len(data))
+        try:
+            written = _written(data, image.transfer_syntax_uid, how, came)
+        except NotTranscoded as error:
+            refused.append(f"{syntax_name(syntax)}: {error}")
+            continue
+        if written.lossy and become is not None and become.is_deidentified:
+            written = _without_creation(written)
+        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length)
+    raise NotProduced(f"{NO_FORM} {' '.join(refused)}")
+
+
+def attributes_changed(
+    image: InMemory, sop_instance_uid: str, what: Recipe, came: Came, *, keys: Keys, now: dt.datetime
+) -> Changed | None:
+    """Return an image with its attributes changed, None if its recipe changes none. Raises `NotProduced`."""
+    if what.keeps_attributes:
+        return None
+    try:
+        return changed(image, sop_instance_uid, what, came, keys=keys, now=now)
+    except (NotTransformed, NotDeidentified) as error:
+        raise NotProduced(in_words(error)) from None
+
+
+def in_words(error: NotTransformed | NotDeidentified) -> str:
+    """Return why the attributes of an image could not be changed, as a sentence."""
+    if isinstance(error, TransformFailed):
+        return f"Transform {error.transform!r} could not {error.operation} {error.attribute}: {error.why}."
+    if isinstance(error, NotDeidentified):
+        return str(error)
+    return f"Its attributes cannot be changed as the profile says: {error}."
+
+
+def _written(data: memoryview, syntax: str, how: Compression, came: Came) -> Written:
+    # By the moment of its reception, so that the same image becomes the same bytes whenever it is sent.
+    received = dt.datetime.fromtimestamp(came.received_at // 1_000_000_000, dt.UTC)
+    return transcode(data, syntax, how, now=received)
+
+
+def _without_creation(written: Written) -> Written:
+    """Take out when a derived image was created: a date is what de-identification took out before."""
+    opened = Opened(InMemory(written.transfer_syntax_uid, memoryview(b"".join(written.dataset))))
+    characters = declared(opened.dataset)
+    without = opened.edited([Edit((tag,), None, characters) for tag in _CREATED])
+    return written._replace(dataset=[b"".join(without.chunks())], length=without.length)

@@ -1,0 +1,383 @@
+"""What a profile would do with an image: carried out by the code that delivers, and told for a person to read.
+
+Nothing here knows a rule of its own: which transforms apply, what they change and in which form a copy leaves is
+what `outgoing`, `forms` and `produce` do. What is told of it is what differs between the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import msgspec
+
+from capacitord.api.trial import Changed, Fate, Leaving, Skipped, Syntax, Trial, TriedRoute
+from capacitord.dicom import outgoing
+from capacitord.dicom.contexts import Pair, sop_class_name, syntax_name
+from capacitord.dicom.deidentify.engine import NotDeidentified
+from capacitord.dicom.differing import differences
+from capacitord.dicom.forms import Form, forms
+from capacitord.dicom.head import FIRST_PIXELS, LAST_PIXELS
+from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
+from capacitord.dicom.produce import NO_FORM, InMemory, NotProduced, in_words, produce
+from capacitord.dicom.rewriting import Opened
+from capacitord.dicom.transform.engine import name_of
+from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
+from capacitord.model.attribute import Attribute, Step
+from capacitord.model.conditions import decisive, local_time
+from capacitord.model.routes import Considered, Decision, Route, decide
+from capacitord.model.transform import On
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from capacitord.dicom.part10 import File
+    from capacitord.dicom.produce import Piece
+    from capacitord.dicom.rewriting import Encoded, Rewritten
+    from capacitord.dicom.transform.engine import Change
+    from capacitord.model.conditions import Attributes
+    from capacitord.model.destination import Destination
+    from capacitord.model.profile import Profile
+
+DEIDENTIFY: Final = "de-identify"
+WRITE: Final = "write anew"
+"""What is told as the operation where no transform changed an attribute, but de-identification or compression did."""
+
+_NOTHING: Final = "It is in that form already."
+_SOP_CLASS: Final = 0x00080016
+_SOP_INSTANCE: Final = 0x00080018
+_MODALITY: Final = 0x00080060
+
+
+class Copy(NamedTuple):
+    """What would leave. Its bytes can be read as long as those of the image can."""
+
+    transfer_syntax_uid: str
+    sop_instance_uid: str
+    length: int
+    chunks: Callable[[], Iterator[Piece]]
+
+
+class Tried(NamedTuple):
+    """What would become of an image: told, and the copies that would leave, by destination."""
+
+    trial: Trial
+    copies: Mapping[str, Copy]
+
+
+class Subject(NamedTuple):
+    """An image to try a profile on, and how it came. UIDs that are empty are taken from the dataset."""
+
+    image: Encoded
+    came: Came
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+
+
+def in_file(file: File, came: Came) -> Subject:
+    """Return the image in a file as a scanner would send it: by the UIDs of its dataset, as far as that can be read.
+
+    Raises OSError.
+    """
+    attributes = _attributes_of(file)
+    sop_class = _first(attributes, _SOP_CLASS) or file.sop_class_uid
+    return Subject(file, came, sop_class, _first(attributes, _SOP_INSTANCE) or file.sop_instance_uid)
+
+
+class Make(Protocol):
+    """Writes images in another transfer syntax."""
+
+    def __call__(self, subject: Subject, what: Recipe, form: Form) -> Copy:
+        """Return an image as a recipe makes it, in this form, which is not the one it came in.
+
+        Raises `NotProduced`, and what reading the image raises.
+        """
+
+
+def maker(keys: Keys, now: dt.datetime) -> Make:
+    """Return what writes images in this process, in memory."""
+
+    def make(subject: Subject, what: Recipe, form: Form) -> Copy:
+        whole = memoryview(b"".join(map(bytes, subject.image.chunks())))
+        image = InMemory(subject.image.transfer_syntax_uid, whole)
+        made = produce(image, subject.sop_instance_uid, what, subject.came, [form], keys=keys, now=now)
+        if made is None:
+            raise NotProduced(_NOTHING)
+        return Copy(made.transfer_syntax_uid, made.sop_instance_uid, made.length, lambda: iter(made.pieces))
+
+    return make
+
+
+class Bench:
+    """A profile to be tried: what it takes to carry it out, and the destinations that are asked for; none means all.
+
+    `now` has a time zone.
+    """
+
+    def __init__(
+        self, profile: Profile, *, keys: Keys, now: dt.datetime, make: Make, only: Collection[str] = ()
+    ) -> None:
+        self.profile, self._keys, self._now, self._make, self._only = profile, keys, now, make, only
+        self._inbound = tuple(each for each in profile.transforms if each.on is On.INBOUND)
+        self._implied = profile.routes == (Route(tuple(each.name for each in profile.destinations)),)
+
+    def tried(self, subject: Subject) -> Tried:
+        """Return what the profile would do with an image. Raises what reading the image raises."""
+        subject, told = self._looked_at(subject)
+        attributes = _Lazy(lambda: self._after_inbound(subject))
+        try:
+            decision = decide(self.profile.routes, subject_of(attributes, subject.came, self.profile.timezone))
+        except NotTransformed as error:
+            return Tried(msgspec.structs.replace(told, held=_of_routing(error)), {})
+        told = msgspec.structs.replace(told, **self._decided(decision))
+        inbound: tuple[Changed, ...] = ()
+        if self._inbound:
+            # What fails here fails for every copy, which says so.
+            with contextlib.suppress(NotTransformed):
+                become = self._changed(subject, self._recipe_of_all()).image
+                inbound = tuple(map(_logged, become.changes))
+                skipped = tuple(map(_skipped, become.skipped))
+                told = msgspec.structs.replace(told, inbound=inbound, inbound_skipped=skipped)
+        leaving: list[Leaving] = []
+        copies: dict[str, Copy] = {}
+        for destination in self._asked_for(decision):
+            one, copy = self._leaving(subject, destination, len(inbound))
+            leaving.append(msgspec.structs.replace(one, stands_in=destination.name not in decision.to))
+            if copy is not None:
+                copies[destination.name] = copy
+        return Tried(msgspec.structs.replace(told, destinations=tuple(leaving)), copies)
+
+    # --- where it goes
+
+    def _looked_at(self, subject: Subject) -> tuple[Subject, Trial]:
+        """Return the subject with its UIDs, and what is told of it whatever becomes of it."""
+        attributes = _attributes_of(subject.image)
+        subject = subject._replace(
+            sop_class_uid=subject.sop_class_uid or _first(attributes, _SOP_CLASS),
+            sop_instance_uid=subject.sop_instance_uid or _first(attributes, _SOP_INSTANCE),
+        )
+        return subject, Trial(
+            sop_class=sop_class_name(subject.sop_class_uid) if subject.sop_class_uid else "",
+            sop_class_uid=subject.sop_class_uid,
+            sop_instance_uid=subject.sop_instance_uid,
+            modality=_first(attributes, _MODALITY),
+            transfer_syntax=_syntax(subject.image.transfer_syntax_uid),
+            bytes=subject.image.length,
+            calling_ae_title=subject.came.calling_ae_title,
+            called_ae_title=subject.came.called_ae_title,
+            local=local_time(subject.came.received_at, self.profile.timezone),
+        )
+
+    def _after_inbound(self, subject: Subject) -> Attributes:
+        """Return what routes look at. Raises `NotTransformed`."""
+        conditions = (*(each.when for each in self.profile.routes), *(each.match for each in self._inbound))
+        opened = outgoing.open_for(subject.image, conditions)
+        return outgoing.attributes_after_inbound(
+            opened, self.profile, subject.came, key=self._keys.hashes, now=self._now
+        )
+
+    def _decided(self, decision: Decision) -> dict[str, object]:
+        implied = self._implied
+        return {
+            "routes": () if implied else tuple(map(_considered, decision.considered)),
+            "route": None if implied or decision.route is None else decision.route + 1,
+            "held": decision.held,
+            "to": decision.to,
+            "else_to": tuple(name for name in decision.else_to if name not in decision.to),
+            "priority": "" if decision.route is None else decision.priority.value,
+        }
+
+    def _asked_for(self, decision: Decision) -> list[Destination]:
+        known = {each.name: each for each in self.profile.destinations}
+        names = dict.fromkeys((*decision.to, *decision.else_to))
+        return [known[name] for name in names if name in known and (not self._only or name in self._only)]
+
+    # --- what becomes of it
+
+    def _recipe_of_all(self) -> Recipe:
+        """Return what happens to every copy."""
+        return Recipe("", self.profile.timezone, self._inbound)
+
+    def _changed(self, subject: Subject, what: Recipe) -> outgoing.Changed:
+        return outgoing.changed(
+            subject.image, subject.sop_instance_uid, what, subject.came, keys=self._keys, now=self._now
+        )
+
+    def _leaving(self, subject: Subject, destination: Destination, inbound: int) -> tuple[Leaving, Copy | None]:
+        """Return what leaves for a destination, and the copy. The first `inbound` changes are those of every copy."""
+        what = recipe(self.profile, destination)
+        leaving = Leaving(destination.name, destination.ae_title, Fate.LEAVES)
+        if destination.barred:
+            leaving = msgspec.structs.replace(leaving, fate=Fate.BARRED, reason=destination.barred)
+        changed = None
+        if not what.keeps_attributes:
+            try:
+                changed = self._changed(subject, what)
+            except (NotTransformed, NotDeidentified) as error:
+                return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=in_words(error)), None
+            leaving = self._told(leaving, subject, what, changed, inbound)
+        wanted = forms(
+            Pair(subject.sop_class_uid, subject.image.transfer_syntax_uid), what.compress, what.transfer_syntaxes
+        )
+        leaving, copy = self._written(leaving, subject, what, changed, wanted)
+        return leaving, copy if leaving.fate is Fate.LEAVES else None
+
+    def _told(
+        self, leaving: Leaving, subject: Subject, what: Recipe, changed: outgoing.Changed, inbound: int
+    ) -> Leaving:
+        """Tell what the transforms and the de-identification of a recipe changed."""
+        changes = [_logged(each) for each in changed.image.changes]
+        if changed.is_deidentified:
+            before = self._changed(subject, self._recipe_of_all())
+            after = self._changed(subject, msgspec.structs.replace(what, outbound=()))
+            syntax = subject.image.transfer_syntax_uid
+            changes[inbound:inbound] = _differing(
+                _dataset(_Again(syntax, before.image)), _dataset(_Again(syntax, after.image)), DEIDENTIFY
+            )
+        return msgspec.structs.replace(
+            leaving,
+            deidentified=changed.is_deidentified,
+            changes=tuple(changes),
+            skipped=tuple(map(_skipped, changed.image.skipped)),
+        )
+
+    def _written(
+        self,
+        leaving: Leaving,
+        subject: Subject,
+        what: Recipe,
+        changed: outgoing.Changed | None,
+        wanted: Sequence[Form],
+    ) -> tuple[Leaving, Copy | None]:
+        """Write it in the first form it can be written in; tell in which, and what had to be changed for that."""
+        syntax = subject.image.transfer_syntax_uid
+        refused: list[str] = []
+        for number, form in enumerate(wanted):
+            changes, same = leaving.changes, False
+            if form.how is None:
+                same = changed is None or changed.image.is_as_received
+                copy = _unwritten(subject, changed)
+            else:
+                try:
+                    copy = self._make(subject, what, form)
+                except NotProduced as error:
+                    refused.append(str(error).removeprefix(NO_FORM).strip())
+                    continue
+                before = subject.image if changed is None else _Again(syntax, changed.image)
+                changes += _differing(_dataset(before), _dataset(_Written(copy)), WRITE)
+            told = msgspec.structs.replace(
+                leaving,
+                as_received=same,
+                changes=changes,
+                transfer_syntax=_syntax(copy.transfer_syntax_uid),
+                otherwise=tuple(_syntax(each.transfer_syntax_uid) for each in wanted[number + 1 :]),
+                bytes=copy.length,
+                remark=" ".join(refused),
+            )
+            return told, copy
+        return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=f"{NO_FORM} {' '.join(refused)}"), None
+
+
+def _unwritten(subject: Subject, changed: outgoing.Changed | None) -> Copy:
+    """Return what leaves in the transfer syntax it came in."""
+    image = subject.image
+    if changed is None:
+        return Copy(image.transfer_syntax_uid, subject.sop_instance_uid, image.length, image.chunks)
+    return Copy(image.transfer_syntax_uid, changed.sop_instance_uid, changed.image.length, changed.image.chunks)
+
+
+class _Lazy:
+    """The attributes that routes look at, read when the first is asked for: what asks for none is not held for them."""
+
+    def __init__(self, read: Callable[[], Attributes]) -> None:
+        self._read = read
+        self._attributes: Attributes | None = None
+
+    def values(self, attribute: Attribute) -> tuple[str, ...] | None:
+        """Return the values of an attribute. Raises `NotTransformed`."""
+        if self._attributes is None:
+            self._attributes = self._read()
+        return self._attributes.values(attribute)
+
+
+class _Again:
+    """A rewritten image as one that is received."""
+
+    def __init__(self, transfer_syntax_uid: str, image: Rewritten) -> None:
+        self.transfer_syntax_uid, self.length, self.chunks = transfer_syntax_uid, image.length, image.chunks
+
+
+class _Written:
+    """A copy as an image that is received."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.transfer_syntax_uid, self.length, self._copy = copy.transfer_syntax_uid, copy.length, copy
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset's bytes in order."""
+        return map(memoryview, self._copy.chunks())
+
+
+# --- in the words of the answer
+
+
+def _of_routing(error: NotTransformed) -> str:
+    words = in_words(error) if isinstance(error, TransformFailed) else str(error)
+    return f"the attributes that routes look at cannot be read: {words[:1].lower()}{words[1:].rstrip('.')}"
+
+
+def _attributes_of(image: Encoded) -> Attributes | None:
+    try:
+        return Opened(image).attributes
+    except NotTransformed:
+        return None
+
+
+def _first(attributes: Attributes | None, tag: int) -> str:
+    values = attributes.values(Attribute(f"{tag:08X}", (Step(tag),))) if attributes is not None else None
+    return values[0] if values else ""
+
+
+def _syntax(uid: str) -> Syntax:
+    return Syntax(uid, syntax_name(uid))
+
+
+def _considered(considered: Considered) -> TriedRoute:
+    reason = considered.reason
+    return TriedRoute(considered.route + 1, reason.holds, tuple(decisive(reason)), reason)
+
+
+def _dataset(image: Encoded) -> Dataset:
+    return Opened(image, whole=True).dataset
+
+
+def _differing(before: Dataset, after: Dataset, operation: str) -> tuple[Changed, ...]:
+    """Return what is not the same, pixels and group lengths (PS3.5 §7.2) aside."""
+    return tuple(
+        Changed(_path_text(path), name_of(path), was, now, "", operation)
+        for path, was, now in differences(before, after)
+        if path[-1] & 0xFFFF and not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
+    )
+
+
+def _logged(change: Change) -> Changed:
+    return Changed(
+        _path_text(change.path), change.attribute, change.before, change.after, change.transform, change.operation
+    )
+
+
+def _path_text(path: Iterable[int]) -> str:
+    """Return a path as tags; items count from 1."""
+    text = ""
+    for place, number in enumerate(path):
+        if place % 2:
+            text += f"[{number + 1}]."
+        else:
+            text += f"({number >> 16:04X},{number & 0xFFFF:04X})"
+    return text
+
+
+def _skipped(failure: TransformFailed) -> Skipped:
+    return Skipped(failure.transform, failure.operation, failure.attribute, failure.why)

@@ -1,0 +1,100 @@
+"""A helper process: `python -m capacitord.site.preparation FD`, started by a site's runtime only.
+
+It has one socket, and is sent the images it works on as memory files. It opens no file and no connection once it is
+ready.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import warnings
+from typing import Final
+
+from capacitord.dicom.arriving import describe
+from capacitord.dicom.outgoing import Keys, Recipe
+from capacitord.dicom.produce import InMemory, NotProduced, load, produce
+from capacitord.link import logs
+from capacitord.link.channel import Channel, LinkClosed
+from capacitord.site.preparation.memory import mapped, sealed
+from capacitord.site.preparation.messages import AsReceived, Begin, FromHelper, Job, Made, NotMade, Ready, ToHelper
+
+LOG = logging.getLogger(__name__)
+NICENESS: Final = 10
+"""Reception and delivery are served before."""
+
+_LIBRARIES: Final = 1 << 30
+"""Bytes that libraries may reserve, mostly for threads, whatever the image."""
+
+
+def main() -> int:
+    """Prepare images until the runtime is gone; return the exit code."""
+    logs.set_up("warning")
+    for library in ("pynetdicom", "pydicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    sys.excepthook = lambda _kind, error, _trace: LOG.critical("A helper ended: %s", describe(error))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    # What is in memory here is a patient's, and no crash may write it to a disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    load()
+    channel: Channel[FromHelper, ToHelper] = Channel(socket.socket(fileno=int(sys.argv[1])), ToHelper)
+    try:
+        serve(channel)
+    except LinkClosed:
+        return 0
+    return 1
+
+
+def serve(channel: Channel[FromHelper, ToHelper]) -> None:
+    """Do one job after the other. Raises `LinkClosed` in the end; returns if the runtime says what it must not."""
+    channel.send(Ready())
+    begin, _ = channel.receive()
+    if not isinstance(begin, Begin):
+        return
+    limit = _LIBRARIES + begin.memory
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    recipe: Recipe | None = None
+    while True:
+        job, descriptor = channel.receive()
+        if not isinstance(job, Job) or descriptor is None:
+            return
+        recipe = job.recipe or recipe
+        if recipe is None:
+            return
+        answer, made = do(job, recipe, descriptor, begin.keys)
+        try:
+            channel.send(answer, made)
+        finally:
+            if made is not None:
+                os.close(made)
+
+
+def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelper, int | None]:
+    """Return the answer to a job, with a memory file if there is one."""
+    try:
+        image = InMemory(job.transfer_syntax_uid, mapped(descriptor, job.length))
+        product = produce(
+            image, job.sop_instance_uid, recipe, job.came, job.forms, keys=keys, now=dt.datetime.now(dt.UTC)
+        )
+        if product is None:
+            return AsReceived(), None
+        made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length)
+        return made, sealed(product.pieces, product.length)
+    except NotProduced as error:
+        return NotMade(str(error)), None
+    except MemoryError:
+        return NotMade("To prepare the image takes more memory than this box may use for that."), None
+    except Exception as error:  # noqa: BLE001 - whatever an image does to a library, it is that image's matter
+        LOG.warning("An image could not be prepared for an unforeseen reason: %s", describe(error))
+        return NotMade("The image could not be prepared because of an unforeseen error; the box's log says more."), None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

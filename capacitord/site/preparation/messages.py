@@ -1,0 +1,70 @@
+"""What a runtime and its helper processes say to each other.
+
+A helper speaks first (`Ready`) and is told what it may have (`Begin`). Then it is given one `Job` after the other,
+each with a sealed memory file that holds the dataset as it was received, and answers each: with another memory file
+(`Made`), or with why there is none.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from capacitord.dicom.forms import Form
+from capacitord.dicom.outgoing import Came, Keys, Recipe
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class Begin(Message, frozen=True, tag="begin"):
+    """What a helper may have: keys for these purposes, and never the site's own; `memory` in bytes for an image."""
+
+    keys: Keys
+    memory: int
+
+
+class Job(Message, frozen=True, tag="job"):
+    """Make of the dataset what `recipe` says, in the first of `forms` that it can be written in.
+
+    The recipe is that of the job before if it is None. A form without `how` is the last that is tried.
+    """
+
+    transfer_syntax_uid: str
+    sop_instance_uid: str
+    length: int
+    came: Came
+    forms: tuple[Form, ...]
+    recipe: Recipe | None = None
+
+    def __repr__(self) -> str:
+        return f"Job({self.length} bytes)"
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    """The helper has loaded what it needs."""
+
+
+class Made(Message, frozen=True, tag="made"):
+    """A memory file with the dataset comes with this, unless the image is to leave as it was received."""
+
+    transfer_syntax_uid: str
+    sop_instance_uid: str
+    length: int
+
+    def __repr__(self) -> str:
+        return f"Made({self.length} bytes)"
+
+
+class AsReceived(Message, frozen=True, tag="as-received"):
+    """Nothing changes: the image is to leave as it was received."""
+
+
+class NotMade(Message, frozen=True, tag="not-made"):
+    """The image cannot leave in any form that it may: why, in a sentence without patient data."""
+
+    reason: str
+
+
+ToHelper = Begin | Job
+FromHelper = Ready | Made | AsReceived | NotMade

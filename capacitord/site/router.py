@@ -1,0 +1,224 @@
+"""Decides where images go whose attributes have to be looked at for that, after they were taken in.
+
+What is filed without a decision is found here again after every start. A decision is made with one version of the
+profile and filed as that version's; images that no route matched are looked at again with the next version.
+
+Reading attributes takes the interpreter from whoever receives images. So while images arrive the router rests
+between two of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from capacitord.dicom.arriving import describe
+from capacitord.dicom.outgoing import Came
+from capacitord.dicom.transform.failure import Unreadable
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
+from capacitord.model.attribute import Attribute
+from capacitord.model.conditions import Attributes
+from capacitord.site.preparation.preparation import keys_of
+from capacitord.site.routing import InForce, Routing, attributes_for_routing
+from capacitord.site.soundness import OF_THE_DISK
+from capacitord.spool.decisions import Decided, Turn, Undecided
+from capacitord.spool.store import Spool
+
+LOG = logging.getLogger(__name__)
+AT_ONCE: Final = 64
+"""Decisions that are filed with one transaction."""
+
+_GATHER: Final = 0.02
+_GATHER_WHILE_RECEIVING: Final = 0.2
+_SHARE: Final = 3.0
+"""Seconds of rest for each second of work, while images arrive."""
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+_LAST: Final = Turn(b"", b"")
+
+_Page = Callable[[int, int], list[Undecided]]
+
+
+class Router:
+    """A thread that decides for every image that is filed without a decision, and sorts what waits if need be."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        routing: Routing,
+        filed: Callable[[int], None],
+        *,
+        receiving: Callable[[], bool],
+        doubt: Callable[[], None],
+    ) -> None:
+        """`filed` is told the highest priority of what waits to be sent from now on.
+
+        `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
+        """
+        self._spool, self._routing, self._filed = spool, routing, filed
+        self._receiving, self._doubt = receiving, doubt
+        self._key = keys_of(spool.key).hashes
+        self._wanted, self._stopping = threading.Event(), threading.Event()
+        self._wanted.set()
+        self._pause = 0.0
+        self._problem: Problem | None = None
+        self._thread = threading.Thread(target=self._run, name="router", daemon=True)
+        self._thread.start()
+
+    @property
+    def failing(self) -> Problem | None:
+        """Why it is not decided where some images go, None if nothing keeps it from being."""
+        return self._problem
+
+    def wake(self) -> None:
+        """Say that something is to be decided: an image that was filed, or a version of the profile."""
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    def stop(self) -> None:
+        """End after the image it is at."""
+        self._stopping.set()
+        self._wanted.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wanted.wait(self._pause or None)
+            # Images that come quickly are decided together: each transaction has those wait who take images in.
+            self._stopping.wait(_GATHER_WHILE_RECEIVING if self._receiving() else _GATHER)
+            self._wanted.clear()
+            try:
+                trouble = self._decide_all()
+            except CapacitordError as error:
+                trouble = error
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+                trouble = CapacitordError(f"An unforeseen error: {describe(error)}.", hint="See the log.")
+            self._say(trouble)
+
+    def _say(self, trouble: CapacitordError | None) -> None:
+        """Remember what is wrong; say it once, and when it is over."""
+        if trouble is None:
+            if self._problem is not None:
+                LOG.warning("It is decided again where images go.")
+            self._problem, self._pause = None, 0.0
+            return
+        if isinstance(trouble, OF_THE_DISK):
+            self._doubt()
+        message = f"It cannot be decided where some images go: {trouble.message}"
+        if self._problem is None or self._problem.message != message:
+            LOG.error("%s", message)
+        hint = f"They are kept, and it is tried again by itself. {trouble.hint}".rstrip()
+        self._problem = Problem("routing-behind", message, hint=hint)
+        self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * self._pause))
+
+    def _decide_all(self) -> CapacitordError | None:
+        """Decide whatever is to be decided; return what kept it from that, if anything did."""
+        in_force = self._routing.in_force
+        self._spool.settle()
+        decisions, version = self._spool.decisions, in_force.profile.version
+        decisions.order(in_force.order)
+
+        def outdated(after: int, limit: int) -> list[Undecided]:
+            return decisions.outdated(version, after, limit)
+
+        trouble: CapacitordError | None = None
+        for page in _pages(decisions.open, outdated, decisions.unsorted):
+            trouble = self._decide(page, in_force) or trouble
+            if self._stopping.is_set():
+                break
+            if self._routing.in_force is not in_force:
+                # What comes next is for the version that holds now.
+                self._wanted.set()
+                break
+        return trouble
+
+    def _decide(self, page: Sequence[Undecided], in_force: InForce) -> CapacitordError | None:
+        """Decide for a page of images and file it; return what kept it from deciding for one, if anything did."""
+        decided: list[Decided] = []
+        trouble: CapacitordError | None = None
+        for image in page:
+            if self._stopping.is_set():
+                break
+            began = time.monotonic()
+            try:
+                decided.append(self._decided(image, in_force))
+            except NotFound:
+                # It has left: there is nothing to decide, and it has no turn.
+                decided += [Decided(image.image, image.received_at, None, _LAST)] * in_force.sorts
+            except CapacitordError as error:
+                trouble = error
+            self._give_way(time.monotonic() - began)
+        urgencies = self._spool.decisions.file(decided) if decided else []
+        if urgencies:
+            self._filed(max(urgencies))
+        return trouble
+
+    def _give_way(self, spent: float) -> None:
+        if self._receiving():
+            self._stopping.wait(spent * _SHARE)
+
+    def _decided(self, image: Undecided, in_force: InForce) -> Decided:
+        """Return what is decided for an image. Raises what keeps this box from reading it for now."""
+        attributes = _Lazy(self._spool, image, in_force, self._key)
+        try:
+            routed = in_force.routed(attributes, image.calling_ae, image.called_ae, image.received_at)
+        except Unreadable as error:
+            routed = in_force.unreadable(str(error))
+        if not in_force.sorts:
+            return Decided(image.image, image.received_at, routed)
+        try:
+            turn = in_force.turn(attributes)
+        except Unreadable:
+            turn = in_force.turn(_Nothing())
+        return Decided(image.image, image.received_at, routed, turn)
+
+
+class _Lazy:
+    """The attributes of an image, read when the first is asked for."""
+
+    def __init__(self, spool: Spool, image: Undecided, in_force: InForce, key: bytes) -> None:
+        self._spool, self._image, self._in_force, self._key = spool, image, in_force, key
+        self._read: Attributes | None = None
+
+    def values(self, attribute: Attribute) -> tuple[str, ...] | None:
+        """Return the values of an attribute. Raises `Unreadable`, and what keeps this box from reading the image."""
+        if self._read is None:
+            try:
+                came = Came(self._image.calling_ae, self._image.called_ae, self._image.received_at)
+                self._read = attributes_for_routing(self._image, self._in_force.profile, came, self._key)
+            except DamagedObject as error:
+                # It may have been moved while it was read: if it is damaged still, it is set aside and goes nowhere.
+                if self._spool.housekeeping.examine(self._image.image):
+                    raise NotFound(error.message) from error
+                raise
+            except (CapacitordError, Unreadable):
+                raise
+            except Exception as error:
+                LOG.error(  # noqa: TRY400 - without the words of the error, which may be a patient's
+                    "The attributes of image %s cannot be read: %s", self._image.object_id.hex()[:12], describe(error)
+                )
+                msg = "an unforeseen error, which the log of this box tells of"
+                raise Unreadable(msg) from error
+        return self._read.values(attribute)
+
+
+class _Nothing:
+    """No attributes."""
+
+    def values(self, _attribute: Attribute) -> tuple[str, ...] | None:
+        """Return None: it is not there."""
+        return None
+
+
+def _pages(*sources: _Page) -> Iterator[Sequence[Undecided]]:
+    """Yield pages of images, one source after the other."""
+    for source in sources:
+        after = -1
+        while page := source(after, AT_ONCE):
+            after = page[-1].image
+            yield page

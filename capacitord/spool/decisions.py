@@ -1,0 +1,161 @@
+"""Decisions on where images go that are made after the images were filed, and the turns that go with them.
+
+A decision is filed for an image that has none, and never for another: so it does not matter how often it is made, or
+where a crash cuts it short. One under another version of the profile is filed for an image that is held because no
+route matched it; what was decided stays decided.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from capacitord.seal.sealed import room
+from capacitord.spool import closing, deliveries
+from capacitord.spool.catalog import Catalog, fetch, fetch_value
+from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.routed import Routed, Standing
+from capacitord.spool.segment import Place
+from capacitord.spool.stored import Objects, Stored
+
+_WHAT: Final = """
+SELECT i.id, i.object_id, i.transfer_syntax, i.length, i.calling_ae, i.called_ae, i.received_at, i.segment, i.place
+"""
+_OPEN: Final = (
+    _WHAT + "FROM image i WHERE i.routing > 0 AND i.routing = ? AND i.id > ? AND i.here AND NOT i.conflict "
+    "ORDER BY i.id LIMIT ?"
+)
+_OUTDATED: Final = (
+    _WHAT + "FROM image i WHERE i.routing > 0 AND i.routing = ? AND i.id > ? AND i.here AND NOT i.conflict "
+    "AND i.decided_by != ? ORDER BY i.id LIMIT ?"
+)
+_UNSORTED: Final = _WHAT + "FROM unsorted u JOIN image i ON i.id = u.image WHERE u.image > ? ORDER BY u.image LIMIT ?"
+_TURN: Final = """
+INSERT OR REPLACE INTO turn (destination, before, haste, after, delivery, image)
+SELECT d.destination, ?2, -d.priority, ?3, w.delivery, w.image
+FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = ?1 WHERE d.study = ?1 >> 24
+"""
+
+
+class Undecided(NamedTuple):
+    """An image whose attributes are to be looked at. `received_at` is in nanoseconds since the epoch."""
+
+    image: int
+    object_id: bytes
+    transfer_syntax_uid: str
+    length: int
+    calling_ae: str
+    called_ae: str
+    received_at: int
+    stored: Stored
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the dataset chunk by chunk, each valid until the next is asked for. Raises as `Stored.chunks`."""
+        return self.stored.chunks()
+
+
+class Turn(NamedTuple):
+    """When an image leaves: what is compared before the priority of its study, and what after it."""
+
+    before: bytes
+    after: bytes
+
+
+class Decided(NamedTuple):
+    """What is to be filed of an image: where it goes, None if that is known; its turn, None if none is wanted."""
+
+    image: int
+    received_at: int
+    routed: Routed | None
+    turn: Turn | None = None
+
+
+class Decisions:
+    """What is still to be decided, and the filing of what was."""
+
+    def __init__(self, catalog: Catalog, filing: Filing, objects: Objects) -> None:
+        self._catalog, self._filing, self._objects = catalog, filing, objects
+
+    def open(self, after: int, limit: int) -> list[Undecided]:
+        """Return images of which it is not decided where they go, by id, beyond `after`."""
+        return self._page(_OPEN, (Standing.OPEN, after, limit))
+
+    def outdated(self, version: int, after: int, limit: int) -> list[Undecided]:
+        """Return images that no route of another version of the profile than this one matched, beyond `after`."""
+        return self._page(_OUTDATED, (Standing.NO_ROUTE, after, version, limit))
+
+    def unsorted(self, after: int, limit: int) -> list[Undecided]:
+        """Return images that wait to be sent and whose turn is not known, by id, beyond `after`."""
+        return self._page(_UNSORTED, (after, limit))
+
+    def _page(self, sql: str, values: tuple[object, ...]) -> list[Undecided]:
+        with self._catalog.read() as catalog:
+            return [self._undecided(row) for row in fetch(catalog, sql, values)]
+
+    def _undecided(self, row: tuple[Any, ...]) -> Undecided:
+        image, object_id, length = row[0], row[1], row[3]
+        place = Place(row[7], row[8], room(length))
+        return Undecided._make((*row[:7], self._objects.stored(object_id, place, lambda: self._catalog.place(image))))
+
+    def file(self, decided: Sequence[Decided]) -> list[int]:
+        """File decisions in one transaction; return the priorities of what waits to be sent because of them."""
+        urgencies = []
+        with self._catalog.change() as catalog:
+            studies = set()
+            for each in decided:
+                routed = each.routed
+                if routed is not None and file_decision(catalog, self._filing, each.image, routed, each.received_at):
+                    studies.add(each.image >> STUDY_SHIFT)
+                    urgencies += [routed.priority] * bool(routed.to)
+                if each.turn is not None:
+                    catalog.execute(_TURN, (each.image, each.turn.before, each.turn.after))
+                    catalog.execute("DELETE FROM unsorted WHERE image = ?", (each.image,))
+            for study in studies:
+                closing.judge_again(catalog, self._filing, study)
+        return urgencies
+
+    def order(self, attributes: Sequence[str]) -> None:
+        """Have what waits leave in the order of these attributes; by priority and arrival if there are none.
+
+        Their turns are not known then: `unsorted` has the images.
+        """
+        wanted = json.dumps(list(attributes)) if attributes else None
+        with self._catalog.read() as catalog:
+            if fetch_value(catalog, "SELECT value FROM fact WHERE name = 'order'") == wanted:
+                return
+        with self._catalog.change() as catalog:
+            catalog.execute("DELETE FROM turn")
+            catalog.execute("DELETE FROM unsorted")
+            catalog.execute("DELETE FROM fact WHERE name = 'order'")
+            if wanted is not None:
+                catalog.execute("INSERT INTO fact VALUES ('order', ?)", (wanted,))
+                catalog.execute("INSERT OR IGNORE INTO unsorted SELECT image FROM waiting")
+
+
+def file_decision(catalog: apsw.Connection, filing: Filing, image: int, routed: Routed, now: int) -> bool:
+    """File where an image goes, unless that was decided; return whether it was not. Call it within a transaction.
+
+    `now` is since when it waits, in nanoseconds since the epoch.
+    """
+    catalog.execute(
+        "UPDATE image SET routing = ?2, route = ?3, decided_by = ?4, held = ?5 WHERE id = ?1 AND here AND NOT conflict "
+        "AND (routing = ?6 OR (routing = ?7 AND decided_by != ?4))",
+        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN, Standing.NO_ROUTE),
+    )
+    if not catalog.changes():
+        return False
+    for destination in routed.to:
+        delivery = filing.delivery(catalog, image >> STUDY_SHIFT, destination, now, priority=routed.priority)
+        # A person may have sent it there before it was decided.
+        catalog.execute(
+            "INSERT OR IGNORE INTO waiting (delivery, image, bytes, since, else_to, else_after) "
+            "SELECT ?1, id, length, ?3, ?4, ?5 FROM image WHERE id = ?2 "
+            "AND NOT EXISTS (SELECT 1 FROM ack WHERE delivery = ?1 AND image = ?2)",
+            (delivery, image, now, " ".join(routed.else_to), routed.else_after),
+        )
+        if catalog.changes():
+            deliveries.reopen(catalog, filing, delivery, "A late image arrived.", now)
+    return True

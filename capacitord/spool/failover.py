@@ -1,0 +1,182 @@
+"""Other destinations that stand in for one that cannot be reached, or refuses an image for good.
+
+An image moves in one transaction: it is not owed by the one any more, and it waits for the other, with what is left of
+those who may stand in. Call all of this within a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+import apsw
+
+from capacitord.model.outcome import Outcome
+from capacitord.model.states import AckState
+from capacitord.spool import deliveries
+from capacitord.spool.catalog import fetch
+from capacitord.spool.deliveries import Ended
+from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.routed import Reachable, stand_in
+
+Key = tuple[int, int]
+"""A delivery's id and an image's."""
+
+_AT_ONCE: Final = 200
+_WAITS: Final = (
+    "SELECT w.delivery, w.image, d.destination, d.priority, w.bytes, w.since, w.attempts, w.doubt, w.else_to, "
+)
+_WAITING: Final = (
+    _WAITS + "w.else_after FROM waiting w JOIN delivery d ON d.id = w.delivery WHERE w.delivery = ? AND w.image = ?"
+)
+_PATIENCES: Final = """
+SELECT DISTINCT w.else_to, w.else_after FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id
+WHERE d.destination = ?1 AND d.open AND d.waiting > 0 AND w.else_to != '' AND w.else_after <= ?2
+"""
+_IMPATIENT: Final = (
+    _WAITS
+    + """w.else_after FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id
+WHERE d.destination = ? AND d.open AND d.waiting > 0 AND w.else_to != '' AND w.else_after <= ?
+  AND (d.id, w.image) > (?, ?)
+ORDER BY d.id, w.image LIMIT ?
+"""
+)
+_TAKEN: Final = """
+SELECT d.destination FROM delivery d WHERE d.study = ?1 >> 24
+  AND (EXISTS (SELECT 1 FROM waiting w WHERE w.delivery = d.id AND w.image = ?1)
+       OR EXISTS (SELECT 1 FROM ack a WHERE a.delivery = d.id AND a.image = ?1))
+"""
+
+
+class Waits(NamedTuple):
+    """An image that waits for a destination. `doubt` and times are as in the catalog."""
+
+    delivery: int
+    image: int
+    destination: str
+    priority: int
+    bytes: int
+    since: int
+    attempts: int
+    doubt: int
+    else_to: str
+    else_after: float
+
+
+class Failure(NamedTuple):
+    """A destination that has been failing for so many seconds; `why` says in words what it did, like "took nothing"."""
+
+    destination: str
+    seconds: float
+    why: str = "could not be reached"
+
+
+class Moved(NamedTuple):
+    """What went from a destination to others: how many images and where, what ended with that, and where to go on.
+
+    `after` is None at the end of its queue.
+    """
+
+    images: int
+    to: frozenset[str]
+    ended: list[Ended]
+    after: Key | None
+
+
+def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
+    """Return what is known of an image that waits for a destination; None if it does not."""
+    rows = fetch(catalog, _WAITING, key)
+    return Waits._make(rows[0]) if rows else None
+
+
+def may_move(catalog: apsw.Connection, failure: Failure, reachable: Reachable) -> bool:
+    """Return whether something waits for a destination for which another may stand in. It costs little."""
+    return any(
+        stand_in(spare.split(), (), reachable, patience, waits=True) is not None
+        for spare, patience in fetch(catalog, _PATIENCES, (failure.destination, failure.seconds))
+    )
+
+
+def after_refusal(  # noqa: PLR0917 - one decision over everything that is known
+    catalog: apsw.Connection, filing: Filing, waits: Waits, outcome: Outcome, reachable: Reachable, now: int
+) -> str | None:
+    """Let another destination stand in for one that refused an image for good; return which, None if none may."""
+    name = _who(catalog, waits, reachable, stays=False)
+    if name is not None:
+        _move(catalog, filing, waits, name, f"Went to {name} instead: {outcome.reason}", now, outcome)
+    return name
+
+
+def move(  # noqa: PLR0917 - one decision over everything that is known
+    catalog: apsw.Connection,
+    filing: Filing,
+    failure: Failure,
+    reachable: Reachable,
+    clocks: tuple[int, float],
+    apart: Collection[Key],
+    after: Key,
+) -> Moved:
+    """Move a page of what waits for a destination that fails, beyond `after`; see `Ledger.stand_in`."""
+    values = (failure.destination, failure.seconds, *after, _AT_ONCE)
+    page = [Waits._make(row) for row in fetch(catalog, _IMPATIENT, values)]
+    now, tick = clocks
+    to, touched, images = set(), set(), 0
+    for waits in page:
+        name = None if (waits.delivery, waits.image) in apart else _who(catalog, waits, reachable, stays=True)
+        if name is not None:
+            words = f"{failure.destination} {failure.why} for {_span(waits.else_after)}"
+            reason = f"Went to {name} instead: {words}."
+            _move(catalog, filing, waits, name, reason, now)
+            to.add(name)
+            touched.add(waits.delivery)
+            images += 1
+    ends = (deliveries.settle(catalog, filing, delivery, now, tick) for delivery in sorted(touched))
+    following = (page[-1].delivery, page[-1].image) if len(page) == _AT_ONCE else None
+    return Moved(images, frozenset(to), [end for end in ends if end is not None], following)
+
+
+def _who(catalog: apsw.Connection, waits: Waits, reachable: Reachable, *, stays: bool) -> str | None:
+    """Return who stands in; where nobody ever will, it is not asked again."""
+    spare = waits.else_to.split()
+    taken = {name for (name,) in fetch(catalog, _TAKEN, (waits.image,))} if spare else set()
+    name = stand_in(spare, taken, reachable, waits.else_after, waits=stays)
+    if spare and taken.issuperset(spare):
+        catalog.execute(
+            "UPDATE waiting SET else_to = '' WHERE delivery = ? AND image = ?", (waits.delivery, waits.image)
+        )
+    return name
+
+
+def _move(  # noqa: PLR0917 - one change with everything that belongs to it
+    catalog: apsw.Connection,
+    filing: Filing,
+    waits: Waits,
+    name: str,
+    reason: str,
+    now: int,
+    outcome: Outcome | None = None,
+) -> None:
+    """Have `name` owe an image instead of the destination it waited for."""
+    key = (waits.delivery, waits.image)
+    # An attempt whose answer was lost is one: the image may be there.
+    attempts = waits.attempts + (outcome is not None or waits.doubt > 0)
+    status, comment = (None, "") if outcome is None else (outcome.status, outcome.comment)
+    catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
+    catalog.execute(
+        "INSERT INTO ack VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*key, AckState.MOVED, status, reason, comment, attempts, now),
+    )
+    other = filing.delivery(catalog, waits.image >> STUDY_SHIFT, name, now, priority=waits.priority)
+    rest = " ".join(spare for spare in waits.else_to.split() if spare != name)
+    catalog.execute(
+        "INSERT INTO waiting (delivery, image, bytes, since, else_to, else_after) VALUES (?, ?, ?, ?, ?, ?)",
+        (other, waits.image, waits.bytes, waits.since, rest, waits.else_after),
+    )
+    deliveries.reopen(catalog, filing, other, f"Stands in for {waits.destination}.", now)
+
+
+def _span(seconds: float) -> str:
+    whole = round(seconds)
+    if whole >= 7200 and whole % 3600 == 0:
+        return f"{whole // 3600} h"
+    return f"{whole // 60} min" if whole >= 120 and whole % 60 == 0 else f"{whole} s"

@@ -1,0 +1,73 @@
+"""Where an image goes, as whoever knows the routes says it to the spool, and what the spool keeps of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple
+
+from capacitord.model.image import Arrival, Facts
+
+
+class Standing(enum.IntEnum):
+    """What became of the question where an image goes; everything above `OPEN` is held."""
+
+    DECIDED = 0
+    OPEN = 1
+    NO_ROUTE = 2
+    UNREADABLE = 3
+    UNKNOWN_DESTINATION = 4
+
+
+class Routed(NamedTuple):
+    """A decision, made under a version of the profile.
+
+    `route` counts from 1; None stands for every destination of a profile without routes. `priority` grows with
+    urgency, 0 is routine. An image that is held has a `standing` above `OPEN`, a reason in words, and goes nowhere.
+    """
+
+    version: int
+    to: tuple[str, ...] = ()
+    route: int | None = None
+    else_to: tuple[str, ...] = ()
+    else_after: float = 0.0
+    priority: int = 0
+    standing: Standing = Standing.DECIDED
+    held: str = ""
+
+
+Decide = Callable[[Facts, Arrival], Routed | None]
+"""Says where an image goes by what is known while it is filed; None if that takes its attributes, and comes later."""
+
+BY_A_PERSON: Final = 0
+"""The route of an image that a person has sent somewhere."""
+
+
+class Reachable(NamedTuple):
+    """What is known of destinations when another one has to stand in for one of them.
+
+    `named` are those that may be sent to at all. `unusable` are those of them that take nothing now: paused, or
+    failing, and for how many seconds (infinite for paused).
+    """
+
+    named: Collection[str]
+    unusable: dict[str, float]
+
+
+NOWHERE: Final = Reachable((), {})
+
+
+def stand_in(
+    spare: Sequence[str], taken: Collection[str], reachable: Reachable, patience: float, *, waits: bool
+) -> str | None:
+    """Return who stands in for a destination, None if it is to stay: the first of `spare` that may.
+
+    It is none that the image was sent to or waits for already (`taken`), and none that has been failing for longer
+    than the `patience` of the image's own route. Where the image cannot go on to wait where it is, as it was refused
+    there, the first that may be sent to at all is better than nobody.
+    """
+    free = [name for name in spare if name in reachable.named and name not in taken]
+    ready = [name for name in free if reachable.unusable.get(name, 0.0) < patience]
+    if ready:
+        return ready[0]
+    return free[0] if free and not waits else None

@@ -1,0 +1,174 @@
+"""What an image becomes for a destination: which transforms look at what, and in which order they act."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from capacitord.dicom.outgoing import Came, Keys, Recipe, attributes_after_inbound, attributes_in, changed, recipe
+from capacitord.dicom.produce import InMemory, NotProduced, produce
+from capacitord.dicom.rewriting import Opened
+from capacitord.dicom.transform.failure import NotTransformed
+from capacitord.model.compression import Compression
+from capacitord.model.conditions import ALWAYS, CalledAs, Condition, Either, Every, Exactly, Has, Never, Values
+from capacitord.model.deidentify import Deidentification, Option
+from capacitord.model.destination import Destination
+from capacitord.model.profile import Profile
+from capacitord.model.transform import Hash, Map, On, Operation, Record, Set, Transform
+from tests.dicom.transform.kit import Received, at, value, whole
+from tests.images import shipped
+
+KEYS = Keys(b"h" * 32, b"c" * 32)
+NOW = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
+CAME = Came("SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
+IMAGE = next(image for image in shipped() if image.path.name == "CT_small.dcm")
+BEFORE = pydicom.dcmread(IMAGE.path)
+PACS, RESEARCH = (Destination(name, name.upper(), "host", 104) for name in ("pacs", "research"))
+
+
+def transform(on: On, *operations: Operation, match: Condition = ALWAYS, to: tuple[str, ...] = ()) -> Transform:
+    return Transform("a transform", on, operations, match, to)
+
+
+def is_(name: str, text: str) -> Condition:
+    return Has(at(name), Values((Exactly(text),)))
+
+
+def set_(name: str, text: str) -> Set:
+    return Set(at(name), value(text))
+
+
+def profile(*transforms: Transform, how: tuple[Deidentification, ...] = ()) -> Profile:
+    return Profile("st-marys", "", 1, "Europe/Berlin", (PACS, RESEARCH), transforms=transforms, deidentifications=how)
+
+
+def made(what: Recipe) -> Dataset:
+    """Return what an image becomes by a recipe."""
+    become = changed(Received.of(IMAGE), IMAGE.sop_instance_uid, what, CAME, keys=KEYS, now=NOW)
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(whole(become.image)), force=True)
+    assert str(dataset.SOPInstanceUID) == become.sop_instance_uid
+    return dataset
+
+
+def test_a_recipe_has_what_is_meant_for_its_destination() -> None:
+    for_all = transform(On.OUTBOUND, set_("StudyID", "1"))
+    for_one = transform(On.OUTBOUND, set_("StudyID", "2"), to=("research",))
+    inbound = transform(On.INBOUND, set_("StudyID", "3"))
+    worklist = transform(On.WORKLIST, set_("StudyID", "4"))
+    only_how = transform(On.OUTBOUND, to=("research",))
+    how = Deidentification(to=("research",))
+    whole_profile = profile(for_all, for_one, inbound, worklist, only_how, how=(how,))
+    assert recipe(whole_profile, PACS) == Recipe("pacs", "Europe/Berlin", (inbound,), (), (for_all,))
+    assert recipe(whole_profile, RESEARCH) == Recipe(
+        "research", "Europe/Berlin", (inbound,), (how,), (for_all, for_one)
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "keeps", "plain"),
+    [
+        (recipe(profile(), PACS), True, True),
+        (recipe(profile(transform(On.WORKLIST, set_("StudyID", "4"))), PACS), True, True),
+        (recipe(profile(transform(On.OUTBOUND, set_("StudyID", "4"), to=("research",))), PACS), True, True),
+        (recipe(profile(transform(On.INBOUND, set_("StudyID", "4"))), PACS), False, False),
+        (recipe(profile(how=(Deidentification(),)), PACS), False, False),
+        (Recipe("pacs", "UTC", compress=Compression("1.2.840.10008.1.2.5")), True, False),
+        (Recipe("pacs", "UTC", transfer_syntaxes=("1.2.840.10008.1.2.5",)), True, False),
+    ],
+)
+def test_where_nothing_can_change_nothing_is_opened(what: Recipe, *, keeps: bool, plain: bool) -> None:
+    assert (what.keeps_attributes, what.is_plain) == (keeps, plain)
+
+
+def test_inbound_looks_at_what_was_received_and_outbound_at_what_became_of_it() -> None:
+    after = made(
+        recipe(
+            profile(
+                transform(On.OUTBOUND, set_("StudyID", "OUT"), match=is_("Modality", "MR")),
+                transform(On.OUTBOUND, set_("AccessionNumber", "NEVER"), match=is_("Modality", "CT")),
+                transform(On.OUTBOUND, set_("StationName", "NEVER"), match=is_("StudyID", "OUT")),
+                transform(On.INBOUND, set_("Modality", "MR")),
+                transform(On.INBOUND, set_("BodyPartExamined", "NEVER"), match=is_("Modality", "MR")),
+                transform(On.INBOUND, set_("InstitutionName", "{Modality}"), match=is_("Modality", "CT")),
+            ),
+            PACS,
+        )
+    )
+    assert (after.Modality, after.StudyID, after.InstitutionName) == ("MR", "OUT", "MR")
+    assert (after.AccessionNumber, after.StationName) == (BEFORE.AccessionNumber, BEFORE.StationName)
+    assert "BodyPartExamined" not in after or after.BodyPartExamined == BEFORE.BodyPartExamined
+
+
+def test_routes_look_at_the_image_after_the_inbound_transforms() -> None:
+    one = profile(
+        transform(On.INBOUND, set_("Modality", "MR"), match=CalledAs(Values((Exactly("FLUXBOX"),)))),
+        transform(On.INBOUND, Hash(at("PatientID"))),
+        transform(On.OUTBOUND, set_("Modality", "NO")),
+    )
+    seen = attributes_after_inbound(Opened(Received.of(IMAGE)), one, CAME, key=KEYS.hashes, now=NOW)
+    assert seen.values(at("Modality")) == ("MR",)
+    assert seen.values(at("PatientID")) == (made(recipe(one, PACS)).PatientID,)
+    failing = profile(transform(On.INBOUND, Map(at("Modality"), {"MR": "MR"}, strict=True)))
+    with pytest.raises(NotTransformed):
+        attributes_after_inbound(Opened(Received.of(IMAGE)), failing, CAME, key=KEYS.hashes, now=NOW)
+
+
+def test_the_first_de_identification_that_matches_is_the_only_one() -> None:
+    keeping = Deidentification((Option.RETAIN_INSTITUTION_IDENTITY,), is_("Modality", "CT"))
+    everything = Deidentification()
+    inbound = transform(On.INBOUND, set_("InstitutionName", "Coach 7"))
+    kept = made(recipe(profile(inbound, how=(keeping, everything)), PACS))
+    assert kept.InstitutionName == "Coach 7"
+    gone = made(recipe(profile(inbound, how=(everything, keeping)), PACS))
+    assert gone.get("InstitutionName", "") != "Coach 7"
+    never = Deidentification(match=is_("Modality", "MR"))
+    same = made(recipe(profile(how=(never,)), PACS))
+    assert same.PatientName == BEFORE.PatientName
+    assert same.SOPInstanceUID == BEFORE.SOPInstanceUID
+
+
+def test_outbound_transforms_look_at_the_patient_and_write_behind_de_identification() -> None:
+    outbound = Transform(
+        "trial",
+        On.OUTBOUND,
+        (set_("ClinicalTrialProtocolID", "T1"),),
+        is_("PatientID", BEFORE.PatientID),
+        (),
+        record=Record(),
+    )
+    after = made(recipe(profile(outbound, how=(Deidentification(),)), PACS))
+    assert after.ClinicalTrialProtocolID == "T1"
+    assert BEFORE.PatientID not in str(after)
+    assert str(BEFORE.PatientName) not in str(after)
+
+
+def test_two_destinations_get_different_codes_and_one_always_the_same() -> None:
+    one = profile(how=(Deidentification(),))
+    uids = [made(recipe(one, where)).SOPInstanceUID for where in (PACS, PACS, RESEARCH)]
+    assert uids[0] == uids[1] != uids[2]
+    assert IMAGE.sop_instance_uid not in uids
+
+
+def test_all_attributes_that_a_condition_looks_at_are_known() -> None:
+    deep = Either((Every((is_("Modality", "CT"), Never(is_("PatientID", "1")))), CalledAs(Values())))
+    assert [attribute.text for attribute in attributes_in(deep)] == ["Modality", "PatientID"]
+
+
+def test_why_nothing_was_produced_says_nothing_of_the_patient() -> None:
+    data = memoryview(IMAGE.dataset())
+    strict = transform(On.OUTBOUND, Map(at("PatientName"), {"A": "B"}, strict=True))
+    with pytest.raises(NotProduced) as raised:
+        produce(
+            InMemory(IMAGE.transfer_syntax_uid, data),
+            IMAGE.sop_instance_uid,
+            recipe(profile(strict), PACS),
+            CAME,
+            (),
+            keys=KEYS,
+            now=NOW,
+        )
+    assert str(raised.value).startswith("Transform 'a transform' could not map PatientName: ")
+    assert "CompressedSamples" not in str(raised.value)
