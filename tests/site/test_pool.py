@@ -26,7 +26,7 @@ from tests.site.stock import KEY
 from tests.wait import wait_for
 
 KEYS = Keys(b"h" * 32, b"c" * 32)
-CAME = Came("SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
+CAME = Came.at("Europe/Berlin", "SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
 EXPLICIT = "1.2.840.10008.1.2.1"
 J2K = "1.2.840.10008.1.2.4.90"
 PLAIN = Recipe("pacs", "UTC")

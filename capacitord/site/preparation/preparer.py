@@ -178,7 +178,7 @@ class Preparer:
             pending.transfer_syntax_uid,
             pending.sop_instance_uid,
             pending.length,
-            _came(pending),
+            self._came(pending),
             possible,
             self.recipe,
         )
@@ -192,7 +192,7 @@ class Preparer:
         now = dt.datetime.now(dt.UTC)
         try:
             become = changed(
-                _Received(pending), pending.sop_instance_uid, self.recipe, _came(pending), keys=self._keys, now=now
+                _Received(pending), pending.sop_instance_uid, self.recipe, self._came(pending), keys=self._keys, now=now
             )
         except (NotTransformed, NotDeidentified) as error:
             raise Held(in_words(error)) from None
@@ -200,16 +200,15 @@ class Preparer:
             return image
         return image.becomes(become.image, become.image.length, become.sop_instance_uid)
 
+    def _came(self, pending: Pending) -> Came:
+        arrival = pending.stored.arrival()
+        return Came.at(self.recipe.timezone, arrival.calling_ae, arrival.called_ae, arrival.received_at)
+
 
 class _Received:
     def __init__(self, pending: Pending) -> None:
         self.transfer_syntax_uid, self.length = pending.transfer_syntax_uid, pending.length
         self.chunks = pending.stored.chunks
-
-
-def _came(pending: Pending) -> Came:
-    arrival = pending.stored.arrival()
-    return Came(arrival.calling_ae, arrival.called_ae, arrival.received_at)
 
 
 __all__ = ["Held", "HelperLost", "Image", "Preparer", "Upcoming"]
