@@ -24,7 +24,7 @@ from capacitord.supervisor.broker import later
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.process import RuntimeProcess
 
-_NAMED: Final = 20
+_NAMED: Final = 10
 _GRACE: Final = 5.0
 _NOT_NOW: Final = "This site is not active."
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,7 +18,6 @@ from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.serving import Serving, is_empty
 
 _Result = TypeVar("_Result")
-_NAMED: Final = 10
 
 
 class Sites:
@@ -39,7 +38,8 @@ class Sites:
 
     async def _import(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
         serving, store = self._serving, self._store
-        checked = await asyncio.to_thread(importing.check, store, request, user, serving.site)
+        active = "" if request.dry_run else serving.site
+        checked = await asyncio.to_thread(importing.check, store, request, user, active)
         if request.dry_run:
             return checked.answer
         first = await asyncio.to_thread(self._is_first)
@@ -151,9 +151,10 @@ class Sites:
             return
         both = ((held.total, "held"), (undelivered.total, "undelivered"))
         counted = [f"{total} {word}" for total, word in both if total]
-        named = [f"{study}  held" for study in held.studies[:_NAMED]]
-        named += [f"{study}  undelivered" for study in undelivered.studies if study not in held.studies][:_NAMED]
-        more = held.total + undelivered.total - len({*held.studies, *undelivered.studies})
+        named = [f"{study}  held" for study in held.studies]
+        named += [f"{study}  undelivered" for study in undelivered.studies if study not in held.studies]
+        both_ways = len({*held.studies} & {*undelivered.studies})
+        more = held.total + undelivered.total - both_ways - len(named)
         if more > 0:
             named.append(f"and {more} more")
         msg = f"studies of {site} wait here: {' and '.join(counted)}"
