@@ -131,7 +131,6 @@ class Serving:
     def take(self, stored: Stored) -> None:
         """Have the runtime act on another version of the profile of the site that is active."""
         self.stored, self.profile_problem = stored, None
-        self.hub.say("profile-imported", f"version {stored.profile.version} of {stored.profile.id} is in force")
         self.consider()
 
     async def go_over(self, site: str, stored: Stored | None) -> None:

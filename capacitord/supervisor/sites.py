@@ -48,6 +48,9 @@ class Sites:
             await asyncio.to_thread(serving.chosen.write, "")
         await asyncio.to_thread(importing.put, store, checked.candidates, user)
         taken = [candidate.profile.id for candidate in checked.candidates]
+        for candidate in checked.candidates:
+            said = f"version {candidate.profile.version} of {candidate.profile.id} is in force"
+            serving.hub.say("profile-imported", said)
         answer = checked.answer
         if first and len(taken) == 1:
             await serving.go_over(taken[0], await asyncio.to_thread(store.read, taken[0]))
@@ -78,6 +81,7 @@ class Sites:
             msg = f"version {version} of {site} is in force already"
             raise Refused(msg, hint=f"See which there are: fluxctl profile history {site}")
         await asyncio.to_thread(store.enforce, site, version, user, m.How.ROLLBACK, request.reason)
+        serving.hub.say("profile-rollback", f"version {version} of {site} is in force again")
         if site == serving.site:
             serving.take(stored)
         await serving.look_around()
