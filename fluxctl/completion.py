@@ -38,12 +38,28 @@ def answer(shell: str, words: Sequence[str]) -> int:
         current = words[-1] if words else ""
         if shell == "bash" and current == "=":
             current = ""
-        lines = _written(shell, complete(words[:-1], current))
+        before, current, cut = _rejoined(words[:-1], current) if shell == "bash" else (words[:-1], current, 0)
+        lines = _written(shell, [(value[cut:], text) for value, text in complete(before, current)])
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
         sys.stdout.buffer.flush()
     except Exception:  # noqa: BLE001 - a person in the middle of a line wants no message there
         return 0
     return 0
+
+
+def _rejoined(before: Sequence[str], current: str) -> tuple[Sequence[str], str, int]:
+    """Return words as they stand on the line, and how much of the last bash keeps: it cuts st-marys@6 at the "@"."""
+    if current == "@" and before:
+        return before[:-1], f"{before[-1]}@", len(before[-1]) + 1
+    if len(before) >= 2 and before[-1] == "@":
+        return before[:-2], f"{before[-2]}@{current}", len(before[-2]) + 1
+    joined: list[str] = []
+    for word in before:
+        if joined and (word == "@" or joined[-1].endswith("@")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined, current, 0
 
 
 def complete(before: Sequence[str], current: str) -> Candidates:
@@ -95,6 +111,9 @@ def _argument(node: Any, position: int) -> str:
 
 
 def _values(metavar: str, current: str, socket: str) -> Candidates:
+    if metavar in VERSIONED and "@" in current:
+        site = current.partition("@")[0]
+        return _versions(site, _fetch(f"{PATHS['profile.list']}/{site}/history", socket))
     if metavar in LIVE:
         name, read = LIVE[metavar]
         return read(_fetch(PATHS[name], socket), current)
@@ -146,11 +165,27 @@ def _profiles(answer: Any, _current: str) -> Candidates:
     return [(item["id"], item["name"]) for item in answer.get("profiles", [])]
 
 
+def _profiles_or_files(answer: Any, current: str) -> Candidates:
+    found = _profiles(answer, current)
+    return found if any(name.startswith(current) for name, _ in found) else [(FILES, "")]
+
+
+def _versions(site: str, answer: Any) -> Candidates:
+    found = reversed(answer.get("versions", []))
+    return [
+        (f"{site}@{item['version']}", f"{(item['imported_at'] or '')[:10]} {item['imported_by']}".strip())
+        for item in found
+    ]
+
+
+VERSIONED: Final = frozenset({"PROFILE", "PROFILE|FILE"})
 LIVE: Final[dict[str, tuple[str, Callable[[Any, str], Candidates]]]] = {
     "STUDY": ("study.list", _studies),
     "DEST": ("destination.list", _destinations),
     "DEST|ALL": ("destination.list", _destinations_or_all),
     "PROFILE": ("profile.list", _profiles),
+    "PROFILE|FILE": ("profile.list", _profiles_or_files),
+    "SITE": ("profile.list", _profiles),
 }
 
 

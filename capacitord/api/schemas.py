@@ -15,7 +15,6 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.demo import Demo
-from capacitord.api.messages import ProfileFinding
 from capacitord.errors import Problem
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -76,7 +75,7 @@ class ValidatedProfile(msgspec.Struct, frozen=True):
 
     file: str
     valid: bool
-    findings: tuple[ProfileFinding, ...]
+    findings: tuple[m.ProfileFinding, ...]
     id: str = ""
     name: str = ""
     version: int | None = None
