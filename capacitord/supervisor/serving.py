@@ -148,7 +148,7 @@ class Serving:
             self._leaving = ""
             self.consider()
             raise
-        before, held = self.site, self._held()
+        before, held = self.site, await self._held()
         await self.keeper.stop(self._grace)
         # Only now: until here a runtime was there that would have acted on it.
         self.site, self.stored, self.profile_problem = site, stored, None
@@ -159,9 +159,9 @@ class Serving:
         self.hub.say("site-active", f"{site} is active" if site else "no site is active")
         self.consider()
 
-    def _held(self) -> Held | None:
-        """Return what the spool holds; None if nobody knows, or an association is open that may add to it."""
-        now = self.reporter.current
+    async def _held(self) -> Held | None:
+        """Return what the spool holds now; None if nobody knows, or an association is open that may add to it."""
+        now = await self.reporter.traffic()
         if now is None or now.incoming:
             return None
         return Held(datetime.now(UTC), now.spool.undelivered_images)
