@@ -49,17 +49,14 @@ def answer(shell: str, words: Sequence[str]) -> int:
 
 def _rejoined(before: Sequence[str], current: str) -> tuple[Sequence[str], str, int]:
     """Return words as they stand on the line, and how much of the last bash keeps: it cuts st-marys@6 at the "@"."""
-    if current == "@" and before:
-        return before[:-1], f"{before[-1]}@", len(before[-1]) + 1
-    if len(before) >= 2 and before[-1] == "@":
-        return before[:-2], f"{before[-2]}@{current}", len(before[-2]) + 1
     joined: list[str] = []
-    for word in before:
+    for word in [*before, current]:
         if joined and (word == "@" or joined[-1].endswith("@")):
             joined[-1] += word
         else:
             joined.append(word)
-    return joined, current, 0
+    *before, whole = joined
+    return before, whole, len(whole) - len(current) if current != "@" else len(whole)
 
 
 def complete(before: Sequence[str], current: str) -> Candidates:

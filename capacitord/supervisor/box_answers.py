@@ -165,7 +165,7 @@ class BoxAnswers:
         """Return the damaged profiles that the gate does not speak of already."""
         serving = self._serving
         told = serving.site if serving.profile_problem is not None else ""
-        return tuple(each for site, each in sorted(serving.profiles.damage.items()) if site != told)
+        return tuple(each for site, each in sorted(dict(serving.profiles.damage).items()) if site != told)
 
     def _keys(self, route: str, now: m.KeyStatus, detail: str) -> Outcome:
         self._key_warning = ("", "") if now.locked or not now.reason else (now.reason, now.hint)

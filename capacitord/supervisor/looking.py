@@ -6,6 +6,7 @@ It gets no connection to anywhere, so that nothing leaves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -91,7 +92,9 @@ async def _running(command: Sequence[str], start: Start, bounds: Bounds) -> Asyn
         if isinstance(message, Ready):
             ready.set()
         elif isinstance(message, Connect):
-            process.link.send(Connected(message.request, 0.0, later(_NOT_NOW)))
+            # One that reads nothing has no use for an answer.
+            with contextlib.suppress(CapacitordError, LinkClosed):
+                process.link.send(Connected(message.request, 0.0, later(_NOT_NOW)))
 
     process = await RuntimeProcess.start(command, start, bounds, received=received, ended=lambda _: None)
     ended = asyncio.create_task(process.wait())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import logging
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from capacitord.supervisor.active_site import SITE
 from capacitord.supervisor.enclosed_files import Enclosed
 from capacitord.supervisor.profile_folder import Held, Kept, Record, SiteFolder, Unsound, digest
 
+_log = logging.getLogger(__name__)
 _IMPORT: Final = "Import it again: fluxctl profile import FILE"
 
 
@@ -268,6 +270,8 @@ class ProfileStore:
         if [each for each in folder.versions() if each != version]:
             hint += f"; or go back: fluxctl profile rollback {site}"
         error = DamagedObject(f"{what} can't be used: {words}", where=unsound.where, hint=hint)
+        if there or site not in self.damage:
+            _log.error("%s: %s", error.where, error.message)
         if version is None or version == folder.in_force_or_none():
             self.damage[site] = m.DamagedProfile(site, version, error.message, error.where, error.hint)
         return error

@@ -103,14 +103,10 @@ class Serving:
             sites = [each.id for each in found if each.id != self.site]
             return len(sites), {site: held for site in sites if (held := self.profiles.last(site)) is not None}
 
-        before = set(self.profiles.damage)
         try:
             self.others, self.elsewhere = await asyncio.to_thread(look)
         except CapacitordError as error:
             _log.error("the profiles can't be read: %s: %s", error.where, error.message)
-        for site in self.profiles.damage.keys() - before:
-            damaged = self.profiles.damage[site]
-            _log.error("%s: %s", damaged.where, damaged.message)
 
     async def take_key(self, passphrase: str | None) -> None:
         """Unlock the box key where that takes no more than what is at hand."""

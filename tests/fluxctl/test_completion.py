@@ -184,6 +184,12 @@ def test_bash(daemon: Daemon, path: str) -> None:
     ]
     assert in_bash(path, daemon, "study", "list", "--state", "=", "rel") == ["released"]
     assert in_bash(path, daemon, "profile", "import", "") == [""]
+    assert in_bash(path, daemon, "profile", "show", "st-marys", "@", "6") == ["6"]
+    assert in_bash(path, daemon, "profile", "diff", "st-marys", "@", "6", "st-marys", "@") == [
+        "7  (2025-11-18 kim)",
+        "6  (2025-11-12 alex)",
+        "5  (2025-10-12 alex)",
+    ]
 
 
 def in_zsh(path: str, daemon: Daemon, *words: str) -> list[str]:
