@@ -26,6 +26,9 @@ class Candidate(NamedTuple):
     tables: Mapping[str, Any]
     findings: tuple[m.ProfileFinding, ...]
 
+    def __repr__(self) -> str:
+        return f"Candidate({self.profile.id!r}, {self.profile.version})"
+
 
 class Checked(NamedTuple):
     """Profiles that may be imported, each with the version that is in force now, and what to answer."""

@@ -65,6 +65,9 @@ class Kept(msgspec.Struct, frozen=True):
     text: bytes
     files: Mapping[str, bytes]
 
+    def __repr__(self) -> str:
+        return f"Kept({self.version})"
+
 
 class Held(msgspec.Struct, frozen=True):
     """What a site's spool held when it was last served."""

@@ -6,6 +6,7 @@ One of these at a time. None of it stops half way because whoever asked has hung
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -46,7 +47,11 @@ class Sites:
         if first and len(checked.candidates) > 1:
             # Of several nobody has said which one: written down first, as a lone profile without a record is served.
             await asyncio.to_thread(serving.chosen.write, "")
-        await asyncio.to_thread(importing.put, store, checked.candidates, user)
+        try:
+            await asyncio.to_thread(importing.put, store, checked.candidates, user)
+        except CapacitordError:
+            await self._catch_up()
+            raise
         taken = [candidate.profile.id for candidate in checked.candidates]
         for candidate in checked.candidates:
             said = f"version {candidate.profile.version} of {candidate.profile.id} is in force"
@@ -60,6 +65,16 @@ class Sites:
         await serving.look_around()
         serving.consider()
         return answer
+
+    async def _catch_up(self) -> None:
+        """Have the runtime act on the version that is in force, after an import that was cut short."""
+        serving = self._serving
+        if not serving.site:
+            return
+        with contextlib.suppress(CapacitordError):
+            stored = await asyncio.to_thread(self._store.read, serving.site)
+            if stored != serving.stored:
+                serving.take(stored)
 
     def _is_first(self) -> bool:
         try:

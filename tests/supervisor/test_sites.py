@@ -413,3 +413,17 @@ def test_what_stops_an_import_of_several_leaves_all_of_them_as_they_were(two: Da
     foreign.chmod(0o700)
     assert take(two, *texts).status == 200
     assert {name: each["version"] for name, each in sites(two).items()} == {"general": 1, "lakeside": 2, "st-marys": 2}
+
+
+def test_what_came_into_force_before_an_import_was_cut_short_is_acted_on(two: Daemon) -> None:
+    active = two.state / "profiles" / "lakeside" / "active"
+    active.unlink()
+    active.mkdir()
+    texts = [text("st-marys", version=2), text("lakeside", version=2)]
+    refused = take(two, *texts)
+    assert refused.error["reference"] == "storage-failed"
+    assert "In force already: st-marys." in refused.error["hint"]
+    wait_for(lambda: two.get("/v1/status")["site"]["profile_version"] == 2, what="version 2")
+    active.rmdir()
+    assert take(two, *texts).status == 200
+    assert sites(two)["lakeside"]["version"] == 2
