@@ -106,7 +106,7 @@ def new(
     ("fluxctl profile import *.toml", "Several at once: all of them or none."),
     ("fluxctl profile import st-marys.toml --dry-run", "Only check it, against this box, too."),
     ("ssh desk cat st-marys.toml | fluxctl profile import -", "From standard input."),
-    codes=(exits.REFUSED, exits.INVALID),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID),
 )
 def import_profile(
     ctx: typer.Context,
