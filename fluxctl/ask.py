@@ -33,6 +33,21 @@ def agreed(question: str, *, yes: bool, json: bool = False) -> None:
         raise Refused("not confirmed, so nothing was done", hint="Answer y, or give --yes.")
 
 
+def must_be_possible(*, yes: bool, json: bool = False) -> None:
+    """Return if a person said yes beforehand, or can be asked. Raises `Refused` otherwise."""
+    if not yes:
+        _must_be_possible("a confirmation", json=json, hint="Say so beforehand with --yes and --reason.")
+
+
+def reason(given: str, question: str, *, yes: bool, json: bool = False) -> str:
+    """Return the reason that was given, or is typed now. Raises `Refused` if there is none."""
+    if not given.strip() and not yes and possible(json=json):
+        given = line(question)
+    if not given.strip():
+        raise Refused("this is done for a reason only", hint='Give it: --reason "the PACS moved"')
+    return given
+
+
 def typed(question: str, expected: str, *, json: bool = False) -> None:
     """Return if a person types `expected`. Raises `Refused` otherwise."""
     _must_be_possible("a confirmation", json=json, hint="Say so beforehand with --yes and --reason.")

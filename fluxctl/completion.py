@@ -38,12 +38,25 @@ def answer(shell: str, words: Sequence[str]) -> int:
         current = words[-1] if words else ""
         if shell == "bash" and current == "=":
             current = ""
-        lines = _written(shell, complete(words[:-1], current))
+        before, current, cut = _rejoined(words[:-1], current) if shell == "bash" else (words[:-1], current, 0)
+        lines = _written(shell, [(value[cut:], text) for value, text in complete(before, current)])
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
         sys.stdout.buffer.flush()
     except Exception:  # noqa: BLE001 - a person in the middle of a line wants no message there
         return 0
     return 0
+
+
+def _rejoined(before: Sequence[str], current: str) -> tuple[Sequence[str], str, int]:
+    """Return words as they stand on the line, and how much of the last bash keeps: it cuts st-marys@6 at the "@"."""
+    joined: list[str] = []
+    for word in [*before, current]:
+        if joined and (word == "@" or joined[-1].endswith("@")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    *before, whole = joined
+    return before, whole, len(whole) - len(current) if current != "@" else len(whole)
 
 
 def complete(before: Sequence[str], current: str) -> Candidates:
@@ -95,6 +108,9 @@ def _argument(node: Any, position: int) -> str:
 
 
 def _values(metavar: str, current: str, socket: str) -> Candidates:
+    if metavar in VERSIONED and "@" in current:
+        site = current.partition("@")[0]
+        return _versions(site, _fetch(f"{PATHS['profile.list']}/{site}/history", socket))
     if metavar in LIVE:
         name, read = LIVE[metavar]
         return read(_fetch(PATHS[name], socket), current)
@@ -153,11 +169,28 @@ PLACES: Final[dict[str, Candidates]] = {
     "DIR": [(DIRECTORIES, "")],
 }
 
+
+def _profiles_or_files(answer: Any, current: str) -> Candidates:
+    found = _profiles(answer, current)
+    return found if any(name.startswith(current) for name, _ in found) else [(FILES, "")]
+
+
+def _versions(site: str, answer: Any) -> Candidates:
+    found = reversed(answer.get("versions", []))
+    return [
+        (f"{site}@{item['version']}", f"{(item['imported_at'] or '')[:10]} {item['imported_by']}".strip())
+        for item in found
+    ]
+
+
+VERSIONED: Final = frozenset({"PROFILE", "PROFILE|FILE"})
 LIVE: Final[dict[str, tuple[str, Callable[[Any, str], Candidates]]]] = {
     "STUDY": ("study.list", _studies),
     "DEST": ("destination.list", _destinations),
     "DEST|ALL": ("destination.list", _destinations_or_all),
     "PROFILE": ("profile.list", _profiles),
+    "PROFILE|FILE": ("profile.list", _profiles_or_files),
+    "SITE": ("profile.list", _profiles),
 }
 
 

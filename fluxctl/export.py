@@ -1,8 +1,9 @@
-"""A study's images out of a tar stream into files, carefully: the names come from outside."""
+"""A study's images, or a profile with its files, into a directory, carefully: the names come from outside."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import tarfile
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
-from capacitord.api.schemas import Exported
+from capacitord.api.schemas import Exported, ProfileExported
 from capacitord.errors import CapacitordError, PartlyDone, Refused, StorageFailed
 from fluxctl.progress import Progress
 
@@ -56,13 +57,37 @@ def export(client: Client, study: str, directory: Path) -> Exported:
     return answer
 
 
+def export_profile(client: Client, site: str, version: int | None, directory: Path) -> ProfileExported:
+    """Write a profile and the files beside it below `directory` and return what was written.
+
+    Nothing is overwritten and no name leads out of the directory. If it breaks off, what was written is removed.
+    """
+    found = client.profile_export(site, version)
+    contents = {f"{found.summary.id}.toml": found.text.encode(), **{file.name: file.data for file in found.files}}
+    taken = [name for name in contents if os.path.lexists(directory / safe_name(name))]
+    if taken:
+        where = str(directory / taken[0])
+        raise Refused("this file exists and is not overwritten", where=where, hint="Name another directory.")
+    folder = _Folder(directory)
+    try:
+        for name, data in contents.items():
+            for _ in folder.write(safe_name(name), io.BytesIO(data), len(data)):
+                pass
+    except BaseException as error:
+        if left := folder.remove():
+            raise _left(directory, left) from error
+        raise
+    where = str(directory.absolute())
+    return ProfileExported(found.summary.id, found.summary.version, where, tuple(folder.files))
+
+
 def safe_name(name: str) -> PurePosixPath:
     """Return a member's name if it stays in its directory and is harmless. Raises `Refused` otherwise."""
     path = PurePosixPath(name)
     parts = path.parts
     if not parts or len(parts) > DEEPEST or path.is_absolute() or not all(_PART.fullmatch(part) for part in parts):
         raise Refused(
-            "the archive holds a name that is not safe to write",
+            "what came holds a name that is not safe to write",
             hint="Nothing was kept. Compare versions: fluxctl version",
         )
     return path

@@ -20,5 +20,6 @@ DestinationArgument = Annotated[str, typer.Argument(metavar="DEST", help="The de
 DestinationOrAll = Annotated[
     str, typer.Argument(metavar="DEST|ALL", help="A destination's name, or the word ALL for every one.")
 ]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A file; - for standard input.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is in the audit log.")]
+SiteArgument = Annotated[str, typer.Argument(metavar="SITE", help="The site's id.")]
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE", help="Files; - for standard input.")]

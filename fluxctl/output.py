@@ -68,6 +68,15 @@ def show_page(page: Callable[[Look], RenderableType]) -> None:
     print_text(draw(page(look), look))
 
 
+def show_first(page: Callable[[Look], RenderableType]) -> None:
+    """Draw for a person what a question is about; it is no answer, so it goes to standard error."""
+    from fluxctl.render.look import stderr_look  # noqa: PLC0415 - rich, as in `show_page`
+    from fluxctl.render.page import draw  # noqa: PLC0415
+
+    look = stderr_look()
+    say(draw(page(look), look))
+
+
 def print_json(fields: dict[str, Any]) -> None:
     """Print one document, indented, in UTF-8 whatever the locale."""
     import msgspec  # noqa: PLC0415 - --help prints no document

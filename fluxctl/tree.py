@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "study.list": "/v1/studies"}
+PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.import", "queue.flush", "queue.pause", "queue.resume", "study.discard", "study.explain", "study.export", "study.resend", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.import", "profile.list", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "status", "study.discard", "study.explain", "study.export", "study.list", "study.show", "version", "watch", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.export", "study.resend", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.export", "study.list", "study.show", "version", "watch", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -202,6 +202,44 @@ TREE: Final[dict[str, Any]] = {
                 },
             },
         },
+        "site": {
+            "help": "Which site the box serves",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List the sites that this box has a profile of",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "activate": {
+                    "help": "Serve a site: from now on images belong to it and go to its destinations",
+                    "options": {
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["SITE"],
+                },
+                "deactivate": {
+                    "help": "Park the box: no scanner can send, and nothing leaves, until a site is activated",
+                    "options": {
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+            },
+        },
         "profile": {
             "help": "Site profiles: what is true of one facility",
             "options": {
@@ -232,7 +270,7 @@ TREE: Final[dict[str, Any]] = {
                         "--timezone": {"help": "Its time zone", "metavar": "ZONE", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
-                    "arguments": ["SITE"],
+                    "arguments": ["ID"],
                 },
                 "try": {
                     "help": "Say what a profile would do with images, on this machine and without the daemon",
@@ -251,17 +289,18 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": ["PROFILE.toml", "FILE"],
                 },
                 "import": {
-                    "help": "Check a profile and put it to use",
+                    "help": "Check profiles, show what they change, and put them in force",
                     "options": {
-                        "--allow-older": {"help": "Take a version that is not newer than the one in use", "metavar": "", "many": False},
+                        "--allow-older": {"help": "Take a version that is older than the one in force", "metavar": "", "many": False},
                         "--dry-run": {"help": "Check everything and change nothing", "metavar": "", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": ["FILE"],
                 },
                 "list": {
-                    "help": "List the profiles of this box",
+                    "help": "List the profiles of this box, each in the version that is in force",
                     "options": {
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
@@ -270,12 +309,58 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": [],
                 },
                 "show": {
-                    "help": "Print a profile exactly as it was imported",
+                    "help": "Print a profile exactly as it was imported, without the files beside it",
                     "options": {
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": ["PROFILE"],
+                },
+                "diff": {
+                    "help": "Show what differs between two profiles: routes, destinations and keys, not lines",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["PROFILE|FILE", "PROFILE|FILE"],
+                },
+                "history": {
+                    "help": "Show every version of a site's profile that came into force",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["SITE"],
+                },
+                "rollback": {
+                    "help": "Put an earlier version of a site's profile in force again",
+                    "options": {
+                        "--to": {"help": "The version; without it the one that was before", "metavar": "VERSION", "many": False},
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["SITE"],
+                },
+                "export": {
+                    "help": "Write a profile and all files beside it into a directory, as they were imported",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["PROFILE", "DIRECTORY"],
+                },
+                "remove": {
+                    "help": "Take a site from this box, with all versions of its profile",
+                    "options": {
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["SITE"],
                 },
             },
         },

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from capacitord.api.schemas import ProfileFinding, Validated, ValidatedProfile
-from capacitord.config import idle
+from capacitord.api.messages import ProfileFinding
+from capacitord.api.schemas import Validated, ValidatedProfile
+from capacitord.config import credentials, idle
 from capacitord.config.diagnostics import Diagnostic, Source
 from capacitord.config.enclosed import LARGEST
 from capacitord.config.profile import Checked, check
@@ -18,10 +18,11 @@ from fluxctl.files import STANDARD, read_text
 
 
 class Folder:
-    """The files beside a profile."""
+    """The files beside a profile. `found` are those that were asked for and are there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.found: dict[str, bytes] = {}
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds, and of a larger one `LARGEST` bytes and one more; None if it can't be read."""
@@ -30,19 +31,15 @@ class Folder:
             if not path.is_file():
                 return None
             with path.open("rb") as file:
-                return file.read(LARGEST + 1)
+                data = file.read(LARGEST + 1)
         except (OSError, ValueError):
             return None
+        self.found[name] = data
+        return data
 
     def chain(self, certificate: str, key: str) -> str:
         """Return what is wrong with a certificate and its key; empty if nothing is."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            context.load_cert_chain(self._path / certificate, self._path / key, password=lambda: b"")
-        except (ssl.SSLError, OSError, ValueError) as error:
-            mismatch = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
-            return f"{key} is not the key of {certificate}" if mismatch else f"{certificate} and {key} can't be used"
-        return ""
+        return credentials.pair(certificate, key, self._path / certificate, self._path / key)
 
 
 class _Read(NamedTuple):

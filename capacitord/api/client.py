@@ -19,16 +19,20 @@ from capacitord.api.trial import Explain, StudyExplained
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds an ordinary answer may take."""
 PATIENT_TIMEOUT: Final = 180.0
-"""Seconds for answers that wait for another machine or for a slow key derivation."""
+"""Seconds for answers that wait for another machine, for a runtime to end, or for a slow key derivation."""
 PATIENT: Final = frozenset(
     {
+        "audit.verify",
         "destination.echo",
+        "key.export",
         "key.init",
         "key.restore",
         "key.rotate",
         "key.unlock",
-        "key.export",
-        "audit.verify",
+        "profile.import",
+        "profile.remove",
+        "site.activate",
+        "site.deactivate",
         "study.explain",
     }
 )
@@ -84,19 +88,47 @@ class Client:
         """Have the audit log checked from its first entry to its last."""
         return self.request("audit.verify", m.Empty(), m.AuditReport)
 
-    # --- profiles and keys
+    # --- profiles, sites and keys
 
-    def profile_import(self, request: m.ProfileImport) -> m.ProfileSummary:
-        """Import a profile, or only check it (`dry_run`). Raises `Invalid` with what is wrong and where."""
-        return self.request("profile.import", request, m.ProfileSummary)
+    def profile_import(self, request: m.ProfileImport) -> m.ProfileImported:
+        """Import profiles, or only check them (`dry_run`). Raises `Invalid` with what is wrong and where."""
+        return self.request("profile.import", request, m.ProfileImported)
 
     def profile_list(self) -> m.ProfileList:
         """Return the profiles in the store."""
         return self.request("profile.list", m.Empty(), m.ProfileList)
 
-    def profile_show(self, profile: str) -> m.ProfileText:
-        """Return a profile's text by its site id."""
-        return self.request("profile.show", m.ProfileRef(profile), m.ProfileText)
+    def profile_show(self, profile: str, version: int | None = None) -> m.ProfileText:
+        """Return a profile's text by its site id: the version in force, or another one."""
+        return self.request("profile.show", m.ProfileRef(profile, version), m.ProfileText)
+
+    def profile_history(self, profile: str) -> m.ProfileHistory:
+        """Return the versions of a site's profile, and when each came into force."""
+        return self.request("profile.history", m.ProfileSite(profile), m.ProfileHistory)
+
+    def profile_export(self, profile: str, version: int | None = None) -> m.ProfileFolder:
+        """Return a profile with all files beside it, secrets included."""
+        return self.request("profile.export", m.ProfileRef(profile, version), m.ProfileFolder)
+
+    def profile_rollback(self, request: m.ProfileRollback) -> m.ProfileSummary:
+        """Put an earlier version in force."""
+        return self.request("profile.rollback", request, m.ProfileSummary)
+
+    def profile_remove(self, profile: str) -> m.Done:
+        """Take a site from this box. Raises `Refused` while it is active, or has studies that wait."""
+        return self.request("profile.remove", m.ProfileRemove(profile, profile), m.Done)
+
+    def site_list(self) -> m.SiteList:
+        """Return the sites of this box."""
+        return self.request("site.list", m.Empty(), m.SiteList)
+
+    def site_activate(self, site: str, reason: str) -> m.Done:
+        """Have the box serve a site."""
+        return self.request("site.activate", m.SiteActivate(site, reason), m.Done)
+
+    def site_deactivate(self, reason: str = "") -> m.Done:
+        """Have the box serve no site."""
+        return self.request("site.deactivate", m.SiteDeactivate(reason), m.Done)
 
     def key_status(self) -> m.KeyStatus:
         """Return the state of the keys."""

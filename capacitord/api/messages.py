@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,6 +19,11 @@ from capacitord.model.states import AckState, DeliveryState, GateState, StudySta
 ALL = "ALL"
 LARGEST_RECOVERY = 1 << 19
 """The most characters a recovery file may have: thousands of sites."""
+LARGEST_IMPORT = 1 << 24
+"""The most bytes that a request to import profiles may have."""
+ProfileVersion = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+"""Why something is done, for the audit log."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -484,23 +489,79 @@ class Echo(Answer, frozen=True):
 # --- profiles -----------------------------------------------------------------------------------------
 
 
+class EnclosedFile(Message, frozen=True):
+    """A file that lies beside a profile: an area, a table, a certificate, a key, a token. Its bytes are never shown.
+
+    `name` is as the profile names it, `data` base64 in JSON.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"EnclosedFile({self.name!r}, {len(self.data)} bytes)"
+
+
+class ProfileSource(Message, frozen=True):
+    """A profile's text and the files beside it. `name` is the file's name, for diagnostics."""
+
+    text: str
+    name: str = "profile.toml"
+    files: Annotated[tuple[EnclosedFile, ...], msgspec.Meta(max_length=100)] = ()
+
+
 class ProfileImport(Message, frozen=True):
-    """A profile's text. `name` is the file's name, for diagnostics."""
+    """A profile's text, the files beside it, and `others` to import in the same go: all of them or none.
+
+    `name` is the file's name, for diagnostics.
+    """
 
     text: str
     name: str = "profile.toml"
     allow_older: bool = False
     dry_run: bool = False
+    files: Annotated[tuple[EnclosedFile, ...], msgspec.Meta(max_length=100)] = ()
+    others: Annotated[tuple[ProfileSource, ...], msgspec.Meta(max_length=500)] = ()
 
 
 class ProfileRef(Message, frozen=True):
-    """A profile by site id."""
+    """A profile by site id; the version in force, or another one."""
+
+    profile: str
+    version: ProfileVersion | None = None
+
+
+class ProfileRollback(Message, frozen=True):
+    """Put an earlier version in force: the one before, or the one that is named."""
+
+    profile: str
+    reason: Reason
+    version: ProfileVersion | None = None
+
+
+class ProfileRemove(Message, frozen=True):
+    """Take a site from this box. `confirm` repeats its id."""
+
+    profile: str
+    confirm: str
+
+
+class ProfileSite(Message, frozen=True):
+    """All versions of a site's profile."""
 
     profile: str
 
 
+class FileSummary(Answer, frozen=True):
+    """A file that is kept beside a profile."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
 class ProfileSummary(Answer, frozen=True):
-    """A profile in the store."""
+    """A profile in the store. `active` says that the box serves this site."""
 
     id: str
     name: str
@@ -510,13 +571,60 @@ class ProfileSummary(Answer, frozen=True):
     active: bool
     destinations: tuple[str, ...]
     sha256: str
+    files: tuple[FileSummary, ...] = ()
+
+
+class ProfileFinding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something in a profile: an error, a warning, or a note that a key does not act yet.
+
+    `line` and `column` count from 1. `excerpt` is the line, or the part of a long one around the place, which is
+    `length` characters from `mark` (counted from 0) on.
+    """
+
+    level: Literal["error", "warning", "note"]
+    key: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+    column: int | None = None
+    excerpt: str = ""
+    mark: int = 0
+    length: int = 0
+
+
+class ProfileTaken(ProfileSummary, frozen=True):
+    """A profile that was imported, or could be. `before` is the version that was in force, None for a new site.
+
+    `file` is the name it was given; `findings` are warnings, and notes on what does not act yet.
+    """
+
+    file: str = ""
+    before: int | None = None
+    findings: tuple[ProfileFinding, ...] = ()
+
+
+class ProfileImported(ProfileTaken, frozen=True):
+    """What was imported, or could be; `others` are those that came in the same go."""
+
+    others: tuple[ProfileTaken, ...] = ()
+
+
+class DamagedProfile(Answer, frozen=True):
+    """A site that cannot open, because its profile on the disk is not what was imported. What there was is kept."""
+
+    id: str
+    version: int | None
+    message: str
+    where: str
+    hint: str
 
 
 class ProfileList(Answer, frozen=True):
-    """All profiles in the store."""
+    """All profiles in the store, each in the version that is in force."""
 
     schema: str
     profiles: tuple[ProfileSummary, ...]
+    damaged: tuple[DamagedProfile, ...] = ()
 
 
 class ProfileText(Answer, frozen=True):
@@ -525,6 +633,99 @@ class ProfileText(Answer, frozen=True):
     schema: str
     summary: ProfileSummary
     text: str
+
+
+class ProfileFolder(Answer, frozen=True):
+    """A profile as it was imported, with all files beside it, keys and tokens included."""
+
+    schema: str
+    summary: ProfileSummary
+    text: str
+    files: tuple[EnclosedFile, ...]
+
+
+class How(enum.StrEnum):
+    """How a version came into force. `UNKNOWN`: a crash kept it from being written down."""
+
+    IMPORT = "import"
+    ROLLBACK = "rollback"
+    UNKNOWN = "unknown"
+
+
+class Activation(Answer, frozen=True):
+    """A version of a profile came into force: when, by whom and how; of a rollback also why."""
+
+    at: datetime
+    by: str
+    version: int
+    how: How
+    sha256: str
+    reason: str = ""
+
+
+class KeptVersion(Answer, frozen=True):
+    """A version of a profile that is in the store."""
+
+    version: int
+    imported_at: datetime | None
+    imported_by: str
+    sha256: str
+    in_force: bool
+    problem: str = ""
+
+
+class ProfileHistory(Answer, frozen=True):
+    """All versions of a site's profile, and when each came into force, oldest first.
+
+    `unreadable` counts lines of the history that are damaged.
+    """
+
+    schema: str
+    profile: str
+    versions: tuple[KeptVersion, ...]
+    activations: tuple[Activation, ...]
+    unreadable: int = 0
+
+
+# --- sites --------------------------------------------------------------------------------------------
+
+
+class SiteActivate(Message, frozen=True):
+    """Have the box serve this site from now on."""
+
+    site: str
+    reason: Reason
+
+
+class SiteDeactivate(Message, frozen=True):
+    """Have the box serve no site: the storage port is shut."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class SiteEntry(Answer, frozen=True):
+    """A site that this box has a profile of. The gate is told of the active one only.
+
+    `undelivered_images` is None where nobody knows; `as_of` is when it was true, None for now. `problem` says why the
+    site cannot open.
+    """
+
+    id: str
+    name: str
+    active: bool
+    version: int | None
+    gate: GateState | None = None
+    undelivered_images: int | None = None
+    as_of: datetime | None = None
+    problem: str = ""
+    hint: str = ""
+
+
+class SiteList(Answer, frozen=True):
+    """The sites of this box."""
+
+    schema: str
+    sites: tuple[SiteEntry, ...]
 
 
 # --- keys ---------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -71,30 +71,12 @@ class Recovery(m.Answer, frozen=True):
     file: str
 
 
-class ProfileFinding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something in a profile: an error, a warning, or a note that a key does not act yet.
-
-    `line` and `column` count from 1. `excerpt` is the line, or the part of a long one around the place, which is
-    `length` characters from `mark` (counted from 0) on.
-    """
-
-    level: Literal["error", "warning", "note"]
-    key: str
-    message: str
-    hint: str = ""
-    line: int | None = None
-    column: int | None = None
-    excerpt: str = ""
-    mark: int = 0
-    length: int = 0
-
-
 class ValidatedProfile(msgspec.Struct, frozen=True):
     """What was found in one file; `id`, `name`, `version` and `destinations` only if it is valid."""
 
     file: str
     valid: bool
-    findings: tuple[ProfileFinding, ...]
+    findings: tuple[m.ProfileFinding, ...]
     id: str = ""
     name: str = ""
     version: int | None = None
@@ -105,6 +87,36 @@ class Validated(m.Answer, frozen=True):
     """What was found in each file."""
 
     profiles: tuple[ValidatedProfile, ...]
+
+
+class ProfileChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A difference between two profiles, at a key path. `old` is None for what is new, `new` for what is gone.
+
+    `where` names the table for people: "route 2", "destination pacs". `name` is the key within it.
+    """
+
+    key: str
+    where: str
+    name: str
+    old: str | None = None
+    new: str | None = None
+
+
+class ProfileDiff(m.Answer, frozen=True):
+    """What differs between two profiles; `old` and `new` say which: SITE@VERSION, or a file."""
+
+    old: str
+    new: str
+    changes: tuple[ProfileChange, ...]
+
+
+class ProfileExported(m.Answer, frozen=True):
+    """What an export wrote. `files` are relative to `directory`."""
+
+    profile: str
+    version: int
+    directory: str
+    files: tuple[str, ...]
 
 
 class Document(NamedTuple):
@@ -129,8 +141,13 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "key.rotate": Document(m.KeyStatus),
         "key.status": Document(m.KeyStatus),
         "key.unlock": Document(m.KeyStatus),
-        "profile.import": Document(m.ProfileSummary),
+        "profile.diff": Document(ProfileDiff, ("changes", ProfileChange)),
+        "profile.export": Document(ProfileExported),
+        "profile.history": Document(m.ProfileHistory, ("activations", m.Activation)),
+        "profile.import": Document(m.ProfileImported),
         "profile.list": Document(m.ProfileList, ("profiles", m.ProfileSummary)),
+        "profile.remove": Document(m.Done),
+        "profile.rollback": Document(m.ProfileSummary),
         "profile.show": Document(m.ProfileText),
         "profile.try": Document(ProfileTrial, ("files", TriedFile)),
         "profile.validate": Document(Validated, ("profiles", ValidatedProfile), version=2),
@@ -140,6 +157,9 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "queue.resume": Document(m.Done),
         "queue.show": Document(m.StudyDetail),
         "resend": Document(m.Done),
+        "site.activate": Document(m.Done),
+        "site.deactivate": Document(m.Done),
+        "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
         "status": Document(m.Status),
         "study.discard": Document(m.Done),
         "study.explain": Document(StudyExplained),

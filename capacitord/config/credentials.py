@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from capacitord.config.diagnostics import Finding
@@ -56,4 +57,15 @@ def _unfit(part: str, data: bytes) -> str:
         ssl.create_default_context(cadata=data.decode("ascii"))
     except (ssl.SSLError, ValueError):
         return "holds a certificate that can't be read"
+    return ""
+
+
+def pair(certificate: str, key: str, certificate_file: Path, key_file: Path) -> str:
+    """Return what is wrong with a certificate and its key, by their names; empty if nothing is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_cert_chain(certificate_file, key_file, password=lambda: b"")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        mismatch = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+        return f"{key} is not the key of {certificate}" if mismatch else f"{certificate} and {key} can't be used"
     return ""

@@ -41,7 +41,7 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("delivery", "networks"): "images leave over any network",
         ("delivery", "windows"): "images leave at any time",
         ("delivery", "rate_limit"): "images leave as fast as the link takes them",
-        ("delivery", "when_inactive"): "the box serves one site, and goes on with its queue",
+        ("delivery", "when_inactive"): "the queue of a site that is not active waits until it is active again",
     }
 )
 """Key paths, and what happens instead."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from capacitord.api.messages import LARGEST_IMPORT
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Times in seconds, sizes in bytes. A test takes shorter ones."""
 
     body: int = 1 << 20
+    import_body: int = LARGEST_IMPORT
     connections: int = 128
     streams: int = 16
     idle: float = 30.0

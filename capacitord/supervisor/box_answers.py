@@ -17,14 +17,17 @@ from capacitord.api.routes import Route
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
+from capacitord.model.destination import Destination
 from capacitord.supervisor import doctor, relay, settings, status
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
+from capacitord.supervisor.profile_answers import ProfileAnswers
 from capacitord.supervisor.serving import Serving
 
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
+_NO_SITE: Final = "no site is active, so there is nothing to ask"
 
 
 def schema(route: str) -> str:
@@ -52,10 +55,8 @@ class BoxAnswers:
             "key.rotate": self._key_rotate,
             "key.status": self._key_status,
             "key.unlock": self._key_unlock,
-            "profile.import": self._profile_import,
-            "profile.list": self._profile_list,
-            "profile.show": self._profile_show,
             "status": self._status,
+            **ProfileAnswers(serving, schema).handlers,
         }
 
     # --- what the control plane asks for
@@ -113,6 +114,8 @@ class BoxAnswers:
             key_warning=self._key_warning,
             unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,
+            damaged=self._damaged(),
+            elsewhere={site: held.undelivered_images for site, held in serving.elsewhere.items()},
         )
         return status.compose(schema("status"), box, traffic)
 
@@ -125,19 +128,6 @@ class BoxAnswers:
 
     async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
-
-    async def _profile_import(self, peer: Peer, request: m.ProfileImport) -> Outcome:
-        imported = await self._serving.import_profile(request, peer.user)
-        what = "checked only" if request.dry_run else "in force"
-        return Outcome(imported, (imported.id,), f"version {imported.version}, {what}, sha256 {imported.sha256}")
-
-    async def _profile_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
-        stored = self._serving.stored
-        return Outcome(m.ProfileList(schema("profile.list"), () if stored is None else (stored.summary,)))
-
-    async def _profile_show(self, _peer: Peer, request: m.ProfileRef) -> Outcome:
-        stored = await asyncio.to_thread(self._serving.profiles.read, request.profile)
-        return Outcome(m.ProfileText(schema("profile.show"), stored.summary, stored.text))
 
     async def _key_init(self, _peer: Peer, request: m.KeyInit) -> Outcome:
         now = await self._serving.keys.init(request)
@@ -172,6 +162,12 @@ class BoxAnswers:
 
     # --- what they need
 
+    def _damaged(self) -> tuple[m.DamagedProfile, ...]:
+        """Return the damaged profiles that the gate does not speak of already."""
+        serving = self._serving
+        told = serving.site if serving.profile_problem is not None else ""
+        return tuple(each for site, each in sorted(dict(serving.profiles.damage).items()) if site != told)
+
     def _keys(self, route: str, now: m.KeyStatus, detail: str) -> Outcome:
         self._key_warning = ("", "") if now.locked or not now.reason else (now.reason, now.hint)
         return Outcome(msgspec.structs.replace(now, schema=schema(route)), now.sites, detail)
@@ -181,6 +177,8 @@ class BoxAnswers:
         if serving.profile_problem is not None:
             problem = serving.profile_problem
             raise TryAgain(problem.message, where=problem.where, hint=problem.hint)
+        if serving.stored is None and serving.others:
+            raise NotFound(_NO_SITE, hint="Choose one: fluxctl site list, then fluxctl site activate SITE")
         if serving.stored is None:
             raise NotFound(_NO_PROFILE, hint="Import one: fluxctl profile import FILE")
         if serving.keys.problem is not None:
@@ -189,12 +187,16 @@ class BoxAnswers:
     async def _checks(self) -> list[m.Check]:
         serving, state = self._serving, self._box.state
         limits = settings.limits(self._box.spool, await asyncio.to_thread(doctor.total, state))
+        await serving.look_around()
+        known: tuple[Destination, ...] = ()
         try:
-            stored = await asyncio.to_thread(serving.profiles.active)
-            profile = doctor.profile("" if stored is None else f"{stored.profile.id} version {stored.profile.version}")
-            known = () if stored is None else in_force(stored.profile).destinations
+            profile = doctor.profile("", others=serving.others)
+            if serving.site:
+                stored = await asyncio.to_thread(serving.profiles.read, serving.site)
+                profile = doctor.profile(f"{stored.profile.id} version {stored.profile.version}")
+                known = in_force(stored.profile).destinations
         except CapacitordError as error:
-            profile, known = doctor.profile("", error.problem()), ()
+            profile = doctor.profile("", error.problem())
         try:
             keys = doctor.keys(await serving.keys.status())
         except CapacitordError as error:

@@ -30,7 +30,8 @@ from capacitord.supervisor.relay import Answer, CutOff
 
 _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
-_NAMED_IN_AUDIT: Final = ("profile", "destination", "destinations")
+_IMPORT: Final = "profile.import"
+_NAMED_IN_AUDIT: Final = ("profile", "site", "destination", "destinations")
 
 Identify: TypeAlias = Callable[[web.Request], Awaitable[Peer]]
 
@@ -127,8 +128,9 @@ class _Dispatcher:
 
     async def _read(self, route: Route, request: web.Request) -> msgspec.Struct:
         try:
+            most = self._bounds.import_body if route.name == _IMPORT else self._bounds.body
             async with asyncio.timeout(self._bounds.slow_request):
-                body = await request.read()
+                body = await request.clone(client_max_size=most).read()
         except TimeoutError:
             request.protocol.close()
             msg = f"the request did not arrive within {self._bounds.slow_request:g} s"
@@ -306,7 +308,8 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
         case CapacitordError():
             refused = error
         case web.HTTPRequestEntityTooLarge():
-            refused = http.TooLarge("the request is larger than 1 MiB", hint="Nothing here takes more.")
+            most = "16 MiB" if request.path == "/v1/profiles" else "1 MiB"
+            refused = http.TooLarge(f"the request is larger than {most}", hint="This takes no more at once.")
         case web.HTTPMethodNotAllowed():
             headers["Allow"] = ", ".join(sorted(error.allowed_methods))
             refused = http.NoSuchMethod(f"{request.method} is not for this path", hint=f"It takes {headers['Allow']}.")

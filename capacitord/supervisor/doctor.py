@@ -120,10 +120,16 @@ def _trouble_with_keys(status: KeyStatus) -> Iterator[Check]:
         yield Check("recovery file", Level.WARNING, status.unsaved, HINT)
 
 
-def profile(active: str, problem: Problem | None = None) -> Check:
-    """Look at the profile store; `active` names the profile that was read back whole."""
+def profile(active: str, problem: Problem | None = None, *, others: int = 0) -> Check:
+    """Look at the profile that is served; `active` names it if it was read back whole.
+
+    `others` counts the sites that could be served instead.
+    """
     if problem is not None:
         return Check("profile", Level.FAILURE, problem.message, problem.hint)
+    if not active and others:
+        hint = "Choose one: fluxctl site list, then fluxctl site activate SITE"
+        return Check("profile", Level.WARNING, "no site is active", hint)
     if not active:
         return Check("profile", Level.WARNING, "no site profile is imported", "fluxctl profile import FILE")
     return Check("profile", Level.OK, f"{active} is as it was imported")

@@ -1,7 +1,7 @@
 """Whether a scanner may send now: a pure function of what is known, walked along the table of the gate.
 
-The seats of later versions are here: which site is the candidate follows from where the box is, and what the
-preflight asks of the scanner joins what it asks of this box.
+The seats of later versions are here: which site is the candidate follows from where the box is, not from a person's
+word alone, and what the preflight asks of the scanner joins what it asks of this box.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ class Facts:
     """All that the gate depends on.
 
     `profile` is the site's id, empty if there is none; `profile_problem` says why the store's profile can't be used.
-    `key_problem` says why the box key is not at hand. `port_problem` says why the storage port can't be bound.
-    `heard` says that the runtime has told its status since it began; `trouble` why it cannot keep images; `silent` that
-    it has not told its status for too long.
+    `others` counts the sites that could be served instead. `key_problem` says why the box key is not at hand.
+    `port_problem` says why the storage port can't be bound. `heard` says that the runtime has told its status since it
+    began; `trouble` why it cannot keep images; `silent` that it has not told its status for too long. `leaving` says
+    why the site that is served is being left.
     """
 
     profile: str = ""
@@ -37,12 +38,15 @@ class Facts:
     trouble: Problem | None = None
     silent: bool = False
     stopping: bool = False
+    leaving: str = ""
+    others: int = 0
 
 
 def may_listen(facts: Facts) -> bool:
     """Tell whether the storage port may be bound: everything the open gate asks for is there but the port."""
     return (
         not facts.stopping
+        and not facts.leaving
         and bool(facts.profile)
         and facts.profile_problem is None
         and facts.key_problem is None
@@ -52,12 +56,12 @@ def may_listen(facts: Facts) -> bool:
 
 def decide(now: GateState, facts: Facts) -> Gate:
     """Return what the gate should be, given what it is now. `since` is left to the caller."""
-    if facts.stopping:
+    if facts.stopping or facts.leaving:
         draining = now in {GateState.OPEN, GateState.CLOSING} and facts.runtime is not RuntimeState.ABSENT
         state = GateState.CLOSING if draining else GateState.PARKED
-        return Gate(
-            state, may_scan=False, reason="capacitord is stopping", hint="Start it again: systemctl start capacitord"
-        )
+        if facts.stopping:
+            return _shut(state, "capacitord is stopping", "Start it again: systemctl start capacitord")
+        return _shut(state, facts.leaving, "Wait a moment: what the scanner is sending now may finish first.")
     if facts.profile_problem is not None:
         return _blocked(facts.profile_problem)
     if not facts.profile:
@@ -66,7 +70,7 @@ def decide(now: GateState, facts: Facts) -> Gate:
         return _blocked(facts.key_problem)
     match facts.runtime:
         case RuntimeState.ABSENT | RuntimeState.STOPPING:
-            return _shut(GateState.CANDIDATE, f"{facts.profile} is the only site; its runtime is about to start")
+            return _shut(GateState.CANDIDATE, f"{facts.profile} is active; its runtime is about to start")
         case RuntimeState.STARTING if facts.runtime_problem is None:
             return _shut(GateState.PREFLIGHT, "the spool is being opened", "Wait a moment.")
         case RuntimeState.STARTING | RuntimeState.BACKOFF:
@@ -131,10 +135,13 @@ def _begun_small(sentence: str) -> str:
 
 
 def _parked(facts: Facts) -> Gate:
+    reason, step = "no site profile is imported", "Import one: fluxctl profile import FILE"
+    if facts.others:
+        reason, step = "no site is active", "Choose one: fluxctl site list, then fluxctl site activate SITE"
     if facts.key_problem is None:
-        return _shut(GateState.PARKED, "no site profile is imported", "Import one: fluxctl profile import FILE")
-    reason = f"no site profile is imported, and: {facts.key_problem.message}"
-    hint = f"{facts.key_problem.hint.rstrip('.')}. Then: fluxctl profile import FILE"
+        return _shut(GateState.PARKED, reason, step)
+    reason = f"{reason}, and: {facts.key_problem.message}"
+    hint = f"{facts.key_problem.hint.rstrip('.')}. Then: {step.partition(': ')[2]}"
     return _shut(GateState.PARKED, reason, hint)
 
 

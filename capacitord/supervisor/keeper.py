@@ -187,6 +187,6 @@ def not_running(state: RuntimeState) -> TryAgain:
         RuntimeState.STARTING: "the site's runtime is starting",
         RuntimeState.RUNNING: "the site's runtime has just ended",
         RuntimeState.BACKOFF: "the site's runtime ended and starts again soon",
-        RuntimeState.STOPPING: "capacitord is stopping",
+        RuntimeState.STOPPING: "the site's runtime is stopping",
     }
     return TryAgain(words[state], hint="See why: fluxctl status. Then try again.")

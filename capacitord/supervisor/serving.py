@@ -7,18 +7,18 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from capacitord.api import messages as m
-from capacitord.config import profile as profile_format
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
-from capacitord.location import geofence
 from capacitord.model.profile import Profile
 from capacitord.supervisor import files, settings
+from capacitord.supervisor.active_site import ActiveSite
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker
 from capacitord.supervisor.events import Hub
@@ -26,7 +26,8 @@ from capacitord.supervisor.gate import Facts
 from capacitord.supervisor.gatekeeper import Gatekeeper
 from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.keyring import Keys
-from capacitord.supervisor.profiles import ProfileStore, Record, Stored, digest, summary
+from capacitord.supervisor.profile_folder import Held
+from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.reporter import Reporter
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,10 @@ _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
 
 
 class Serving:
-    """What the box does for its site. `gate_changed` is called with every change of the gate."""
+    """What the box does for the site that is active, if one is. `gate_changed` is called with every change of the gate.
+
+    One site at a time: the runtime of one is gone before that of another is started, each with its own key and spool.
+    """
 
     def __init__(
         self, box: Box, command: Sequence[str], bounds: Bounds, gate_changed: Callable[[m.Gate], None]
@@ -42,6 +46,7 @@ class Serving:
         self.hub = Hub(bounds.streams)
         self.keys = Keys(box.state / "keys", box.keys.source)
         self.profiles = ProfileStore(box.state / "profiles")
+        self.chosen = ActiveSite(box.state / "active-site")
         self.keeper = RuntimeKeeper(command, bounds, changed=self._runtime_changed, received=self._received)
         self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self.broker = Broker(self.keeper)
@@ -53,23 +58,57 @@ class Serving:
             retry=bounds.bind_retry,
             grace=bounds.grace,
         )
+        self.site = ""
+        """The site that is active, empty if the box is parked."""
         self.stored: Stored | None = None
         self.profile_problem: Problem | None = None
+        self.elsewhere: dict[str, Held] = {}
+        """What the spools of other sites held when those were last served, as far as that is known."""
+        self.others = 0
+        """How many other sites could be activated."""
+        self.command = tuple(command)
+        self.bounds = bounds
         self._box = box
         self._grace = bounds.grace
         self._pulse = bounds.pulse
         self._stopping = False
+        self._leaving = ""
         self._told: Profile | None = None
-        self._import = asyncio.Lock()
 
     async def open(self, passphrase: str | None) -> None:
-        """Read the profile and take the box key; what does not work out is the gate's reason to stay shut."""
+        """Read the profiles and take the box key; what does not work out is the gate's reason to stay shut."""
         try:
-            self.stored = await asyncio.to_thread(self.profiles.active)
+            self.site = await asyncio.to_thread(self._choose)
+            if self.site:
+                self.stored = await asyncio.to_thread(self.profiles.read, self.site)
         except CapacitordError as error:
             self.profile_problem = error.problem()
             _log.error("%s: %s", error.where, error.message)
+        await self.look_around()
         await self.take_key(passphrase)
+
+    def _choose(self) -> str:
+        """Return the site that the record names. A box of an earlier version has no record, and one site."""
+        site = self.chosen.read()
+        if site is None:
+            sites = self.profiles.sites()
+            site = sites[0] if len(sites) == 1 else ""
+            if site:
+                self.chosen.write(site)
+        return site
+
+    async def look_around(self) -> None:
+        """Read all profiles back, and take note of the other sites: which are damaged, and what their spools hold."""
+
+        def look() -> tuple[int, dict[str, Held]]:
+            found, _ = self.profiles.listed(self.site)
+            sites = [each.id for each in found if each.id != self.site]
+            return len(sites), {site: held for site in sites if (held := self.profiles.last(site)) is not None}
+
+        try:
+            self.others, self.elsewhere = await asyncio.to_thread(look)
+        except CapacitordError as error:
+            _log.error("the profiles can't be read: %s: %s", error.where, error.message)
 
     async def take_key(self, passphrase: str | None) -> None:
         """Unlock the box key where that takes no more than what is at hand."""
@@ -81,25 +120,57 @@ class Serving:
 
     def consider(self) -> None:
         """Start what can be started now, and bring the gate in line."""
-        able = self.stored is not None and self.keys.problem is None and not self._stopping
+        able = self.stored is not None and self.keys.problem is None and not (self._stopping or self._leaving)
         if able and self.keeper.state in _WAITING:
             self.keeper.want(self._plan)
         self._tell()
         self.gatekeeper.look()
 
-    async def import_profile(self, request: m.ProfileImport, user: str) -> m.ProfileSummary:
-        """Check and keep a profile, and have the runtime act on it. Raises `Invalid` or `Refused`."""
-        profile = profile_format.parse(request.text, request.name, further=geofence.check)
-        async with self._import:
-            check = self.profiles.check
-            await asyncio.to_thread(check, profile, request.text, allow_older=request.allow_older)
-            if request.dry_run:
-                return summary(profile, Record.now(user, digest(request.text.encode())), active=False)
-            self.stored = await asyncio.to_thread(self.profiles.put, profile, request.text, user)
-        self.profile_problem = None
-        self.hub.say("profile-imported", f"version {profile.version} of {profile.id} is in force")
+    def take(self, stored: Stored) -> None:
+        """Have the runtime act on another version of the profile of the site that is active."""
+        self.stored, self.profile_problem = stored, None
         self.consider()
-        return self.stored.summary
+
+    async def go_over(self, site: str, stored: Stored | None) -> None:
+        """Serve another site from now on, or none; return when the runtime of the one before has gone.
+
+        The port is shut first. Then the record names the new site, so that whatever happens from there on, a restart
+        serves that one. Open associations finish within the grace, and their images are the old site's. Raises
+        `StorageFailed` or `OutOfSpace`; then the old site is served on.
+        """
+        self._leaving = f"the box goes over to {site}" if site else "the box is being parked"
+        self.gatekeeper.look()
+        try:
+            await asyncio.to_thread(self.chosen.write, site)
+        except CapacitordError:
+            self._leaving = ""
+            self.consider()
+            raise
+        before, held = self.site, await self._held()
+        await self.keeper.stop(self._grace)
+        # Only now: until here a runtime was there that would have acted on it.
+        self.site, self.stored, self.profile_problem = site, stored, None
+        await self._remember(before, held)
+        await self._remember(site, None)
+        await self.look_around()
+        self._leaving = ""
+        self.hub.say("site-active", f"{site} is active" if site else "no site is active")
+        self.consider()
+
+    async def _held(self) -> Held | None:
+        """Return what the spool holds now; None if nobody knows, or an association is open that may add to it."""
+        now = await self.reporter.traffic()
+        if now is None or now.incoming:
+            return None
+        return Held(datetime.now(UTC), now.spool.undelivered_images)
+
+    async def _remember(self, site: str, held: Held | None) -> None:
+        if not site:
+            return
+        try:
+            await asyncio.to_thread(self.profiles.remember, site, held)
+        except CapacitordError as error:
+            _log.warning("what the spool of %s holds could not be written down: %s", site, error.message)
 
     async def pulse(self) -> None:
         """Look again every few seconds at what changes without saying so, until cancelled."""
@@ -129,18 +200,29 @@ class Serving:
             heard=reporter.heard,
             silent=reporter.silent,
             stopping=self._stopping,
+            leaving=self._leaving,
+            others=self.others,
         )
 
     async def _plan(self) -> link.Start:
         """Return what the runtime is started with. Raises `CapacitordError` if the site's key can't be had."""
         if self.stored is None:
-            msg = "no site profile is imported"
-            raise CapacitordError(msg, hint="Import one: fluxctl profile import FILE")
-        profile = in_force(self.stored.profile)
-        folder = self._box.state / "sites" / profile.id
-        key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(_is_empty, folder))
+            msg = "no site is active"
+            raise CapacitordError(msg, hint="Choose one: fluxctl site activate SITE")
+        start = await self.start_of(self.stored)
+        self._now_told(start.profile)
+        return start
+
+    def folder_of(self, site: str) -> Path:
+        """Return where a site's spool is."""
+        return self._box.state / "sites" / site
+
+    async def start_of(self, stored: Stored) -> link.Start:
+        """Return what a runtime of this profile's site is started with. Raises `CapacitordError` without a key."""
+        profile = in_force(stored.profile)
+        folder = self.folder_of(profile.id)
+        key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(is_empty, folder))
         total = await asyncio.to_thread(_make, folder)
-        self._now_told(profile)
         return link.Start(
             profile=profile,
             spool=str(folder),
@@ -154,7 +236,7 @@ class Serving:
         if self.stored is None or self.keeper.state is not m.RuntimeState.RUNNING:
             return
         profile = in_force(self.stored.profile)
-        if profile != self._told:
+        if profile != self._told and self._told is not None and profile.id == self._told.id:
             with contextlib.suppress(CapacitordError):
                 self.keeper.send(link.Update(profile))
                 self._now_told(profile)
@@ -196,7 +278,8 @@ class Serving:
                 pass
 
 
-def _is_empty(folder: Path) -> bool:
+def is_empty(folder: Path) -> bool:
+    """Tell whether a site's folder holds nothing, or is not there. Raises `StorageFailed`."""
     with files.typed(folder):
         return not folder.exists() or not any(folder.iterdir())
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord import __version__
-from capacitord.api.messages import Advice, Gate, Level, Listener, Runtime, RuntimeState, Site, SiteStatus, Status
+from capacitord.api.messages import (
+    Advice,
+    DamagedProfile,
+    Gate,
+    Level,
+    Listener,
+    Runtime,
+    RuntimeState,
+    Site,
+    SiteStatus,
+    Status,
+)
 from capacitord.config import idle
 from capacitord.config.profile import Profile
 from capacitord.errors import Problem
@@ -18,6 +31,9 @@ NOT_ISOLATED: Final = Advice(
     "the site's runtime is an ordinary process: this version puts it in no container",
     "Give capacitord a user of its own, as the systemd unit does, and keep others off this machine.",
 )
+
+
+_ELSEWHERE: Final = "They leave when their site is active: fluxctl site list, then fluxctl site activate SITE"
 
 
 class Box(NamedTuple):
@@ -32,6 +48,9 @@ class Box(NamedTuple):
     key_warning: tuple[str, str]
     failing: Problem | None = None
     unsaved: str = ""
+    damaged: tuple[DamagedProfile, ...] = ()
+    elsewhere: Mapping[str, int] = MappingProxyType({})
+    """Images that other sites have undelivered here, as far as that is known."""
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -80,6 +99,12 @@ def _advice(box: Box) -> list[Advice]:
         found.append(Advice("keys", Level.WARNING, *box.key_warning))
     if box.unsaved:
         found.append(Advice("recovery-file", Level.WARNING, box.unsaved, HINT))
+    found += [Advice("profile-damaged", Level.FAILURE, each.message, each.hint) for each in box.damaged]
+    left = {site: images for site, images in sorted(box.elsewhere.items()) if images}
+    if left:
+        each = ", ".join(f"{images} of {site}" for site, images in left.items())
+        words = f"images of sites that are not active wait here undelivered: {each}"
+        found.append(Advice("undelivered-elsewhere", Level.WARNING, words, _ELSEWHERE))
     waiting = idle.notes(box.profile) if box.profile else ()
     if waiting:
         keys = ", ".join(note.key for note in waiting)

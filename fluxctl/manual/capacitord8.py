@@ -154,7 +154,16 @@ def _rest(page: Page) -> None:
     page.item(str(DEFAULT_FILE), "The configuration: `capacitord.toml`(5).")
     page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
     page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
-    page.item(f"{state}/profiles", "Every imported version of every profile.")
+    page.item(f"{state}/active-site", "The site that is served, or `-` for none.")
+    page.item(
+        f"{state}/profiles",
+        "Every imported version of every profile, with the files beside it, and when each came into force.",
+    )
+    page.item(
+        f"{state}/profiles-damaged, {state}/profiles-removed",
+        "What of them was found damaged, and the profiles of sites that were removed. Nothing is deleted by the "
+        "program.",
+    )
     page.item(f"{state}/audit", "Who did what: entries chained by digests, checked with `fluxctl audit verify`.")
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(

@@ -16,7 +16,6 @@ from capacitord.api.messages import (
     KeyStatus,
     Level,
     ProfileList,
-    ProfileSummary,
     VerifyDamage,
 )
 from capacitord.api.schemas import Verified, Version
@@ -32,7 +31,7 @@ STYLE = {Level.OK: GOOD, Level.WARNING: CARE, Level.FAILURE: BAD}
 
 def profiles(found: ProfileList, look: Look) -> RenderableType:
     """Return the profiles of the box as a table."""
-    if not found.profiles:
+    if not found.profiles and not found.damaged:
         return stack([Text("No profiles."), hanging("  next:", "Import one: fluxctl profile import FILE")])
     heads = [
         Column("Site"),
@@ -55,15 +54,11 @@ def profiles(found: ProfileList, look: Look) -> RenderableType:
         )
         for item in found.profiles
     ]
-    return columns(heads, rows, look)
-
-
-def imported(summary: ProfileSummary, *, dry_run: bool) -> RenderableType:
-    """Return what an import did, or would do."""
-    done = "can be imported" if dry_run else "imported"
-    first = f"✔ {summary.name} ({summary.id}), version {summary.version}: {done}"
-    goes = f"  Images go to {', '.join(summary.destinations)}." if summary.destinations else "  It has no destinations."
-    return stack([Text(first, style=GOOD), Text(goes)])
+    parts: list[RenderableType] = [columns(heads, rows, look)] if rows else []
+    for each in found.damaged:
+        parts += [BLANK] if parts else []
+        parts += [hanging("✘", f"{each.id} cannot open: {each.message}", style=BAD), hanging("  next:", each.hint)]
+    return stack(parts)
 
 
 def key(status: KeyStatus, look: Look) -> RenderableType:

@@ -1,4 +1,4 @@
-"""What is right and wrong with profiles, each place shown as it is written."""
+"""What is right and wrong with profiles, each place shown as it is written; how they differ, and their history."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.schemas import ProfileFinding, ValidatedProfile
+from capacitord.api.messages import How, ProfileFinding, ProfileHistory, ProfileImported, ProfileSummary, ProfileTaken
+from capacitord.api.schemas import ProfileChange, ProfileDiff, ProfileExported, ValidatedProfile
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, hanging, stack
-from fluxctl.render.words import clean, count
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
+from fluxctl.render.words import NOTHING, clean, clock, count
 
 _INDENT: Final = 8
 _BEFORE: Final = 20
@@ -99,3 +100,99 @@ def _begun(line: str, mark: int, room: int) -> int:
     while start < mark and not cell_len(line[start]):  # an accent without its letter
         start += 1
     return start
+
+
+def imported(
+    answer: ProfileImported, changes: Sequence[ProfileDiff], look: Look, *, dry_run: bool = False
+) -> RenderableType:
+    """Return what an import did, or would do; `changes` are told before, if there are any."""
+    parts: list[RenderableType] = [differences(changes, look), BLANK] if changes else []
+    for taken in (answer, *answer.others):
+        parts += _taken(taken, look, dry_run=dry_run)
+    return stack(parts)
+
+
+def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool) -> list[RenderableType]:
+    done = "can be imported" if dry_run else "imported"
+    parts: list[RenderableType] = [Text(f"✔ {taken.name} ({taken.id}), version {taken.version}: {done}", style=GOOD)]
+    if taken.files:
+        parts.append(hanging(" ", f"With {', '.join(file.name for file in taken.files)}."))
+    if taken.active:
+        parts.append(hanging(" ", f"Images go to {', '.join(taken.destinations)}."))
+    elif not dry_run:
+        parts.append(hanging(" ", f"The box does not serve this site; to serve it: fluxctl site activate {taken.id}"))
+    for finding in taken.findings:
+        if finding.level == "warning":
+            parts += _shown(finding, "⚠", CARE, look)
+    if idle := [finding.key for finding in taken.findings if finding.level == "note"]:
+        parts.append(hanging(" ", f"Of no effect yet: {', '.join(idle)}. Why: fluxctl profile validate"))
+    return parts
+
+
+def differences(found: Sequence[ProfileDiff], look: Look) -> RenderableType:
+    """Return what differs between profiles, each pair under its own line."""
+    parts: list[RenderableType] = []
+    for each in found:
+        parts += [BLANK] if parts else []
+        if not each.old:
+            parts.append(Text(f"{each.new} is new:", style=STRONG))
+        elif not each.changes:
+            parts.append(Text(f"{each.old} and {each.new} say the same."))
+            continue
+        else:
+            parts.append(Text(f"{each.old} → {each.new}:", style=STRONG))
+        parts.append(columns(_HEADS[bool(each.old)], [_row(change, new=not each.old) for change in each.changes], look))
+    return stack(parts)
+
+
+_WHAT: Final = Column("What", wrap=True, keep=False, least=16)
+_HEADS: Final = {
+    True: [Column(""), _WHAT, Column("Before", wrap=True, keep=False), Column("After", wrap=True, keep=False)],
+    False: [Column(""), _WHAT, Column("Is", wrap=True, keep=False)],
+}
+
+
+def _row(change: ProfileChange, *, new: bool) -> list[str | Text]:
+    sign, style = ("+", GOOD) if change.old is None else ("-", BAD) if change.new is None else ("~", CARE)
+    what = ", ".join(part for part in (change.where, change.name) if part)
+    values = [NOTHING if value is None else value for value in (change.old, change.new)]
+    return [Text(sign, style=style), what, *values[new:]]
+
+
+def history(found: ProfileHistory, look: Look) -> RenderableType:
+    """Return when each version came into force, the newest first, and which cannot be used."""
+    now = next((each.version for each in found.versions if each.in_force), None)
+    heads = [
+        Column("When"),
+        Column("Version", right=True),
+        Column("How"),
+        Column("By", keep=False),
+        Column("Why", wrap=True, keep=False, least=12),
+        Column(""),
+    ]
+    how = {How.IMPORT: "imported", How.ROLLBACK: "rolled back", How.UNKNOWN: "not written down"}
+    rows = []
+    for number, each in enumerate(reversed(found.activations)):
+        force = Text("✔ in force", style=GOOD) if number == 0 and each.version == now else ""
+        rows.append((clock(each.at, look), str(each.version), how[each.how], each.by, each.reason, force))
+    parts: list[RenderableType] = [columns(heads, rows, look)]
+    for kept in found.versions:
+        if kept.problem:
+            parts += [BLANK, hanging("✘", kept.problem, style=BAD)]
+    if found.unreadable:
+        lost = f"{count(found.unreadable, 'line')} of the history cannot be read; the audit log has them too."
+        parts += [BLANK, hanging("⚠", lost, style=CARE)]
+    return stack(parts)
+
+
+def rolled_back(summary: ProfileSummary) -> RenderableType:
+    """Return what a rollback did."""
+    first = Text(f"✔ {summary.name} ({summary.id}): version {summary.version} is in force again", style=GOOD)
+    goes = f"Images go to {', '.join(summary.destinations)}." if summary.active else "The box does not serve this site."
+    return stack([first, hanging(" ", goes)])
+
+
+def exported(answer: ProfileExported) -> RenderableType:
+    """Return what an export wrote."""
+    first = Text(f"✔ {answer.profile} version {answer.version} is in {answer.directory}", style=GOOD)
+    return stack([first, hanging(" ", ", ".join(answer.files))])

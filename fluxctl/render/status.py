@@ -86,7 +86,7 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
 
 def _site(site: Site | None) -> str:
     if site is None:
-        return "none: no profile has been imported"
+        return "none"
     return f"{site.name} ({site.id}), profile {site.profile_version}, {site.timezone}"
 
 

@@ -13,11 +13,20 @@ from zoneinfo import ZoneInfo
 from rich.console import RenderableType
 
 from capacitord.api import messages as m
-from capacitord.api.schemas import Doctor, ProfileFinding, ValidatedProfile, Verified, Version
+from capacitord.api.messages import ProfileFinding
+from capacitord.api.schemas import (
+    Doctor,
+    ProfileChange,
+    ProfileDiff,
+    ProfileExported,
+    ValidatedProfile,
+    Verified,
+    Version,
+)
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 from capacitord.site.advice import advice_on_held
 from fluxctl.commands import doctor
-from fluxctl.render import box, destination, profile, queue, status, study, trial, watch
+from fluxctl.render import box, destination, profile, queue, site, status, study, trial, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import samples as s
@@ -230,6 +239,23 @@ WRONG: Final = ValidatedProfile(
         ProfileFinding("error", "", "unclosed string", "The file is TOML 1.0.", 33, 8, "x = '\tö", 5, 1),
     ),
 )
+MANY: Final = s.changed(s.IMPORTED, others=(s.NOT_SERVED,))
+DIFFERENCES: Final = (
+    ProfileDiff(
+        "st-marys@6",
+        "st-marys@7",
+        (
+            ProfileChange("version", "", "version", "6", "7"),
+            ProfileChange("destination[0].port", "destination pacs", "port", "104", "11112"),
+            ProfileChange("destination[1]", "destination night", "", None, "ae_title = TELERAD, host = reader.example"),
+            ProfileChange("route[1].to", "route 2", "to", "pacs", "pacs, backup"),
+            ProfileChange("delivery.rate_limit", "delivery", "rate_limit", "8 Mbit/s", None),
+            ProfileChange("file ca.pem", "", "file ca.pem", "contents 5e884898", "contents 9d4e1b07"),
+        ),
+    ),
+    ProfileDiff("", "lakeside@1", (ProfileChange("name", "", "name", None, "Lakeside Clinic"),)),
+)
+EXPORTED: Final = ProfileExported("lakeside", 2, "/home/kim/lakeside", ("lakeside.toml", "tls/ca.pem", "box.key"))
 DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="The header is not what was sealed.")
 VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 damaged image is in corrupt/ now.", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
@@ -273,8 +299,20 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "destination-echo": (LOOK, lambda look: destination.echoed((s.ECHO, s.NO_ECHO), look)),
     "profile-list": (LOOK, lambda look: box.profiles(s.PROFILES, look)),
     "profile-list-empty": (LOOK, lambda look: box.profiles(m.ProfileList("", ()), look)),
-    "profile-import": (LOOK, lambda _: box.imported(s.SUMMARY, dry_run=False)),
-    "profile-import-dry-run": (LOOK, lambda _: box.imported(s.SUMMARY, dry_run=True)),
+    "profile-list-damaged": (LOOK, lambda look: box.profiles(s.changed(s.PROFILES, damaged=(s.DAMAGED,)), look)),
+    "profile-import": (LOOK, lambda look: profile.imported(s.IMPORTED, (), look)),
+    "profile-import-many": (LOOK, lambda look: profile.imported(MANY, (), look)),
+    "profile-import-dry-run": (LOOK, lambda look: profile.imported(s.IMPORTED, DIFFERENCES, look, dry_run=True)),
+    "profile-diff": (LOOK, lambda look: profile.differences(DIFFERENCES, look)),
+    "profile-diff-60-columns": (NARROW, lambda look: profile.differences(DIFFERENCES[:1], look)),
+    "profile-diff-none": (LOOK, lambda look: profile.differences((ProfileDiff("a@1", "a@2", ()),), look)),
+    "profile-history": (LOOK, lambda look: profile.history(s.HISTORY, look)),
+    "profile-rollback": (LOOK, lambda _: profile.rolled_back(s.SUMMARY)),
+    "profile-export": (LOOK, lambda _: profile.exported(EXPORTED)),
+    "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),
+    "site-list-60-columns": (NARROW, lambda look: site.listed(s.SITES, look)),
+    "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),
+    "site-list-parked": (LOOK, lambda look: site.listed(m.SiteList("", s.SITES.sites[:1]), look)),
     "profile-validate": (LOOK, lambda look: profile.validated((VALID, WRONG), look)),
     "profile-validate-valid": (LOOK, lambda look: profile.validated((VALID,), look)),
     "profile-validate-60-columns": (NARROW, lambda look: profile.validated((WRONG,), look)),

@@ -371,6 +371,68 @@ OTHER_SUMMARY = changed(
     SUMMARY, id="lakeside", name="Lakeside Clinic", version=2, active=False, destinations=("pacs",), imported_by="root"
 )
 PROFILES = m.ProfileList(schema="fluxctl.profile.list/1", profiles=(SUMMARY, OTHER_SUMMARY))
+IMPORTED = m.ProfileImported(
+    **{name: getattr(SUMMARY, name) for name in SUMMARY.__struct_fields__}, file="st-marys.toml", before=6
+)
+NOT_SERVED = changed(
+    m.ProfileImported(**{name: getattr(OTHER_SUMMARY, name) for name in SUMMARY.__struct_fields__}),
+    file="lakeside.toml",
+    files=(m.FileSummary("lakeside-ca.pem", 1200, "ab" * 32), m.FileSummary("box.key", 241, "cd" * 32)),
+    findings=(
+        m.ProfileFinding(
+            "warning",
+            "location.geofence",
+            "overlaps with that of st-marys: 41200 m² around [-87.62000, 41.88000]",
+            "There the position does not tell the sites apart; draw one smaller, or rely on network evidence.",
+            8,
+            12,
+            "geofence = { file = 'lakeside.geojson' }",
+            11,
+            29,
+        ),
+        m.ProfileFinding("note", "preflight", "the scanner is not asked", line=14, column=2),
+    ),
+)
+DAMAGED = m.DamagedProfile(
+    "northside",
+    4,
+    "version 4 of the profile of northside can't be used: it was damaged, and set aside in /var/lib/x/northside.2026",
+    "/var/lib/capacitord/profiles/northside/4.toml",
+    "Import it again: fluxctl profile import FILE; or go back: fluxctl profile rollback northside",
+)
+SITES = m.SiteList(
+    "fluxctl.site.list/1",
+    (
+        m.SiteEntry("lakeside", "Lakeside Clinic", active=False, version=2, undelivered_images=12, as_of=ago(hours=20)),
+        m.SiteEntry("northside", "", active=False, version=4, problem=DAMAGED.message, hint=DAMAGED.hint),
+        m.SiteEntry(
+            "st-marys", "St. Mary's Hospital", active=True, version=7, gate=GateState.OPEN, undelivered_images=0
+        ),
+        m.SiteEntry("west", "West Hospital", active=False, version=1),
+    ),
+)
+HISTORY = m.ProfileHistory(
+    "fluxctl.profile.history/1",
+    "st-marys",
+    (
+        m.KeptVersion(5, ago(days=40), "alex", "5a" * 32, in_force=False, problem="version 5 of it is missing"),
+        m.KeptVersion(6, ago(days=9), "alex", "6a" * 32, in_force=False),
+        m.KeptVersion(7, ago(days=3), "kim", "7a" * 32, in_force=True),
+    ),
+    (
+        m.Activation(ago(days=9), "alex", 6, m.How.IMPORT, "6a" * 32),
+        m.Activation(ago(days=3), "kim", 7, m.How.IMPORT, "7a" * 32),
+        m.Activation(ago(days=2), "alex", 6, m.How.ROLLBACK, "6a" * 32, "the PACS moved back"),
+        m.Activation(ago(hours=5), "kim", 7, m.How.UNKNOWN, "7a" * 32),
+    ),
+    unreadable=1,
+)
+FOLDER = m.ProfileFolder(
+    "fluxctl.profile.export/1",
+    OTHER_SUMMARY,
+    'schema = 1\nid = "lakeside"\nversion = 2\n',
+    (m.EnclosedFile("tls/ca.pem", b"certificate"), m.EnclosedFile("box.key", b"key")),
+)
 PROFILE_TOML = 'schema = 1\nid = "st-marys"\nname = "St. Mary\'s Hospital"\nversion = 7\n'
 PROFILE = m.ProfileText(schema="fluxctl.profile.show/1", summary=SUMMARY, text=PROFILE_TOML)
 KEY = m.KeyStatus(

@@ -50,8 +50,13 @@ LINES: dict[str, list[str]] = {
     "key.rotate": ["key", "rotate", "--yes"],
     "key.status": ["key", "status"],
     "key.unlock": ["key", "unlock", "--passphrase-stdin"],
+    "profile.diff": ["profile", "diff", "{tmp}/profile.toml", "st-marys"],
+    "profile.export": ["profile", "export", "st-marys", "{tmp}/out"],
+    "profile.history": ["profile", "history", "st-marys"],
     "profile.import": ["profile", "import", "{tmp}/profile.toml"],
     "profile.list": ["profile", "list"],
+    "profile.remove": ["profile", "remove", "st-marys", "--yes"],
+    "profile.rollback": ["profile", "rollback", "st-marys", "--reason", "phantom", "--yes"],
     "profile.show": ["profile", "show"],
     "profile.try": ["profile", "try", "{tmp}/profile.toml", str(get_testdata_file("CT_small.dcm"))],
     "profile.validate": ["profile", "validate", "{tmp}/profile.toml"],
@@ -61,6 +66,9 @@ LINES: dict[str, list[str]] = {
     "queue.resume": ["queue", "resume", "ALL"],
     "queue.show": ["queue", "show", "3f2a9c"],
     "resend": ["resend", "3f2a9c", "--yes"],
+    "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
+    "site.deactivate": ["site", "deactivate", "--yes"],
+    "site.list": ["site", "list"],
     "status": ["status"],
     "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
     "study.explain": ["study", "explain", "3f2a9c"],
@@ -426,6 +434,104 @@ def test_profiles_come_from_standard_input(daemon: Daemon, run: Run, stdin: Path
     stdin.write_text(PROFILE)
     assert run("profile", "import", "-", "--dry-run", "--allow-older").code == 0
     assert daemon.asked("profile.import") == [m.ProfileImport(PROFILE, "-", allow_older=True, dry_run=True)]
+
+
+def test_many_profiles_go_in_one_request_with_the_files_they_name(daemon: Daemon, run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text(f"{PROFILE}tls = {{ ca = 'tls/ca.pem' }}\n")
+    second.write_text(PROFILE)
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "ca.pem").write_text("none of the daemon's")
+    (tmp_path / "stray.key").write_text("nobody names this")
+    assert run("profile", "import", str(first), str(second)).code == 0
+    (request,) = daemon.asked("profile.import")
+    assert request.files == (m.EnclosedFile("tls/ca.pem", b"none of the daemon's"),)
+    assert request.others == (m.ProfileSource(PROFILE, "b.toml"),)
+    assert "daemon's" not in repr(request)
+
+
+def test_a_dry_run_shows_what_would_change(daemon: Daemon, run: Run, tmp_path: Path) -> None:
+    daemon.answers["profile.show"] = lambda _: s.changed(s.PROFILE, text=PROFILE.replace("104", "105"))
+    (tmp_path / "a.toml").write_text(PROFILE)
+    result = run("profile", "import", str(tmp_path / "a.toml"), "--dry-run")
+    assert "destination pacs, port  105     104" in result.out
+    assert "can be imported" in result.out
+
+
+def test_differences_of_two_files_need_no_daemon(daemon: Daemon, run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text(PROFILE)
+    second.write_text(PROFILE.replace("104", "105"))
+    daemon.stop()
+    result = run("profile", "diff", str(first), str(second), "--json")
+    document = json.loads(result.out)
+    valid(document, "profile.diff")
+    change = {"key": "destination[0].port", "where": "destination pacs", "name": "port", "old": "104", "new": "105"}
+    assert document["changes"] == [change]
+    assert "say the same." in run("profile", "diff", str(first), str(first)).out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("st-marys@6", "st-marys@7"), [("st-marys", 6), ("st-marys", 7)]),
+        (("lakeside", "st-marys@7"), [("lakeside", None), ("st-marys", 7)]),
+        (("st-marys",), [("st-marys", None), ("st-marys", 6)]),
+    ],
+)
+def test_which_versions_are_compared(daemon: Daemon, run: Run, arguments: tuple[str, ...], asked: Any) -> None:
+    assert run("profile", "diff", *arguments).code == 0
+    assert [(request.profile, request.version) for request in daemon.asked("profile.show")] == asked
+
+
+def test_a_file_is_compared_with_the_version_in_force_of_its_site(daemon: Daemon, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(PROFILE)
+    result = run("profile", "diff", str(tmp_path / "a.toml"))
+    assert result.out.startswith("st-marys@7 →")
+    assert [(request.profile, request.version) for request in daemon.asked("profile.show")] == [("st-marys", None)]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_an_export_gives_the_folder_back_and_overwrites_nothing(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert run("profile", "export", "lakeside", str(target)).code == 0
+    found = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert found == {
+        "lakeside.toml": s.FOLDER.text.encode(),
+        "tls/ca.pem": b"certificate",
+        "box.key": b"key",
+    }
+    assert (target / "box.key").stat().st_mode & 0o777 == 0o600
+    (target / "lakeside.toml").unlink()
+    again = run("profile", "export", "lakeside", str(target))
+    assert again.code == 6
+    assert not (target / "lakeside.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["../key", "/etc/key", "a/../../key"])
+def test_an_export_leads_nowhere_else(daemon: Daemon, run: Run, tmp_path: Path, name: str) -> None:
+    folder = s.changed(s.FOLDER, files=(m.EnclosedFile(name, b"key"),))
+    daemon.answers["profile.export"] = lambda _: folder
+    assert run("profile", "export", "lakeside", str(tmp_path / "out")).code == 6
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("site", "activate", "lakeside", "--reason", "Tuesday"),
+        ("site", "activate", "lakeside", "--yes"),
+        ("site", "deactivate"),
+        ("profile", "remove", "lakeside"),
+        ("profile", "rollback", "lakeside", "--reason", "x"),
+        ("profile", "rollback", "lakeside", "--yes"),
+    ],
+)
+def test_a_script_says_what_it_means(daemon: Daemon, run: Run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.code == 6
+    assert "--yes" in result.err or "--reason" in result.err
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize(("content", "code"), [(None, 5), (b"\xff", 7), (b"#" * (1 << 20) + b"#", 7)])

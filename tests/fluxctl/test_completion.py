@@ -91,6 +91,13 @@ def test_initials_are_all_that_is_told_of_a_patient(daemon: Daemon) -> None:
         (("resend", "3f2", "--to", ""), ["pacs\tSTM_PACS, 820 waiting", "backup\tSTM_BACKUP, 64 waiting"]),
         (("queue", "pause", "A"), ["ALL\tevery destination"]),
         (("profile", "show", "l"), ["lakeside\tLakeside Clinic"]),
+        (("site", "activate", "l"), ["lakeside\tLakeside Clinic"]),
+        (("profile", "diff", "lakeside", "l"), ["lakeside\tLakeside Clinic"]),
+        (("profile", "diff", "la/x"), [":files"]),
+        (
+            ("profile", "show", "st-marys@"),
+            ["st-marys@7	2025-11-18 kim", "st-marys@6	2025-11-12 alex", "st-marys@5	2025-10-12 alex"],
+        ),
     ],
 )
 def test_live_values(daemon: Daemon, words: tuple[str, ...], answer: list[str]) -> None:
@@ -177,6 +184,12 @@ def test_bash(daemon: Daemon, path: str) -> None:
     ]
     assert in_bash(path, daemon, "study", "list", "--state", "=", "rel") == ["released"]
     assert in_bash(path, daemon, "profile", "import", "") == [""]
+    assert in_bash(path, daemon, "profile", "show", "st-marys", "@", "6") == ["6"]
+    assert in_bash(path, daemon, "profile", "diff", "st-marys", "@", "6", "st-marys", "@") == [
+        "7  (2025-11-18 kim)",
+        "6  (2025-11-12 alex)",
+        "5  (2025-10-12 alex)",
+    ]
 
 
 def in_zsh(path: str, daemon: Daemon, *words: str) -> list[str]:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from capacitord.api import messages as m
-from capacitord.api.schemas import ProfileFinding
+from capacitord.api.messages import ProfileFinding
 from fluxctl.render import queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import Column, bar, columns, draw, fitted

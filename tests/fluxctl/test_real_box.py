@@ -186,6 +186,37 @@ def test_profiles(scene: Scene) -> None:
     assert "must have 1 to 16 characters" in broken.err
 
 
+def test_a_second_site_comes_changes_goes_back_and_goes(scene: Scene, tmp_path: Path) -> None:
+    operator, _, _ = scene
+    (tmp_path / "cloud.token").write_text("token-1\n")
+    text = (
+        'schema = 1\nid = "lakeside"\nname = "Lakeside"\nversion = {0}\ntimezone = "UTC"\n'
+        '[[destination]]\nname = "cloud"\nstow = "https://127.0.0.1:{1}/studies"\ntoken_file = "cloud.token"\n'
+    )
+    file = tmp_path / "lakeside.toml"
+    for version, port in ((1, 9), (2, 10)):
+        file.write_text(text.format(version, port))
+        result = operator.run("profile", "import", str(file))
+        assert result.code == 0, result.err
+    assert "fluxctl site activate lakeside" in result.out
+    assert {site["id"]: site["active"] for site in operator.json("site", "list")["sites"]}["lakeside"] is False
+    (version, stow) = operator.json("profile", "diff", "lakeside")["changes"]
+    assert (version["old"], version["new"], stow["where"]) == ("1", "2", "destination cloud")
+    assert operator.json("profile", "diff", str(file))["changes"] == []
+    operator.json("profile", "rollback", "lakeside", "--reason", "a test", "--yes")
+    history = operator.json("profile", "history", "lakeside")
+    assert [(each["version"], each["how"]) for each in history["activations"]] == [
+        (1, "import"),
+        (2, "import"),
+        (1, "rollback"),
+    ]
+    operator.json("profile", "export", "lakeside@2", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "lakeside.toml").read_text() == file.read_text()
+    assert (tmp_path / "out" / "cloud.token").read_text() == "token-1\n"
+    assert operator.run("profile", "remove", "lakeside", "--yes").code == 0
+    assert operator.run("profile", "show", "lakeside").code == 5
+
+
 def test_audit_and_doctor(scene: Scene) -> None:
     operator, _, _ = scene
     entries = operator.json("audit", "show")["entries"]

@@ -10,6 +10,7 @@ import pytest
 
 from capacitord.api import messages as m
 from fluxctl import exits
+from tests.fluxctl import samples
 from tests.fluxctl.daemon import Daemon, steadily
 from tests.fluxctl.terminal import Terminal
 
@@ -179,3 +180,60 @@ def test_the_live_page_without_a_daemon_is_an_ordinary_error(at_terminal: At) ->
     assert terminal.end() == exits.UNREACHABLE
     assert ENTER not in terminal.output
     assert terminal.is_sane()
+
+
+def profile(folder: Path) -> str:
+    """Return the name of a file with a profile that changes a port."""
+    path = folder / "st-marys.toml"
+    path.write_text(samples.PROFILE_TOML + 'timezone = "UTC"\n')
+    return str(path)
+
+
+def test_an_import_shows_what_it_changes_and_asks(daemon: Daemon, at_terminal: At, tmp_path: Path) -> None:
+    for answer, code, asked in (("n\n", exits.REFUSED, [True]), ("y\n", 0, [True, True, False])):
+        terminal = at_terminal("profile", "import", profile(tmp_path))
+        terminal.wait_for("Put this in force? [y/N] ")
+        assert "timezone" in terminal.output
+        terminal.press(answer)
+        assert terminal.end() == code
+        assert [request.dry_run for request in daemon.asked("profile.import")] == asked
+
+
+def test_an_import_that_changes_nothing_or_was_agreed_to_asks_nothing(
+    daemon: Daemon, at_terminal: At, tmp_path: Path
+) -> None:
+    terminal = at_terminal("profile", "import", profile(tmp_path), "--yes")
+    assert terminal.end() == 0
+    text = (tmp_path / "st-marys.toml").read_text()
+    daemon.answers["profile.show"] = lambda _: samples.changed(samples.PROFILE, text=text)
+    terminal = at_terminal("profile", "import", profile(tmp_path))
+    assert terminal.end() == 0
+    assert [request.dry_run for request in daemon.asked("profile.import")] == [False, True, False]
+
+
+def test_a_site_is_activated_for_a_reason(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("site", "activate", "lakeside")
+    terminal.wait_for("Why does the box go over to lakeside? ")
+    terminal.press("Tuesday\n")
+    terminal.wait_for("Serve lakeside from now on? [y/N] ")
+    terminal.press("y\n")
+    assert terminal.end() == 0
+    assert daemon.asked("site.activate") == [m.SiteActivate("lakeside", "Tuesday")]
+
+
+def test_a_rollback_shows_what_it_changes(daemon: Daemon, at_terminal: At) -> None:
+    terminal = at_terminal("profile", "rollback", "st-marys", "--reason", "the PACS moved")
+    terminal.wait_for("Put this in force? [y/N] ")
+    assert "say the same" in terminal.output
+    terminal.press("y\n")
+    assert terminal.end() == 0
+    assert daemon.asked("profile.rollback") == [m.ProfileRollback("st-marys", "the PACS moved", 6)]
+
+
+@pytest.mark.parametrize(("typed", "code"), [("lakeside\n", 0), ("y\n", exits.REFUSED)])
+def test_a_site_is_removed_by_its_id(daemon: Daemon, at_terminal: At, typed: str, code: int) -> None:
+    terminal = at_terminal("profile", "remove", "lakeside")
+    terminal.wait_for("Type lakeside to remove it from this box: ")
+    terminal.press(typed)
+    assert terminal.end() == code
+    assert len(daemon.asked("profile.remove")) == (code == 0)

@@ -21,6 +21,8 @@ from tests.fluxctl.daemon import _pattern
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda name: name not in {".", ".."})
 SECRETS = st.builds(m.Secret, value=NAMES)
+VERSIONS = st.none() | st.integers(1, 2**31 - 1)
+FILES = st.lists(st.builds(m.EnclosedFile, NAMES, st.binary()), max_size=2).map(tuple)
 REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.Empty: st.just(m.Empty()),
     m.AuditQuery: st.builds(
@@ -44,9 +46,20 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.KeyRotate: st.builds(m.KeyRotate, passphrase=st.none() | SECRETS, new_key=st.none() | SECRETS),
     m.KeyUnlock: st.builds(m.KeyUnlock, SECRETS),
     m.ProfileImport: st.builds(
-        m.ProfileImport, text=NAMES, name=NAMES, allow_older=st.booleans(), dry_run=st.booleans()
+        m.ProfileImport,
+        text=NAMES,
+        name=NAMES,
+        allow_older=st.booleans(),
+        dry_run=st.booleans(),
+        files=FILES,
+        others=st.lists(st.builds(m.ProfileSource, NAMES, NAMES, FILES), max_size=2).map(tuple),
     ),
-    m.ProfileRef: st.builds(m.ProfileRef, NAMES),
+    m.ProfileRef: st.builds(m.ProfileRef, NAMES, VERSIONS),
+    m.ProfileRemove: st.builds(m.ProfileRemove, NAMES, NAMES),
+    m.ProfileRollback: st.builds(m.ProfileRollback, NAMES, NAMES, VERSIONS),
+    m.ProfileSite: st.builds(m.ProfileSite, NAMES),
+    m.SiteActivate: st.builds(m.SiteActivate, NAMES, NAMES),
+    m.SiteDeactivate: st.builds(m.SiteDeactivate, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
     Explain: st.builds(Explain, study=NAMES, image=NAMES),
     m.Export: st.builds(m.Export, NAMES),

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +25,7 @@ from capacitord.errors import Problem
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed
 from capacitord.model.profile import Profile
+from capacitord.model.states import StudyState
 
 HEARTBEAT = 0.2
 
@@ -146,7 +149,7 @@ class FakeRuntime:
                 case "destination.list":
                     self.whole(stream, m.DestinationList("fluxctl.destination.list/1", self.status().destinations))
                 case "study.list":
-                    self.whole(stream, m.StudyList("fluxctl.study.list/1", (), 0))
+                    self.whole(stream, self.studies(m.StudyQuery(**body)))
                 case "queue.list":
                     self.whole(stream, m.QueueList("fluxctl.queue.list/1", (), ()))
                 case "queue.flush" | "queue.pause" | "queue.resume":
@@ -176,6 +179,15 @@ class FakeRuntime:
             associate_time=None,
             echo_time=None,
         )
+
+    def studies(self, query: m.StudyQuery) -> m.StudyList:
+        """Answer with the ids that lie in the spool's folder in a file of the tests' own, undelivered or held."""
+        assert self.start is not None
+        name = "held" if query.state is not None else "undelivered"
+        file = Path(self.start.spool) / name
+        ids = file.read_text().split() if file.exists() else []
+        studies = tuple(study(id_) for id_ in ids[: query.limit])
+        return m.StudyList("fluxctl.study.list/1", studies, len(ids))
 
     def verify(self, stream: socket.socket) -> None:
         self.head(stream, 200, "application/x-ndjson")
@@ -211,7 +223,7 @@ class FakeRuntime:
             images_received=0,
             bytes_received=0,
             last_image=None,
-            spool=m.SpoolStatus(0, 0, 0, 0, 0, 0, 0),
+            spool=m.SpoolStatus(0, 0, 0, self.options.undelivered, 0, 0, 0),
             disk=m.Disk(1 << 40, 1 << 39, self.start.limits.reserve, self.start.limits.warning, level),
             destinations=tuple(
                 m.DestinationStatus(
@@ -240,10 +252,21 @@ class FakeRuntime:
         )
 
 
+def study(id_: str) -> m.Study:
+    now = datetime.now(UTC)
+    text = dict.fromkeys(("study_uid", "patient_name", "patient_id", "birth_date", "sex", "accession_number"), "DOE^J")
+    text |= dict.fromkeys(("study_date", "study_time", "description", "reason"), "")
+    counts = dict.fromkeys(("images", "bytes", "conflicts", "corrupt", "purged"), 1)
+    times = {"first_received": now, "last_received": now}
+    fields: dict[str, Any] = {**text, **counts, **times}
+    return m.Study(id=id_, modalities=("CT",), state=StudyState.COMPLETE, deliveries=(), **fields)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--export-pieces", type=int, default=4)
+    parser.add_argument("--undelivered", type=int, default=0)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
     for name in ("dies-in-export", "dies-in-discard", "lingers", "read-only", "failing"):

@@ -105,7 +105,8 @@ def test_the_audit_log_names_who_changed_something(daemon: Daemon) -> None:
         ("GET /v1/audit?limt=3", None, 400, "limt"),
         ("GET /v1/status", {"a": 1}, 400, "does not take a body"),
         ("POST /v1/studies/x/resend", {"study": "y"}, 400, "in the path"),
-        ("POST /v1/profiles", b"x" * (2 << 20), 413, "larger than"),
+        ("POST /v1/profiles", b"x" * (17 << 20), 413, "larger than 16 MiB"),
+        ("POST /v1/key/unlock", b"x" * (2 << 20), 413, "larger than 1 MiB"),
         ("POST /v1/studies/x/resend", b'{"image": "%s"}' % (b"x" * 70_000), 413, "more than 65536 bytes"),
     ],
 )

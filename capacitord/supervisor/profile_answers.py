@@ -1,0 +1,91 @@
+"""What answers the routes of profiles and sites, one method each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from capacitord.api import messages as m
+from capacitord.supervisor.control import Outcome
+from capacitord.supervisor.peers import Peer
+from capacitord.supervisor.profile_folder import Kept
+from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
+
+Handler = Callable[[Peer, Any], Awaitable[Outcome]]
+
+
+class ProfileAnswers:
+    """The handlers by the names of their routes. `schema` returns the name of a route's answer."""
+
+    def __init__(self, serving: Serving, schema: Callable[[str], str]) -> None:
+        self._serving = serving
+        self._sites = Sites(serving)
+        self._schema = schema
+        self.handlers: Mapping[str, Handler] = {
+            "profile.export": self._export,
+            "profile.history": self._history,
+            "profile.import": self._import,
+            "profile.list": self._list,
+            "profile.remove": self._remove,
+            "profile.rollback": self._rollback,
+            "profile.show": self._show,
+            "site.activate": self._activate,
+            "site.deactivate": self._deactivate,
+            "site.list": self._site_list,
+        }
+
+    async def _import(self, peer: Peer, request: m.ProfileImport) -> Outcome:
+        imported = await self._sites.import_profiles(request, peer.user)
+        all_of_them: tuple[m.ProfileTaken, ...] = (imported, *imported.others)
+        what = "checked only" if request.dry_run else "in force"
+        # The digest is in the entry, so that it can be proven later what was imported.
+        detail = "; ".join(f"{each.id} version {each.version}, {what}, sha256 {each.sha256}" for each in all_of_them)
+        return Outcome(imported, tuple(each.id for each in all_of_them), detail)
+
+    async def _list(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        whole, damaged = await asyncio.to_thread(self._serving.profiles.listed, self._serving.site)
+        return Outcome(m.ProfileList(self._schema("profile.list"), tuple(whole), tuple(damaged)))
+
+    async def _show(self, _peer: Peer, request: m.ProfileRef) -> Outcome:
+        found, kept = await self._shown(request)
+        return Outcome(m.ProfileText(self._schema("profile.show"), found, kept.text.decode(errors="replace")))
+
+    async def _export(self, _peer: Peer, request: m.ProfileRef) -> Outcome:
+        found, kept = await self._shown(request)
+        files = tuple(m.EnclosedFile(name, data) for name, data in kept.files.items())
+        text = kept.text.decode(errors="replace")
+        beside = f", with {len(files)} files beside it" if files else ""
+        answer = m.ProfileFolder(self._schema("profile.export"), found, text, files)
+        return Outcome(answer, (found.id,), f"version {found.version} left the box{beside}")
+
+    async def _shown(self, request: m.ProfileRef) -> tuple[m.ProfileSummary, Kept]:
+        shown = self._serving.profiles.shown
+        return await asyncio.to_thread(shown, request.profile, request.version, self._serving.site)
+
+    async def _history(self, _peer: Peer, request: m.ProfileSite) -> Outcome:
+        history = self._serving.profiles.history
+        return Outcome(await asyncio.to_thread(history, request.profile, self._schema("profile.history")))
+
+    async def _rollback(self, peer: Peer, request: m.ProfileRollback) -> Outcome:
+        found = await self._sites.rollback(request, peer.user)
+        return Outcome(found, (found.id,), f"version {found.version} in force: {request.reason}")
+
+    async def _remove(self, peer: Peer, request: m.ProfileRemove) -> Outcome:
+        return _done(await self._sites.remove(request, peer), "")
+
+    async def _activate(self, _peer: Peer, request: m.SiteActivate) -> Outcome:
+        before = self._serving.site
+        return _done(await self._sites.activate(request.site), f"after {before or 'none'}: {request.reason}")
+
+    async def _deactivate(self, _peer: Peer, request: m.SiteDeactivate) -> Outcome:
+        before = self._serving.site
+        return _done(await self._sites.deactivate(), f"after {before or 'none'}: {request.reason}".rstrip(": "))
+
+    async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        return Outcome(await self._sites.list(self._schema("site.list")))
+
+
+def _done(answer: m.Done, detail: str) -> Outcome:
+    return Outcome(answer, answer.subjects, detail)

@@ -1,0 +1,224 @@
+"""What people do to the sites of a box: import and roll back their profiles, choose which is served, remove one.
+
+One of these at a time. None of it stops half way because whoever asked has hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+
+from capacitord.api import messages as m
+from capacitord.errors import CapacitordError, DamagedObject, Refused
+from capacitord.supervisor import importing, looking
+from capacitord.supervisor.peers import Peer
+from capacitord.supervisor.serving import Serving, is_empty
+
+_Result = TypeVar("_Result")
+
+
+class Sites:
+    """The sites of one box, one of which may be served."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._store = serving.profiles
+        self._one_at_a_time = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def import_profiles(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
+        """Check and keep profiles, and have the runtime act on its own. Raises `Invalid` or `Refused`.
+
+        The first site that a box gets is served at once.
+        """
+        return await self._alone(self._import(request, user))
+
+    async def _import(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
+        serving, store = self._serving, self._store
+        active = "" if request.dry_run else serving.site
+        checked = await asyncio.to_thread(importing.check, store, request, user, active)
+        if request.dry_run:
+            return checked.answer
+        first = await asyncio.to_thread(self._is_first)
+        if first and len(checked.candidates) > 1:
+            # Of several nobody has said which one: written down first, as a lone profile without a record is served.
+            await asyncio.to_thread(serving.chosen.write, "")
+        try:
+            await asyncio.to_thread(importing.put, store, checked.candidates, user)
+        except CapacitordError:
+            await self._catch_up()
+            raise
+        taken = [candidate.profile.id for candidate in checked.candidates]
+        for candidate in checked.candidates:
+            said = f"version {candidate.profile.version} of {candidate.profile.id} is in force"
+            serving.hub.say("profile-imported", said)
+        answer = checked.answer
+        if first and len(taken) == 1:
+            await serving.go_over(taken[0], await asyncio.to_thread(store.read, taken[0]))
+            answer = msgspec.structs.replace(answer, active=True)
+        elif serving.site in taken:
+            serving.take(await asyncio.to_thread(store.read, serving.site))
+        await serving.look_around()
+        serving.consider()
+        return answer
+
+    async def _catch_up(self) -> None:
+        """Have the runtime act on the version that is in force, after an import that was cut short."""
+        serving = self._serving
+        if not serving.site:
+            return
+        with contextlib.suppress(CapacitordError):
+            stored = await asyncio.to_thread(self._store.read, serving.site)
+            if stored != serving.stored:
+                serving.take(stored)
+
+    def _is_first(self) -> bool:
+        try:
+            return self._serving.chosen.read() is None and not self._store.sites()
+        except DamagedObject:
+            return False
+
+    async def rollback(self, request: m.ProfileRollback, user: str) -> m.ProfileSummary:
+        """Put an earlier version in force. Raises `NotFound`, `DamagedObject`, or `Refused` if it is in force."""
+        return await self._alone(self._rollback(request, user))
+
+    async def _rollback(self, request: m.ProfileRollback, user: str) -> m.ProfileSummary:
+        serving, store, site = self._serving, self._store, request.profile
+        version = request.version
+        if version is None:
+            version = await asyncio.to_thread(store.before, site)
+        stored = await asyncio.to_thread(store.read, site, version)
+        if await asyncio.to_thread(store.in_force, site) == version:
+            msg = f"version {version} of {site} is in force already"
+            raise Refused(msg, hint=f"See which there are: fluxctl profile history {site}")
+        await asyncio.to_thread(store.enforce, site, version, user, m.How.ROLLBACK, request.reason)
+        serving.hub.say("profile-rollback", f"version {version} of {site} is in force again")
+        if site == serving.site:
+            serving.take(stored)
+        await serving.look_around()
+        return stored.summary(active=site == serving.site)
+
+    async def activate(self, site: str) -> m.Done:
+        """Serve a site; return when the runtime of the one before has gone. Raises what reading its profile does."""
+        return await self._alone(self._activate(site))
+
+    async def _activate(self, site: str) -> m.Done:
+        serving = self._serving
+        stored = await asyncio.to_thread(self._store.read, site)
+        if site == serving.site and serving.stored is not None:
+            return m.Done(f"{site} is active already.", (site,))
+        before = serving.site
+        await serving.go_over(site, stored)
+        words = f"{site} is active now; its storage port opens when its spool is open.{self._left(before)}"
+        return m.Done(words, (site,))
+
+    async def deactivate(self) -> m.Done:
+        """Serve no site; return when the runtime has gone."""
+        return await self._alone(self._deactivate())
+
+    async def _deactivate(self) -> m.Done:
+        serving, before = self._serving, self._serving.site
+        if not before and serving.profile_problem is None:
+            return m.Done("No site was active.")
+        await serving.go_over("", None)
+        return m.Done(f"The box is parked: no scanner can send.{self._left(before)}", (before,) if before else ())
+
+    def _left(self, before: str) -> str:
+        """Return what to say of the site that was left."""
+        held = self._serving.elsewhere.get(before)
+        if not before or held is None or not held.undelivered_images:
+            return ""
+        images = "1 image" if held.undelivered_images == 1 else f"{held.undelivered_images} images"
+        return f" Undelivered at {before}: {images}. They stay on this box, and leave when {before} is active again."
+
+    async def remove(self, request: m.ProfileRemove, peer: Peer) -> m.Done:
+        """Take a site from the box. Raises `Refused` while it is active or has studies that wait, and names them."""
+        return await self._alone(self._remove(request, peer))
+
+    async def _remove(self, request: m.ProfileRemove, peer: Peer) -> m.Done:
+        serving, site = self._serving, request.profile
+        if request.confirm != site:
+            raise Refused("the site's id was not repeated, so nothing was done", hint="Give it again in `confirm`.")
+        await asyncio.to_thread(self._store.history, site, "")
+        if site == serving.site:
+            hint = "Activate another site first, or none: fluxctl site deactivate"
+            raise Refused(f"{site} is the active site", hint=hint)
+        folder = serving.folder_of(site)
+        empty = await asyncio.to_thread(is_empty, folder)
+        if not empty:
+            await self._demand_nothing_waits(site, peer)
+        place = await asyncio.to_thread(self._store.remove, site)
+        await serving.look_around()
+        serving.consider()
+        rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
+        return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
+
+    async def _demand_nothing_waits(self, site: str, peer: Peer) -> None:
+        serving = self._serving
+        try:
+            stored = await asyncio.to_thread(self._store.read, site)
+        except CapacitordError as error:
+            msg = f"whether {site} has studies that wait can't be found out: {error.message}"
+            raise Refused(msg, where=error.where, hint=error.hint) from None
+        start = await serving.start_of(stored)
+        held, undelivered = await looking.waiting(serving.command, start, serving.bounds, peer)
+        if not held.total and not undelivered.total:
+            return
+        both = ((held.total, "held"), (undelivered.total, "undelivered"))
+        counted = [f"{total} {word}" for total, word in both if total]
+        named = [f"{study}  held" for study in held.studies]
+        named += [f"{study}  undelivered" for study in undelivered.studies if study not in held.studies]
+        both_ways = len({*held.studies} & {*undelivered.studies})
+        more = held.total + undelivered.total - both_ways - len(named)
+        if more > 0:
+            named.append(f"and {more} more")
+        msg = f"studies of {site} wait here: {' and '.join(counted)}"
+        hint = f"Serve it until they have left, or give them up: fluxctl site activate {site}, fluxctl study list"
+        raise Refused(msg, hint=hint, candidates=tuple(named))
+
+    async def list(self, schema: str) -> m.SiteList:
+        """Return the sites of the box."""
+        serving = self._serving
+        whole, damaged = await asyncio.to_thread(self._store.listed, serving.site)
+        found = [self._entry(each) for each in whole]
+        found += [
+            m.SiteEntry(
+                id=each.id,
+                name="",
+                active=each.id == serving.site,
+                version=each.version,
+                gate=serving.gatekeeper.gate.state if each.id == serving.site else None,
+                problem=each.message,
+                hint=each.hint,
+            )
+            for each in damaged
+        ]
+        return m.SiteList(schema, tuple(sorted(found, key=lambda entry: entry.id)))
+
+    def _entry(self, found: m.ProfileSummary) -> m.SiteEntry:
+        serving = self._serving
+        entry = m.SiteEntry(found.id, found.name, found.active, found.version)
+        if found.active:
+            now = serving.reporter.current
+            count = None if now is None else now.spool.undelivered_images
+            return msgspec.structs.replace(entry, gate=serving.gatekeeper.gate.state, undelivered_images=count)
+        held = serving.elsewhere.get(found.id)
+        if held is None:
+            return entry
+        return msgspec.structs.replace(entry, undelivered_images=held.undelivered_images, as_of=held.at)
+
+    async def _alone(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do it when nothing else of this is being done, to its end."""
+
+        async def do() -> _Result:
+            async with self._one_at_a_time:
+                return await work
+
+        task = asyncio.create_task(do())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)

@@ -1,0 +1,79 @@
+"""`fluxctl site`: which of its sites the box serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from fluxctl import ask, exits
+from fluxctl.command import noun, verb
+from fluxctl.options import AsJson, AsLines, Reason, SiteArgument, Yes
+from fluxctl.output import form, show, show_done
+from fluxctl.session import daemon
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fluxctl.render.look import Look
+
+app = noun("site", "Which site the box serves. SITE is the id of its profile, such as st-marys.")
+
+
+@verb(
+    app,
+    "list",
+    ("fluxctl site list", "The sites of this box, which is active, and what waits at each."),
+)
+def list_sites(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False) -> None:
+    """List the sites that this box has a profile of."""
+    answer = daemon(ctx).site_list()
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.site import listed
+
+        return listed(answer, look)
+
+    show("site.list", answer, form(json=json, jsonl=jsonl), page)
+
+
+@verb(
+    app,
+    "activate",
+    ("fluxctl site activate lakeside", "Ask for the reason, and serve that site from now on."),
+    ('fluxctl site activate lakeside --reason "Tuesday" --yes', "The same for a script."),
+    codes=(exits.NOT_FOUND, exits.REFUSED),
+)
+def activate(
+    ctx: typer.Context, site: SiteArgument, reason: Reason = "", yes: Yes = False, json: AsJson = False
+) -> None:
+    """Serve a site: from now on images belong to it and go to its destinations.
+
+    The storage port is shut, and what the scanner is sending may finish; those images are still the old site's. Then
+    the port opens again for the new one. What is undelivered at the old site stays on this box, sealed under the old
+    site's key, and leaves when that site is active again.
+    """
+    client = daemon(ctx)
+    ask.must_be_possible(yes=yes, json=json)
+    given = ask.reason(reason, f"Why does the box go over to {site}? ", yes=yes, json=json)
+    ask.agreed(f"Serve {site} from now on?", yes=yes, json=json)
+    show_done("site.activate", client.site_activate(site, given), json=json)
+
+
+@verb(
+    app,
+    "deactivate",
+    ("fluxctl site deactivate", "Shut the storage port, and serve no site."),
+    ('fluxctl site deactivate --reason "on the road" --yes', "The same for a script."),
+    codes=(exits.REFUSED,),
+)
+def deactivate(
+    ctx: typer.Context,
+    reason: Reason = "",
+    yes: Yes = False,
+    json: AsJson = False,
+) -> None:
+    """Park the box: no scanner can send, and nothing leaves, until a site is activated."""
+    client = daemon(ctx)
+    ask.agreed("Shut the storage port and serve no site?", yes=yes, json=json)
+    show_done("site.deactivate", client.site_deactivate(reason), json=json)
