@@ -99,7 +99,7 @@ def produce(
     data, uid = image.data, sop_instance_uid
     if become is not None and not become.image.is_as_received:
         data, uid = memoryview(b"".join(become.image.chunks())), become.sop_instance_uid
-    refused = []
+    refused: dict[str, list[str]] = {}
     for syntax, how in wanted:
         if how is None:
             same = data is image.data
@@ -107,12 +107,13 @@ def produce(
         try:
             written = _written(data, image.transfer_syntax_uid, how, came)
         except NotTranscoded as error:
-            refused.append(f"{syntax_name(syntax)}: {error}")
+            refused.setdefault(str(error), []).append(syntax_name(syntax))
             continue
         if written.lossy and become is not None and become.is_deidentified:
             written = _without_creation(written)
         return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length)
-    raise NotProduced(f"{NO_FORM} {' '.join(refused)}")
+    reasons = " ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
+    raise NotProduced(f"It cannot be written as the destination accepts it. {reasons}")
 
 
 def attributes_changed(

@@ -73,6 +73,8 @@ class Box:
         self.profile_version = 0
         self.routes: list[dict[str, Any]] = []
         """The profile's `[[route]]` tables, from the next version on."""
+        self.transforms: list[dict[str, Any]] = []
+        """Its `[[transform]]` tables, likewise."""
         self._keep_delivered = keep_delivered
         self._settings = settings or {}
         self._tables = tables or {}
@@ -189,7 +191,7 @@ class Box:
         self.client.profile_import(m.ProfileImport(self._profile()))
 
     def _profile(self) -> str:
-        routes = {"route": self.routes} if self.routes else {}
+        rules = {"route": self.routes, "transform": self.transforms}
         return tomli_w.dumps(
             {
                 "schema": 1,
@@ -199,7 +201,7 @@ class Box:
                 "timezone": "America/Chicago",
                 "destination": [target.table() for target in self.targets],
                 "delivery": {"keep_delivered": self._keep_delivered},
-                **routes,
+                **{key: tables for key, tables in rules.items() if tables},
                 **self._tables,
             }
         )
