@@ -82,11 +82,16 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 class Came(msgspec.Struct, frozen=True):
-    """How an image came in; `received_at` is in nanoseconds since the epoch."""
+    """How an image came in: from whom, for whom, and when on the wall clock of the site."""
 
     calling_ae_title: str
     called_ae_title: str
-    received_at: int
+    local: dt.datetime
+
+    @classmethod
+    def at(cls, timezone: str, calling_ae_title: str, called_ae_title: str, received_at: int) -> Came:
+        """Return how an image came in that was received at so many nanoseconds since the epoch."""
+        return cls(calling_ae_title, called_ae_title, local_time(received_at, timezone))
 
 
 def recipe(profile: Profile, destination: Destination) -> Recipe:
@@ -135,10 +140,9 @@ def fitting(transforms: Iterable[Transform], subject: Subject) -> tuple[Transfor
     return tuple(each for each in transforms if holds(each.match, subject))
 
 
-def subject_of(attributes: Attributes, came: Came, timezone: str) -> Subject:
+def subject_of(attributes: Attributes, came: Came) -> Subject:
     """Return what conditions look at."""
-    local = local_time(came.received_at, timezone)
-    return Subject(attributes, came.calling_ae_title, came.called_ae_title, local)
+    return Subject(attributes, came.calling_ae_title, came.called_ae_title, came.local)
 
 
 def attributes_after_inbound(
@@ -149,7 +153,7 @@ def attributes_after_inbound(
     `key` and `now` are those of `transform.engine.apply`. Raises `NotTransformed`.
     """
     inbound = tuple(each for each in profile.transforms if each.on is On.INBOUND and each.operations)
-    fit = fitting(inbound, subject_of(opened.attributes, came, profile.timezone))
+    fit = fitting(inbound, subject_of(opened.attributes, came))
     return _after(opened, fit, key, now)
 
 
@@ -176,10 +180,10 @@ def changed(
     changes. Raises `NotTransformed`, `NotDeidentified`, and what reading the image raises.
     """
     opened = open_for(image, what.conditions())
-    inbound = fitting(what.inbound, subject_of(opened.attributes, came, what.timezone))
+    inbound = fitting(what.inbound, subject_of(opened.attributes, came))
     if not (what.deidentifications or what.outbound):
         return Changed(opened.rewritten(inbound, key=keys.hashes, now=now), sop_instance_uid)
-    subject = subject_of(_after(opened, inbound, keys.hashes, now), came, what.timezone)
+    subject = subject_of(_after(opened, inbound, keys.hashes, now), came)
     outbound = fitting(what.outbound, subject)
     how = next((each for each in what.deidentifications if holds(each.match, subject)), None)
     if how is None:

@@ -5,14 +5,19 @@ This is the work that takes long, done in a process of its own. It reads and wri
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import imagecodecs
+from pydicom.dataset import Dataset
 
 from capacitord.dicom.contexts import syntax_name
-from capacitord.dicom.deidentify.engine import NotDeidentified
+from capacitord.dicom.deidentify.codes import Codes
+from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
+from capacitord.dicom.deidentify.private import safe
+from capacitord.dicom.deidentify.words import vocabulary
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Changed, Keys, Recipe, changed
 from capacitord.dicom.rewriting import Opened
@@ -21,6 +26,7 @@ from capacitord.dicom.transform.draft import Edit
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
 from capacitord.dicom.transform.level import declared
 from capacitord.model.compression import Compression
+from capacitord.model.deidentify import Deidentification, Option
 
 Piece = bytes | memoryview
 
@@ -65,6 +71,14 @@ def load() -> None:
     """Load what would be loaded with the first image, so that later no file needs to be opened."""
     for name in _CODECS:
         getattr(imagecodecs, name)
+    vocabulary()
+    safe()
+    sample = Dataset()
+    sample.PatientName, sample.StudyDescription, sample.SOPClassUID = "A", "CT of the head", "1.2"
+    sample.ContentSequence = [Dataset()]
+    for option in Option:
+        with contextlib.suppress(NotDeidentified):
+            deidentified(sample, Deidentification((option,)), codes=Codes(bytes(32), "none"))
 
 
 def produce(
@@ -124,8 +138,7 @@ def in_words(error: NotTransformed | NotDeidentified) -> str:
 
 def _written(data: memoryview, syntax: str, how: Compression, came: Came) -> Written:
     # By the moment of its reception, so that the same image becomes the same bytes whenever it is sent.
-    received = dt.datetime.fromtimestamp(came.received_at // 1_000_000_000, dt.UTC)
-    return transcode(data, syntax, how, now=received)
+    return transcode(data, syntax, how, now=came.local)
 
 
 def _without_creation(written: Written) -> Written:

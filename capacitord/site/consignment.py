@@ -99,7 +99,7 @@ class Consignment:
     def _give_back(self) -> None:
         """Let go of all that is being prepared. None of it has left."""
         for upcoming in self._ahead:
-            upcoming.release()
+            upcoming.set_aside()
         pending = [upcoming.pending for upcoming in self._ahead]
         self._ahead.clear()
         self._feed.not_sent(pending)
@@ -169,15 +169,18 @@ class Consignment:
     def broken(self, report: Report) -> None:
         """Take notice of how the association ended, and with which image if there was one."""
         if report.image is not None and report.outcome is not None:
-            pending = self._back(report.image).pending
+            pending = self._back(report.image, again=True).pending
             suspect = report.how not in _OF_THE_LINK
             self._feed.broke_off(pending, report.outcome.reason, suspect=suspect, in_doubt=report.in_doubt)
 
-    def _back(self, sent: Sendable) -> Image:
-        """Return the image that was handed out as `sent`, which is in hand no more."""
+    def _back(self, sent: Sendable, *, again: bool = False) -> Image:
+        """Return the image that was handed out as `sent`, which is in hand no more; `again` if it is to be sent."""
         image = next(image for image in self._out if image is sent)
         self._out.remove(image)
-        image.release()
+        if again:
+            image.set_aside()
+        else:
+            image.release()
         return image
 
     def in_hand(self, sop_instance_uid: str) -> Pending | None:
@@ -192,7 +195,7 @@ class Consignment:
         self._give_back()
         out = [image.pending for image in self._out]
         for image in self._out:
-            image.release()
+            image.set_aside()
         self._out.clear()
         if unforeseen:
             for pending in out:

@@ -184,6 +184,8 @@ class Delivery:
             sender.join(max(0.0, deadline - time.monotonic()))
         for sender in senders:
             sender.interrupt()
+        # One may have begun to wait for a connection after the others were told that nobody needs it.
+        self._connections.give_up(self.destination.name)
         for sender in senders:
             sender.join()
         self._thread.join()

@@ -189,8 +189,9 @@ class _Lazy:
         """Return the values of an attribute. Raises `Unreadable`, and what keeps this box from reading the image."""
         if self._read is None:
             try:
-                came = Came(self._image.calling_ae, self._image.called_ae, self._image.received_at)
-                self._read = attributes_for_routing(self._image, self._in_force.profile, came, self._key)
+                image, profile = self._image, self._in_force.profile
+                came = Came.at(profile.timezone, image.calling_ae, image.called_ae, image.received_at)
+                self._read = attributes_for_routing(image, profile, came, self._key)
             except DamagedObject as error:
                 # It may have been moved while it was read: if it is damaged still, it is set aside and goes nowhere.
                 if self._spool.housekeeping.examine(self._image.image):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 
 import pydicom
 import pytest
@@ -23,7 +25,7 @@ from tests.images import shipped
 
 KEYS = Keys(b"h" * 32, b"c" * 32)
 NOW = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
-CAME = Came("SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
+CAME = Came.at("Europe/Berlin", "SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
 IMAGE = next(image for image in shipped() if image.path.name == "CT_small.dcm")
 BEFORE = pydicom.dcmread(IMAGE.path)
 PACS, RESEARCH = (Destination(name, name.upper(), "host", 104) for name in ("pacs", "research"))
@@ -172,3 +174,40 @@ def test_why_nothing_was_produced_says_nothing_of_the_patient() -> None:
         )
     assert str(raised.value).startswith("Transform 'a transform' could not map PatientName: ")
     assert "CompressedSamples" not in str(raised.value)
+
+
+_WITHOUT_FILES = """
+import datetime, sys
+from capacitord.dicom import produce as p
+from capacitord.dicom.forms import Form
+from tests.dicom import test_outgoing as t
+from capacitord.model.compression import Compression
+data = memoryview(t.IMAGE.dataset())
+p.load()
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args) if event in {"open", "import"} else None)
+what = t.recipe(t.profile(t.transform(t.On.INBOUND, t.set_("StudyID", "Zürich")), how=(t.Deidentification(),)), t.PACS)
+for uid, how in t.FORMS.items():
+    image = p.InMemory(t.IMAGE.transfer_syntax_uid, data)
+    made = p.produce(image, t.IMAGE.sop_instance_uid, what, t.CAME, [Form(uid, how)], keys=t.KEYS, now=t.NOW)
+    assert made.transfer_syntax_uid == uid
+    back = p.InMemory(uid, memoryview(b"".join(made.pieces)))
+    native = Form("1.2.840.10008.1.2", Compression("1.2.840.10008.1.2"))
+    assert p.produce(back, "1.2", t.Recipe("pacs", "UTC"), t.CAME, [native], keys=t.KEYS, now=t.NOW).length
+print(len(opened), [name[0] for name in opened][:5])
+"""
+FORMS = {
+    uid: Compression(uid)
+    for uid in (
+        "1.2.840.10008.1.2.5",
+        "1.2.840.10008.1.2.4.70",
+        "1.2.840.10008.1.2.4.80",
+        "1.2.840.10008.1.2.4.90",
+        "1.2.840.10008.1.2.4.201",
+    )
+} | {"1.2.840.10008.1.2.4.91": Compression("1.2.840.10008.1.2.4.91", ratio=5.0)}
+
+
+def test_once_a_helper_is_ready_it_opens_no_file() -> None:
+    ran = subprocess.run([sys.executable, "-c", _WITHOUT_FILES], check=True, capture_output=True, text=True)
+    assert ran.stdout == "0 []\n"

@@ -381,6 +381,23 @@ def test_a_helper_that_is_killed_in_the_middle_costs_a_rest_and_no_image(tmp_pat
         assert pool.held == 0
 
 
+def test_what_takes_longer_to_prepare_than_associations_last_is_delivered_all_the_same(tmp_path: Path) -> None:
+    pool = odd("slowly")
+    with Pacs() as pacs, rig(tmp_path, destination("pacs", compress=Compression(J2K)), pool=pool) as box:
+        box.broker.targets["pacs"] = pacs.port
+        uids = put_images(box.spool, 3)
+        box.wake()
+
+        def done() -> bool:
+            # Every association is ended soon after it began.
+            box.deliveries.one("pacs").hasten()
+            return box.status().waiting_images == 0
+
+        wait_for(done, within=PATIENCE, what="all to be delivered")
+        assert pacs.counts == dict.fromkeys(uids, 1)
+        assert len(pacs.associations) > len(uids)
+
+
 def test_a_helper_that_always_hangs_is_said_as_the_reason(tmp_path: Path) -> None:
     pool = odd("hang", patience=lambda _: 0.2)
     where = destination("pacs", compress=Compression(J2K))

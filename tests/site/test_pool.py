@@ -17,19 +17,21 @@ from capacitord.dicom.forms import forms
 from capacitord.dicom.outgoing import Came, Keys, Recipe
 from capacitord.errors import DamagedObject
 from capacitord.model.compression import Compression
+from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
-from capacitord.site.preparation.pool import WHILE_PREPARED, Commission, Pool, Product
+from capacitord.site.preparation.pool import WHILE_PREPARED, Pool
 from capacitord.site.preparation.preparation import keys_of
 from tests.images import Image, shipped
 from tests.site.stock import KEY
 from tests.wait import wait_for
 
 KEYS = Keys(b"h" * 32, b"c" * 32)
-CAME = Came("SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
+CAME = Came.at("Europe/Berlin", "SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
 EXPLICIT = "1.2.840.10008.1.2.1"
 J2K = "1.2.840.10008.1.2.4.90"
 PLAIN = Recipe("pacs", "UTC")
+KEY_1 = ("pacs", 1, 1)
 PATIENCE = 30.0
 
 
@@ -71,8 +73,10 @@ def job(data: bytes, uid: str = "1.2.3") -> Job:
     return Job(EXPLICIT, uid, len(data), CAME, forms(Pair("1.2", EXPLICIT), None, ()), PLAIN)
 
 
-def submit(to: Pool, data: bytes = b"some bytes", *, uid: str = "1.2.3", priority: int = 0) -> Commission:
-    return to.submit(Bytes(data), job(data, uid), priority)
+def submit(
+    to: Pool, data: bytes = b"some bytes", *, uid: str = "1.2.3", priority: int = 0, image: int = 1
+) -> Commission:
+    return to.submit(Bytes(data), job(data, uid), ("pacs", 1, image), priority)
 
 
 def done(commission: Commission) -> Commission:
@@ -93,7 +97,7 @@ def real(image: Image, compress: Compression | None, data: bytes | None = None) 
 
 def test_an_image_is_compressed_and_counts_until_it_is_released() -> None:
     with pool() as one:
-        commission = done(one.submit(*real(ct_small(), Compression(J2K)), priority=0))
+        commission = done(one.submit(*real(ct_small(), Compression(J2K)), key=KEY_1, priority=0))
         result = commission.result
         assert isinstance(result, Product)
         assert (result.transfer_syntax_uid, result.sop_instance_uid) == (J2K, ct_small().sop_instance_uid)
@@ -105,9 +109,9 @@ def test_an_image_is_compressed_and_counts_until_it_is_released() -> None:
 def test_what_cannot_be_compressed_stays_as_it_is_or_is_not_made() -> None:
     with pool() as one:
         image, order = real(ct_small(), Compression(J2K), ct_small().dataset()[:2000])
-        assert isinstance(done(one.submit(image, order, 0)).result, AsReceived)
+        assert isinstance(done(one.submit(image, order, KEY_1, 0)).result, AsReceived)
         only = Job(order.transfer_syntax_uid, "1.2", order.length, CAME, order.forms[:1], PLAIN)
-        result = done(one.submit(image, only, 0)).result
+        result = done(one.submit(image, only, KEY_1, 0)).result
         assert isinstance(result, NotMade)
         assert result.reason.startswith("It cannot be written as the destination accepts it. JPEG 2000 Lossless: ")
 
@@ -148,8 +152,8 @@ def test_a_program_that_cannot_be_started_is_said() -> None:
 
 def test_an_image_that_cannot_be_read_is_said_and_the_helper_goes_on() -> None:
     with pool("same") as one:
-        assert isinstance(done(one.submit(Damaged(), job(b"longer than that"), 0)).result, DamagedObject)
-        assert isinstance(done(one.submit(Bytes(b"short"), job(b"longer"), 0)).result, DamagedObject)
+        assert isinstance(done(one.submit(Damaged(), job(b"longer than that"), KEY_1, 0)).result, DamagedObject)
+        assert isinstance(done(one.submit(Bytes(b"short"), job(b"longer"), KEY_1, 0)).result, DamagedObject)
         assert isinstance(done(submit(one)).result, Product)
         assert one.held == len(b"some bytes")
 
@@ -157,10 +161,10 @@ def test_an_image_that_cannot_be_read_is_said_and_the_helper_goes_on() -> None:
 def test_the_most_urgent_image_goes_first() -> None:
     order: list[bytes] = []
     with pool("slowly") as one:
-        first = one.submit(Bytes(b"first", order), job(b"first"), 0)
+        first = one.submit(Bytes(b"first", order), job(b"first"), KEY_1, 0)
         wait_for(lambda: order, within=PATIENCE, what="the first to be worked on")
         names = [(priority, f"{priority}.{number}".encode()) for priority in (0, 5, 9) for number in (1, 2)]
-        waiting = [one.submit(Bytes(name, order), job(name), priority) for priority, name in names]
+        waiting = [one.submit(Bytes(name, order), job(name), KEY_1, priority) for priority, name in names]
         for commission in (first, *waiting):
             done(commission)
     assert order == [b"first", b"9.1", b"9.2", b"5.1", b"5.2", b"0.1", b"0.2"]
@@ -222,3 +226,36 @@ def test_a_helper_is_given_derived_keys_only() -> None:
     assert keys.hashes != keys.codes
     assert KEY.secret not in {keys.hashes, keys.codes}
     assert repr(keys) == "Keys()"
+
+
+def test_what_is_set_aside_is_taken_up_again_for_the_same_job_only() -> None:
+    with pool("same") as one:
+        first = done(submit(one))
+        first.set_aside()
+        assert submit(one) is first
+        first.set_aside()
+        other = submit(one, b"other bytes")
+        assert other is not first
+        assert isinstance(done(other).result, Product)
+        assert one.held == len(b"other bytes")
+        other.set_aside()
+        assert submit(one, b"other bytes", image=2) is not other
+
+
+def test_what_is_set_aside_is_forgotten_when_room_is_needed_or_there_is_too_much_of_it() -> None:
+    size = 1 << 20
+    with pool("same", budget=WHILE_PREPARED * size) as one:
+        done(submit(one, bytes(size))).set_aside()
+        assert one.held == size
+        done(submit(one, bytes(size), image=2)).release()
+        assert one.held == 0
+        for image in range(5):
+            done(submit(one, image=image)).set_aside()
+        assert one.held == (one.size + 1) * len(b"some bytes")
+
+
+def test_what_failed_is_not_kept_aside() -> None:
+    with pool("nonsense") as one:
+        failed = done(submit(one))
+        failed.set_aside()
+        assert submit(one) is not failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime
 from pathlib import Path
 
 import apsw
@@ -10,10 +11,11 @@ import msgspec
 import pytest
 
 from capacitord.model.conditions import CalledBy, During, Exactly, Values
+from capacitord.model.image import Arrival
 from capacitord.model.routes import Priority
 from capacitord.model.schedule import EVERY_DAY, WHOLE_DAY, Window
 from capacitord.model.states import StudyState
-from capacitord.site.routing import Routing
+from capacitord.site.routing import InForce, Routing
 from capacitord.spool.admission import Kept
 from tests.site.routes import Box, box, going, has, put_image, route, routed_spool, running, study_of, version
 from tests.site.stock import facts_of, put, waiting
@@ -73,6 +75,22 @@ def test_what_needs_no_attributes_is_decided_at_once(tmp_path: Path) -> None:
     spool.settle()
     assert going(spool, STUDY) == {1: ("coach",), 2: ("pacs",)}
     spool.close()
+
+
+@pytest.mark.parametrize(
+    ("utc", "goes"),
+    [("2026-01-14T00:30", "night"), ("2026-01-14T12:59", "night"), ("2026-01-14T13:00", "pacs")],
+)
+def test_the_clock_is_that_of_the_site(utc: str, goes: str) -> None:
+    """From six in the evening to seven in the morning in Chicago, six hours behind UTC in winter."""
+    night = During((Window(EVERY_DAY, 18 * 60, 7 * 60),))
+    profile = version(3, route("night", when=night), route("pacs"))
+    in_force = InForce(msgspec.structs.replace(profile, timezone="America/Chicago"))
+    came = int(datetime.fromisoformat(f"{utc}+00:00").timestamp()) * 10**9
+    routed = Routing(in_force.profile).decide(facts_of("1.2.3", STUDY), Arrival("A", "B", "127.0.0.1", came))
+    assert routed is not None
+    assert routed.to == (goes,)
+    assert in_force.order == ()
 
 
 def test_only_what_comes_behind_a_look_at_attributes_is_decided_later(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.model.states import AckState, DeliveryState
 from capacitord.spool.routed import Decide, Routed
 from tests.dicom.acceptor import Request
-from tests.site.pacs import STORED, UNKNOWN, Pacs, Reaction
+from tests.site.pacs import NO_ROOM, STORED, UNKNOWN, Pacs, Reaction
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import acks, put_images, waiting
 from tests.spool.recount import recount
@@ -210,6 +210,27 @@ def test_what_is_refused_by_all_needs_a_person(tmp_path: Path) -> None:
         assert box.status("pacs").refused_images == 0
         number, _ = box.spool.studies.find(STUDY)
         assert box.spool.housekeeping.purge(number, 1) == 0
+
+
+def test_a_destination_that_answers_and_takes_nothing_is_stood_in_for_too(tmp_path: Path) -> None:
+    with (
+        Pacs(lambda _: NO_ROOM) as pacs,
+        Pacs() as backup,
+        rig(
+            tmp_path,
+            destination("pacs", pacs.port),
+            destination("backup", backup.port),
+            decide=to("pacs", or_to=("backup",)),
+        ) as box,
+    ):
+        studies = [f"1.2.{number}" for number in range(3)]
+        for study in studies:
+            put_images(box.spool, 2, study=study)
+        box.wake()
+        until(box, lambda: len(backup.counts) == 6, "all to be at the backup")
+        assert {words for study in studies for words in acks(box.spool, study).values()} == {
+            ("moved", "Went to backup instead: pacs took nothing for 1 s.")
+        }
 
 
 def test_an_image_in_doubt_moves_as_well(tmp_path: Path) -> None:

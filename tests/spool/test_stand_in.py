@@ -232,7 +232,7 @@ def run_moves(examples: int, steps: int) -> None:
 
 @pytest.mark.torture
 def test_whatever_fails_in_whatever_order_images_are_owed_by_those_the_route_names() -> None:
-    run_moves(examples=10, steps=25)
+    run_moves(examples=25, steps=30)
 
 
 def test_a_disk_that_fails_while_images_move_loses_none_and_doubles_none(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ class Box:
         self.before = list(before)
         self.targets = targets
         self.profile_version = 0
+        self.routes: list[dict[str, Any]] = []
+        """The profile's `[[route]]` tables, from the next version on."""
         self._keep_delivered = keep_delivered
         self._settings = settings or {}
         self._tables = tables or {}
@@ -187,6 +189,7 @@ class Box:
         self.client.profile_import(m.ProfileImport(self._profile()))
 
     def _profile(self) -> str:
+        routes = {"route": self.routes} if self.routes else {}
         return tomli_w.dumps(
             {
                 "schema": 1,
@@ -196,6 +199,7 @@ class Box:
                 "timezone": "America/Chicago",
                 "destination": [target.table() for target in self.targets],
                 "delivery": {"keep_delivered": self._keep_delivered},
+                **routes,
                 **self._tables,
             }
         )

@@ -25,8 +25,8 @@ from capacitord.site.preparation.memory import mapped, sealed
 from capacitord.site.preparation.messages import AsReceived, Begin, FromHelper, Job, Made, NotMade, Ready, ToHelper
 
 LOG = logging.getLogger(__name__)
-NICENESS: Final = 10
-"""Reception and delivery are served before."""
+NICENESS: Final = 19
+"""Reception and delivery go before, and get all the time they want."""
 
 _LIBRARIES: Final = 1 << 30
 """Bytes that libraries may reserve, mostly for threads, whatever the image."""

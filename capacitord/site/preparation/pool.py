@@ -6,7 +6,6 @@ until it was sent or given back. Processes are started when there is something t
 
 from __future__ import annotations
 
-import enum
 import heapq
 import itertools
 import logging
@@ -14,15 +13,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
 
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Keys
 from capacitord.errors import CapacitordError
+from capacitord.site.preparation.commission import Commission, Key, Product, Readable, Result, State
 from capacitord.site.preparation.helper import Helper, HelperLost
 from capacitord.site.preparation.memory import sealed
-from capacitord.site.preparation.messages import AsReceived, Begin, Job, Made, NotMade
+from capacitord.site.preparation.messages import Begin, Job
 
 LOG = logging.getLogger(__name__)
 
@@ -37,73 +39,9 @@ WHILE_PREPARED: Final = 4
 """How many times its length an image may take while it is prepared: as received, unpacked, and written anew."""
 
 _MOST_OF_MEMORY: Final = 8
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 300.0
 _PATIENCE_A_MIB: Final = 1.0
-
-
-class Readable(Protocol):
-    """An image as it was received."""
-
-    def chunks(self) -> Iterator[memoryview]:
-        """Yield the dataset; raises what the spool raises."""
-
-
-class Product:
-    """A prepared image, in memory: its length, and what it is now."""
-
-    def __init__(self, made: Made, data: memoryview) -> None:
-        self.transfer_syntax_uid, self.sop_instance_uid = made.transfer_syntax_uid, made.sop_instance_uid
-        self.length, self.data = made.length, data
-
-
-Result = Product | AsReceived | NotMade | CapacitordError
-"""An error is `HelperLost`, or why the image could not be read."""
-
-
-class _State(enum.Enum):
-    QUEUED = enum.auto()
-    WORKING = enum.auto()
-    DONE = enum.auto()
-    RELEASED = enum.auto()
-
-
-class Commission:
-    """One image that is to be prepared. Whoever asked for it waits, looks at `result`, and releases it in the end."""
-
-    def __init__(self, pool: Pool, image: Readable, job: Job) -> None:
-        self.image, self.job = image, job
-        self.state = _State.QUEUED
-        self.cost = 0
-        self._result: Result | None = None
-        self._done = threading.Event()
-        self._pool = pool
-
-    @property
-    def is_done(self) -> bool:
-        """Whether there is a result."""
-        return self._done.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the result; return whether there is one."""
-        return self._done.wait(seconds)
-
-    @property
-    def result(self) -> Result:
-        """What came of it. Only when it is done."""
-        if self._result is None:
-            msg = "the image is not prepared yet"
-            raise ValueError(msg)
-        return self._result
-
-    def finish(self, result: Result) -> None:
-        """Take the result. For the pool."""
-        self._result = result
-        self._done.set()
-
-    def release(self) -> None:
-        """Say that the result is not needed any more, or that it is not wanted."""
-        self._pool.release(self)
-        self._result = None
+"""Seconds, and some more for each MiB: a helper may get little time while images arrive."""
 
 
 class Pool:
@@ -132,6 +70,7 @@ class Pool:
         self._idling = 0
         self._held = 0
         self._helpers: dict[int, Helper] = {}
+        self._aside: dict[Key, Commission] = {}
         self._closing = False
 
     @property
@@ -146,11 +85,19 @@ class Pool:
         with self._changed:
             return frozenset(self._helpers)
 
-    def submit(self, image: Readable, job: Job, priority: int) -> Commission:
-        """Have an image prepared, of at most `largest` bytes; a higher priority goes first."""
-        commission = Commission(self, image, job)
+    def submit(self, image: Readable, job: Job, key: Key, priority: int) -> Commission:
+        """Have an image prepared, of at most `largest` bytes; a higher priority goes first.
+
+        What was set aside under this key is taken up again if it was for the same job.
+        """
+        commission = Commission(image, job, key, self)
         commission.cost = min(self.budget, WHILE_PREPARED * job.length)
         with self._changed:
+            aside = self._aside.pop(key, None)
+            if aside is not None and _is_same(aside, job):
+                return aside
+            if aside is not None:
+                self.release(aside)
             heapq.heappush(self._queue, (-priority, next(self._numbers), commission))
             if not self._idling and len(self._threads) < self.size and not self._closing:
                 thread = threading.Thread(target=self._run, name="preparing", daemon=True)
@@ -169,10 +116,27 @@ class Pool:
     def release(self, commission: Commission) -> None:
         """Forget a commission. One that is being worked on counts until that is over."""
         with self._changed:
-            if commission.state is _State.DONE:
+            if commission.state is State.DONE:
                 self._held -= commission.cost
-            commission.state = _State.RELEASED
+            commission.state = State.RELEASED
             self._changed.notify_all()
+
+    def set_aside(self, commission: Commission) -> None:
+        """Keep what was begun for an association that ended, since the next one will ask for it.
+
+        It is forgotten when room is needed, or when more is set aside than is worth being prepared ahead.
+        """
+        with self._changed:
+            if commission.state not in {State.WORKING, State.DONE}:
+                self.release(commission)
+                return
+            self._aside[commission.key] = commission
+            while len(self._aside) > self.size + 1:
+                self._forget_aside()
+            self._changed.notify_all()
+
+    def _forget_aside(self) -> None:
+        self.release(self._aside.pop(next(iter(self._aside))))
 
     def close(self) -> None:
         """End all helpers; whoever still waits is told that nothing comes."""
@@ -181,6 +145,8 @@ class Pool:
             threads = list(self._threads)
             waiting = [commission for *_, commission in self._queue]
             self._queue.clear()
+            while self._aside:
+                self._forget_aside()
             for helper in self._helpers.values():
                 helper.kill()
             self._changed.notify_all()
@@ -206,11 +172,13 @@ class Pool:
         until = time.monotonic() + self._idle
         with self._changed:
             while not self._closing:
-                while self._queue and self._queue[0][2].state is _State.RELEASED:
+                while self._queue and self._queue[0][2].state is State.RELEASED:
                     heapq.heappop(self._queue)
-                if self._queue and self._held + self._queue[0][2].cost <= self.budget:
+                while self._aside and self._queue and not self._fits(self._queue[0][2]):
+                    self._forget_aside()
+                if self._queue and self._fits(self._queue[0][2]):
                     commission = heapq.heappop(self._queue)[2]
-                    commission.state = _State.WORKING
+                    commission.state = State.WORKING
                     self._held += commission.cost
                     return commission
                 left = until - time.monotonic()
@@ -222,6 +190,9 @@ class Pool:
             self._threads.discard(threading.current_thread())
         return None
 
+    def _fits(self, commission: Commission) -> bool:
+        return self._held + commission.cost <= self.budget
+
     def _carry_out(self, commission: Commission, helper: Helper | None) -> Helper | None:
         result: Result
         try:
@@ -231,10 +202,10 @@ class Pool:
             result = HelperLost("An unforeseen error in this box; its log says more.")
         with self._changed:
             keeps = len(result.data) if isinstance(result, Product) else 0
-            if commission.state is _State.RELEASED:
+            if commission.state is State.RELEASED:
                 keeps = 0
             else:
-                commission.state = _State.DONE
+                commission.state = State.DONE
             self._held -= commission.cost - keeps
             commission.cost = keeps
             self._changed.notify_all()
@@ -270,3 +241,13 @@ class Pool:
     def _forget(self, helper: Helper) -> None:
         with self._changed:
             self._helpers.pop(helper.pid, None)
+
+
+def _is_same(aside: Commission, job: Job) -> bool:
+    """Whether what was set aside can be had for a job: it was made by the same recipe, and came to something."""
+    before = aside.job
+    if before.recipe is not job.recipe or msgspec.structs.replace(before, recipe=None) != msgspec.structs.replace(
+        job, recipe=None
+    ):
+        return False
+    return not aside.is_done or not isinstance(aside.result, CapacitordError)

@@ -16,9 +16,10 @@ from capacitord.dicom.outgoing import Came, Keys, Recipe, changed
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import CapacitordError, DamagedObject
+from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
-from capacitord.site.preparation.pool import Commission, Pool, Product
+from capacitord.site.preparation.pool import Pool
 from capacitord.spool.ledger import Pending
 
 _STEP: Final = 1 << 20
@@ -88,6 +89,11 @@ class Image:
         if self._commission is not None:
             self._commission.release()
 
+    def set_aside(self) -> None:
+        """Say that it will be needed again, if not by this association."""
+        if self._commission is not None:
+            self._commission.set_aside()
+
 
 class _InMemory:
     def __init__(self, data: memoryview) -> None:
@@ -144,6 +150,11 @@ class Upcoming:
         if self._commission is not None:
             self._commission.release()
 
+    def set_aside(self) -> None:
+        """Say that it will be wanted again, if not by this association."""
+        if self._commission is not None:
+            self._commission.set_aside()
+
 
 class Preparer:
     """Prepares images for one association, by one recipe; `accepted` is what the peer takes."""
@@ -178,11 +189,12 @@ class Preparer:
             pending.transfer_syntax_uid,
             pending.sop_instance_uid,
             pending.length,
-            _came(pending),
+            self._came(pending),
             possible,
             self.recipe,
         )
-        return Upcoming(pending, self, self._pool.submit(pending.stored, job, pending.priority))
+        key = (self.recipe.destination, pending.delivery, pending.image)
+        return Upcoming(pending, self, self._pool.submit(pending.stored, job, key, pending.priority))
 
     def at_once(self, pending: Pending) -> Image:
         """Return an image in the transfer syntax it was received in. Raises as `Upcoming.image` does."""
@@ -192,7 +204,7 @@ class Preparer:
         now = dt.datetime.now(dt.UTC)
         try:
             become = changed(
-                _Received(pending), pending.sop_instance_uid, self.recipe, _came(pending), keys=self._keys, now=now
+                _Received(pending), pending.sop_instance_uid, self.recipe, self._came(pending), keys=self._keys, now=now
             )
         except (NotTransformed, NotDeidentified) as error:
             raise Held(in_words(error)) from None
@@ -200,16 +212,15 @@ class Preparer:
             return image
         return image.becomes(become.image, become.image.length, become.sop_instance_uid)
 
+    def _came(self, pending: Pending) -> Came:
+        arrival = pending.stored.arrival()
+        return Came.at(self.recipe.timezone, arrival.calling_ae, arrival.called_ae, arrival.received_at)
+
 
 class _Received:
     def __init__(self, pending: Pending) -> None:
         self.transfer_syntax_uid, self.length = pending.transfer_syntax_uid, pending.length
         self.chunks = pending.stored.chunks
-
-
-def _came(pending: Pending) -> Came:
-    arrival = pending.stored.arrival()
-    return Came(arrival.calling_ae, arrival.called_ae, arrival.received_at)
 
 
 __all__ = ["Held", "HelperLost", "Image", "Preparer", "Upcoming"]
