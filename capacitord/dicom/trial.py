@@ -8,35 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
-from capacitord.api.trial import Changed, Fate, Leaving, Skipped, Syntax, Trial, TriedRoute
+from capacitord.api.trial import Changed, Fate, Leaving, Trial
 from capacitord.dicom import outgoing
-from capacitord.dicom.contexts import Pair, sop_class_name, syntax_name
+from capacitord.dicom.contexts import Pair, sop_class_name
 from capacitord.dicom.deidentify.engine import NotDeidentified
-from capacitord.dicom.differing import differences
 from capacitord.dicom.forms import Form, forms
-from capacitord.dicom.head import FIRST_PIXELS, LAST_PIXELS
 from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
 from capacitord.dicom.produce import NO_FORM, InMemory, NotProduced, in_words, produce
-from capacitord.dicom.rewriting import Opened
-from capacitord.dicom.transform.engine import name_of
-from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
-from capacitord.model.attribute import Attribute, Step
-from capacitord.model.conditions import decisive, local_time
-from capacitord.model.routes import Considered, Decision, Route, decide
+from capacitord.dicom.telling import (
+    attributes_of,
+    change_of,
+    differing,
+    first,
+    of_routing,
+    route_of,
+    skip_of,
+    syntax_of,
+)
+from capacitord.dicom.transform.failure import NotTransformed
+from capacitord.model.attribute import Attribute
+from capacitord.model.conditions import local_time
+from capacitord.model.routes import Decision, Route, decide
 from capacitord.model.transform import On
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
     from capacitord.dicom.part10 import File
     from capacitord.dicom.produce import Piece
     from capacitord.dicom.rewriting import Encoded, Rewritten
-    from capacitord.dicom.transform.engine import Change
     from capacitord.model.conditions import Attributes
     from capacitord.model.destination import Destination
     from capacitord.model.profile import Profile
@@ -81,9 +84,9 @@ def in_file(file: File, came: Came) -> Subject:
 
     Raises OSError.
     """
-    attributes = _attributes_of(file)
-    sop_class = _first(attributes, _SOP_CLASS) or file.sop_class_uid
-    return Subject(file, came, sop_class, _first(attributes, _SOP_INSTANCE) or file.sop_instance_uid)
+    attributes = attributes_of(file)
+    sop_class = first(attributes, _SOP_CLASS) or file.sop_class_uid
+    return Subject(file, came, sop_class, first(attributes, _SOP_INSTANCE) or file.sop_instance_uid)
 
 
 class Make(Protocol):
@@ -130,15 +133,15 @@ class Bench:
         try:
             decision = decide(self.profile.routes, subject_of(attributes, subject.came, self.profile.timezone))
         except NotTransformed as error:
-            return Tried(msgspec.structs.replace(told, held=_of_routing(error)), {})
+            return Tried(msgspec.structs.replace(told, held=of_routing(error)), {})
         told = msgspec.structs.replace(told, **self._decided(decision))
         inbound: tuple[Changed, ...] = ()
         if self._inbound:
             # What fails here fails for every copy, which says so.
             with contextlib.suppress(NotTransformed):
                 become = self._changed(subject, self._recipe_of_all()).image
-                inbound = tuple(map(_logged, become.changes))
-                skipped = tuple(map(_skipped, become.skipped))
+                inbound = tuple(map(change_of, become.changes))
+                skipped = tuple(map(skip_of, become.skipped))
                 told = msgspec.structs.replace(told, inbound=inbound, inbound_skipped=skipped)
         leaving: list[Leaving] = []
         copies: dict[str, Copy] = {}
@@ -153,17 +156,17 @@ class Bench:
 
     def _looked_at(self, subject: Subject) -> tuple[Subject, Trial]:
         """Return the subject with its UIDs, and what is told of it whatever becomes of it."""
-        attributes = _attributes_of(subject.image)
+        attributes = attributes_of(subject.image)
         subject = subject._replace(
-            sop_class_uid=subject.sop_class_uid or _first(attributes, _SOP_CLASS),
-            sop_instance_uid=subject.sop_instance_uid or _first(attributes, _SOP_INSTANCE),
+            sop_class_uid=subject.sop_class_uid or first(attributes, _SOP_CLASS),
+            sop_instance_uid=subject.sop_instance_uid or first(attributes, _SOP_INSTANCE),
         )
         return subject, Trial(
             sop_class=sop_class_name(subject.sop_class_uid) if subject.sop_class_uid else "",
             sop_class_uid=subject.sop_class_uid,
             sop_instance_uid=subject.sop_instance_uid,
-            modality=_first(attributes, _MODALITY),
-            transfer_syntax=_syntax(subject.image.transfer_syntax_uid),
+            modality=first(attributes, _MODALITY),
+            transfer_syntax=syntax_of(subject.image.transfer_syntax_uid),
             bytes=subject.image.length,
             calling_ae_title=subject.came.calling_ae_title,
             called_ae_title=subject.came.called_ae_title,
@@ -181,7 +184,7 @@ class Bench:
     def _decided(self, decision: Decision) -> dict[str, object]:
         implied = self._implied
         return {
-            "routes": () if implied else tuple(map(_considered, decision.considered)),
+            "routes": () if implied else tuple(map(route_of, decision.considered)),
             "route": None if implied or decision.route is None else decision.route + 1,
             "held": decision.held,
             "to": decision.to,
@@ -228,19 +231,17 @@ class Bench:
         self, leaving: Leaving, subject: Subject, what: Recipe, changed: outgoing.Changed, inbound: int
     ) -> Leaving:
         """Tell what the transforms and the de-identification of a recipe changed."""
-        changes = [_logged(each) for each in changed.image.changes]
+        changes = [change_of(each) for each in changed.image.changes]
         if changed.is_deidentified:
             before = self._changed(subject, self._recipe_of_all())
             after = self._changed(subject, msgspec.structs.replace(what, outbound=()))
             syntax = subject.image.transfer_syntax_uid
-            changes[inbound:inbound] = _differing(
-                _dataset(_Again(syntax, before.image)), _dataset(_Again(syntax, after.image)), DEIDENTIFY
-            )
+            changes[inbound:inbound] = differing(_Again(syntax, before.image), _Again(syntax, after.image), DEIDENTIFY)
         return msgspec.structs.replace(
             leaving,
             deidentified=changed.is_deidentified,
             changes=tuple(changes),
-            skipped=tuple(map(_skipped, changed.image.skipped)),
+            skipped=tuple(map(skip_of, changed.image.skipped)),
         )
 
     def _written(
@@ -266,13 +267,13 @@ class Bench:
                     refused.append(str(error).removeprefix(NO_FORM).strip())
                     continue
                 before = subject.image if changed is None else _Again(syntax, changed.image)
-                changes += _differing(_dataset(before), _dataset(_Written(copy)), WRITE)
+                changes += differing(before, _Written(copy), WRITE)
             told = msgspec.structs.replace(
                 leaving,
                 as_received=same,
                 changes=changes,
-                transfer_syntax=_syntax(copy.transfer_syntax_uid),
-                otherwise=tuple(_syntax(each.transfer_syntax_uid) for each in wanted[number + 1 :]),
+                transfer_syntax=syntax_of(copy.transfer_syntax_uid),
+                otherwise=tuple(syntax_of(each.transfer_syntax_uid) for each in wanted[number + 1 :]),
                 bytes=copy.length,
                 remark=" ".join(refused),
             )
@@ -318,66 +319,3 @@ class _Written:
     def chunks(self) -> Iterator[memoryview]:
         """Yield the dataset's bytes in order."""
         return map(memoryview, self._copy.chunks())
-
-
-# --- in the words of the answer
-
-
-def _of_routing(error: NotTransformed) -> str:
-    words = in_words(error) if isinstance(error, TransformFailed) else str(error)
-    return f"the attributes that routes look at cannot be read: {words[:1].lower()}{words[1:].rstrip('.')}"
-
-
-def _attributes_of(image: Encoded) -> Attributes | None:
-    try:
-        return Opened(image).attributes
-    except NotTransformed:
-        return None
-
-
-def _first(attributes: Attributes | None, tag: int) -> str:
-    values = attributes.values(Attribute(f"{tag:08X}", (Step(tag),))) if attributes is not None else None
-    return values[0] if values else ""
-
-
-def _syntax(uid: str) -> Syntax:
-    return Syntax(uid, syntax_name(uid))
-
-
-def _considered(considered: Considered) -> TriedRoute:
-    reason = considered.reason
-    return TriedRoute(considered.route + 1, reason.holds, tuple(decisive(reason)), reason)
-
-
-def _dataset(image: Encoded) -> Dataset:
-    return Opened(image, whole=True).dataset
-
-
-def _differing(before: Dataset, after: Dataset, operation: str) -> tuple[Changed, ...]:
-    """Return what is not the same, pixels and group lengths (PS3.5 §7.2) aside."""
-    return tuple(
-        Changed(_path_text(path), name_of(path), was, now, "", operation)
-        for path, was, now in differences(before, after)
-        if path[-1] & 0xFFFF and not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
-    )
-
-
-def _logged(change: Change) -> Changed:
-    return Changed(
-        _path_text(change.path), change.attribute, change.before, change.after, change.transform, change.operation
-    )
-
-
-def _path_text(path: Iterable[int]) -> str:
-    """Return a path as tags; items count from 1."""
-    text = ""
-    for place, number in enumerate(path):
-        if place % 2:
-            text += f"[{number + 1}]."
-        else:
-            text += f"({number >> 16:04X},{number & 0xFFFF:04X})"
-    return text
-
-
-def _skipped(failure: TransformFailed) -> Skipped:
-    return Skipped(failure.transform, failure.operation, failure.attribute, failure.why)

@@ -20,6 +20,7 @@ from capacitord.spool.damage import Damage
 from capacitord.spool.disk import failure
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.retention import Candidate, Candidates, Share, comes_free
+from capacitord.spool.routed import Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.space import Ballast
 from capacitord.spool.stored import Objects
@@ -141,6 +142,11 @@ class Housekeeping:
                 "UPDATE image SET purged_at = ? WHERE id BETWEEN ? AND ? AND purged_at IS NULL", (now, *bounds(study))
             )
             count = catalog.changes()
+            # It is not asked any more where they go.
+            catalog.execute(
+                "UPDATE image SET routing = ? WHERE id BETWEEN ? AND ? AND routing > 0",
+                (Standing.DECIDED, *bounds(study)),
+            )
             for delivery, acknowledged in fetch(
                 catalog, "SELECT id, done + warned FROM delivery WHERE study = ? AND open", (study,)
             ):

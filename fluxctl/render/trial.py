@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -16,7 +15,6 @@ from capacitord.api.trial import (
     Leaving,
     ProfileTrial,
     Recorded,
-    Skipped,
     StudyExplained,
     Syntax,
     Trial,
@@ -24,20 +22,16 @@ from capacitord.api.trial import (
     TriedRoute,
 )
 from capacitord.model.conditions import Reason
+from fluxctl.render.changes import EMPTY, changes, one_line
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.study import ACK_SYMBOL, deliveries, head
-from fluxctl.render.words import MIB, begun, clean, count, joined, size
+from fluxctl.render.words import MIB, begun, count, joined, size
 
-NOT_THERE, REMOVED, EMPTY = "(not there)", "(removed)", '""'
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
 STYLE: Final = {Fate.LEAVES: GOOD, Fate.HELD: BAD, Fate.BARRED: BAD}
-MOST_CHANGES: Final = 12
-"""Changes of one operation's kind that are shown, unless all are asked for."""
 _FILES: Final = 3
-_ODD: Final = frozenset("13579BDF")
 _MOST_VALUES: Final = 3
-_LEAD, _GAP, _TO = " " * 8, "  ", " → "
 
 
 def tried(found: ProfileTrial, look: Look, *, every: bool = False, everything: bool = False) -> RenderableType:
@@ -99,7 +93,7 @@ def image(trial: Trial, look: Look, *, everything: bool = False) -> list[Rendera
     parts: list[RenderableType] = [hanging(" ", came(trial), style=QUIET), BLANK, *_decision(trial)]
     if trial.inbound or trial.inbound_skipped:
         parts += [BLANK, Text("  As it comes in, for every copy")]
-        parts += _changes(trial.inbound, trial.inbound_skipped, look, everything=everything)
+        parts += changes(trial.inbound, trial.inbound_skipped, look, everything=everything)
     known = {_key(each) for each in trial.inbound}
     if not trial.held and not trial.destinations:
         parts += [BLANK, Text("  · It has no copy for what --to names.")]
@@ -204,7 +198,7 @@ def _found(found: Sequence[str] | None) -> str:
         return "is not there"
     if not any(found):
         return "is empty"
-    shown = [_plain(value) or EMPTY for value in found[:_MOST_VALUES]]
+    shown = [one_line(value) or EMPTY for value in found[:_MOST_VALUES]]
     more = f" and {len(found) - _MOST_VALUES} more" if len(found) > _MOST_VALUES else ""
     return f"is {', '.join(shown)}{more}"
 
@@ -229,7 +223,7 @@ def _leaving(
     if leaving.remark:
         parts.append(hanging("      ⚠", leaving.remark, style=CARE))
     own = [each for each in leaving.changes if _key(each) not in known]
-    return parts + _changes(own, leaving.skipped, look, everything=everything)
+    return parts + changes(own, leaving.skipped, look, everything=everything)
 
 
 def _fate(leaving: Leaving, trial: Trial) -> Iterable[str]:
@@ -255,82 +249,8 @@ def _syntaxes(found: Iterable[Syntax]) -> str:
     return ", ".join(each.name for each in found)
 
 
-def _changes(
-    changes: Sequence[Changed], skipped: Sequence[Skipped], look: Look, *, everything: bool
-) -> list[RenderableType]:
-    parts: list[RenderableType] = []
-    for (transform, operation), run in itertools.groupby(changes, lambda each: (each.transform, each.operation)):
-        found = list(run)
-        shown = found if everything or len(found) <= MOST_CHANGES else sorted(found, key=_weight)[:MOST_CHANGES]
-        parts.append(Text(f"      {_headed(operation, transform)}", style=QUIET))
-        parts += _rows(shown, look)
-        if len(shown) < len(found):
-            parts.append(Text(f"        … and {len(found) - len(shown)} more: --changes", style=QUIET))
-    for skip in skipped:
-        words = f"{skip.operation} {skip.attribute}, by {skip.transform}, was skipped: {skip.reason}"
-        parts.append(hanging("      ⚠", words, style=CARE))
-    return parts
-
-
-def _weight(change: Changed) -> tuple[bool, bool]:
-    """Return what is to be seen first: who the patient is, and last what is private."""
-    is_private = change.tag.partition(",")[0][-1:] in _ODD
-    return is_private, not change.tag.startswith("(0010,")
-
-
-def _headed(operation: str, transform: str) -> str:
-    return f"{operation}, by {transform}" if transform else operation
-
-
 def _key(change: Changed) -> tuple[object, ...]:
     return (change.tag, change.before, change.after, change.transform, change.operation)
-
-
-def _rows(changes: Sequence[Changed], look: Look) -> Iterable[Text]:
-    """Yield changes one below the other; what does not fit in a line takes two."""
-    room = look.width - len(_LEAD) - len(_GAP) - len(_TO)
-    rows = [(_named(each), _before(each), _after(each)) for each in changes]
-    name = max((cell_len(row[0]) for row in rows if cell_len("".join(row)) <= room), default=0)
-    before = max((cell_len(row[1]) for row in rows if name + cell_len(row[1] + row[2]) <= room), default=0)
-    for change, row in zip(changes, rows, strict=True):
-        if cell_len(row[0]) <= name and cell_len(row[1]) <= before and name + before + cell_len(row[2]) <= room:
-            yield _row(f"{set_cell_size(row[0], name)}{_GAP}", set_cell_size(row[1], before), row[2], change)
-        else:
-            old = _fitted(row[1], max(room // 2, room - cell_len(row[2])))
-            lead = f"{_fitted(row[0], look.width - len(_LEAD))}\n{_LEAD}{_GAP}"
-            yield _row(lead, old, _fitted(row[2], room - cell_len(old)), change)
-
-
-def _row(lead: str, old: str, new: str, change: Changed) -> Text:
-    return Text.assemble(
-        f"{_LEAD}{lead}",
-        (old, QUIET if change.before is None else ""),
-        _TO,
-        (new, QUIET if change.after is None else STRONG),
-        no_wrap=True,
-        overflow="crop",
-    )
-
-
-def _named(change: Changed) -> str:
-    return change.name if change.tag == change.name or "[" in change.tag else f"{change.tag} {change.name}"
-
-
-def _before(change: Changed) -> str:
-    return NOT_THERE if change.before is None else _plain(change.before) or EMPTY
-
-
-def _after(change: Changed) -> str:
-    return REMOVED if change.after is None else _plain(change.after) or EMPTY
-
-
-def _plain(value: str) -> str:
-    """Return a value in one line."""
-    return clean(" ".join(value.split())) if "\n" in value or "\r" in value else clean(value)
-
-
-def _fitted(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
 
 
 # --- all files

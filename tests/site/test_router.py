@@ -218,6 +218,21 @@ def test_without_routes_nothing_goes_anywhere(tmp_path: Path) -> None:
         assert one.spool.counts().held == 1
 
 
+def test_a_held_study_can_be_discarded(tmp_path: Path) -> None:
+    with box(tmp_path, CT_ONLY) as one:
+        put_image(one.spool, STUDY, 1, Modality="US")
+        one.settled()
+        close(one)
+        number, _ = one.spool.studies.find(STUDY)
+        assert one.spool.housekeeping.discard(number, 1, "A person said so.") == 1
+        assert one.spool.counts().held == 0
+        one.become(version(8, route("pacs")))
+        one.settled()
+        assert study_of(one.spool, STUDY).state is StudyState.DISCARDED
+        assert waiting(one.spool) == []
+        recount(one.spool)
+
+
 def test_held_images_are_neither_purged_nor_in_the_way(tmp_path: Path) -> None:
     with box(tmp_path, CT_ONLY) as one:
         put_image(one.spool, STUDY, 1)
