@@ -113,7 +113,7 @@ def produce(
             written = _without_creation(written)
         return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length)
     reasons = " ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
-    raise NotProduced(f"It cannot be written as the destination accepts it. {reasons}")
+    raise NotProduced(f"{NO_FORM} {reasons}")
 
 
 def attributes_changed(
