@@ -118,11 +118,8 @@ class ProfileTrials:
         return TriedFile(str(path), problem)
 
     def _tried(self, file: File) -> Tried:
-        came = Came(
-            self._asked.calling or file.source_ae_title,
-            self._asked.called,
-            int(self._moment().timestamp()) * 1_000_000_000,
-        )
+        local = self._moment().astimezone(zoneinfo.ZoneInfo(self._profile.timezone))
+        came = Came(self._asked.calling or file.source_ae_title, self._asked.called, local)
         return self._bench.tried(in_file(file, came))
 
     def _moment(self) -> datetime:

@@ -32,7 +32,6 @@ from capacitord.dicom.telling import (
 )
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.model.attribute import Attribute
-from capacitord.model.conditions import local_time
 from capacitord.model.routes import Decision, Route, decide
 from capacitord.model.transform import On
 
@@ -131,7 +130,7 @@ class Bench:
         subject, told = self._looked_at(subject)
         attributes = _Lazy(lambda: self._after_inbound(subject))
         try:
-            decision = decide(self.profile.routes, subject_of(attributes, subject.came, self.profile.timezone))
+            decision = decide(self.profile.routes, subject_of(attributes, subject.came))
         except NotTransformed as error:
             return Tried(msgspec.structs.replace(told, held=of_routing(error)), {})
         told = msgspec.structs.replace(told, **self._decided(decision))
@@ -170,7 +169,7 @@ class Bench:
             bytes=subject.image.length,
             calling_ae_title=subject.came.calling_ae_title,
             called_ae_title=subject.came.called_ae_title,
-            local=local_time(subject.came.received_at, self.profile.timezone),
+            local=subject.came.local,
         )
 
     def _after_inbound(self, subject: Subject) -> Attributes:

@@ -23,8 +23,9 @@ from capacitord.dicom.produce import NotProduced
 from capacitord.dicom.trial import Bench, Copy, Make, Subject
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.profile import Profile
+from capacitord.site.preparation.commission import Product
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
-from capacitord.site.preparation.pool import Pool, Product
+from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation
 from capacitord.spool.store import Spool
 
@@ -35,6 +36,9 @@ LONGEST: Final = 60.0
 
 _LAST: Final = -1_000_000
 """The priority of what nobody but a curious person waits for."""
+
+_NO_DELIVERY: Final = (0, 0)
+"""Instead of a delivery and an image: what is written to be told is set aside for nobody."""
 
 _SHARE: Final = 3.0
 _LONGEST_REST: Final = 1.0
@@ -91,7 +95,7 @@ class Explaining:
         try:
             specimen = self._spool.studies.specimen(self._spool.studies.image(study, example.object_id))
             if specimen is not None:
-                came = Came(specimen.calling_ae, specimen.called_ae, specimen.received_at)
+                came = Came.at(bench.profile.timezone, specimen.calling_ae, specimen.called_ae, specimen.received_at)
                 trial = bench.tried(Subject(specimen, came, specimen.sop_class_uid, specimen.sop_instance_uid)).trial
         except CapacitordError as error:
             problem = error.message
@@ -113,7 +117,7 @@ def by_pool(pool: Pool) -> Make:
             raise NotProduced(msg)
         syntax, uid = image.transfer_syntax_uid, subject.sop_instance_uid
         job = Job(syntax, uid, image.length, subject.came, (form,), what)
-        commission = pool.submit(image, job, _LAST)
+        commission = pool.submit(image, job, (what.destination, *_NO_DELIVERY), _LAST)
         try:
             if not commission.wait(LONGEST):
                 raise TryAgain("The box is busy preparing images.", hint="Try again in a moment.")

@@ -28,7 +28,7 @@ J2K, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"
 KEYS = Keys(b"h" * 32, b"c" * 32)
 MODALITY_IS_MR = Has(at("Modality"), Values((Exactly("MR"),)))
 PACS, BACKUP = Destination("pacs", "PACS", "h", 1), Destination("backup", "BACKUP", "h", 1)
-CAME = Came("CT_COACH", "FLUXBOX", int(NOW.timestamp()) * 10**9)
+CAME = Came.at("America/Chicago", "CT_COACH", "FLUXBOX", int(NOW.timestamp()) * 10**9)
 CT_SMALL = next(image for image in shipped() if image.path.name == "CT_small.dcm")
 
 

@@ -48,7 +48,7 @@ def tried(box: Rig, image: Image) -> Tried:
     """Return what is tried on an image that came in as `put_files` takes it in."""
     data = image.dataset()
     received = Received(image.transfer_syntax_uid, data + b"\0" * (len(data) % 2))
-    came = Came("SCANNER", "FLUXBOX", time.time_ns())
+    came = Came.at("UTC", "SCANNER", "FLUXBOX", time.time_ns())
     names = tuple(box.destinations)
     profile = msgspec.structs.replace(box.profile(*names), routes=(Route(names),))
     return bench(box, profile).tried(Subject(received, came, image.sop_class_uid, image.sop_instance_uid))
