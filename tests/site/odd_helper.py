@@ -16,7 +16,7 @@ import msgspec
 
 from capacitord.link.channel import Channel, LinkClosed
 from capacitord.site.preparation.memory import mapped, sealed
-from capacitord.site.preparation.messages import Begin, FromHelper, Job, Made, Ready, ToHelper
+from capacitord.site.preparation.messages import Begin, Follow, FromHelper, Job, Made, Ready, ToHelper
 
 A_WHILE = 0.2
 
@@ -29,6 +29,8 @@ def main(how: str, descriptor: int) -> None:
     assert isinstance(begin, Begin)
     while True:
         job, image = channel.receive()
+        if isinstance(job, Follow):
+            continue
         assert isinstance(job, Job)
         assert image is not None
         if how == "die":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from capacitord.dicom.contexts import Pair
@@ -17,11 +18,13 @@ from capacitord.dicom.forms import forms
 from capacitord.dicom.outgoing import Came, Keys, Recipe
 from capacitord.errors import DamagedObject
 from capacitord.model.compression import Compression
+from capacitord.model.transform import Map, On, Transform
 from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
 from capacitord.site.preparation.pool import WHILE_PREPARED, Pool
 from capacitord.site.preparation.preparation import keys_of
+from tests.dicom.transform.kit import at
 from tests.images import Image, shipped
 from tests.site.stock import KEY
 from tests.wait import wait_for
@@ -259,3 +262,14 @@ def test_what_failed_is_not_kept_aside() -> None:
         failed = done(submit(one))
         failed.set_aside()
         assert submit(one) is not failed
+
+
+def test_a_recipe_may_be_longer_than_a_packet() -> None:
+    table = {f"value {number}": f"becomes {number}" for number in range(10_000)}
+    long = Recipe("pacs", "UTC", outbound=(Transform("long", On.OUTBOUND, (Map(at("StationName"), table),)),))
+    with pool() as one:
+        for recipe in (long, PLAIN, long):
+            image, order = real(ct_small(), Compression(J2K))
+            commission = done(one.submit(image, msgspec.structs.replace(order, recipe=recipe), KEY_1, 0))
+            assert isinstance(commission.result, Product)
+            commission.release()

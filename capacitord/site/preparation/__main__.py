@@ -22,7 +22,17 @@ from capacitord.dicom.produce import InMemory, NotProduced, load, produce
 from capacitord.link import logs
 from capacitord.link.channel import Channel, LinkClosed
 from capacitord.site.preparation.memory import mapped, sealed
-from capacitord.site.preparation.messages import AsReceived, Begin, FromHelper, Job, Made, NotMade, Ready, ToHelper
+from capacitord.site.preparation.messages import (
+    AsReceived,
+    Begin,
+    Follow,
+    FromHelper,
+    Job,
+    Made,
+    NotMade,
+    Ready,
+    ToHelper,
+)
 
 LOG = logging.getLogger(__name__)
 NICENESS: Final = 19
@@ -63,10 +73,10 @@ def serve(channel: Channel[FromHelper, ToHelper]) -> None:
     recipe: Recipe | None = None
     while True:
         job, descriptor = channel.receive()
-        if not isinstance(job, Job) or descriptor is None:
-            return
-        recipe = job.recipe or recipe
-        if recipe is None:
+        if isinstance(job, Follow):
+            recipe = job.recipe
+            continue
+        if not isinstance(job, Job) or descriptor is None or recipe is None:
             return
         answer, made = do(job, recipe, descriptor, begin.keys)
         try:

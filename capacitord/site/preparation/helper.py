@@ -19,9 +19,19 @@ import msgspec
 from capacitord.errors import CapacitordError
 from capacitord.link.channel import Channel, LinkBroken, LinkClosed, pair
 from capacitord.site.preparation.memory import NotSealed, mapped
-from capacitord.site.preparation.messages import AsReceived, Begin, FromHelper, Job, Made, NotMade, Ready, ToHelper
+from capacitord.site.preparation.messages import (
+    AsReceived,
+    Begin,
+    Follow,
+    FromHelper,
+    Job,
+    Made,
+    NotMade,
+    Ready,
+    ToHelper,
+)
 
-START_PATIENCE: Final = 60.0
+START_PATIENCE: Final = 300.0
 """Seconds for loading the libraries, on a machine that has other things to do."""
 
 _END_PATIENCE: Final = 2.0
@@ -66,9 +76,10 @@ class Helper:
 
         `patience` is in seconds. Raises `HelperLost`.
         """
-        known = self._recipe is not None and job.recipe is self._recipe
-        self._tell(msgspec.structs.replace(job, recipe=None) if known else job, descriptor)
-        self._recipe = job.recipe
+        if job.recipe is not None and job.recipe is not self._recipe:
+            self._tell(Follow(job.recipe), None)
+            self._recipe = job.recipe
+        self._tell(msgspec.structs.replace(job, recipe=None), descriptor)
         answer, made = self._receive(patience)
         if isinstance(answer, Made) and made is not None:
             try:

@@ -24,10 +24,19 @@ class Begin(Message, frozen=True, tag="begin"):
     memory: int
 
 
-class Job(Message, frozen=True, tag="job"):
-    """Make of the dataset what `recipe` says, in the first of `forms` that it can be written in.
+class Follow(Message, frozen=True, tag="follow"):
+    """The recipe of the jobs from now on. It may be long, so it travels alone."""
 
-    The recipe is that of the job before if it is None. A form without `how` is the last that is tried.
+    recipe: Recipe
+
+    def __repr__(self) -> str:
+        return f"Follow({self.recipe.destination})"
+
+
+class Job(Message, frozen=True, tag="job"):
+    """Make of the dataset what the recipe says, in the first of `forms` that it can be written in.
+
+    A form without `how` is the last that is tried. `recipe` is told beforehand (`Follow`), and left out.
     """
 
     transfer_syntax_uid: str
@@ -66,5 +75,5 @@ class NotMade(Message, frozen=True, tag="not-made"):
     reason: str
 
 
-ToHelper = Begin | Job
+ToHelper = Begin | Follow | Job
 FromHelper = Ready | Made | AsReceived | NotMade
