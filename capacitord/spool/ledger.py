@@ -17,12 +17,12 @@ import apsw
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
 from capacitord.seal.sealed import room
-from capacitord.spool import closing, deliveries, failover
+from capacitord.spool import deliveries, failover, resending
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.deliveries import Ended as OneEnded
 from capacitord.spool.failover import Failure, Key
 from capacitord.spool.filing import Filing, bounds
-from capacitord.spool.routed import BY_A_PERSON, NOWHERE, Reachable, Standing
+from capacitord.spool.routed import NOWHERE, Reachable
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
 
@@ -68,10 +68,6 @@ _IN_TURN: Final = """
 turn t CROSS JOIN image i ON i.id = t.image WHERE t.destination = ? AND NOT i.corrupt
 ORDER BY t.before, t.haste, t.after, t.delivery, t.image
 """
-
-
-_ITS_WAITING: Final = "SELECT 1 FROM waiting w WHERE w.delivery = d.id AND (?2 IS NULL OR w.image = ?2)"
-_ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL OR a.image = ?2) AND a.state != 'moved'"
 
 
 Ended = list[OneEnded]
@@ -409,29 +405,15 @@ class Ledger:
         return rows[0] if rows else (0, 0)
 
     def recipients(self, study: int, image: int | None) -> list[str]:
-        """Return the destinations that a study, or one image of it, was to go to, as its deliveries name them.
-
-        One that another destination stood in for is none of them. An image in conflict was to go nowhere: it gets
-        those of its study.
-        """
+        """Return the destinations that a study, or one image of it, was to go to. See `resending.recipients`."""
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                f"SELECT DISTINCT d.destination FROM delivery d WHERE d.study = ?1 AND (EXISTS ({_ITS_WAITING}) "  # noqa: S608
-                f"OR EXISTS ({_ITS_ACK})) ORDER BY d.id",
-                (study, None if image is None or self._is_conflict(catalog, image) else image),
-            )
-        return [name for (name,) in rows]
+            return resending.recipients(catalog, study, image)
 
     def has_images(self, study: int) -> bool:
         """Return whether something of a study is here that could be sent."""
         with self._catalog.read() as catalog:
             sql = "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here LIMIT 1"
             return fetch_value(catalog, sql, bounds(study)) is not None
-
-    @staticmethod
-    def _is_conflict(catalog: apsw.Connection, image: int) -> bool:
-        return bool(fetch_value(catalog, "SELECT conflict FROM image WHERE id = ?", (image,)))
 
     def resend(
         self, study: int, destinations: Sequence[str], image: int | None, now: int, *, chosen: bool = True
@@ -442,64 +424,8 @@ class Ledger:
         if it is named. Where a person has `chosen` the destinations, images that are held go there as well, and are
         held no more; else each destination gets again what it was to get.
         """
-        low, high = bounds(study) if image is None else (image, image)
-        count = 0
         with self._catalog.change() as catalog:
-            images = fetch(
-                catalog,
-                "SELECT id, length, conflict, routing FROM image WHERE id BETWEEN ? AND ? AND id >> 24 = ? AND here "
-                "AND (? OR NOT conflict)",
-                (low, high, study, image is not None),
-            )
-            for destination in destinations if images else ():
-                delivery = self._filing.delivery(catalog, study, destination, now)
-                again = [
-                    (number, length)
-                    for number, length, conflict, _ in images
-                    if chosen or conflict or self._is_due(catalog, delivery, number)
-                ]
-                self._resend(catalog, delivery, again, now)
-                count += len(again)
-            if chosen and destinations:
-                self._release(catalog, study, destinations, [row[0] for row in images if row[3] > Standing.OPEN])
-        return count
-
-    @staticmethod
-    def _is_due(catalog: apsw.Connection, delivery: int, image: int) -> bool:
-        key = (delivery, image)
-        if fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key):
-            return True
-        state = fetch_value(catalog, "SELECT state FROM ack WHERE delivery = ? AND image = ?", key)
-        return state is not None and AckState(state) is not AckState.MOVED
-
-    def _release(self, catalog: apsw.Connection, study: int, to: Sequence[str], held: Sequence[int]) -> None:
-        for image in held:
-            catalog.execute(
-                "UPDATE image SET routing = ?, route = ?, decided_by = NULL, held = '' WHERE id = ?",
-                (Standing.DECIDED, BY_A_PERSON, image),
-            )
-        if held:
-            closing.release(catalog, self._filing, study, to)
-
-    def _resend(self, catalog: apsw.Connection, delivery: int, images: list[tuple[int, int]], now: int) -> None:
-        for image, length in images:
-            key = (delivery, image)
-            answered = fetch(catalog, "SELECT attempts, state FROM ack WHERE delivery = ? AND image = ?", key)
-            attempts, known = (answered[0][0], _may_be_there(*answered[0])) if answered else (0, False)
-            catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
-            waits = fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key)
-            if not waits:
-                catalog.execute(
-                    "INSERT INTO waiting (delivery, image, bytes, since, attempts, known) VALUES (?, ?, ?, ?, ?, ?)",
-                    (*key, length, now, attempts, int(known)),
-                )
-        if not images:
-            return
-        deliveries.become(catalog, self._filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
-        catalog.execute(
-            "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?",
-            (now, delivery),
-        )
+            return resending.resend(catalog, self._filing, study, destinations, image, now, chosen=chosen)
 
     def destinations(self) -> list[str]:
         """Return the names of all destinations for which something waits or was refused."""
@@ -526,8 +452,3 @@ class Ledger:
                 catalog, "SELECT last_success FROM destination WHERE name = ?", (destination,)
             )
         return value
-
-
-def _may_be_there(attempts: int, state: str) -> bool:
-    """Return whether a destination that gave this answer, or was given up for another, may have the image."""
-    return AckState(state) in ACKNOWLEDGED or (AckState(state) is AckState.MOVED and attempts > 0)

@@ -1,0 +1,110 @@
+"""Sending again what was sent, and sending on purpose what is held. Call all of this within a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState
+from capacitord.spool import closing, deliveries
+from capacitord.spool.catalog import fetch, fetch_value
+from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.routed import BY_A_PERSON, Standing
+
+_ITS_WAITING: Final = "SELECT 1 FROM waiting w WHERE w.delivery = d.id AND (?2 IS NULL OR w.image = ?2)"
+_ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL OR a.image = ?2) AND a.state != 'moved'"
+
+
+def recipients(catalog: apsw.Connection, study: int, image: int | None) -> list[str]:
+    """Return the destinations that a study, or one image of it, was to go to, as its deliveries name them.
+
+    One that another destination stood in for is none of them. An image in conflict was to go nowhere: it gets those of
+    its study.
+    """
+    conflict = image is not None and fetch_value(catalog, "SELECT conflict FROM image WHERE id = ?", (image,))
+    rows = fetch(
+        catalog,
+        f"SELECT DISTINCT d.destination FROM delivery d WHERE d.study = ?1 AND (EXISTS ({_ITS_WAITING}) "  # noqa: S608
+        f"OR EXISTS ({_ITS_ACK})) ORDER BY d.id",
+        (study, None if conflict else image),
+    )
+    return [name for (name,) in rows]
+
+
+def resend(  # noqa: PLR0917 - made for one caller, which names them
+    catalog: apsw.Connection,
+    filing: Filing,
+    study: int,
+    destinations: Sequence[str],
+    image: int | None,
+    now: int,
+    *,
+    chosen: bool,
+) -> int:
+    """Put images into the queues again, as `Ledger.resend` has it; return how many."""
+    low, high = bounds(study) if image is None else (image, image)
+    images = fetch(
+        catalog,
+        "SELECT id, length, conflict, routing FROM image WHERE id BETWEEN ? AND ? AND id >> 24 = ? AND here "
+        "AND (? OR NOT conflict)",
+        (low, high, study, image is not None),
+    )
+    count = 0
+    for destination in destinations if images else ():
+        delivery = filing.delivery(catalog, study, destination, now)
+        again = [
+            (number, length)
+            for number, length, conflict, _ in images
+            if chosen or conflict or _was_to_go(catalog, delivery, number)
+        ]
+        _put(catalog, filing, delivery, again, now)
+        count += len(again)
+    if chosen and destinations:
+        _release(catalog, filing, study, destinations, [row[0] for row in images if row[3] > Standing.OPEN])
+    return count
+
+
+def _was_to_go(catalog: apsw.Connection, delivery: int, image: int) -> bool:
+    key = (delivery, image)
+    if fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key):
+        return True
+    state = fetch_value(catalog, "SELECT state FROM ack WHERE delivery = ? AND image = ?", key)
+    return state is not None and AckState(state) is not AckState.MOVED
+
+
+def _put(catalog: apsw.Connection, filing: Filing, delivery: int, images: list[tuple[int, int]], now: int) -> None:
+    for image, length in images:
+        key = (delivery, image)
+        answered = fetch(catalog, "SELECT attempts, state FROM ack WHERE delivery = ? AND image = ?", key)
+        attempts, known = (answered[0][0], _may_be_there(*answered[0])) if answered else (0, False)
+        catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
+        waits = fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key)
+        if not waits:
+            catalog.execute(
+                "INSERT INTO waiting (delivery, image, bytes, since, attempts, known) VALUES (?, ?, ?, ?, ?, ?)",
+                (*key, length, now, attempts, int(known)),
+            )
+    if not images:
+        return
+    deliveries.become(catalog, filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
+    catalog.execute(
+        "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?", (now, delivery)
+    )
+
+
+def _release(catalog: apsw.Connection, filing: Filing, study: int, to: Sequence[str], held: Sequence[int]) -> None:
+    """Take notice that a person has decided where images go that were held."""
+    for image in held:
+        catalog.execute(
+            "UPDATE image SET routing = ?, route = ?, decided_by = NULL, held = '' WHERE id = ?",
+            (Standing.DECIDED, BY_A_PERSON, image),
+        )
+    if held:
+        closing.release(catalog, filing, study, to)
+
+
+def _may_be_there(attempts: int, state: str) -> bool:
+    """Return whether a destination that gave this answer, or was given up for another, may have the image."""
+    return AckState(state) in ACKNOWLEDGED or (AckState(state) is AckState.MOVED and attempts > 0)
