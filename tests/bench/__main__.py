@@ -12,11 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import change
 from tests.bench.command import start_up
 from tests.bench.deliver import at_once, by_box, by_dcmsend
+from tests.bench.phantom import write_phantom
 from tests.bench.receive import Load, Result, Round, one_round, summary
 from tests.bench.workloads import Workload, workloads
 
+PARTS = ("receive", "nagle", "deliver", "change", "command")
 RECEIVERS = ("capacitord", "Orthanc", "storescp")
 _NAGLE_IMAGES = {"tiny": 120, "CT": 120}
 """Enough of them: at 25 images/s a peer takes seconds."""
@@ -27,13 +30,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds a figure is the median of")
     parser.add_argument("--scale", type=float, default=1.0, help="size of a round; 1 is a few seconds each")
-    parser.add_argument("--only", choices=["receive", "nagle", "deliver", "command"], help="measure only this")
+    parser.add_argument("--only", choices=PARTS, help="measure only this")
     parser.add_argument("--folder", type=Path, help="a folder on the disk to measure (default: a temporary one)")
     options = parser.parse_args()
     console = Console(width=140, highlight=False)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as name:
-        bench = _Bench(console, Path(name), options.rounds, workloads(options.scale))
-        for part in ("receive", "nagle", "deliver", "command"):
+        bench = _Bench(console, Path(name), options.rounds, options.scale)
+        for part in PARTS:
             if options.only in {None, part}:
                 getattr(bench, part)()
     return 0
@@ -42,8 +45,9 @@ def main() -> int:
 class _Bench:
     """One run of the bench."""
 
-    def __init__(self, console: Console, folder: Path, rounds: int, kinds: tuple[Workload, ...]) -> None:
-        self._console, self._folder, self._rounds, self._kinds = console, folder, rounds, kinds
+    def __init__(self, console: Console, folder: Path, rounds: int, scale: float) -> None:
+        self._console, self._folder, self._rounds, self._kinds = console, folder, rounds, workloads(scale)
+        self._slices = max(20, int(500 * scale))
         self._runs = 0
 
     def _fresh(self) -> Path:
@@ -105,6 +109,42 @@ class _Bench:
                 f"{rates[4]:,.0f}",
             )
         self._console.print(table)
+
+    def change(self) -> None:
+        """Change images on their way, and take in while that goes on."""
+        study = write_phantom(self._folder, self._slices)
+        table = Table("change", title=f"A CT study of {self._slices} slices, changed on its way", title_justify="left")
+        for heading in ("box img/s", "/forwarded", "tool", "tool img/s", "box/tool"):
+            table.add_column(heading, justify="right")
+        rounds: defaultdict[str, list[float]] = defaultdict(list)
+        for _ in range(self._rounds):
+            rounds["forwarded"].append(change.by_box(None, study, self._fresh()))
+            for each in change.CHANGES:
+                rounds[each.name].append(change.by_box(each, study, self._fresh()))
+                rounds[each.tool].append(change.by_tool(each, study, self._fresh()))
+        rates = {name: 1 / statistics.median(seconds) for name, seconds in rounds.items()}
+        table.add_row("forwarded as received", f"{rates['forwarded']:,.0f}")
+        for each in change.CHANGES:
+            ours, theirs = rates[each.name], rates[each.tool]
+            share = f"{ours / rates['forwarded']:.2f}x"
+            table.add_row(each.name, f"{ours:,.0f}", share, each.tool, f"{theirs:,.0f}", f"{ours / theirs:.2f}x")
+        self._console.print(table)
+        self._console.print(self._while_busy(study))
+
+    def _while_busy(self, study: Path) -> Table:
+        busy = change.CHANGES[-1]
+        table = Table("workload", title=f"Receiving while images are written as {busy.name}", title_justify="left")
+        for heading in ("alone img/s", "while busy", "kept"):
+            table.add_column(heading, justify="right")
+        for workload in self._kinds[:2]:
+            load = Load.of(workload, self._folder / "images")
+            alone, taken = [], []
+            for _ in range(self._rounds):
+                alone.append(one_round("capacitord", self._fresh(), load, nagle=False).seconds)
+                taken.append(change.while_busy(busy, study, load, self._fresh()))
+            rates = [1 / statistics.median(seconds) for seconds in (alone, taken)]
+            table.add_row(workload.name, *(f"{rate:,.0f}" for rate in rates), f"{rates[1] / rates[0]:.0%}")
+        return table
 
     def command(self) -> None:
         """Time the command line."""

@@ -59,7 +59,7 @@ def delivering(folder: Path) -> Iterator[tuple[Storescp, Receiver, Box]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _arrived(peer: Storescp, images: int) -> float:
+def arrived(peer: Storescp, images: int) -> float:
     """Wait until the PACS has begun to write this many images; return when."""
     deadline = time.perf_counter() + _PATIENCE
     while sum(1 for _ in peer.received_path.iterdir()) < images:
@@ -76,8 +76,8 @@ def by_box(folder: Path, load: Load) -> float:
         box.client.queue_pause("pacs")
         send(load.folders, receiver, nagle=False)
         box.client.queue_resume("pacs")
-        began = _arrived(peer, 1)
-        return (_arrived(peer, load.images) - began) / (load.images - 1)
+        began = arrived(peer, 1)
+        return (arrived(peer, load.images) - began) / (load.images - 1)
 
 
 def at_once(folder: Path, load: Load) -> tuple[float, float]:
