@@ -130,14 +130,19 @@ def test_a_version_that_comes_while_images_arrive_drops_neither_association_nor_
         both = (at(pacs, "pacs"), at(archive, "archive"))
         supervisor.start(*both, limits=QUICK, routes=(before,))
         port = supervisor.listen()
-        files = [write_image(tmp_path / "files", "1.2.1", n) for n in range(1, 301)]
+        files = [write_image(tmp_path / "files", "1.2.1", n) for n in range(1, 601)]
+
+        def decided() -> bool:
+            destination = supervisor.destination("pacs")
+            return destination.waiting_images + destination.delivered_images > 0
+
         with start_storescu(files, "127.0.0.1", port, called=AE_TITLE) as sending:
-            wait_for(lambda: supervisor.status().images_received > 60, within=PATIENCE, what="some to arrive")
+            wait_for(decided, within=PATIENCE, what="some to be decided by the version before")
             supervisor.update(*both, routes=(after,))
             sent = sending.finish()
-        assert len(sent.acknowledged) == 300
+        assert len(sent.acknowledged) == 600
         wait_for(
-            lambda: sum(supervisor.destination(name).delivered_images for name in ("pacs", "archive")) == 300,
+            lambda: sum(supervisor.destination(name).delivered_images for name in ("pacs", "archive")) == 600,
             within=PATIENCE,
             what="all to be delivered",
         )
