@@ -318,6 +318,9 @@ _CONTEXTS: Mapping[Refusal, str] = MappingProxyType(
     }
 )
 
+_SAID = frozenset(_CONTEXTS) - {Refusal.NOT_ANSWERED}
+"""What a peer has said, and will say of the next such image."""
+
 _ADD_SOP_CLASS = "Ask the administrator of {peer} to add the SOP class."
 _ADD_SYNTAX = "Ask the administrator of {peer} to add it, or have the scanner send another transfer syntax."
 
@@ -335,7 +338,8 @@ def context_refused(peer: str, pair: Pair, refusal: Refusal) -> Outcome:
             _PERSON, f"The UIDs of the image cannot be proposed to any system ({sop} as {syntax}). Export the image."
         )
     hint = _ADD_SOP_CLASS if refusal is Refusal.SOP_CLASS else _ADD_SYNTAX
-    return Outcome(_PERSON, f"{_CONTEXTS[refusal]} {hint}".format(peer=peer, sop=sop, syntax=syntax))
+    words = f"{_CONTEXTS[refusal]} {hint}".format(peer=peer, sop=sop, syntax=syntax)
+    return Outcome(_PERSON, words, by_peer=refusal in _SAID)
 
 
 def not_sent(why: str) -> str:

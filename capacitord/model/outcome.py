@@ -17,9 +17,18 @@ class Verdict(enum.StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A verdict with its evidence: the DIMSE status if there was an answer, the peer's comment, our words."""
+    """A verdict with its evidence: the DIMSE status if there was an answer, the peer's comment, our words.
+
+    `by_peer` says that the peer said it in another way than by a status: it does not accept such images at all.
+    """
 
     verdict: Verdict
     reason: str
     status: int | None = None
     comment: str = ""
+    by_peer: bool = False
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the peer itself does not want the image, now or ever."""
+        return self.verdict is Verdict.NEEDS_PERSON and (self.by_peer or self.status is not None)

@@ -268,7 +268,7 @@ class Ledger:
         Only what the peer itself answered counts: what this box cannot send, it cannot send elsewhere.
         """
         outcome = answer.outcome
-        if outcome.verdict is not Verdict.NEEDS_PERSON or outcome.status is None:
+        if not outcome.is_refusal:
             return None
         waits = failover.waiting(catalog, (answer.delivery, answer.image))
         return (

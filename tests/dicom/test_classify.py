@@ -184,6 +184,12 @@ def test_a_refused_context_names_sop_class_and_syntax_in_words(refusal: Refusal)
     assert any(word in outcome.reason for word in TELLS_WHAT_TO_DO)
 
 
+def test_what_a_peer_has_said_itself_is_its_refusal() -> None:
+    ours = {refusal for refusal in Refusal if not classify.context_refused(PEER, CT_J2K, refusal).is_refusal}
+    assert ours == {Refusal.NOT_ANSWERED, Refusal.NOT_PROPOSED, Refusal.UNFIT}
+    assert not classify.damaged_image().is_refusal
+
+
 def test_the_sentence_for_a_refused_syntax() -> None:
     assert classify.context_refused(PEER, CT_J2K, Refusal.TRANSFER_SYNTAX).reason == (
         "STM_PACS does not accept CT Image Storage as JPEG 2000 Lossless. "

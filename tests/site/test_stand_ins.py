@@ -193,6 +193,26 @@ def test_what_is_refused_for_good_goes_to_the_next_and_nothing_else_does(tmp_pat
         recount(box.spool)
 
 
+def test_a_kind_of_image_that_a_destination_does_not_accept_goes_to_the_next(tmp_path: Path) -> None:
+    with (
+        Pacs(refused=lambda _sop_class, _syntax: True) as pacs,
+        Pacs() as backup,
+        rig(
+            tmp_path,
+            destination("pacs", pacs.port),
+            destination("backup", backup.port),
+            decide=to("pacs", or_to=("backup",)),
+        ) as box,
+    ):
+        put_images(box.spool, 2)
+        box.wake()
+        wait_for(lambda: len(backup.counts) == 2, within=PATIENCE, what="both to be at the backup")
+        box.wait_until_delivered("backup")
+        assert not pacs.seen
+        assert {state for state, _ in acks(box.spool, STUDY).values()} == {AckState.MOVED}
+        recount(box.spool)
+
+
 def test_what_is_refused_by_all_needs_a_person(tmp_path: Path) -> None:
     with (
         Pacs(lambda _: UNKNOWN) as pacs,
