@@ -69,7 +69,7 @@ def test_short_forms_have_sensible_meanings() -> None:
     assert (clean.repertoire, clean.replacement, hashed.length) == (Repertoire.LATIN_1, "?", 16)
     assert table("set = { PatientID = 'X' }\nrecord = true").transform(0).record == Record()
     assert table("set = { PatientID = 'X' }\nrecord = false").transform(0).record is None
-    assert table("set = { PatientID = 'X' }").transform(4).name == "transform[4]"
+    assert table("set = { PatientID = 'X' }").transform(4).name == "transform 5"
 
 
 def test_the_value_of_one_attribute_comes_from_another() -> None:

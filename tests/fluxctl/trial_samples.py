@@ -45,7 +45,7 @@ NIGHT = TriedRoute(
     ),
     Reason(holds=True, what="all"),
 )
-PATIENT_ID = Changed("(0010,0020)", "PatientID", "COACH-12", "STM12", "transform[0]", "replace")
+PATIENT_ID = Changed("(0010,0020)", "PatientID", "COACH-12", "STM12", "transform 1", "replace")
 CT = Trial(
     sop_class="CT Image Storage",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
@@ -81,7 +81,7 @@ CT = Trial(
                     "map",
                 ),
             ),
-            skipped=(Skipped("transform[3]", "copy", "AccessionNumber", "StudyID is longer than a SH may be"),),
+            skipped=(Skipped("transform 4", "copy", "AccessionNumber", "StudyID is longer than a SH may be"),),
             transfer_syntax=J2K,
             otherwise=(EXPLICIT, IMPLICIT),
             bytes=214_002,

@@ -177,7 +177,7 @@ class TransformTable(OperationsTable):
     def transform(self, number: int) -> Transform:
         """Return its operations as they are carried out; `number` is its place in the profile, from 0."""
         record = None if self.record is None else Record(self.record.reason, self.record.source, self.record.system)
-        name = self.name or f"transform[{number}]"
+        name = self.name or f"transform {number + 1}"
         return Transform(name, self.on, self.operations, self.match, tuple(self.to), self.on_error, record)
 
     @property
