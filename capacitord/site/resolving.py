@@ -137,7 +137,7 @@ class Resolving:
     def _unknown(self, code: str, destinations: tuple[str, ...]) -> NotFound:
         where = f"Searched: {', '.join(destinations)} of {self._profile().id}, the active site."
         hint = f"Each destination of each site has codes of its own. {where}"
-        if _looks_like_a_uid(code) and not is_uid(code):
+        if _looks_like_a_uid(code):
             hint = f"UIDs that stand for others begin with 2.25. An original one: `fluxctl study show UID`. {where}"
         return NotFound("This code stands for nothing that is known here.", hint=hint)
 

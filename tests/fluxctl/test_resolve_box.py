@@ -26,8 +26,10 @@ pytestmark = pytest.mark.peers
 DCMDUMP = "/usr/bin/dcmdump"
 SETPRIV = "/usr/bin/setpriv"
 TABLES: dict[str, Any] = {
-    "transform": [{"on": "inbound", "set": {"IssuerOfPatientID": "STM", "StudyID": "S-7"}}],
-    "deidentify": [{"to": ["research"]}],
+    "transform": [
+        {"on": "inbound", "set": {"IssuerOfPatientID": "STM", "StudyID": "S-7"}},
+        {"to": ["research"], "deidentify": {"profile": "basic"}},
+    ],
 }
 TAGS = {
     "PatientID": "patient id",
