@@ -12,7 +12,7 @@ from typing import Final
 
 from capacitord.api.codes import Resolution, Resolve, Resolved
 from capacitord.dicom.deidentify.codes import Codes, Patient, Sought, is_uid, spellings
-from capacitord.errors import Invalid, NotFound
+from capacitord.errors import Invalid, NotFound, TryAgain
 from capacitord.model.codes import Kind
 from capacitord.model.profile import Profile
 from capacitord.site.breather import rest
@@ -21,6 +21,9 @@ from capacitord.spool.codebook import KnownStudy
 from capacitord.spool.store import Spool
 
 MOST_TOLD: Final = 100
+PATIENCE: Final = 120.0
+"""Seconds for looking through images: whoever asked waits a little longer."""
+
 LONGEST: Final = 200
 """Characters of a code: a person name has at most three groups of 64 (PS3.5 §6.2)."""
 
@@ -45,13 +48,23 @@ class Resolving:
     """Resolves codes by the catalog of a spool."""
 
     def __init__(
-        self, spool: Spool, profile: Callable[[], Profile], preparation: Preparation, receiving: Callable[[], bool]
+        self,
+        spool: Spool,
+        profile: Callable[[], Profile],
+        preparation: Preparation,
+        receiving: Callable[[], bool],
+        *,
+        patience: float = PATIENCE,
     ) -> None:
-        """`receiving` says whether images arrive at this moment."""
+        """`receiving` says whether images arrive at this moment; `patience` is in seconds."""
         self._spool, self._profile, self._preparation, self._receiving = spool, profile, preparation, receiving
+        self._patience = patience
 
     def resolve(self, request: Resolve) -> Resolved:
-        """Return what a code stands for. Raises `Invalid`, and `NotFound` if it stands for nothing that is known."""
+        """Return what a code stands for.
+
+        Raises `Invalid`, `NotFound` if it stands for nothing that is known, and `TryAgain` if that took too long.
+        """
         code = request.code.strip()
         if not code or len(code) > LONGEST:
             msg = f"A code has 1 to {LONGEST} characters."
@@ -105,8 +118,12 @@ class Resolving:
 
     def _look_at_images(self, sought: Mapping[str, Sought], found: _Found) -> None:
         series_uid = ""
+        until = time.monotonic() + self._patience
         for page in self._spool.codebook.images():
             began = time.monotonic()
+            if began > until:
+                msg = f"There are more images here than can be looked through in {self._patience:.0f} s just now."
+                raise TryAgain(msg, hint="Name the destination with --to, or try again when no scanner sends.")
             for known in page:
                 # Images of a series mostly lie together.
                 is_new = known.series_uid != series_uid

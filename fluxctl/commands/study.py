@@ -144,7 +144,7 @@ def explain_study(
         "fluxctl study resolve 2.25.302881205923498347104598213847109283",
         "Which study, series or image it is.",
     ),
-    codes=(exits.NOT_FOUND, exits.INVALID),
+    codes=(exits.NOT_FOUND, exits.INVALID, exits.TRY_AGAIN),
 )
 def resolve_code(
     ctx: typer.Context,

@@ -14,7 +14,7 @@ import pytest
 
 from capacitord.api.codes import Resolution, Resolve, Resolved
 from capacitord.dicom.deidentify.codes import Codes
-from capacitord.errors import Invalid, NotFound
+from capacitord.errors import Invalid, NotFound, TryAgain
 from capacitord.model.codes import Code, Coded, Kind
 from capacitord.model.compression import Compression
 from capacitord.model.deidentify import Deidentification
@@ -29,10 +29,12 @@ from capacitord.spool.store import Spool
 from tests.dicom.transform.kit import at, value
 from tests.images import shipped
 from tests.peers.storescp import Storescp
+from tests.site.pacs import Pacs, Reaction
 from tests.site.rig import Rig, destination, rig
 from tests.site.stock import KEY, put_files
 from tests.spool.kit import open_spool
 from tests.spool.million import IMAGES_A_STUDY, fill
+from tests.wait import wait_for
 
 BASIC = (Deidentification(),)
 J2K_LOSSY = Compression("1.2.840.10008.1.2.4.91", ratio=8.0)
@@ -148,6 +150,21 @@ def test_what_cannot_be_resolved_says_what_to_do(
             assert code not in str(refused.value)
 
 
+def test_a_search_that_takes_too_long_says_so(tmp_path: Path) -> None:
+    with rig(tmp_path, destination("research", 1), deidentifications=BASIC, start=False) as box:
+        put_files(box.spool, [CT])
+        box.spool.settle()
+        impatient = Resolving(
+            box.spool,
+            lambda: box.profile(*box.destinations),
+            box.preparation,
+            receiving=lambda: False,
+            patience=-1.0,
+        )
+        with pytest.raises(TryAgain, match="more images here"):
+            impatient.resolve(Resolve("2.25.7"))
+
+
 def test_where_nothing_is_de_identified_nothing_is_looked_for(tmp_path: Path) -> None:
     with rig(tmp_path, destination("pacs", 1), start=False) as box, pytest.raises(NotFound, match="No destination"):
         resolved(box, "TP7PQWGYQGBF")
@@ -199,3 +216,18 @@ def test_very_many_images_are_looked_through_at_once_and_with_rests_while_images
         assert [each.study.accession_number for each in answer.resolutions] == [
             f"A{study}" for study in reversed(studies[-MOST_TOLD:])
         ]
+
+
+def test_codes_whose_answer_was_lost_are_kept_since_the_destination_may_have_them(tmp_path: Path) -> None:
+    with (
+        Pacs(lambda _: Reaction.CLOSE) as peer,
+        rig(tmp_path, destination("research", peer.port), deidentifications=BASIC) as box,
+    ):
+        put_files(box.spool, [CT])
+        box.wake()
+        wait_for(box.spool.codebook.destinations, what="the codes to be kept")
+        assert box.status("research").waiting_images == 1
+        assert kinds(box, peer.seen[0]) == ("SOP instance UID",)
+        number = pydicom.dcmread(CT.path, stop_before_pixels=True).PatientID
+        (found,) = resolved(box, Codes(box.preparation.keys.codes, "research").patient_id(number))
+        assert found.was_sent
