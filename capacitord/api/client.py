@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
 from capacitord.api.routes import route
 from capacitord.api.trial import Explain, StudyExplained
@@ -34,6 +35,7 @@ PATIENT: Final = frozenset(
         "site.activate",
         "site.deactivate",
         "study.explain",
+        "study.resolve",
     }
 )
 
@@ -167,6 +169,10 @@ class Client:
     def study_explain(self, request: Explain) -> StudyExplained:
         """Return what was decided for the images of a study, and what would be now."""
         return self.request("study.explain", request, StudyExplained)
+
+    def study_resolve(self, request: Resolve) -> Resolved:
+        """Return what a code of a de-identified copy stands for. Raises `NotFound` if that is nothing known."""
+        return self.request("study.resolve", request, Resolved)
 
     def study_export(self, study: str) -> Tar:
         """Return a study's images as a tar archive of DICOM files."""

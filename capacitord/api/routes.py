@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from capacitord.api import codes, trial
 from capacitord.api import messages as m
-from capacitord.api import trial
 
 
 class Permission(enum.StrEnum):
@@ -223,6 +223,16 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("study.list", "GET", "/v1/studies", _R, _SITE, m.StudyQuery, m.StudyList, "The site's studies"),
     Route("study.resend", "POST", "/v1/studies/{study}/resend", _O, _SITE, m.Resend, m.Done, "Send again"),
+    Route(
+        "study.resolve",
+        "POST",
+        "/v1/studies/resolve",
+        _O,
+        _SITE,
+        codes.Resolve,
+        codes.Resolved,
+        "What a code of a de-identified copy stands for",
+    ),
     Route(
         "study.show",
         "GET",

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
 from capacitord.errors import Problem
@@ -165,6 +166,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "study.explain": Document(StudyExplained),
         "study.export": Document(Exported),
         "study.list": Document(m.StudyList, ("studies", m.Study)),
+        "study.resolve": Document(Resolved),
         "study.show": Document(m.StudyDetail),
         "version": Document(Version),
         "watch": Document(m.Event),

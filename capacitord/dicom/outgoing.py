@@ -18,27 +18,39 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from capacitord.dicom.deidentify.codes import Codes
+from capacitord.dicom.deidentify.codes import Codes, normal
 from capacitord.dicom.deidentify.engine import deidentified
+from capacitord.dicom.deidentify.subject import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, first
 from capacitord.dicom.rewriting import Encoded, Opened, Rewritten, may_be_behind_pixels
 from capacitord.dicom.transform.attributes import DatasetAttributes
 from capacitord.dicom.transform.differences import edits
 from capacitord.dicom.transform.engine import apply
 from capacitord.dicom.transform.failure import NotTransformed, Unfit
+from capacitord.dicom.transform.level import declared
 from capacitord.model.attribute import Attribute
+from capacitord.model.codes import Code, Kind
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import Condition, Either, Every, Has, Never, Subject, holds, local_time
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.transform import On, Transform
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
     from capacitord.model.conditions import Attributes
     from capacitord.model.destination import Destination
     from capacitord.model.profile import Profile
+
+_CODED: Final = (
+    (Kind.PATIENT_ID, PATIENT_ID),
+    (Kind.PATIENT_NAME, PATIENT_NAME),
+    (Kind.ACCESSION, ACCESSION_NUMBER),
+    (Kind.STUDY_ID, STUDY_ID),
+)
 
 
 class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -164,11 +176,15 @@ def _after(opened: Opened, inbound: tuple[Transform, ...], key: bytes, now: dt.d
 
 
 class Changed(NamedTuple):
-    """An image with its attributes changed, still in its own transfer syntax."""
+    """An image with its attributes changed, still in its own transfer syntax.
+
+    `codes` are those that a de-identified one tells its patient and study by, UIDs apart.
+    """
 
     image: Rewritten
     sop_instance_uid: str
     is_deidentified: bool = False
+    codes: tuple[Code, ...] = ()
 
 
 def changed(
@@ -208,4 +224,12 @@ def _deidentified(
     except Unfit as error:
         raise NotTransformed(str(error)) from None
     image = opened.edited(found, (*before.changes, *after.changes), (*before.skipped, *after.skipped))
-    return Changed(image, str(after.dataset.get("SOPInstanceUID", "")), is_deidentified=True)
+    uid = str(after.dataset.get("SOPInstanceUID", ""))
+    return Changed(image, uid, is_deidentified=True, codes=_codes(after.dataset))
+
+
+def _codes(dataset: Dataset) -> tuple[Code, ...]:
+    characters = declared(dataset)
+    found = ((kind, normal(first(dataset, tag, characters))) for kind, tag in _CODED)
+    # What is no text can be written nowhere, and nobody could ask for it.
+    return tuple(Code(kind, code.encode(errors="replace").decode()) for kind, code in found if code)

@@ -25,6 +25,7 @@ from capacitord.dicom.transcode.engine import NotTranscoded, Written, transcode
 from capacitord.dicom.transform.draft import Edit
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
 from capacitord.dicom.transform.level import declared
+from capacitord.model.codes import Code, Kind
 from capacitord.model.compression import Compression
 from capacitord.model.deidentify import Deidentification, Option
 
@@ -47,12 +48,17 @@ class NotProduced(Exception):
 
 
 class Product(NamedTuple):
-    """An image as it is to leave: its bytes in pieces, `length` in all."""
+    """An image as it is to leave: its bytes in pieces, `length` in all.
+
+    `codes` are those that a de-identified one tells its patient and study by, with its UID where that is the UID of
+    an instance derived from the de-identified one.
+    """
 
     transfer_syntax_uid: str
     sop_instance_uid: str
     pieces: Sequence[Piece]
     length: int
+    codes: tuple[Code, ...] = ()
 
 
 class InMemory:
@@ -96,14 +102,14 @@ def produce(
     A form without `how` is the last that is tried. Raises `NotProduced`.
     """
     become = attributes_changed(image, sop_instance_uid, what, came, keys=keys, now=now)
-    data, uid = image.data, sop_instance_uid
+    data, uid, codes = image.data, sop_instance_uid, () if become is None else become.codes
     if become is not None and not become.image.is_as_received:
         data, uid = memoryview(b"".join(become.image.chunks())), become.sop_instance_uid
     refused: dict[str, list[str]] = {}
     for syntax, how in wanted:
         if how is None:
             same = data is image.data
-            return None if same else Product(image.transfer_syntax_uid, uid, [data], len(data))
+            return None if same else Product(image.transfer_syntax_uid, uid, [data], len(data), codes)
         try:
             written = _written(data, image.transfer_syntax_uid, how, came)
         except NotTranscoded as error:
@@ -111,7 +117,8 @@ def produce(
             continue
         if written.lossy and become is not None and become.is_deidentified:
             written = _without_creation(written)
-        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length)
+            codes = (*codes, Code(Kind.IMAGE, written.sop_instance_uid))
+        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length, codes)
     reasons = " ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
     raise NotProduced(f"{NO_FORM} {reasons}")
 

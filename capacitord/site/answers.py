@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.codes import Resolve
 from capacitord.api.routes import Form
 from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
@@ -17,6 +19,7 @@ from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row
+from capacitord.site.resolving import Resolving
 from capacitord.spool.store import Spool
 
 _LONGEST_REASON = 500
@@ -48,8 +51,8 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
-    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining) -> None:
-        self._spool, self._deliveries, self._explaining = spool, deliveries, explaining
+    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining, resolving: Resolving) -> None:
+        self._spool, self._deliveries, self._explaining, self._resolving = spool, deliveries, explaining, resolving
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
@@ -64,6 +67,7 @@ class Answers:
             "study.export": self._export,
             "study.list": self._studies,
             "study.resend": self._resend,
+            "study.resolve": self._resolve,
             "study.show": self._study,
         }
 
@@ -199,6 +203,11 @@ class Answers:
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)
         return one(answer, short)
+
+    def _resolve(self, request: Resolve) -> Body:
+        answer = self._resolving.resolve(request)
+        named = ((found.study.id, found.destination) for found in answer.resolutions)
+        return one(answer, *dict.fromkeys(itertools.chain.from_iterable(named)))
 
     def _export(self, request: m.Export) -> Body:
         study, short = self._spool.studies.find(request.study)

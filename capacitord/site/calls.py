@@ -29,11 +29,17 @@ from capacitord.site.answers import Answers, Body, one
 
 LOG = logging.getLogger(__name__)
 QUICK: Final = "quick"
-LANES: Final[Mapping[str, int]] = MappingProxyType({QUICK: 16, "streams": 4, "echoes": 4, "trials": 1})
+LANES: Final[Mapping[str, int]] = MappingProxyType({QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1})
 """How many calls of each lane are served at once; the others wait their turn."""
 
 _LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
-    {"study.export": "streams", "doctor.verify": "streams", "destination.echo": "echoes", "study.explain": "trials"}
+    {
+        "study.export": "streams",
+        "doctor.verify": "streams",
+        "destination.echo": "echoes",
+        "study.explain": "trials",
+        "study.resolve": "searches",
+    }
 )
 _PATIENCE: Final = 60.0
 _LOOK: Final = 1.0

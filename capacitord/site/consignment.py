@@ -162,16 +162,18 @@ class Consignment:
         if image.unreadable is not None:
             self._feed.unreadable(image.pending, image.unreadable)
             return False
-        if self._feed.answered(image.pending, outcome):
+        if self._feed.answered(image.pending, outcome, image.codes):
             self.refused_all = outcome
         return outcome.verdict is not Verdict.LATER
 
     def broken(self, report: Report) -> None:
         """Take notice of how the association ended, and with which image if there was one."""
         if report.image is not None and report.outcome is not None:
-            pending = self._back(report.image, again=True).pending
+            image = self._back(report.image, again=True)
             suspect = report.how not in _OF_THE_LINK
-            self._feed.broke_off(pending, report.outcome.reason, suspect=suspect, in_doubt=report.in_doubt)
+            self._feed.broke_off(
+                image.pending, report.outcome.reason, image.codes, suspect=suspect, in_doubt=report.in_doubt
+            )
 
     def _back(self, sent: Sendable, *, again: bool = False) -> Image:
         """Return the image that was handed out as `sent`, which is in hand no more; `again` if it is to be sent."""
@@ -193,12 +195,13 @@ class Consignment:
         After an `unforeseen` error nobody knows how far the images in hand came: they stay in doubt, and rest.
         """
         self._give_back()
-        out = [image.pending for image in self._out]
-        for image in self._out:
+        out = self._out.copy()
+        for image in out:
             image.set_aside()
         self._out.clear()
         if unforeseen:
-            for pending in out:
-                self._feed.broke_off(pending, "An unforeseen error in this box.", suspect=True, in_doubt=True)
+            why = "An unforeseen error in this box."
+            for image in out:
+                self._feed.broke_off(image.pending, why, image.codes, suspect=True, in_doubt=True)
             return
-        self._feed.not_sent(out)
+        self._feed.not_sent([image.pending for image in out])

@@ -23,6 +23,7 @@ from capacitord.dicom.produce import NotProduced
 from capacitord.dicom.trial import Bench, Copy, Make, Subject
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.profile import Profile
+from capacitord.site.breather import rest
 from capacitord.site.preparation.commission import Product
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
 from capacitord.site.preparation.pool import Pool
@@ -39,10 +40,6 @@ _LAST: Final = -1_000_000
 
 _NO_DELIVERY: Final = (0, 0)
 """Instead of a delivery and an image: what is written to be told is set aside for nobody."""
-
-_SHARE: Final = 3.0
-_LONGEST_REST: Final = 1.0
-"""Seconds of rest for each second of work, and at most, while images arrive."""
 
 
 class Kind(NamedTuple):
@@ -83,8 +80,7 @@ class Explaining:
             if began > until:
                 break
             opened.append(self._explained(study, kind, bench))
-            if self._receiving():
-                time.sleep(min(_LONGEST_REST, _SHARE * (time.monotonic() - began)))
+            rest(began, self._receiving)
         unopened = sum(len(kind.images) for kind in found[len(opened) :])
         groups = tuple(merged(opened))
         return StudyExplained("fluxctl.study.explain/1", detail.study, profile.version, groups, unopened), short

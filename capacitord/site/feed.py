@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from capacitord.dicom import classify
 from capacitord.errors import CapacitordError, DamagedObject, TryAgain
+from capacitord.model.codes import Code, Coded
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.recorder import Recorder
 from capacitord.site.rests import Rest, Rests, Turn
@@ -221,10 +222,10 @@ class Feed:
 
     # --- what comes back --------------------------------------------------------------------------
 
-    def answered(self, pending: Pending, outcome: Outcome) -> bool:
+    def answered(self, pending: Pending, outcome: Outcome, codes: tuple[Code, ...] = ()) -> bool:
         """Take an answer; return whether the destination seems to take nothing at all.
 
-        Waits when the ledger is far behind.
+        `codes` are those that were sent, if the image was de-identified. Waits when the ledger is far behind.
         """
         if pending.repeated:
             outcome = classify.as_repeated(outcome, self._peer)
@@ -236,19 +237,20 @@ class Feed:
                 self._rests.went_well(*_key(pending))
                 if outcome.verdict is not Verdict.NEEDS_PERSON:
                     self._sent.append((time.monotonic(), pending.length))
-        self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
+        self._put(pending, outcome, codes)
         return refused_all
 
-    def broke_off(self, pending: Pending, reason: str, *, suspect: bool, in_doubt: bool) -> None:
+    def broke_off(
+        self, pending: Pending, reason: str, codes: tuple[Code, ...] = (), *, suspect: bool, in_doubt: bool
+    ) -> None:
         """Take back the image with which an association ended; `in_doubt` if only its answer was lost.
 
-        `suspect` says that the image itself may be why the association ended.
+        `suspect` says that the image itself may be why the association ended. `codes` are as in `answered`.
         """
         with self._lock:
             self._rests.broke_off(*_key(pending), reason, time.monotonic(), suspect=suspect)
         if in_doubt:
-            outcome = Outcome(Verdict.LATER, "The association broke before the answer came.")
-            self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
+            self._put(pending, Outcome(Verdict.LATER, "The association broke before the answer came."), codes)
         else:
             self.not_sent([pending])
 
@@ -267,8 +269,7 @@ class Feed:
 
     def held(self, pending: Pending, reason: str) -> None:
         """Take back an image that does not leave as the profile is: a person has to look. It was not sent."""
-        outcome = Outcome(Verdict.NEEDS_PERSON, reason)
-        self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns()))
+        self._put(pending, Outcome(Verdict.NEEDS_PERSON, reason))
 
     def not_prepared(self, pending: Pending, reason: str) -> None:
         """Take back an image that this box could not prepare for now; others go first."""
@@ -285,6 +286,10 @@ class Feed:
             LOG.error("The ledger still says that images to %s may have left: %s", self._destination, error.message)  # noqa: TRY400
         finally:
             self._let_go(images)
+
+    def _put(self, pending: Pending, outcome: Outcome, codes: tuple[Code, ...] = ()) -> None:
+        coded = Coded(self._destination, codes) if codes else None
+        self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns(), coded))
 
     def _let_go(self, images: Iterable[Pending]) -> None:
         with self._lock:

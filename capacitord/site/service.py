@@ -27,6 +27,7 @@ from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Refused
+from capacitord.site.resolving import Resolving
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing
 from capacitord.site.site_status import Condition, Reporter, site_status
@@ -62,7 +63,7 @@ class Service:
             doubt=self._soundness.doubt,
         )
         self._port = StoragePort(self._reception, start.storage, self._refused.add)
-        self._calls = Calls(Answers(spool, self._deliveries, self._explaining()))
+        self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving()))
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
@@ -84,6 +85,14 @@ class Service:
 
     def _explaining(self) -> Explaining:
         return Explaining(
+            self._spool,
+            lambda: self._routing.profile,
+            self._preparation,
+            receiving=lambda: self._reception.receiving,
+        )
+
+    def _resolving(self) -> Resolving:
+        return Resolving(
             self._spool,
             lambda: self._routing.profile,
             self._preparation,

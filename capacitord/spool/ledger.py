@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
+from capacitord.model.codes import Coded
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
 from capacitord.seal.sealed import room
-from capacitord.spool import deliveries, failover, resending
+from capacitord.spool import codebook, deliveries, failover, resending
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.deliveries import Ended as OneEnded
 from capacitord.spool.failover import Failure, Key
@@ -105,12 +106,16 @@ class Doubt(enum.IntEnum):
 
 
 class Answer(NamedTuple):
-    """What became of one image at one destination, `at` in nanoseconds since the epoch."""
+    """What became of one image at one destination, `at` in nanoseconds since the epoch.
+
+    `coded` are the codes that were sent there, if it was de-identified.
+    """
 
     image: int
     delivery: int
     outcome: Outcome
     at: int
+    coded: Coded | None = None
 
 
 class Recorded(NamedTuple):
@@ -245,11 +250,13 @@ class Ledger:
         """Write down what destinations answered; `tick` is the retention clock.
 
         An answer for an image that does not wait any more changes nothing. One that was refused for good goes to the
-        next destination that may stand in, by what is `reachable`.
+        next destination that may stand in, by what is `reachable`. Whatever was answered, the codes that were sent
+        are kept: the destination may have them.
         """
         last: dict[int, int] = {}
         ended, stand_ins = [], set()
         with self._catalog.change() as catalog:
+            codebook.keep(catalog, ((answer.image, answer.coded) for answer in answers))
             for answer in answers:
                 instead = self._refused(catalog, answer, reachable)
                 if instead is not None:

@@ -98,6 +98,10 @@ CREATE TABLE ack (                      -- what a destination answered for an im
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 
+CREATE TABLE code (                     -- what stood for a patient or a study in images that were sent
+  destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
+  PRIMARY KEY (destination, code, kind, study)
+) WITHOUT ROWID;
 CREATE TABLE destination (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER,
   failing_since REAL                    -- on the retention clock
@@ -190,6 +194,10 @@ CREATE TABLE turn (
 ) WITHOUT ROWID;
 CREATE INDEX turn_image ON turn (delivery, image);
 CREATE TABLE unsorted (image INTEGER PRIMARY KEY);
+CREATE TABLE code (
+  destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
+  PRIMARY KEY (destination, code, kind, study)
+) WITHOUT ROWID;
 ALTER TABLE destination ADD COLUMN failing_since REAL;
 """
 """What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""

@@ -17,6 +17,7 @@ from capacitord.seal.keys import SiteKey
 from capacitord.spool import closing
 from capacitord.spool.admission import Admission, Incoming
 from capacitord.spool.catalog import fetch, fetch_value
+from capacitord.spool.codebook import Codebook
 from capacitord.spool.damage import Damage
 from capacitord.spool.decisions import Decisions
 from capacitord.spool.disk import Disk
@@ -112,6 +113,7 @@ class Spool:
             )
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
             self.decisions = Decisions(self._catalog, self._filing, self._objects)
+            self.codebook = Codebook(self._catalog)
             self.studies = Studies(self._catalog, names, self._objects)
             self.housekeeping = Housekeeping(
                 self._objects, self._catalog, self._filing, self._writer, self._damage, ballast

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -29,6 +29,7 @@ SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, 
   s.first_received, s.last_received, s.held, s.unrouted
 FROM study s
 """
+_SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
 _COUNT: Final = "SELECT count(*) FROM study s"
 _LISTED: Final = """
 WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS (
@@ -237,6 +238,12 @@ class Studies:
                 bounds(study),
             )
             return m.StudyDetail(schema, self._study(catalog, row), tuple(self._image(image, acks) for image in images))
+
+    def some(self, studies: Collection[int]) -> dict[int, m.Study]:
+        """Return those of these studies that there are, each as `page` has it."""
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, _STUDY + _SOME, (json.dumps([*studies]),))
+            return {row[0]: self._study(catalog, row) for row in rows}
 
     def _study(self, catalog: apsw.Connection, row: Sequence[Any]) -> m.Study:
         return m.Study(

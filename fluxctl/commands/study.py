@@ -137,6 +137,47 @@ def explain_study(
 
 @verb(
     app,
+    "resolve",
+    ("fluxctl study resolve TP7PQWGYQGBF", "Which patient a research archive has under this id."),
+    ("fluxctl study resolve 'tp7p qwgy qgbf' --to research", "The same as somebody reads it out, at one destination."),
+    (
+        "fluxctl study resolve 2.25.302881205923498347104598213847109283",
+        "Which study, series or image it is.",
+    ),
+    codes=(exits.NOT_FOUND, exits.INVALID, exits.TRY_AGAIN),
+)
+def resolve_code(
+    ctx: typer.Context,
+    code: Annotated[
+        str, typer.Argument(metavar="CODE", help="A patient id, name, accession number, study id or UID of a copy.")
+    ],
+    *,
+    to: Annotated[
+        list[str],
+        typer.Option("--to", metavar="DEST", help="As this destination has it; may be given several times."),
+    ] = [],  # noqa: B006 - Typer reads it, nobody changes it
+    json: AsJson = False,
+) -> None:
+    """Say which study here a code of a de-identified copy stands for.
+
+    Codes are made with the key of the site, for each destination anew: where another site is active, it is not found.
+    Studies are found after their images were delivered and purged, too. That somebody asked is in the audit log, with
+    the studies that were told, and without the code.
+    """
+    from capacitord.api.codes import Resolve
+
+    answer = daemon(ctx).study_resolve(Resolve(code=code, destinations=tuple(to)))
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.codes import resolved
+
+        return resolved(answer, look)
+
+    show("study.resolve", answer, form(json=json), page)
+
+
+@verb(
+    app,
     "export",
     ("fluxctl study export 3f2a9c /media/usb/doe", "Write its images as DICOM files, one each."),
     codes=(exits.NOT_FOUND, exits.REFUSED, exits.PARTLY),

@@ -61,6 +61,7 @@ def page() -> str:
     _matches(page)
     _operations(page)
     _order(page)
+    _deidentification(page)
     _idle(page)
     page.section("TRANSFER SYNTAXES")
     page.text(f"By name or by UID: {', '.join(TRANSFER_SYNTAXES)}.")
@@ -202,6 +203,39 @@ def _order(page: Page) -> None:
     page.text(
         "An image that one of these fails for is held, and `fluxctl study show` says why. When the profile is mended, "
         "`fluxctl resend` tries again. Where nothing changes an image, it leaves byte for byte as it came."
+    )
+
+
+def _deidentification(page: Page) -> None:
+    page.section("DE-IDENTIFICATION")
+    page.text(
+        "The tables are those of the Basic Application Level Confidentiality Profile and its options (PS3.15 Annex E). "
+        "What tells who the patient is goes; what has to be there to hold a study together becomes a code:"
+    )
+    page.item("Patient ID and name", "One code a patient, in both: by id and issuer, else by name and birth date.")
+    page.item("Accession number, study id", "A code each.")
+    page.item(
+        "UIDs",
+        "Of studies, series, images, frames of reference and what refers to them: a UID (2.25.…), unless `RetainUIDs`.",
+    )
+    page.text(
+        "The same original has the same code in every image, on any day and after any restart. Codes are made with a "
+        "key that only this site has, and are others at each destination: nobody can guess what one stands for, or "
+        "join what two archives hold. Whoever loses the key of the site loses the way back.",
+        "An operator finds it: `fluxctl study resolve CODE` says which study and patient here a code stands for, also "
+        "after the images have left the box. The site whose codes they are must be the active one. That somebody "
+        "asked, and which studies were told, is in the audit log; the code and the patient are not.",
+    )
+    page.example("fluxctl study resolve TP7PQWGYQGBF --to research")
+    page.text(
+        "For that the sealed catalog holds, for each study and destination, the codes that were sent as patient id, "
+        "patient name, accession number and study id: what they were made of may be known to nobody later, since an "
+        "inbound transform may have changed it. It holds UIDs of images only that were made anew because pixels "
+        "were compressed with loss; other UIDs are made again from those of all images the box has had. What is held "
+        "is never changed. It is gone with the catalog: when that is lost, codes of what had been purged "
+        "cannot be resolved any more.",
+        "Pixels are not cleaned. An image that may show a name in them is held, and so is one with options that would "
+        "need it. Faces that could be reconstructed from a scan of a head stay in it.",
     )
 
 

@@ -10,10 +10,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from capacitord.dicom.deidentify.codes import Codes
 from capacitord.dicom.outgoing import Came, Keys, Recipe, attributes_after_inbound, attributes_in, changed, recipe
 from capacitord.dicom.produce import InMemory, NotProduced, produce
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.failure import NotTransformed
+from capacitord.model.codes import Kind
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import ALWAYS, CalledAs, Condition, Either, Every, Exactly, Has, Never, Values
 from capacitord.model.deidentify import Deidentification, Option
@@ -152,6 +154,23 @@ def test_two_destinations_get_different_codes_and_one_always_the_same() -> None:
     uids = [made(recipe(one, where)).SOPInstanceUID for where in (PACS, PACS, RESEARCH)]
     assert uids[0] == uids[1] != uids[2]
     assert IMAGE.sop_instance_uid not in uids
+
+
+def test_the_codes_that_are_told_are_those_that_stand_in_the_image() -> None:
+    issued = transform(On.INBOUND, set_("IssuerOfPatientID", "STM"), set_("StudyID", "S-7"))
+    marked = transform(On.OUTBOUND, set_("AccessionNumber", "TRIAL 1 "))
+    what = recipe(profile(issued, marked, how=(Deidentification(),)), PACS)
+    found = changed(Received.of(IMAGE), BEFORE.SOPInstanceUID, what, CAME, keys=KEYS, now=NOW)
+    codes = Codes(KEYS.codes, PACS.name)
+    patient = codes.patient_id(BEFORE.PatientID, "STM")
+    assert found.codes == (
+        (Kind.PATIENT_ID, patient),
+        (Kind.PATIENT_NAME, patient),
+        (Kind.ACCESSION, "TRIAL 1"),
+        (Kind.STUDY_ID, codes.study_id("S-7")),
+    )
+    plain = changed(Received.of(IMAGE), BEFORE.SOPInstanceUID, recipe(profile(issued), PACS), CAME, keys=KEYS, now=NOW)
+    assert plain.codes == ()
 
 
 def test_all_attributes_that_a_condition_looks_at_are_known() -> None:

@@ -132,6 +132,7 @@ ANSWERS: dict[str, Answer] = {
     "study.export": lambda _: archive(EXPORTED),
     "study.list": page_of,
     "study.resend": lambda request: m.Done(message=f"study {resolve(request.study).id} will be sent again"),
+    "study.resolve": lambda request: samples.changed(trial_samples.RESOLVED, searched=request.destinations),
     "study.show": lambda request: detail(request.study),
 }
 

@@ -26,7 +26,7 @@ from capacitord.api.schemas import (
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 from capacitord.site.advice import advice_on_held
 from fluxctl.commands import doctor
-from fluxctl.render import box, destination, profile, queue, site, status, study, trial, watch
+from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import samples as s
@@ -322,6 +322,8 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-try-many": (LOOK, lambda look: trial.tried(t.MANY, look)),
     "profile-try-deidentified": (LOOK, lambda look: trial.tried(t.DEIDENTIFIED, look)),
     "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
+    "study-resolve": (LOOK, lambda look: codes.resolved(t.RESOLVED, look)),
+    "study-resolve-60-columns": (NARROW, lambda look: codes.resolved(t.RESOLVED, look)),
     "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
     "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
     "key-status-locked": (

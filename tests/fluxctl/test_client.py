@@ -23,6 +23,7 @@ from capacitord import errors
 from capacitord.api import messages as m
 from capacitord.api import socket_path
 from capacitord.api.client import Client
+from capacitord.api.codes import Resolve
 from capacitord.api.connection import Lines, Tar
 from capacitord.api.routes import ROUTES, Form, route
 from capacitord.api.trial import Explain
@@ -66,6 +67,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "study.export": lambda c: c.study_export("3f2a9c"),
     "study.list": lambda c: c.study_list(m.StudyQuery()),
     "study.resend": lambda c: c.study_resend(m.Resend("3f2a9c")),
+    "study.resolve": lambda c: c.study_resolve(Resolve("TP7PQWGYQGBF")),
     "study.show": lambda c: c.study_show("3f2a9c"),
 }
 

@@ -38,7 +38,7 @@ def names(*words: str) -> list[str]:
 
 def test_commands() -> None:
     assert names("st") == ["status", "study"]
-    assert names("study", "") == ["list", "show", "explain", "export", "discard"]
+    assert names("study", "") == ["list", "show", "explain", "resolve", "export", "discard"]
     assert names("--socket", "/x", "queue", "f") == ["flush"]
     assert names("--socket=/x", "queue", "f") == ["flush"]
     assert names("nonsense", "") == []
@@ -49,6 +49,7 @@ def test_options() -> None:
     assert names("study", "list", "--j") == ["--json", "--jsonl"]
     assert "--json" not in names("study", "list", "--json", "--")
     assert "--to" in names("resend", "3f2", "--to", "pacs", "--t")
+    assert names("study", "resolve", "TP7", "--t") == ["--to"]
     assert names("study", "list", "--", "--") == []
 
 

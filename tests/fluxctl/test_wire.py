@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from capacitord.api import messages as m
 from capacitord.api import wire
+from capacitord.api.codes import Resolve
 from capacitord.api.routes import ROUTES, Route, route
 from capacitord.api.trial import Explain
 from capacitord.errors import Invalid
@@ -62,6 +63,7 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.SiteDeactivate: st.builds(m.SiteDeactivate, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
     Explain: st.builds(Explain, study=NAMES, image=NAMES),
+    Resolve: st.builds(Resolve, code=NAMES, destinations=st.lists(NAMES).map(tuple)),
     m.Export: st.builds(m.Export, NAMES),
     m.Discard: st.builds(m.Discard, study=NAMES, reason=NAMES, confirm=NAMES),
     m.Resend: st.builds(m.Resend, study=NAMES, destinations=st.lists(NAMES).map(tuple), image=NAMES),

@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from capacitord.api import messages as m
+from capacitord.api.codes import Resolution, Resolved
 from capacitord.api.trial import (
     Changed,
     Explained,
@@ -20,6 +21,7 @@ from capacitord.api.trial import (
     TriedFile,
     TriedRoute,
 )
+from capacitord.model.codes import Kind
 from capacitord.model.conditions import Reason
 from capacitord.model.states import AckState
 from tests.fluxctl import samples as s
@@ -208,4 +210,13 @@ EXPLAINED = StudyExplained(
         Explained(1, 1, ("902 SR",), "ab12cd" * 5, Recorded(7, 0, "routed"), None, "Its bytes have left this box."),
     ),
     4,
+)
+RESOLVED = Resolved(
+    "fluxctl.study.resolve/1",
+    (
+        Resolution("research", (Kind.PATIENT_ID, Kind.PATIENT_NAME), s.HEAD, was_sent=True),
+        Resolution("research", (Kind.SERIES,), s.BREAST, uid="1.2.840.113619.2.55.3.2831868886.2"),
+    ),
+    ("research",),
+    3,
 )

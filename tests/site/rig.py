@@ -22,6 +22,7 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation, keys_of
+from capacitord.site.resolving import Resolving
 from capacitord.spool.disk import Disk
 from capacitord.spool.routed import Decide
 from capacitord.spool.store import Spool
@@ -76,7 +77,8 @@ class Rig:
         names = tuple(self.destinations)
         profile = msgspec.structs.replace(self.profile(*names), routes=(Route(names),))
         explaining = Explaining(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
-        return Answers(self.spool, self.deliveries, explaining)
+        resolving = Resolving(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
+        return Answers(self.spool, self.deliveries, explaining, resolving)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)

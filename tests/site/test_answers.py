@@ -12,10 +12,12 @@ import pydicom
 import pytest
 
 from capacitord.api import messages as m
+from capacitord.api.codes import Resolve
 from capacitord.api.routes import ROUTES, Answers, Form, Route, route
 from capacitord.api.trial import Explain
 from capacitord.errors import Ambiguous, CapacitordError, NotFound, Refused, TryAgain
 from capacitord.link import messages as link
+from capacitord.model.codes import Code, Coded, Kind
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import DeliveryState
 from capacitord.spool.ledger import Answer
@@ -30,6 +32,8 @@ from tests.wait import wait_for
 STUDY, SPARE = "1.2.3", "9.8.7"
 SITE_ROUTES = [each for each in ROUTES if each.answers is Answers.SITE]
 
+CODED = Coded("research", (Code(Kind.PATIENT_ID, "TP7PQWGYQGBF"),))
+
 REQUESTS: dict[str, msgspec.Struct] = {
     "destination.echo": m.DestinationRef("pacs"),
     "queue.flush": m.QueueSelect(m.ALL),
@@ -40,6 +44,7 @@ REQUESTS: dict[str, msgspec.Struct] = {
     "study.export": m.Export(STUDY),
     "study.list": m.StudyQuery(),
     "study.resend": m.Resend(STUDY, ("pacs",)),
+    "study.resolve": Resolve("tp7p-qwgy-qgbf"),
     "study.show": m.StudyRef(STUDY),
 }
 
@@ -54,7 +59,7 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
         spool.close_quiet(0.0)
         spool.ledger.record(
             [
-                Answer(each.image, each.delivery, Outcome(Verdict.DONE, "stored", 0), 1)
+                Answer(each.image, each.delivery, Outcome(Verdict.DONE, "stored", 0), 1, CODED)
                 for each in spool.ledger.due("pacs", 4)
                 if each.sop_instance_uid.startswith(SPARE)
             ],

@@ -1,19 +1,18 @@
 """What stands for a patient, a study or a UID at one destination: codes that only this site's key makes.
 
 The same original always becomes the same code, so images that belong together stay together, on any day and after any
-restart. Nothing is stored: whoever has the key and the originals finds by trying which one a code stands for. Whoever
-has only codes can neither guess an original nor join what two destinations hold.
+restart. Whoever has the key and the originals finds by trying which one a code stands for. Whoever has only codes can
+neither guess an original nor join what two destinations hold.
 """
 
 from __future__ import annotations
 
-import enum
 import hmac
 import unicodedata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
 KEY_LENGTH: Final = 32
 """Bytes of a site's key for this purpose."""
@@ -26,19 +25,11 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no letter looks like a digit."""
 _LOOKALIKES: Final = str.maketrans("OIL", "011", " -")
 _LENGTH: Final = 12
+_UID: Final = "uid"
+_UID_ROOT: Final = "2.25."
+_MOST_DIGITS: Final = 39
 _AE_LENGTH: Final = 10
 _SEPARATOR: Final = "\x1f"
-
-
-class Kind(enum.StrEnum):
-    """What a code stands for."""
-
-    PATIENT = "patient"
-    ACCESSION = "accession number"
-    STUDY_ID = "study id"
-    STUDY = "study"
-    SERIES = "series"
-    IMAGE = "image"
 
 
 class Patient(NamedTuple):
@@ -64,29 +55,6 @@ class Patient(NamedTuple):
         return _SEPARATOR.join(("study", normal(self.study_uid)))
 
 
-class Known(NamedTuple):
-    """One image that the catalog knows, as far as it knows it; `kind` is what a resolved code stood for.
-
-    Without a Patient ID the code of a patient is found only if the name and birth date are given.
-    """
-
-    patient_id: str = ""
-    issuer: str = ""
-    name: str = ""
-    birth_date: str = ""
-    accession_number: str = ""
-    study_id: str = ""
-    study_uid: str = ""
-    series_uid: str = ""
-    sop_uid: str = ""
-    kind: Kind | None = None
-
-    @property
-    def patient(self) -> Patient:
-        """Whose image it is."""
-        return Patient(self.patient_id, self.issuer, self.name, self.birth_date, self.study_uid)
-
-
 class Codes:
     """The codes of one site for one destination. `key` has 32 bytes and is for this purpose only."""
 
@@ -98,10 +66,22 @@ class Codes:
 
     def uid(self, original: str) -> str:
         """Return the UID that stands for another one: "2.25." and a UUID (PS3.5 §B.2), 44 characters at most."""
-        number = int.from_bytes(self._digest("uid", normal(original))[:16], "big")
+        number = int.from_bytes(self._digest(_UID, normal(original))[:16], "big")
         # Version 8 of RFC 9562, made by a rule of one's own, and the variant of all its UUIDs.
         number = number & ~(0xF << 76) | 8 << 76
-        return f"2.25.{number & ~(3 << 62) | 2 << 62}"
+        return f"{_UID_ROOT}{number & ~(3 << 62) | 2 << 62}"
+
+    def uid_test(self, wanted: str) -> Callable[[str], bool]:
+        """Return what says of a UID whether this one stands for it: for very many, and faster than making each."""
+        if not is_uid(wanted):
+            return lambda _: False
+        beginning = (int(wanted.removeprefix(_UID_ROOT)) >> 80 & 0xFFFFFFFFFFFF).to_bytes(6, "big")
+
+        def test(original: str) -> bool:
+            # What is left of the number is where version and variant are, and is compared only if this is the same.
+            return self._digest(_UID, normal(original))[:6] == beginning and self.uid(original) == wanted
+
+        return test
 
     def patient_id(self, original: str, issuer: str = "") -> str:
         """Return the 12 letters and digits that stand for a patient who has an id."""
@@ -145,29 +125,36 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip(" \0"))
 
 
-def resolve(code: str, candidates: Iterable[Known], codes: Codes) -> list[Known]:
-    """Return those of the known images for which a code stands, with what kind of code it is.
+def is_uid(code: str) -> bool:
+    """Return whether a code may be one that stands for a UID."""
+    root, digits = code[: len(_UID_ROOT)], code[len(_UID_ROOT) :]
+    return root == _UID_ROOT and digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+
+
+def spellings(typed: str) -> tuple[str, ...]:
+    """Return what somebody may have meant who typed a code: that, and what it is in the alphabet of codes.
 
     A code may be typed in small letters, with spaces or hyphens, and with O, I or L for a digit.
     """
-    wanted = code.strip()
-    typed = wanted.upper().translate(_LOOKALIKES)
-    found = []
-    for known in candidates:
-        kind = _kind(wanted, typed, known, codes)
-        if kind is not None:
-            found.append(known._replace(kind=kind))
-    return found
+    meant = normal(typed)
+    return tuple(dict.fromkeys((meant, meant.upper().translate(_LOOKALIKES))))
 
 
-def _kind(wanted: str, typed: str, known: Known, codes: Codes) -> Kind | None:
-    if wanted.startswith("2.25."):
-        uids = ((Kind.STUDY, known.study_uid), (Kind.SERIES, known.series_uid), (Kind.IMAGE, known.sop_uid))
-        return next((kind for kind, uid in uids if uid and codes.uid(uid) == wanted), None)
-    if codes.patient(known.patient) == typed:
-        return Kind.PATIENT
-    if known.accession_number and codes.accession_number(known.accession_number) == typed:
-        return Kind.ACCESSION
-    if known.study_id and codes.study_id(known.study_id) == typed:
-        return Kind.STUDY_ID
-    return None
+class Sought:
+    """A code that somebody typed, to be compared with what stands for originals at one destination."""
+
+    def __init__(self, typed: str, codes: Codes) -> None:
+        self._spellings, self._codes = frozenset(spellings(typed)), codes
+        self._is_uid = codes.uid_test(normal(typed))
+
+    def is_patient(self, patient: Patient) -> bool:
+        """Return whether it stands for a patient."""
+        return self._codes.patient(patient) in self._spellings
+
+    def is_accession_number(self, original: str) -> bool:
+        """Return whether it stands for an accession number."""
+        return bool(original) and self._codes.accession_number(original) in self._spellings
+
+    def is_uid(self, original: str) -> bool:
+        """Return whether it stands for a UID."""
+        return self._is_uid(original)

@@ -95,7 +95,7 @@ def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelpe
         )
         if product is None:
             return AsReceived(), None
-        made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length)
+        made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length, product.codes)
         return made, sealed(product.pieces, product.length)
     except NotProduced as error:
         return NotMade(str(error)), None

@@ -11,6 +11,7 @@ import msgspec
 
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Keys, Recipe
+from capacitord.model.codes import Code
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -55,11 +56,12 @@ class Ready(Message, frozen=True, tag="ready"):
 
 
 class Made(Message, frozen=True, tag="made"):
-    """A memory file with the dataset comes with this, unless the image is to leave as it was received."""
+    """A memory file with the dataset comes with this. `codes` are those of a de-identified image."""
 
     transfer_syntax_uid: str
     sop_instance_uid: str
     length: int
+    codes: tuple[Code, ...] = ()
 
     def __repr__(self) -> str:
         return f"Made({self.length} bytes)"

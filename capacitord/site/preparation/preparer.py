@@ -16,6 +16,7 @@ from capacitord.dicom.outgoing import Came, Keys, Recipe, changed
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import CapacitordError, DamagedObject
+from capacitord.model.codes import Code
 from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
@@ -35,12 +36,14 @@ class Contents(Protocol):
 class Image:
     """A queued image as the storage SCU wants it. `unreadable` says why it could not be read, if so.
 
-    What it is called in the queue is in `pending`; what is sent may have another UID and another length.
+    What it is called in the queue is in `pending`; what is sent may have another UID and another length, and `codes`
+    instead of what tells who the patient is.
     """
 
     __slots__ = (
         "_commission",
         "_contents",
+        "codes",
         "length",
         "pending",
         "sop_class_uid",
@@ -55,18 +58,20 @@ class Image:
         self.sop_instance_uid = pending.sop_instance_uid
         self.transfer_syntax_uid = pending.transfer_syntax_uid
         self.length = pending.length
+        self.codes: tuple[Code, ...] = ()
         self.unreadable: CapacitordError | None = None
         self._contents: Contents = pending.stored
         self._commission: Commission | None = None
 
-    def becomes(self, contents: Contents, length: int, sop_instance_uid: str) -> Image:
+    def becomes(self, contents: Contents, length: int, sop_instance_uid: str, codes: tuple[Code, ...]) -> Image:
         """Return it with its attributes changed."""
-        self._contents, self.length, self.sop_instance_uid = contents, length, sop_instance_uid
+        self._contents, self.length = contents, length
+        self.sop_instance_uid, self.codes = sop_instance_uid, codes
         return self
 
     def made(self, product: Product, commission: Commission) -> Image:
         """Return it as the pool made it, whose commission is released when the image is not needed any more."""
-        self.becomes(_InMemory(product.data), product.length, product.sop_instance_uid)
+        self.becomes(_InMemory(product.data), product.length, product.sop_instance_uid, product.codes)
         self.transfer_syntax_uid, self._commission = product.transfer_syntax_uid, commission
         return self
 
@@ -210,7 +215,7 @@ class Preparer:
             raise Held(in_words(error)) from None
         if become.image.is_as_received:
             return image
-        return image.becomes(become.image, become.image.length, become.sop_instance_uid)
+        return image.becomes(become.image, become.image.length, become.sop_instance_uid, become.codes)
 
     def _came(self, pending: Pending) -> Came:
         arrival = pending.stored.arrival()

@@ -13,10 +13,9 @@ from capacitord.dicom.deidentify.codes import (
     LONGEST_SHIFT,
     SHORTEST_SHIFT,
     Codes,
-    Kind,
-    Known,
     Patient,
-    resolve,
+    Sought,
+    spellings,
 )
 from tests.dicom.deidentify.kit import KEY
 
@@ -101,39 +100,46 @@ def test_who_a_patient_is() -> None:
     assert Patient("e\u0301").key == Patient("\u00e9").key
 
 
-KNOWN = [
-    Known("P1", "", "Muster", "19620412", "A1", "S1", "1.2.1", "1.2.1.1", "1.2.1.1.1"),
-    Known("P1", "", "Muster", "19620412", "A1", "S1", "1.2.1", "1.2.1.1", "1.2.1.1.2"),
-    Known("P1", "", "Muster", "19620412", "A2", "S2", "1.2.2", "1.2.2.1", "1.2.2.1.1"),
-    Known("P2", "ISSUER", "Beispiel", "19700101", "A3", "", "1.2.3", "1.2.3.1", "1.2.3.1.1"),
-    Known("", "", "", "", "", "", "1.2.4", "1.2.4.1", "1.2.4.1.1"),
-]
-
-
 @pytest.mark.parametrize("destination", ["research", "teaching"])
-def test_codes_are_resolved(destination: str) -> None:
-    codes = Codes(KEY, destination)
-    wanted = {
-        (codes.patient_id("P1"), Kind.PATIENT): KNOWN[:3],
-        (codes.patient_id("P2", "ISSUER"), Kind.PATIENT): KNOWN[3:4],
-        (codes.patient(Patient(study_uid="1.2.4")), Kind.PATIENT): KNOWN[4:],
-        (codes.accession_number("A1"), Kind.ACCESSION): KNOWN[:2],
-        (codes.study_id("S2"), Kind.STUDY_ID): KNOWN[2:3],
-        (codes.uid("1.2.1"), Kind.STUDY): KNOWN[:2],
-        (codes.uid("1.2.3.1"), Kind.SERIES): KNOWN[3:4],
-        (codes.uid("1.2.1.1.2"), Kind.IMAGE): KNOWN[1:2],
-    }
-    for (code, kind), found in wanted.items():
-        assert resolve(code, KNOWN, codes) == [known._replace(kind=kind) for known in found]
-    assert resolve(Codes(KEY, "elsewhere").patient_id("P1"), KNOWN, codes) == []
-    assert resolve("", KNOWN, codes) == []
-    assert resolve("P1", KNOWN, codes) == []
+def test_a_code_is_known_by_what_it_stands_for(destination: str) -> None:
+    codes, elsewhere = Codes(KEY, destination), Codes(KEY, "elsewhere")
+    for patient in (Patient("P1"), Patient("P2", "ISSUER"), Patient(name="A^B", birth_date="19620412"), Patient()):
+        sought = Sought(codes.patient(patient), codes)
+        assert sought.is_patient(patient)
+        assert not sought.is_patient(Patient("P3"))
+        assert not Sought(elsewhere.patient(patient), codes).is_patient(patient)
+    assert Sought(codes.accession_number("A1"), codes).is_accession_number("A1 ")
+    assert not Sought(codes.accession_number("A1"), codes).is_accession_number("A2")
+    assert not Sought(codes.accession_number(""), codes).is_accession_number("")
+    assert not Sought(codes.patient_id("A1"), codes).is_accession_number("A1")
+    assert not Sought("P1", codes).is_patient(Patient("P1"))
+
+
+@given(uids, uids)
+def test_a_uid_is_known_by_what_it_stands_for(uid: str, other: str) -> None:
+    codes = Codes(KEY, "research")
+    sought = Sought(f" {codes.uid(uid)} ", codes)
+    assert sought.is_uid(uid)
+    assert sought.is_uid(f"{uid}\0")
+    assert sought.is_uid(other) == (uid == other)
+    # One that begins the same is another: what is left of it counts as well.
+    assert not Sought(f"2.25.{int(codes.uid(uid)[5:]) ^ 1}", codes).is_uid(uid)
+    assert not Sought(Codes(KEY, "elsewhere").uid(uid), codes).is_uid(uid)
+
+
+@given(st.text(max_size=60) | st.text("0123456789", max_size=60).map(lambda digits: f"2.25.{digits}"))
+def test_whatever_is_typed_stands_for_nothing(typed: str) -> None:
+    codes = Codes(KEY, "research")
+    sought = Sought(typed, codes)
+    assert not sought.is_uid("1.2.3")
+    assert not sought.is_patient(Patient("P1"))
+    assert spellings(typed)
 
 
 def test_a_code_may_be_typed_as_it_is_read() -> None:
     for number in range(200):
         codes = Codes(KEY, "research")
-        known = [Known(patient_id=str(number))]
         code = codes.patient_id(str(number))
         typed = f" {code[:4]}-{code[4:8]} {code[8:]} ".lower().replace("0", "o").replace("1", "l")
-        assert resolve(typed, known, codes) == [known[0]._replace(kind=Kind.PATIENT)]
+        assert Sought(typed, codes).is_patient(Patient(str(number)))
+        assert code in spellings(typed)
