@@ -96,7 +96,7 @@ def _read_sequence(raw: RawDataElement) -> DataElement:
         items, _ = encoded.items(raw.value or b"", encoding)
         datasets = [dataset_of(encoded.elements(item.content, encoding), encoding) for item in items]
     except Malformed as error:
-        raise Unfit(f"a sequence cannot be read: {error}") from None
+        raise Unfit(f"is a sequence that cannot be read: {error}") from None
     element = DataElement(raw.tag, "SQ", Sequence(datasets))
     element.is_undefined_length = raw.length == encoded.UNDEFINED
     return element
