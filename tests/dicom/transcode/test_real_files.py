@@ -25,7 +25,7 @@ NAMES = {uid: pydicom.uid.UID(uid).keyword for uid in EVERYTHING}
 UNREADABLE = {
     "MR_truncated.dcm": "cannot be read to its end",
     "rtplan_truncated.dcm": "cannot be read to its end",
-    "DICOMDIR-nooffset": "cannot be read",
+    "DICOMDIR-nooffset": "an item is longer than its sequence",
     "no_meta.dcm": "cannot be read to its end",  # it has a byte too much at its beginning
     "GDCMJ2K_TextGBR.dcm": "does not begin as a JPEG 2000 codestream does",
     "J2K_pixelrep_mismatch.dcm": "whether samples have a sign",
