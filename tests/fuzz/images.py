@@ -89,7 +89,8 @@ def transcode(data: bytes) -> None:
     wanted = TARGETS[data[1] % len(TARGETS)]
     plain = Recipe("pacs", "UTC", compress=wanted)
     made = _made(data, plain, [Form(wanted.transfer_syntax, wanted)])
-    if made is None or wanted.transfer_syntax == EXPLICIT_UID:
+    if made is None or wanted.transfer_syntax in kit.NATIVE:
+        # What is inside an attribute of unknown VR nobody looks at, where it is only copied.
         return
     syntax, written = made
     native = Form(EXPLICIT_UID, Compression(EXPLICIT_UID))

@@ -126,6 +126,9 @@ def dataset_of(found: Iterable[encoded.Element], encoding: Encoding) -> Dataset:
     characters = declared(dataset)
     # Told of terms it does not know, pydicom would warn, and repeat them in its warning.
     terms = list(characters.terms) if characters.is_known else None
+    if terms is None and any("\0" in term.rstrip("\0 ") for term in characters.terms):
+        msg = "its Specific Character Set is no text"
+        raise Malformed(msg)
     dataset.set_original_encoding(encoding.implicit, not encoding.big, terms or None)
     return dataset
 
