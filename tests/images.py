@@ -17,6 +17,9 @@ import pydicom
 MIB = 1 << 20
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+SECONDARY_CAPTURE_STORAGE = "1.2.840.10008.5.1.4.1.1.7"
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 TOMOSYNTHESIS_STORAGE = "1.2.840.10008.5.1.4.1.1.13.1.3"
 
@@ -63,8 +66,10 @@ def read_image(path: Path) -> Image:
 
 
 def _read_meta(file: BinaryIO) -> tuple[dict[str, str], int] | None:
-    if file.read(132)[128:] != b"DICM":
-        return None
+    return _read_meta_elements(file) if file.read(132)[128:] == b"DICM" else None
+
+
+def _read_meta_elements(file: BinaryIO) -> tuple[dict[str, str], int]:
     found: dict[str, str] = {}
     while True:
         start = file.tell()
@@ -94,6 +99,39 @@ def shipped() -> tuple[Image, ...]:
     are one SOP instance in several transfer syntaxes, and a few have other UIDs in their meta information.
     """
     return tuple(image for path in shipped_files() if (image := _sendable(path)) is not None)
+
+
+@functools.cache
+def every() -> tuple[Image, ...]:
+    """Return every DICOM file in pydicom's wheel as an image to work on, also what nobody would send as one.
+
+    Beside those of `shipped` they are directories, datasets of a few attributes, and bare datasets without a preamble.
+    What such a file does not say, this says for it, as a scanner says it in its request: a SOP class, a SOP instance,
+    and the transfer syntax that its first bytes show. The only thing left out is a file that is zipped.
+    """
+    top = Path(pydicom.__file__).parent / "data"
+    known = {image.path: image for image in shipped()}
+    paths = {*shipped_files(), *top.rglob("*.dcm")}
+    return tuple(known[path] if path in known else _completed(path) for path in sorted(paths))
+
+
+def _completed(path: Path) -> Image:
+    with path.open("rb") as file:
+        start = 0 if file.read(132)[128:] != b"DICM" else 132
+        file.seek(start)
+        meta, offset = _read_meta_elements(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+    implicit, little = dataset.original_encoding
+    seen = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if little else EXPLICIT_BIG
+    return Image(
+        path,
+        str(dataset.get("SOPClassUID") or meta.get("sop_class_uid") or SECONDARY_CAPTURE_STORAGE),
+        str(dataset.get("SOPInstanceUID") or meta.get("sop_instance_uid") or uid(path.name)),
+        meta.get("transfer_syntax_uid", seen),
+        offset,
+    )
 
 
 def _has_preamble(path: Path) -> bool:

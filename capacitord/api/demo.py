@@ -44,7 +44,10 @@ LinkOrder = Slow | Cut | Restore
 
 
 class DemoImage(msgspec.Struct, frozen=True):
-    """An image that the scanner has. `digest` is the SHA-256 of its dataset's bytes, `bytes` their number."""
+    """An image that the scanner has. `digest` is the SHA-256 of its dataset's bytes, `bytes` their number.
+
+    `bits` are those a sample takes, 0 if it has no pixels.
+    """
 
     sop_instance_uid: str
     sop_class: str
@@ -52,6 +55,8 @@ class DemoImage(msgspec.Struct, frozen=True):
     study_uid: str
     digest: str
     bytes: int
+    modality: str = ""
+    bits: int = 0
 
 
 class Listening(msgspec.Struct, frozen=True, tag="listening", tag_field="kind"):
@@ -78,10 +83,15 @@ class Sent(msgspec.Struct, frozen=True, tag="sent", tag_field="kind"):
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept", tag_field="kind"):
-    """From a PACS: an image arrived and was answered Success. `digest` is the SHA-256 of its dataset's bytes."""
+    """From a PACS: an image arrived and was answered Success. `digest` is the SHA-256 of its dataset's bytes.
+
+    `institution` is Institution Name (0008,0080).
+    """
 
     sop_instance_uid: str
     digest: str
+    transfer_syntax: str = ""
+    institution: str = ""
 
 
 class Broken(msgspec.Struct, frozen=True, tag="broken", tag_field="kind"):
@@ -103,11 +113,14 @@ class DemoAct(Answer, frozen=True):
 
 
 class DemoPlace(Answer, frozen=True):
-    """How many images of one kind were found in a place; `identical` if each is there once, byte for byte."""
+    """How many images of one kind were found in a place.
+
+    `right` if each that belongs there is there once, byte for byte or as the profile wants it, and no other is.
+    """
 
     place: str
     images: int
-    identical: bool
+    right: bool
 
 
 class DemoRow(Answer, frozen=True):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 import msgspec
 import pynetdicom
+from pydicom.dataelem import DataElement
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made while it is imported
@@ -18,6 +22,7 @@ from capacitord.api.demo import Kept, Listening
 from capacitord.demo.role import Role
 
 SUCCESS: Final = 0x0000
+_INSTITUTION: Final = 0x00080080
 MAX_PDU: Final = 1 << 18
 
 Keeping = Callable[[Kept], Iterable[Kept]]
@@ -58,9 +63,24 @@ class Pacs:
     def _store(self, event: evt.Event) -> int:
         dataset = event.encoded_dataset(include_meta=False)
         uid = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
-        for kept in self._keep(Kept(uid, hashlib.sha256(dataset).hexdigest())):
+        syntax = UID(event.context.transfer_syntax)
+        image = Kept(uid, hashlib.sha256(dataset).hexdigest(), syntax.name, _institution(dataset, syntax))
+        for kept in self._keep(image):
             self._role.report(kept)
         return SUCCESS
+
+
+def _institution(data: bytes, syntax: UID) -> str:
+    """Return Institution Name (0008,0080), empty if there is none or all is deflated."""
+    if syntax.is_deflated:
+        return ""
+    found = read_dataset(
+        io.BytesIO(data),
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+        stop_when=lambda tag, _vr, _length: tag > _INSTITUTION,
+    )
+    return str(found.get(_INSTITUTION, DataElement(_INSTITUTION, "LO", "")).value or "")
 
 
 def _echo(_event: evt.Event) -> int:

@@ -25,6 +25,7 @@ from capacitord.demo.role import Role
 
 AE_TITLE: Final = "CT_COACH"
 WANTED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+_TOLD: Final = ("Modality", "BitsAllocated", "PixelData")
 _STORAGE: Final = frozenset(context.abstract_syntax for context in pynetdicom.AllStoragePresentationContexts)
 
 
@@ -43,7 +44,7 @@ def read(path: Path) -> Film | None:
     The file's meta information (PS3.10 §7.1) and its dataset have to agree: a real scanner's do.
     """
     try:
-        dataset = pydicom.dcmread(path, specific_tags=list(WANTED), stop_before_pixels=True)
+        dataset = pydicom.dcmread(path, specific_tags=[*WANTED, *_TOLD])
     except InvalidDicomError:
         return None
     study, series, sop_class, instance = (str(dataset.get(name) or "") for name in WANTED)
@@ -54,7 +55,14 @@ def read(path: Path) -> Film | None:
         return None
     content = path.read_bytes()[offset:]
     image = DemoImage(
-        instance, UID(sop_class).name, UID(syntax).name, study, hashlib.sha256(content).hexdigest(), len(content)
+        instance,
+        UID(sop_class).name,
+        UID(syntax).name,
+        study,
+        hashlib.sha256(content).hexdigest(),
+        len(content),
+        str(dataset.get("Modality") or ""),
+        int(dataset.get("BitsAllocated") or 0) if "PixelData" in dataset else 0,
     )
     return Film(image, path, UID(sop_class), UID(syntax))
 

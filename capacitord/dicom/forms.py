@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from capacitord.dicom.contexts import Pair
-from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, IMPLICIT_UID, TARGETS, possible
+from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, IMPLICIT_UID, SOURCES, TARGETS, possible
 from capacitord.model.compression import Compression, Loss
 
 NATIVE: Final = (EXPLICIT_UID, IMPLICIT_UID)
@@ -28,12 +28,17 @@ def forms(source: Pair, compress: Compression | None, listed: Collection[str]) -
 
     `listed` are the transfer syntaxes that the profile names for the destination, preferred first. An image leaves in
     one that is not listed only as it was received, and only if no other can be. Loss is for `compress` to ask for.
+    What was compressed with loss before is not written without loss where it may stay as it was received: that brings
+    nothing back, and it would only grow.
     """
     as_received = Form(source.transfer_syntax_uid)
+    may_stay = not listed or source.transfer_syntax_uid in listed
     found: list[Form] = []
+    if may_stay and compress is not None and _only_grows(source, compress):
+        found.append(as_received)
     if compress is not None:
         found.append(Form(compress.transfer_syntax, compress))
-    if not listed or source.transfer_syntax_uid in listed:
+    if may_stay:
         found.append(as_received)
     lossless = (uid for uid in listed or NATIVE if uid in TARGETS and TARGETS[uid].loss is Loss.NONE)
     found += [Form(uid, Compression(uid)) for uid in lossless]
@@ -45,6 +50,12 @@ def forms(source: Pair, compress: Compression | None, listed: Collection[str]) -
         if it.how is None or not possible(source.transfer_syntax_uid, it.how, sop_class_uid=source.sop_class_uid):
             once.setdefault(it.transfer_syntax_uid, it)
     return tuple(once.values())
+
+
+def _only_grows(source: Pair, compress: Compression) -> bool:
+    """Whether an image in a syntax that may lose something would be written in one that loses nothing."""
+    received = SOURCES.get(source.transfer_syntax_uid)
+    return received is not None and received.may_lose and not compress.lossy
 
 
 def acceptable(wanted: Collection[Form], sop_class_uid: str, accepted: Collection[Pair]) -> tuple[Form, ...]:

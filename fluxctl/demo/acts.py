@@ -9,10 +9,13 @@ from typing import Final, NamedTuple
 from rich.console import RenderableType
 
 from capacitord.api.demo import Demo, DemoImage
-from fluxctl.demo import verdict
+from capacitord.api.messages import Resend
+from fluxctl.demo import rules, verdict
 from fluxctl.demo.narrator import Draw, Narrator
+from fluxctl.demo.rules import ARCHIVE, PACS, SPOOL
 from fluxctl.demo.seen import Seen
-from fluxctl.demo.stage import ARCHIVE, PACS, SPOOL, Stage
+from fluxctl.demo.stage import Stage
+from fluxctl.demo.verdict import Place
 from fluxctl.render import demo as render
 from fluxctl.render.look import Look
 from fluxctl.render.status import sentence
@@ -71,17 +74,27 @@ def judge(stage: Stage, narrator: Narrator, began: float) -> Demo:
     """Compare what the scanner has with what the spool and each PACS have."""
     narrator.begin(
         "What arrived where",
-        "Every image is read back from the spool, and its bytes are compared with the scanner's file and with what "
-        "each PACS received.",
+        "Every image is read back from the spool and compared with the scanner's file, byte for byte; so is what each "
+        "PACS received, but for what the profile changes.",
     )
     spool = stage.spool()
     stage.until(lambda _: True, "the last news")
     images, arrived = stage.seen.images, stage.seen.arrived
-    places = {SPOOL: spool, PACS: arrived.get(PACS, {}), ARCHIVE: arrived.get(ARCHIVE, {})}
+    places = {
+        SPOOL: Place(spool),
+        PACS: Place(arrived.get(PACS, {}), rules.is_routed, rules.right_at_pacs),
+        ARCHIVE: Place(arrived.get(ARCHIVE, {}), right=rules.right_at_archive),
+    }
+    changed = sum(image.modality == rules.CHANGED for image in images)
+    packed = sum(copy.transfer_syntax == rules.COMPRESSED for found in places[ARCHIVE].found.values() for copy in found)
+    narrator.fact(f"{PACS}: {count(changed, 'image')} of modality {rules.CHANGED} with our name in Institution Name")
+    narrator.fact(f"{ARCHIVE}: {count(packed, 'image')} in JPEG 2000 Lossless, the others as they came")
     wrong = (*narrator.complaints, *verdict.differences(images, places))
     return Demo(
         ok=not wrong,
-        message="nothing lost, nothing twice" if not wrong else "this is not as it should be:",
+        message="nothing lost, nothing twice, nothing in the wrong place"
+        if not wrong
+        else "this is not as it should be:",
         seconds=round(time.monotonic() - began, 1),
         studies=len({image.study_uid for image in images}),
         images=len(images),
@@ -103,7 +116,8 @@ def set_up(stage: Stage, tell: Narrator) -> None:
     stage.give_key()
     tell.fact("a box key is made; it wraps the key of each site, and that wraps one key per image", command=KEY)
     stage.give_profile()
-    tell.fact(f"a profile says where images go: to {PACS} and to {ARCHIVE}", command=IMPORT)
+    tell.fact(f"a profile says where images go: to {PACS} and {ARCHIVE}, heads before all others", command=IMPORT)
+    tell.fact(f"it puts our name into {rules.CHANGED} images for {PACS}, and compresses for {ARCHIVE} without loss")
     status = stage.open_gate()
     tell.status(sentence(status.gate, status.site), LOOK)
 
@@ -127,7 +141,8 @@ def break_link(stage: Stage, tell: Narrator) -> None:
         stage.scan(studies, _shown(stage, draw))
         stage.until(lambda seen: seen.has_all(ARCHIVE) and _waits(seen), "the queue to wait", shown=_shown(stage, draw))
     _tell_answers(stage, tell, studies)
-    tell.fact(f"{ARCHIVE} has all {count(len(stage.seen.safe), 'image')}: a dead destination never delays another")
+    there = len(stage.seen.safe) - stage.seen.held
+    tell.fact(f"{ARCHIVE} has {count(there, 'image')}, all that are for it: a dead destination never delays another")
     _tell_queue(stage, tell)
 
 
@@ -186,6 +201,19 @@ def mend_link(stage: Stage, tell: Narrator) -> None:
     )
 
 
+def decide(stage: Stage, tell: Narrator) -> None:
+    """Look at the study that no route is for, and send it on purpose."""
+    study = stage.held()
+    image = stage.client.study_show(study.id).images[0]
+    tell.fact(f"{', '.join(study.modalities)}, {count(study.held, 'image')}: held, {image.held}", "⚠", command=SHOW)
+    uids = {i.sop_instance_uid for i in stage.seen.images if not rules.is_routed(i)}
+    early = [name for name, found in stage.seen.arrived.items() if uids & found.keys()]
+    tell.check(not early, "nobody was sent it", f"{', '.join(early)} got what no route is for")
+    stage.client.study_resend(Resend(study.id, (ARCHIVE,)))
+    stage.until(lambda seen: uids <= seen.arrived.get(ARCHIVE, {}).keys(), f"{ARCHIVE} to have the study")
+    tell.fact(f"somebody looked at it and sent it to {ARCHIVE}, and only there", command=RESEND)
+
+
 def read_disk(stage: Stage, tell: Narrator) -> None:
     """Read whatever the box has on its disk."""
     files = stage.files()
@@ -206,6 +234,8 @@ def read_disk(stage: Stage, tell: Narrator) -> None:
 LOOK: Final = "fluxctl status"
 KEY: Final = "fluxctl key init"
 IMPORT: Final = "fluxctl profile import FILE"
+SHOW: Final = "fluxctl study show STUDY"
+RESEND: Final = f"fluxctl resend STUDY --to {ARCHIVE}"
 ACTS: Final = (
     Act(
         "An empty box is shut",
@@ -237,6 +267,11 @@ ACTS: Final = (
         "The link is back",
         "Nobody has to press anything. Only images that the PACS has not acknowledged are sent.",
         mend_link,
+    ),
+    Act(
+        "A study that no route is for",
+        "The box does not guess, and it drops nothing: it keeps the study and says why until a person decides.",
+        decide,
     ),
     Act(
         "What the disk says",

@@ -12,12 +12,12 @@ SUCCESS = 0x0000
 
 @dataclass
 class Seen:
-    """Everything that the roles and the box have told. `arrived` has, by PACS and UID, the digest of each arrival."""
+    """Everything that the roles and the box have told. `arrived` has, by PACS and UID, each arrival."""
 
     images: tuple[DemoImage, ...] = ()
     ports: dict[str, int] = field(default_factory=dict)
     answers: dict[str, list[int | None]] = field(default_factory=dict)
-    arrived: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    arrived: dict[str, dict[str, list[Kept]]] = field(default_factory=dict)
     orders_done: int = 0
     broken: Broken | None = None
     status: Status | None = None
@@ -34,7 +34,7 @@ class Seen:
             case Sent():
                 self.orders_done += 1
             case Kept():
-                self.arrived.setdefault(who, {}).setdefault(report.sop_instance_uid, []).append(report.digest)
+                self.arrived.setdefault(who, {}).setdefault(report.sop_instance_uid, []).append(report)
             case Broken():
                 self.broken = report
 
@@ -59,6 +59,11 @@ class Seen:
         return next((item for item in traffic.destinations if item.name == name), None) if traffic else None
 
     def has_all(self, name: str) -> bool:
-        """Say whether the box thinks that a PACS has every image it answered Success for."""
+        """Say whether the box thinks that a PACS has every image it answered Success for, but for those held."""
         found = self.destination(name)
-        return found is not None and found.waiting_images == 0 and found.delivered_images >= len(self.safe)
+        return found is not None and found.waiting_images == 0 and found.delivered_images >= len(self.safe) - self.held
+
+    @property
+    def held(self) -> int:
+        """How many images go nowhere until a person says so."""
+        return self.status.traffic.spool.held_images if self.status is not None and self.status.traffic else 0

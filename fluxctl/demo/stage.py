@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 import tomli_w
 
 from capacitord.api.client import Client
-from capacitord.api.demo import Cut, Report, Restore, Send, Slow
-from capacitord.api.messages import KeyInit, ProfileImport, Status, StudyQuery
+from capacitord.api.demo import Cut, Kept, Report, Restore, Send, Slow
+from capacitord.api.messages import KeyInit, ProfileImport, Status, Study, StudyQuery
 from capacitord.errors import CapacitordError, TryAgain, Unreachable
+from fluxctl.demo import rules
 from fluxctl.demo.process import Player, Process, undisturbed
+from fluxctl.demo.rules import ARCHIVE, PACS
 from fluxctl.demo.seen import Seen
 from fluxctl.watching import Feed, Lost
 
 if TYPE_CHECKING:
     from typing import IO
 
-PACS, ARCHIVE, SPOOL = "pacs", "archive", "spool"
 PATIENCE: Final = 60.0
 """Seconds that anything may take; on a machine with nothing else to do it is one or two."""
 TICK: Final = 0.05
@@ -130,18 +131,8 @@ class Stage:
     def give_profile(self) -> None:
         """Do what `fluxctl profile import` does: a site with two destinations, the first behind the link."""
         ports = {PACS: self.seen.ports["link"], ARCHIVE: self.seen.ports[ARCHIVE]}
-        profile = {
-            "schema": 1,
-            "id": "demo",
-            "name": "Demo Hospital",
-            "version": 1,
-            "timezone": "UTC",
-            "destination": [
-                {"name": name, "ae_title": name.upper(), "host": "127.0.0.1", "port": port}
-                for name, port in ports.items()
-            ],
-        }
-        self.client.profile_import(ProfileImport(text=tomli_w.dumps(profile), name="demo.toml"))
+        text = tomli_w.dumps(rules.profile(ports))
+        self.client.profile_import(ProfileImport(text=text, name="demo.toml"))
 
     def open_gate(self) -> Status:
         """Wait until the scanner may send, and return the status that says so."""
@@ -197,17 +188,28 @@ class Stage:
         self.seen.status = self.client.status()
         return self.seen.status
 
-    def spool(self) -> dict[str, list[str]]:
-        """Read every image back from the spool; return, by UID, the digest of each copy's dataset."""
-        found: dict[str, list[str]] = {}
+    def spool(self) -> dict[str, list[Kept]]:
+        """Read every image back from the spool; return, by UID, each copy."""
+        found: dict[str, list[Kept]] = {}
         for study in self.client.study_list(StudyQuery(limit=1000)).studies:
             with self.client.study_export(study.id) as stream:
                 for file in _files_in(cast("IO[bytes]", stream)):
                     uid, dataset = _opened(file)
-                    found.setdefault(uid, []).append(hashlib.sha256(dataset).hexdigest())
+                    found.setdefault(uid, []).append(Kept(uid, hashlib.sha256(dataset).hexdigest()))
                 # An archive ends before its padding does; who hangs up there has not heard it out.
                 stream.read()
         return found
+
+    def held(self) -> Study:
+        """Return the study that is held, as soon as the box says so."""
+        held: list[Study] = []
+
+        def there(_: Seen) -> bool:
+            held[:] = [study for study in self.client.study_list(StudyQuery(limit=1000)).studies if study.held]
+            return bool(held)
+
+        self.until(there, "a study to be held")
+        return held[0]
 
     def files(self) -> list[Path]:
         """Return every file that the box keeps."""

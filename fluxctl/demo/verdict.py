@@ -1,15 +1,39 @@
-"""Whether anything was lost, arrived twice, or changed: image by image, digest by digest."""
+"""Whether anything was lost, arrived twice, is not as it should be, or is where it does not belong: image by image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from capacitord.api.demo import DemoImage, DemoPlace, DemoRow
+from capacitord.api.demo import DemoImage, DemoPlace, DemoRow, Kept
 
-Place = Mapping[str, Sequence[str]]
-"""What was found in a place: by SOP Instance UID, the digest of each copy."""
+Found = Mapping[str, Sequence[Kept]]
+"""What was found in a place: by SOP Instance UID, each copy."""
 NAMED: Final = 3
+
+
+def unchanged(image: DemoImage, copy: Kept) -> bool:
+    """Whether a copy has the scanner's bytes."""
+    return copy.digest == image.digest
+
+
+class Place(NamedTuple):
+    """What was found in a place, which images belong there, and how a copy of one should be."""
+
+    found: Found
+    belongs: Callable[[DemoImage], bool] = lambda _: True
+    right: Callable[[DemoImage, Kept], bool] = unchanged
+
+    def copies(self, image: DemoImage) -> Sequence[Kept]:
+        """Return what was found of an image."""
+        return self.found.get(image.sop_instance_uid, ())
+
+    def is_right(self, image: DemoImage) -> bool:
+        """Whether an image is there once and as it should be, or rightly not there."""
+        copies = self.copies(image)
+        if not self.belongs(image):
+            return not copies
+        return len(copies) == 1 and self.right(image, copies[0])
 
 
 def table(images: Iterable[DemoImage], places: Mapping[str, Place]) -> tuple[DemoRow, ...]:
@@ -22,11 +46,7 @@ def table(images: Iterable[DemoImage], places: Mapping[str, Place]) -> tuple[Dem
             sop_class,
             len(found),
             tuple(
-                DemoPlace(
-                    name,
-                    sum(len(place.get(image.sop_instance_uid, ())) for image in found),
-                    all(list(place.get(image.sop_instance_uid, ())) == [image.digest] for image in found),
-                )
+                DemoPlace(name, sum(len(place.copies(image)) for image in found), all(map(place.is_right, found)))
                 for name, place in places.items()
             ),
         )
@@ -35,22 +55,23 @@ def table(images: Iterable[DemoImage], places: Mapping[str, Place]) -> tuple[Dem
 
 
 def differences(images: Iterable[DemoImage], places: Mapping[str, Place]) -> tuple[str, ...]:
-    """Say what is not as it should be: each image in each place once, with the scanner's bytes, and no others."""
-    wanted = {image.sop_instance_uid: image.digest for image in images}
+    """Say what is not as it should be: each image once in each place where it belongs, as the profile wants it."""
+    known = tuple(images)
+    uids = {image.sop_instance_uid for image in known}
     said = []
     for name, place in places.items():
-        lost = [uid for uid in wanted if not place.get(uid)]
-        twice = [uid for uid in wanted if len(place.get(uid, ())) > 1]
-        changed = [uid for uid, digest in wanted.items() if set(place.get(uid, ())) - {digest}]
-        unknown = [uid for uid in place if uid not in wanted]
-        for what, uids in (
-            ("never arrived", lost),
-            ("arrived more than once", twice),
-            ("arrived with other bytes", changed),
-            ("arrived though the scanner never had them", unknown),
+        here = [image for image in known if place.belongs(image)]
+        elsewhere = [image for image in known if not place.belongs(image)]
+        for what, wrong in (
+            ("never arrived", [image for image in here if not place.copies(image)]),
+            ("arrived more than once", [image for image in here if len(place.copies(image)) > 1]),
+            ("arrived with other bytes", [i for i in here if not all(place.right(i, c) for c in place.copies(i))]),
+            ("arrived where they do not belong", [image for image in elsewhere if place.copies(image)]),
         ):
-            if uids:
-                said.append(f"{name}: {_counted(uids)} {what}")
+            if wrong:
+                said.append(f"{name}: {_counted([image.sop_instance_uid for image in wrong])} {what}")
+        if unknown := [uid for uid in place.found if uid not in uids]:
+            said.append(f"{name}: {_counted(unknown)} arrived though the scanner never had them")
     return tuple(said)
 
 

@@ -198,7 +198,9 @@ def _order(page: Page) -> None:
         "transfer syntax",
         "`compress` if the destination accepts it and the image can be written so; else as received, if it is listed "
         "in `transfer_syntaxes` or nothing is; else the first that is listed, accepted and without loss; else as "
-        "received. Where nothing is listed and nothing else is accepted: Explicit, then Implicit VR Little Endian.",
+        "received. Where nothing is listed and nothing else is accepted: Explicit, then Implicit VR Little Endian. "
+        "An image that came compressed with loss is not compressed without loss, which would only make it larger, if "
+        "it may leave as received.",
     )
     page.text(
         "An image that one of these fails for is held, and `fluxctl study show` says why. When the profile is mended, "

@@ -70,7 +70,7 @@ def result(found: Demo, look: Look) -> RenderableType:
         Column("   Images", keep=False, least=16),
         Column("Scanner", right=True),
         *(Column(place, right=True) for place in places),
-        Column("Same bytes"),
+        Column("Right"),
     ]
     total = [sum(row.places[n].images for row in found.rows) for n in range(len(places))]
     rows: list[list[str | Text]] = [_row(row) for row in found.rows]
@@ -78,7 +78,7 @@ def result(found: Demo, look: Look) -> RenderableType:
         [
             Text("   All", style=STRONG),
             *(Text(f"{number:,}", style=STRONG) for number in (found.images, *total)),
-            _mark(all(place.identical for row in found.rows for place in row.places)),
+            _mark(all(place.right for row in found.rows for place in row.places)),
         ]
     )
     lines: list[RenderableType] = [BLANK, columns(heads, rows, look), BLANK]
@@ -96,7 +96,7 @@ def _row(row: DemoRow) -> list[str | Text]:
         f"   {row.sop_class.removesuffix(' Storage')}",
         f"{row.images:,}",
         *(f"{place.images:,}" if place.images else NOTHING for place in row.places),
-        _mark(all(place.identical for place in row.places)),
+        _mark(all(place.right for place in row.places)),
     ]
 
 

@@ -6,6 +6,8 @@ import itertools
 import sys
 from collections.abc import Iterable
 
+import msgspec
+
 from capacitord.api.demo import Kept
 from capacitord.demo.pacs import Pacs
 from capacitord.demo.role import Role
@@ -23,7 +25,7 @@ class Odd:
             return ()
         if number == 4:
             return (image, image)
-        return (Kept(image.sop_instance_uid, "0" * 64) if number == 5 else image,)
+        return (msgspec.structs.replace(image, digest="0" * 64, transfer_syntax="another") if number == 5 else image,)
 
 
 if __name__ == "__main__":

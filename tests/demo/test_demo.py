@@ -94,15 +94,19 @@ def test_the_whole_story(performances: Performances) -> None:
     assert whole.err == ""
     lines = whole.out.splitlines()
     assert lines[0] == "fluxctl demo"
-    assert [line[0] for line in lines if re.match(r"\d  \S", line)] == list("12345678")
+    assert [line[0] for line in lines if re.match(r"\d  \S", line)] == list("123456789")
     assert "\x1b" not in whole.out
     said = " ".join(whole.out.split())
     assert "✘ the link to pacs is cut, 0." in said
     assert re.search(r"⚠ \d+ images wait for pacs, .*: .+; next try in \d", said)
     (total,) = [line.split() for line in lines if line.startswith("   All")]
-    assert total[1:] == [total[1]] * 4 + ["✔"]
+    # No route is for one image; a person sends it to the archive.
+    assert total[1:] == [total[1], total[1], str(int(total[1]) - 1), total[1], "✔"]
+    assert "held, no route of version 1 of the profile matches it" in said
+    assert re.search(r"pacs: \d+ images of modality MR with our name", said)
+    assert re.search(r"archive: \d\d+ images in JPEG 2000 Lossless", said)
     assert int(total[1]) > 100
-    assert "   ✔ nothing lost, nothing twice" in lines
+    assert "   ✔ nothing lost, nothing twice, nothing in the wrong place" in lines
     assert whole.left() == []
 
 
@@ -117,7 +121,9 @@ def test_a_document_for_scripts_and_a_folder_to_look_at(performances: Performanc
     assert sum(row["images"] for row in told["rows"]) == told["images"] > 100
     for row in told["rows"]:
         assert [place["place"] for place in row["places"]] == ["spool", "pacs", "archive"]
-        assert all(place["identical"] and place["images"] == row["images"] for place in row["places"])
+        assert all(place["right"] for place in row["places"])
+        missing = 1 if row["sop_class"].startswith("12-lead ECG") else 0
+        assert [row["images"] - place["images"] for place in row["places"]] == [0, missing, 0]
     box = document.folder / "box"
     assert document.left() == [str(box)]
     assert stat.S_IMODE(box.stat().st_mode) == 0o700

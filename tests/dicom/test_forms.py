@@ -16,6 +16,12 @@ CT, MG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2"
 EXPLICIT, IMPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 J2K, J2K_LOSSY, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.5"
 BASELINE, MPEG = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.100"
+EXTENDED, NEAR, HTJ2K = "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.203"
+VIDEO = tuple(
+    uid for uid in TRANSFER_SYNTAXES.values() if "1.2.840.10008.1.2.4.100" <= uid <= "1.2.840.10008.1.2.4.108"
+)
+LOST = (BASELINE, EXTENDED, NEAR, J2K_LOSSY, HTJ2K, *VIDEO)
+"""Transfer syntaxes in which something may have been lost."""
 LOSSLESS, LOSSY = Compression(J2K), Compression(J2K_LOSSY, ratio=8.0)
 
 uids = st.sampled_from(sorted(TRANSFER_SYNTAXES.values()))
@@ -42,6 +48,13 @@ def names(source: str, compress: Compression | None, *listed: str, sop_class: st
         (J2K, LOSSLESS, (), [J2K, EXPLICIT, IMPLICIT]),
         (J2K_LOSSY, LOSSY, (), [J2K_LOSSY, EXPLICIT, IMPLICIT]),
         (MPEG, LOSSLESS, (), [MPEG]),
+        # What was lost does not come back: it stays as it was received, where it may.
+        (BASELINE, LOSSLESS, (), [BASELINE, J2K, EXPLICIT, IMPLICIT]),
+        (J2K_LOSSY, LOSSLESS, (J2K, J2K_LOSSY), [J2K_LOSSY, J2K]),
+        (HTJ2K, Compression(RLE), (EXPLICIT, HTJ2K), [HTJ2K, RLE, EXPLICIT]),
+        (NEAR, Compression(EXPLICIT), (), [NEAR, EXPLICIT, IMPLICIT]),
+        (BASELINE, LOSSLESS, (J2K, EXPLICIT), [J2K, EXPLICIT, BASELINE]),
+        (BASELINE, LOSSY, (), [BASELINE, EXPLICIT, IMPLICIT]),
         # A list is a list: what is not on it comes last, and only as it was received.
         (EXPLICIT, None, (J2K, EXPLICIT), [EXPLICIT, J2K]),
         (IMPLICIT, None, (J2K, EXPLICIT), [J2K, EXPLICIT, IMPLICIT]),
@@ -82,6 +95,25 @@ def test_for_any_profile(sop_class: str, source: str, compress: Compression | No
         assert wanted[-1] == Form(source)
     if source not in SOURCES:
         assert syntaxes == [source]
+
+
+@given(classes, st.sampled_from(LOST), compressions, lists, st.sets(uids))
+def test_what_was_lost_is_not_kept_without_loss_where_it_may_stay(
+    sop_class: str, source: str, compress: Compression | None, listed: tuple[str, ...], others: set[str]
+) -> None:
+    wanted = forms(Pair(sop_class, source), compress, listed)
+    leaves = acceptable(wanted, sop_class, {Pair(sop_class, uid) for uid in {*others, source}})[0]
+    if not listed or source in listed:
+        assert leaves == Form(source)
+    else:
+        assert wanted[-1] == Form(source)
+
+
+@given(classes, uids.filter(lambda uid: uid not in LOST), lists)
+def test_what_lost_nothing_is_compressed_first(sop_class: str, source: str, listed: tuple[str, ...]) -> None:
+    first = forms(Pair(sop_class, source), LOSSLESS, listed)[0]
+    if source in SOURCES and source != J2K:
+        assert first == Form(J2K, LOSSLESS)
 
 
 @given(classes, uids, compressions, lists, st.sets(uids))

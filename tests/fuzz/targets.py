@@ -19,7 +19,7 @@ from capacitord.dicom.walker import HeaderError
 from capacitord.model.image import Arrival, Facts
 from tests.dicom.memory_intake import MemoryIntake
 from tests.dicom.samples import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, dataset
-from tests.fuzz import sealed_objects
+from tests.fuzz import images, sealed_objects
 
 UID = "1.2.3.4.5"
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, "1.3.99.private")
@@ -116,7 +116,15 @@ def _serve(reader: PduReader, receiver: Receiver, data: memoryview, step: int) -
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
-    {"pdu": pdu, "command_set": command_set, "header": header, "sealed": sealed_objects.sealed}
+    {
+        "pdu": pdu,
+        "command_set": command_set,
+        "header": header,
+        "sealed": sealed_objects.sealed,
+        "rewriting": images.rewriting,
+        "deidentify": images.deidentify,
+        "transcode": images.transcode,
+    }
 )
 
 _STORE = data_pdus(1, commands.store_request(1, CT, UID), command=True, max_pdu=0)
@@ -133,6 +141,9 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
             for number, syntax in enumerate((EXPLICIT, IMPLICIT, BIG_ENDIAN))
         ),
         "sealed": sealed_objects.SEEDS,
+        "rewriting": images.SEEDS,
+        "deidentify": images.SEEDS,
+        "transcode": images.SEEDS,
     }
 )
 """Inputs worth beginning with."""

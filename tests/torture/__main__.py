@@ -16,11 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
-from tests.torture import faults, fuzz, kill, large, power
+from tests.torture import faults, files, fuzz, kill, large, power
 from tests.torture.report import Report
 
 _FUZZ = 60.0
 """Seconds each target is fuzzed for unless --seconds says otherwise."""
+
+
+PARTS = ("kill", "power", "faults", "fuzz", "files", "large")
 
 
 def parts(folder: Path, *, cycles: int, seconds: float | None, seed: int) -> Mapping[str, Callable[[], Report]]:
@@ -36,6 +39,7 @@ def parts(folder: Path, *, cycles: int, seconds: float | None, seed: int) -> Map
         "power": lambda: power.torture(folder, cycles=few, seed=seed, deadline=deadline()),
         "faults": lambda: faults.torture(folder, cycles=few, seed=seed, deadline=deadline()),
         "fuzz": lambda: fuzz.torture(folder, seconds=each, seed=seed),
+        "files": lambda: files.torture(folder),
         "large": lambda: large.torture(folder),
     }
 
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cycles", type=int, default=200, help="kills; a fifth as many power cuts and faults (200)")
     parser.add_argument("--seconds", type=float, help="end each part after so long, whatever the number of cycles")
     parser.add_argument("--seed", type=int, help="repeat a run's random choices; their timing differs all the same")
-    parser.add_argument("--only", action="append", choices=["kill", "power", "faults", "fuzz", "large"], help="a part")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part")
     chosen = parser.parse_args(arguments)
     seed = random.randrange(10**6) if chosen.seed is None else chosen.seed
     folder = Path(tempfile.mkdtemp(prefix="torture-"))

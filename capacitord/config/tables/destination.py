@@ -227,6 +227,7 @@ class DestinationTable(Table):
     """The transfer syntax images are compressed to.
 
     With loss it says how much: { transfer_syntax = "JPEG2000", ratio = 10 }, or quality, or near for JPEG-LS.
+    What came compressed with loss stays as it came where the destination takes it so.
     """
     stow: Url | None = None
     """The URL of a DICOMweb service that takes images by STOW-RS (PS3.18 §10.5), instead of a DICOM node."""

@@ -96,7 +96,7 @@ def _read_sequence(raw: RawDataElement) -> DataElement:
         items, _ = encoded.items(raw.value or b"", encoding)
         datasets = [dataset_of(encoded.elements(item.content, encoding), encoding) for item in items]
     except Malformed as error:
-        raise Unfit(f"a sequence cannot be read: {error}") from None
+        raise Unfit(f"is a sequence that cannot be read: {error}") from None
     element = DataElement(raw.tag, "SQ", Sequence(datasets))
     element.is_undefined_length = raw.length == encoded.UNDEFINED
     return element
@@ -126,6 +126,9 @@ def dataset_of(found: Iterable[encoded.Element], encoding: Encoding) -> Dataset:
     characters = declared(dataset)
     # Told of terms it does not know, pydicom would warn, and repeat them in its warning.
     terms = list(characters.terms) if characters.is_known else None
+    if terms is None and any("\0" in term.rstrip("\0 ") for term in characters.terms):
+        msg = "its Specific Character Set is no text"
+        raise Malformed(msg)
     dataset.set_original_encoding(encoding.implicit, not encoding.big, terms or None)
     return dataset
 

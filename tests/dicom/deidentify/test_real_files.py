@@ -28,7 +28,7 @@ from capacitord.dicom.transform.level import dataset_of
 from capacitord.model.deidentify import Deidentification, Option
 from tests.dicom.deidentify.kit import CODES, add, table
 from tests.dicom.transform.kit import Received
-from tests.images import Image, shipped
+from tests.images import Image, every
 
 pytestmark = pytest.mark.peers
 
@@ -54,7 +54,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "all that can be kept": EVERYTHING,
 }
-UNREADABLE = {"rtplan_truncated.dcm", "MR_truncated.dcm"}
+UNREADABLE = {"rtplan_truncated.dcm", "MR_truncated.dcm", "no_meta.dcm"}
 
 
 class Read:
@@ -89,7 +89,7 @@ def _is_pixels(element: Element) -> bool:
 @functools.cache
 def _files() -> tuple[Read, ...]:
     found = []
-    for image in shipped():
+    for image in every():
         try:
             plain = b"".join(map(bytes, Opened(Received.of(image), whole=True).plain()))
             syntax = EXPLICIT if image.transfer_syntax_uid == DEFLATED else image.transfer_syntax_uid
@@ -118,7 +118,7 @@ def _originals(read: Read, options: Sequence[Option]) -> Iterator[bytes]:
     """Yield what must not be found: as written, and in parts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(read.image.path, stop_before_pixels=True)
+        dataset = pydicom.dcmread(read.image.path, stop_before_pixels=True, force=True)
         texts = [str(dataset.get(name, "")) for name in ("PatientID", "AccessionNumber", "PatientName")]
         texts += [part for part in re.split(r"[\^= ]", str(dataset.get("PatientName", ""))) if len(part) > 4]
         if Option.RETAIN_LONGITUDINAL_FULL not in options:
@@ -159,6 +159,9 @@ def test_all_that_is_left_is_as_the_table_says() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for read in _files():
+            if "SOPClassUID" not in read.dataset:
+                # What does not say what it is, is held, as the test after this one shows.
+                continue
             sent = _sent(read, ())
             syntax = IMPLICIT if sent.head.encoding.implicit else sent.syntax
             file = io.BytesIO(preamble(read.image.sop_class_uid, "1.2.3", syntax, "") + sent.data)

@@ -1,0 +1,140 @@
+"""What the fuzzers throw at the code that changes images: datasets with a few pixels in every transfer syntax.
+
+Whatever the bytes are, they leave as they came, or changed, or they are held with a reason. Nothing else is raised.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Sequence
+from typing import Final
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from capacitord.dicom.forms import Form
+from capacitord.dicom.outgoing import Came, Keys, Recipe
+from capacitord.dicom.produce import InMemory, NotProduced, produce
+from capacitord.dicom.rewriting import Opened
+from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, SOURCES
+from capacitord.model.attribute import Attribute, parse
+from capacitord.model.compression import Compression
+from capacitord.model.deidentify import Deidentification, Option
+from capacitord.model.transform import Clean, Copy, Hash, On, Prefix, Record, Remove, Set, Transform, template
+from tests.dicom.transcode import kit
+
+KEYS: Final = Keys(b"h" * 32, b"c" * 32)
+NOW: Final = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
+CAME: Final = Came("SCANNER", "FLUXBOX", NOW)
+INSTANCE: Final = "1.2.3"
+SYNTAXES: Final = tuple(SOURCES)
+"""The first byte of an input says in which of these it is, the second how it is to leave."""
+
+
+def _at(text: str) -> Attribute:
+    return parse(text, pydicom.datadict.tag_for_keyword)
+
+
+def _value(text: str) -> Set:
+    return Set(_at("InstitutionName"), template(text, pydicom.datadict.tag_for_keyword))
+
+
+CHANGES: Final = Transform(
+    "fuzz",
+    On.OUTBOUND,
+    (
+        _value("Łódź {Modality|none}"),
+        Remove(_at("**.(0029,xxxx)")),
+        Copy(_at("StudyID"), _at("AccessionNumber")),
+        Clean(_at("**.PatientName")),
+        Hash(_at("**.PatientID")),
+        Prefix(_at("StudyDescription"), "x"),
+    ),
+    record=Record(system="FLUXBOX"),
+)
+CHANGING: Final = Recipe("pacs", "UTC", outbound=(CHANGES,))
+NAMELESS: Final = tuple(
+    Recipe("pacs", "UTC", deidentifications=(Deidentification(options),))
+    for options in (
+        (),
+        (Option.RETAIN_LONGITUDINAL_MODIFIED, Option.RETAIN_SAFE_PRIVATE),
+        (Option.CLEAN_DESCRIPTORS, Option.CLEAN_STRUCTURED_CONTENT, Option.CLEAN_GRAPHICS),
+    )
+)
+TARGETS: Final = tuple(kit.EVERYTHING.values())
+
+
+def rewriting(data: bytes) -> None:
+    """What a transform makes of any bytes is written, and says what it says."""
+    made = _made(data, CHANGING)
+    if made is None:
+        return
+    syntax, written = made
+    again = Opened(InMemory(syntax, memoryview(written)))
+    (name,) = again.attributes.values(_at("InstitutionName")) or ("",)
+    assert name.startswith("Łódź ")
+
+
+def deidentify(data: bytes) -> None:
+    """Any bytes are de-identified, or held."""
+    if len(data) > 1:
+        _made(data, NAMELESS[data[1] % len(NAMELESS)])
+
+
+def transcode(data: bytes) -> None:
+    """Any bytes are written in another syntax, from which they can be read again, or held."""
+    if len(data) < 2:
+        return
+    wanted = TARGETS[data[1] % len(TARGETS)]
+    plain = Recipe("pacs", "UTC", compress=wanted)
+    made = _made(data, plain, [Form(wanted.transfer_syntax, wanted)])
+    if made is None or wanted.transfer_syntax in kit.NATIVE:
+        # What is inside an attribute of unknown VR nobody looks at, where it is only copied.
+        return
+    syntax, written = made
+    native = Form(EXPLICIT_UID, Compression(EXPLICIT_UID))
+    assert _produced(syntax, written, Recipe("pacs", "UTC"), [native]) is not None
+
+
+def _made(data: bytes, what: Recipe, wanted: Sequence[Form] = ()) -> tuple[str, bytes] | None:
+    if len(data) < 2:
+        return None
+    syntax = SYNTAXES[data[0] % len(SYNTAXES)]
+    return _produced(syntax, data[2:], what, wanted or [Form(syntax)])
+
+
+def _produced(syntax: str, data: bytes, what: Recipe, wanted: Sequence[Form]) -> tuple[str, bytes] | None:
+    image = InMemory(syntax, memoryview(data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made = produce(image, INSTANCE, what, CAME, wanted, keys=KEYS, now=NOW)
+        except NotProduced:
+            return None
+    if made is None:
+        return None
+    written = b"".join(made.pieces)
+    assert len(written) == made.length
+    return made.transfer_syntax_uid, written
+
+
+def _seeds() -> tuple[bytes, ...]:
+    small = kit.Kind(rows=4, columns=6)
+    sample = kit.dataset(small, kit.native(small, kit.pixels(small)), SpecificCharacterSet="ISO_IR 100")
+    sample.PatientName, sample.PatientID, sample.StudyDescription = "Müller^Jörg", "P-1", "Head"
+    sample.BurnedInAnnotation, sample.StudyDate, sample.AccessionNumber = "NO", "20260101", "A1"
+    sample.RequestAttributesSequence = [Dataset()]
+    sample.RequestAttributesSequence[0].ScheduledProcedureStepID = "S1"
+    explicit = kit.encoded(sample)
+    seeds = [(kit.encoded(sample, uid), uid) for uid in SYNTAXES[:3]]
+    seeds += [(kit.transcoded(explicit, EXPLICIT_UID, how)[1], uid) for uid, how in kit.LOSSLESS.items()]
+    return tuple(
+        bytes((SYNTAXES.index(uid), target)) + data
+        for number, (data, uid) in enumerate(seeds)
+        for target in (0, number)
+    )
+
+
+SEEDS: Final = _seeds()
+"""Inputs worth beginning with."""
