@@ -24,12 +24,15 @@ _SHOWN: Final[Mapping[CircuitState, m.CircuitState]] = MappingProxyType(
 )
 
 
+_NOT_TRIED: Final = "Nothing waits for it, so it is not tried."
+
+
 def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
     """Return what waits for a destination, what happens there, and why. Raises what the ledger raises."""
     destination, state = delivery.destination, delivery.state()
     backlog = spool.ledger.backlog(destination.name)
     rate = delivery.feed.rate()
-    reason, next_try = why(state, delivery.feed.resting(), time.monotonic())
+    reason, next_try = why(state, delivery.feed.resting(), time.monotonic(), waits=backlog.images > 0)
     return m.DestinationStatus(
         name=destination.name,
         ae_title=destination.ae_title,
@@ -53,15 +56,18 @@ def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
     )
 
 
-def why(state: State, resting: Mapping[int, Rest], now: float) -> tuple[str, float | None]:
+def why(state: State, resting: Mapping[int, Rest], now: float, *, waits: bool = True) -> tuple[str, float | None]:
     """Return why a destination does not get what waits for it, and in how many seconds it is tried again.
 
-    Empty and None if nothing is in the way, None also if it is tried now or a person has to act first.
+    Empty and None if nothing is in the way, None also if it is tried now or a person has to act first. Where nothing
+    `waits`, nothing is tried either, and what went wrong last may be long over.
     """
     if state.paused:
         return PAUSED, None
     if state.hindrance:
         return state.hindrance, max(0.0, state.hindered_until - now)
+    if state.circuit.failures and not waits:
+        return f"{_NOT_TRIED} The last time: {state.circuit.reason}", None
     if state.circuit.failures:
         trying = state.circuit.state is CircuitState.HALF_OPEN
         return state.circuit.reason, None if trying else max(0.0, state.circuit.next_try - now)

@@ -220,11 +220,17 @@ def halted(item: DestinationStatus | QueueRow, look: Look) -> Text | None:
     """Return why nothing is sent to a destination at all, None if it is."""
     if item.paused:
         return Text("⚠ paused", style=CARE)
+    if item.circuit is CircuitState.OPEN and not _waits(item):
+        return Text("⚠ down when it was tried last", style=CARE)
     if item.circuit is CircuitState.OPEN:
         return Text(f"✘ down{_next_try(item, look)}", style=BAD)
     if item.circuit is CircuitState.PROBING:
         return Text("⚠ trying again", style=CARE)
     return None
+
+
+def _waits(item: DestinationStatus | QueueRow) -> int:
+    return item.images if isinstance(item, QueueRow) else item.waiting_images
 
 
 def deferred(item: DestinationStatus | QueueRow, look: Look) -> Text:

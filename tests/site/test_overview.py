@@ -45,6 +45,12 @@ def test_the_nearest_reason_is_given(
     assert why(state, resting, 100.0) == expected
 
 
+def test_where_nothing_waits_nothing_is_tried_and_an_old_outage_is_told_as_one() -> None:
+    said = why(WELL._replace(circuit=DOWN), {}, 200.0, waits=False)
+    assert said == ("Nothing waits for it, so it is not tried. The last time: It does not answer.", None)
+    assert why(WELL, {}, 200.0, waits=False) == ("", None)
+
+
 def test_the_disk_is_at_its_reserve_when_not_even_a_small_image_fits() -> None:
     reserve, warning = 1 << 30, 2 << 30
     assert level_of(reserve + LEAST_ROOM - 1, reserve, warning) is m.Level.FAILURE
