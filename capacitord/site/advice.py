@@ -8,6 +8,7 @@ from capacitord.api import messages as m
 from capacitord.errors import Problem
 from capacitord.site.refusals import Lately
 from capacitord.spool.sealing import LEAST_ROOM
+from capacitord.spool.studies import Failed
 
 
 def level_of(free: int, reserve: int, warning: int) -> m.Level:
@@ -125,6 +126,35 @@ def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
         "`fluxctl study list --state held` lists them."
     )
     return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]
+
+
+def advice_on_failed(failed: Sequence[Failed]) -> list[m.Advice]:
+    """Return what a person should do about studies that destinations did not get for good."""
+    advice = []
+    for each in failed:
+        what = f"Study {each.short}" if each.studies == 1 else f"{each.studies} studies, the first {each.short},"
+        hint = (
+            f"See which images: `fluxctl study show {each.short}`. When the cause is mended: "
+            f"`fluxctl resend {each.short} --to {each.destination}`."
+        )
+        words = f"{what} did not go to {each.destination}: {each.reason}"
+        advice.append(m.Advice("study-not-sent", m.Level.WARNING, words, hint))
+    return advice
+
+
+def advice_on_stranded(stranded: Sequence[tuple[str, int]], version: int) -> list[m.Advice]:
+    """Return what a person should do about images that wait for destinations which the profile does not name."""
+    hint = "Import a profile that names it, or send the studies elsewhere: `fluxctl study list --undelivered`."
+    return [
+        m.Advice(
+            "destination-not-named",
+            m.Level.WARNING,
+            f"{'1 image waits' if number == 1 else f'{number} images wait'} for {name}, "
+            f"which version {version} of the profile does not name.",
+            hint,
+        )
+        for name, number in stranded
+    ]
 
 
 def advice_on_upkeep(failing: Problem | None, profile: Problem | None) -> list[m.Advice]:

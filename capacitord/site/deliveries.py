@@ -54,6 +54,11 @@ class Deliveries:
         self._ending = False
         self._stand_ins = StandIns(spool, self.all, self._moved, self.wake)
 
+    @property
+    def version(self) -> int:
+        """The version of the profile that says where to deliver."""
+        return self._wanted.version
+
     def want(self, destinations: Iterable[Destination], profile_version: int) -> None:
         """Take note of where to deliver from now on; `become` does it. Call it in the order in which versions came."""
         self._wanted = _Wanted({destination.name: destination for destination in destinations}, profile_version)

@@ -18,8 +18,10 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
 from capacitord.site.advice import (
     advice_on,
+    advice_on_failed,
     advice_on_held,
     advice_on_refusals,
+    advice_on_stranded,
     advice_on_unreadable,
     advice_on_upkeep,
     level_of,
@@ -53,6 +55,7 @@ def site_status(
     space = spool.space.now()
     reserve, warning = spool.space.reserve, spool.space.warning
     level = level_of(space.free, reserve, warning)
+    destinations = deliveries.status()
     return m.SiteStatus(
         incoming=tuple(
             m.Incoming(
@@ -80,10 +83,12 @@ def site_status(
             unrouted_images=counts.unrouted,
         ),
         disk=m.Disk(space.total, space.free, reserve, warning, level),
-        destinations=deliveries.status(),
+        destinations=destinations,
         advice=(
             *advice_on(undecided, counts.corrupt, level),
             *advice_on_held(*spool.studies.held_back()),
+            *advice_on_failed(spool.studies.failed()),
+            *advice_on_stranded(spool.studies.stranded([each.name for each in destinations]), deliveries.version),
             *advice_on_refusals(condition.refused, away),
             # While the disk fails most of this fails with it, and the trouble says so.
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),

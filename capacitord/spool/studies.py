@@ -53,6 +53,15 @@ _UNANSWERED: Final[Mapping[Doubt, tuple[AckState, str]]] = MappingProxyType(
 _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
     dict.fromkeys(Standing, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
+_FAILED: Final = """
+SELECT f.destination, f.number, s.short, d.reason FROM (
+  SELECT destination, count(*) AS number, min(id) AS first FROM delivery WHERE open AND state = 'failed'
+  GROUP BY destination
+) AS f JOIN delivery d ON d.id = f.first JOIN study s ON s.id = d.study ORDER BY f.destination
+"""
+_WAITING_FOR: Final = """
+SELECT destination, total(waiting) FROM delivery WHERE open AND waiting > 0 GROUP BY destination ORDER BY destination
+"""
 _NAMED: Final = """
 SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
 """
@@ -81,6 +90,15 @@ def _moment(nanoseconds: int) -> datetime:
 def when(nanoseconds: int | None) -> datetime | None:
     """Return a catalog time as an aware datetime."""
     return None if nanoseconds is None else _moment(nanoseconds)
+
+
+class Failed(NamedTuple):
+    """A destination that did not get studies for good: how many, and of the first its short id and why."""
+
+    destination: str
+    studies: int
+    short: str
+    reason: str
 
 
 class Sendable(NamedTuple):
@@ -222,6 +240,17 @@ class Studies:
             ):
                 return int(count), short, reason
         return 0, "", ""
+
+    def failed(self) -> list[Failed]:
+        """Return the destinations that did not get studies for good, with one study and its reason for each."""
+        with self._catalog.read() as catalog:
+            return [Failed._make(row) for row in fetch(catalog, _FAILED)]
+
+    def stranded(self, named: Collection[str]) -> list[tuple[str, int]]:
+        """Return the destinations that are not among `named` and for which images wait, and how many."""
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, _WAITING_FOR)
+        return [(destination, int(number)) for destination, number in rows if destination not in named]
 
     def detail(self, study: int, schema: str) -> m.StudyDetail:
         """Return a study with all its images and what each destination answered."""

@@ -23,7 +23,6 @@ from capacitord.api.messages import (
     RuntimeState,
     Site,
     SiteStatus,
-    SpoolStatus,
     Status,
 )
 from fluxctl.render.look import Look
@@ -79,7 +78,7 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
         lines += [(label, Text(text)) for label, text in _receiving(status.traffic, look)]
         refused = [found for found in (status.traffic.refused, status.traffic.unfit) if found]
         lines += [("Refused", Text(_refused(found, look), style=CARE)) for found in refused]
-        lines += [("Spool", Text(_spool(status.traffic.spool))), ("Disk", disk(status.traffic.disk))]
+        lines += [("Spool", Text(_spool(status.traffic))), ("Disk", disk(status.traffic.disk))]
     lines.append(("Daemon", _daemon(status, look)))
     return lines
 
@@ -121,16 +120,19 @@ def _refused(refused: Refusals, look: Look) -> str:
     return f"{count(refused.count, 'image')}{since}, the last {ago(refused.at, look)} from {who}: {refused.reason}"
 
 
-def _spool(spool: SpoolStatus) -> str:
+def _spool(traffic: SiteStatus) -> str:
+    spool, refused = traffic.spool, sum(destination.refused_images for destination in traffic.destinations)
     if spool.images == 0:
         return "empty"
-    ready = "all delivered" if not spool.held_images + spool.unrouted_images else "nothing waits to be sent"
+    here = spool.held_images + spool.unrouted_images + refused
+    ready = "nothing waits to be sent" if here else "all delivered"
     waiting = f"{spool.undelivered_images:,} not delivered yet" if spool.undelivered_images else ready
     troubles = [
         f"{number:,} {word}"
         for number, word in (
             (spool.held_images, "held"),
             (spool.unrouted_images, "to be routed"),
+            (refused, "not sent for good"),
             (spool.conflicts, "in conflict"),
             (spool.corrupt, "corrupt"),
             (spool.recovered, "recovered"),

@@ -6,13 +6,14 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.dicom.storage_scp import RefusalView
-from capacitord.site.advice import advice_on, advice_on_refusals, level_of
+from capacitord.site.advice import advice_on, advice_on_failed, advice_on_refusals, advice_on_stranded, level_of
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.delivery import PAUSED, State
 from capacitord.site.overview import why
 from capacitord.site.refusals import RECENT, Lately, Refused, turned_away
 from capacitord.site.rests import Rest
 from capacitord.spool.sealing import LEAST_ROOM
+from capacitord.spool.studies import Failed
 
 WELL = State(paused=False, circuit=Circuit(), hindrance="", senders=())
 DOWN = Circuit(CircuitState.OPEN, 3, "It does not answer.", 130.0)
@@ -136,3 +137,12 @@ def test_a_clock_that_is_set_neither_keeps_nor_forgets_a_refusal(jump: int) -> N
     assert told.count == away.count == 2
     assert refused.lately(7.0 + RECENT).for_now is None
     assert turned_away(views, 7.0 + RECENT) is None
+
+
+def test_what_a_destination_did_not_get_and_what_waits_for_nobody_is_told_with_a_next_step() -> None:
+    (advice,) = advice_on_failed([Failed("res", 3, "3f2a9c", "1 image was refused: Not sent: no.")])
+    assert advice.message == "3 studies, the first 3f2a9c, did not go to res: 1 image was refused: Not sent: no."
+    assert "fluxctl resend 3f2a9c --to res" in advice.hint
+    (advice,) = advice_on_stranded([("arch", 2)], 20)
+    assert advice.message == "2 images wait for arch, which version 20 of the profile does not name."
+    assert advice.hint
