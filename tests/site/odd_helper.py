@@ -1,7 +1,7 @@
 """A helper process that misbehaves: `python -m tests.site.odd_helper HOW FD`.
 
-It can be told to "hang", "die", say "nonsense", "leak" an unsealed file, or work "slowly". With "same" it hands back
-what it was given, and with "keys" what it was told in the beginning.
+It can be told to "hang", "die", say "nonsense", "leak" an unsealed file, work "slowly", or answer "another" job than
+it was given. With "same" it hands back what it was given, and with "keys" what it was told in the beginning.
 """
 
 from __future__ import annotations
@@ -42,14 +42,16 @@ def main(how: str, descriptor: int) -> None:
         elif how == "leak":
             unsealed = os.memfd_create("unsealed", os.MFD_ALLOW_SEALING)
             os.write(unsealed, bytes(job.length))
-            channel.send(Made(job.transfer_syntax_uid, job.sop_instance_uid, job.length), unsealed)
+            channel.send(Made(job.transfer_syntax_uid, job.sop_instance_uid, job.length, job.number), unsealed)
         else:
             if how == "slowly":
                 time.sleep(A_WHILE)
             data = bytes(mapped(image, job.length))
             if how == "keys":
                 data = msgspec.json.encode(begin)
-            channel.send(Made(job.transfer_syntax_uid, job.sop_instance_uid, len(data)), sealed([data], len(data)))
+            number = job.number - (how == "another")
+            made = Made(job.transfer_syntax_uid, job.sop_instance_uid, len(data), number)
+            channel.send(made, sealed([data], len(data)))
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ def test_what_cannot_be_compressed_stays_as_it_is_or_is_not_made() -> None:
         ("nonsense", "said what does not belong there"),
         ("leak", "handed over what is no memory file"),
         ("hang", "did not come to an end within 0 s"),
+        ("another", "said what does not belong there"),
     ],
 )
 def test_a_helper_that_misbehaves_costs_one_image_and_the_next_gets_another(how: str, words: str) -> None:
@@ -144,6 +145,26 @@ def test_a_helper_that_is_killed_while_it_works_costs_one_image() -> None:
         (pid,) = wait_for(lambda: one.helpers, within=PATIENCE, what="a helper")
         os.kill(pid, signal.SIGKILL)
         assert isinstance(done(commission).result, HelperLost)
+
+
+def test_no_image_is_given_what_was_made_of_another_that_failed_in_the_middle() -> None:
+    failing = b"of patient B"
+
+    def patience(length: int) -> float:
+        # No socket waits so long: the error comes when the helper has the job, and nobody has read its answer.
+        return -1.0 if length == len(failing) else PATIENCE
+
+    with pool("slowly", patience=patience) as one:
+        done(submit(one, b"of the patient A")).release()
+        assert isinstance(done(submit(one, failing)).result, HelperLost)
+        assert not one.helpers
+        for data in (b"of the patient C", b"of the patient D, the last"):
+            commission = done(submit(one, data, uid=f"1.2.{len(data)}"))
+            result = commission.result
+            assert isinstance(result, Product)
+            assert (bytes(result.data), result.sop_instance_uid) == (data, f"1.2.{len(data)}")
+            commission.release()
+        assert one.held == 0
 
 
 def test_a_program_that_cannot_be_started_is_said() -> None:

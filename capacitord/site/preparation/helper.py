@@ -7,6 +7,7 @@ allowed. That costs the image it had, and nothing else.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Helper:
         self._socket = ours
         self._channel: Channel[ToHelper, FromHelper] = Channel(ours, FromHelper)
         self._recipe: object = None
+        self._numbers = itertools.count(1)
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -79,16 +81,18 @@ class Helper:
         if job.recipe is not None and job.recipe is not self._recipe:
             self._tell(Follow(job.recipe), None)
             self._recipe = job.recipe
-        self._tell(msgspec.structs.replace(job, recipe=None), descriptor)
+        number = next(self._numbers)
+        self._tell(msgspec.structs.replace(job, recipe=None, number=number), descriptor)
         answer, made = self._receive(patience)
-        if isinstance(answer, Made) and made is not None:
+        is_for_it = not isinstance(answer, Ready) and answer.number == number
+        if is_for_it and isinstance(answer, Made) and made is not None:
             try:
                 return answer, mapped(made, answer.length)
             except NotSealed:
                 raise self._lost("handed over what is no memory file") from None
         if made is not None:
             os.close(made)
-        elif isinstance(answer, AsReceived | NotMade):
+        elif is_for_it and isinstance(answer, AsReceived | NotMade):
             return answer
         raise self._lost("said what does not belong there")
 
@@ -99,6 +103,11 @@ class Helper:
             self._process.wait(_END_PATIENCE)
         except subprocess.TimeoutExpired:
             self._kill()
+
+    def abandon(self) -> None:
+        """End it now, and never listen to what it has still to say."""
+        self._socket.close()
+        self._kill()
 
     def kill(self) -> None:
         """End it now, whatever it has in hand. For any thread."""

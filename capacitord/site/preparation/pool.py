@@ -194,12 +194,7 @@ class Pool:
         return self._held + commission.cost <= self.budget
 
     def _carry_out(self, commission: Commission, helper: Helper | None) -> Helper | None:
-        result: Result
-        try:
-            helper, result = self._make(commission, helper)
-        except Exception as error:  # noqa: BLE001 - whoever waits is to be told
-            LOG.error("An image could not be prepared for an unforeseen reason: %s", describe(error))  # noqa: TRY400
-            result = HelperLost("An unforeseen error in this box; its log says more.")
+        helper, result = self._make(commission, helper)
         with self._changed:
             keeps = len(result.data) if isinstance(result, Product) else 0
             if commission.state is State.RELEASED:
@@ -221,6 +216,8 @@ class Pool:
             return helper, error
         except OSError as error:
             return helper, HelperLost(f"There is no room to prepare the image: {error.strerror}.")
+        except Exception as error:  # noqa: BLE001 - whoever waits is to be told
+            return helper, _unforeseen(error)
         try:
             if helper is None:
                 helper = Helper(self._command, self._begin)
@@ -231,16 +228,27 @@ class Pool:
             made = helper.make(job, descriptor, self._patience(job.length))
         except HelperLost as error:
             LOG.warning("%s", error.message)
-            if helper is not None:
-                self._forget(helper)
-            return None, error
+            lost = error
+        except Exception as error:  # noqa: BLE001 - whoever waits is to be told
+            lost = _unforeseen(error)
+        else:
+            return helper, Product(*made) if isinstance(made, tuple) else made
         finally:
             os.close(descriptor)
-        return helper, Product(*made) if isinstance(made, tuple) else made
+        if helper is not None:
+            # What it may still have to say is about this image: nobody who asks for another is to hear it.
+            self._forget(helper)
+            helper.abandon()
+        return None, lost
 
     def _forget(self, helper: Helper) -> None:
         with self._changed:
             self._helpers.pop(helper.pid, None)
+
+
+def _unforeseen(error: Exception) -> HelperLost:
+    LOG.error("An image could not be prepared for an unforeseen reason: %s", describe(error))
+    return HelperLost("An unforeseen error in this box; its log says more.")
 
 
 def _is_same(aside: Commission, job: Job) -> bool:
