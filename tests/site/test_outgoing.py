@@ -451,11 +451,31 @@ def test_the_version_of_the_profile_in_force_decides_what_is_prepared_ahead(tmp_
         box.wait_until_delivered()
         assert pacs.counts == dict.fromkeys(uids, 1)
         sent = [uid for uid in pacs.seen if b"OLD" in pacs.stored[uid][0]]
-        # What the association had in hand already goes as it was; what waited behind it does not.
-        assert sent[: len(before)] == before
-        assert len(sent) <= len(before) + 1
+        # What is on the wire goes as it was; what the association had in hand behind it does not.
+        assert sent == before
         assert all((b"NEW" in pacs.stored[uid][0]) != (uid in sent) for uid in uids)
         assert box.preparation.pool.held == 0
+
+
+def test_no_image_leaves_with_the_name_once_a_version_in_force_forbids_it(tmp_path: Path) -> None:
+    images = write_study(tmp_path / "study", images=4, shape=TINY)
+    name = str(pydicom.dcmread(images[0].path).PatientName).encode()
+    with Pacs() as pacs, rig(tmp_path / "spool", destination("pacs", pacs.port)) as box:
+        pacs.hold()
+        uids = put_files(box.spool, images)
+        box.wake()
+        wait_for(lambda: pacs.seen, within=PATIENCE, what="the first image")
+        # The association takes the second image while it waits for the answer.
+        feed = box.deliveries.one("pacs").feed
+        wait_for(lambda: len(feed._ready) == len(uids) - 2, within=PATIENCE, what="the second image to be in hand")
+        box.deidentifications = BASIC
+        box.become("pacs")
+        pacs.go_on()
+        box.wait_until_delivered()
+        with_name = [uid for uid, (data,) in pacs.stored.items() if name in data]
+        assert with_name == [pacs.seen[0]]
+        assert len(pacs.stored) == len(uids)
+        assert box.spool.ledger.backlog("pacs").doubtful == 0
 
 
 def test_memory_stays_within_its_bound_while_a_backlog_is_compressed(tmp_path: Path) -> None:
