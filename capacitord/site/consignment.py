@@ -129,13 +129,15 @@ class Consignment:
     def _following(self) -> Upcoming | None:
         """Return what goes next; None if nothing can yet.
 
-        What is less urgent goes only while the first is not ready.
+        What is less urgent goes only while the first is not ready. What is as urgent goes only while the first is not
+        even begun: it may wait for the room in memory that the others take.
         """
         first = self._ahead[0]
         if first.is_ready:
             return first
         for upcoming in self._ahead[1:]:
-            if upcoming.pending.priority < first.pending.priority and upcoming.is_ready:
+            may_go = upcoming.pending.priority < first.pending.priority or not first.is_begun
+            if may_go and upcoming.is_ready:
                 return upcoming
         return first if first.wait(_MOMENT) else None
 

@@ -22,7 +22,7 @@ from capacitord.model.transform import Map, On, Transform
 from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
-from capacitord.site.preparation.pool import WHILE_PREPARED, Pool
+from capacitord.site.preparation.pool import OVERTAKEN, WHILE_PREPARED, Pool
 from capacitord.site.preparation.preparation import keys_of
 from tests.dicom.transform.kit import at
 from tests.images import Image, shipped
@@ -209,6 +209,23 @@ def test_memory_is_bounded_and_what_is_released_makes_room() -> None:
             held.release()
             done(following)
         others[-1].release()
+        assert one.held == 0
+
+
+def test_what_waits_for_room_keeps_no_smaller_image_waiting_but_is_not_overtaken_for_ever() -> None:
+    size = 1 << 20
+    with pool("same", budget=WHILE_PREPARED * size) as one:
+        held = done(submit(one, bytes(size // 2)))
+        large = submit(one, bytes(size), priority=1)
+        small = [submit(one, image=number) for number in range(OVERTAKEN + 2)]
+        for commission in small[:OVERTAKEN]:
+            done(commission).release()
+        held.release()
+        # Whatever comes from now on comes behind it.
+        done(large).release()
+        for commission in small[OVERTAKEN:]:
+            done(commission).release()
+        assert large.overtaken == OVERTAKEN
         assert one.held == 0
 
 

@@ -6,13 +6,13 @@ until it was sent or given back. Processes are started when there is something t
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import os
 import sys
 import threading
 import time
+from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -37,6 +37,9 @@ LARGEST: Final = 1 << 30
 
 WHILE_PREPARED: Final = 4
 """How many times its length an image may take while it is prepared: as received, unpacked, and written anew."""
+
+OVERTAKEN: Final = 16
+"""How many images may be begun before one that waits for room in memory: then room is kept for it."""
 
 _MOST_OF_MEMORY: Final = 8
 _PATIENCE: Final = 300.0
@@ -98,7 +101,7 @@ class Pool:
                 return aside
             if aside is not None:
                 self.release(aside)
-            heapq.heappush(self._queue, (-priority, next(self._numbers), commission))
+            insort(self._queue, (-priority, next(self._numbers), commission))
             if not self._idling and len(self._threads) < self.size and not self._closing:
                 thread = threading.Thread(target=self._run, name="preparing", daemon=True)
                 try:
@@ -172,12 +175,11 @@ class Pool:
         until = time.monotonic() + self._idle
         with self._changed:
             while not self._closing:
-                while self._queue and self._queue[0][2].state is State.RELEASED:
-                    heapq.heappop(self._queue)
+                self._queue = [entry for entry in self._queue if entry[2].state is State.QUEUED]
                 while self._aside and self._queue and not self._fits(self._queue[0][2]):
                     self._forget_aside()
-                if self._queue and self._fits(self._queue[0][2]):
-                    commission = heapq.heappop(self._queue)[2]
+                commission = self._choose()
+                if commission is not None:
                     commission.state = State.WORKING
                     self._held += commission.cost
                     return commission
@@ -188,6 +190,18 @@ class Pool:
                 self._changed.wait(left if not self._queue else None)
                 self._idling -= 1
             self._threads.discard(threading.current_thread())
+        return None
+
+    def _choose(self) -> Commission | None:
+        """Take the first that there is room for out of the queue. What waits for room is not overtaken for ever."""
+        for place, (_, _, commission) in enumerate(self._queue):
+            if self._fits(commission):
+                for *_, overtaken in self._queue[:place]:
+                    overtaken.overtaken += 1
+                del self._queue[place]
+                return commission
+            if commission.overtaken >= OVERTAKEN:
+                break
         return None
 
     def _fits(self, commission: Commission) -> bool:
