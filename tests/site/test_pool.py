@@ -249,8 +249,9 @@ def test_helpers_end_when_there_is_nothing_to_do_and_begin_again() -> None:
             wait_for(lambda: not one.helpers, within=PATIENCE, what="the helper to end")
 
 
-def test_closing_ends_a_helper_that_works_and_tells_those_who_wait() -> None:
-    one = Pool(KEYS, size=1, command=(sys.executable, "-m", "tests.site.odd_helper", "hang"))
+@pytest.mark.parametrize("how", ["hang", "mute"])
+def test_closing_ends_a_helper_that_works_or_begins_and_tells_those_who_wait(how: str) -> None:
+    one = Pool(KEYS, size=1, command=(sys.executable, "-m", "tests.site.odd_helper", how))
     working, waiting = submit(one), submit(one)
     wait_for(lambda: one.helpers, within=PATIENCE, what="a helper")
     one.close()

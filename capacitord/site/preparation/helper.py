@@ -46,10 +46,10 @@ class HelperLost(CapacitordError):
 
 
 class Helper:
-    """One helper process. For one thread; after a `HelperLost` it is of no more use."""
+    """One helper process: `begin`, then `make`. For one thread; after a `HelperLost` it is of no more use."""
 
-    def __init__(self, command: Sequence[str], begin: Begin) -> None:
-        """Start it. Raises `HelperLost` if it cannot be."""
+    def __init__(self, command: Sequence[str]) -> None:
+        """Start it, and wait for nothing. Raises `HelperLost` if it cannot be."""
         ours, theirs = pair()
         self._socket = ours
         self._channel: Channel[ToHelper, FromHelper] = Channel(ours, FromHelper)
@@ -68,6 +68,9 @@ class Helper:
             msg = f"A helper process of this box cannot be started: {error.strerror}. {_AGAIN}"
             raise HelperLost(msg) from None
         self.pid = self._process.pid
+
+    def begin(self, begin: Begin) -> None:
+        """Wait until it has loaded its libraries, and tell it what it may have. Raises `HelperLost`."""
         answer, descriptor = self._receive(START_PATIENCE)
         if not isinstance(answer, Ready) or descriptor is not None:
             raise self._lost("did not begin as it should")

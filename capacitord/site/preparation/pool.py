@@ -234,11 +234,12 @@ class Pool:
             return helper, _unforeseen(error)
         try:
             if helper is None:
-                helper = Helper(self._command, self._begin)
+                helper = Helper(self._command)
                 with self._changed:
                     self._helpers[helper.pid] = helper
                     if self._closing:
                         helper.kill()
+                helper.begin(self._begin)
             made = helper.make(job, descriptor, self._patience(job.length))
         except HelperLost as error:
             LOG.warning("%s", error.message)
