@@ -270,6 +270,10 @@ def test_a_helper_is_given_derived_keys_only() -> None:
     assert repr(keys) == "Keys()"
 
 
+def test_there_is_a_helper_for_each_core() -> None:
+    assert Pool(KEYS).size == len(os.sched_getaffinity(0))
+
+
 def test_what_is_set_aside_is_taken_up_again_for_the_same_job_only() -> None:
     with pool("same") as one:
         first = done(submit(one))

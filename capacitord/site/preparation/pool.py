@@ -60,8 +60,11 @@ class Pool:
         idle: float = IDLE,
         patience: Callable[[int], float] = lambda length: _PATIENCE + length / (1 << 20) * _PATIENCE_A_MIB,
     ) -> None:
-        """With a `size` or a `budget` of 0 they follow from the machine. `patience` is for an image of some length."""
-        self.size = size or max(1, len(os.sched_getaffinity(0)) - 1)
+        """With a `size` or a `budget` of 0 they follow from the machine: a helper a core, as it gives way to all else.
+
+        `patience` is for an image of some length.
+        """
+        self.size = size or len(os.sched_getaffinity(0))
         self.budget = budget or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MOST_OF_MEMORY
         self.largest = min(LARGEST, self.budget // WHILE_PREPARED)
         self._begin = Begin(keys, WHILE_PREPARED * self.largest)
