@@ -11,7 +11,8 @@ A `StoreAssociation` works on a connected socket, in one thread::
 
 An association is used for nothing after a time-out, an abort, or a message that does not belong there. The bytes of an
 image are forwarded exactly as they are handed in. While the peer works on an image, the next one is opened and the
-beginning of it read, so that the two disks work at the same time.
+beginning of it read, so that the two disks work at the same time. Whether it may still leave is asked when its turn
+comes.
 """
 
 from __future__ import annotations
@@ -218,7 +219,12 @@ class StoreAssociation:
         report = self.store([image], lambda _, outcome: outcomes.append(outcome))
         return outcomes[0] if outcomes else report.outcome or classify.ended(self._peer, End.STOPPED)
 
-    def store(self, images: Iterable[Sendable | None], answered: Callable[[Sendable, Outcome], None]) -> Report:
+    def store(
+        self,
+        images: Iterable[Sendable | None],
+        answered: Callable[[Sendable, Outcome], None],
+        stands: Callable[[Sendable], bool] = lambda _: True,
+    ) -> Report:
         """Send images until there are no more, and report.
 
         `answered` is called once for each image about which something is known: the peer answered, or does not take
@@ -226,6 +232,9 @@ class StoreAssociation:
         for it, so it should be quick. `images` is asked for the next image while an answer is due, so it should end
         rather than wait for more; one that is still being prepared is waited for a moment only, and then None says to
         ask again.
+
+        `stands` is asked right before the first byte of an image leaves, as much may have happened since `images` gave
+        it. One that does not stand is not sent, nothing is said about it, and `store` returns STOPPED.
 
         What `images`, `chunks` and `answered` raise goes through, after an answer that was due was read and handed
         over; the association stays established. Only in the middle of an image it is aborted: a `DamagedObject` gives
@@ -239,6 +248,9 @@ class StoreAssociation:
                 if isinstance(current, _NotReady):
                     self._line.expect_silence()
                     current = self._prepare(upcoming)
+                elif not stands(current.image):
+                    self._become(State.ESTABLISHED)
+                    return Report(Stop.STOPPED)
                 else:
                     current = self._exchange(current, upcoming, answered)
         except AssociationEnded as end:

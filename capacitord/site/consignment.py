@@ -38,18 +38,28 @@ class Consignment:
     ) -> None:
         """Take images of these pairs only, and of one scanner's only unless `calling_ae` is None.
 
-        Nothing more is handed out once what the preparer works by is not `is_in_force`.
+        Nothing more is handed out once what the preparer works by is not `is_in_force`, and nothing of it `stands`.
         """
         self._feed, self._pairs, self._calling = feed, frozenset(pairs), calling_ae
         self._preparer, self._is_in_force = preparer, is_in_force
         self._ahead: list[Upcoming] = []
         self._out: list[Image] = []
+        self._outdated = False
         self.refused_all: Outcome | None = None
 
     @property
     def goes_on(self) -> bool:
         """Whether images may still be handed out."""
-        return self.refused_all is None and self._is_in_force()
+        return self.refused_all is None and self._is_current()
+
+    def stands(self, _image: Sendable) -> bool:
+        """Say whether an image that was handed out may leave as it is; if not, it is given back in the end."""
+        return self._is_current()
+
+    def _is_current(self) -> bool:
+        # For good: what was not sent meanwhile goes with another association.
+        self._outdated = self._outdated or not self._is_in_force()
+        return not self._outdated
 
     def images(self) -> Iterator[Image | None]:
         """Yield images in the order they should leave; None while the next one is still being prepared.
@@ -119,13 +129,15 @@ class Consignment:
     def _following(self) -> Upcoming | None:
         """Return what goes next; None if nothing can yet.
 
-        What is less urgent goes only while the first is not ready.
+        What is less urgent goes only while the first is not ready. What is as urgent goes only while the first is not
+        even begun: it may wait for the room in memory that the others take.
         """
         first = self._ahead[0]
         if first.is_ready:
             return first
         for upcoming in self._ahead[1:]:
-            if upcoming.pending.priority < first.pending.priority and upcoming.is_ready:
+            may_go = upcoming.pending.priority < first.pending.priority or not first.is_begun
+            if may_go and upcoming.is_ready:
                 return upcoming
         return first if first.wait(_MOMENT) else None
 

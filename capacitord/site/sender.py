@@ -257,7 +257,7 @@ class Sender:
         quiet_since = time.monotonic()
         while True:
             before = association.progress().images
-            report = association.store(consignment.images(), answered)
+            report = association.store(consignment.images(), answered, consignment.stands)
             if report.stop is Stop.DAMAGED:
                 return _NOTHING
             if report.stop is Stop.BROKEN:

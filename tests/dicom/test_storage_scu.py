@@ -76,6 +76,39 @@ def test_images_arrive_byte_for_byte_and_are_answered_in_order() -> None:
     assert ledger.verdicts == [Verdict.DONE] * 6
 
 
+def test_an_image_that_does_not_stand_when_its_turn_comes_is_not_sent() -> None:
+    images = [some_image(n, 1000) for n in range(1, 5)]
+    served: list[Request] = []
+    asked: list[tuple[str, int]] = []
+    given: list[str] = []
+    ledger = Ledger()
+
+    def script(peer: Acceptor) -> None:
+        peer.accept()
+        served.extend(peer.serve())
+
+    def handed() -> Iterator[Sendable]:
+        for image in images:
+            given.append(image.sop_instance_uid)
+            yield image
+
+    def stands(image: Sendable) -> bool:
+        asked.append((image.sop_instance_uid, len(ledger.entries)))
+        return image is not images[2]
+
+    with acceptor(script) as connection:
+        assoc = established(connection)
+        assert assoc.store(handed(), ledger, stands) == Report(Stop.STOPPED)
+        assert assoc.state is State.ESTABLISHED
+        assert assoc.release()
+    uids = [image.sop_instance_uid for image in images]
+    assert [request.sop_instance_uid for request in served] == uids[:2]
+    assert [uid for uid, _ in ledger.entries] == uids[:2]
+    assert given == uids[:3]
+    # Each was asked about when the answer to the one before was known.
+    assert asked == list(zip(uids[:3], range(3), strict=True))
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours", "longest"),
     [

@@ -1,7 +1,8 @@
 """A helper process that misbehaves: `python -m tests.site.odd_helper HOW FD`.
 
-It can be told to "hang", "die", say "nonsense", "leak" an unsealed file, or work "slowly". With "same" it hands back
-what it was given, and with "keys" what it was told in the beginning.
+It can be told to "hang", "die", say "nonsense", "leak" an unsealed file, work "slowly", answer "another" job than it
+was given, or be "mute" from the beginning. With "same" it hands back what it was given, and with "keys" what it was
+told in the beginning.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ A_WHILE = 0.2
 def main(how: str, descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel: Channel[FromHelper, ToHelper] = Channel(socket.socket(fileno=descriptor), ToHelper)
+    if how == "mute":
+        time.sleep(3600)
     channel.send(Ready())
     begin, _ = channel.receive()
     assert isinstance(begin, Begin)
@@ -42,14 +45,16 @@ def main(how: str, descriptor: int) -> None:
         elif how == "leak":
             unsealed = os.memfd_create("unsealed", os.MFD_ALLOW_SEALING)
             os.write(unsealed, bytes(job.length))
-            channel.send(Made(job.transfer_syntax_uid, job.sop_instance_uid, job.length), unsealed)
+            channel.send(Made(job.transfer_syntax_uid, job.sop_instance_uid, job.length, job.number), unsealed)
         else:
             if how == "slowly":
                 time.sleep(A_WHILE)
             data = bytes(mapped(image, job.length))
             if how == "keys":
                 data = msgspec.json.encode(begin)
-            channel.send(Made(job.transfer_syntax_uid, job.sop_instance_uid, len(data)), sealed([data], len(data)))
+            number = job.number - (how == "another")
+            made = Made(job.transfer_syntax_uid, job.sop_instance_uid, len(data), number)
+            channel.send(made, sealed([data], len(data)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pydicom
 import pytest
 
 from capacitord.dicom.contexts import Pair
+from capacitord.dicom.forms import forms
+from capacitord.dicom.outgoing import Came, Recipe
 from capacitord.model.attribute import Attribute
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import CalledAs, CalledBy, Condition, Empty, Exactly, Glob, Has, Values
@@ -29,13 +32,14 @@ from capacitord.model.transform import (
     Set,
     Transform,
 )
-from capacitord.site.preparation.pool import Pool
+from capacitord.site.preparation.messages import Job
+from capacitord.site.preparation.pool import WHILE_PREPARED, Pool
 from capacitord.site.preparation.preparation import keys_of
 from tests.dicom.transform.kit import at, value
 from tests.images import TINY, Image, read_image, shipped, write_study
 from tests.peers.orthanc import Orthanc
 from tests.peers.storescp import Storescp
-from tests.site.pacs import Pacs
+from tests.site.pacs import STORED, Pacs, Reaction
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import CT, KEY, acks, content, put_files, put_images, set_priority, waiting
 from tests.wait import wait_for
@@ -363,6 +367,21 @@ def odd(how: str, **settings: Any) -> Pool:
     return Pool(keys_of(KEY), **{"size": 1, "command": command, **settings})
 
 
+class Reluctant:
+    """An image that is not read before it `goes_on`."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+
+    def chunks(self) -> Iterator[memoryview]:
+        assert self.goes_on.wait(PATIENCE)
+        yield memoryview(b"at last")
+
+    def job(self) -> Job:
+        came = Came.at("UTC", "SCANNER", "FLUXBOX", 1_700_000_000_000_000_000)
+        return Job(CT.transfer_syntax_uid, "1.2", 7, came, forms(CT, None, ()), Recipe("elsewhere", "UTC"))
+
+
 def test_a_helper_that_is_killed_in_the_middle_costs_a_rest_and_no_image(tmp_path: Path) -> None:
     pool = odd("slowly")
     where = destination("pacs", compress=Compression(J2K))
@@ -451,11 +470,57 @@ def test_the_version_of_the_profile_in_force_decides_what_is_prepared_ahead(tmp_
         box.wait_until_delivered()
         assert pacs.counts == dict.fromkeys(uids, 1)
         sent = [uid for uid in pacs.seen if b"OLD" in pacs.stored[uid][0]]
-        # What the association had in hand already goes as it was; what waited behind it does not.
-        assert sent[: len(before)] == before
-        assert len(sent) <= len(before) + 1
+        # What is on the wire goes as it was; what the association had in hand behind it does not.
+        assert sent == before
         assert all((b"NEW" in pacs.stored[uid][0]) != (uid in sent) for uid in uids)
         assert box.preparation.pool.held == 0
+
+
+def test_no_image_leaves_with_the_name_once_a_version_in_force_forbids_it(tmp_path: Path) -> None:
+    images = write_study(tmp_path / "study", images=4, shape=TINY)
+    name = str(pydicom.dcmread(images[0].path).PatientName).encode()
+    with Pacs() as pacs, rig(tmp_path / "spool", destination("pacs", pacs.port)) as box:
+        pacs.hold()
+        uids = put_files(box.spool, images)
+        box.wake()
+        wait_for(lambda: pacs.seen, within=PATIENCE, what="the first image")
+        # The association takes the second image while it waits for the answer.
+        feed = box.deliveries.one("pacs").feed
+        wait_for(lambda: len(feed._ready) == len(uids) - 2, within=PATIENCE, what="the second image to be in hand")
+        box.deidentifications = BASIC
+        box.become("pacs")
+        pacs.go_on()
+        box.wait_until_delivered()
+        with_name = [uid for uid, (data,) in pacs.stored.items() if name in data]
+        assert with_name == [pacs.seen[0]]
+        assert len(pacs.stored) == len(uids)
+        assert box.spool.ledger.backlog("pacs").doubtful == 0
+
+
+def test_an_image_that_finds_no_room_beside_those_that_are_ready_does_not_keep_them(tmp_path: Path) -> None:
+    size = 1 << 16
+    pool = odd("same", budget=WHILE_PREPARED * size)
+    with Pacs() as pacs, rig(tmp_path, destination("pacs", compress=Compression(J2K)), pool=pool) as box:
+        box.broker.targets["pacs"] = pacs.port
+        first = put_images(box.spool, 1, size=size)
+        behind = put_images(box.spool, 2, first=2, size=size // 2)
+        # The first is on the wire when the association ends, and the others are ready. The first is to be prepared anew
+        # for the next association, which has one of the others in hand by the time a helper is free.
+        busy = Reluctant()
+        pacs.react = lambda _: Reaction.CLOSE if len(pacs.seen) == 1 else STORED
+        pacs.hold()
+        box.wake()
+        wait_for(lambda: pacs.seen == first, within=PATIENCE, what="the first image")
+        wait_for(lambda: pool.held == 2 * size, within=PATIENCE, what="the others to be ready")
+        elsewhere = pool.submit(busy, busy.job(), ("elsewhere", 1, 1), 9)
+        pacs.go_on()
+        wait_for(lambda: pool._queue and len(pool._aside) < len(behind), within=PATIENCE, what="the next association")
+        busy.goes_on.set()
+        assert elsewhere.wait(PATIENCE)
+        elsewhere.release()
+        box.wait_until_delivered()
+        assert pacs.counts == dict.fromkeys([*first, *behind], 1)
+        assert pool.held == 0
 
 
 def test_memory_stays_within_its_bound_while_a_backlog_is_compressed(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from capacitord.model.transform import Map, On, Transform
 from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
-from capacitord.site.preparation.pool import WHILE_PREPARED, Pool
+from capacitord.site.preparation.pool import OVERTAKEN, WHILE_PREPARED, Pool
 from capacitord.site.preparation.preparation import keys_of
 from tests.dicom.transform.kit import at
 from tests.images import Image, shipped
@@ -126,6 +126,7 @@ def test_what_cannot_be_compressed_stays_as_it_is_or_is_not_made() -> None:
         ("nonsense", "said what does not belong there"),
         ("leak", "handed over what is no memory file"),
         ("hang", "did not come to an end within 0 s"),
+        ("another", "said what does not belong there"),
     ],
 )
 def test_a_helper_that_misbehaves_costs_one_image_and_the_next_gets_another(how: str, words: str) -> None:
@@ -144,6 +145,26 @@ def test_a_helper_that_is_killed_while_it_works_costs_one_image() -> None:
         (pid,) = wait_for(lambda: one.helpers, within=PATIENCE, what="a helper")
         os.kill(pid, signal.SIGKILL)
         assert isinstance(done(commission).result, HelperLost)
+
+
+def test_no_image_is_given_what_was_made_of_another_that_failed_in_the_middle() -> None:
+    failing = b"of patient B"
+
+    def patience(length: int) -> float:
+        # No socket waits so long: the error comes when the helper has the job, and nobody has read its answer.
+        return -1.0 if length == len(failing) else PATIENCE
+
+    with pool("slowly", patience=patience) as one:
+        done(submit(one, b"of the patient A")).release()
+        assert isinstance(done(submit(one, failing)).result, HelperLost)
+        assert not one.helpers
+        for data in (b"of the patient C", b"of the patient D, the last"):
+            commission = done(submit(one, data, uid=f"1.2.{len(data)}"))
+            result = commission.result
+            assert isinstance(result, Product)
+            assert (bytes(result.data), result.sop_instance_uid) == (data, f"1.2.{len(data)}")
+            commission.release()
+        assert one.held == 0
 
 
 def test_a_program_that_cannot_be_started_is_said() -> None:
@@ -191,6 +212,23 @@ def test_memory_is_bounded_and_what_is_released_makes_room() -> None:
         assert one.held == 0
 
 
+def test_what_waits_for_room_keeps_no_smaller_image_waiting_but_is_not_overtaken_for_ever() -> None:
+    size = 1 << 20
+    with pool("same", budget=WHILE_PREPARED * size) as one:
+        held = done(submit(one, bytes(size // 2)))
+        large = submit(one, bytes(size), priority=1)
+        small = [submit(one, image=number) for number in range(OVERTAKEN + 2)]
+        for commission in small[:OVERTAKEN]:
+            done(commission).release()
+        held.release()
+        # Whatever comes from now on comes behind it.
+        done(large).release()
+        for commission in small[OVERTAKEN:]:
+            done(commission).release()
+        assert large.overtaken == OVERTAKEN
+        assert one.held == 0
+
+
 def test_what_is_released_before_its_turn_is_never_begun() -> None:
     with pool("slowly") as one:
         first, second, third = submit(one), submit(one), submit(one)
@@ -211,8 +249,9 @@ def test_helpers_end_when_there_is_nothing_to_do_and_begin_again() -> None:
             wait_for(lambda: not one.helpers, within=PATIENCE, what="the helper to end")
 
 
-def test_closing_ends_a_helper_that_works_and_tells_those_who_wait() -> None:
-    one = Pool(KEYS, size=1, command=(sys.executable, "-m", "tests.site.odd_helper", "hang"))
+@pytest.mark.parametrize("how", ["hang", "mute"])
+def test_closing_ends_a_helper_that_works_or_begins_and_tells_those_who_wait(how: str) -> None:
+    one = Pool(KEYS, size=1, command=(sys.executable, "-m", "tests.site.odd_helper", how))
     working, waiting = submit(one), submit(one)
     wait_for(lambda: one.helpers, within=PATIENCE, what="a helper")
     one.close()
@@ -229,6 +268,10 @@ def test_a_helper_is_given_derived_keys_only() -> None:
     assert keys.hashes != keys.codes
     assert KEY.secret not in {keys.hashes, keys.codes}
     assert repr(keys) == "Keys()"
+
+
+def test_there_is_a_helper_for_each_core() -> None:
+    assert Pool(KEYS).size == len(os.sched_getaffinity(0))
 
 
 def test_what_is_set_aside_is_taken_up_again_for_the_same_job_only() -> None:

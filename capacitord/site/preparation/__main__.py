@@ -94,16 +94,20 @@ def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelpe
             image, job.sop_instance_uid, recipe, job.came, job.forms, keys=keys, now=dt.datetime.now(dt.UTC)
         )
         if product is None:
-            return AsReceived(), None
-        made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length, product.codes)
+            return AsReceived(job.number), None
+        made = Made(
+            product.transfer_syntax_uid, product.sop_instance_uid, product.length, job.number, product.codes
+        )
         return made, sealed(product.pieces, product.length)
     except NotProduced as error:
-        return NotMade(str(error)), None
+        return NotMade(str(error), job.number), None
     except MemoryError:
-        return NotMade("To prepare the image takes more memory than this box may use for that."), None
+        why = "To prepare the image takes more memory than this box may use for that."
+        return NotMade(why, job.number), None
     except Exception as error:  # noqa: BLE001 - whatever an image does to a library, it is that image's matter
         LOG.warning("An image could not be prepared for an unforeseen reason: %s", describe(error))
-        return NotMade("The image could not be prepared because of an unforeseen error; the box's log says more."), None
+        why = "The image could not be prepared because of an unforeseen error; the box's log says more."
+        return NotMade(why, job.number), None
 
 
 if __name__ == "__main__":

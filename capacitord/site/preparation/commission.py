@@ -59,9 +59,15 @@ class Commission:
         self.image, self.job, self.key = image, job, key
         self.state = State.QUEUED
         self.cost = 0
+        self.overtaken = 0
         self._result: Result | None = None
         self._done = threading.Event()
         self._pool = pool
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it is being worked on, or was."""
+        return self.state is not State.QUEUED
 
     @property
     def is_done(self) -> bool:

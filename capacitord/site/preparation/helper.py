@@ -7,6 +7,7 @@ allowed. That costs the image it had, and nothing else.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -45,14 +46,15 @@ class HelperLost(CapacitordError):
 
 
 class Helper:
-    """One helper process. For one thread; after a `HelperLost` it is of no more use."""
+    """One helper process: `begin`, then `make`. For one thread; after a `HelperLost` it is of no more use."""
 
-    def __init__(self, command: Sequence[str], begin: Begin) -> None:
-        """Start it. Raises `HelperLost` if it cannot be."""
+    def __init__(self, command: Sequence[str]) -> None:
+        """Start it, and wait for nothing. Raises `HelperLost` if it cannot be."""
         ours, theirs = pair()
         self._socket = ours
         self._channel: Channel[ToHelper, FromHelper] = Channel(ours, FromHelper)
         self._recipe: object = None
+        self._numbers = itertools.count(1)
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -66,6 +68,9 @@ class Helper:
             msg = f"A helper process of this box cannot be started: {error.strerror}. {_AGAIN}"
             raise HelperLost(msg) from None
         self.pid = self._process.pid
+
+    def begin(self, begin: Begin) -> None:
+        """Wait until it has loaded its libraries, and tell it what it may have. Raises `HelperLost`."""
         answer, descriptor = self._receive(START_PATIENCE)
         if not isinstance(answer, Ready) or descriptor is not None:
             raise self._lost("did not begin as it should")
@@ -79,16 +84,18 @@ class Helper:
         if job.recipe is not None and job.recipe is not self._recipe:
             self._tell(Follow(job.recipe), None)
             self._recipe = job.recipe
-        self._tell(msgspec.structs.replace(job, recipe=None), descriptor)
+        number = next(self._numbers)
+        self._tell(msgspec.structs.replace(job, recipe=None, number=number), descriptor)
         answer, made = self._receive(patience)
-        if isinstance(answer, Made) and made is not None:
+        is_for_it = not isinstance(answer, Ready) and answer.number == number
+        if is_for_it and isinstance(answer, Made) and made is not None:
             try:
                 return answer, mapped(made, answer.length)
             except NotSealed:
                 raise self._lost("handed over what is no memory file") from None
         if made is not None:
             os.close(made)
-        elif isinstance(answer, AsReceived | NotMade):
+        elif is_for_it and isinstance(answer, AsReceived | NotMade):
             return answer
         raise self._lost("said what does not belong there")
 
@@ -99,6 +106,11 @@ class Helper:
             self._process.wait(_END_PATIENCE)
         except subprocess.TimeoutExpired:
             self._kill()
+
+    def abandon(self) -> None:
+        """End it now, and never listen to what it has still to say."""
+        self._socket.close()
+        self._kill()
 
     def kill(self) -> None:
         """End it now, whatever it has in hand. For any thread."""

@@ -1,8 +1,8 @@
 """What a runtime and its helper processes say to each other.
 
 A helper speaks first (`Ready`) and is told what it may have (`Begin`). Then it is given one `Job` after the other,
-each with a sealed memory file that holds the dataset as it was received, and answers each: with another memory file
-(`Made`), or with why there is none.
+each with a sealed memory file that holds the dataset as it was received, and answers each by its number: with another
+memory file (`Made`), or with why there is none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Follow(Message, frozen=True, tag="follow"):
 class Job(Message, frozen=True, tag="job"):
     """Make of the dataset what the recipe says, in the first of `forms` that it can be written in.
 
-    A form without `how` is the last that is tried. `recipe` is told beforehand (`Follow`), and left out.
+    A form without `how` is the last that is tried. `recipe` is told beforehand (`Follow`), and left out. `number` is
+    given by who tells a helper, to whom it says which job an answer is for.
     """
 
     transfer_syntax_uid: str
@@ -46,6 +47,7 @@ class Job(Message, frozen=True, tag="job"):
     came: Came
     forms: tuple[Form, ...]
     recipe: Recipe | None = None
+    number: int = 0
 
     def __repr__(self) -> str:
         return f"Job({self.length} bytes)"
@@ -61,6 +63,7 @@ class Made(Message, frozen=True, tag="made"):
     transfer_syntax_uid: str
     sop_instance_uid: str
     length: int
+    number: int
     codes: tuple[Code, ...] = ()
 
     def __repr__(self) -> str:
@@ -70,11 +73,14 @@ class Made(Message, frozen=True, tag="made"):
 class AsReceived(Message, frozen=True, tag="as-received"):
     """Nothing changes: the image is to leave as it was received."""
 
+    number: int
+
 
 class NotMade(Message, frozen=True, tag="not-made"):
     """The image cannot leave in any form that it may: why, in a sentence without patient data."""
 
     reason: str
+    number: int
 
 
 ToHelper = Begin | Follow | Job

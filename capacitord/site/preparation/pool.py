@@ -6,13 +6,13 @@ until it was sent or given back. Processes are started when there is something t
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import os
 import sys
 import threading
 import time
+from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -38,6 +38,9 @@ LARGEST: Final = 1 << 30
 WHILE_PREPARED: Final = 4
 """How many times its length an image may take while it is prepared: as received, unpacked, and written anew."""
 
+OVERTAKEN: Final = 16
+"""How many images may be begun before one that waits for room in memory: then room is kept for it."""
+
 _MOST_OF_MEMORY: Final = 8
 _PATIENCE: Final = 300.0
 _PATIENCE_A_MIB: Final = 1.0
@@ -57,8 +60,11 @@ class Pool:
         idle: float = IDLE,
         patience: Callable[[int], float] = lambda length: _PATIENCE + length / (1 << 20) * _PATIENCE_A_MIB,
     ) -> None:
-        """With a `size` or a `budget` of 0 they follow from the machine. `patience` is for an image of some length."""
-        self.size = size or max(1, len(os.sched_getaffinity(0)) - 1)
+        """With a `size` or a `budget` of 0 they follow from the machine: a helper a core, as it gives way to all else.
+
+        `patience` is for an image of some length.
+        """
+        self.size = size or len(os.sched_getaffinity(0))
         self.budget = budget or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MOST_OF_MEMORY
         self.largest = min(LARGEST, self.budget // WHILE_PREPARED)
         self._begin = Begin(keys, WHILE_PREPARED * self.largest)
@@ -98,7 +104,7 @@ class Pool:
                 return aside
             if aside is not None:
                 self.release(aside)
-            heapq.heappush(self._queue, (-priority, next(self._numbers), commission))
+            insort(self._queue, (-priority, next(self._numbers), commission))
             if not self._idling and len(self._threads) < self.size and not self._closing:
                 thread = threading.Thread(target=self._run, name="preparing", daemon=True)
                 try:
@@ -172,12 +178,11 @@ class Pool:
         until = time.monotonic() + self._idle
         with self._changed:
             while not self._closing:
-                while self._queue and self._queue[0][2].state is State.RELEASED:
-                    heapq.heappop(self._queue)
+                self._queue = [entry for entry in self._queue if entry[2].state is State.QUEUED]
                 while self._aside and self._queue and not self._fits(self._queue[0][2]):
                     self._forget_aside()
-                if self._queue and self._fits(self._queue[0][2]):
-                    commission = heapq.heappop(self._queue)[2]
+                commission = self._choose()
+                if commission is not None:
                     commission.state = State.WORKING
                     self._held += commission.cost
                     return commission
@@ -190,16 +195,23 @@ class Pool:
             self._threads.discard(threading.current_thread())
         return None
 
+    def _choose(self) -> Commission | None:
+        """Take the first that there is room for out of the queue. What waits for room is not overtaken for ever."""
+        for place, (_, _, commission) in enumerate(self._queue):
+            if self._fits(commission):
+                for *_, overtaken in self._queue[:place]:
+                    overtaken.overtaken += 1
+                del self._queue[place]
+                return commission
+            if commission.overtaken >= OVERTAKEN:
+                break
+        return None
+
     def _fits(self, commission: Commission) -> bool:
         return self._held + commission.cost <= self.budget
 
     def _carry_out(self, commission: Commission, helper: Helper | None) -> Helper | None:
-        result: Result
-        try:
-            helper, result = self._make(commission, helper)
-        except Exception as error:  # noqa: BLE001 - whoever waits is to be told
-            LOG.error("An image could not be prepared for an unforeseen reason: %s", describe(error))  # noqa: TRY400
-            result = HelperLost("An unforeseen error in this box; its log says more.")
+        helper, result = self._make(commission, helper)
         with self._changed:
             keeps = len(result.data) if isinstance(result, Product) else 0
             if commission.state is State.RELEASED:
@@ -221,26 +233,40 @@ class Pool:
             return helper, error
         except OSError as error:
             return helper, HelperLost(f"There is no room to prepare the image: {error.strerror}.")
+        except Exception as error:  # noqa: BLE001 - whoever waits is to be told
+            return helper, _unforeseen(error)
         try:
             if helper is None:
-                helper = Helper(self._command, self._begin)
+                helper = Helper(self._command)
                 with self._changed:
                     self._helpers[helper.pid] = helper
                     if self._closing:
                         helper.kill()
+                helper.begin(self._begin)
             made = helper.make(job, descriptor, self._patience(job.length))
         except HelperLost as error:
             LOG.warning("%s", error.message)
-            if helper is not None:
-                self._forget(helper)
-            return None, error
+            lost = error
+        except Exception as error:  # noqa: BLE001 - whoever waits is to be told
+            lost = _unforeseen(error)
+        else:
+            return helper, Product(*made) if isinstance(made, tuple) else made
         finally:
             os.close(descriptor)
-        return helper, Product(*made) if isinstance(made, tuple) else made
+        if helper is not None:
+            # What it may still have to say is about this image: nobody who asks for another is to hear it.
+            self._forget(helper)
+            helper.abandon()
+        return None, lost
 
     def _forget(self, helper: Helper) -> None:
         with self._changed:
             self._helpers.pop(helper.pid, None)
+
+
+def _unforeseen(error: Exception) -> HelperLost:
+    LOG.error("An image could not be prepared for an unforeseen reason: %s", describe(error))
+    return HelperLost("An unforeseen error in this box; its log says more.")
 
 
 def _is_same(aside: Commission, job: Job) -> bool:

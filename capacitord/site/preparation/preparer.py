@@ -125,6 +125,11 @@ class Upcoming:
         return self._commission is not None
 
     @property
+    def is_begun(self) -> bool:
+        """Whether it does not wait for its turn, or for room in memory."""
+        return self._commission is None or self._commission.is_begun
+
+    @property
     def is_ready(self) -> bool:
         """Whether it can be had without waiting."""
         return self._commission is None or self._commission.is_done
