@@ -129,20 +129,23 @@ class Router:
         trouble: CapacitordError | None = None
         for page in _pages(decisions.open, outdated, decisions.unsorted):
             trouble = self._decide(page, in_force) or trouble
-            if self._stopping.is_set():
+            if not self._goes_on(in_force):
                 break
-            if self._routing.in_force is not in_force:
-                # What comes next is for the version that holds now.
-                self._wanted.set()
-                break
+        if self._routing.in_force is not in_force:
+            # What is left is for the version that holds now.
+            self._wanted.set()
         return trouble
+
+    def _goes_on(self, in_force: InForce) -> bool:
+        """Return whether decisions are still to be made by this version of the profile."""
+        return self._routing.in_force is in_force and not self._stopping.is_set()
 
     def _decide(self, page: Sequence[Undecided], in_force: InForce) -> CapacitordError | None:
         """Decide for a page of images and file it; return what kept it from deciding for one, if anything did."""
         decided: list[Decided] = []
         trouble: CapacitordError | None = None
         for image in page:
-            if self._stopping.is_set():
+            if not self._goes_on(in_force):
                 break
             began = time.monotonic()
             try:
@@ -153,7 +156,9 @@ class Router:
             except CapacitordError as error:
                 trouble = error
             self._give_way(time.monotonic() - began)
-        urgencies = self._spool.decisions.file(decided) if decided else []
+        # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
+        holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
+        urgencies = self._spool.decisions.file(decided, holds) if decided else []
         if urgencies:
             self._filed(max(urgencies))
         return trouble

@@ -8,7 +8,7 @@ route matched it; what was decided stays decided.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -100,10 +100,15 @@ class Decisions:
         place = Place(row[7], row[8], room(length))
         return Undecided._make((*row[:7], self._objects.stored(object_id, place, lambda: self._catalog.place(image))))
 
-    def file(self, decided: Sequence[Decided]) -> list[int]:
-        """File decisions in one transaction; return the priorities of what waits to be sent because of them."""
-        urgencies = []
+    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> list[int]:
+        """File decisions in one transaction; return the priorities of what waits to be sent because of them.
+
+        `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all.
+        """
+        urgencies: list[int] = []
         with self._catalog.change() as catalog:
+            if not holds():
+                return urgencies
             studies = set()
             for each in decided:
                 routed = each.routed

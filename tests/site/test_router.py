@@ -17,11 +17,24 @@ from capacitord.model.schedule import EVERY_DAY, WHOLE_DAY, Window
 from capacitord.model.states import StudyState
 from capacitord.site.routing import InForce, Routing
 from capacitord.spool.admission import Kept
-from tests.site.routes import Box, box, going, has, put_image, route, routed_spool, running, study_of, version
+from tests.site.routes import (
+    PATIENCE,
+    Box,
+    box,
+    going,
+    has,
+    put_image,
+    route,
+    routed_spool,
+    running,
+    study_of,
+    version,
+)
 from tests.site.stock import facts_of, put, waiting
 from tests.spool.faulty import faulty_catalog
 from tests.spool.kit import deliver
 from tests.spool.recount import recount
+from tests.wait import wait_for
 
 STUDY = "1.2.3"
 STROKE = has("StudyDescription", "*STROKE*")
@@ -280,3 +293,30 @@ def test_after_a_lost_catalog_all_is_decided_anew(tmp_path: Path) -> None:
         one.settled()
         assert going(one.spool, STUDY) == {0: (), 1: ("archive",), 2: ("archive",), 3: ("archive",)}
         recount(one.spool)
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_nothing_is_filed_by_a_version_that_holds_no_more(tmp_path: Path, at: int) -> None:
+    """The version changes between two images of one page, or after the last: the router asks before each rest."""
+    routing = Routing(version(1, route("wrong", when=has("Modality", "CT")), names=("wrong", "right")))
+    following = version(2, route("right", when=has("Modality", "CT")), names=("wrong", "right"))
+    spool = routed_spool(tmp_path, routing)
+    for number in range(1, 9):
+        put_image(spool, STUDY, number)
+    spool.settle()
+    filed_before: list[int] = []
+    asked = itertools.count(1)
+
+    def receiving() -> bool:
+        if next(asked) == at:
+            filed_before.append(sum(map(bool, going(spool, STUDY).values())))
+            routing.profile = following
+        return False
+
+    with running(spool, routing, receiving) as one:
+        wait_for(lambda: filed_before, within=PATIENCE, what="the version to change")
+        one.settled()
+        found = list(going(spool, STUDY).values())
+        assert found.count(("wrong",)) == filed_before[0]
+        assert found.count(("right",)) == len(found) - filed_before[0]
+        recount(spool)
