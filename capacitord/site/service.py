@@ -77,7 +77,10 @@ class Service:
                 "put the profile in force": self._catch_up,
                 "let others stand in": self._deliveries.stand_in,
             },
-            rarely={"say why images wait": self._deliveries.explain_unnamed},
+            rarely={
+                "say why images wait": self._deliveries.explain_unnamed,
+                "decide where images go": self._router.wake,
+            },
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()

@@ -13,7 +13,7 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.spool import describe
 from capacitord.spool.catalog import Catalog
 from capacitord.spool.filing import Filed, Filing, run
-from capacitord.spool.routed import Decide
+from capacitord.spool.routed import Decide, Routed
 from capacitord.spool.sealing import Buffers, Sealing
 from capacitord.spool.segment import Place
 from capacitord.spool.space import SpaceGuard
@@ -138,13 +138,13 @@ class Admission:
         if found.twin is Twin.SAME:
             return Receipt(Kept.KNOWN, self._filing.short_id(facts.study_uid), found.object_id)
         conflict = found.twin is Twin.OTHER
-        routed = self._decide(facts, arrival)
-        study = ""
+        study: str = ""
+        routed: Routed | None = None
 
         def filed(place: Place) -> None:
-            nonlocal study
-            study = self._file(
-                Filed(sealing.object_id, place, sealing.length, facts, arrival, routed, conflict, found.ruins),
+            nonlocal study, routed
+            study, routed = self._file(
+                Filed(sealing.object_id, place, sealing.length, facts, arrival, None, conflict, found.ruins),
                 alone=sealing.large is not None,
             )
 
@@ -154,15 +154,20 @@ class Admission:
         priority = routed.priority if routed is not None and routed.to else None
         return Receipt(Kept.NEW, study, sealing.object_id, priority, routed is None)
 
-    def _file(self, image: Filed, *, alone: bool) -> str:
-        """File an image that is durable; one that is `alone` in its segment closes it. Returns the study."""
+    def _file(self, image: Filed, *, alone: bool) -> tuple[str, Routed | None]:
+        """File an image that is durable; one that is `alone` in its segment closes it. Returns the study and where to.
+
+        It is decided here, with the catalog held: whoever changes what decides and then looks into the catalog finds
+        everything that was decided before.
+        """
         with self._catalog.inside() as catalog:
+            image = image._replace(routed=self._decide(image.facts, image.arrival))
             plan = self._filing.plan(catalog, image)
             if alone:
                 plan.statements.append(("UPDATE segment SET closed = 1 WHERE id = ?", (image.place.segment,)))
             self._catalog.gather(lambda writer: run(writer, plan.statements))
             self._receiving[plan.study] = time.monotonic()
-        return plan.study
+        return plan.study, image.routed
 
     def expect(self, studies: Iterable[str]) -> None:
         """Take notice of studies, by short id, that were arriving when the spool was closed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from capacitord.model.schedule import EVERY_DAY, WHOLE_DAY, Window
 from capacitord.model.states import StudyState
 from capacitord.site.routing import InForce, Routing
 from capacitord.spool.admission import Kept
+from capacitord.spool.disk import Disk
 from tests.site.routes import (
     PATIENCE,
     Box,
@@ -320,3 +322,29 @@ def test_nothing_is_filed_by_a_version_that_holds_no_more(tmp_path: Path, at: in
         assert found.count(("wrong",)) == filed_before[0]
         assert found.count(("right",)) == len(found) - filed_before[0]
         recount(spool)
+
+
+class _SlowDisk(Disk):
+    """A disk on which something else happens while an image is synced."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        self.meanwhile()
+
+
+@pytest.mark.parametrize("before", ["nobody", "wrong"])
+def test_an_image_is_filed_by_the_version_that_holds_when_it_is_durable(tmp_path: Path, before: str) -> None:
+    """The router has made its pass for the new version when the image is filed, and nobody wakes it again."""
+    called = CalledBy(Values((Exactly("SCANNER" if before == "wrong" else "COACH"),)))
+    names = ("wrong", "right")
+    routing, disk = Routing(version(1, route("wrong", when=called), names=names)), _SlowDisk()
+    with running(routed_spool(tmp_path, routing, disk), routing) as one:
+        one.settled()
+        disk.meanwhile = lambda: one.become(version(2, route("right"), names=names))
+        put_image(one.spool, STUDY, 1)
+        disk.meanwhile = lambda: None
+        one.spool.settle()
+        assert going(one.spool, STUDY) == {1: ("right",)}
