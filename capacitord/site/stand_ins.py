@@ -1,7 +1,8 @@
 """Who stands in for a destination that cannot be reached: since when each one fails, and the move to others.
 
 How long a destination has been failing is counted while the spool is open, by a clock that nobody sets, and outlives a
-restart. But nothing moves before it has failed in this life as well: it may be back.
+restart. But nothing moves before it has failed in this life as well: it may be back. It is forgotten when nothing
+waits for it and it is due to be tried: nobody tries it then.
 """
 
 from __future__ import annotations
@@ -81,10 +82,18 @@ class StandIns:
 
     def _note(self, delivery: Delivery) -> None:
         """Remember since when a destination fails, or that it does not any more."""
-        name, failing = delivery.destination.name, bool(delivery.state().circuit.failures)
+        name, circuit = delivery.destination.name, delivery.state().circuit
+        failing = bool(circuit.failures)
         with self._lock:
             anew = name in self._anew
         since = None if anew else self._known_since(name)
+        if (failing or since is not None) and not _is_known_to_fail(circuit):
+            # Where nothing waits nobody tries it, so nobody knows whether it is back.
+            forgotten = self._spool.ledger.urgency(name) is None
+            failing = failing and not forgotten
+            if forgotten and since is not None:
+                self._spool.ledger.failing(name, None)
+                since = None
         if failing and since is None:
             since = self._spool.tick()
             self._spool.ledger.failing(name, since)
