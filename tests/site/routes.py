@@ -84,7 +84,7 @@ def routed_spool(root: Path, routing: Routing, disk: Disk | None = None) -> Spoo
 def running(spool: Spool, routing: Routing, receiving: Callable[[], bool] = lambda: False) -> Iterator[Box]:
     """Decide for what is in a spool, which is closed in the end, while the block runs."""
     urgencies: list[int] = []
-    router = Router(spool, routing, urgencies.append, receiving=receiving, doubt=lambda: None)
+    router = Router(spool, routing, urgencies.append, receiving=receiving, doubt=lambda: None, pause=0.05)
     try:
         yield Box(spool, routing, router, urgencies)
     finally:
