@@ -68,6 +68,7 @@ def test_what_waits_for_a_destination_that_is_down_goes_to_the_next(tmp_path: Pa
         assert there.reason == "5 images went to backup instead: pacs could not be reached for 1 s."
         assert (instead.state, instead.acknowledged) == (DeliveryState.DELIVERED, 5)
         assert box.spool.housekeeping.purge(number, 1) == 5
+        assert box.queued, "what moved gets its turns"
         assert ("delivery-moved", "5 images that waited for pacs go to backup instead.", "", "pacs") in box.notes
         recount(box.spool)
         # What comes from now on waits as long as the first, and no longer.
