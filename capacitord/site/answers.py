@@ -161,6 +161,7 @@ class Answers:
                 where=f"study {short}",
                 hint="They were purged after delivery, or discarded. Send them from the scanner again.",
             )
+        self._deliveries.queued()
         for delivery in chosen:
             delivery.hasten()
         what = "1 image waits" if count == 1 else f"{count} images wait"

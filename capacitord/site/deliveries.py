@@ -41,8 +41,17 @@ class Deliveries:
     """Starts, finds and ends deliveries as the profile names destinations."""
 
     def __init__(
-        self, spool: Spool, connections: Connections, preparation: Preparation, note: Note, pace: Backoff = DEFAULT
+        self,
+        spool: Spool,
+        connections: Connections,
+        preparation: Preparation,
+        note: Note,
+        pace: Backoff = DEFAULT,
+        *,
+        queued: Callable[[], None] = lambda: None,
     ) -> None:
+        """`queued` is called when images wait that waited elsewhere or not at all, so that they get their turns."""
+        self.queued = queued
         self._spool, self._connections, self._preparation = spool, connections, preparation
         self._note, self._pace = note, pace
         self._one_change = threading.Lock()
@@ -52,7 +61,7 @@ class Deliveries:
         # Replaced and never changed, so that whoever looks needs no lock.
         self._running: Mapping[str, Delivery] = {}
         self._ending = False
-        self._stand_ins = StandIns(spool, self.all, self._moved, self.wake)
+        self._stand_ins = StandIns(spool, self.all, self._moved, self._wake_for_moved)
 
     @property
     def version(self) -> int:
@@ -167,6 +176,10 @@ class Deliveries:
         """Say that something new waits, and how urgent it is."""
         for delivery in self._running.values():
             delivery.wake(priority)
+
+    def _wake_for_moved(self, priority: int) -> None:
+        self.queued()
+        self.wake(priority)
 
     def stand_in(self) -> None:
         """Let others stand in for destinations that cannot be reached. Raises what the ledger raises."""

@@ -302,6 +302,12 @@ class Feed:
         with self._lock:
             self._rests.refused(*_key(pending), reason, time.monotonic())
 
+    def went_elsewhere(self, keys: Iterable[tuple[int, int]]) -> None:
+        """Forget the rests of images, by delivery and image, that do not wait here any more."""
+        with self._lock:
+            for delivery, image in keys:
+                self._rests.forget(delivery, image)
+
     def hasten(self) -> None:
         """Let refused images be tried again now."""
         with self._lock:

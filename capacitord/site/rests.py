@@ -89,6 +89,15 @@ class Rests:
         self._studies.pop(delivery, None)
         self._row.clear()
 
+    def forget(self, delivery: int, image: int) -> None:
+        """Forget an image that does not wait any more, and its study's rest if no other image is why it rests."""
+        self._images.pop((delivery, image), None)
+        study = self._studies.get(delivery)
+        if study is not None:
+            study.row.discard(image)
+            if not study.row:
+                del self._studies[delivery]
+
     def turn(self, delivery: int, image: int, now: float) -> Turn:
         """Return when an image may go. Nobody waits behind others for longer than the longest rest."""
         until = float("-inf")

@@ -1,7 +1,10 @@
 """Decides where images go whose attributes have to be looked at for that, after they were taken in.
 
 What is filed without a decision is found here again after every start. A decision is made with one version of the
-profile and filed as that version's; images that no route matched are looked at again with the next version.
+profile and filed as that version's; images that it holds are looked at again with the next version.
+
+An error that nobody foresaw may pass. So the image is tried again a few times before it is held as one that cannot be
+read; no other image waits for it.
 
 Reading attributes takes the interpreter from whoever receives images. So while images arrive the router rests
 between two of them.
@@ -13,7 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Came
@@ -39,9 +42,19 @@ _SHARE: Final = 3.0
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 
+_TRIES: Final = 5
+"""How often an error that nobody foresaw keeps an image from being decided before it is held."""
+
 _LAST: Final = Turn(b"", b"")
 
 _Page = Callable[[int, int], list[Undecided]]
+
+
+class _Failed(NamedTuple):
+    """How often an unforeseen error kept an image from being decided, and the monotonic time of the next try."""
+
+    times: int
+    again: float
 
 
 class Router:
@@ -55,11 +68,15 @@ class Router:
         *,
         receiving: Callable[[], bool],
         doubt: Callable[[], None],
+        pause: float = _FIRST_PAUSE,
     ) -> None:
         """`filed` is told the highest priority of what waits to be sent from now on.
 
         `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
+        `pause` is in seconds, before what failed is tried again the first time.
         """
+        self._first_pause = pause
+        self._failed: dict[int, _Failed] = {}
         self._spool, self._routing, self._filed = spool, routing, filed
         self._receiving, self._doubt = receiving, doubt
         self._key = keys_of(spool.key).hashes
@@ -114,7 +131,7 @@ class Router:
             LOG.error("%s", message)
         hint = f"They are kept, and it is tried again by itself. {trouble.hint}".rstrip()
         self._problem = Problem("routing-behind", message, hint=hint)
-        self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * self._pause))
+        self._pause = min(_LONGEST_PAUSE, max(self._first_pause, 2 * self._pause))
 
     def _decide_all(self) -> CapacitordError | None:
         """Decide whatever is to be decided; return what kept it from that, if anything did."""
@@ -129,34 +146,65 @@ class Router:
         trouble: CapacitordError | None = None
         for page in _pages(decisions.open, outdated, decisions.unsorted):
             trouble = self._decide(page, in_force) or trouble
-            if self._stopping.is_set():
+            if not self._goes_on(in_force):
                 break
-            if self._routing.in_force is not in_force:
-                # What comes next is for the version that holds now.
-                self._wanted.set()
-                break
+        if self._routing.in_force is not in_force:
+            # What is left is for the version that holds now.
+            self._wanted.set()
         return trouble
+
+    def _goes_on(self, in_force: InForce) -> bool:
+        """Return whether decisions are still to be made by this version of the profile."""
+        return self._routing.in_force is in_force and not self._stopping.is_set()
 
     def _decide(self, page: Sequence[Undecided], in_force: InForce) -> CapacitordError | None:
         """Decide for a page of images and file it; return what kept it from deciding for one, if anything did."""
         decided: list[Decided] = []
         trouble: CapacitordError | None = None
         for image in page:
-            if self._stopping.is_set():
+            if not self._goes_on(in_force):
                 break
             began = time.monotonic()
+            failed = self._failed.get(image.image)
+            if failed is not None and failed.again > began:
+                trouble = _unforeseen()
+                continue
             try:
                 decided.append(self._decided(image, in_force))
+                self._failed.pop(image.image, None)
             except NotFound:
                 # It has left: there is nothing to decide, and it has no turn.
                 decided += [Decided(image.image, image.received_at, None, _LAST)] * in_force.sorts
+                self._failed.pop(image.image, None)
             except CapacitordError as error:
                 trouble = error
+            except Exception as error:  # noqa: BLE001 - one image must not stop the others
+                LOG.error(  # noqa: TRY400 - without the words of the error, which may be a patient's
+                    "It cannot be decided where image %s goes: %s", image.object_id.hex()[:12], describe(error)
+                )
+                held = self._unforeseen_at(image, in_force)
+                if held is None:
+                    trouble = _unforeseen()
+                else:
+                    decided.append(held)
             self._give_way(time.monotonic() - began)
-        urgencies = self._spool.decisions.file(decided) if decided else []
+        # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
+        holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
+        urgencies = self._spool.decisions.file(decided, holds) if decided else []
         if urgencies:
             self._filed(max(urgencies))
         return trouble
+
+    def _unforeseen_at(self, image: Undecided, in_force: InForce) -> Decided | None:
+        """Take notice of an unforeseen error at an image; return the decision to hold it, None while it may pass."""
+        known = self._failed.get(image.image)
+        times = 1 if known is None else known.times + 1
+        if times < _TRIES:
+            self._failed[image.image] = _Failed(times, time.monotonic() + self._first_pause * 2 ** (times - 1))
+            return None
+        self._failed.pop(image.image, None)
+        routed = in_force.unreadable(_unforeseen().message)
+        return Decided(image.image, image.received_at, routed, _LAST if in_force.sorts else None)
 
     def _give_way(self, spent: float) -> None:
         if self._receiving():
@@ -197,14 +245,6 @@ class _Lazy:
                 if self._spool.housekeeping.examine(self._image.image):
                     raise NotFound(error.message) from error
                 raise
-            except (CapacitordError, Unreadable):
-                raise
-            except Exception as error:
-                LOG.error(  # noqa: TRY400 - without the words of the error, which may be a patient's
-                    "The attributes of image %s cannot be read: %s", self._image.object_id.hex()[:12], describe(error)
-                )
-                msg = "an unforeseen error, which the log of this box tells of"
-                raise Unreadable(msg) from error
         return self._read.values(attribute)
 
 
@@ -214,6 +254,10 @@ class _Nothing:
     def values(self, _attribute: Attribute) -> tuple[str, ...] | None:
         """Return None: it is not there."""
         return None
+
+
+def _unforeseen() -> CapacitordError:
+    return CapacitordError("an unforeseen error, which the log of this box tells of", hint="See the log.")
 
 
 def _pages(*sources: _Page) -> Iterator[Sequence[Undecided]]:

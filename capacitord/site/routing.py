@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 from capacitord.config import dictionary
+from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Came, attributes_after_inbound, attributes_in
 from capacitord.dicom.rewriting import Encoded, Opened, may_be_behind_pixels
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
@@ -20,6 +22,8 @@ from capacitord.model.sorting import By
 from capacitord.model.transform import On, attributes_of
 from capacitord.spool.decisions import Turn
 from capacitord.spool.routed import Routed, Standing
+
+LOG = logging.getLogger(__name__)
 
 
 class _Unread:
@@ -113,6 +117,9 @@ class Routing:
         try:
             return in_force.routed(_UNREAD, arrival.calling_ae, arrival.called_ae, arrival.received_at)
         except _Wanted:
+            return None
+        except Exception as error:  # noqa: BLE001 - the image is durable, and the router decides for it
+            LOG.error("It cannot be decided at once where an image goes: %s", describe(error))  # noqa: TRY400
             return None
 
 

@@ -51,7 +51,7 @@ class Service:
         self._profile_problem: Problem | None = None
         self._connections = Connections(self._ask)
         self._preparation = Preparation(keys_of(spool.key), start.profile)
-        self._deliveries = Deliveries(spool, self._connections, self._preparation, self._note)
+        self._deliveries = Deliveries(spool, self._connections, self._preparation, self._note, queued=self._queued)
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._arrived, self._not_kept, self._soundness.kept)
@@ -78,7 +78,10 @@ class Service:
                 "put the profile in force": self._catch_up,
                 "let others stand in": self._deliveries.stand_in,
             },
-            rarely={"say why images wait": self._deliveries.explain_unnamed},
+            rarely={
+                "say why images wait": self._deliveries.explain_unnamed,
+                "decide where images go": self._router.wake,
+            },
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()
@@ -208,6 +211,10 @@ class Service:
             self._router.wake()
         elif receipt.priority is not None:
             self._deliveries.wake(receipt.priority)
+
+    def _queued(self) -> None:
+        """Take notice of images that wait where they did not: they get their turns."""
+        self._router.wake()
 
     def _closed(self, closed: Closed) -> None:
         """Take notice of a study that is complete."""

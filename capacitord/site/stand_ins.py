@@ -1,7 +1,8 @@
 """Who stands in for a destination that cannot be reached: since when each one fails, and the move to others.
 
 How long a destination has been failing is counted while the spool is open, by a clock that nobody sets, and outlives a
-restart. But nothing moves before it has failed in this life as well: it may be back.
+restart. But nothing moves before it has failed in this life as well: it may be back. It is forgotten when nothing
+waits for it and it is due to be tried: nobody tries it then.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from capacitord.model.routes import Priority
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.delivery import Delivery
-from capacitord.spool.failover import Failure
+from capacitord.spool.failover import FIRST, Failure, Key, Moved, Prospects
 from capacitord.spool.ledger import Ended
 from capacitord.spool.routed import Reachable
 from capacitord.spool.store import Spool
@@ -23,7 +24,29 @@ from capacitord.spool.store import Spool
 _LONGEST: Final = 5.0
 """Seconds for which one look moves images of one destination."""
 
+_IN_VAIN: Final = 60.0
+"""Seconds after which a queue is looked through again of which nothing could move, though nothing seems to differ."""
+
 LOG = logging.getLogger(__name__)
+
+
+class _Look(NamedTuple):
+    """A look through the queue of a destination that fails: what it depended on, where it is, whether it did good.
+
+    `began` is monotonic. The next page lies `beyond`, unless the look has `ended`.
+    """
+
+    prospects: Prospects
+    began: float
+    beyond: Key = FIRST
+    moved: bool = False
+    ended: bool = False
+
+    def after(self, moved: Moved) -> _Look:
+        """Return the look as it is after another page."""
+        return self._replace(
+            beyond=moved.after or FIRST, moved=self.moved or moved.images > 0, ended=moved.after is None
+        )
 
 
 class StandIns:
@@ -42,6 +65,7 @@ class StandIns:
         self._since: dict[str, float] = {}
         self._remembered: set[str] = set()
         self._anew: set[str] = set()
+        self._looks: dict[str, _Look] = {}
 
     def begins_anew(self, name: str) -> None:
         """Forget how long a destination has been failing: its address, or what else it is, was changed."""
@@ -81,10 +105,18 @@ class StandIns:
 
     def _note(self, delivery: Delivery) -> None:
         """Remember since when a destination fails, or that it does not any more."""
-        name, failing = delivery.destination.name, bool(delivery.state().circuit.failures)
+        name, circuit = delivery.destination.name, delivery.state().circuit
+        failing = bool(circuit.failures)
         with self._lock:
             anew = name in self._anew
         since = None if anew else self._known_since(name)
+        if (failing or since is not None) and not _is_known_to_fail(circuit):
+            # Where nothing waits nobody tries it, so nobody knows whether it is back.
+            forgotten = self._spool.ledger.urgency(name) is None
+            failing = failing and not forgotten
+            if forgotten and since is not None:
+                self._spool.ledger.failing(name, None)
+                since = None
         if failing and since is None:
             since = self._spool.tick()
             self._spool.ledger.failing(name, since)
@@ -110,15 +142,36 @@ class StandIns:
         name = delivery.destination.name
         began = time.monotonic()
         clocks = (time.time_ns(), self._spool.tick())
+        failure = Failure(name, failing, "took nothing" if delivery.refusing else "could not be reached")
+        reachable = self.reachable()
+        look = self._next_look(failure, reachable)
+        if look is None:
+            return
         with delivery.feed.at_rest() as in_hand:
-            why = "took nothing" if delivery.refusing else "could not be reached"
-            failure = Failure(name, failing, why)
-            for moved in self._spool.ledger.stand_in(failure, self.reachable(), clocks, apart=in_hand):
-                self._moved(name, moved.images, moved.to, moved.ended)
-                self.wake()
+            for moved in self._spool.ledger.stand_in(failure, reachable, clocks, apart=in_hand, beyond=look.beyond):
+                look = look.after(moved)
+                if moved.images:
+                    delivery.feed.went_elsewhere(moved.keys)
+                    self._moved(name, moved.images, moved.to, moved.ended)
+                    self.wake()
                 if time.monotonic() - began > _LONGEST:
                     # The rest is for the next look: others wait for the upkeep as well.
                     break
+        self._looks[name] = look
+
+    def _next_look(self, failure: Failure, reachable: Reachable) -> _Look | None:
+        """Return where to go on with moving what waits for a destination, None if it would be in vain."""
+        now, found = time.monotonic(), self._spool.ledger.prospects(failure, reachable)
+        known = self._looks.get(failure.destination)
+        if not found.ready:
+            self._looks.pop(failure.destination, None)
+            return None
+        if known is not None and known.prospects.ready == found.ready:
+            if not known.ended:
+                return known
+            if not known.moved and known.prospects.queue == found.queue and now - known.began < _IN_VAIN:
+                return None
+        return _Look(found, now)
 
 
 def _is_known_to_fail(circuit: Circuit) -> bool:

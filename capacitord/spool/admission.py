@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import queue
 import secrets
@@ -9,11 +10,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from capacitord.errors import CapacitordError
 from capacitord.model.image import Arrival, Facts
-from capacitord.spool import describe
+from capacitord.spool import deliveries, describe
 from capacitord.spool.catalog import Catalog
-from capacitord.spool.filing import Filed, Filing, run
-from capacitord.spool.routed import Decide
+from capacitord.spool.filing import STUDY_SHIFT, Filed, Filing, run
+from capacitord.spool.routed import Decide, Routed
 from capacitord.spool.sealing import Buffers, Sealing
 from capacitord.spool.segment import Place
 from capacitord.spool.space import SpaceGuard
@@ -93,7 +95,10 @@ class Admission:
         twins: Twins,
         *,
         decide: Decide,
+        tick: Callable[[], float],
     ) -> None:
+        """`tick` is the retention clock."""
+        self._tick = tick
         self._objects, self._catalog, self._filing = objects, catalog, filing
         self._writer, self._space, self._twins, self._decide = writer, space, twins, decide
         self._once = OneAtATime()
@@ -138,31 +143,47 @@ class Admission:
         if found.twin is Twin.SAME:
             return Receipt(Kept.KNOWN, self._filing.short_id(facts.study_uid), found.object_id)
         conflict = found.twin is Twin.OTHER
-        routed = self._decide(facts, arrival)
-        study = ""
+        study: str = ""
+        routed: Routed | None = None
 
         def filed(place: Place) -> None:
-            nonlocal study
-            study = self._file(
-                Filed(sealing.object_id, place, sealing.length, facts, arrival, routed, conflict, found.ruins),
+            nonlocal study, routed
+            study, routed = self._file(
+                Filed(sealing.object_id, place, sealing.length, facts, arrival, None, conflict, found.ruins),
                 alone=sealing.large is not None,
             )
 
         store(filed)
+        if found.ruins:
+            self._settle(found.ruins, arrival.received_at)
         if conflict:
             return Receipt(Kept.CONFLICT, study, sealing.object_id)
         priority = routed.priority if routed is not None and routed.to else None
         return Receipt(Kept.NEW, study, sealing.object_id, priority, routed is None)
 
-    def _file(self, image: Filed, *, alone: bool) -> str:
-        """File an image that is durable; one that is `alone` in its segment closes it. Returns the study."""
+    def _settle(self, ruins: Iterable[int], now: int) -> None:
+        """Have the deliveries say what they have come to without damaged images, of which a good copy has come.
+
+        The copy is filed: if this fails, the next start does it.
+        """
+        with contextlib.suppress(CapacitordError), self._catalog.change() as catalog:
+            for study in {ruin >> STUDY_SHIFT for ruin in ruins}:
+                deliveries.settle_replaced(catalog, self._filing, now, self._tick(), study)
+
+    def _file(self, image: Filed, *, alone: bool) -> tuple[str, Routed | None]:
+        """File an image that is durable; one that is `alone` in its segment closes it. Returns the study and where to.
+
+        It is decided here, with the catalog held: whoever changes what decides and then looks into the catalog finds
+        everything that was decided before.
+        """
         with self._catalog.inside() as catalog:
+            image = image._replace(routed=self._decide(image.facts, image.arrival))
             plan = self._filing.plan(catalog, image)
             if alone:
                 plan.statements.append(("UPDATE segment SET closed = 1 WHERE id = ?", (image.place.segment,)))
             self._catalog.gather(lambda writer: run(writer, plan.statements))
             self._receiving[plan.study] = time.monotonic()
-        return plan.study
+        return plan.study, image.routed
 
     def expect(self, studies: Iterable[str]) -> None:
         """Take notice of studies, by short id, that were arriving when the spool was closed."""

@@ -1,14 +1,14 @@
 """Decisions on where images go that are made after the images were filed, and the turns that go with them.
 
 A decision is filed for an image that has none, and never for another: so it does not matter how often it is made, or
-where a crash cuts it short. One under another version of the profile is filed for an image that is held because no
-route matched it; what was decided stays decided.
+where a crash cuts it short. One under another version of the profile is filed for an image that is held by a decision;
+what goes somewhere goes there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -84,8 +84,11 @@ class Decisions:
         return self._page(_OPEN, (Standing.OPEN, after, limit))
 
     def outdated(self, version: int, after: int, limit: int) -> list[Undecided]:
-        """Return images that no route of another version of the profile than this one matched, beyond `after`."""
-        return self._page(_OUTDATED, (Standing.NO_ROUTE, after, version, limit))
+        """Return images that are held by the decision of another version of the profile than this one, by id."""
+        # Each by itself is a range of the index.
+        held = (standing for standing in Standing if standing > Standing.OPEN)
+        found = [image for standing in held for image in self._page(_OUTDATED, (standing, after, version, limit))]
+        return sorted(found, key=lambda image: image.image)[:limit]
 
     def unsorted(self, after: int, limit: int) -> list[Undecided]:
         """Return images that wait to be sent and whose turn is not known, by id, beyond `after`."""
@@ -100,10 +103,15 @@ class Decisions:
         place = Place(row[7], row[8], room(length))
         return Undecided._make((*row[:7], self._objects.stored(object_id, place, lambda: self._catalog.place(image))))
 
-    def file(self, decided: Sequence[Decided]) -> list[int]:
-        """File decisions in one transaction; return the priorities of what waits to be sent because of them."""
-        urgencies = []
+    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> list[int]:
+        """File decisions in one transaction; return the priorities of what waits to be sent because of them.
+
+        `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all.
+        """
+        urgencies: list[int] = []
         with self._catalog.change() as catalog:
+            if not holds():
+                return urgencies
             studies = set()
             for each in decided:
                 routed = each.routed
@@ -142,8 +150,8 @@ def file_decision(catalog: apsw.Connection, filing: Filing, image: int, routed: 
     """
     catalog.execute(
         "UPDATE image SET routing = ?2, route = ?3, decided_by = ?4, held = ?5 WHERE id = ?1 AND here AND NOT conflict "
-        "AND (routing = ?6 OR (routing = ?7 AND decided_by != ?4))",
-        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN, Standing.NO_ROUTE),
+        "AND (routing = ?6 OR (routing > ?6 AND decided_by != ?4))",
+        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN),
     )
     if not catalog.changes():
         return False

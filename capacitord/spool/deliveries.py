@@ -12,6 +12,13 @@ from capacitord.spool.filing import ENDED, REOPENED, Filing
 
 _REASONS_SHOWN: Final = 3
 
+GIVEN_UP: Final = "The study was discarded after "
+"""How the reason of a delivery begins that was given up with its study."""
+
+_SETTLED: Final = "SELECT id FROM delivery WHERE waiting = 0 AND substr(reason, 1, length(?1)) != ?1 AND state IN "
+_SEEM_FAILED: Final = _SETTLED + "('failed') AND open AND refused = 0"
+_OF_A_STUDY: Final = _SETTLED + "('failed', 'moved', 'delivered') AND study = ?2"
+
 Ended = tuple[str, str, DeliveryState]
 """A delivery that came to an end: the study's short id, the destination, what it came to."""
 
@@ -84,6 +91,33 @@ def settle(
             )
         return short, destination, state
     return None
+
+
+def settle_again(catalog: apsw.Connection, filing: Filing, delivery: int, now: int, tick: float) -> None:
+    """Give a delivery that had come to an end the state of the images that are left of it; without any it is gone."""
+    study, state, waiting, acks, refused, moved, last = fetch(
+        catalog,
+        "SELECT study, state, waiting, done + warned + refused + moved, refused, moved, "
+        "(SELECT max(at) FROM ack WHERE ack.delivery = delivery.id) FROM delivery WHERE id = ?",
+        (delivery,),
+    )[0]
+    if not waiting and not acks:
+        catalog.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+        filing.forget(study)
+    elif not waiting and settled_state(waiting, refused, moved) is not DeliveryState(state):
+        reopen(catalog, filing, delivery, "", now)
+        settle(catalog, filing, delivery, last, tick)
+
+
+def settle_replaced(catalog: apsw.Connection, filing: Filing, now: int, tick: float, study: int | None = None) -> None:
+    """Settle the deliveries from which damaged images went as good copies came: of a study, or all that seem failed.
+
+    A delivery that was given up with its study stays so. `now` is in nanoseconds since the epoch, `tick` the retention
+    clock.
+    """
+    sql = _OF_A_STUDY if study is not None else _SEEM_FAILED
+    for (delivery,) in fetch(catalog, sql, (GIVEN_UP, *([] if study is None else [study]))):
+        settle_again(catalog, filing, delivery, now, tick)
 
 
 def _reason(catalog: apsw.Connection, delivery: int, refused: int, moved: int) -> str:

@@ -22,6 +22,9 @@ from capacitord.spool.routed import Reachable, stand_in
 Key = tuple[int, int]
 """A delivery's id and an image's."""
 
+FIRST: Final[Key] = (-1, -1)
+"""Before all that waits."""
+
 _AT_ONCE: Final = 200
 _WAITS: Final = (
     "SELECT w.delivery, w.image, d.destination, d.priority, w.bytes, w.since, w.attempts, w.doubt, w.else_to, "
@@ -32,6 +35,10 @@ _WAITING: Final = (
 _PATIENCES: Final = """
 SELECT DISTINCT w.else_to, w.else_after FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id
 WHERE d.destination = ?1 AND d.open AND d.waiting > 0 AND w.else_to != '' AND w.else_after <= ?2
+"""
+_QUEUE: Final = """
+SELECT total(waiting), total(done + warned + refused + moved), max(id) FROM delivery
+WHERE destination = ? AND open AND waiting > 0
 """
 _IMPATIENT: Final = (
     _WAITS
@@ -74,13 +81,21 @@ class Failure(NamedTuple):
 class Moved(NamedTuple):
     """What went from a destination to others: how many images and where, what ended with that, and where to go on.
 
-    `after` is None at the end of its queue.
+    `after` is None at the end of its queue. `keys` are the images that went.
     """
 
     images: int
     to: frozenset[str]
     ended: list[Ended]
     after: Key | None
+    keys: frozenset[Key] = frozenset()
+
+
+class Prospects(NamedTuple):
+    """What moving depends on: who may stand in for whom by each patience that is over, and what waits."""
+
+    ready: frozenset[tuple[str, str]]
+    queue: tuple[int, ...]
 
 
 def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
@@ -89,12 +104,15 @@ def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
     return Waits._make(rows[0]) if rows else None
 
 
-def may_move(catalog: apsw.Connection, failure: Failure, reachable: Reachable) -> bool:
-    """Return whether something waits for a destination for which another may stand in. It costs little."""
-    return any(
-        stand_in(spare.split(), (), reachable, patience, waits=True) is not None
+def prospects(catalog: apsw.Connection, failure: Failure, reachable: Reachable) -> Prospects:
+    """Return what moving from a destination that fails depends on; nobody is `ready` if nothing can move."""
+    ready = {
+        (f"{spare} {patience}", name)
         for spare, patience in fetch(catalog, _PATIENCES, (failure.destination, failure.seconds))
-    )
+        for name in spare.split()
+        if stand_in([name], (), reachable, patience, waits=True) is not None
+    }
+    return Prospects(frozenset(ready), fetch(catalog, _QUEUE, (failure.destination,))[0])
 
 
 def after_refusal(  # noqa: PLR0917 - one decision over everything that is known
@@ -120,7 +138,7 @@ def move(  # noqa: PLR0917 - one decision over everything that is known
     values = (failure.destination, failure.seconds, *after, _AT_ONCE)
     page = [Waits._make(row) for row in fetch(catalog, _IMPATIENT, values)]
     now, tick = clocks
-    to, touched, images = set(), set(), 0
+    to, keys = set(), set()
     for waits in page:
         name = None if (waits.delivery, waits.image) in apart else _who(catalog, waits, reachable, stays=True)
         if name is not None:
@@ -128,11 +146,14 @@ def move(  # noqa: PLR0917 - one decision over everything that is known
             reason = f"Went to {name} instead: {words}."
             _move(catalog, filing, waits, name, reason, now)
             to.add(name)
-            touched.add(waits.delivery)
-            images += 1
-    ends = (deliveries.settle(catalog, filing, delivery, now, tick) for delivery in sorted(touched))
+            keys.add((waits.delivery, waits.image))
+    ends = (
+        deliveries.settle(catalog, filing, delivery, now, tick)
+        for delivery in sorted({delivery for delivery, _ in keys})
+    )
     following = (page[-1].delivery, page[-1].image) if len(page) == _AT_ONCE else None
-    return Moved(images, frozenset(to), [end for end in ends if end is not None], following)
+    ended = [end for end in ends if end is not None]
+    return Moved(len(keys), frozenset(to), ended, following, frozenset(keys))
 
 
 def _who(catalog: apsw.Connection, waits: Waits, reachable: Reachable, *, stays: bool) -> str | None:

@@ -33,7 +33,7 @@ _CANDIDATES: Final = """
 SELECT s.id, max(d.delivered_tick)
 FROM study s JOIN delivery d ON d.study = s.id
 WHERE s.bytes > s.conflict_bytes AND s.bytes > s.conflict_bytes + s.held_bytes AND NOT s.unrouted
-GROUP BY s.id HAVING NOT max(d.open)
+GROUP BY s.id HAVING NOT max(d.waiting > 0 OR d.refused > 0) AND max(d.delivered_tick) IS NOT NULL
 """
 
 _PROVEN: Final = """
@@ -163,7 +163,7 @@ class Housekeeping:
         catalog.execute("DELETE FROM waiting WHERE delivery = ?", (delivery,))
         catalog.execute("DELETE FROM ack WHERE delivery = ? AND state = 'refused'", (delivery,))
         if acknowledged:
-            reason = f"The study was discarded after {acknowledged} of its images had been acknowledged."
+            reason = f"{deliveries.GIVEN_UP}{acknowledged} of its images had been acknowledged."
             deliveries.become(catalog, self._filing, delivery, DeliveryState.FAILED, reason)
         else:
             catalog.execute("DELETE FROM ack WHERE delivery = ?", (delivery,))

@@ -291,20 +291,24 @@ class Ledger:
         clocks: tuple[int, float],
         *,
         apart: Collection[Key] = (),
+        beyond: Key = failover.FIRST,
     ) -> Iterator[failover.Moved]:
-        """Let others stand in for a destination that fails, as far as routes say so.
+        """Let others stand in for a destination that fails, as far as routes say so, from `beyond` on.
 
         What it has in hand (`apart`) stays. `clocks` are the time in nanoseconds since the epoch and the retention
-        clock. Yields what was done, a transaction each.
+        clock. Yields what was done, a transaction each, also if nothing moved: so the caller can end it at any page.
         """
-        with self._catalog.read() as catalog:
-            after: Key | None = (-1, -1) if failover.may_move(catalog, failure, reachable) else None
+        after: Key | None = beyond
         while after is not None:
             with self._catalog.change() as catalog:
                 moved = failover.move(catalog, self._filing, failure, reachable, clocks, apart, after)
             after = moved.after
-            if moved.images:
-                yield moved
+            yield moved
+
+    def prospects(self, failure: Failure, reachable: Reachable) -> failover.Prospects:
+        """Return what the next `stand_in` for a destination depends on; without any of it changed it does the same."""
+        with self._catalog.read() as catalog:
+            return failover.prospects(catalog, failure, reachable)
 
     def failing_since(self, destination: str) -> float | None:
         """Return since when a destination has been failing, on the retention clock; None if it is not."""

@@ -14,7 +14,7 @@ from capacitord.errors import CapacitordError, DamagedObject, PartlyDone
 from capacitord.model.image import Arrival
 from capacitord.model.states import StudyState
 from capacitord.seal.keys import SiteKey
-from capacitord.spool import closing
+from capacitord.spool import closing, deliveries
 from capacitord.spool.admission import Admission, Incoming
 from capacitord.spool.catalog import fetch, fetch_value
 from capacitord.spool.codebook import Codebook
@@ -110,6 +110,7 @@ class Spool:
                 self.space,
                 self._twins,
                 decide=decide,
+                tick=self.tick,
             )
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
             self.decisions = Decisions(self._catalog, self._filing, self._objects)
@@ -170,6 +171,8 @@ class Spool:
             catalog.execute("UPDATE waiting SET doubt = ? WHERE doubt = ?", (Doubt.UNANSWERED, doubtful))
             tick = fetch_value(catalog, "SELECT value FROM fact WHERE name = 'retention tick'")
             rows = fetch(catalog, "SELECT short FROM study WHERE state = ?", (StudyState.RECEIVING,))
+            # A good copy of a damaged image came, and the end was cut short, or the version before did not do it.
+            deliveries.settle_replaced(catalog, self._filing, time.time_ns(), float(tick or 0.0))
         self._tick_base, self._tick_start = float(tick or 0.0), time.monotonic()
         self._admission.expect([short for (short,) in rows])
         try:

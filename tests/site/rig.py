@@ -45,6 +45,7 @@ class Rig:
     destinations: dict[str, Destination]
     notes: list[tuple[str, str, str, str]] = field(default_factory=list)
     version: int = 1
+    queued: list[int] = field(default_factory=list)
     transforms: tuple[Transform, ...] = ()
     deidentifications: tuple[Deidentification, ...] = ()
 
@@ -129,10 +130,19 @@ def rig(
     """
     spool = open_spool(root, *(one.name for one in destinations), disk=disk, decide=decide)
     notes: list[tuple[str, str, str, str]] = []
+    queued: list[int] = []
     with Broker(**{one.name: one.port for one in destinations}) as broker:
         preparation = Preparation(keys_of(KEY), Profile("st-marys", "", 0, "UTC", ()), pool)
-        deliveries = Deliveries(spool, broker.connections, preparation, lambda *note: notes.append(note), QUICK)
+        deliveries = Deliveries(
+            spool,
+            broker.connections,
+            preparation,
+            lambda *note: notes.append(note),
+            QUICK,
+            queued=lambda: queued.append(1),
+        )
         made = Rig(spool, broker, deliveries, preparation, {one.name: one for one in destinations}, notes)
+        made.queued = queued
         made.transforms, made.deidentifications = transforms, deidentifications
         preparation.take(made.profile(*made.destinations))
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,10 +81,10 @@ def routed_spool(root: Path, routing: Routing, disk: Disk | None = None) -> Spoo
 
 
 @contextmanager
-def running(spool: Spool, routing: Routing) -> Iterator[Box]:
+def running(spool: Spool, routing: Routing, receiving: Callable[[], bool] = lambda: False) -> Iterator[Box]:
     """Decide for what is in a spool, which is closed in the end, while the block runs."""
     urgencies: list[int] = []
-    router = Router(spool, routing, urgencies.append, receiving=lambda: False, doubt=lambda: None)
+    router = Router(spool, routing, urgencies.append, receiving=receiving, doubt=lambda: None, pause=0.05)
     try:
         yield Box(spool, routing, router, urgencies)
     finally:

@@ -139,3 +139,16 @@ def test_nothing_rests_longer_than_the_bound_and_every_rest_has_an_end_that_is_t
         now = end
     assert not any(resting(rests, d, i, now) for d in range(5) for i in range(7))
     assert len(told) <= 4 + 4 * 6
+
+
+def test_a_study_whose_refused_images_went_elsewhere_rests_no_more() -> None:
+    rests = Rests()
+    for image in range(1, IN_A_ROW + 1):
+        rests.refused(1, image, "no room", 0.0)
+    for image in range(1, IN_A_ROW):
+        rests.forget(1, image)
+        assert resting(rests, 1, 99, 1.0)
+    rests.forget(1, IN_A_ROW)
+    assert not resting(rests, 1, 99, 1.0)
+    assert rests.ends(0.0) is None
+    assert rests.by_study(1.0) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -10,18 +11,34 @@ import apsw
 import msgspec
 import pytest
 
-from capacitord.model.conditions import CalledBy, During, Exactly, Values
+from capacitord.model.conditions import Attributes, CalledBy, During, Exactly, Values
 from capacitord.model.image import Arrival
+from capacitord.model.profile import Profile
 from capacitord.model.routes import Priority
 from capacitord.model.schedule import EVERY_DAY, WHOLE_DAY, Window
 from capacitord.model.states import StudyState
 from capacitord.site.routing import InForce, Routing
 from capacitord.spool.admission import Kept
-from tests.site.routes import Box, box, going, has, put_image, route, routed_spool, running, study_of, version
+from capacitord.spool.disk import Disk
+from capacitord.spool.routed import Routed
+from tests.site.routes import (
+    PATIENCE,
+    Box,
+    box,
+    going,
+    has,
+    put_image,
+    route,
+    routed_spool,
+    running,
+    study_of,
+    version,
+)
 from tests.site.stock import facts_of, put, waiting
 from tests.spool.faulty import faulty_catalog
 from tests.spool.kit import deliver
 from tests.spool.recount import recount
+from tests.wait import wait_for
 
 STUDY = "1.2.3"
 STROKE = has("StudyDescription", "*STROKE*")
@@ -173,9 +190,14 @@ def test_an_image_whose_attributes_cannot_be_read_is_held_and_says_so(tmp_path: 
         study = study_of(one.spool, STUDY)
         assert study.state is StudyState.HELD
         assert study.reason.startswith("1 of 1 image: the attributes that routes look at cannot be read: ")
-        one.become(version(8, route("pacs")))
+        one.become(version(8, CT_ONLY.routes[1]))
         one.settled()
         assert study_of(one.spool, STUDY).state is StudyState.HELD
+        one.become(version(9, route("pacs")))
+        one.settled()
+        assert study_of(one.spool, STUDY).state is StudyState.MATCHED, "no attribute is asked for any more"
+        assert waiting(one.spool) == [f"{STUDY}.1"]
+        recount(one.spool)
 
 
 def test_neither_conflicts_nor_damaged_images_are_routed(tmp_path: Path) -> None:
@@ -208,6 +230,9 @@ def test_a_destination_that_the_version_does_not_have_gets_nothing(tmp_path: Pat
         assert study_of(one.spool, STUDY).state is StudyState.HELD
         assert "names gone" in study_of(one.spool, STUDY).reason
         assert waiting(one.spool) == []
+        one.become(version(8, route("pacs", else_to=("gone",))))
+        one.settled()
+        assert waiting(one.spool) == [f"{STUDY}.1"]
 
 
 def test_without_routes_nothing_goes_anywhere(tmp_path: Path) -> None:
@@ -280,3 +305,91 @@ def test_after_a_lost_catalog_all_is_decided_anew(tmp_path: Path) -> None:
         one.settled()
         assert going(one.spool, STUDY) == {0: (), 1: ("archive",), 2: ("archive",), 3: ("archive",)}
         recount(one.spool)
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_nothing_is_filed_by_a_version_that_holds_no_more(tmp_path: Path, at: int) -> None:
+    """The version changes between two images of one page, or after the last: the router asks before each rest."""
+    routing = Routing(version(1, route("wrong", when=has("Modality", "CT")), names=("wrong", "right")))
+    following = version(2, route("right", when=has("Modality", "CT")), names=("wrong", "right"))
+    spool = routed_spool(tmp_path, routing)
+    for number in range(1, 9):
+        put_image(spool, STUDY, number)
+    spool.settle()
+    filed_before: list[int] = []
+    asked = itertools.count(1)
+
+    def receiving() -> bool:
+        if next(asked) == at:
+            filed_before.append(sum(map(bool, going(spool, STUDY).values())))
+            routing.profile = following
+        return False
+
+    with running(spool, routing, receiving) as one:
+        wait_for(lambda: filed_before, within=PATIENCE, what="the version to change")
+        one.settled()
+        found = list(going(spool, STUDY).values())
+        assert found.count(("wrong",)) == filed_before[0]
+        assert found.count(("right",)) == len(found) - filed_before[0]
+        recount(spool)
+
+
+class _SlowDisk(Disk):
+    """A disk on which something else happens while an image is synced."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        self.meanwhile()
+
+
+@pytest.mark.parametrize("before", ["nobody", "wrong"])
+def test_an_image_is_filed_by_the_version_that_holds_when_it_is_durable(tmp_path: Path, before: str) -> None:
+    """The router has made its pass for the new version when the image is filed, and nobody wakes it again."""
+    called = CalledBy(Values((Exactly("SCANNER" if before == "wrong" else "COACH"),)))
+    names = ("wrong", "right")
+    routing, disk = Routing(version(1, route("wrong", when=called), names=names)), _SlowDisk()
+    with running(routed_spool(tmp_path, routing, disk), routing) as one:
+        one.settled()
+        disk.meanwhile = lambda: one.become(version(2, route("right"), names=names))
+        put_image(one.spool, STUDY, 1)
+        disk.meanwhile = lambda: None
+        one.spool.settle()
+        assert going(one.spool, STUDY) == {1: ("right",)}
+
+
+class _Failing(InForce):
+    """A version of the profile at which deciding for one image fails a few times, in a way that nobody foresaw."""
+
+    def __init__(self, profile: Profile, calling_ae: str, times: int) -> None:
+        super().__init__(profile)
+        self.calling_ae, self.times = calling_ae, times
+
+    def routed(self, attributes: Attributes, calling_ae: str, called_ae: str, received_at: int) -> Routed:
+        if calling_ae == self.calling_ae:
+            self.times -= 1
+            if self.times >= 0:
+                raise MemoryError
+        return super().routed(attributes, calling_ae, called_ae, received_at)
+
+
+@pytest.mark.parametrize("times", [3, 1000])
+def test_an_unforeseen_error_is_tried_again_and_keeps_no_other_image_waiting(tmp_path: Path, times: int) -> None:
+    routing = Routing(version(1, route("pacs", when=has("Modality", "CT"))))
+    routing.in_force = _Failing(routing.profile, "ODD", times)
+    spool = routed_spool(tmp_path, routing)
+    for number in range(1, 5):
+        put_image(spool, STUDY, number, calling_ae="ODD" if number == 1 else "SCANNER")
+    with running(spool, routing) as one:
+        one.settled()
+        assert going(spool, STUDY) == {n: () if n == 1 and times > 3 else ("pacs",) for n in range(1, 5)}
+        if times > 3:
+            close(one)
+            assert "an unforeseen error" in study_of(spool, STUDY).reason
+            one.become(version(2, route("pacs", when=has("Modality", "CT"))))
+            one.settled()
+            assert going(spool, STUDY)[1] == ("pacs",)
+        wait_for(lambda: one.router.failing is None, within=PATIENCE, what="the trouble to be over")
+        recount(spool)

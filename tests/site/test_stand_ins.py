@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_what_waits_for_a_destination_that_is_down_goes_to_the_next(tmp_path: Pa
         assert there.reason == "5 images went to backup instead: pacs could not be reached for 1 s."
         assert (instead.state, instead.acknowledged) == (DeliveryState.DELIVERED, 5)
         assert box.spool.housekeeping.purge(number, 1) == 5
+        assert box.queued, "what moved gets its turns"
         assert ("delivery-moved", "5 images that waited for pacs go to backup instead.", "", "pacs") in box.notes
         recount(box.spool)
         # What comes from now on waits as long as the first, and no longer.
@@ -297,3 +299,28 @@ def test_how_long_it_fails_outlives_a_restart_and_it_is_tried_first(tmp_path: Pa
             box.become("pacs", "backup")
             until(box, lambda: len(backup.counts) == 3, "all to be at the backup")
             assert box.spool.tick() < since + 30
+
+
+def test_how_long_a_destination_failed_is_forgotten_while_nothing_waits_for_it(tmp_path: Path) -> None:
+    """Nobody tries it then; what comes hours later is owed the whole patience of its route."""
+    with (
+        Pacs() as backup,
+        rig(
+            tmp_path,
+            destination("pacs", DOWN),
+            destination("backup", backup.port),
+            decide=to("pacs", or_to=("backup",), after=1.5),
+        ) as box,
+    ):
+        put_images(box.spool, 1)
+        box.wake()
+        box.wait_for_reason("Nothing listens")
+        until(box, lambda: box.spool.ledger.failing_since("pacs") is not None, "it to be taken for failing")
+        box.spool.close_quiet(0.0)
+        box.spool.housekeeping.discard(box.spool.studies.find(STUDY)[0], 1, "A person said so.")
+        until(box, lambda: box.spool.ledger.failing_since("pacs") is None, "that to be forgotten")
+        began = time.monotonic()
+        put_images(box.spool, 1, study="1.2.4")
+        box.wake()
+        until(box, lambda: "1.2.4.1" in backup.counts, "the next study to be at the backup")
+        assert time.monotonic() - began > 1.5

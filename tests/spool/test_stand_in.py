@@ -255,3 +255,29 @@ def test_a_disk_that_fails_while_images_move_loses_none_and_doubles_none(tmp_pat
             recount(spool)
             spool.close()
         step += 5
+
+
+def test_a_look_in_vain_can_end_at_any_page_and_be_gone_on_with(tmp_path: Path) -> None:
+    choice = Routed(1, ("a", "x"), 1, ("x", "y"), 1.0)
+    spool = Spool(tmp_path, KEY, reserve=0, warning=0, decide=lambda _facts, _arrival: choice)
+    for number in range(1, 206):
+        take(spool, 1, number, size=100)
+    spool.settle()
+    failure, reachable = Failure("a", 5.0), Reachable(["a", "x", "y"], {"a": 5.0, "y": 5.0})
+    first = next(spool.ledger.stand_in(failure, reachable, (9, 1.0)))
+    assert first.images == 0
+    assert first.after is not None
+    prospects = spool.ledger.prospects(failure, reachable)
+    assert prospects.ready
+    (rest,) = spool.ledger.stand_in(failure, reachable, (9, 1.0), beyond=first.after)
+    assert (rest.images, rest.after) == (0, None)
+    assert spool.ledger.prospects(failure, reachable) == prospects, "it would be in vain again"
+    back = Reachable(["a", "x", "y"], {"a": 5.0})
+    assert spool.ledger.prospects(failure, back) != prospects
+    assert spool.ledger.prospects(failure, Reachable(["a"], {})).ready == frozenset()
+    (rest,) = spool.ledger.stand_in(failure, back, (9, 1.0), beyond=first.after)
+    assert (rest.images, sorted(rest.to), len(rest.keys)) == (5, ["y"], 5)
+    take(spool, 1, 300, size=100)
+    spool.settle()
+    assert spool.ledger.prospects(failure, reachable).queue != prospects.queue
+    spool.close()
