@@ -187,7 +187,9 @@ def _order(page: Page) -> None:
         "de-identification",
         "Of the tables with `deidentify` that are for the destination, the first whose `match` holds; no other. "
         "Outbound only. UIDs and patients get codes that are the same each time, and others at each destination. "
-        "An image that may show names in its pixels is held.",
+        "An image that may show names in its pixels is held. So is one that none of the tables matches, or for which "
+        "that cannot be told because what `match` looks at cannot be read: no image leaves identified for a "
+        "destination that has such a table.",
     )
     page.item(
         "outbound transforms",
