@@ -173,10 +173,30 @@ class _Walk:
         items = _items(place)
         if items is None:
             return None
-        done = [self.inside(item, place) for item in items]
+        done = [self._kept_item(item, place) for item in items]
         if not any(changed for _, changed in done):
             return place.element
-        return made(place.tag, "SQ", Sequence([item for item, _ in done]))
+        left = [item for item, _ in done if item is not None]
+        # Many code sequences have to have an item, above all the name of a content item.
+        return made(place.tag, "SQ", Sequence(left or [content.no_code()]))
+
+    def _kept_item(self, item: Dataset, place: Place) -> tuple[Dataset | None, bool]:
+        """Return an item of a sequence that is kept, None if it may not stay, and whether that changed anything."""
+        if not content.is_code(item):
+            return self.inside(item, place)
+        if not content.is_public(item):
+            return None, True
+        after, changed = self.inside(item, place)
+        return after, self._says_less(after, item, place) or changed
+
+    def _says_less(self, code: Dataset, original: Dataset, place: Place) -> bool:
+        """Clean the meaning of a code, which is free text to many devices; return whether that changed it."""
+        said = "\\".join(read(original, content.CODE_MEANING, place.characters))
+        meaning = words.cleaned(said, self._subject.identity) or content.code_value(code)
+        if meaning == said:
+            return False
+        code[BaseTag(content.CODE_MEANING)] = made(content.CODE_MEANING, "LO", meaning)
+        return True
 
     def _cleaned(self, place: Place) -> AnyElement | None:
         if not is_sequence(place.element):
@@ -201,9 +221,7 @@ class _Walk:
                 rules[verdict.tag] = verdict.rule
         after, _ = self.inside(item, place, strict=True, rules=rules)
         if is_code:
-            said = "\\".join(read(item, content.CODE_MEANING, place.characters))
-            meaning = words.cleaned(said, self._subject.identity) or content.code_value(after)
-            after[BaseTag(content.CODE_MEANING)] = made(content.CODE_MEANING, "LO", meaning)
+            self._says_less(after, item, place)
         return after
 
     def _dummy_sequence(self, place: Place) -> DataElement | None:

@@ -397,6 +397,33 @@ def test_a_report_keeps_its_numbers_and_references() -> None:
     assert b"House" not in written(done(_report(), *options))
 
 
+def _code(scheme: str, meaning: str) -> Dataset:
+    return item(CodeValue="42", CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+@pytest.mark.parametrize("options", [(), (Option.CLEAN_DESCRIPTORS,)])
+def test_codes_that_are_not_published_go_wherever_they_stand(options: tuple[Option, ...]) -> None:
+    dataset = ct(
+        AnatomicRegionSequence=sequence(_code("99LOCAL", "Ward 7 Zarquon"), _code("SCT", "Chest of Zarquon")),
+        ViewCodeSequence=sequence(_code("99LOCAL", "Ward 7 Zarquon")),
+    )
+    for each in (dataset, encoded(dataset)):
+        after = done(each, *options)
+        assert [code.CodeMeaning for code in after.AnatomicRegionSequence] == ["Chest"]
+        assert [code.CodeValue for code in after.ViewCodeSequence] == ["REMOVED"]
+        assert b"Zarquon" not in written(after)
+
+
+@pytest.mark.parametrize("scheme", ["99LOCAL", "SCT"])
+def test_codes_of_a_report_keep_no_free_text(scheme: str) -> None:
+    dataset = _report()
+    coded = _content("CODE", "121071", ConceptCodeSequence=sequence(_code(scheme, "Nurse Zarquon")))
+    dataset.ContentSequence.append(coded)
+    after = done(dataset, Option.CLEAN_STRUCTURED_CONTENT, Option.CLEAN_DESCRIPTORS)
+    assert after.ContentSequence[-1].ValueType == "CODE"
+    assert b"Zarquon" not in written(after)
+
+
 def test_items_that_others_refer_to_by_number_stay_in_their_places() -> None:
     dataset = _report()
     dataset.ContentSequence[6].ContentSequence.append(item(ReferencedContentItemIdentifier=[1, 4]))
