@@ -216,7 +216,10 @@ def _deidentification(page: Page) -> None:
         "The tables are those of the Basic Application Level Confidentiality Profile and its options (PS3.15 Annex E). "
         "What tells who the patient is goes; what has to be there to hold a study together becomes a code:"
     )
-    page.item("Patient ID and name", "One code a patient, in both: by id and issuer, else by name and birth date.")
+    page.item(
+        "Patient ID and name",
+        "One code a patient, in both: by id and issuer, else by name and birth date, else one a study.",
+    )
     page.item("Accession number, study id", "A code each.")
     page.item(
         "UIDs",
