@@ -201,6 +201,32 @@ def test_short_names_are_found_as_words_only() -> None:
     assert after.SoftwareVersions == "REMOVED"
 
 
+@pytest.mark.parametrize("declared", ["", "ISO_IR 999", "ISO_IR 192"])
+def test_a_name_that_cannot_be_read_is_looked_for_all_the_same(declared: str) -> None:
+    dataset = encoded(ct(ScanOptions="PAT-4711", SequenceName="COIL ANNALIESE"))
+    add(dataset, 0x00080005, declared, "CS")
+    for tag, vr, value in ((0x00100010, "PN", b"M\xfcller^Annaliese"), (0x00100020, "LO", b"PAT-4711\xfc")):
+        dataset[BaseTag(tag)] = RawDataElement(BaseTag(tag), vr, len(value), value, 0, False, True)
+    assert b"ANNALIESE" not in written(done(dataset))
+
+
+def test_patients_whose_ids_cannot_be_read_are_not_one() -> None:
+    found = set()
+    for value in (b"\xc4\xd6 12", b"\xc9 77 "):
+        dataset = encoded(ct(PatientName=None, StudyInstanceUID=None))
+        tag = BaseTag(0x00100020)
+        dataset[tag] = RawDataElement(tag, "LO", len(value), value, 0, False, True)
+        found.add(done(dataset).PatientID)
+    assert len(found) == 2
+
+
+def test_who_it_is_may_be_told_in_a_sequence() -> None:
+    dataset = ct(SequenceName="see OLD-0815 for more")
+    dataset.OtherPatientIDsSequence = sequence(item(PatientID="OLD-0815"))
+    for each in (dataset, encoded(dataset)):
+        assert b"OLD-0815" not in written(done(each))
+
+
 def test_text_that_cannot_be_read_goes() -> None:
     dataset = encoded(ct(Manufacturer="ACME"))
     for tag, vr, value in ((0x00081090, "LO", b"M\xfcller "), (0x00181050, "DS", b"Erika "), (0x00181160, "OB", b"Ab")):
