@@ -127,8 +127,8 @@ class _Walk:
         if FIRST_PIXELS <= tag <= LAST_PIXELS:
             return element if place.depth == 0 else None
         if not tag & 0xFFFF:
-            # A group length is put right where the bytes are cut, which is at the top only.
-            return element if place.depth == 0 and tag >> 16 >= _FIRST_GROUP else None
+            # Group lengths are retired, and whatever bytes stand in one are no length any more.
+            return None
         if tag >> 16 < _FIRST_GROUP:
             return None
         rule = rule or self._how.rule(tag) or unlisted.rule(tag, self._how)
