@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
+from capacitord.dicom import elements
 from capacitord.dicom.deidentify import content, marks, private, risk, single, unlisted, words
 from capacitord.dicom.deidentify.single import NotDeidentified, made
 from capacitord.dicom.deidentify.subject import PATIENT_ID, PATIENT_NAME, Place, Subject, read
@@ -45,6 +47,8 @@ __all__ = ["NotDeidentified", "deidentified"]
 _FIRST_GROUP: Final = 0x0008
 _OVERLAYS: Final = 0x60
 _OVERLAY_DATA: Final = 0x3000
+_DELIMITER: Final = 8
+"""Bytes of one that ends an item or a sequence: its tag, and a length of zero."""
 _CONTENT: Final = frozenset({content.CONTENT_SEQUENCE, 0x00400555, 0x00400610, 0x0040B020})
 """Sequences that the option CleanStructuredContent cleans."""
 _DUMMIED: Final = frozenset(
@@ -174,7 +178,7 @@ class _Walk:
         if items is None:
             return None
         done = [self._kept_item(item, place) for item in items]
-        if not any(changed for _, changed in done):
+        if not any(changed for _, changed in done) and not _has_more_than_items(place.element):
             return place.element
         left = [item for item, _ in done if item is not None]
         # Many code sequences have to have an item, above all the name of a content item.
@@ -247,6 +251,16 @@ class _Walk:
             else:
                 item[tag] = dummy
         return made(place.tag, "SQ", Sequence([item]))
+
+
+def _has_more_than_items(element: AnyElement) -> bool:
+    """Whether there are bytes in a sequence, not yet decoded, that are of no item: behind the last, or in its end."""
+    if not isinstance(element, RawDataElement):
+        return False
+    own = elements.Encoding(implicit=element.is_implicit_VR, big=not element.is_little_endian)
+    found, tail = elements.items(element.value or b"", elements.inner(element.VR or "", own))
+    ends = (tail, *(item[2] for item in found))
+    return any(len(end) > _DELIMITER or any(end[_DELIMITER // 2 :]) for end in ends)
 
 
 def _items(place: Place) -> list[Dataset] | None:
