@@ -4,13 +4,16 @@
 step                 its `match` looks at            what it changes
 =================== =============================== =====================================================
 inbound transforms   the image as it was received    every copy of it, and what routes look at
-de-identification    the image after these           this destination's copy; the first that matches
+de-identification    the image after these           this destination's copy; the first that matches, or it is held
 outbound transforms  the image after the inbound     this destination's copy, after de-identification
 compression          nothing                         how the pixels are written
 =================== =============================== =====================================================
 
 What the spool keeps is the image as it was received. `recipe` decides, without an image, what could happen to any at
 all; where that is nothing, no image is looked into.
+
+No image leaves identified for a destination that has a de-identification: where none matches, or where whether one
+does cannot be read in the image, it is held. A transform for the destination does not change that.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from capacitord.dicom.deidentify.codes import Codes, normal
-from capacitord.dicom.deidentify.engine import deidentified
+from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
 from capacitord.dicom.deidentify.subject import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, first
 from capacitord.dicom.rewriting import Encoded, Opened, Rewritten, may_be_behind_pixels
-from capacitord.dicom.transform.attributes import DatasetAttributes
+from capacitord.dicom.transform.attributes import DatasetAttributes, NotReadable, ReadableAttributes
 from capacitord.dicom.transform.differences import edits
 from capacitord.dicom.transform.engine import apply
 from capacitord.dicom.transform.failure import NotTransformed, Unfit
@@ -172,7 +175,31 @@ def attributes_after_inbound(
 def _after(opened: Opened, inbound: tuple[Transform, ...], key: bytes, now: dt.datetime) -> Attributes:
     if not inbound:
         return opened.attributes
-    return DatasetAttributes(apply(inbound, opened.dataset, key=key, now=now).dataset)
+    return DatasetAttributes(_dataset_after(opened, inbound, key, now))
+
+
+def _dataset_after(opened: Opened, inbound: tuple[Transform, ...], key: bytes, now: dt.datetime) -> Dataset:
+    return apply(inbound, opened.dataset, key=key, now=now).dataset if inbound else opened.dataset
+
+
+def _fitting_deidentification(what: Recipe, dataset: Dataset, came: Came) -> Deidentification:
+    """Return the first that matches. Raises `NotDeidentified` if none does, or if that cannot be told."""
+    subject = subject_of(ReadableAttributes(dataset), came)
+    try:
+        how = next((each for each in what.deidentifications if holds(each.match, subject)), None)
+    except NotReadable:
+        msg = (
+            f"whether a de-identification of the profile for {what.destination} matches it cannot be told,"
+            " as what its `match` looks at cannot be read"
+        )
+        raise NotDeidentified(msg) from None
+    if how is None:
+        msg = (
+            f"none of the profile's de-identifications for {what.destination} matches it,"
+            " and images do not leave for it identified"
+        )
+        raise NotDeidentified(msg)
+    return how
 
 
 class Changed(NamedTuple):
@@ -193,17 +220,18 @@ def changed(
     """Return an image with the transforms and the de-identification of a recipe that fit it.
 
     Reads the attributes and passes the pixels by, whatever their size. `now`, with a time zone, is for the record of
-    changes. Raises `NotTransformed`, `NotDeidentified`, and what reading the image raises.
+    changes. Raises `NotTransformed`, `NotDeidentified`, also where a recipe has de-identifications and none matches,
+    and what reading the image raises.
     """
     opened = open_for(image, what.conditions())
     inbound = fitting(what.inbound, subject_of(opened.attributes, came))
     if not (what.deidentifications or what.outbound):
         return Changed(opened.rewritten(inbound, key=keys.hashes, now=now), sop_instance_uid)
-    subject = subject_of(_after(opened, inbound, keys.hashes, now), came)
-    outbound = fitting(what.outbound, subject)
-    how = next((each for each in what.deidentifications if holds(each.match, subject)), None)
-    if how is None:
+    looked_at = _dataset_after(opened, inbound, keys.hashes, now)
+    outbound = fitting(what.outbound, subject_of(DatasetAttributes(looked_at), came))
+    if not what.deidentifications:
         return Changed(opened.rewritten((*inbound, *outbound), key=keys.hashes, now=now), sop_instance_uid)
+    how = _fitting_deidentification(what, looked_at, came)
     return _deidentified(Opened(image, whole=True), what, (inbound, how, outbound), keys=keys, now=now)
 
 

@@ -30,7 +30,8 @@ class Deidentification(msgspec.Struct, frozen=True, omit_defaults=True):
     """The Basic Application Level Confidentiality Profile (PS3.15 §E.2) with these options.
 
     It is for the images that `match`, on their way to the destinations `to`; none means all. Of several that fit an
-    image the first is carried out, after the inbound transforms and before the outbound ones.
+    image the first is carried out, after the inbound transforms and before the outbound ones. A destination that has
+    any gets no image that none of them fits: that image is held.
     """
 
     options: tuple[Option, ...] = ()

@@ -187,7 +187,9 @@ def _order(page: Page) -> None:
         "de-identification",
         "Of the tables with `deidentify` that are for the destination, the first whose `match` holds; no other. "
         "Outbound only. UIDs and patients get codes that are the same each time, and others at each destination. "
-        "An image that may show names in its pixels is held.",
+        "An image that may show names in its pixels is held. So is one that none of the tables matches, or for which "
+        "that cannot be told because what `match` looks at cannot be read: no image leaves identified for a "
+        "destination that has such a table.",
     )
     page.item(
         "outbound transforms",
@@ -214,7 +216,10 @@ def _deidentification(page: Page) -> None:
         "The tables are those of the Basic Application Level Confidentiality Profile and its options (PS3.15 Annex E). "
         "What tells who the patient is goes; what has to be there to hold a study together becomes a code:"
     )
-    page.item("Patient ID and name", "One code a patient, in both: by id and issuer, else by name and birth date.")
+    page.item(
+        "Patient ID and name",
+        "One code a patient, in both: by id and issuer, else by name and birth date, else one a study.",
+    )
     page.item("Accession number, study id", "A code each.")
     page.item(
         "UIDs",

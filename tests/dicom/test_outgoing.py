@@ -11,6 +11,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from capacitord.dicom.deidentify.codes import Codes
+from capacitord.dicom.deidentify.engine import NotDeidentified
+from capacitord.dicom.elements import EXPLICIT_LITTLE, write, write_item
 from capacitord.dicom.outgoing import Came, Keys, Recipe, attributes_after_inbound, attributes_in, changed, recipe
 from capacitord.dicom.produce import InMemory, NotProduced, produce
 from capacitord.dicom.rewriting import Opened
@@ -128,10 +130,38 @@ def test_the_first_de_identification_that_matches_is_the_only_one() -> None:
     assert kept.InstitutionName == "Coach 7"
     gone = made(recipe(profile(inbound, how=(everything, keeping)), PACS))
     assert gone.get("InstitutionName", "") != "Coach 7"
-    never = Deidentification(match=is_("Modality", "MR"))
-    same = made(recipe(profile(how=(never,)), PACS))
-    assert same.PatientName == BEFORE.PatientName
-    assert same.SOPInstanceUID == BEFORE.SOPInstanceUID
+
+
+def test_where_no_de_identification_matches_nothing_leaves() -> None:
+    never = Deidentification(match=is_("Modality", "MR"), to=("research",))
+    outbound = transform(On.OUTBOUND, set_("StudyID", "1"))
+    for transforms in ((), (outbound,)):
+        one = profile(*transforms, how=(never,))
+        with pytest.raises(NotDeidentified, match="none of the profile's de-identifications for research matches it"):
+            made(recipe(one, RESEARCH))
+        assert made(recipe(one, PACS)).PatientName == BEFORE.PatientName
+
+
+def _in_trial(sequence: bytes, *others: bytes) -> InMemory:
+    uid = write(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.2\0", EXPLICIT_LITTLE)
+    name = write(0x00100010, "PN", b"Muster^Erika", EXPLICIT_LITTLE)
+    ordered = write(0x00400275, "SQ", sequence, EXPLICIT_LITTLE)
+    return InMemory("1.2.840.10008.1.2.1", memoryview(b"".join((uid, *others, name, ordered))))
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        _in_trial(write_item(write(0x00401001, "SH", b"TRIAL7", EXPLICIT_LITTLE), EXPLICIT_LITTLE) + bytes(8)),
+        _in_trial(b"", write(0x00081030, "LO", b"TRIAL7\xff\xfe", EXPLICIT_LITTLE)),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_where_it_cannot_be_told_whether_one_matches_nothing_leaves(damaged: InMemory, *, turned: bool) -> None:
+    looks = Either((is_("RequestAttributesSequence.RequestedProcedureID", "X"), is_("StudyDescription", "X")))
+    first = Deidentification((Option.RETAIN_UIDS,), Never(looks) if turned else looks)
+    with pytest.raises(NotDeidentified, match="cannot be read"):
+        changed(damaged, "1.2", recipe(profile(how=(first, Deidentification())), PACS), CAME, keys=KEYS, now=NOW)
 
 
 def test_outbound_transforms_look_at_the_patient_and_write_behind_de_identification() -> None:

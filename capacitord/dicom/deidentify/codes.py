@@ -35,8 +35,9 @@ _SEPARATOR: Final = "\x1f"
 class Patient(NamedTuple):
     """Who a patient is. `key` is what codes are made of.
 
-    That is Patient ID with its issuer, without padding. Where there is no Patient ID it is the name with the birth
-    date, and where there is none of these the study, so that two unknown patients never become one.
+    That is Patient ID with its issuer, without padding. Where there is no Patient ID it is the name together with the
+    birth date; where one of these is missing the study, and without that the image, so that two unknown patients never
+    become one.
     """
 
     id: str = ""
@@ -44,15 +45,18 @@ class Patient(NamedTuple):
     name: str = ""
     birth_date: str = ""
     study_uid: str = ""
+    sop_uid: str = ""
 
     @property
     def key(self) -> str:
         """One text a patient; no two ways of telling patients apart share any."""
         if normal(self.id):
             return _SEPARATOR.join(("id", normal(self.id), normal(self.issuer)))
-        if normal(self.name):
+        if normal(self.name) and normal(self.birth_date):
             return _SEPARATOR.join(("name", normal(self.name).upper(), normal(self.birth_date)))
-        return _SEPARATOR.join(("study", normal(self.study_uid)))
+        if normal(self.study_uid):
+            return _SEPARATOR.join(("study", normal(self.study_uid)))
+        return _SEPARATOR.join(("image", normal(self.sop_uid)))
 
 
 class Codes:

@@ -30,6 +30,7 @@ CODE: Final = range(CODE_VALUE, 0x00080124)
 """The attributes that make up a code (PS3.3 §8)."""
 _CODING_SCHEME: Final = 0x00080102
 _LONG_CODE_VALUE: Final = 0x00080119
+_NO_SCHEME: Final = "99REMOVED"
 _LONGEST_MEANING: Final = 64
 _URN_CODE_VALUE: Final = 0x00080120
 _CONCEPT_NAME: Final = 0x0040A043
@@ -150,6 +151,15 @@ def is_public(code: Dataset) -> bool:
 def code_value(code: Dataset) -> str:
     """Return what stands for a code where its meaning may not be told, as long as a meaning may be."""
     return (_value(code, CODE_VALUE) or _value(code, _LONG_CODE_VALUE))[:_LONGEST_MEANING] or dummies.TEXT
+
+
+def no_code() -> Dataset:
+    """Return a code that says only that there was one."""
+    item = Dataset()
+    _add(item, CODE_VALUE, "SH", dummies.TEXT)
+    _add(item, _CODING_SCHEME, "SH", _NO_SCHEME)
+    _add(item, CODE_MEANING, "LO", dummies.TEXT)
+    return item
 
 
 def empty_report() -> Sequence:

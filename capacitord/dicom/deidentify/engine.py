@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
+from capacitord.dicom import elements
 from capacitord.dicom.deidentify import content, marks, private, risk, single, unlisted, words
 from capacitord.dicom.deidentify.single import NotDeidentified, made
 from capacitord.dicom.deidentify.subject import PATIENT_ID, PATIENT_NAME, Place, Subject, read
@@ -45,6 +47,8 @@ __all__ = ["NotDeidentified", "deidentified"]
 _FIRST_GROUP: Final = 0x0008
 _OVERLAYS: Final = 0x60
 _OVERLAY_DATA: Final = 0x3000
+_DELIMITER: Final = 8
+"""Bytes of one that ends an item or a sequence: its tag, and a length of zero."""
 _CONTENT: Final = frozenset({content.CONTENT_SEQUENCE, 0x00400555, 0x00400610, 0x0040B020})
 """Sequences that the option CleanStructuredContent cleans."""
 _DUMMIED: Final = frozenset(
@@ -127,8 +131,8 @@ class _Walk:
         if FIRST_PIXELS <= tag <= LAST_PIXELS:
             return element if place.depth == 0 else None
         if not tag & 0xFFFF:
-            # A group length is put right where the bytes are cut, which is at the top only.
-            return element if place.depth == 0 and tag >> 16 >= _FIRST_GROUP else None
+            # Group lengths are retired, and whatever bytes stand in one are no length any more.
+            return None
         if tag >> 16 < _FIRST_GROUP:
             return None
         rule = rule or self._how.rule(tag) or unlisted.rule(tag, self._how)
@@ -173,10 +177,30 @@ class _Walk:
         items = _items(place)
         if items is None:
             return None
-        done = [self.inside(item, place) for item in items]
-        if not any(changed for _, changed in done):
+        done = [self._kept_item(item, place) for item in items]
+        if not any(changed for _, changed in done) and not _has_more_than_items(place.element):
             return place.element
-        return made(place.tag, "SQ", Sequence([item for item, _ in done]))
+        left = [item for item, _ in done if item is not None]
+        # Many code sequences have to have an item, above all the name of a content item.
+        return made(place.tag, "SQ", Sequence(left or [content.no_code()]))
+
+    def _kept_item(self, item: Dataset, place: Place) -> tuple[Dataset | None, bool]:
+        """Return an item of a sequence that is kept, None if it may not stay, and whether that changed anything."""
+        if not content.is_code(item):
+            return self.inside(item, place)
+        if not content.is_public(item):
+            return None, True
+        after, changed = self.inside(item, place)
+        return after, self._says_less(after, item, place) or changed
+
+    def _says_less(self, code: Dataset, original: Dataset, place: Place) -> bool:
+        """Clean the meaning of a code, which is free text to many devices; return whether that changed it."""
+        said = "\\".join(read(original, content.CODE_MEANING, place.characters))
+        meaning = words.cleaned(said, self._subject.identity) or content.code_value(code)
+        if meaning == said:
+            return False
+        code[BaseTag(content.CODE_MEANING)] = made(content.CODE_MEANING, "LO", meaning)
+        return True
 
     def _cleaned(self, place: Place) -> AnyElement | None:
         if not is_sequence(place.element):
@@ -201,9 +225,7 @@ class _Walk:
                 rules[verdict.tag] = verdict.rule
         after, _ = self.inside(item, place, strict=True, rules=rules)
         if is_code:
-            said = "\\".join(read(item, content.CODE_MEANING, place.characters))
-            meaning = words.cleaned(said, self._subject.identity) or content.code_value(after)
-            after[BaseTag(content.CODE_MEANING)] = made(content.CODE_MEANING, "LO", meaning)
+            self._says_less(after, item, place)
         return after
 
     def _dummy_sequence(self, place: Place) -> DataElement | None:
@@ -229,6 +251,16 @@ class _Walk:
             else:
                 item[tag] = dummy
         return made(place.tag, "SQ", Sequence([item]))
+
+
+def _has_more_than_items(element: AnyElement) -> bool:
+    """Whether there are bytes in a sequence, not yet decoded, that are of no item: behind the last, or in its end."""
+    if not isinstance(element, RawDataElement):
+        return False
+    own = elements.Encoding(implicit=element.is_implicit_VR, big=not element.is_little_endian)
+    found, tail = elements.items(element.value or b"", elements.inner(element.VR or "", own))
+    ends = (tail, *(item[2] for item in found))
+    return any(len(end) > _DELIMITER or any(end[_DELIMITER // 2 :]) for end in ends)
 
 
 def _items(place: Place) -> list[Dataset] | None:

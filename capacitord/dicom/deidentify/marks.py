@@ -53,10 +53,9 @@ _CODES: Final = MappingProxyType(
 
 
 def add(dataset: Dataset, how: Profile) -> None:
-    """Say in a dataset that it was de-identified, and how. What an earlier de-identification said of itself stays."""
+    """Say in a dataset that it was de-identified, and how. Codes that an earlier one left stay; its free text goes."""
     _put(dataset, PATIENT_IDENTITY_REMOVED, "CS", "YES")
-    before = [each for each in _method(dataset) if each != METHOD_TEXT]
-    _put(dataset, METHOD, "LO", [*before, METHOD_TEXT] if before else METHOD_TEXT)
+    _put(dataset, METHOD, "LO", METHOD_TEXT)
     wanted = [_BASIC, *(_CODES[option] for option in Option if option in how.options)]
     codes = {code: _code(code, meaning) for code, meaning in wanted}
     kept = [item for item in _method_codes(dataset) if _value_of(item) not in codes]
@@ -68,13 +67,6 @@ def _longitudinal(how: Profile) -> str:
     if how.chose(Option.RETAIN_LONGITUDINAL_FULL):
         return "UNMODIFIED"
     return "MODIFIED" if how.chose(Option.RETAIN_LONGITUDINAL_MODIFIED) else "REMOVED"
-
-
-def _method(dataset: Dataset) -> list[str]:
-    try:
-        return read(dataset, METHOD, character_set(""))
-    except Unfit:
-        return []
 
 
 def _method_codes(dataset: Dataset) -> list[Dataset]:

@@ -27,6 +27,8 @@ _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _SECONDARY_CAPTURE: Final = (_STORAGE + "7",)
 _ULTRASOUND: Final = (_STORAGE + "3", _STORAGE + "6")
 _PHOTOS: Final = (_STORAGE + "77.1.1", _STORAGE + "77.1.2", _STORAGE + "77.1.4", _STORAGE + "77.1.5")
+_SLIDES: Final = (_STORAGE + "77.1.6", _STORAGE + "77.1.7")
+_LABELS: Final = frozenset({"LABEL", "OVERVIEW"})
 _ENCAPSULATED: Final = (_STORAGE + "104",)
 _PRESENTATION_STATES: Final = (_STORAGE + "11",)
 _CALCULATED: Final = (_STORAGE + "481.2", _STORAGE + "66.4", _STORAGE + "66.7", _STORAGE + "30")
@@ -51,6 +53,7 @@ class Picture(NamedTuple):
     sop_class: str
     modality: str
     burned_in: str
+    label_in_image: str
     visual_features: str
     image_type: tuple[str, ...]
     conversion_type: str
@@ -100,6 +103,24 @@ RISKS: Final = (
     Risk(
         "Burned In Annotation (0028,0301) is YES: there is writing in its pixels",
         lambda it, _: it.has_pixels and it.burned_in == "YES",
+    ),
+    Risk(
+        "Burned In Annotation (0028,0301) says neither YES nor NO, so there may be writing in its pixels",
+        lambda it, _: it.has_pixels and it.burned_in not in {"", "NO"},
+    ),
+    Risk(
+        "Specimen Label In Image (0048,0010) does not say NO, so the label of a slide may be in its pixels",
+        lambda it, _: it.has_pixels and it.label_in_image not in {"", "NO"},
+    ),
+    Risk(
+        "its Image Type (0008,0008) tells of the label or the overview of a slide, which has writing on it",
+        lambda it, _: it.has_pixels and not _LABELS.isdisjoint(it.image_type),
+    ),
+    Risk(
+        "it is an image of a whole slide, which may show the label,"
+        " and Burned In Annotation (0028,0301) does not say NO",
+        lambda it, _: it.has_pixels and it.is_of(_SLIDES),
+        unless_said_clean=True,
     ),
     Risk(
         "the option CleanPixelData wants its pixels looked at, which this box does not do;"
@@ -170,7 +191,8 @@ def picture(dataset: Dataset) -> Picture:
     return Picture(
         sop_class=_first(dataset, 0x00080016),
         modality=_first(dataset, 0x00080060),
-        burned_in=_first(dataset, 0x00280301),
+        burned_in=_said(dataset, 0x00280301),
+        label_in_image=_said(dataset, 0x00480010),
         visual_features=_first(dataset, 0x00280302),
         image_type=tuple(value.upper() for value in _values(dataset, 0x00080008)),
         conversion_type=_first(dataset, 0x00080064),
@@ -189,6 +211,13 @@ def _has_overlay_in_pixels(dataset: Dataset) -> bool:
 def _has(dataset: Dataset, tag: int) -> bool:
     element = element_of(dataset, tag)
     return element is not None and not is_empty(element)
+
+
+def _said(dataset: Dataset, tag: int) -> str:
+    """Return all that an attribute says; one that is there and cannot be read says something unknown."""
+    if not _has(dataset, tag):
+        return ""
+    return "\\".join(_values(dataset, tag)).strip().upper() or "?"
 
 
 def _first(dataset: Dataset, tag: int) -> str:

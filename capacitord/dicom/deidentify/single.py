@@ -120,6 +120,8 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
         if vr == "CS":
             return None if identity.has_id_in(text) else element
         return values.make(tag, vr, [dummies.DUMMIES[vr]]) if identity.is_in(text) else element
+    if vr in {"DS", "IS"} and identity.has_number_in("\\".join(place.values())):
+        return dummy(place, subject)
     value = element.value
     if not isinstance(value, bytes):
         return element
@@ -128,7 +130,7 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
     if vr not in values.STRING_VRS and known_vr(place.level, tag) in _READABLE_VRS:
         # Text or items under a VR for bytes: nobody reads it, so nobody knows what it says.
         return None
-    return None if vr in {"OB", "UN"} and identity.is_in_bytes(value) else element
+    return None if identity.is_in_bytes(value) else element
 
 
 def mapped(place: Place, subject: Subject) -> AnyElement | None:

@@ -25,6 +25,9 @@ _MAC_PARAMETERS: Final = 0x4FFE0001
 _LENGTH_TO_END: Final = 0x00080001
 _BYTES: Final = frozenset({0x00282000, 0x00700256, 0x54000110, 0x54000112, 0x5400100A, 0x54001010})
 """Colour profiles, fill patterns, waveforms: bytes that are numbers."""
+_OVERLAYS: Final = 0x60
+_OVERLAY_TEXTS: Final = frozenset({0x0022, 0x1500})
+"""Overlay Description and Overlay Label: free text."""
 _ADDRESSES: Final = frozenset({0x0008010E, 0x00080120})
 """Of coding schemes, and codes that are addresses."""
 _STRUCTURAL: Final = ("SOPClass", "TransferSyntax", "CodingSchemeUID", "ContextUID", "MappingResourceUID")
@@ -46,6 +49,8 @@ def rule(tag: int, how: Profile) -> Rule:
 @functools.cache
 def _basic(tag: int) -> tuple[Action, Mapping[Option, Action]]:
     if tag >> 16 < _FIRST_KEPT_GROUP or tag >> 16 == _SIGNATURES or tag in {_MAC_PARAMETERS, _LENGTH_TO_END}:
+        return Action.REMOVE, _NONE
+    if tag >> 24 == _OVERLAYS and tag & 0xFFFF in _OVERLAY_TEXTS:
         return Action.REMOVE, _NONE
     try:
         vr, _, _, retired, keyword = get_entry(tag)

@@ -21,6 +21,7 @@ _NAME_PARTS: Final = re.compile(r"[\W\d_]+")
 
 SHORTEST_NAME: Final = 3
 SHORTEST_ID: Final = 4
+SHORTEST_NUMBER: Final = 6
 _BOUNDED: Final = 5
 """Shorter words are looked for as whole words only: any text has a "lee" somewhere."""
 _IDEOGRAPHS: Final = re.compile("[\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -42,6 +43,8 @@ class Identity:
         self._ids = {each for each in stripped if len(each) >= SHORTEST_ID}
         self._anything = _pattern(self.words | self._ids)
         self._only_ids = _pattern(self._ids)
+        numbers = {each for each in self._ids if each.isdecimal() and len(each) >= SHORTEST_NUMBER}
+        self._numbers = re.compile(rf"(?<![\d.])(?:{'|'.join(sorted(numbers))})(?![\d.])") if numbers else None
         self._long = _pattern({word for word in self.words | self._ids if len(word) >= _BOUNDED})
 
     def is_in(self, text: str) -> bool:
@@ -51,6 +54,10 @@ class Identity:
     def has_id_in(self, text: str) -> bool:
         """Whether an id, date or UID of the patient is in a code string, which may well be a word like a name."""
         return self._only_ids is not None and self._only_ids.search(text.casefold()) is not None
+
+    def has_number_in(self, text: str) -> bool:
+        """Whether a long number of the patient is among numbers; a short one may be any measure."""
+        return self._numbers is not None and self._numbers.search(text) is not None
 
     def is_in_bytes(self, value: bytes) -> bool:
         """Whether bytes tell who the patient is; short words are found in any bytes, and not looked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydicom.dataelem import RawDataElement
 
@@ -11,7 +11,7 @@ from capacitord.dicom.charset import decode
 from capacitord.dicom.transform import values
 from capacitord.dicom.transform.draft import Draft
 from capacitord.dicom.transform.failure import Unfit
-from capacitord.dicom.transform.level import element_of, vr_of
+from capacitord.dicom.transform.level import element_of, is_left_out, vr_of
 from capacitord.model.representation import split
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from capacitord.dicom.transform.draft import Path
     from capacitord.model.attribute import Attribute
+
+_T = TypeVar("_T")
 
 
 class DatasetAttributes:
@@ -41,7 +43,7 @@ class DatasetAttributes:
             paths = self._draft.find(attribute)
         except Unfit:
             # What is below a sequence that cannot be read is not known to be there.
-            return None
+            return self._unreadable(None)
         if not paths:
             return None
         return tuple(value for path in paths for value in self._values(path) or [""])
@@ -54,6 +56,10 @@ class DatasetAttributes:
         except Unfit:
             return self._odd(level, tag, "\\".join(characters.terms))
 
+    def _unreadable(self, instead: _T) -> _T:
+        """Return what stands for something that cannot be read."""
+        return instead
+
     def _odd(self, level: Dataset, tag: int, terms: str) -> list[str]:
         element = element_of(level, tag)
         vr = vr_of(level, tag)
@@ -61,12 +67,28 @@ class DatasetAttributes:
         if vr == "SQ":
             return [_SOMETHING] if value else []
         if vr in values.STRING_VRS and isinstance(value, bytes):
-            return split(decode(value, terms.encode("ascii", "replace"), person_name=vr == "PN"), vr)
+            shown = split(decode(value, terms.encode("ascii", "replace"), person_name=vr == "PN"), vr)
+            return self._unreadable(shown)
         if vr == "AT" and isinstance(element, RawDataElement) and value and len(value) % 4 == 0:
             order = "little" if element.is_little_endian else "big"
             halves = [int.from_bytes(value[at : at + 2], order) for at in range(0, len(value), 2)]  # type: ignore[arg-type]
             return [f"{group:04X}{number:04X}" for group, number in zip(halves[::2], halves[1::2], strict=True)]
-        return [_SOMETHING]
+        return self._unreadable([_SOMETHING]) if element is not None and is_left_out(element) else [_SOMETHING]
+
+
+class NotReadable(Exception):
+    """What a condition looks at is there, or may be, but cannot be read."""
+
+
+class ReadableAttributes(DatasetAttributes):
+    """The same for conditions that must not be decided by a guess: what cannot be read raises `NotReadable`.
+
+    That is what lies in a sequence that cannot be read, text that cannot be decoded, and a value too large to be
+    looked at.
+    """
+
+    def _unreadable(self, instead: _T) -> _T:  # noqa: ARG002  # nothing stands for it
+        raise NotReadable
 
 
 _SOMETHING = "…"

@@ -96,6 +96,8 @@ def test_who_a_patient_is() -> None:
         == Patient(name="MUSTER^ERIKA ", birth_date="19620412").key
     )
     assert Patient(name="Muster^Erika", birth_date="19620412").key != Patient(name="Muster^Erika").key
+    assert Patient(name="UNKNOWN", study_uid="1.2.3").key != Patient(name="UNKNOWN", study_uid="1.2.4").key
+    assert Patient(sop_uid="1.2.3").key != Patient(sop_uid="1.2.4").key
     assert Patient(study_uid="1.2.3").key != Patient(study_uid="1.2.4").key
     assert Patient("e\u0301").key == Patient("\u00e9").key
 
