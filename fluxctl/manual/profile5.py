@@ -165,8 +165,10 @@ def _matches(page: Page) -> None:
 def _operations(page: Page) -> None:
     page.section("OPERATIONS")
     page.text(
-        "A transform does what it says in the order in which it says it. UIDs of studies, series and images are never "
-        "changed by one, nor are pixels. `**.` before an attribute means at every depth."
+        "A transform does what it says in the order in which it says it. UIDs that tell which image it is, or by "
+        "which images refer to each other, are never changed by one at any depth: those of studies, series, images, "
+        "SOP classes, frames of reference and concatenations, and those that refer to them. Only de-identification "
+        "makes them anew, all alike. Nor are pixels changed. `**.` before an attribute means at every depth."
     )
     for name in operations.NAMES:
         page.item(name, f"`{name} = {operations.EXAMPLES[name]}`")

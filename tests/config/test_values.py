@@ -23,7 +23,7 @@ LONG = "x" * 65
         ("set = { Rows = 70000 }", "set.Rows", "fits the VR US", ""),
         ("set = { SmallestImagePixelValue = 70000 }", "set.SmallestImagePixelValue", "fits the VR US", ""),
         ("set = { InstanceNumber = '1.5' }", "set.InstanceNumber", "is not a whole number", ""),
-        ("set = { ReferencedSOPInstanceUID = '1..2' }", "set.ReferencedSOPInstanceUID", "is not a UID", "1.2.840"),
+        ("set = { DeviceUID = '1..2' }", "set.DeviceUID", "is not a UID", "1.2.840"),
         ("set = { PatientName = 'a^b^c^d^e^f' }", "set.PatientName", "at most five components", "Doe^Jane"),
         ("set = { PatientName = 'a=b=c=d' }", "set.PatientName", "at most three component groups", ""),
         ('set = { InstitutionName = "a\\nb" }', "set.InstitutionName", "control characters", ""),
@@ -70,7 +70,7 @@ def test_what_no_image_may_have_is_refused(text: str, key: str, words: str, hint
         "set = { '(0009,xx01,ME)' = 'whatever', '(0009,xx02,ME)' = { value = '5', vr = 'US' } }",
         "map = { Modality = { table = { ct = 'CT', X = '' }, default = 'OT' } }",
         "replace = { StudyDate = { pattern = '-', with = '' }, PatientID = { pattern = '(.)', with = 'a\\1' } }",
-        "hash = ['PatientID', 'AccessionNumber', '(0009,xx01,ME)', 'ReferencedSOPInstanceUID']",
+        "hash = ['PatientID', 'AccessionNumber', '(0009,xx01,ME)', 'DeviceUID']",
         "copy = { AccessionNumber = 'StudyID', ReferencedStudySequence = 'RequestAttributesSequence' }",
     ],
 )

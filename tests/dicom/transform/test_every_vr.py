@@ -53,10 +53,10 @@ ATTRIBUTES: Mapping[str, str] = {
     "SV": "SelectorSVValue",
     "TM": "StudyTime",
     "UC": "LongCodeValue",
-    "UI": "FailedSOPInstanceUIDList",
+    "UI": "DeviceUID",
     "UL": "SimpleFrameList",
     "UR": "URNCodeValue",
-    "US": "Rows",
+    "US": "PregnancyStatus",
     "UT": "TextValue",
     "UV": "SelectorUVValue",
 }
