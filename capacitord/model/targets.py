@@ -39,6 +39,19 @@ _IDENTITY: Final = MappingProxyType(
 )
 """UIDs by which instances are known, belong together or refer to each other: all that others may point at."""
 _CHARACTER_SET: Final = 0x00080005
+_PIXELS: Final = (
+    0x00280002,
+    0x00280004,
+    0x00280006,
+    0x00280008,
+    0x00280009,
+    *range(0x00280010, 0x00280012),
+    *range(0x00280100, 0x00280104),
+    *range(0x00281101, 0x00281104),
+    *range(0x00281201, 0x00281204),
+    *range(0x00281221, 0x00281224),
+)
+"""How pixel data is built: samples, rows, columns, frames, bits, sign and palettes (PS3.3 §C.7.6.3, §C.7.9)."""
 _UNTOUCHABLE_GROUPS: Final = MappingProxyType(
     {
         0x0000: "command elements",
@@ -47,6 +60,8 @@ _UNTOUCHABLE_GROUPS: Final = MappingProxyType(
         0xFFFE: "item delimiters",
     }
 )
+_NOT_BUILT: Final = "A transform changes attributes, not how a dataset is built."
+_FIRST_BLOCK: Final = 0x10
 
 
 def check_target(target: Attribute) -> None:
@@ -64,7 +79,21 @@ def check_target(target: Attribute) -> None:
     for group, words in _UNTOUCHABLE_GROUPS.items():
         if _may_be_in(step, group):
             msg = f"{target.text} would change {words}"
-            raise NotAllowed(msg, "A transform changes attributes, not how a dataset is built.")
+            raise NotAllowed(msg, _NOT_BUILT)
+    if any(_may_be(step, tag) for tag in _PIXELS):
+        msg = f"{target.text} would change pixel data"
+        raise NotAllowed(msg, _NOT_BUILT)
+    _check_private_creator(target)
+
+
+def _check_private_creator(target: Attribute) -> None:
+    """Raise `NotAllowed` for the element alone that says whose a private block is (PS3.5 §7.8.1)."""
+    step = target.steps[-1]
+    private = step.mask & step.tag & 0x00010000
+    alone = step.mask & 0xFF00 == 0xFF00 and not step.tag & 0xFF00 and (step.tag | ~step.mask) & 0xFF >= _FIRST_BLOCK
+    if private and alone and not step.creator:
+        msg = f"{target.text} would change a private creator, which says whose a block is"
+        raise NotAllowed(msg, f"Remove the block with it: ({step.tag >> 16:04x},xxxx,CREATOR).")
 
 
 def _may_be(step: Step, tag: int) -> bool:

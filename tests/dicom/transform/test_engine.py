@@ -192,16 +192,16 @@ class TestRecord:
 
     @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
     def test_in_every_encoding(self, syntax: str) -> None:
-        inside = (Node(0x00280010, "US", b"\1\0" if syntax != BIG_ENDIAN else b"\0\1"),)
-        level = (Node(0x00081140, "SQ", items=(inside,), open_ended=True), Node(0x00280010, "US", inside[0].value))
+        inside = (Node(0x001021C0, "US", b"\1\0" if syntax != BIG_ENDIAN else b"\0\1"),)
+        level = (Node(0x00081140, "SQ", items=(inside,), open_ended=True), Node(0x001021C0, "US", inside[0].value))
         image = Received(syntax, written(level, syntax))
-        out = whole(rewritten(image, Set(at("**.Rows"), value("7")), record=self.HOW))
+        out = whole(rewritten(image, Set(at("**.PregnancyStatus"), value("7")), record=self.HOW))
         dataset = pydicom.filereader.read_dataset(
             io.BytesIO(out), is_implicit_VR=syntax == IMPLICIT, is_little_endian=syntax != BIG_ENDIAN
         )
         previous = dataset.OriginalAttributesSequence[0].ModifiedAttributesSequence[0]
-        assert (dataset.Rows, dataset.ReferencedImageSequence[0].Rows) == (7, 7)
-        assert (previous.Rows, previous.ReferencedImageSequence[0].Rows) == (1, 1)
+        assert (dataset.PregnancyStatus, dataset.ReferencedImageSequence[0].PregnancyStatus) == (7, 7)
+        assert (previous.PregnancyStatus, previous.ReferencedImageSequence[0].PregnancyStatus) == (1, 1)
 
 
 def test_what_a_worklist_answers_is_changed_alike() -> None:
