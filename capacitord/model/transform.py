@@ -195,7 +195,7 @@ Operation = Set | SetMissing | Remove | Copy | Replace | Map | Clean | Hash | Pr
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Changes are written into Original Attributes Sequence (PS3.3 §C.12.1.1.9).
 
-    `source` names who had the values before (0400,0564), `system` who changed them (0400,0563).
+    `source` names who had the values before (0400,0564), `system` who changed them (0400,0563): if empty, capacitord.
     """
 
     reason: Reason = Reason.COERCE

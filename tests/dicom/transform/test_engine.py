@@ -156,6 +156,13 @@ class TestRecord:
         assert [item.ModifiedAttributesSequence[0].PatientID for item in items] == ["1CT1", "P2"]
         assert len(first.OriginalAttributesSequence) == 1
 
+    @pytest.mark.parametrize("how", [Record(), Record(system=" ")])
+    def test_says_who_changed_it_also_where_the_profile_does_not(self, how: Record) -> None:
+        (item,) = applied(ct(), GOOD, record=how).dataset.OriginalAttributesSequence
+        assert (item.ModifyingSystem, item.SourceOfPreviousValues) == ("capacitord", "")
+        assert item.AttributeModificationDateTime
+        assert item.ReasonForTheAttributeModification == "COERCE"
+
     def test_is_one_item_for_transforms_that_record_alike(self) -> None:
         two = [transform(GOOD, record=self.HOW), transform(Suffix(at("PatientID"), "X"), record=self.HOW)]
         out = apply([*two, transform(Remove(at("Modality")))], ct(), key=KEY, now=NOW)
