@@ -83,6 +83,9 @@ def check_target(target: Attribute) -> None:
     if any(_may_be(step, tag) for tag in _PIXELS):
         msg = f"{target.text} would change pixel data"
         raise NotAllowed(msg, _NOT_BUILT)
+    if not step.creator and step.mask & 0xFFFF == 0xFFFF and not step.tag & 0xFFFF:
+        msg = f"{target.text} would change a group length"
+        raise NotAllowed(msg, _NOT_BUILT)
     _check_private_creator(target)
 
 

@@ -63,3 +63,9 @@ def test_a_private_creator_goes_with_its_block(text: str) -> None:
 def test_private_blocks_may_be_removed() -> None:
     for text in ("(0009,xxxx,ME)", "(0009,xxxx)", "(0009,xx10)", "(0009,xx10,ME)", "(60xx,0022)"):
         check_target(parse(text, dictionary.tag_of))
+
+
+@pytest.mark.parametrize("text", ["(0008,0000)", "**.(0028,0000)", "(001x,0000)", "(0009,0000)"])
+def test_group_lengths_are_not_set(text: str) -> None:
+    with pytest.raises(NotAllowed, match="would change a group length"):
+        check_target(parse(text, dictionary.tag_of))

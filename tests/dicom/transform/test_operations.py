@@ -56,6 +56,10 @@ def other_ids(*numbers: str) -> Sequence:
 
 
 class TestSet:
+    def test_without_a_vr_that_anybody_knows_says_how_to_write_it(self) -> None:
+        with pytest.raises(TransformFailed, match=r'like \{ value = "x", vr = "LO" \}'):
+            after(patient(), Set(at("(0029,xx10,MYCREATOR)"), value("x")))
+
     def test_puts_a_value_together_from_others(self) -> None:
         out = after(
             patient(StudyID="5"), Set(at("StudyDescription"), value("{PatientID}/{StudyID} {{x}} {StationName|-}"))
