@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from capacitord.api.schemas import document
-from capacitord.api.trial import Groups, ProfileTrial, TriedFile
+from capacitord.api.trial import Fate, Groups, ProfileTrial, TriedFile
 from capacitord.config import diagnostics
 from capacitord.config.in_force import in_force
 from capacitord.config.profile import check
@@ -75,6 +75,8 @@ class ProfileTrials:
         self.held = 0
         self.tried = 0
         self.amiss = 0
+        self.only = asked.only
+        self._empty = set(asked.only)
         self.head = ProfileTrial(
             str(profile),
             self._profile.id,
@@ -110,8 +112,14 @@ class ProfileTrials:
                 continue
             self.tried += 1
             self.held += not found.trial.leaves
+            self._empty -= {each.destination for each in found.trial.destinations if each.fate is Fate.LEAVES}
             number = self._groups.number(found.trial.likeness)
             yield TriedFile(str(path), "", file.remark, number, found.trial, tuple(self._write(path, found)))
+
+    @property
+    def nothing_there(self) -> bool:
+        """Whether there are images, and for one of the destinations that were asked for none of them would leave."""
+        return self.tried > 0 and bool(self._empty)
 
     def _amiss(self, path: Path, problem: str) -> TriedFile:
         self.amiss += path in self._named
@@ -179,7 +187,7 @@ def show_trials(trials: ProfileTrials, wanted: Form, *, every: bool, everything:
         def page(look: Look) -> RenderableType:
             from fluxctl.render.trial import tried  # noqa: PLC0415 - rich; only people need it
 
-            return tried(answer, look, every=every, everything=everything)
+            return tried(answer, look, only=trials.only, every=every, everything=everything)
 
         show("profile.try", answer, wanted, page)
     if not trials.tried and not trials.amiss:

@@ -90,6 +90,7 @@ def test_a_window_in_a_correction_of_the_worklist_is_looked_at() -> None:
     assert warning.startswith("worklist.correct[0].match.time: does not come on 20")
 
 
+WORKLIST = "[worklist]\nsource = { ae_title = 'R', host = 'r', port = 1 }\n"
 PRIVATE = "'(0029,xx10,MYCREATOR)'"
 
 
@@ -99,8 +100,7 @@ PRIVATE = "'(0029,xx10,MYCREATOR)'"
         (f"[[transform]]\nset = {{ {PRIVATE} = 'x' }}", "transform[0].set"),
         (f"[[transform]]\nset_missing = {{ {PRIVATE} = {{ value = 'x' }} }}", "transform[0].set_missing"),
         (
-            "[worklist]\nsource = { ae_title = 'R', host = 'r', port = 1 }\n[[worklist.correct]]\n"
-            + f"set = {{ {PRIVATE} = 'x' }}",
+            f"{WORKLIST}[[worklist.correct]]\nset = {{ {PRIVATE} = 'x' }}",
             "worklist.correct[0].set",
         ),
     ],
