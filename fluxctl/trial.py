@@ -17,13 +17,14 @@ import typer
 from capacitord.api.schemas import document
 from capacitord.api.trial import Fate, Groups, ProfileTrial, TriedFile
 from capacitord.config import diagnostics
+from capacitord.config.fields import ae_title
 from capacitord.config.in_force import in_force
 from capacitord.config.profile import check
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Came, Keys
 from capacitord.dicom.part10 import File, NotDicom, preamble
 from capacitord.dicom.trial import Bench, in_file, maker
-from capacitord.errors import NotFound, Refused, StorageFailed
+from capacitord.errors import Invalid, NotFound, Refused, StorageFailed
 from capacitord.location import geofence
 from capacitord.model.transform import Hash
 from fluxctl.files import STANDARD, read_text
@@ -53,7 +54,7 @@ class Asked(NamedTuple):
 
 
 class ProfileTrials:
-    """A profile, and the files it is tried on. Raises `Invalid` for the profile, `NotFound` for what is not there."""
+    """A profile, and the files it is tried on. Raises `Invalid` for the profile, a title or a time, else `NotFound`."""
 
     def __init__(self, profile: Path, paths: Sequence[Path], asked: Asked) -> None:
         self._profile = _read(profile)
@@ -63,7 +64,10 @@ class ProfileTrials:
                 raise NotFound(
                     f"the profile has no destination {name}", hint="Name one of these.", candidates=tuple(known)
                 )
+        for option, title in (("--calling", asked.calling), ("--called", asked.called)):
+            _check_title(option, title)
         self._asked = asked
+        self._check_moment()
         self._named = frozenset(path for path in paths if not path.is_dir())
         self._files = list(_below(paths))
         self._now = datetime.now(UTC)
@@ -136,6 +140,18 @@ class ProfileTrials:
             return self._now
         return at if at.tzinfo is not None else at.replace(tzinfo=zoneinfo.ZoneInfo(self._profile.timezone))
 
+    def _check_moment(self) -> None:
+        """Raise `Invalid` for a time that no clock at the site shows: it is put forward over it."""
+        if self._asked.at is None or self._asked.at.tzinfo is not None:
+            return
+        local = self._moment()
+        if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != self._asked.at.replace(fold=0):
+            raise Invalid(
+                "there is no such time at the site: its clocks are put forward over it",
+                where=f"--at {self._asked.at:%Y-%m-%d %H:%M}, {self._profile.timezone}",
+                hint="Name a time an hour earlier or later.",
+            )
+
     def _write(self, path: Path, found: Tried) -> Iterator[str]:
         if self._asked.write is None:
             return
@@ -192,6 +208,15 @@ def show_trials(trials: ProfileTrials, wanted: Form, *, every: bool, everything:
         show("profile.try", answer, wanted, page)
     if not trials.tried and not trials.amiss:
         raise NotFound("there is no DICOM image", hint="Name files of a scanner, or a directory with some in it.")
+
+
+def _check_title(option: str, title: str) -> None:
+    """Raise `Invalid` for what is no AE title; empty means that none was given."""
+    try:
+        if title:
+            ae_title(title)
+    except diagnostics.Rejected as error:
+        raise Invalid(error.message, where=f"{option} {title}", hint=error.hint) from None
 
 
 def _read(file: Path) -> Profile:
