@@ -15,15 +15,16 @@ import msgspec
 import typer
 
 from capacitord.api.schemas import document
-from capacitord.api.trial import Groups, ProfileTrial, TriedFile
+from capacitord.api.trial import Fate, Groups, ProfileTrial, TriedFile
 from capacitord.config import diagnostics
+from capacitord.config.fields import ae_title
 from capacitord.config.in_force import in_force
 from capacitord.config.profile import check
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Came, Keys
 from capacitord.dicom.part10 import File, NotDicom, preamble
 from capacitord.dicom.trial import Bench, in_file, maker
-from capacitord.errors import NotFound, Refused, StorageFailed
+from capacitord.errors import Invalid, NotFound, Refused, StorageFailed
 from capacitord.location import geofence
 from capacitord.model.transform import Hash
 from fluxctl.files import STANDARD, read_text
@@ -53,7 +54,7 @@ class Asked(NamedTuple):
 
 
 class ProfileTrials:
-    """A profile, and the files it is tried on. Raises `Invalid` for the profile, `NotFound` for what is not there."""
+    """A profile, and the files it is tried on. Raises `Invalid` for the profile, a title or a time, else `NotFound`."""
 
     def __init__(self, profile: Path, paths: Sequence[Path], asked: Asked) -> None:
         self._profile = _read(profile)
@@ -63,7 +64,10 @@ class ProfileTrials:
                 raise NotFound(
                     f"the profile has no destination {name}", hint="Name one of these.", candidates=tuple(known)
                 )
+        for option, title in (("--calling", asked.calling), ("--called", asked.called)):
+            _check_title(option, title)
         self._asked = asked
+        self._check_moment()
         self._named = frozenset(path for path in paths if not path.is_dir())
         self._files = list(_below(paths))
         self._now = datetime.now(UTC)
@@ -75,6 +79,8 @@ class ProfileTrials:
         self.held = 0
         self.tried = 0
         self.amiss = 0
+        self.only = asked.only
+        self._empty = set(asked.only)
         self.head = ProfileTrial(
             str(profile),
             self._profile.id,
@@ -110,8 +116,14 @@ class ProfileTrials:
                 continue
             self.tried += 1
             self.held += not found.trial.leaves
+            self._empty -= {each.destination for each in found.trial.destinations if each.fate is Fate.LEAVES}
             number = self._groups.number(found.trial.likeness)
             yield TriedFile(str(path), "", file.remark, number, found.trial, tuple(self._write(path, found)))
+
+    @property
+    def nothing_there(self) -> bool:
+        """Whether there are images, and for one of the destinations that were asked for none of them would leave."""
+        return self.tried > 0 and bool(self._empty)
 
     def _amiss(self, path: Path, problem: str) -> TriedFile:
         self.amiss += path in self._named
@@ -127,6 +139,18 @@ class ProfileTrials:
         if at is None:
             return self._now
         return at if at.tzinfo is not None else at.replace(tzinfo=zoneinfo.ZoneInfo(self._profile.timezone))
+
+    def _check_moment(self) -> None:
+        """Raise `Invalid` for a time that no clock at the site shows: it is put forward over it."""
+        if self._asked.at is None or self._asked.at.tzinfo is not None:
+            return
+        local = self._moment()
+        if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != self._asked.at.replace(fold=0):
+            raise Invalid(
+                "there is no such time at the site: its clocks are put forward over it",
+                where=f"--at {self._asked.at:%Y-%m-%d %H:%M}, {self._profile.timezone}",
+                hint="Name a time an hour earlier or later.",
+            )
 
     def _write(self, path: Path, found: Tried) -> Iterator[str]:
         if self._asked.write is None:
@@ -179,11 +203,20 @@ def show_trials(trials: ProfileTrials, wanted: Form, *, every: bool, everything:
         def page(look: Look) -> RenderableType:
             from fluxctl.render.trial import tried  # noqa: PLC0415 - rich; only people need it
 
-            return tried(answer, look, every=every, everything=everything)
+            return tried(answer, look, only=trials.only, every=every, everything=everything)
 
         show("profile.try", answer, wanted, page)
     if not trials.tried and not trials.amiss:
         raise NotFound("there is no DICOM image", hint="Name files of a scanner, or a directory with some in it.")
+
+
+def _check_title(option: str, title: str) -> None:
+    """Raise `Invalid` for what is no AE title; empty means that none was given."""
+    try:
+        if title:
+            ae_title(title)
+    except diagnostics.Rejected as error:
+        raise Invalid(error.message, where=f"{option} {title}", hint=error.hint) from None
 
 
 def _read(file: Path) -> Profile:

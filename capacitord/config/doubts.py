@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from capacitord.config import attributes
 from capacitord.config.bare import covers, mentions, rows, texts
 from capacitord.config.diagnostics import Finding, Rejected
 from capacitord.config.fields import timezone
@@ -31,6 +32,7 @@ def check(tables: Mapping[str, Any]) -> list[Finding]:
         *_unproposed(tables),
         *_mammograms(tables),
         *_second_deidentification(tables),
+        *_without_vr(tables),
     ]
 
 
@@ -167,3 +169,28 @@ def _second_deidentification(tables: Mapping[str, Any]) -> Iterator[Finding]:
                 )
                 break
         before.append((key[1], match, names))
+
+
+def _without_vr(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield attributes that are made without a VR, and that the standard does not know, as private ones."""
+    worklist = tables.get("worklist")
+    corrections = rows(worklist, "correct") if isinstance(worklist, Mapping) else ()
+    entries = [*rows(tables, "transform"), *((("worklist", *key), row) for key, row in corrections)]
+    for key, row in entries:
+        for name in ("set", "set_missing"):
+            values = row.get(name)
+            for text, wanted in values.items() if isinstance(values, Mapping) else ():
+                if (isinstance(wanted, Mapping) and wanted.get("vr")) or not _is_unknown(str(text)):
+                    continue
+                words = "says no VR: an image is held if it does not have the attribute and no dictionary knows it"
+                hint = 'Write { value = "x", vr = "LO" }, with the VR that its maker says.'
+                yield Finding((*key, name, str(text)), words, hint)
+
+
+def _is_unknown(text: str) -> bool:
+    """Return whether a text names one attribute, whose VR the standard does not know."""
+    try:
+        found = attributes.owned(text)
+    except Rejected:
+        return False
+    return found.exact and not attributes.vr_of(found.steps[-1])

@@ -71,13 +71,16 @@ _MAP: Final = _table(
 _CLEAN: Final = _table(
     _parts(
         {
-            "repertoire": {"enum": list(Repertoire), "description": "The characters that stay."},
-            "replacement": {**_TEXT, "description": "What another one becomes if nothing is like it."},
+            "repertoire": {"enum": list(Repertoire), "description": 'The characters that stay; without it "ascii".'},
+            "replacement": {
+                **_TEXT,
+                "description": "What another one becomes if nothing is like it; without it, nothing.",
+            },
         }
     )
 )
 _HASH: Final = _table(
-    _parts({"length": {"type": "integer", "minimum": 8, "maximum": 52, "description": "In characters."}})
+    _parts({"length": {"type": "integer", "minimum": 8, "maximum": 52, "description": "In characters; without it 16."}})
 )
 OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "set": _SET,

@@ -12,6 +12,7 @@ from capacitord.config.fields import regex
 from capacitord.config.positions import Key
 from capacitord.model.attribute import Attribute, NotAllowed
 from capacitord.model.compare import KINDS
+from capacitord.model.targets import check_target
 from capacitord.model.transform import (
     Clean,
     Copy,
@@ -26,7 +27,6 @@ from capacitord.model.transform import (
     SetMissing,
     Suffix,
     Template,
-    check_target,
     template,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from capacitord.api.trial import Changed, Skipped, Syntax, TriedRoute
 from capacitord.dicom.contexts import syntax_name
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from capacitord.dicom.rewriting import Encoded
     from capacitord.dicom.transform.engine import Change
     from capacitord.model.conditions import Attributes
+
+_WHEN_RECORDED: Final = (0x04000561, 0x04000562)
+"""Attribute Modification DateTime in an item of Original Attributes Sequence."""
 
 
 def of_routing(error: NotTransformed) -> str:
@@ -63,12 +66,16 @@ def _dataset(image: Encoded) -> Dataset:
 def differing(before: Encoded, after: Encoded, operation: str) -> tuple[Changed, ...]:
     """Return what is not the same in two images, pixels and group lengths (PS3.5 §7.2) aside.
 
+    When attributes were modified (0400,0562) is left out where both images say it: they were made one after the other.
+
     Raises `NotTransformed`, and what reading the images raises.
     """
     return tuple(
         Changed(_path_text(path), name_of(path), was, now, "", operation)
         for path, was, now in differences(_dataset(before), _dataset(after))
-        if path[-1] & 0xFFFF and not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
+        if path[-1] & 0xFFFF
+        and not (len(path) == 1 and FIRST_PIXELS <= path[0] <= LAST_PIXELS)
+        and not (path[-3::2] == _WHEN_RECORDED and was is not None and now is not None)
     )
 
 

@@ -9,35 +9,18 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Iterator
-from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
 
 from capacitord.errors import Invalid
 from capacitord.model import patterns
-from capacitord.model.attribute import Attribute, NotAllowed, Step, parse
+from capacitord.model.attribute import Attribute, NotAllowed, parse
 from capacitord.model.conditions import ALWAYS, Condition
+from capacitord.model.targets import check_target
 
 _ESCAPES: Final = re.compile(r"\\(.?)", re.DOTALL)
 _GROUPS: Final = frozenset("0123456789")
-_IDENTITY: Final = MappingProxyType(
-    {
-        0x00080016: "SOP Class UID",
-        0x00080018: "SOP Instance UID",
-        0x0020000D: "Study Instance UID",
-        0x0020000E: "Series Instance UID",
-    }
-)
-_CHARACTER_SET: Final = 0x00080005
-_UNTOUCHABLE_GROUPS: Final = MappingProxyType(
-    {
-        0x0000: "command elements",
-        0x0002: "file meta information",
-        0x7FE0: "pixel data",
-        0xFFFE: "item delimiters",
-    }
-)
 
 
 class On(enum.StrEnum):
@@ -212,7 +195,7 @@ Operation = Set | SetMissing | Remove | Copy | Replace | Map | Clean | Hash | Pr
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Changes are written into Original Attributes Sequence (PS3.3 §C.12.1.1.9).
 
-    `source` names who had the values before (0400,0564), `system` who changed them (0400,0563).
+    `source` names who had the values before (0400,0564), `system` who changed them (0400,0563): if empty, capacitord.
     """
 
     reason: Reason = Reason.COERCE
@@ -248,30 +231,6 @@ def attributes_of(transforms: Iterable[Transform]) -> Iterator[Attribute]:
                 yield operation.source
             if isinstance(operation, Set):
                 yield from (part.attribute for part in operation.value.parts if isinstance(part, Source))
-
-
-def check_target(target: Attribute) -> None:
-    """Raise `NotAllowed` if no operation may change `target`."""
-    step = target.steps[-1]
-    for tag, words in _IDENTITY.items():
-        if _may_be(step, tag):
-            msg = f"{target.text} would change the {words}"
-            raise NotAllowed(msg, "A transform never changes which image it is; name other attributes.")
-    if _may_be(step, _CHARACTER_SET):
-        msg = f"{target.text} would change the Specific Character Set"
-        raise NotAllowed(msg, "It follows from the text: a set that holds it is chosen where that is needed.")
-    for group, words in _UNTOUCHABLE_GROUPS.items():
-        if _may_be_in(step, group):
-            msg = f"{target.text} would change {words}"
-            raise NotAllowed(msg, "A transform changes attributes, not how a dataset is built.")
-
-
-def _may_be(step: Step, tag: int) -> bool:
-    return not step.creator and step.matches(tag)
-
-
-def _may_be_in(step: Step, group: int) -> bool:
-    return not (step.tag >> 16 ^ group) & step.mask >> 16
 
 
 def _one(source: Attribute) -> None:

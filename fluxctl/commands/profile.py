@@ -145,13 +145,15 @@ def try_profile(
 
     For each image: the route that matches and why those before it do not; for each destination what is changed, the
     transfer syntax and the size it would leave with, or why it would be held. Nothing is sent. The exit code is 6 if
-    an image would be held, for one destination or for all. What is printed, and written, names patients.
+    an image would be held, for one destination or for all, and if none would leave for one that --to names. What is
+    printed, and written, names patients.
     """
     from fluxctl.trial import Asked, ProfileTrials, moment, show_trials
 
     trials = ProfileTrials(profile, files, Asked(calling, called, moment(at), tuple(to), write))
     show_trials(trials, form(json=json, jsonl=jsonl), every=each, everything=changes)
-    raise typer.Exit(exits.REFUSED if trials.held else exits.PARTLY if trials.amiss else exits.DONE)
+    refused = trials.held or trials.nothing_there
+    raise typer.Exit(exits.REFUSED if refused else exits.PARTLY if trials.amiss else exits.DONE)
 
 
 @verb(

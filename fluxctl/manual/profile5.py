@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capacitord.config import operations
 from capacitord.config.idle import IDLE
 from capacitord.config.json_schema import profile_schema
+from capacitord.config.operation_schemas import OPERATIONS
 from capacitord.config.profile import MAX_FILE
 from capacitord.config.starting_point import starting_point
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
@@ -92,8 +93,8 @@ def _keys(page: Page, schema: Mapping[str, Any]) -> None:
                 tables = {f"[[{title.strip('[]')}.{name}]]": inner, **tables}
                 continue
             page.item(name, _explained(key, schema, name in table.get("required", ())))
-            for part, value in (inner or {}).get("properties", {}).items():
-                page.item(f"{name}.{part}", _explained(value, schema, part in (inner or {}).get("required", ())))
+            for part, text in _parts(inner or key, schema).items():
+                page.item(f"{name}.{part}", text)
 
 
 def _resolved(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,6 +110,32 @@ def _table(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, An
     found = _resolved(key.get("items", key), schema)
     closed = found.get("additionalProperties") is False and "patternProperties" not in found
     return found if closed and "title" in found else None
+
+
+def _parts(key: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the keys within a key mean; those of all the tables that it may be written as."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    tables = list(_within(key, schema))
+    for each in tables:
+        for name, value in each["properties"].items():
+            found.setdefault(name, []).append(value)
+    return {
+        name: _explained(
+            values[0] if len(values) == 1 else {"description": values[0].get("description", ""), "anyOf": values},
+            schema,
+            all(name in each.get("required", ()) for each in tables),
+        )
+        for name, values in found.items()
+    }
+
+
+def _within(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the tables with keys of their own that a key may be written as."""
+    found = _resolved(key, schema)
+    if found.get("additionalProperties") is False and "properties" in found and "patternProperties" not in found:
+        yield found
+    for part in (*found.get("anyOf", ()), *found.get("oneOf", ())):
+        yield from _within(part, schema)
 
 
 def _about(table: Mapping[str, Any]) -> str:
@@ -165,11 +192,34 @@ def _matches(page: Page) -> None:
 def _operations(page: Page) -> None:
     page.section("OPERATIONS")
     page.text(
-        "A transform does what it says in the order in which it says it. UIDs of studies, series and images are never "
-        "changed by one, nor are pixels. `**.` before an attribute means at every depth."
+        "A transform does what it says in the order in which it says it. UIDs that tell which image it is, or by "
+        "which images refer to each other, are never changed by one at any depth: those of studies, series, images, "
+        "SOP classes, frames of reference and concatenations, and those that refer to them. Only de-identification "
+        "makes them anew, all alike. Nor are pixels changed, nor what says how they are built, like Rows or "
+        "BitsAllocated. `**.` before an attribute means at every depth."
     )
     for name in operations.NAMES:
         page.item(name, f"`{name} = {operations.EXAMPLES[name]}`")
+        for part, text in _parts(_each_value(OPERATIONS[name]), {}).items():
+            page.item(f"{name}.ATTRIBUTE.{part}", text)
+    page.text(
+        "What `copy` is to take from a missing or empty attribute changes nothing. A `set` whose value names a missing "
+        "or empty attribute, without a default after `|`, fails, and so `on_error` holds the image: "
+        '`"{StudyID|none}"` has one. `set` makes an attribute that is missing, with the VR that the dictionary says; '
+        'a private one that no dictionary knows needs it: `{ value = "x", vr = "LO" }`.',
+        "Where an attribute has several values, a backslash stands between them, as in DICOM: "
+        "`'ORIGINAL\\PRIMARY'`, in TOML in single quotes, or twice within double quotes. `replace`, `map`, `clean`, "
+        "`hash`, `prefix` and `suffix` look at each value by itself.",
+    )
+
+
+def _each_value(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what an operation says of each attribute; nothing if it is only a list of them."""
+    for part in (schema, *schema.get("anyOf", ())):
+        if isinstance(part.get("additionalProperties"), Mapping):
+            found: Mapping[str, Any] = part["additionalProperties"]
+            return found
+    return {}
 
 
 def _order(page: Page) -> None:

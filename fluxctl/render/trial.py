@@ -34,10 +34,12 @@ _FILES: Final = 3
 _MOST_VALUES: Final = 3
 
 
-def tried(found: ProfileTrial, look: Look, *, every: bool = False, everything: bool = False) -> RenderableType:
+def tried(
+    found: ProfileTrial, look: Look, *, only: Sequence[str] = (), every: bool = False, everything: bool = False
+) -> RenderableType:
     """Return what would become of the images of files: those dealt with alike once, or with `every` each of them.
 
-    With `everything` all changes are shown, however many.
+    `only` are the destinations that were asked for, if not all. With `everything` all changes are shown, however many.
     """
     parts: list[RenderableType] = [_profile(found)]
     if found.made_up_key:
@@ -54,7 +56,7 @@ def tried(found: ProfileTrial, look: Look, *, every: bool = False, everything: b
     if len(groups) > 1:
         parts += [BLANK, _table(groups.values(), look)]
     if len(found.files) > 1:
-        parts += [BLANK, _sum(found.files)]
+        parts += [BLANK, _sum(found.files, only)]
     return stack(parts)
 
 
@@ -289,13 +291,22 @@ def _brief(trial: Trial | None) -> Text:
     return Text(", ").join(parts) if parts else Text("· no copy asked for")
 
 
-def _sum(files: Sequence[TriedFile]) -> RenderableType:
+def _sum(files: Sequence[TriedFile], only: Sequence[str]) -> RenderableType:
     trials = [each.trial for each in files if each.trial is not None]
     held = sum(not trial.leaves for trial in trials)
     no_image = len(files) - len(trials)
-    words = f"{count(len(trials), 'image')}"
-    words += (
-        f": {held:,} would be held, wholly or for some destination" if held else " would leave for all destinations"
-    )
+    words = f"{count(len(trials), 'image')}: "
+    copies = {
+        name: [each for trial in trials for each in trial.destinations if each.destination == name] for name in only
+    }
+    leaving = {name: sum(each.fate is Fate.LEAVES for each in found) for name, found in copies.items()}
+    there = [
+        f"{len(found):,} {'has' if len(found) == 1 else 'have'} a copy for {name}, {leaving[name]:,} would leave there"
+        for name, found in copies.items()
+    ]
+    if held:
+        there.insert(0, f"{held:,} would be held, wholly or for some destination")
+    words = f"{words}{'; '.join(there)}" if there else f"{words[:-2]} would leave for all destinations"
     words += f"; {count(no_image, 'file')} {'is' if no_image == 1 else 'are'} no image" if no_image else ""
-    return hanging("✘" if held else "✔", f"{words}.", style=BAD if held else GOOD)
+    bad = held or not all(leaving.values())
+    return hanging("✘" if bad else "✔", f"{words}.", style=BAD if bad else GOOD)

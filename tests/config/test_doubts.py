@@ -90,6 +90,42 @@ def test_a_window_in_a_correction_of_the_worklist_is_looked_at() -> None:
     assert warning.startswith("worklist.correct[0].match.time: does not come on 20")
 
 
+WORKLIST = "[worklist]\nsource = { ae_title = 'R', host = 'r', port = 1 }\n"
+PRIVATE = "'(0029,xx10,MYCREATOR)'"
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        (f"[[transform]]\nset = {{ {PRIVATE} = 'x' }}", "transform[0].set"),
+        (f"[[transform]]\nset_missing = {{ {PRIVATE} = {{ value = 'x' }} }}", "transform[0].set_missing"),
+        (
+            f"{WORKLIST}[[worklist.correct]]\nset = {{ {PRIVATE} = 'x' }}",
+            "worklist.correct[0].set",
+        ),
+    ],
+)
+def test_an_attribute_that_may_be_made_without_a_vr_is_pointed_out(written: str, key: str) -> None:
+    found = profile.check(SMALL + written, "p.toml")
+    assert found.problems == ()
+    (warning,) = found.warnings
+    assert warning.key == f'{key}."(0029,xx10,MYCREATOR)"'
+    assert "says no VR" in warning.message
+    assert '{ value = "x", vr = "LO" }' in warning.hint
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        f"set = {{ {PRIVATE} = {{ value = 'x', vr = 'LO' }} }}",
+        f"remove = [{PRIVATE}]",
+        "set = { PatientID = 'x', '**.(0029,xx10,MYCREATOR)' = 'y' }",
+    ],
+)
+def test_an_attribute_whose_vr_is_known_or_that_is_there_already_is_not(operation: str) -> None:
+    assert profile.check(f"{SMALL}[[transform]]\n{operation}", "p.toml").warnings == ()
+
+
 CT = {"Modality": "CT"}
 
 

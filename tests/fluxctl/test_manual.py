@@ -192,6 +192,29 @@ def test_every_key_of_a_profile_is_in_its_page_with_its_default() -> None:
         assert words in text
 
 
+def test_the_keys_within_keys_of_a_profile_are_in_its_page() -> None:
+    text = rendered("man5/capacitord-profile.5")
+    within = (
+        *(f"record.{part}" for part in ("reason", "source", "system")),
+        *(f"clean.ATTRIBUTE.{part}" for part in ("repertoire", "replacement")),
+        *(f"map.ATTRIBUTE.{part}" for part in ("table", "file", "default", "strict")),
+        *(f"{name}.ATTRIBUTE.{part}" for name in ("set", "set_missing") for part in ("value", "vr")),
+        "hash.ATTRIBUTE.length",
+        "compress.quality",
+    )
+    for key in within:
+        assert len(re.findall(rf"^ {{7}}{re.escape(key)}$", text, re.MULTILINE)) == 1, key
+    flat = " ".join(text.split())
+    for words in (
+        "Without it: by priority",
+        "missing or empty attribute changes nothing",
+        "without a default after |, fails",
+        "'ORIGINAL\\PRIMARY'",
+        "by which images refer to each other, are never changed",
+    ):
+        assert words in flat, words
+
+
 def test_roff_is_escaped() -> None:
     page = Page("x", 1, "a thing")
     page.section("TEST")

@@ -171,9 +171,25 @@ def test_the_same_value_has_the_same_code_in_one_run_and_another_in_the_next(run
 
 def test_a_copy_that_was_not_asked_for_is_not_made(run: Run, profile: str) -> None:
     result = run("profile", "try", profile, str(CT.path), "--at", "2026-07-01 12:00", "--to", "night")
-    assert result.code == exits.DONE
+    assert result.code == exits.REFUSED
     assert "It goes to pacs" in result.out
     assert "It has no copy for what --to names" in result.out
+
+
+def test_how_many_have_a_copy_for_what_was_asked_for_is_said(run: Run, profile: str) -> None:
+    files = (str(CT.path), str(MR.path))
+    asked = (profile, *files, "--calling", "COACH_MR", "--at", "2026-07-01 19:00")
+    for to, code, words in (
+        (("night",), exits.DONE, "✔ 2 images: 1 has a copy for night, 1 would leave there."),
+        (("pacs", "night"), exits.DONE, "1 has a copy for pacs, 1 would leave there; 1 has a copy for night"),
+        ((), exits.DONE, "✔ 2 images would leave for all destinations."),
+    ):
+        result = run("profile", "try", *asked, *(word for name in to for word in ("--to", name)))
+        assert (result.code, words in " ".join(result.out.split())) == (code, True), result.out
+    noon = ("--calling", "COACH_MR", "--at", "2026-07-01 12:00")
+    result = run("profile", "try", profile, *files, *noon, "--to", "night")
+    assert result.code == exits.REFUSED
+    assert "✘ 2 images: 0 have a copy for night, 0 would leave there." in " ".join(result.out.split())
 
 
 @pytest.mark.parametrize(
@@ -185,6 +201,10 @@ def test_a_copy_that_was_not_asked_for_is_not_made(run: Run, profile: str) -> No
         (("{profile}", str(CT.path), "--to", "elsewhere"), exits.NOT_FOUND, "no destination elsewhere"),
         (("{profile}", str(CT.path), "--at", "teatime"), exits.USAGE, "is not a time"),
         (("{profile}", str(CT.path), "--at", "0001-01-01"), exits.USAGE, "is not a time"),
+        (("{profile}", str(CT.path), "--calling", "A" * 20), exits.INVALID, "must have 1 to 16 characters"),
+        (("{profile}", str(CT.path), "--called", "A" * 17), exits.INVALID, "must have 1 to 16 characters"),
+        (("{profile}", str(CT.path), "--at", "2026-03-08 02:30"), exits.INVALID, "clocks are put forward"),
+        (("{profile}", str(CT.path), "--at", "2026-11-01 01:30"), exits.DONE, ""),
         (("{profile}", "/dev/null"), exits.PARTLY, ""),
         (("{profile}", "{empty}"), exits.NOT_FOUND, "there is no DICOM image"),
         (("{profile}", "{profile}"), exits.PARTLY, ""),

@@ -79,6 +79,15 @@ OPERATIONS = (
         "ReferencedStudySequence.SOPInstanceUID",
         "SpecificCharacterSet",
         "(0008,000x)",
+        "(0008,1155)",
+        "(0008,1150)",
+        "(0020,0052)",
+        "(0020,0200)",
+        "(0020,9161)",
+        "**.(0020,0242)",
+        "(0028,0304)",
+        "ReferencedStudySequence.(0008,1155)",
+        "**.(3006,0024)",
         "PixelData",
         "(7FE0,0001)",
         "(7Fxx,0020)",
@@ -106,7 +115,7 @@ def test_which_image_it_is_and_how_it_is_built_cannot_be_changed(text: str) -> N
 
 
 def test_other_uids_and_private_elements_can() -> None:
-    for text in ("(0020,0052)", "(0021,xx0D)", "(0021,xx18,ME)", "ReferencedStudySequence", "(7FE1,xx10)"):
+    for text in ("(0018,1002)", "(0021,xx0D)", "(0021,xx18,ME)", "ReferencedStudySequence", "(7FE1,xx10)"):
         Remove(at(text))
 
 

@@ -64,7 +64,10 @@ class DeliveryTable(Table):
         list[Annotated[str, pydantic.AfterValidator(_key), pydantic.WithJsonSchema(_KEY)]],
         pydantic.AfterValidator(each_once),
     ] = pydantic.Field(default=["priority"], max_length=10)
-    """What leaves first: "priority", and attributes in ascending order."""
+    """What leaves first: "priority", and attributes in ascending order; among equals, what came first.
+
+    Without it: by priority.
+    """
     when_inactive: Annotated[WhenInactive, pydantic.Field(strict=False)] = WhenInactive.STOP
     """Whether the queue of this site goes on draining after the coach has left."""
     keep_delivered: Duration = 86400.0

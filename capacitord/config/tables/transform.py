@@ -71,7 +71,7 @@ class RecordTable(Table):
     source: Annotated[str, pydantic.Field(max_length=64)] = ""
     """Who had the values before."""
     system: Annotated[str, pydantic.Field(max_length=64)] = ""
-    """Who changed them."""
+    """Who changed them; empty: "capacitord"."""
 
 
 _RECORD: Final[dict[str, Any]] = {
@@ -84,7 +84,7 @@ _RECORD: Final[dict[str, Any]] = {
             "properties": {
                 "reason": {"enum": list(Reason), "description": "Why."},
                 "source": {"type": "string", "maxLength": 64, "description": "Who had the values before."},
-                "system": {"type": "string", "maxLength": 64, "description": "Who changed them."},
+                "system": {"type": "string", "maxLength": 64, "description": 'Who changed them; empty: "capacitord".'},
             },
         },
     ],

@@ -27,6 +27,8 @@ _DATE_TIME: Final = 0x04000562
 _MODIFYING_SYSTEM: Final = 0x04000563
 _SOURCE: Final = 0x04000564
 _REASON: Final = 0x04000565
+_THIS_SYSTEM: Final = "capacitord"
+"""Modifying System may not be empty (Type 1)."""
 
 
 def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now: dt.datetime) -> None:
@@ -45,7 +47,7 @@ def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now:
     item = Dataset()
     _add(item, _MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence([_modified(before, changed)]))
     _add(item, _DATE_TIME, "DT", now.strftime("%Y%m%d%H%M%S.%f%z"))
-    _add(item, _MODIFYING_SYSTEM, "LO", how.system)
+    _add(item, _MODIFYING_SYSTEM, "LO", how.system.strip() or _THIS_SYSTEM)
     _add(item, _SOURCE, "LO", how.source)
     _add(item, _REASON, "CS", how.reason.value)
     earlier = items_of(draft.dataset, ORIGINAL_ATTRIBUTES_SEQUENCE)

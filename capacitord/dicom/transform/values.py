@@ -121,7 +121,7 @@ def vr_to_write(level: Dataset, tag: int, given: str = "") -> str:
     is_settled = not tag >> 16 & 1 and len(public_vr(tag)) == 2
     vr = (known or own or given) if is_settled else (own or given or known)
     if not vr:
-        msg = "no dictionary knows its VR: the profile has to say it"
+        msg = 'no dictionary knows its VR: the profile has to say it, like { value = "x", vr = "LO" }'
         raise Unfit(msg)
     return vr
 

@@ -156,6 +156,13 @@ class TestRecord:
         assert [item.ModifiedAttributesSequence[0].PatientID for item in items] == ["1CT1", "P2"]
         assert len(first.OriginalAttributesSequence) == 1
 
+    @pytest.mark.parametrize("how", [Record(), Record(system=" ")])
+    def test_says_who_changed_it_also_where_the_profile_does_not(self, how: Record) -> None:
+        (item,) = applied(ct(), GOOD, record=how).dataset.OriginalAttributesSequence
+        assert (item.ModifyingSystem, item.SourceOfPreviousValues) == ("capacitord", "")
+        assert item.AttributeModificationDateTime
+        assert item.ReasonForTheAttributeModification == "COERCE"
+
     def test_is_one_item_for_transforms_that_record_alike(self) -> None:
         two = [transform(GOOD, record=self.HOW), transform(Suffix(at("PatientID"), "X"), record=self.HOW)]
         out = apply([*two, transform(Remove(at("Modality")))], ct(), key=KEY, now=NOW)
@@ -192,16 +199,16 @@ class TestRecord:
 
     @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
     def test_in_every_encoding(self, syntax: str) -> None:
-        inside = (Node(0x00280010, "US", b"\1\0" if syntax != BIG_ENDIAN else b"\0\1"),)
-        level = (Node(0x00081140, "SQ", items=(inside,), open_ended=True), Node(0x00280010, "US", inside[0].value))
+        inside = (Node(0x001021C0, "US", b"\1\0" if syntax != BIG_ENDIAN else b"\0\1"),)
+        level = (Node(0x00081140, "SQ", items=(inside,), open_ended=True), Node(0x001021C0, "US", inside[0].value))
         image = Received(syntax, written(level, syntax))
-        out = whole(rewritten(image, Set(at("**.Rows"), value("7")), record=self.HOW))
+        out = whole(rewritten(image, Set(at("**.PregnancyStatus"), value("7")), record=self.HOW))
         dataset = pydicom.filereader.read_dataset(
             io.BytesIO(out), is_implicit_VR=syntax == IMPLICIT, is_little_endian=syntax != BIG_ENDIAN
         )
         previous = dataset.OriginalAttributesSequence[0].ModifiedAttributesSequence[0]
-        assert (dataset.Rows, dataset.ReferencedImageSequence[0].Rows) == (7, 7)
-        assert (previous.Rows, previous.ReferencedImageSequence[0].Rows) == (1, 1)
+        assert (dataset.PregnancyStatus, dataset.ReferencedImageSequence[0].PregnancyStatus) == (7, 7)
+        assert (previous.PregnancyStatus, previous.ReferencedImageSequence[0].PregnancyStatus) == (1, 1)
 
 
 def test_what_a_worklist_answers_is_changed_alike() -> None:

@@ -53,15 +53,15 @@ ATTRIBUTES: Mapping[str, str] = {
     "SV": "SelectorSVValue",
     "TM": "StudyTime",
     "UC": "LongCodeValue",
-    "UI": "FailedSOPInstanceUIDList",
+    "UI": "DeviceUID",
     "UL": "SimpleFrameList",
     "UR": "URNCodeValue",
-    "US": "Rows",
+    "US": "PregnancyStatus",
     "UT": "TextValue",
     "UV": "SelectorUVValue",
 }
 SINGLE: Mapping[str, str] = {**ATTRIBUTES, "CS": "Modality", "DS": "SliceThickness", "FD": "DiffusionBValue"}
-ODD: Mapping[str, str] = {"AT": "FrameIncrementPointer", "OB": "ICCProfile", "OW": "RedPaletteColorLookupTableData"}
+ODD: Mapping[str, str] = {"AT": "SelectorAttribute", "OB": "ICCProfile", "OW": "BlendingLookupTableData"}
 PYTHON_STRINGS = frozenset(ATTRIBUTES) - {"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"}
 
 texts = st.text(

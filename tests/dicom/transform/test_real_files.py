@@ -51,7 +51,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "map": Map(at("Modality"), {"CT": "MR", "MR": "CT"}, default="OT"),
     "clean": Clean(at("**.PatientName")),
     "hash": Hash(at("**.PatientID")),
-    "hash a UID": Hash(at("**.ReferencedSOPInstanceUID")),
+    "hash a UID": Hash(at("**.DimensionOrganizationUID")),
     "prefix": Prefix(at("**.CodeMeaning"), "x"),
     "suffix": Suffix(at("PatientName"), "-x"),
 }
