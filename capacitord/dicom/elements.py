@@ -128,12 +128,13 @@ def inner(vr: str, encoding: Encoding) -> Encoding:
 
 
 class Descent:
-    """Finds the end of a value of undefined length, step by step as its bytes come in."""
+    """Finds the end of a value of undefined length, step by step as its bytes come in. `steps` counts what is in it."""
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_levels", "steps")
 
     def __init__(self, encoding: Encoding) -> None:
         self._levels = [encoding]
+        self.steps = 0
 
     def walk(self, data: bytes | bytearray, position: int) -> tuple[int, bool]:
         """Walk on from `position`; return where it stopped, perhaps beyond the data, and whether that is the end.
@@ -142,6 +143,7 @@ class Descent:
         """
         while (found := header(data, position, self._levels[-1])) is not None:
             position += found.size
+            self.steps += found.tag not in {ITEM_END, SEQUENCE_END}
             if found.tag == SEQUENCE_END:
                 self._levels.pop()
                 if not self._levels:

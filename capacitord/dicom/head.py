@@ -22,6 +22,7 @@ from capacitord.dicom.elements import (
     inner,
     recognised,
 )
+from capacitord.dicom.tally import Tally
 
 FIRST_PIXELS: Final = 0x7FE00008
 LAST_PIXELS: Final = 0x7FE00010
@@ -30,8 +31,11 @@ LAST_PIXELS: Final = 0x7FE00010
 LARGEST_KEPT: Final = 1 << 20
 """Bytes of a value that are kept; of a longer one, only that it is there and where. Sequences are always kept."""
 
-LONGEST_HEAD: Final = 64 << 20
-"""Bytes of values that are kept in all."""
+LONGEST_HEAD: Final = 32 << 20
+"""Bytes of values that are kept in all. How many elements and items there may be, `tally` says."""
+
+_STEP: Final = 1 << 20
+"""Bytes that are looked at before they are counted: more than that is not copied of a dataset that has too much."""
 
 _IMPLICIT_UID: Final = "1.2.840.10008.1.2"
 _BIG_ENDIAN_UID: Final = "1.2.840.10008.1.2.2"
@@ -56,6 +60,7 @@ class HeadReader:
         self._base = 0
         self._next = 0
         self._kept = 0
+        self._tally = Tally()
         self._open: tuple[int, Header, Descent] | None = None
         self._done = False
 
@@ -71,6 +76,9 @@ class HeadReader:
         if not self._buffer and self._next >= self._base + len(data):
             self._base += len(data)
             return self._done
+        if len(data) > _STEP:
+            pieces = memoryview(data)
+            return any(self.feed(pieces[start : start + _STEP]) for start in range(0, len(data), _STEP))
         self._buffer += data
         if self._encoding is None and self._base == 0 and len(self._buffer) >= 8:
             self._encoding = recognised(self._buffer)
@@ -131,6 +139,8 @@ class HeadReader:
         kept = self._is_kept(found)
         if kept and self._kept + self._next - start > LONGEST_HEAD:
             raise Malformed(_TOO_LONG)
+        if kept:
+            self._tally.check(descent.steps)
         if not ended:
             return False
         self._open = None
@@ -148,20 +158,21 @@ class HeadReader:
         at = start - self._base
         if at + size > len(self._buffer):
             return False
-        data = bytes(self._buffer[at : at + size])
         length = size - found.size - (8 if undefined else 0)
+        self._tally.look_into(self._buffer, at + found.size, found._replace(length=length), self.encoding)
+        data = bytes(memoryview(self._buffer)[at : at + size])
         self._kept += size
         self._next = start + size
-        self.elements.append(
-            Element(found.tag, found.vr, self.encoding, start, found.size, length, size, undefined, data)
-        )
+        self._add(Element(found.tag, found.vr, self.encoding, start, found.size, length, size, undefined, data))
         return True
 
     def _add_left_out(self, start: int, found: Header, size: int) -> None:
         undefined = found.length == UNDEFINED
-        self.elements.append(
-            Element(found.tag, found.vr, self.encoding, start, found.size, found.length, size, undefined, None)
-        )
+        self._add(Element(found.tag, found.vr, self.encoding, start, found.size, found.length, size, undefined, None))
+
+    def _add(self, element: Element) -> None:
+        self._tally.add()
+        self.elements.append(element)
 
     def _forget(self) -> None:
         """Drop the bytes that nothing needs any more."""

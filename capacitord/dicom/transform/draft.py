@@ -168,9 +168,10 @@ class Draft:
         blocks = blocks_of(level, group, step.creator)
         if blocks:
             return step.tag | blocks[0] << 8
-        used = {tag & 0xFFFF for tag in level.keys() if tag >> 16 == group}  # noqa: SIM118  # values stay undecoded
+        inside = [tag & 0xFFFF for tag in level.keys() if tag >> 16 == group]  # noqa: SIM118  # values stay undecoded
+        used = {element >> 8 or element for element in inside}
         for block in range(FIRST_BLOCK, LAST_BLOCK + 1):
-            if block not in used and not any(element >> 8 == block for element in used):
+            if block not in used:
                 tag = group << 16 | block
                 self.put((*prefix, tag), DataElement(BaseTag(tag), "LO", step.creator))
                 return step.tag | block << 8

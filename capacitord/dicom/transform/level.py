@@ -166,21 +166,27 @@ def _of_creator(level: Dataset, step: Step, tags: list[int]) -> list[int]:
     return found
 
 
-def blocks_of(level: Dataset, group: int, creator: str) -> list[int]:
+def blocks_of(level: Dataset, group: int, owner: str) -> list[int]:
     """Return the numbers of the blocks that a private creator has reserved (PS3.5 §7.8.1)."""
-    return [block for block, owner in creators(level, group).items() if owner == creator]
+    return [block for block, found in creators(level, group).items() if found == owner]
 
 
 def creators(level: Dataset, group: int) -> dict[int, str]:
     """Return the private creators of a group by block number."""
-    found = {}
-    for tag in level.keys():  # noqa: SIM118
-        if tag >> 16 == group and FIRST_BLOCK <= tag & 0xFFFF <= LAST_BLOCK:
-            element = element_of(level, tag)
-            value = element.value if element is not None else None
-            text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
-            found[tag & 0xFFFF] = text.strip(" \0")
+    found = {
+        tag & 0xFFFF: creator(level, group, tag & 0xFFFF)
+        for tag in level.keys()  # noqa: SIM118
+        if tag >> 16 == group and FIRST_BLOCK <= tag & 0xFFFF <= LAST_BLOCK
+    }
     return dict(sorted(found.items()))
+
+
+def creator(level: Dataset, group: int, block: int) -> str:
+    """Return the private creator that has reserved a block, empty if none has."""
+    element = element_of(level, group << 16 | block)
+    value = element.value if element is not None else None
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
+    return text.strip(" \0")
 
 
 def vr_of(level: Dataset, tag: int) -> str:
@@ -197,9 +203,10 @@ def known_vr(level: Dataset, tag: int) -> str:
         return _signed_or_not(level) if vr == "US or SS" else vr if len(vr) == 2 else ""
     if FIRST_BLOCK <= tag & 0xFFFF <= LAST_BLOCK:
         return "LO"
-    creator = creators(level, tag >> 16).get(tag >> 8 & 0xFF, "")
+    block = tag >> 8 & 0xFF
+    owner = creator(level, tag >> 16, block) if block >= FIRST_BLOCK else ""
     try:
-        vr = private_dictionary_VR(BaseTag(tag), creator) if creator else ""
+        vr = private_dictionary_VR(BaseTag(tag), owner) if owner else ""
     except KeyError:
         return ""
     return vr if len(vr) == 2 else ""

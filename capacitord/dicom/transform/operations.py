@@ -188,13 +188,18 @@ def _other_text(draft: Draft, prefix: Path) -> list[_New]:
     found = []
     for tag in sorted(level.keys()):
         element = element_of(level, tag)
+        if not isinstance(element, RawDataElement) or not (is_left_out(element) or _may_depend(element.value or b"")):
+            continue
         vr = vr_of(level, tag)
-        if isinstance(element, RawDataElement) and vr in TEXT_VRS and not is_sequence(element):
-            value = element.value or b""
-            if is_left_out(element) or not value.isascii() or b"\x1b" in value:
-                found.append(_New((*prefix, tag), vr, values.read(level, tag, characters)))
+        if vr in TEXT_VRS and not is_sequence(element):
+            found.append(_New((*prefix, tag), vr, values.read(level, tag, characters)))
     for sequence in sequences(level):
         for number, item in enumerate(items_of(level, sequence)):
             if element_of(item, SPECIFIC_CHARACTER_SET) is None:
                 found += _other_text(draft, (*prefix, sequence, number))
     return found
+
+
+def _may_depend(value: bytes) -> bool:
+    """Whether bytes may mean something else in another character set."""
+    return not value.isascii() or b"\x1b" in value
