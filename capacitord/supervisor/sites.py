@@ -67,7 +67,7 @@ class Sites:
         return answer
 
     async def _catch_up(self) -> None:
-        """Have the runtime act on the version that is in force, after an import that was cut short."""
+        """Have the runtime act on the version that is in force, after a change that was cut short."""
         serving = self._serving
         if not serving.site:
             return
@@ -95,12 +95,26 @@ class Sites:
         if await asyncio.to_thread(store.in_force, site) == version:
             msg = f"version {version} of {site} is in force already"
             raise Refused(msg, hint=f"See which there are: fluxctl profile history {site}")
-        await asyncio.to_thread(store.enforce, site, version, user, m.How.ROLLBACK, request.reason)
+        try:
+            await asyncio.to_thread(store.enforce, site, version, user, m.How.ROLLBACK, request.reason)
+        except CapacitordError as error:
+            await self._catch_up()
+            await self._tell_half_way(error, site)
+            raise
         serving.hub.say("profile-rollback", f"version {version} of {site} is in force again")
         if site == serving.site:
             serving.take(stored)
         await serving.look_around()
         return stored.summary(active=site == serving.site)
+
+    async def _tell_half_way(self, error: CapacitordError, site: str) -> None:
+        """Have an error say which version of a site is in force after all."""
+        now = await asyncio.to_thread(self._store.in_force, site)
+        error.done = (
+            f"nobody knows what is in force at {site}" if now is None else f"version {now} of {site} is in force"
+        )
+        error.message = f"{error.message}; {error.done}"
+        error.hint = f"{error.hint} Then look: fluxctl profile history {site}".strip()
 
     async def activate(self, site: str) -> m.Done:
         """Serve a site; return when the runtime of the one before has gone. Raises what reading its profile does."""
