@@ -33,7 +33,6 @@ from capacitord.errors import CapacitordError, DamagedObject, NotFound
 from capacitord.supervisor import files
 from capacitord.supervisor.profile_history import History, Line
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -79,6 +78,19 @@ class Held(msgspec.Struct, frozen=True):
 
     at: datetime
     undelivered_images: int
+    held_images: int = 0
+    unrouted_images: int = 0
+    refused_images: int = 0
+
+    def words(self) -> str:
+        """Return how many images stay, and why; empty if none does."""
+        kinds = (
+            (self.undelivered_images, "undelivered"),
+            (self.held_images, "held"),
+            (self.unrouted_images, "to be routed"),
+            (self.refused_images, "refused"),
+        )
+        return ", ".join(f"{images} {kind}" for images, kind in kinds if images)
 
 
 class Unsound(DamagedObject):
