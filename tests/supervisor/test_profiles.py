@@ -255,7 +255,12 @@ def test_history_tells_every_version_that_came_into_force(store: ProfileStore) -
     assert activations(store) == [(1, "import"), (2, "import"), (4, "import"), (2, "rollback")]
     assert (history.activations[-1].by, history.activations[-1].reason) == ("berta", "the PACS moved back")
     assert [(each.version, each.in_force) for each in history.versions] == [(1, False), (2, True), (4, False)]
-    assert store.before(SITE) == 4
+    assert store.before(SITE) == 1
+    store.enforce(SITE, 1, "berta", How.ROLLBACK)
+    with pytest.raises(NotFound, match="was in force before"):
+        store.before(SITE)
+    put(store, text(5))
+    assert store.before(SITE) == 1
 
 
 def test_the_version_before_is_another_one(store: ProfileStore) -> None:
