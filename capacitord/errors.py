@@ -51,6 +51,8 @@ class CapacitordError(Exception):
         self.where = where
         self.hint = hint
         self.candidates = candidates
+        self.done = ""
+        """What came about all the same, for the audit log."""
 
     def problem(self) -> Problem:
         """Return this error as data."""

@@ -706,8 +706,8 @@ class SiteDeactivate(Message, frozen=True):
 class SiteEntry(Answer, frozen=True):
     """A site that this box has a profile of. The gate is told of the active one only.
 
-    `undelivered_images` is None where nobody knows; `as_of` is when it was true, None for now. `problem` says why the
-    site cannot open.
+    `undelivered_images` is None where nobody knows, and then the other counts say nothing; `as_of` is when they were
+    true, None for now. `problem` says why the site cannot open.
     """
 
     id: str
@@ -719,6 +719,9 @@ class SiteEntry(Answer, frozen=True):
     as_of: datetime | None = None
     problem: str = ""
     hint: str = ""
+    held_images: int = 0
+    unrouted_images: int = 0
+    refused_images: int = 0
 
 
 class SiteList(Answer, frozen=True):

@@ -115,7 +115,7 @@ class BoxAnswers:
             unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,
             damaged=self._damaged(),
-            elsewhere={site: held.undelivered_images for site, held in serving.elsewhere.items()},
+            elsewhere={site: held.words() for site, held in serving.elsewhere.items()},
         )
         return status.compose(schema("status"), box, traffic)
 

@@ -160,6 +160,7 @@ class _Dispatcher:
             result = exchange.result
         except CapacitordError as error:
             result = error.reference
+            exchange.detail = exchange.detail or error.done
             raise
         finally:
             await self._write_result(exchange, result)

@@ -72,6 +72,7 @@ def put(store: ProfileStore, candidates: Sequence[Candidate], user: str) -> None
             store.enforce(each.profile.id, each.profile.version, user, m.How.IMPORT)
         except CapacitordError as error:
             if done:
+                error.done = f"in force: {', '.join(done)}"
                 error.hint = f"{error.hint} In force already: {', '.join(done)}. Then the same import again."
             raise
         done.append(each.profile.id)

@@ -7,6 +7,7 @@
     files/<sha256>   the files beside it: areas, tables, certificates, keys, tokens
     active           the version that is in force
     history.jsonl    when each version came into force, by whom and how
+    intent.json      the line of the last change, written before `active`: it is told also if it is missing above
     last.json        what the spool held when the site was last served
 
 A file is replaced whole or not at all, and `active` after everything it stands for, so that whatever stops an import
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,8 @@ from capacitord.config.enclosed import LARGEST
 from capacitord.errors import CapacitordError, DamagedObject, NotFound
 from capacitord.supervisor import files
 from capacitord.supervisor.profile_history import History, Line
+
+_log = logging.getLogger(__name__)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -74,6 +78,19 @@ class Held(msgspec.Struct, frozen=True):
 
     at: datetime
     undelivered_images: int
+    held_images: int = 0
+    unrouted_images: int = 0
+    refused_images: int = 0
+
+    def words(self) -> str:
+        """Return how many images stay, and why; empty if none does."""
+        kinds = (
+            (self.undelivered_images, "undelivered"),
+            (self.held_images, "held"),
+            (self.unrouted_images, "to be routed"),
+            (self.refused_images, "refused"),
+        )
+        return ", ".join(f"{images} {kind}" for images, kind in kinds if images)
 
 
 class Unsound(DamagedObject):
@@ -178,12 +195,19 @@ class SiteFolder:
         files.replace(self._folder / f"{kept.version}.json", msgspec.json.encode(kept.record))
 
     def enforce(self, version: int, by: str, how: How, reason: str = "") -> None:
-        """Put a version that is kept in force; on stable storage on return."""
-        missing = self._unwritten()
-        files.replace(self._folder / "active", f"{version}\n".encode())
+        """Put a version that is kept in force; on stable storage on return.
+
+        Its line is on stable storage before it is: once `active` names it, nothing that fails keeps back who did it.
+        """
+        self.history.add(*self._unwritten())
         record = self.record(version)
         line = Line(datetime.now(UTC), by, version, how, record.sha256, reason, record.files)
-        self.history.add(*missing, line)
+        files.replace(self._folder / "intent.json", msgspec.json.encode(line))
+        files.replace(self._folder / "active", f"{version}\n".encode())
+        try:
+            self.history.add(line)
+        except CapacitordError as error:
+            _log.warning("the history takes no line, which is kept beside it: %s: %s", error.where, error.message)
 
     def activations(self) -> tuple[list[Line], int]:
         """Return when each version came into force, oldest first, and how many lines of that can't be read."""
@@ -193,10 +217,13 @@ class SiteFolder:
     def _unwritten(self) -> list[Line]:
         """Return what is missing at the end of the history.
 
-        An earlier version of this program wrote none, and a crash may come between `active` and its line.
+        An earlier version of this program wrote none, and a crash or the disk may keep back the line after `active`.
         """
         lines, _ = self.history.read()
         now = self.in_force_or_none()
+        intent = self._intent()
+        if now is not None and intent is not None and intent.version == now and intent not in lines[-1:]:
+            return [intent]
         if now is None or (lines and lines[-1].version == now):
             return []
         imports = [] if lines else sorted(self._derived(self.versions(), How.IMPORT), key=lambda line: line.at)
@@ -206,6 +233,12 @@ class SiteFolder:
             since = datetime.fromtimestamp((self._folder / "active").stat().st_mtime, UTC)
         last = [msgspec.structs.replace(line, at=since) for line in self._derived([now], How.UNKNOWN)]
         return [*imports, *last]
+
+    def _intent(self) -> Line | None:
+        try:
+            return msgspec.json.decode(files.read(self._folder / "intent.json", format_.MAX_FILE), type=Line)
+        except (CapacitordError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
 
     def _derived(self, versions: Iterable[int], how: How) -> Iterator[Line]:
         for version in versions:

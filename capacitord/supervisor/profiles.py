@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.earlier import earlier
 from capacitord.config import diagnostics, document, enclosed
 from capacitord.config import profile as format_
 from capacitord.config.profile import Profile
@@ -168,15 +169,15 @@ class ProfileStore:
             return self._demand(site).in_force_or_none()
 
     def before(self, site: str) -> int:
-        """Return the version that was in force before the one that is. Raises `NotFound` if there is none."""
+        """Return the version that `api.earlier` says to go back to. Raises `NotFound` if there is none."""
         with self._one_at_a_time:
             folder = self._demand(site)
             now = folder.in_force_or_none()
-            earlier = [line.version for line in folder.activations()[0] if line.version != now]
-        if not earlier:
+            found = earlier(folder.activations()[0], now)
+        if found is None:
             msg = f"no version of {site} was in force before this one"
             raise NotFound(msg, hint=f"See which there are: fluxctl profile history {site}")
-        return earlier[-1]
+        return found
 
     def tables(self, but: frozenset[str]) -> dict[str, Mapping[str, Any]]:
         """Return the tables of the profiles in force, by site; those that are damaged and those of `but` left out."""

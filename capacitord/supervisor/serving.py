@@ -162,7 +162,7 @@ class Serving:
         now = await self.reporter.traffic()
         if now is None or now.incoming:
             return None
-        return Held(datetime.now(UTC), now.spool.undelivered_images)
+        return held_of(now)
 
     async def _remember(self, site: str, held: Held | None) -> None:
         if not site:
@@ -276,6 +276,13 @@ class Serving:
                 self.gatekeeper.look()
             case link.Failed():
                 pass
+
+
+def held_of(now: m.SiteStatus) -> Held:
+    """Return what a spool holds, by what its runtime tells."""
+    refused = sum(destination.refused_images for destination in now.destinations)
+    spool = now.spool
+    return Held(datetime.now(UTC), spool.undelivered_images, spool.held_images, spool.unrouted_images, refused)
 
 
 def is_empty(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +17,8 @@ from capacitord.api import messages as m
 from capacitord.errors import CapacitordError, DamagedObject, Refused
 from capacitord.supervisor import importing, looking
 from capacitord.supervisor.peers import Peer
-from capacitord.supervisor.serving import Serving, is_empty
+from capacitord.supervisor.profile_folder import Held
+from capacitord.supervisor.serving import Serving, held_of, is_empty
 
 _Result = TypeVar("_Result")
 
@@ -67,7 +69,7 @@ class Sites:
         return answer
 
     async def _catch_up(self) -> None:
-        """Have the runtime act on the version that is in force, after an import that was cut short."""
+        """Have the runtime act on the version that is in force, after a change that was cut short."""
         serving = self._serving
         if not serving.site:
             return
@@ -95,12 +97,25 @@ class Sites:
         if await asyncio.to_thread(store.in_force, site) == version:
             msg = f"version {version} of {site} is in force already"
             raise Refused(msg, hint=f"See which there are: fluxctl profile history {site}")
-        await asyncio.to_thread(store.enforce, site, version, user, m.How.ROLLBACK, request.reason)
+        try:
+            await asyncio.to_thread(store.enforce, site, version, user, m.How.ROLLBACK, request.reason)
+        except CapacitordError as error:
+            await self._catch_up()
+            await self._tell_half_way(error, site)
+            raise
         serving.hub.say("profile-rollback", f"version {version} of {site} is in force again")
         if site == serving.site:
             serving.take(stored)
         await serving.look_around()
         return stored.summary(active=site == serving.site)
+
+    async def _tell_half_way(self, error: CapacitordError, site: str) -> None:
+        """Have an error say which version of a site is in force after all."""
+        now = await asyncio.to_thread(self._store.in_force, site)
+        version = "nobody knows which version" if now is None else f"version {now}"
+        error.done = f"{version} of {site} is in force"
+        error.message = f"{error.message}; {error.done}"
+        error.hint = f"{error.hint} Then look: fluxctl profile history {site}".strip()
 
     async def activate(self, site: str) -> m.Done:
         """Serve a site; return when the runtime of the one before has gone. Raises what reading its profile does."""
@@ -130,10 +145,10 @@ class Sites:
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
         held = self._serving.elsewhere.get(before)
-        if not before or held is None or not held.undelivered_images:
+        words = "" if held is None else held.words()
+        if not before or not words:
             return ""
-        images = "1 image" if held.undelivered_images == 1 else f"{held.undelivered_images} images"
-        return f" Undelivered at {before}: {images}. They stay on this box, and leave when {before} is active again."
+        return f" Images that stay at {before}: {words}. Nothing becomes of them until {before} is active again."
 
     async def remove(self, request: m.ProfileRemove, peer: Peer) -> m.Done:
         """Take a site from the box. Raises `Refused` while it is active or has studies that wait, and names them."""
@@ -204,12 +219,12 @@ class Sites:
         entry = m.SiteEntry(found.id, found.name, found.active, found.version)
         if found.active:
             now = serving.reporter.current
-            count = None if now is None else now.spool.undelivered_images
-            return msgspec.structs.replace(entry, gate=serving.gatekeeper.gate.state, undelivered_images=count)
+            entry = msgspec.structs.replace(entry, gate=serving.gatekeeper.gate.state)
+            if now is None:
+                return entry
+            return _counted(entry, held_of(now), as_of=None)
         held = serving.elsewhere.get(found.id)
-        if held is None:
-            return entry
-        return msgspec.structs.replace(entry, undelivered_images=held.undelivered_images, as_of=held.at)
+        return entry if held is None else _counted(entry, held, as_of=held.at)
 
     async def _alone(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Do it when nothing else of this is being done, to its end."""
@@ -222,3 +237,14 @@ class Sites:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
+
+
+def _counted(entry: m.SiteEntry, held: Held, as_of: datetime | None) -> m.SiteEntry:
+    return msgspec.structs.replace(
+        entry,
+        undelivered_images=held.undelivered_images,
+        held_images=held.held_images,
+        unrouted_images=held.unrouted_images,
+        refused_images=held.refused_images,
+        as_of=as_of,
+    )

@@ -33,7 +33,7 @@ NOT_ISOLATED: Final = Advice(
 )
 
 
-_ELSEWHERE: Final = "They leave when their site is active: fluxctl site list, then fluxctl site activate SITE"
+_ELSEWHERE: Final = "They can leave when their site is active: fluxctl site list, then fluxctl site activate SITE"
 
 
 class Box(NamedTuple):
@@ -49,8 +49,8 @@ class Box(NamedTuple):
     failing: Problem | None = None
     unsaved: str = ""
     damaged: tuple[DamagedProfile, ...] = ()
-    elsewhere: Mapping[str, int] = MappingProxyType({})
-    """Images that other sites have undelivered here, as far as that is known."""
+    elsewhere: Mapping[str, str] = MappingProxyType({})
+    """What stays here of other sites, in words, as far as that is known."""
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -102,8 +102,8 @@ def _advice(box: Box) -> list[Advice]:
     found += [Advice("profile-damaged", Level.FAILURE, each.message, each.hint) for each in box.damaged]
     left = {site: images for site, images in sorted(box.elsewhere.items()) if images}
     if left:
-        each = ", ".join(f"{images} of {site}" for site, images in left.items())
-        words = f"images of sites that are not active wait here undelivered: {each}"
+        each = "; ".join(f"{images} of {site}" for site, images in left.items())
+        words = f"images of sites that are not active stay here: {each}"
         found.append(Advice("undelivered-elsewhere", Level.WARNING, words, _ELSEWHERE))
     waiting = idle.notes(box.profile) if box.profile else ()
     if waiting:

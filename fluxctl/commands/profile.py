@@ -362,8 +362,10 @@ def rollback(
 ) -> None:
     """Put an earlier version of a site's profile in force again.
 
-    It must be whole, or it is refused. The version that is left stays in the store.
+    Without --to it is the one that was in force before; versions that a rollback has left do not count, so two in a
+    row go back by two. It must be whole, or it is refused. The version that is left stays in the store.
     """
+    from capacitord.api.earlier import earlier
     from fluxctl.profiles import Side, compared, stored
 
     client = daemon(ctx)
@@ -371,9 +373,8 @@ def rollback(
     if not yes:
         known = client.profile_history(site)
         now = next((each.version for each in known.versions if each.in_force), None)
-        earlier = [each.version for each in known.activations if each.version != now]
-        if to is None and earlier:
-            to = earlier[-1]
+        if to is None:
+            to = earlier(known.activations, now)
         if to is not None:
             whole = any(each.in_force and not each.problem for each in known.versions)
             old = stored(site, None, client) if whole else Side(f"{site}, which is damaged", "", {})

@@ -46,7 +46,10 @@ def listed(found: SiteList, look: Look) -> RenderableType:
 def _waits(site: SiteEntry, look: Look) -> str:
     if site.undelivered_images is None:
         return "not known"
-    words = count(site.undelivered_images, "image")
+    others = ((site.held_images, "held"), (site.unrouted_images, "to be routed"), (site.refused_images, "refused"))
+    words = ", ".join(
+        [count(site.undelivered_images, "image"), *(f"{images} {kind}" for images, kind in others if images)]
+    )
     return f"{words}, {ago(site.as_of, look)}" if site.as_of else words
 
 

@@ -223,7 +223,7 @@ class FakeRuntime:
             images_received=0,
             bytes_received=0,
             last_image=None,
-            spool=m.SpoolStatus(0, 0, 0, self.options.undelivered, 0, 0, 0),
+            spool=m.SpoolStatus(0, 0, 0, self.options.undelivered, 0, 0, 0, self.options.held, self.options.unrouted),
             disk=m.Disk(1 << 40, 1 << 39, self.start.limits.reserve, self.start.limits.warning, level),
             destinations=tuple(
                 m.DestinationStatus(
@@ -241,7 +241,7 @@ class FakeRuntime:
                     waiting_studies=0,
                     oldest=None,
                     doubtful_images=0,
-                    refused_images=0,
+                    refused_images=self.options.refused,
                     delivered_images=0,
                     rate=0.0,
                     eta=None,
@@ -266,7 +266,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--export-pieces", type=int, default=4)
-    parser.add_argument("--undelivered", type=int, default=0)
+    for name in ("undelivered", "held", "unrouted", "refused"):
+        parser.add_argument(f"--{name}", type=int, default=0)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
     for name in ("dies-in-export", "dies-in-discard", "lingers", "read-only", "failing"):

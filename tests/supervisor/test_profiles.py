@@ -12,7 +12,7 @@ import pytest
 
 from capacitord.api.messages import How
 from capacitord.config import profile as format_
-from capacitord.errors import DamagedObject, Invalid, NotFound, Refused
+from capacitord.errors import DamagedObject, Invalid, NotFound, Refused, StorageFailed
 from capacitord.supervisor.enclosed_files import Enclosed
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
@@ -255,7 +255,12 @@ def test_history_tells_every_version_that_came_into_force(store: ProfileStore) -
     assert activations(store) == [(1, "import"), (2, "import"), (4, "import"), (2, "rollback")]
     assert (history.activations[-1].by, history.activations[-1].reason) == ("berta", "the PACS moved back")
     assert [(each.version, each.in_force) for each in history.versions] == [(1, False), (2, True), (4, False)]
-    assert store.before(SITE) == 4
+    assert store.before(SITE) == 1
+    store.enforce(SITE, 1, "berta", How.ROLLBACK)
+    with pytest.raises(NotFound, match="was in force before"):
+        store.before(SITE)
+    put(store, text(5))
+    assert store.before(SITE) == 1
 
 
 def test_the_version_before_is_another_one(store: ProfileStore) -> None:
@@ -295,15 +300,52 @@ def test_an_activation_whose_line_a_crash_kept_back_is_told_nevertheless(store: 
     put(store, text(2))
     file = folder / SITE / "history.jsonl"
     file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
+    assert activations(store) == [(1, "import"), (2, "import")]
+    (folder / SITE / "intent.json").unlink()
     assert activations(store) == [(1, "import"), (2, "unknown")]
     put(store, text(3))
     assert activations(store) == [(1, "import"), (2, "unknown"), (3, "import")]
 
 
+def test_what_the_history_cannot_take_is_told_nevertheless_and_written_later(
+    store: ProfileStore, folder: Path, tmp_path: Path
+) -> None:
+    for version in (1, 2, 3):
+        put(store, text(version))
+    file = folder / SITE / "history.jsonl"
+    aside = file.rename(tmp_path / "history.jsonl")
+    # It can be read, and not be written.
+    file.symlink_to(aside)
+    store.enforce(SITE, 1, "berta", How.ROLLBACK, "the PACS moved back")
+    assert in_force(store) == 1
+    last = store.history(SITE, "").activations[-1]
+    assert (last.version, last.how, last.by, last.reason) == (1, How.ROLLBACK, "berta", "the PACS moved back")
+    # What it lacks has to be written before anything else changes.
+    with pytest.raises(StorageFailed):
+        store.enforce(SITE, 2, "berta", How.ROLLBACK)
+    assert in_force(store) == 1
+    aside.replace(file)
+    store.enforce(SITE, 2, "carl", How.ROLLBACK)
+    assert activations(store)[2:] == [(3, "import"), (1, "rollback"), (2, "rollback")]
+    assert len(file.read_bytes().splitlines()) == 5
+
+
+def test_a_change_that_never_came_about_is_not_in_the_history(store: ProfileStore, folder: Path) -> None:
+    put(store, text(1))
+    put(store, text(2))
+    active = folder / SITE / "active"
+    store.enforce(SITE, 1, "berta", How.ROLLBACK)
+    lines = (folder / SITE / "history.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / SITE / "history.jsonl").write_bytes(b"".join(lines[:2]))
+    active.write_text("2\n")
+    assert activations(store) == [(1, "import"), (2, "import")]
+
+
 def test_a_store_of_an_earlier_version_opens(store: ProfileStore, folder: Path) -> None:
     put(store, text(1))
     put(store, text(2) + CLOUD)
-    (folder / SITE / "history.jsonl").unlink()
+    for name in ("history.jsonl", "intent.json"):
+        (folder / SITE / name).unlink()
     for version in (1, 2):
         file = folder / SITE / f"{version}.json"
         record = json.loads(file.read_text())

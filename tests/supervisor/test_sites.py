@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import signal
@@ -13,6 +14,14 @@ from typing import Any
 
 import pytest
 
+from capacitord.api import messages as m
+from capacitord.config import profile as format_
+from capacitord.config.box import Box, BoxTable
+from capacitord.errors import CapacitordError, StorageFailed
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.profiles import ProfileStore
+from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
 from tests.supervisor.daemon import PROFILE, Answer, Daemon, can_connect, running
 from tests.wait import wait_for
 
@@ -168,19 +177,23 @@ def test_a_parked_box_takes_nothing(two: Daemon) -> None:
 
 
 def test_what_a_site_leaves_behind_is_told() -> None:
-    with running("--undelivered", "12") as daemon:
+    with running("--undelivered", "12", "--held", "3", "--unrouted", "2", "--refused", "1") as daemon:
         daemon.serve()
         take(daemon, text("lakeside"))
         wait_for(lambda: sites(daemon)["st-marys"]["undelivered_images"] == 12, what="the count")
-        assert "Undelivered at st-marys: 12 images." in activate(daemon, "lakeside").json["message"]
+        assert (
+            "stay at st-marys: 12 undelivered, 3 held, 2 to be routed, 1 refused."
+            in activate(daemon, "lakeside").json["message"]
+        )
         daemon.stop()
         daemon.start()
         daemon.up()
         status = daemon.until("open")
         (advice,) = [each for each in status["advice"] if each["reference"] == "undelivered-elsewhere"]
-        assert "12 of st-marys" in advice["message"]
+        assert "12 undelivered, 3 held, 2 to be routed, 1 refused of st-marys" in advice["message"]
         left = sites(daemon)["st-marys"]
-        assert left["undelivered_images"] == 12
+        kinds = ("undelivered", "held", "unrouted", "refused")
+        assert [left[f"{kind}_images"] for kind in kinds] == [12, 3, 2, 1]
         assert left["as_of"]
 
 
@@ -310,6 +323,36 @@ def test_rolling_back_without_a_version_before(shared: Daemon) -> None:
     assert shared.ask("POST", "/v1/profiles/lakeside/rollback", {"reason": "x"}).status == 404
 
 
+class _Failing(ProfileStore):
+    """A store whose disk fails once a version is in force, when the name of the record is to last."""
+
+    def enforce(self, site: str, version: int, user: str, how: m.How, reason: str = "") -> None:
+        super().enforce(site, version, user, how, reason)
+        raise StorageFailed("the disk refused: Input/output error", hint="Check the disk.")
+
+
+def test_a_rollback_that_fails_half_way_is_acted_on_and_says_so(tmp_path: Path) -> None:
+    async def rolled_back() -> tuple[CapacitordError, int]:
+        serving = Serving(Box(box=BoxTable(state=str(tmp_path))), ["/bin/false"], Bounds(), lambda _: None)
+        store = serving.profiles = _Failing(tmp_path / "profiles")
+        for version in (1, 2):
+            source = text("st-marys", version)
+            profile = format_.check(source, "profile.toml").profile
+            assert profile is not None
+            store.keep(profile, source.encode(), {}, "anna")
+            ProfileStore.enforce(store, "st-marys", version, "anna", m.How.IMPORT)
+        serving.site, serving.stored = "st-marys", store.read("st-marys")
+        with pytest.raises(StorageFailed) as failed:
+            await Sites(serving).rollback(m.ProfileRollback("st-marys", "the PACS moved back", 1), "berta")
+        return failed.value, serving.stored.profile.version
+
+    error, acted_on = asyncio.run(rolled_back())
+    assert acted_on == 1
+    assert error.message == "the disk refused: Input/output error; version 1 of st-marys is in force"
+    assert error.done == "version 1 of st-marys is in force"
+    assert error.hint == "Check the disk. Then look: fluxctl profile history st-marys"
+
+
 # --- damage
 
 
@@ -423,6 +466,7 @@ def test_what_came_into_force_before_an_import_was_cut_short_is_acted_on(two: Da
     refused = take(two, *texts)
     assert refused.error["reference"] == "storage-failed"
     assert "In force already: st-marys." in refused.error["hint"]
+    assert two.get("/v1/audit?action=profile.import")["entries"][-1]["detail"] == "in force: st-marys"
     wait_for(lambda: two.get("/v1/status")["site"]["profile_version"] == 2, what="version 2")
     active.rmdir()
     assert take(two, *texts).status == 200
