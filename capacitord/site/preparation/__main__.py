@@ -95,9 +95,7 @@ def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelpe
         )
         if product is None:
             return AsReceived(job.number), None
-        made = Made(
-            product.transfer_syntax_uid, product.sop_instance_uid, product.length, job.number, product.codes
-        )
+        made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length, job.number, product.codes)
         return made, sealed(product.pieces, product.length)
     except NotProduced as error:
         return NotMade(str(error), job.number), None
