@@ -199,7 +199,8 @@ class Answers:
         # The reason may name a patient, so it stays in the sealed catalog; the audit log names study and operator.
         reason = f"Discarded by an operator: {request.reason.strip()[:_LONGEST_REASON]}"
         count = self._spool.housekeeping.discard(study, time.time_ns(), reason)
-        return one(m.Done(f"Study {short} is discarded: {count} images are gone.", (short,)), short)
+        gone = "1 image is" if count == 1 else f"{count} images are"
+        return one(m.Done(f"Study {short} is discarded: {gone} gone.", (short,)), short)
 
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)

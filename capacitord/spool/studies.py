@@ -34,7 +34,13 @@ _COUNT: Final = "SELECT count(*) FROM study s"
 _LISTED: Final = """
 WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS (
   SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0)
-))
+) OR (s.conflicts AND EXISTS (
+  SELECT 1 FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
+    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
+                    WHERE d.study = s.id)
+    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
+                    WHERE d.study = s.id)
+)))
 """
 _QUEUED: Final = """
 JOIN (

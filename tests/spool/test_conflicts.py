@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from capacitord.api.messages import StudyQuery
 from capacitord.model.image import Arrival
 from capacitord.spool.admission import Receipt
 from capacitord.spool.store import Spool
@@ -67,6 +68,24 @@ def test_a_compaction_and_a_lost_catalog_do_not_swap_what_is_sent(tmp_path: Path
         assert waiting(spool) == [first.object_id]
         assert spool.counts().conflicts == 1
         recount(spool)
+
+
+def test_a_study_with_an_image_in_conflict_is_listed_as_undelivered_until_a_person_decides(tmp_path: Path) -> None:
+    def undelivered(spool: Spool) -> int:
+        spool.settle()
+        return spool.studies.page(StudyQuery(undelivered=True)).total
+
+    with opened(tmp_path) as spool:
+        take(spool, 1, 1)
+        other = take(spool, 1, 1, variant=1)
+        deliver(spool)
+        assert undelivered(spool) == 1
+        number = find(spool)
+        image = spool.studies.image(number, other.object_id.hex())
+        spool.ledger.resend(number, ["pacs"], image, 1)
+        assert undelivered(spool) == 1
+        deliver(spool)
+        assert undelivered(spool) == 0
 
 
 @pytest.mark.parametrize("times", [*itertools.permutations([10, 20, 30]), (10, 10, 10), (20, 10, 10)])
