@@ -39,7 +39,7 @@ from capacitord.model.codes import Code, Kind
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import Condition, Either, Every, Has, Never, Subject, holds, local_time
 from capacitord.model.deidentify import Deidentification
-from capacitord.model.transform import On, Transform
+from capacitord.model.transform import On, Transform, attributes_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -132,7 +132,22 @@ def _is_for(names: tuple[str, ...], destination: Destination) -> bool:
 
 def open_for(image: Encoded, conditions: Iterable[Condition]) -> Opened:
     """Open an image as far as conditions look into it. Raises as `Opened` does."""
+    return _open_as_far_as(image, itertools.chain.from_iterable(map(attributes_in, conditions)))
+
+
+def open_for_routing(image: Encoded, profile: Profile) -> Opened:
+    """Open an image as far as `attributes_after_inbound` and what routes and sorts by them look into it.
+
+    Raises as `Opened` does.
+    """
+    inbound = tuple(each for each in profile.transforms if each.on is On.INBOUND)
+    conditions = (*(route.when for route in profile.routes), *(each.match for each in inbound))
+    ordering = (attribute for attribute in profile.order if attribute is not None)
     looked_at = itertools.chain.from_iterable(map(attributes_in, conditions))
+    return _open_as_far_as(image, itertools.chain(looked_at, ordering, attributes_of(inbound)))
+
+
+def _open_as_far_as(image: Encoded, looked_at: Iterable[Attribute]) -> Opened:
     return Opened(image, whole=any(map(may_be_behind_pixels, looked_at)))
 
 

@@ -174,8 +174,7 @@ class Bench:
 
     def _after_inbound(self, subject: Subject) -> Attributes:
         """Return what routes look at. Raises `NotTransformed`."""
-        conditions = (*(each.when for each in self.profile.routes), *(each.match for each in self._inbound))
-        opened = outgoing.open_for(subject.image, conditions)
+        opened = outgoing.open_for_routing(subject.image, self.profile)
         return outgoing.attributes_after_inbound(
             opened, self.profile, subject.came, key=self._keys.hashes, now=self._now
         )

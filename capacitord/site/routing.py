@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 from capacitord.config import dictionary
 from capacitord.dicom.arriving import describe
-from capacitord.dicom.outgoing import Came, attributes_after_inbound, attributes_in
-from capacitord.dicom.rewriting import Encoded, Opened, may_be_behind_pixels
+from capacitord.dicom.outgoing import Came, attributes_after_inbound, open_for_routing
+from capacitord.dicom.rewriting import Encoded
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
 from capacitord.model import compare, sorting
 from capacitord.model.attribute import Attribute
@@ -19,7 +18,6 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Route, choose
 from capacitord.model.sorting import By
-from capacitord.model.transform import On, attributes_of
 from capacitord.spool.decisions import Turn
 from capacitord.spool.routed import Routed, Standing
 
@@ -129,24 +127,13 @@ def attributes_for_routing(image: Encoded, profile: Profile, came: Came, key: by
     `key` is for the operation `hash`. Raises `dicom.transform.failure.Unreadable`, also for a transform that fails,
     and what reading the image raises.
     """
-    opened = Opened(image, whole=any(map(may_be_behind_pixels, _looked_at(profile))))
     try:
-        return attributes_after_inbound(opened, profile, came, key=key, now=datetime.now(UTC))
+        return attributes_after_inbound(open_for_routing(image, profile), profile, came, key=key, now=datetime.now(UTC))
     except TransformFailed as error:
         msg = f"transform {error.transform!r} could not {error.operation} {error.attribute}: {error.why}"
         raise Unreadable(msg) from None
     except NotTransformed as error:
         raise Unreadable(str(error)) from None
-
-
-def _looked_at(profile: Profile) -> Iterator[Attribute]:
-    for route in profile.routes:
-        yield from attributes_in(route.when)
-    yield from (attribute for attribute in profile.order if attribute is not None)
-    inbound = [transform for transform in profile.transforms if transform.on is On.INBOUND]
-    for transform in inbound:
-        yield from attributes_in(transform.match)
-    yield from attributes_of(inbound)
 
 
 def _routed(version: int, number: int, route: Route, named: frozenset[str]) -> Routed:

@@ -19,7 +19,8 @@ from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Priority, Route
-from capacitord.model.transform import Hash, On, OnError, Record, Remove, Set, Transform
+from capacitord.model.transform import Copy, Hash, On, OnError, Record, Remove, Set, Transform
+from capacitord.site.routing import attributes_for_routing
 from tests.dicom.samples import CT, EXPLICIT, dataset
 from tests.dicom.transform.kit import NOW, Received, at, value
 from tests.images import Image, shipped
@@ -94,6 +95,16 @@ def test_routes_see_what_inbound_transforms_made() -> None:
     assert found.trial.route == 1
     assert found.trial.inbound == (wanted,)
     assert copy_for(found).changes == (wanted,)
+
+
+def test_routes_see_what_inbound_transforms_made_of_what_is_behind_the_pixels() -> None:
+    behind = dataset(CT, "1.2.3", more={0x7FE10010: ("LO", b"ACME"), 0x7FE11001: ("LO", b"MR")})
+    copied = transform(Copy(at("Modality"), at("(7FE1,1001)")), on=On.INBOUND, name="in")
+    what = profile(routes=(Route(("pacs",), MODALITY_IS_MR),), transforms=(copied,))
+    found = tried(what, behind)
+    assert found.trial.route == 1
+    delivered = attributes_for_routing(Received(EXPLICIT, behind), what, CAME, KEYS.hashes)
+    assert delivered.values(at("Modality")) == ("MR",)
 
 
 def test_only_the_copy_that_is_asked_for_is_made() -> None:
@@ -180,7 +191,8 @@ def test_in_another_syntax_the_size_is_what_it_becomes() -> None:
 
 def test_loss_is_told_as_a_change() -> None:
     pacs = msgspec.structs.replace(PACS, compress=Compression("1.2.840.10008.1.2.4.91", ratio=10.0))
-    told = copy_for(tried(profile(destinations=(pacs,))))
+    image = next(image for image in shipped() if image.path.name == "MR_small.dcm")
+    told = copy_for(tried(profile(destinations=(pacs,)), image))
     assert {each.name: each.after for each in told.changes if each.operation == WRITE}["LossyImageCompression"] == "01"
 
 

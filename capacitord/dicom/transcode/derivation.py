@@ -40,6 +40,9 @@ LOSSY_IMAGE_COMPRESSION_METHOD: Final = 0x00282114
 PURPOSE_OF_REFERENCE: Final = 0x0040A170
 _FUNCTIONAL_GROUPS: Final = (0x52009229, 0x52009230)
 
+EXTREMES: Final = (0x00280106, 0x00280107, 0x00280108, 0x00280109)
+"""The smallest and the largest sample of the image and of its series: not true of samples that differ."""
+
 _LONGEST_DESCRIPTION: Final = 1024
 _OFFSET: Final = re.compile(r"([+-])(\d\d)(\d\d)")
 _MOST_VALUES: Final = 64

@@ -18,7 +18,7 @@ from capacitord.dicom.head import FIRST_PIXELS
 from capacitord.dicom.transcode import derivation
 from capacitord.dicom.transcode.dataset import Draft, Opened
 from capacitord.dicom.transcode.decoding import decode, decoded_photometric, native_bytes, native_pixels
-from capacitord.dicom.transcode.derivation import MODALITY, SOP_CLASS_UID, is_lossy
+from capacitord.dicom.transcode.derivation import EXTREMES, MODALITY, SOP_CLASS_UID, is_lossy
 from capacitord.dicom.transcode.encapsulate import (
     EXTENDED_LENGTHS,
     EXTENDED_OFFSETS,
@@ -215,7 +215,8 @@ class _Compression:
         """Return the compressed image. Raises `NotTranscoded`."""
         encoder = Encoder(self._decoded, self._target, self._wanted)
         lossy = self._target.loss is not Loss.NONE
-        draft = Draft(self._opened, EXPLICIT_LITTLE, without=(PIXEL_DATA, EXTENDED_OFFSETS, EXTENDED_LENGTHS))
+        without = (PIXEL_DATA, EXTENDED_OFFSETS, EXTENDED_LENGTHS, *(EXTREMES if lossy else ()))
+        draft = Draft(self._opened, EXPLICIT_LITTLE, without=without)
         frames = [encoder.encode(pixels) for pixels in self._each()]
         found = tables([len(frame) for frame in frames])
         if found.extended_offsets:

@@ -27,7 +27,17 @@ from tests.dicom.transcode.decoders import (
     decoded,
     write,
 )
-from tests.dicom.transcode.kit import LOSSY, NOW, SECONDARY_CAPTURE, Kind, encoded, image, pixels, read, transcoded
+from tests.dicom.transcode.kit import (
+    LOSSY,
+    NOW,
+    SECONDARY_CAPTURE,
+    Kind,
+    encoded,
+    image,
+    pixels,
+    read,
+    transcoded,
+)
 
 GREY8 = Kind(rows=64, columns=80, allocated=8, stored=8)
 GREY12 = Kind(rows=64, columns=80, stored=12)
@@ -143,6 +153,17 @@ def test_the_image_says_what_was_done_to_it(uid: str) -> None:
             "PhotometricInterpretation",
         }:
             assert ds[element.tag] == element
+
+
+@pytest.mark.parametrize("uid", LOSSY)
+def test_what_is_said_of_single_samples_is_not_said_of_others(uid: str) -> None:
+    extremes = {"SmallestImagePixelValue": 3, "LargestImagePixelValue": 250}
+    extremes |= {"SmallestPixelValueInSeries": 2, "LargestPixelValueInSeries": 251}
+    source = image(HOLDS[uid], **extremes)
+    _, data = transcoded(source, EXPLICIT, LOSSY[uid])
+    assert not set(extremes) & {element.keyword for element in read(data)}
+    _, same = transcoded(source, EXPLICIT, Compression(J2K))
+    assert set(extremes) <= {element.keyword for element in read(same)}
 
 
 def _code(item: Dataset) -> tuple[str, str, str]:
