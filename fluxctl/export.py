@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
 from capacitord.api.schemas import Exported, ProfileExported
+from capacitord.config.file_names import is_plain, is_profile
 from capacitord.errors import CapacitordError, PartlyDone, Refused, StorageFailed
 from fluxctl.progress import Progress
 
@@ -63,15 +64,19 @@ def export_profile(client: Client, site: str, version: int | None, directory: Pa
     Nothing is overwritten and no name leads out of the directory. If it breaks off, what was written is removed.
     """
     found = client.profile_export(site, version)
+    for file in found.files:
+        if not is_plain(file.name) or is_profile(file.name, site):
+            hint = f"Nothing was kept. The profile alone: fluxctl profile show {site}"
+            raise Refused("a file beside the profile has a name that is not safe to write", where=file.name, hint=hint)
     contents = {f"{found.summary.id}.toml": found.text.encode(), **{file.name: file.data for file in found.files}}
-    taken = [name for name in contents if os.path.lexists(directory / safe_name(name))]
+    taken = [name for name in contents if os.path.lexists(directory / name)]
     if taken:
         where = str(directory / taken[0])
         raise Refused("this file exists and is not overwritten", where=where, hint="Name another directory.")
     folder = _Folder(directory)
     try:
         for name, data in contents.items():
-            for _ in folder.write(safe_name(name), io.BytesIO(data), len(data)):
+            for _ in folder.write(PurePosixPath(name), io.BytesIO(data), len(data)):
                 pass
     except BaseException as error:
         if left := folder.remove():

@@ -155,8 +155,11 @@ class ProfileTrials:
     def _write(self, path: Path, found: Tried) -> Iterator[str]:
         if self._asked.write is None:
             return
+        deidentified = {leaving.destination for leaving in found.trial.destinations if leaving.deidentified}
         for name, copy in found.copies.items():
-            target = self._target(self._asked.write / name, path)
+            # What a file is called may say whose it is.
+            like = Path(f"{copy.sop_instance_uid}.dcm") if name in deidentified else path
+            target = self._target(self._asked.write / name, like)
             head = preamble(found.trial.sop_class_uid, copy.sop_instance_uid, copy.transfer_syntax_uid, "")
             _write_new(target, head, copy.chunks())
             yield str(target)

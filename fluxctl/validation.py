@@ -12,8 +12,9 @@ from capacitord.config import credentials, idle
 from capacitord.config.diagnostics import Diagnostic, Source
 from capacitord.config.enclosed import LARGEST
 from capacitord.config.profile import Checked, check
-from capacitord.errors import Invalid
+from capacitord.errors import Invalid, NotFound
 from capacitord.location import geofence
+from fluxctl import exits
 from fluxctl.files import STANDARD, read_text
 
 
@@ -46,20 +47,27 @@ class _Read(NamedTuple):
     file: str
     text: str
     checked: Checked
+    missing: bool = False
 
 
-def validate(files: Sequence[Path]) -> Validated:
-    """Return what is right and wrong with profiles, and where their areas overlap. Raises `NotFound`."""
+def validate(files: Sequence[Path]) -> tuple[Validated, int]:
+    """Return what is right and wrong with profiles, and where their areas overlap; and the exit code that says so.
+
+    A file that is not there is a finding like any other, and counts in the exit code if nothing else is wrong.
+    """
     read = [_checked(file) for file in files]
-    return Validated(tuple(_reported(each, _others(each, read)) for each in read))
+    answer = Validated(tuple(_reported(each, _others(each, read)) for each in read))
+    if any(each.checked.profile is None and not each.missing for each in read):
+        return answer, exits.INVALID
+    return answer, exits.NOT_FOUND if any(each.missing for each in read) else exits.DONE
 
 
 def _checked(file: Path) -> _Read:
     try:
         text = read_text(file)
-    except Invalid as error:  # what is wrong with this file hides nothing of the others
+    except (Invalid, NotFound) as error:  # what is wrong with this file hides nothing of the others
         problem = Diagnostic(str(file), "", error.message, error.hint)
-        return _Read(str(file), "", Checked(None, (problem,), (), {}))
+        return _Read(str(file), "", Checked(None, (problem,), (), {}), isinstance(error, NotFound))
     folder = Path() if file == STANDARD else file.parent
     return _Read(str(file), text, check(text, str(file), beside=Folder(folder), further=geofence.check))
 

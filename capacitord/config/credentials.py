@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from capacitord.config.diagnostics import Finding
-from capacitord.config.enclosed import Beside, is_plain
+from capacitord.config.enclosed import Beside
+from capacitord.config.file_names import is_plain
 from capacitord.config.positions import Key
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from capacitord.config.diagnostics import Finding
+from capacitord.config.file_names import is_plain
 from capacitord.config.positions import Key
 
 LARGEST: Final = 1 << 20
@@ -39,13 +40,6 @@ def inlined(tables: dict[str, Any], beside: Beside | None) -> tuple[dict[str, An
     if "transform" in tables:
         found["transform"] = reader.rules(tables["transform"], ("transform",))
     return found, reader.wrong
-
-
-def is_plain(name: object) -> bool:
-    """Return whether a text is the name of a file that lies in a folder, or below."""
-    if not isinstance(name, str) or not name or not name.isprintable():
-        return False
-    return not name.startswith("/") and ".." not in name.split("/")
 
 
 class _Reader:

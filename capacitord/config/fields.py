@@ -14,6 +14,7 @@ import pydantic
 
 from capacitord.config import units
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, nearest, quoted, suggestion
+from capacitord.config.file_names import is_plain
 from capacitord.config.schedules import HINT as SCHEDULE_HINT
 from capacitord.config.schedules import parse_window
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
@@ -226,6 +227,9 @@ def file_name(value: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         msg = "leads out of the folder of the profile"
         raise Rejected(msg, "Put the file beside the profile, and name it without a path.")
+    if not is_plain(value):
+        msg = "is hidden, or not written plainly"
+        raise Rejected(msg, "Write it like st-marys-ca.pem.")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pydantic
 
-from capacitord.config import credentials, diagnostics, document, enclosed, references
+from capacitord.config import credentials, diagnostics, document, enclosed, file_names, references
 from capacitord.config.diagnostics import Diagnostic, Finding, Rejected, Source
 from capacitord.config.fields import Slug, Table, Text, Timezone
 from capacitord.config.tables.completeness import CompletenessTable
@@ -123,9 +123,10 @@ def check(text: str, name: str, *, beside: enclosed.Beside | None = None, furthe
         return Checked(None, problems, (), {})
     bad, warnings = references.check(tables)
     wrong, missing = credentials.check(tables, beside) if beside is not None else ([], [])
+    taken = list(file_names.collisions(tables))
     tables, broken = enclosed.inlined(tables, beside)
     profile, findings = diagnostics.fill(Profile, tables)
     more, worth = further(tables) if further is not None else ([], [])
     source = Source(text, name)
-    errors = source.diagnostics([*wrong, *broken, *findings, *bad, *more])
+    errors = source.diagnostics([*wrong, *taken, *broken, *findings, *bad, *more])
     return Checked(None if errors else profile, errors, source.diagnostics([*missing, *warnings, *worth]), tables)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from capacitord.config import credentials
-from capacitord.config.enclosed import LARGEST, is_plain
+from capacitord.config.enclosed import LARGEST
+from capacitord.config.file_names import is_plain
 from capacitord.errors import Invalid
 
 

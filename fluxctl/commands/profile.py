@@ -45,12 +45,13 @@ def validate(files: FilesArgument, json: AsJson = False, jsonl: AsLines = False)
     """Check profiles on this machine, without the daemon.
 
     Everything that is wrong is said at once: with line, column and key, the line itself, and what to write instead.
-    Then the exit code is 7. Warnings change no exit code. Notes name keys that this version does not act on yet.
+    Then the exit code is 7; it is 5 if nothing is wrong but that a file is not there. Warnings change no exit code.
+    Notes name keys that this version does not act on yet.
     Certificates, tables and areas that a profile keeps in files are looked for beside it.
     """
     from fluxctl.validation import validate as validated
 
-    answer = validated(files)
+    answer, code = validated(files)
 
     def page(look: Look) -> RenderableType:
         from fluxctl.render.profile import validated
@@ -58,7 +59,7 @@ def validate(files: FilesArgument, json: AsJson = False, jsonl: AsLines = False)
         return validated(answer.profiles, look)
 
     show("profile.validate", answer, form(json=json, jsonl=jsonl), page)
-    raise typer.Exit(exits.DONE if all(each.valid for each in answer.profiles) else exits.INVALID)
+    raise typer.Exit(code)
 
 
 @verb(

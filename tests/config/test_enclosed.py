@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from capacitord.config import profile
+from capacitord.config.file_names import is_plain
 from capacitord.config.profile import Checked
 from capacitord.location import geofence
 from capacitord.model.transform import Map
@@ -157,3 +158,26 @@ def test_a_token_is_one_word(tmp_path: Path, token: bytes, good: bool) -> None:
     (tmp_path / "t").write_bytes(token)
     web = "[[destination]]\nname = 'web'\nstow = 'https://example.org/'\ntoken_file = 't'\n"
     assert (problems(tmp_path, web) == []) is good
+
+
+@pytest.mark.parametrize("name", ["my table.csv", "köln.csv", "a/b/c/d/e/parts.csv"])
+def test_files_may_be_called_as_people_call_them(tmp_path: Path, name: str) -> None:
+    assert is_plain(name)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("A,B\n")
+    assert not problems(tmp_path, MAP.replace("parts.csv", name))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/a", "a//b", "../a", "a/..", "./a", ".a", "a/.b", " a", "a\\b", "a\x1b", "x" * 256]
+)
+def test_files_are_not_called_like_this(name: str) -> None:
+    assert not is_plain(name)
+
+
+@pytest.mark.parametrize("rest", [MAP, FENCE.replace("site.geojson", "parts.csv"), TLS.replace("ca.pem", "parts.csv")])
+def test_no_file_takes_the_place_of_the_profile(tmp_path: Path, rest: str) -> None:
+    site = profile.parse(SMALL, "p.toml").id
+    (tmp_path / f"{site}.toml").write_text("A,B\n")
+    found = problems(tmp_path, rest.replace("parts.csv", f"{site}.toml"))
+    assert any(f"{site}.toml is what the profile itself is called" in each for each in found)

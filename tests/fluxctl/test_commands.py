@@ -368,6 +368,18 @@ def test_what_is_wrong_with_profiles_is_data_as_well(run: Run, tmp_path: Path) -
     ]
 
 
+def test_a_file_that_is_not_there_hides_nothing_of_the_others(run: Run, tmp_path: Path) -> None:
+    good, bad, missing = tmp_path / "good.toml", tmp_path / "bad.toml", tmp_path / "missing.toml"
+    good.write_text(PROFILE)
+    bad.write_text(PROFILE.replace("104", "70000"))
+    for files, code in (((missing, good), 5), ((good, missing, bad), 7)):
+        result = run("profile", "validate", *map(str, files), "--json")
+        assert (result.code, result.err) == (code, "")
+        found = {each["file"]: each for each in json.loads(result.out)["profiles"]}
+        assert found[str(missing)]["findings"][0]["message"] == "there is no such file"
+        assert found[str(good)]["valid"]
+
+
 def test_a_file_that_can_not_be_read_hides_nothing_of_the_others(run: Run, tmp_path: Path) -> None:
     latin, good, large = tmp_path / "latin.toml", tmp_path / "good.toml", tmp_path / "large.toml"
     latin.write_bytes(PROFILE.replace("Mary", "Märy").encode("latin-1"))

@@ -11,13 +11,16 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacitord.api import messages as m
 from capacitord.api.client import Client
 from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
-from fluxctl.export import export, safe_name
+from fluxctl.export import export, export_profile, safe_name
+from tests.fluxctl import samples
 from tests.fluxctl.conftest import command
 from tests.fluxctl.daemon import EXPORTED, Daemon, archive
 
@@ -168,3 +171,20 @@ def test_a_safe_name_stays_where_it_is(name: str) -> None:
         assert name.isascii()
         assert name.isprintable()
         assert not any(part.startswith((".", "-")) for part in path.parts)
+
+
+@pytest.mark.parametrize("name", ["my table.csv", "köln.csv", "a/b/c/d/e/parts.csv"])
+def test_what_may_lie_beside_a_profile_can_be_exported(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    folder = msgspec.structs.replace(samples.FOLDER, files=(m.EnclosedFile(name, b"A,B"),))
+    daemon.answers["profile.export"] = lambda _: folder
+    assert name in export_profile(Client(daemon.path), "st-marys", None, tmp_path).files
+    assert (tmp_path / name).read_bytes() == b"A,B"
+
+
+@pytest.mark.parametrize("name", ["st-marys.toml", "ST-MARYS.toml", ".profile", "../x"])
+def test_no_file_takes_the_place_of_the_profile_nor_leads_out(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    folder = msgspec.structs.replace(samples.FOLDER, files=(m.EnclosedFile(name, b"A,B"),))
+    daemon.answers["profile.export"] = lambda _: folder
+    with pytest.raises(Refused, match="a file beside the profile has a name"):
+        export_profile(Client(daemon.path), "st-marys", None, tmp_path)
+    assert everything(tmp_path) == []

@@ -158,6 +158,17 @@ def test_what_would_leave_is_written_for_its_owner_and_over_nothing(run: Run, pr
     assert written[0].read_bytes() == before
 
 
+def test_a_deidentified_copy_is_not_called_like_its_original(run: Run, tmp_path: Path) -> None:
+    original, profile = tmp_path / "Doe-John.dcm", tmp_path / "research.toml"
+    shutil.copy(CT.path, original)
+    profile.write_text(PROFILE + '[[transform]]\nto = ["pacs"]\ndeidentify = { profile = "basic" }\n')
+    found = document(run, str(profile), str(original), "--at", "2026-07-01 12:00", "--write", str(tmp_path / "out"))
+    (written,) = (Path(name) for each in found["files"] for name in each["written"])
+    new = pydicom.dcmread(written).SOPInstanceUID
+    assert written.name == f"{new}.dcm"
+    assert new != pydicom.dcmread(original).SOPInstanceUID
+
+
 def test_the_same_value_has_the_same_code_in_one_run_and_another_in_the_next(run: Run, profile: str) -> None:
     def codes() -> set[str]:
         found = document(run, profile, str(CT.path), str(CT.path), "--at", "2026-07-01 12:00")
