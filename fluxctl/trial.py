@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = 32
 _FIRST_YEAR: Final = 1970
+_NOT_WRITTEN: Final = "not written to a file: it does not say its SOP class and instance"
 
 
 class Asked(NamedTuple):
@@ -118,7 +119,10 @@ class ProfileTrials:
             self.held += not found.trial.leaves
             self._empty -= {each.destination for each in found.trial.destinations if each.fate is Fate.LEAVES}
             number = self._groups.number(found.trial.likeness)
-            yield TriedFile(str(path), "", file.remark, number, found.trial, tuple(self._write(path, found)))
+            remark = file.remark
+            if self._asked.write is not None and not _can_be_written(found):
+                remark = "; ".join(filter(None, [remark, _NOT_WRITTEN]))
+            yield TriedFile(str(path), "", remark, number, found.trial, tuple(self._write(path, found)))
 
     @property
     def nothing_there(self) -> bool:
@@ -153,7 +157,7 @@ class ProfileTrials:
             )
 
     def _write(self, path: Path, found: Tried) -> Iterator[str]:
-        if self._asked.write is None:
+        if self._asked.write is None or not _can_be_written(found):
             return
         deidentified = {leaving.destination for leaving in found.trial.destinations if leaving.deidentified}
         for name, copy in found.copies.items():
@@ -229,6 +233,11 @@ def _read(file: Path) -> Profile:
     if checked.profile is None:
         raise diagnostics.refusal(checked.problems)
     return in_force(checked.profile)
+
+
+def _can_be_written(found: Tried) -> bool:
+    """Return whether the copies have what the head of a file needs (PS3.10 §7.1)."""
+    return bool(found.trial.sop_class_uid) and all(copy.sop_instance_uid for copy in found.copies.values())
 
 
 def _needs_key(profile: Profile) -> bool:

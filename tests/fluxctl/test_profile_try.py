@@ -169,6 +169,16 @@ def test_a_deidentified_copy_is_not_called_like_its_original(run: Run, tmp_path:
     assert new != pydicom.dcmread(original).SOPInstanceUID
 
 
+def test_what_has_no_identity_is_told_and_not_written_and_holds_up_nothing(run: Run, tmp_path: Path) -> None:
+    odd, to_all = CT.path.parent / "empty_charset_LEI.dcm", tmp_path / "all.toml"
+    to_all.write_text(PROFILE.partition("[[route]]")[0])
+    arguments = (str(to_all), str(odd), str(CT.path), "--at", "2026-07-01 12:00", "--write", str(tmp_path / "out"))
+    first, second = document(run, *arguments)["files"]
+    assert first["written"] == []
+    assert "not written" in first["remark"]
+    assert len(second["written"]) == 2
+
+
 def test_the_same_value_has_the_same_code_in_one_run_and_another_in_the_next(run: Run, profile: str) -> None:
     def codes() -> set[str]:
         found = document(run, profile, str(CT.path), str(CT.path), "--at", "2026-07-01 12:00")
