@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterable
 
@@ -14,13 +13,13 @@ from capacitord.demo.role import Role
 
 
 class Odd:
-    """What becomes of an image, by the number of its arrival."""
+    """What becomes of an image, by the number of its first arrival: a box that was killed sends the same one again."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+        self._numbers: dict[str, int] = {}
 
     def keep(self, image: Kept) -> Iterable[Kept]:
-        number = next(self._numbers)
+        number = self._numbers.setdefault(image.sop_instance_uid, len(self._numbers) + 1)
         if number == 3:
             return ()
         if number == 4:

@@ -51,6 +51,7 @@ MAY_CHANGE = {
 DERIVED = {
     *("SOPInstanceUID", "ImageType", "DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
     *("InstanceCreationDate", "InstanceCreationTime"),
+    *("SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries"),
 }
 
 
