@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -18,11 +19,13 @@ hypothesis.settings.register_profile("ci", BUSY, max_examples=100, print_blob=Tr
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run if a program that a test started is still there."""
-    left = descendants(os.getpid())
-    for process in left:
-        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        print(f"\nstill running at the end of the tests: {process} {command}")
-    if left and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    """Fail the run if a program that a test started is still there, whichever process ran the test."""
+    yield
+    left = [f"{process} {_command(process)}" for process in descendants(os.getpid())]
+    assert not left, f"still running at the end of the tests: {left}"
+
+
+def _command(process: int) -> str:
+    return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
