@@ -155,7 +155,7 @@ def test_human(run: Run, line: Any, command: str) -> None:
     assert not result.out.startswith("{")
 
 
-@pytest.mark.parametrize("command", set(LINES) - {"profile.try", "profile.validate", "version"})
+@pytest.mark.parametrize("command", sorted(set(LINES) - {"profile.try", "profile.validate", "version"}))
 def test_without_a_daemon(run: Run, line: Any, command: str) -> None:
     result = run(*line(command), "--json")
     document = json.loads(result.out)
