@@ -24,7 +24,7 @@ def _nothing_is_left() -> Iterator[None]:
     """Fail the run if a program that a test started is still there, whichever process ran the test."""
     yield
     left = [f"{process} {_command(process)}" for process in descendants(os.getpid())]
-    assert not left, f"still running at the end of the tests: {left}"
+    assert not left, f"still running at the end of the tests: {'; '.join(left)}"
 
 
 def _command(process: int) -> str:

@@ -24,12 +24,14 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
         self.before = self._settings()
         self.output = ""
+        # These would say of it what holds for the terminal that the tests were started from.
+        own = {name: value for name, value in environment.items() if name not in {"LINES", "COLUMNS"}}
         self.process = subprocess.Popen(
             ["/usr/bin/setsid", "--ctty", *command],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env=environment | {"TERM": "xterm", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"},
+            env=own | {"TERM": "xterm", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"},
         )
         os.close(theirs)
 
