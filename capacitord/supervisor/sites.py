@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -160,8 +160,7 @@ class Sites:
             raise Refused("the site's id was not repeated, so nothing was done", hint="Give it again in `confirm`.")
         await asyncio.to_thread(self._store.history, site, "")
         if site == serving.site:
-            hint = "Activate another site first, or none: fluxctl site deactivate"
-            raise Refused(f"{site} is the active site", hint=hint)
+            await self._refuse_the_active(site, peer)
         folder = serving.folder_of(site)
         empty = await asyncio.to_thread(is_empty, folder)
         if not empty:
@@ -172,6 +171,17 @@ class Sites:
         rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
+    async def _refuse_the_active(self, site: str, peer: Peer) -> NoReturn:
+        serving = self._serving
+        found = looking.Waiting(0)
+        if serving.keeper.state is m.RuntimeState.RUNNING:
+            with contextlib.suppress(CapacitordError):
+                found = await looking.waiting(serving.keeper, serving.bounds, peer)
+        msg = f"{site} is the active site"
+        if not found.total:
+            raise Refused(msg, hint="Activate another site first, or none: fluxctl site deactivate")
+        raise _refusal(f"{msg}, and {_counted_studies(found.total)} here", found, _GIVE_UP)
+
     async def _demand_nothing_waits(self, site: str, peer: Peer) -> None:
         serving = self._serving
         try:
@@ -180,20 +190,10 @@ class Sites:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
         start = await serving.start_of(stored)
-        held, undelivered = await looking.waiting(serving.command, start, serving.bounds, peer)
-        if not held.total and not undelivered.total:
-            return
-        both = ((held.total, "held"), (undelivered.total, "undelivered"))
-        counted = [f"{total} {word}" for total, word in both if total]
-        named = [f"{study}  held" for study in held.studies]
-        named += [f"{study}  undelivered" for study in undelivered.studies if study not in held.studies]
-        both_ways = len({*held.studies} & {*undelivered.studies})
-        more = held.total + undelivered.total - both_ways - len(named)
-        if more > 0:
-            named.append(f"and {more} more")
-        msg = f"studies of {site} wait here: {' and '.join(counted)}"
-        hint = f"Serve it until they have left, or give them up: fluxctl site activate {site}, fluxctl study list"
-        raise Refused(msg, hint=hint, candidates=tuple(named))
+        found = await looking.waiting_in(serving.command, start, serving.bounds, peer)
+        if found.total:
+            hint = f"Serve it: fluxctl site activate {site}. {_GIVE_UP}"
+            raise _refusal(f"{_counted_studies(found.total, site)} here", found, hint)
 
     async def list(self, schema: str) -> m.SiteList:
         """Return the sites of the box."""
@@ -237,6 +237,19 @@ class Sites:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
+
+
+_GIVE_UP: Final = "Wait until they have left, or decide on each: fluxctl study list --undelivered"
+
+
+def _counted_studies(total: int, site: str = "") -> str:
+    of = f" of {site}" if site else " of it"
+    return f"1 study{of} waits" if total == 1 else f"{total} studies{of} wait"
+
+
+def _refusal(message: str, found: looking.Waiting, hint: str) -> Refused:
+    more = found.total - len(found.named)
+    return Refused(message, hint=hint, candidates=(*found.named, *([f"and {more} more"] if more > 0 else ())))
 
 
 def _counted(entry: m.SiteEntry, held: Held, as_of: datetime | None) -> m.SiteEntry:

@@ -446,8 +446,9 @@ def export(
 def remove(ctx: typer.Context, site: SiteArgument, yes: Yes = False, json: AsJson = False) -> None:
     """Take a site from this box, with all versions of its profile.
 
-    Refused while the site is active, and while studies of it are held or undelivered here: they are named. Its
-    history is kept on the disk, and so are its spool and its key: images that were delivered stay sealed there.
+    Refused while the site is active, and while studies of it wait here: held, in conflict, not routed yet or not
+    delivered; they are named, each with the reason. Its history is kept on the disk, and so are its spool and its
+    key: images that were delivered stay sealed there.
     """
     client = daemon(ctx)
     if not yes:

@@ -417,13 +417,20 @@ def test_a_site_whose_studies_wait_is_not_removed(two: Daemon) -> None:
     activate(two, "st-marys")
     served(two)
     folder = two.state / "sites" / "lakeside"
+    for kind in ("held", "unrouted", "conflicts"):
+        (folder / kind).write_text(f"{kind}0001")
     (folder / "undelivered").write_text(" ".join(f"ab{number:04}" for number in range(30)))
-    (folder / "held").write_text("cd0001")
     refused = remove(two, "lakeside")
     assert refused.status == 409
-    assert refused.error["message"] == "studies of lakeside wait here: 1 held and 30 undelivered"
-    assert refused.error["candidates"][:2] == ["cd0001  held", "ab0000  undelivered"]
-    assert refused.error["candidates"][-1] == "and 20 more"
+    assert refused.error["message"] == "33 studies of lakeside wait here"
+    assert refused.error["candidates"][:4] == [
+        "held0001  held",
+        "unrouted0001  to be routed",
+        "conflicts0001  in conflict",
+        "ab0000  undelivered",
+    ]
+    assert refused.error["candidates"][-1] == "and 23 more"
+    assert "fluxctl site activate lakeside" in refused.error["hint"]
     assert "DOE" not in json.dumps(refused.json)
     for file in folder.iterdir():
         file.write_text("")
