@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.staying import staying
 from capacitord.errors import CapacitordError, DamagedObject, Refused
 from capacitord.supervisor import importing, looking
+from capacitord.supervisor.active_site import Choice
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.serving import Serving, held_of, is_empty
@@ -35,7 +37,7 @@ class Sites:
     async def import_profiles(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
         """Check and keep profiles, and have the runtime act on its own. Raises `Invalid` or `Refused`.
 
-        The first site that a box gets is served at once.
+        The first site that a box gets is served at once; of several that come together, none is.
         """
         return await self._alone(self._import(request, user))
 
@@ -48,7 +50,7 @@ class Sites:
         first = await asyncio.to_thread(self._is_first)
         if first and len(checked.candidates) > 1:
             # Of several nobody has said which one: written down first, as a lone profile without a record is served.
-            await asyncio.to_thread(serving.chosen.write, "")
+            await asyncio.to_thread(serving.chosen.write, Choice(""))
         try:
             await asyncio.to_thread(importing.put, store, checked.candidates, user)
         except CapacitordError:
@@ -66,7 +68,7 @@ class Sites:
             serving.take(await asyncio.to_thread(store.read, serving.site))
         await serving.look_around()
         serving.consider()
-        return answer
+        return msgspec.structs.replace(answer, active_site=serving.site)
 
     async def _catch_up(self) -> None:
         """Have the runtime act on the version that is in force, after a change that was cut short."""
@@ -131,21 +133,21 @@ class Sites:
         words = f"{site} is active now; its storage port opens when its spool is open.{self._left(before)}"
         return m.Done(words, (site,))
 
-    async def deactivate(self) -> m.Done:
+    async def deactivate(self, reason: str, user: str) -> m.Done:
         """Serve no site; return when the runtime has gone."""
-        return await self._alone(self._deactivate())
+        return await self._alone(self._deactivate(m.Parked(datetime.now(UTC), user, reason)))
 
-    async def _deactivate(self) -> m.Done:
+    async def _deactivate(self, parked: m.Parked) -> m.Done:
         serving, before = self._serving, self._serving.site
-        if not before and serving.profile_problem is None:
+        if not before and serving.profile_problem is None and (serving.parked is not None or not serving.others):
             return m.Done("No site was active.")
-        await serving.go_over("", None)
+        await serving.go_over("", None, parked)
         return m.Done(f"The box is parked: no scanner can send.{self._left(before)}", (before,) if before else ())
 
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
         held = self._serving.elsewhere.get(before)
-        words = "" if held is None else held.words()
+        words = "" if held is None else staying(held)
         if not before or not words:
             return ""
         return f" Images that stay at {before}: {words}. Nothing becomes of them until {before} is active again."

@@ -184,8 +184,9 @@ def import_profile(
     --allow-older says that it is meant; one that was imported before with other contents is refused always.
 
     The files that a profile names (areas, tables, certificates, keys, tokens) are taken from beside it and kept with
-    it. The first site of a box is served at once; any other when it is activated. If a crash cuts an import of several
-    short, each site has its old version or its new one; the same import again finishes it.
+    it. A box without a site serves the first one at once, if that comes alone; any other is served when it is
+    activated (fluxctl site activate). If a crash cuts an import of several short, each site has its old version or its
+    new one; the same import again finishes it.
     """
     from fluxctl.profiles import against_the_box, source
 

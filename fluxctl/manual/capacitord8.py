@@ -154,7 +154,7 @@ def _rest(page: Page) -> None:
     page.item(str(DEFAULT_FILE), "The configuration: `capacitord.toml`(5).")
     page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
     page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
-    page.item(f"{state}/active-site", "The site that is served, or `-` for none.")
+    page.item(f"{state}/active-site", "The site that is served, or `-` for none, and then who parked the box.")
     page.item(
         f"{state}/profiles",
         "Every imported version of every profile, with the files beside it, and when each came into force.",

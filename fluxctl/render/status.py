@@ -58,7 +58,8 @@ def sentence(gate: Gate, site: Site | None) -> str:
     """Return in one line whether the scanner may send now."""
     if gate.may_scan:
         return f"✔ READY TO SCAN — {site.name if site else 'this box'}"
-    return f"✘ DO NOT SCAN — {gate.reason or gate.state.value}"
+    why = f": {gate.parked.reason}" if gate.parked and gate.parked.reason else ""
+    return f"✘ DO NOT SCAN — {gate.reason or gate.state.value}{why}"
 
 
 def headline(gate: Gate, site: Site | None) -> RenderableType:
