@@ -302,7 +302,7 @@ def diff_profiles(
         str, typer.Argument(metavar="PROFILE|FILE", help="A site id, with @VERSION or without, or a file.")
     ],
     second: Annotated[
-        str, typer.Argument(metavar="PROFILE|FILE", help="What it became; without it, FIRST is what something became.")
+        str, typer.Argument(metavar="PROFILE|FILE", help="The newer one; without it, the first is the newer one.")
     ] = "",
     json: AsJson = False,
     jsonl: AsLines = False,

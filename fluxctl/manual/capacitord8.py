@@ -110,8 +110,9 @@ def _operation(page: Page) -> None:
         "fluxctl status",
     )
     page.text(
-        "The first import of a site makes its key, so write the recovery file after it: one from before cannot open "
-        "the spool. `fluxctl status` says when the recovery file lacks a key."
+        "The key of a site is made when the site is first served, so write the recovery file after that: one from "
+        "before cannot open the spool. The first profile is served at once if it is imported alone, any other after "
+        "`fluxctl site activate`. `fluxctl status` says when the recovery file lacks a key."
     )
     page.text(
         "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and C-ECHO from it."
