@@ -239,10 +239,10 @@ def file_name(value: str) -> str:
     return value
 
 
-def each_once(values: list[str]) -> list[str]:
-    """Return a list as it is, in which nothing is twice."""
+def each_once(values: list[str], *, shown: Callable[[str], str] = quoted) -> list[str]:
+    """Return a list as it is, in which nothing is twice; `shown` writes what is."""
     twice = [
-        Finding((number,), f"{quoted(value)} is in this list already", "Leave one of them out.")
+        Finding((number,), f"{shown(value)} is in this list already", "Leave one of them out.")
         for number, value in enumerate(values)
         if value in values[:number]
     ]

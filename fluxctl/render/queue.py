@@ -9,8 +9,8 @@ from capacitord.api.messages import QueueList, QueueRow, Study
 from fluxctl.render import study
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, GOOD, QUIET, STRONG, Column, columns, hanging, stack
-from fluxctl.render.status import beside, deferred, halted
-from fluxctl.render.words import NOTHING, count, joined, size
+from fluxctl.render.status import beside, deferred, halted, standstill
+from fluxctl.render.words import NOTHING, size
 
 
 def listed(found: QueueList, look: Look) -> RenderableType:
@@ -61,11 +61,4 @@ def state(row: QueueRow, look: Look) -> Text:
 
 def why(row: QueueRow) -> str:
     """Return why a queue stands, and what comes next; empty if it moves."""
-    parts = [row.reason] if row.reason else []
-    if row.paused:
-        parts.append(f"go on with: fluxctl queue resume {row.destination}")
-    if row.refused:
-        parts.append("which images and why: fluxctl queue show STUDY")
-    if row.doubtful:
-        parts.append(f"{count(row.doubtful, 'image')} in doubt (sent, answer lost) will be sent again")
-    return joined(parts)
+    return standstill(row.destination, row, "which images and why: fluxctl queue show STUDY" if row.refused else "")

@@ -252,16 +252,20 @@ def _next_try(item: DestinationStatus | QueueRow, look: Look) -> str:
 
 def why(item: DestinationStatus) -> str:
     """Return why a destination does not send, and what comes next; empty if all is well."""
-    parts = []
-    if item.reason:
-        parts.append(item.reason)
-    if item.paused:
-        parts.append(f"go on with: fluxctl queue resume {item.name}")
-    if item.refused_images:
-        parts.append("see fluxctl queue list")
-    if item.doubtful_images:
-        parts.append(f"{count(item.doubtful_images, 'image')} in doubt (sent, answer lost) will be sent again")
-    return joined(parts)
+    look = "see fluxctl queue list" if item.refused_images else ""
+    return standstill(item.name, item, look)
+
+
+def standstill(name: str, item: DestinationStatus | QueueRow, refused: str) -> str:
+    """Return why what waits for a destination stands, and what comes next; `refused` is what to do about refusals."""
+    doubtful = item.doubtful if isinstance(item, QueueRow) else item.doubtful_images
+    parts = (
+        item.reason,
+        f"go on with: fluxctl queue resume {name}" * item.paused,
+        refused,
+        f"{count(doubtful, 'image')} in doubt (sent, answer lost) will be sent again" * bool(doubtful),
+    )
+    return joined([part for part in parts if part])
 
 
 def advised(status: Status) -> list[RenderableType]:
