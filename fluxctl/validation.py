@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import Validated, ValidatedProfile
@@ -82,10 +82,10 @@ def _reported(one: _Read, others: Mapping[str, Mapping[str, Any]]) -> ValidatedP
     checked, profile = one.checked, one.checked.profile
     overlaps = geofence.overlaps(checked.tables, others)
     warnings = [*checked.warnings, *(Source(one.text, one.file).diagnostics(overlaps) if overlaps else ())]
-    found = [_finding("error", each) for each in checked.problems]
+    found = [ProfileFinding("error", **each.told()) for each in checked.problems]
     if profile is not None:
         warnings += Source(one.text, one.file).diagnostics(idle.standing_in(profile))
-    found += [_finding("warning", each) for each in warnings]
+    found += [ProfileFinding("warning", **each.told()) for each in warnings]
     if profile is None:
         return ValidatedProfile(one.file, valid=False, findings=tuple(found))
     found += [
@@ -94,17 +94,3 @@ def _reported(one: _Read, others: Mapping[str, Mapping[str, Any]]) -> ValidatedP
     ]
     names = tuple(destination.name for destination in profile.destination)
     return ValidatedProfile(one.file, True, tuple(found), profile.id, profile.name, profile.version, names)
-
-
-def _finding(level: Literal["error", "warning"], found: Diagnostic) -> ProfileFinding:
-    return ProfileFinding(
-        level,
-        found.key,
-        found.message,
-        found.hint,
-        found.line,
-        found.column,
-        found.excerpt,
-        found.mark,
-        found.length,
-    )

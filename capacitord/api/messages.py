@@ -65,14 +65,23 @@ class Advice(Answer, frozen=True):
     hint: str
 
 
+class Parked(Answer, frozen=True):
+    """Who parked the box, and when; `reason` as it was given, and empty if none was."""
+
+    at: datetime
+    by: str
+    reason: str = ""
+
+
 class Gate(Answer, frozen=True):
-    """Whether a scanner may send now, and why."""
+    """Whether a scanner may send now, and why. `parked` is set while it is shut because somebody has parked the box."""
 
     state: GateState
     may_scan: bool
     reason: str
     hint: str = ""
     since: datetime | None = None
+    parked: Parked | None = None
 
 
 class Listener(Answer, frozen=True):
@@ -616,9 +625,13 @@ class ProfileTaken(ProfileSummary, frozen=True):
 
 
 class ProfileImported(ProfileTaken, frozen=True):
-    """What was imported, or could be; `others` are those that came in the same go."""
+    """What was imported, or could be; `others` are those that came in the same go.
+
+    `active_site` is what the box serves after it, empty for none; it is None where nothing was imported.
+    """
 
     others: tuple[ProfileTaken, ...] = ()
+    active_site: str | None = None
 
 
 class DamagedProfile(Answer, frozen=True):

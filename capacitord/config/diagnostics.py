@@ -44,6 +44,10 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
         """Where it is: `file:line:column`, as far as that is known."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
 
+    def told(self) -> dict[str, Any]:
+        """Return all of it but the file, by name: what an `api.messages.ProfileFinding` says beside its level."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "file"}
+
     def __str__(self) -> str:
         about = f"{self.key}: " if self.key else ""
         advice = f" ({self.hint})" if self.hint else ""

@@ -129,9 +129,9 @@ def address(value: str) -> str:
 
 
 def network(value: str) -> str:
-    """Return an address range as it is: one that some place can be told from others by."""
+    """Return an address range as it is."""
     try:
-        found = ipaddress.ip_network(value)
+        ipaddress.ip_network(value)
     except ValueError as error:
         if "host bits" in str(error):
             whole = ipaddress.ip_network(value, strict=False)
@@ -139,6 +139,12 @@ def network(value: str) -> str:
             raise Rejected(msg, f"Write {whole} for the range, or the address by itself for one address.") from None
         msg = "is not an address range"
         raise Rejected(msg, "Write it like 10.20.0.0/16, or 10.20.1.10 for one address.") from None
+    return value
+
+
+def subnet(value: str) -> str:
+    """Return an address range as it is: one that some place can be told from others by."""
+    found = ipaddress.ip_network(network(value))
     if found.prefixlen == 0 or found.is_loopback:
         msg = "holds an address of every machine"
         raise Rejected(msg, "Write the range that is this site's, like 10.20.0.0/16.")
@@ -233,10 +239,10 @@ def file_name(value: str) -> str:
     return value
 
 
-def each_once(values: list[str]) -> list[str]:
-    """Return a list as it is, in which nothing is twice."""
+def each_once(values: list[str], *, shown: Callable[[str], str] = quoted) -> list[str]:
+    """Return a list as it is, in which nothing is twice; `shown` writes what is."""
     twice = [
-        Finding((number,), f"{quoted(value)} is in this list already", "Leave one of them out.")
+        Finding((number,), f"{shown(value)} is in this list already", "Leave one of them out.")
         for number, value in enumerate(values)
         if value in values[:number]
     ]
@@ -291,6 +297,7 @@ WINDOW: Final = rf"\s*(?:{_DAYS}\s*)?{_HOURS}\s*|\s*{_DAYS}\s*"
 FILE_NAME: Final = r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+"
 DURATION: Final = rf"{_units(units.SECONDS)}(?:\s?{_units(units.SECONDS)})*"
 _AE: Final = r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?"
+_RANGE: Final = "[0-9A-Fa-f:.]+(?:/[0-9.]+)?"
 _HOST: Final = r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,253}|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?"
 Duration = Annotated[
     float,
@@ -330,7 +337,8 @@ Slug = Annotated[str, _of(slug), _schema(_SLUG.pattern)]
 Text = Annotated[str, pydantic.Field(max_length=200), _of(text), _schema(r".*\S.*", maxLength=200)]
 Host = Annotated[str, _of(host), _schema(_HOST)]
 Address = Annotated[str, _of(address)]
-Network = Annotated[str, _of(network), _schema("[0-9A-Fa-f:.]+(?:/[0-9.]+)?")]
+Network = Annotated[str, _of(network), _schema(_RANGE)]
+Subnet = Annotated[str, _of(subnet), _schema(_RANGE)]
 Timezone = Annotated[str, _of(timezone), _schema("[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")]
 Mac = Annotated[str, _of(mac), _schema("(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")]
 Ssid = Annotated[str, _of(ssid), _schema(minLength=1, maxLength=32)]

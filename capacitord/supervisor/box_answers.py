@@ -14,6 +14,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.routes import Route
+from capacitord.api.staying import staying
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
@@ -27,7 +28,7 @@ from capacitord.supervisor.profile_answers import ProfileAnswers
 from capacitord.supervisor.serving import Serving
 
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
-_NO_SITE: Final = "no site is active, so there is nothing to ask"
+_NO_SITE: Final = "no site is active, and studies, queues and destinations are those of the active site"
 
 
 def schema(route: str) -> str:
@@ -115,7 +116,7 @@ class BoxAnswers:
             unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,
             damaged=self._damaged(),
-            elsewhere={site: held.words() for site, held in serving.elsewhere.items()},
+            elsewhere={site: staying(held) for site, held in serving.elsewhere.items()},
         )
         return status.compose(schema("status"), box, traffic)
 
@@ -178,7 +179,8 @@ class BoxAnswers:
             problem = serving.profile_problem
             raise TryAgain(problem.message, where=problem.where, hint=problem.hint)
         if serving.stored is None and serving.others:
-            raise NotFound(_NO_SITE, hint="Choose one: fluxctl site list, then fluxctl site activate SITE")
+            hint = "Activate the site that you want to see: fluxctl site list, then fluxctl site activate SITE"
+            raise NotFound(_NO_SITE, hint=hint)
         if serving.stored is None:
             raise NotFound(_NO_PROFILE, hint="Import one: fluxctl profile import FILE")
         if serving.keys.problem is not None:
@@ -189,8 +191,9 @@ class BoxAnswers:
         limits = settings.limits(self._box.spool, await asyncio.to_thread(doctor.total, state))
         await serving.look_around()
         known: tuple[Destination, ...] = ()
+        parked = serving.parked is not None
         try:
-            profile = doctor.profile("", others=serving.others)
+            profile = doctor.profile("", others=serving.others, parked=parked)
             if serving.site:
                 stored = await asyncio.to_thread(serving.profiles.read, serving.site)
                 profile = doctor.profile(f"{stored.profile.id} version {stored.profile.version}")
@@ -218,7 +221,7 @@ class BoxAnswers:
             *keys,
             profile,
             audit,
-            doctor.runtime(now.runtime),
+            doctor.runtime(now.runtime, parked=parked),
             doctor.isolation(now.runtime),
             doctor.gate(now.gate, now.listener),
             *([doctor.images(now.traffic, await asyncio.to_thread(doctor.set_aside, state))] if served else []),

@@ -120,13 +120,15 @@ def _trouble_with_keys(status: KeyStatus) -> Iterator[Check]:
         yield Check("recovery file", Level.WARNING, status.unsaved, HINT)
 
 
-def profile(active: str, problem: Problem | None = None, *, others: int = 0) -> Check:
+def profile(active: str, problem: Problem | None = None, *, others: int = 0, parked: bool = False) -> Check:
     """Look at the profile that is served; `active` names it if it was read back whole.
 
-    `others` counts the sites that could be served instead.
+    `others` counts the sites that could be served instead. `parked` says that somebody wants none to be served.
     """
     if problem is not None:
         return Check("profile", Level.FAILURE, problem.message, problem.hint)
+    if parked:
+        return Check("profile", Level.OK, "no site is active, as the box is parked")
     if not active and others:
         hint = "Choose one: fluxctl site list, then fluxctl site activate SITE"
         return Check("profile", Level.WARNING, "no site is active", hint)
@@ -142,19 +144,24 @@ def audit(report: AuditReport | CapacitordError) -> Check:
     return Check("audit log", Level.OK if report.ok else Level.FAILURE, report.message, report.hint)
 
 
-def runtime(now: Runtime) -> Check:
-    """Look at the process that serves the site."""
+def runtime(now: Runtime, *, parked: bool = False) -> Check:
+    """Look at the process that serves the site; `parked` says that somebody wants none to be served."""
     if now.state is RuntimeState.RUNNING:
         return Check("runtime", Level.OK, f"process {now.pid} runs; {now.restarts} restarts")
+    if parked and now.state is RuntimeState.ABSENT:
+        return Check("runtime", Level.OK, "none runs, as the box is parked")
     words = f"it is {now.state}" + (f": {now.reason}" if now.reason else "")
     level = Level.FAILURE if now.reason else Level.WARNING
     return Check("runtime", level, words, "See what the gate waits for: fluxctl status")
 
 
 def gate(now: Gate, listener: Listener) -> Check:
-    """Look at whether the scanner can send."""
+    """Look at whether the scanner can send. That somebody has parked the box is worth a word, and nothing is broken."""
     if now.may_scan:
         return Check("gate", Level.OK, f"{listener.ae_title} takes images on {listener.address} port {listener.port}")
+    if now.parked is not None:
+        why = f": {now.parked.reason}" if now.parked.reason else ""
+        return Check("gate", Level.WARNING, f"{now.reason}{why}", now.hint)
     return Check("gate", Level.FAILURE, f"{now.state}: {now.reason}", now.hint)
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from capacitord.api.messages import Disk, Gate, Level, RuntimeState
+from capacitord.api.messages import Disk, Gate, Level, Parked, RuntimeState
 from capacitord.errors import Problem
 from capacitord.model.states import GATE, GateState
 
@@ -23,7 +23,7 @@ class Facts:
     `others` counts the sites that could be served instead. `key_problem` says why the box key is not at hand.
     `port_problem` says why the storage port can't be bound. `heard` says that the runtime has told its status since it
     began; `trouble` why it cannot keep images; `silent` that it has not told its status for too long. `leaving` says
-    why the site that is served is being left.
+    why the site that is served is being left. `parked` says who parked the box, if somebody did.
     """
 
     profile: str = ""
@@ -40,6 +40,7 @@ class Facts:
     stopping: bool = False
     leaving: str = ""
     others: int = 0
+    parked: Parked | None = None
 
 
 def may_listen(facts: Facts) -> bool:
@@ -136,13 +137,15 @@ def _begun_small(sentence: str) -> str:
 
 def _parked(facts: Facts) -> Gate:
     reason, step = "no site profile is imported", "Import one: fluxctl profile import FILE"
-    if facts.others:
+    if facts.parked is not None:
+        reason = f"{facts.parked.by} parked this box on {facts.parked.at:%Y-%m-%d at %H:%M} UTC"
+        step = "To serve a site: fluxctl site list, then fluxctl site activate SITE"
+    elif facts.others:
         reason, step = "no site is active", "Choose one: fluxctl site list, then fluxctl site activate SITE"
-    if facts.key_problem is None:
-        return _shut(GateState.PARKED, reason, step)
-    reason = f"{reason}, and: {facts.key_problem.message}"
-    hint = f"{facts.key_problem.hint.rstrip('.')}. Then: {step.partition(': ')[2]}"
-    return _shut(GateState.PARKED, reason, hint)
+    if facts.key_problem is not None:
+        reason = f"{reason}, and: {facts.key_problem.message}"
+        step = f"{facts.key_problem.hint.rstrip('.')}. Then: {step.partition(': ')[2]}"
+    return Gate(GateState.PARKED, may_scan=False, reason=reason, hint=step, parked=facts.parked)
 
 
 def _blocked(problem: Problem) -> Gate:

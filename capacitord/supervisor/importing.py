@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from capacitord.api import messages as m
 from capacitord.config import diagnostics, idle
@@ -92,7 +92,7 @@ def _read(sources: Sequence[m.ProfileSource]) -> list[Candidate]:
             wrong.append(checked.problems)
             continue
         findings = (
-            *(_finding("warning", each) for each in checked.warnings),
+            *(m.ProfileFinding("warning", **each.told()) for each in checked.warnings),
             *(
                 m.ProfileFinding("note", note.key, note.message, line=note.line, column=note.column)
                 for note in idle.notes(checked.profile, source.text)
@@ -126,7 +126,7 @@ def _overlaps(candidate: Candidate, areas: Mapping[str, Mapping[str, Any]]) -> l
     others = {site: tables for site, tables in areas.items() if site != candidate.profile.id}
     found = geofence.overlaps(candidate.tables, others) if others else []
     source = Source(candidate.text.decode(), candidate.file)
-    return [_finding("warning", each) for each in source.diagnostics(found)] if found else []
+    return [m.ProfileFinding("warning", **each.told()) for each in source.diagnostics(found)] if found else []
 
 
 def _taken(
@@ -137,17 +137,3 @@ def _taken(
     shown = summary(profile.id, profile.version, record, active=profile.id == active)
     fields = {field: getattr(shown, field) for field in m.ProfileSummary.__struct_fields__}
     return m.ProfileTaken(**fields, file=candidate.file, before=before, findings=findings)
-
-
-def _finding(level: Literal["error", "warning", "note"], found: Diagnostic) -> m.ProfileFinding:
-    return m.ProfileFinding(
-        level,
-        found.key,
-        found.message,
-        found.hint,
-        found.line,
-        found.column,
-        found.excerpt,
-        found.mark,
-        found.length,
-    )

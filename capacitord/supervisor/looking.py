@@ -18,7 +18,6 @@ from capacitord.api.routes import route
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Connect, Connected, FromRuntime, Ready, Start, ToRuntime
-from capacitord.model.states import StudyState
 from capacitord.supervisor import relay
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.broker import later
@@ -31,16 +30,36 @@ _NOT_NOW: Final = "This site is not active."
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """Studies that have not left: how many, and some of them by their short ids."""
+    """Studies that have not left: how many, and some of them, each by its short id and why it waits."""
 
     total: int
-    studies: tuple[str, ...]
+    named: tuple[str, ...] = ()
+
+
+class _Delivery(msgspec.Struct, frozen=True):
+    images: int
+    acknowledged: int
 
 
 class _Study(msgspec.Struct, frozen=True):
-    """Of a study only its short id: the supervisor reads no patient data."""
+    """Of a study only its short id and what waits of it: the supervisor reads no patient data."""
 
     id: str
+    held: int
+    unrouted: int
+    conflicts: int
+    deliveries: tuple[_Delivery, ...]
+
+    def named(self) -> str:
+        owed = any(each.acknowledged < each.images for each in self.deliveries)
+        kinds = (
+            (self.held, "held"),
+            (self.unrouted, "to be routed"),
+            (self.conflicts, "in conflict"),
+            (owed, "undelivered"),
+        )
+        # A later runtime may have reasons to list a study that are not known here.
+        return f"{self.id}  {', '.join(kind for waits, kind in kinds if waits) or 'undelivered'}"
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -65,15 +84,9 @@ class _Runtime:
             raise TryAgain("the site's runtime has just ended", hint="Try again.") from None
 
 
-async def waiting(command: Sequence[str], start: Start, bounds: Bounds, peer: Peer) -> tuple[Waiting, Waiting]:
-    """Return the held and the undelivered studies of a spool that no runtime has open. Raises `CapacitordError`."""
-    async with _running(command, start, bounds) as runtime:
-        held = await _ask(runtime, m.StudyQuery(state=StudyState.HELD, limit=_NAMED), bounds, peer)
-        undelivered = await _ask(runtime, m.StudyQuery(undelivered=True, limit=_NAMED), bounds, peer)
-    return held, undelivered
-
-
-async def _ask(runtime: _Runtime, query: m.StudyQuery, bounds: Bounds, peer: Peer) -> Waiting:
+async def waiting(runtime: relay.Runtime, bounds: Bounds, peer: Peer) -> Waiting:
+    """Return the studies that wait for a route, a person or a destination. Raises `CapacitordError`."""
+    query = m.StudyQuery(undelivered=True, limit=_NAMED)
     async with relay.ask(runtime, route("study.list"), query, peer, bounds, gone=lambda: False) as answer:
         try:
             body = b"".join([piece async for piece in answer.pieces])
@@ -81,7 +94,13 @@ async def _ask(runtime: _Runtime, query: m.StudyQuery, bounds: Bounds, peer: Pee
         except (relay.CutOff, msgspec.DecodeError):
             msg = "the site's runtime did not say which studies it has"
             raise TryAgain(msg, hint="See why: journalctl -u capacitord -n 100. Then try again.") from None
-    return Waiting(page.total, tuple(study.id for study in page.studies))
+    return Waiting(page.total, tuple(study.named() for study in page.studies))
+
+
+async def waiting_in(command: Sequence[str], start: Start, bounds: Bounds, peer: Peer) -> Waiting:
+    """Return the same of a spool that no runtime has open. Raises `CapacitordError`."""
+    async with _running(command, start, bounds) as runtime:
+        return await waiting(runtime, bounds, peer)
 
 
 @asynccontextmanager

@@ -79,9 +79,10 @@ class ProfileAnswers:
         before = self._serving.site
         return _done(await self._sites.activate(request.site), f"after {before or 'none'}: {request.reason}")
 
-    async def _deactivate(self, _peer: Peer, request: m.SiteDeactivate) -> Outcome:
+    async def _deactivate(self, peer: Peer, request: m.SiteDeactivate) -> Outcome:
         before = self._serving.site
-        return _done(await self._sites.deactivate(), f"after {before or 'none'}: {request.reason}".rstrip(": "))
+        done = await self._sites.deactivate(request.reason, peer.user)
+        return _done(done, f"after {before or 'none'}: {request.reason}".rstrip(": "))
 
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))

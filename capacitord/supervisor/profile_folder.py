@@ -82,16 +82,6 @@ class Held(msgspec.Struct, frozen=True):
     unrouted_images: int = 0
     refused_images: int = 0
 
-    def words(self) -> str:
-        """Return how many images stay, and why; empty if none does."""
-        kinds = (
-            (self.undelivered_images, "undelivered"),
-            (self.held_images, "held"),
-            (self.unrouted_images, "to be routed"),
-            (self.refused_images, "refused"),
-        )
-        return ", ".join(f"{images} {kind}" for images, kind in kinds if images)
-
 
 class Unsound(DamagedObject):
     """Something in the folder is not what was written; `paths` is what has to be set aside."""

@@ -18,7 +18,7 @@ from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
 from capacitord.model.profile import Profile
 from capacitord.supervisor import files, settings
-from capacitord.supervisor.active_site import ActiveSite
+from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker
 from capacitord.supervisor.events import Hub
@@ -59,7 +59,9 @@ class Serving:
             grace=bounds.grace,
         )
         self.site = ""
-        """The site that is active, empty if the box is parked."""
+        """The site that is active, empty if there is none."""
+        self.parked: m.Parked | None = None
+        """Who parked the box, if there is no site because somebody did."""
         self.stored: Stored | None = None
         self.profile_problem: Problem | None = None
         self.elsewhere: dict[str, Held] = {}
@@ -78,7 +80,7 @@ class Serving:
     async def open(self, passphrase: str | None) -> None:
         """Read the profiles and take the box key; what does not work out is the gate's reason to stay shut."""
         try:
-            self.site = await asyncio.to_thread(self._choose)
+            self.site, self.parked = await asyncio.to_thread(self._choose)
             if self.site:
                 self.stored = await asyncio.to_thread(self.profiles.read, self.site)
         except CapacitordError as error:
@@ -87,15 +89,15 @@ class Serving:
         await self.look_around()
         await self.take_key(passphrase)
 
-    def _choose(self) -> str:
-        """Return the site that the record names. A box of an earlier version has no record, and one site."""
-        site = self.chosen.read()
-        if site is None:
+    def _choose(self) -> Choice:
+        """Return what the record says. A box of an earlier version has no record, and one site."""
+        choice = self.chosen.read()
+        if choice is None:
             sites = self.profiles.sites()
-            site = sites[0] if len(sites) == 1 else ""
-            if site:
-                self.chosen.write(site)
-        return site
+            choice = Choice(sites[0] if len(sites) == 1 else "")
+            if choice.site:
+                self.chosen.write(choice)
+        return choice
 
     async def look_around(self) -> None:
         """Read all profiles back, and take note of the other sites: which are damaged, and what their spools hold."""
@@ -131,8 +133,10 @@ class Serving:
         self.stored, self.profile_problem = stored, None
         self.consider()
 
-    async def go_over(self, site: str, stored: Stored | None) -> None:
+    async def go_over(self, site: str, stored: Stored | None, parked: m.Parked | None = None) -> None:
         """Serve another site from now on, or none; return when the runtime of the one before has gone.
+
+        `parked` says who wants none.
 
         The port is shut first. Then the record names the new site, so that whatever happens from there on, a restart
         serves that one. Open associations finish within the grace, and their images are the old site's. Raises
@@ -141,7 +145,7 @@ class Serving:
         self._leaving = f"the box goes over to {site}" if site else "the box is being parked"
         self.gatekeeper.look()
         try:
-            await asyncio.to_thread(self.chosen.write, site)
+            await asyncio.to_thread(self.chosen.write, Choice(site, parked))
         except CapacitordError:
             self._leaving = ""
             self.consider()
@@ -149,7 +153,7 @@ class Serving:
         before, held = self.site, await self._held()
         await self.keeper.stop(self._grace)
         # Only now: until here a runtime was there that would have acted on it.
-        self.site, self.stored, self.profile_problem = site, stored, None
+        self.site, self.stored, self.profile_problem, self.parked = site, stored, None, parked
         await self._remember(before, held)
         await self._remember(site, None)
         await self.look_around()
@@ -202,6 +206,7 @@ class Serving:
             stopping=self._stopping,
             leaving=self._leaving,
             others=self.others,
+            parked=self.parked,
         )
 
     async def _plan(self) -> link.Start:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.staying import staying
 from capacitord.errors import CapacitordError, DamagedObject, Refused
 from capacitord.supervisor import importing, looking
+from capacitord.supervisor.active_site import Choice
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.serving import Serving, held_of, is_empty
@@ -35,7 +37,7 @@ class Sites:
     async def import_profiles(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
         """Check and keep profiles, and have the runtime act on its own. Raises `Invalid` or `Refused`.
 
-        The first site that a box gets is served at once.
+        The first site that a box gets is served at once; of several that come together, none is.
         """
         return await self._alone(self._import(request, user))
 
@@ -48,7 +50,7 @@ class Sites:
         first = await asyncio.to_thread(self._is_first)
         if first and len(checked.candidates) > 1:
             # Of several nobody has said which one: written down first, as a lone profile without a record is served.
-            await asyncio.to_thread(serving.chosen.write, "")
+            await asyncio.to_thread(serving.chosen.write, Choice(""))
         try:
             await asyncio.to_thread(importing.put, store, checked.candidates, user)
         except CapacitordError:
@@ -66,7 +68,7 @@ class Sites:
             serving.take(await asyncio.to_thread(store.read, serving.site))
         await serving.look_around()
         serving.consider()
-        return answer
+        return msgspec.structs.replace(answer, active_site=serving.site)
 
     async def _catch_up(self) -> None:
         """Have the runtime act on the version that is in force, after a change that was cut short."""
@@ -131,21 +133,21 @@ class Sites:
         words = f"{site} is active now; its storage port opens when its spool is open.{self._left(before)}"
         return m.Done(words, (site,))
 
-    async def deactivate(self) -> m.Done:
+    async def deactivate(self, reason: str, user: str) -> m.Done:
         """Serve no site; return when the runtime has gone."""
-        return await self._alone(self._deactivate())
+        return await self._alone(self._deactivate(m.Parked(datetime.now(UTC), user, reason)))
 
-    async def _deactivate(self) -> m.Done:
+    async def _deactivate(self, parked: m.Parked) -> m.Done:
         serving, before = self._serving, self._serving.site
-        if not before and serving.profile_problem is None:
+        if not before and serving.profile_problem is None and (serving.parked is not None or not serving.others):
             return m.Done("No site was active.")
-        await serving.go_over("", None)
+        await serving.go_over("", None, parked)
         return m.Done(f"The box is parked: no scanner can send.{self._left(before)}", (before,) if before else ())
 
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
         held = self._serving.elsewhere.get(before)
-        words = "" if held is None else held.words()
+        words = "" if held is None else staying(held)
         if not before or not words:
             return ""
         return f" Images that stay at {before}: {words}. Nothing becomes of them until {before} is active again."
@@ -160,8 +162,7 @@ class Sites:
             raise Refused("the site's id was not repeated, so nothing was done", hint="Give it again in `confirm`.")
         await asyncio.to_thread(self._store.history, site, "")
         if site == serving.site:
-            hint = "Activate another site first, or none: fluxctl site deactivate"
-            raise Refused(f"{site} is the active site", hint=hint)
+            await self._refuse_the_active(site, peer)
         folder = serving.folder_of(site)
         empty = await asyncio.to_thread(is_empty, folder)
         if not empty:
@@ -172,6 +173,17 @@ class Sites:
         rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
+    async def _refuse_the_active(self, site: str, peer: Peer) -> NoReturn:
+        serving = self._serving
+        found = looking.Waiting(0)
+        if serving.keeper.state is m.RuntimeState.RUNNING:
+            with contextlib.suppress(CapacitordError):
+                found = await looking.waiting(serving.keeper, serving.bounds, peer)
+        msg = f"{site} is the active site"
+        if not found.total:
+            raise Refused(msg, hint="Activate another site first, or none: fluxctl site deactivate")
+        raise _refusal(f"{msg}, and {_counted_studies(found.total)} here", found, _GIVE_UP)
+
     async def _demand_nothing_waits(self, site: str, peer: Peer) -> None:
         serving = self._serving
         try:
@@ -180,20 +192,10 @@ class Sites:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
         start = await serving.start_of(stored)
-        held, undelivered = await looking.waiting(serving.command, start, serving.bounds, peer)
-        if not held.total and not undelivered.total:
-            return
-        both = ((held.total, "held"), (undelivered.total, "undelivered"))
-        counted = [f"{total} {word}" for total, word in both if total]
-        named = [f"{study}  held" for study in held.studies]
-        named += [f"{study}  undelivered" for study in undelivered.studies if study not in held.studies]
-        both_ways = len({*held.studies} & {*undelivered.studies})
-        more = held.total + undelivered.total - both_ways - len(named)
-        if more > 0:
-            named.append(f"and {more} more")
-        msg = f"studies of {site} wait here: {' and '.join(counted)}"
-        hint = f"Serve it until they have left, or give them up: fluxctl site activate {site}, fluxctl study list"
-        raise Refused(msg, hint=hint, candidates=tuple(named))
+        found = await looking.waiting_in(serving.command, start, serving.bounds, peer)
+        if found.total:
+            hint = f"Serve it: fluxctl site activate {site}. {_GIVE_UP}"
+            raise _refusal(f"{_counted_studies(found.total, site)} here", found, hint)
 
     async def list(self, schema: str) -> m.SiteList:
         """Return the sites of the box."""
@@ -237,6 +239,19 @@ class Sites:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
+
+
+_GIVE_UP: Final = "Wait until they have left, or decide on each: fluxctl study list --undelivered"
+
+
+def _counted_studies(total: int, site: str = "") -> str:
+    of = f" of {site}" if site else " of it"
+    return f"1 study{of} waits" if total == 1 else f"{total} studies{of} wait"
+
+
+def _refusal(message: str, found: looking.Waiting, hint: str) -> Refused:
+    more = found.total - len(found.named)
+    return Refused(message, hint=hint, candidates=(*found.named, *([f"and {more} more"] if more > 0 else ())))
 
 
 def _counted(entry: m.SiteEntry, held: Held, as_of: datetime | None) -> m.SiteEntry:

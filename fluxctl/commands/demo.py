@@ -41,7 +41,9 @@ def demo(
     """Show the whole story on this machine.
 
     A scanner sends real images to a box. The link to the PACS breaks in the middle of one, and the power fails. At
-    the end every byte is compared. Ends with 1 if anything was lost, arrived twice or changed.
+    the end every image is read back from the box and compared with the scanner's, byte for byte; so is what the two
+    PACS got as it came. Of images that the profile changes or compresses for one of them it is checked that they are.
+    Ends with 1 if anything was lost, arrived twice, went where it does not belong, or is not as it should be.
     """
     from fluxctl.demo.stage import CAST, Pace
 
@@ -57,7 +59,7 @@ def play(cast: Cast, pace: Pace, *, keep: Path | None = None, json: bool = False
     from fluxctl.watching import orderly_end
 
     narrator = Narrator() if json else Teller()
-    narrator.show(lambda _: render.opening())
+    narrator.show(lambda _: render.opening(keep))
     with orderly_end(), _folder(keep) as folder, Stage(folder, cast, pace) as stage:
         found = perform(stage, narrator)
     show("demo", found, form(json=json), lambda look: render.result(found, look))

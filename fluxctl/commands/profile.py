@@ -184,8 +184,9 @@ def import_profile(
     --allow-older says that it is meant; one that was imported before with other contents is refused always.
 
     The files that a profile names (areas, tables, certificates, keys, tokens) are taken from beside it and kept with
-    it. The first site of a box is served at once; any other when it is activated. If a crash cuts an import of several
-    short, each site has its old version or its new one; the same import again finishes it.
+    it. A box without a site serves the first one at once, if that comes alone; any other is served when it is
+    activated (fluxctl site activate). If a crash cuts an import of several short, each site has its old version or its
+    new one; the same import again finishes it.
     """
     from fluxctl.profiles import against_the_box, source
 
@@ -301,7 +302,7 @@ def diff_profiles(
         str, typer.Argument(metavar="PROFILE|FILE", help="A site id, with @VERSION or without, or a file.")
     ],
     second: Annotated[
-        str, typer.Argument(metavar="PROFILE|FILE", help="What it became; without it, FIRST is what something became.")
+        str, typer.Argument(metavar="PROFILE|FILE", help="The newer one; without it, the first is the newer one.")
     ] = "",
     json: AsJson = False,
     jsonl: AsLines = False,
@@ -446,8 +447,9 @@ def export(
 def remove(ctx: typer.Context, site: SiteArgument, yes: Yes = False, json: AsJson = False) -> None:
     """Take a site from this box, with all versions of its profile.
 
-    Refused while the site is active, and while studies of it are held or undelivered here: they are named. Its
-    history is kept on the disk, and so are its spool and its key: images that were delivered stay sealed there.
+    Refused while the site is active, and while studies of it wait here: held, in conflict, not routed yet or not
+    delivered; they are named, each with the reason. Its history is kept on the disk, and so are its spool and its
+    key: images that were delivered stay sealed there.
     """
     client = daemon(ctx)
     if not yes:

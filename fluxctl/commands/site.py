@@ -73,7 +73,10 @@ def deactivate(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Park the box: no scanner can send, and nothing leaves, until a site is activated."""
+    """Park the box: no scanner can send, and nothing leaves, until a site is activated.
+
+    Who parked it, when and why is said by fluxctl status, and by fluxctl doctor, which does not call it broken.
+    """
     client = daemon(ctx)
     ask.agreed("Shut the storage port and serve no site?", yes=yes, json=json)
     show_done("site.deactivate", client.site_deactivate(reason), json=json)

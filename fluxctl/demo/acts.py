@@ -75,7 +75,8 @@ def judge(stage: Stage, narrator: Narrator, began: float) -> Demo:
     narrator.begin(
         "What arrived where",
         "Every image is read back from the spool and compared with the scanner's file, byte for byte; so is what each "
-        "PACS received, but for what the profile changes.",
+        "PACS received as it came. Where the profile changes images or compresses them, it is looked at whether they "
+        "are changed or compressed.",
     )
     spool = stage.spool()
     stage.until(lambda _: True, "the last news")

@@ -65,7 +65,7 @@ def differences(images: Iterable[DemoImage], places: Mapping[str, Place]) -> tup
         for what, wrong in (
             ("never arrived", [image for image in here if not place.copies(image)]),
             ("arrived more than once", [image for image in here if len(place.copies(image)) > 1]),
-            ("arrived with other bytes", [i for i in here if not all(place.right(i, c) for c in place.copies(i))]),
+            ("did not arrive as they should", [i for i in here if not all(place.right(i, c) for c in place.copies(i))]),
             ("arrived where they do not belong", [image for image in elsewhere if place.copies(image)]),
         ):
             if wrong:

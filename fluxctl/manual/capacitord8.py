@@ -110,8 +110,9 @@ def _operation(page: Page) -> None:
         "fluxctl status",
     )
     page.text(
-        "The first import of a site makes its key, so write the recovery file after it: one from before cannot open "
-        "the spool. `fluxctl status` says when the recovery file lacks a key."
+        "The key of a site is made when the site is first served, so write the recovery file after that: one from "
+        "before cannot open the spool. The first profile is served at once if it is imported alone, any other after "
+        "`fluxctl site activate`. `fluxctl status` says when the recovery file lacks a key."
     )
     page.text(
         "Then point the scanner at the AE title, address and port that `fluxctl status` shows, and C-ECHO from it."
@@ -154,7 +155,7 @@ def _rest(page: Page) -> None:
     page.item(str(DEFAULT_FILE), "The configuration: `capacitord.toml`(5).")
     page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
     page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
-    page.item(f"{state}/active-site", "The site that is served, or `-` for none.")
+    page.item(f"{state}/active-site", "The site that is served, or `-` for none, and then who parked the box.")
     page.item(
         f"{state}/profiles",
         "Every imported version of every profile, with the files beside it, and when each came into force.",

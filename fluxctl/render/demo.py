@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from rich.console import RenderableType
@@ -19,12 +20,13 @@ from fluxctl.render.words import NOTHING, count, duration, size
 STYLE: Final = {"✔": GOOD, "⚠": CARE, "✘": BAD}
 
 
-def opening() -> RenderableType:
-    """Return the first lines."""
+def opening(keep: Path | None) -> RenderableType:
+    """Return the first lines; `keep` is the folder that is left there."""
+    rest = "Nothing of it stays." if keep is None else f"It stays in {keep}."
     return stack(
         [
             Text("fluxctl demo", style=STRONG),
-            Text("A scanner, a box, a link that breaks and two PACS, all on this machine. Nothing of it stays."),
+            Text(f"A scanner, a box, a link that breaks and two PACS, all on this machine. {rest}"),
         ]
     )
 

@@ -107,19 +107,25 @@ def imported(
 ) -> RenderableType:
     """Return what an import did, or would do; `changes` are told before, if there are any."""
     parts: list[RenderableType] = [differences(changes, look), BLANK] if changes else []
-    for taken in (answer, *answer.others):
-        parts += _taken(taken, look, dry_run=dry_run)
+    taken = (answer, *answer.others)
+    idle = answer.active_site == "" and not dry_run
+    for each in taken:
+        parts += _taken(each, look, dry_run=dry_run, elsewhere=not idle)
+    if idle:
+        site = answer.id if len(taken) == 1 else "SITE"
+        parts.append(hanging("⚠", "No site is active, so no scanner can send.", style=CARE))
+        parts.append(hanging("  next:", f"Choose the one to serve: fluxctl site activate {site}"))
     return stack(parts)
 
 
-def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool) -> list[RenderableType]:
+def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool, elsewhere: bool) -> list[RenderableType]:
     done = "can be imported" if dry_run else "imported"
     parts: list[RenderableType] = [Text(f"✔ {taken.name} ({taken.id}), version {taken.version}: {done}", style=GOOD)]
     if taken.files:
         parts.append(hanging(" ", f"With {', '.join(file.name for file in taken.files)}."))
     if taken.active:
         parts.append(hanging(" ", f"Images go to {', '.join(taken.destinations)}."))
-    elif not dry_run:
+    elif elsewhere and not dry_run:
         parts.append(hanging(" ", f"The box does not serve this site; to serve it: fluxctl site activate {taken.id}"))
     for finding in taken.findings:
         if finding.level == "warning":

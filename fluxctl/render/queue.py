@@ -9,8 +9,8 @@ from capacitord.api.messages import QueueList, QueueRow, Study
 from fluxctl.render import study
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
-from fluxctl.render.status import beside, deferred, halted, held
-from fluxctl.render.words import NOTHING, count, joined, size
+from fluxctl.render.status import beside, deferred, halted, standstill
+from fluxctl.render.words import NOTHING, size
 
 
 def listed(found: QueueList, look: Look) -> RenderableType:
@@ -63,13 +63,4 @@ def state(row: QueueRow, look: Look) -> Text:
 
 def why(row: QueueRow) -> str:
     """Return why a queue stands, and what comes next; empty if it moves."""
-    parts = [row.reason] if row.reason else []
-    if row.paused:
-        parts.append(f"go on with: fluxctl queue resume {row.destination}")
-    if row.held:
-        parts.append(held(row.held))
-    if row.refused or row.held:
-        parts.append("which images, why, and what to do: fluxctl queue show STUDY")
-    if row.doubtful:
-        parts.append(f"{count(row.doubtful, 'image')} in doubt (sent, answer lost) will be sent again")
-    return joined(parts)
+    return standstill(row.destination, row, "which images, why, and what to do: fluxctl queue show STUDY")

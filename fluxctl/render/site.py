@@ -6,9 +6,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from capacitord.api.messages import SiteEntry, SiteList
+from capacitord.api.staying import staying
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, GOOD, Column, columns, hanging, stack
-from fluxctl.render.words import NOTHING, ago, count
+from fluxctl.render.words import NOTHING, ago
 
 
 def listed(found: SiteList, look: Look) -> RenderableType:
@@ -19,7 +20,7 @@ def listed(found: SiteList, look: Look) -> RenderableType:
         Column("Site"),
         Column("Name", keep=False, most=30),
         Column("Version", right=True),
-        Column("Undelivered", keep=False, least=12),
+        Column("Waiting", wrap=True, keep=False, least=14),
         Column("Gate"),
         Column(""),
     ]
@@ -46,10 +47,7 @@ def listed(found: SiteList, look: Look) -> RenderableType:
 def _waits(site: SiteEntry, look: Look) -> str:
     if site.undelivered_images is None:
         return "not known"
-    others = ((site.held_images, "held"), (site.unrouted_images, "to be routed"), (site.refused_images, "refused"))
-    words = ", ".join(
-        [count(site.undelivered_images, "image"), *(f"{images} {kind}" for images, kind in others if images)]
-    )
+    words = staying(site) or "nothing"
     return f"{words}, {ago(site.as_of, look)}" if site.as_of else words
 
 

@@ -58,7 +58,8 @@ def sentence(gate: Gate, site: Site | None) -> str:
     """Return in one line whether the scanner may send now."""
     if gate.may_scan:
         return f"✔ READY TO SCAN — {site.name if site else 'this box'}"
-    return f"✘ DO NOT SCAN — {gate.reason or gate.state.value}"
+    why = f": {gate.parked.reason}" if gate.parked and gate.parked.reason else ""
+    return f"✘ DO NOT SCAN — {gate.reason or gate.state.value}{why}"
 
 
 def headline(gate: Gate, site: Site | None) -> RenderableType:
@@ -259,18 +260,23 @@ def _next_try(item: DestinationStatus | QueueRow, look: Look) -> str:
 
 def why(item: DestinationStatus) -> str:
     """Return why a destination does not send, and what comes next; empty if all is well."""
-    parts = []
-    if item.reason:
-        parts.append(item.reason)
-    if item.paused:
-        parts.append(f"go on with: fluxctl queue resume {item.name}")
-    if item.held_images:
-        parts.append(held(item.held_images))
-    if item.refused_images or item.held_images:
-        parts.append("see fluxctl queue list")
-    if item.doubtful_images:
-        parts.append(f"{count(item.doubtful_images, 'image')} in doubt (sent, answer lost) will be sent again")
-    return joined(parts)
+    return standstill(item.name, item, "see fluxctl queue list")
+
+
+def standstill(name: str, item: DestinationStatus | QueueRow, look: str) -> str:
+    """Return why what waits for a destination stands, and what comes next; `look` is where its images are told of."""
+    if isinstance(item, QueueRow):
+        refused, kept, doubtful = item.refused, item.held, item.doubtful
+    else:
+        refused, kept, doubtful = item.refused_images, item.held_images, item.doubtful_images
+    parts = (
+        item.reason,
+        f"go on with: fluxctl queue resume {name}" * item.paused,
+        held(kept) if kept else "",
+        look if refused or kept else "",
+        f"{count(doubtful, 'image')} in doubt (sent, answer lost) will be sent again" * bool(doubtful),
+    )
+    return joined([part for part in parts if part])
 
 
 def advised(status: Status) -> list[RenderableType]:

@@ -29,7 +29,7 @@ address = "::"
 port = 104
 called_ae_titles = ["COACH 1", "FLUXBOX"]
 calling_ae_titles = ["CT1"]
-peers = ["10.0.0.0/8", "fe80::1"]
+peers = ["10.0.0.0/8", "fe80::1", "127.0.0.1"]
 associations = 8
 max_pdu = "128 KiB"
 idle_timeout = "2m"
@@ -68,7 +68,7 @@ def test_everything_can_be_said() -> None:
     found = box.parse(WHOLE, "c.toml")
     assert found.storage.max_pdu == 128 << 10
     assert found.storage.idle_timeout == 120
-    assert found.storage.peers == ["10.0.0.0/8", "fe80::1"]
+    assert found.storage.peers == ["10.0.0.0/8", "fe80::1", "127.0.0.1"]
     assert found.spool.reserve.on(1000) == 50
     assert found.keys.source == "passphrase"
     assert found.isolation.mode is Isolation.REQUIRED

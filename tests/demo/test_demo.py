@@ -136,7 +136,7 @@ def test_a_pacs_that_is_not_faithful_is_found_out(performances: Performances) ->
     assert odd.end() == 1, odd.out + odd.err
     said = " ".join(odd.out.split())
     assert "nothing lost" not in said
-    for what in ("never arrived", "arrived more than once", "arrived with other bytes"):
+    for what in ("never arrived", "arrived more than once", "did not arrive as they should"):
         assert re.search(rf"· archive: 1 image \([\d.]+\) {what}", said)
     assert odd.left() == []
 

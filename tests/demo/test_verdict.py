@@ -35,7 +35,7 @@ def test_one_odd_image_is_named(odd: DemoImage, copies: tuple[str, ...]) -> None
     if len(copies) > 1:
         expected.append("arrived more than once")
     if "other" in copies:
-        expected.append("arrived with other bytes")
+        expected.append("did not arrive as they should")
     assert said == tuple(f"pacs: 1 image ({odd.sop_instance_uid}) {what}" for what in expected)
     (wrong,) = [row for row in table(IMAGES, {"pacs": Place(pacs)}) if not row.places[0].right]
     assert wrong.sop_class == odd.sop_class

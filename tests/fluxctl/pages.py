@@ -288,6 +288,19 @@ WRONG: Final = ValidatedProfile(
     ),
 )
 MANY: Final = s.changed(s.IMPORTED, others=(s.NOT_SERVED,))
+NONE_ACTIVE: Final = s.changed(
+    s.IMPORTED, active=False, before=None, others=(s.changed(s.NOT_SERVED, files=(), findings=()),), active_site=""
+)
+PARKED: Final = s.changed(
+    s.NO_SITE,
+    gate=m.Gate(
+        state=GateState.PARKED,
+        may_scan=False,
+        reason="alex parked this box on 2026-05-01 at 18:30 UTC",
+        hint="To serve a site: fluxctl site list, then fluxctl site activate SITE",
+        parked=m.Parked(s.NOW, "alex", "on the road"),
+    ),
+)
 DIFFERENCES: Final = (
     ProfileDiff(
         "st-marys@6",
@@ -312,6 +325,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-60-columns": (NARROW, lambda look: status.page(s.STATUS, look)),
     "status-ascii": (PLAIN, lambda look: status.page(s.STATUS, look)),
     "status-no-site": (LOOK, lambda look: status.page(s.NO_SITE, look)),
+    "status-parked": (LOOK, lambda look: status.page(PARKED, look)),
     "status-troubled": (LOOK, lambda look: status.page(TROUBLED, look)),
     "status-failing": (LOOK, lambda look: status.page(FAILING, look)),
     "status-quiet": (LOOK, lambda look: status.page(QUIET, look)),
@@ -354,6 +368,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-list-damaged": (LOOK, lambda look: box.profiles(s.changed(s.PROFILES, damaged=(s.DAMAGED,)), look)),
     "profile-import": (LOOK, lambda look: profile.imported(s.IMPORTED, (), look)),
     "profile-import-many": (LOOK, lambda look: profile.imported(MANY, (), look)),
+    "profile-import-none-active": (LOOK, lambda look: profile.imported(NONE_ACTIVE, (), look)),
     "profile-import-dry-run": (LOOK, lambda look: profile.imported(s.IMPORTED, DIFFERENCES, look, dry_run=True)),
     "profile-diff": (LOOK, lambda look: profile.differences(DIFFERENCES, look)),
     "profile-diff-60-columns": (NARROW, lambda look: profile.differences(DIFFERENCES[:1], look)),

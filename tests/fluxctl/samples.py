@@ -122,8 +122,8 @@ NO_SITE = m.Status(
     gate=m.Gate(
         state=GateState.PARKED,
         may_scan=False,
-        reason="no profile has been imported",
-        hint="Import one: fluxctl profile import st-marys.toml",
+        reason="no site profile is imported",
+        hint="Import one: fluxctl profile import FILE",
     ),
     listener=changed(LISTENER, bound=False),
     runtime=m.Runtime(state=m.RuntimeState.ABSENT),
@@ -408,7 +408,15 @@ DAMAGED = m.DamagedProfile(
 SITES = m.SiteList(
     "fluxctl.site.list/1",
     (
-        m.SiteEntry("lakeside", "Lakeside Clinic", active=False, version=2, undelivered_images=12, as_of=ago(hours=20)),
+        m.SiteEntry(
+            "lakeside",
+            "Lakeside Clinic",
+            active=False,
+            version=2,
+            undelivered_images=12,
+            held_images=3,
+            as_of=ago(hours=20),
+        ),
         m.SiteEntry("northside", "", active=False, version=4, problem=DAMAGED.message, hint=DAMAGED.hint),
         m.SiteEntry(
             "st-marys", "St. Mary's Hospital", active=True, version=7, gate=GateState.OPEN, undelivered_images=0

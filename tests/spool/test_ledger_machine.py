@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +20,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from capacitord.errors import NotFound, Refused, TryAgain
@@ -30,6 +28,7 @@ from capacitord.model.states import DeliveryState, StudyState
 from capacitord.spool.admission import Kept
 from capacitord.spool.ledger import Answer, Pending
 from tests.spool.kit import as_after_a_kill, close_studies, due, find, open_spool, sop_uid, take
+from tests.spool.machines import run
 from tests.spool.recount import recount
 
 DESTINATIONS = ("pacs", "backup")
@@ -328,20 +327,6 @@ class Ledgers(RuleBasedStateMachine):
         return any(True for _ in self.of(study))
 
 
-def run_ledgers(examples: int, steps: int) -> None:
-    """Try so many histories of so many steps."""
-    run_state_machine_as_test(
-        Ledgers,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[phase for phase in Phase if phase is not Phase.explain],
-        ),
-    )
-
-
 @pytest.mark.torture
 def test_the_ledger_keeps_its_promises_whatever_happens() -> None:
-    run_ledgers(examples=25, steps=40)
+    run(Ledgers, examples=25, steps=40)

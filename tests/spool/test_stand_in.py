@@ -10,9 +10,9 @@ from pathlib import Path
 
 import apsw
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Verdict
@@ -23,6 +23,7 @@ from capacitord.spool.routed import Reachable, Routed, Standing, stand_in
 from capacitord.spool.store import Spool
 from tests.spool.faulty import faulty_catalog
 from tests.spool.kit import KEY, answer, as_after_a_kill, due, find, take
+from tests.spool.machines import run
 from tests.spool.recount import recount
 
 NAMES = ("a", "b", "x", "y", "z")
@@ -221,23 +222,9 @@ class Moves(RuleBasedStateMachine):
             assert candidate.tick is not None
 
 
-def run_moves(examples: int, steps: int) -> None:
-    """Try so many histories of so many steps."""
-    run_state_machine_as_test(
-        Moves,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[phase for phase in Phase if phase is not Phase.explain],
-        ),
-    )
-
-
 @pytest.mark.torture
 def test_whatever_fails_in_whatever_order_images_are_owed_by_those_the_route_names() -> None:
-    run_moves(examples=25, steps=30)
+    run(Moves, examples=25, steps=30)
 
 
 def test_a_disk_that_fails_while_images_move_loses_none_and_doubles_none(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from capacitord.errors import Problem
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed
 from capacitord.model.profile import Profile
-from capacitord.model.states import StudyState
+from capacitord.model.states import DeliveryState, StudyState
 
 HEARTBEAT = 0.2
 
@@ -181,13 +181,13 @@ class FakeRuntime:
         )
 
     def studies(self, query: m.StudyQuery) -> m.StudyList:
-        """Answer with the ids that lie in the spool's folder in a file of the tests' own, undelivered or held."""
+        """Answer with the ids that lie in the spool's folder in the tests' files, named as what they wait for."""
         assert self.start is not None
-        name = "held" if query.state is not None else "undelivered"
-        file = Path(self.start.spool) / name
-        ids = file.read_text().split() if file.exists() else []
-        studies = tuple(study(id_) for id_ in ids[: query.limit])
-        return m.StudyList("fluxctl.study.list/1", studies, len(ids))
+        found = []
+        for kind in ("held", "unrouted", "conflicts", "undelivered"):
+            file = Path(self.start.spool) / kind
+            found += [study(id_, kind) for id_ in (file.read_text().split() if file.exists() else [])]
+        return m.StudyList("fluxctl.study.list/1", tuple(found[: query.limit]), len(found))
 
     def verify(self, stream: socket.socket) -> None:
         self.head(stream, 200, "application/x-ndjson")
@@ -252,14 +252,16 @@ class FakeRuntime:
         )
 
 
-def study(id_: str) -> m.Study:
+def study(id_: str, kind: str) -> m.Study:
     now = datetime.now(UTC)
     text = dict.fromkeys(("study_uid", "patient_name", "patient_id", "birth_date", "sex", "accession_number"), "DOE^J")
     text |= dict.fromkeys(("study_date", "study_time", "description", "reason"), "")
-    counts = dict.fromkeys(("images", "bytes", "conflicts", "corrupt", "purged"), 1)
+    counts = dict.fromkeys(("images", "bytes", "corrupt", "purged"), 1)
+    counts |= {each: int(each == kind) for each in ("conflicts", "held", "unrouted")}
     times = {"first_received": now, "last_received": now}
+    owed = m.StudyDelivery("pacs", DeliveryState.QUEUED, "", 1, int(kind != "undelivered"), 0, 0, 0, None, None)
     fields: dict[str, Any] = {**text, **counts, **times}
-    return m.Study(id=id_, modalities=("CT",), state=StudyState.COMPLETE, deliveries=(), **fields)
+    return m.Study(id=id_, modalities=("CT",), state=StudyState.COMPLETE, deliveries=(owed,), **fields)
 
 
 def main() -> None:

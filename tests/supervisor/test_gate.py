@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from capacitord.api.messages import Disk, Level, RuntimeState
+from capacitord.api.messages import Disk, Level, Parked, RuntimeState
 from capacitord.errors import Problem
 from capacitord.model.states import GATE, GateState, advance
 from capacitord.supervisor.gate import Facts, decide, may_listen, walk
 
 PROBLEM = Problem("x", "something is wrong", hint="Do something.")
+PARKED = Parked(datetime(2026, 5, 1, 18, 30, tzinfo=UTC), "alex", "on the road")
 FULL = Disk(100, 1, 5, 10, Level.FAILURE)
 ALL = [
     Facts(
@@ -42,7 +44,9 @@ ALL = [
     )
 ]
 ALL += [
-    replace(facts, **change) for facts in ALL for change in ({"trouble": PROBLEM}, {"silent": True}, {"heard": False})
+    replace(facts, **change)
+    for facts in ALL
+    for change in ({"trouble": PROBLEM}, {"silent": True}, {"heard": False}, {"parked": PARKED})
 ]
 
 

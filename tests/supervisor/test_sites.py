@@ -159,21 +159,34 @@ def test_the_record_decides_when_the_daemon_is_killed_on_the_way() -> None:
 
 def test_a_parked_box_takes_nothing(two: Daemon) -> None:
     port = two.until("open")["listener"]["port"]
-    assert two.post("/v1/sites/deactivate")["subjects"] == ["st-marys"]
+    assert two.post("/v1/sites/deactivate", {"reason": "on the road"})["subjects"] == ["st-marys"]
     status = two.until("parked")
-    assert (status["gate"]["reason"], status["site"]) == ("no site is active", None)
-    assert "site activate" in status["gate"]["hint"]
+    gate = status["gate"]
+    assert status["site"] is None
+    assert gate["reason"].startswith(f"{gate['parked']['by']} parked this box on 20")
+    assert gate["parked"]["reason"] == "on the road"
+    assert "site activate" in gate["hint"]
     assert not can_connect(port)
     refused = two.ask("GET", "/v1/studies")
-    assert (refused.status, refused.error["message"]) == (404, "no site is active, so there is nothing to ask")
+    assert (refused.status, refused.error["message"].partition(",")[0]) == (404, "no site is active")
+    assert "fluxctl site activate SITE" in refused.error["hint"]
+    checks = {each["name"]: each for each in two.get("/v1/doctor")["checks"]}
+    assert {name: checks[name]["level"] for name in ("gate", "profile", "runtime")} == {
+        "gate": "warning",
+        "profile": "ok",
+        "runtime": "ok",
+    }
+    assert checks["gate"]["message"] == f"{gate['reason']}: on the road"
+    assert two.post("/v1/sites/deactivate", {"reason": "again"})["message"] == "No site was active."
     # What is imported now does not open the port: somebody has parked the box.
     assert take(two, text("general")).json["active"] is False
     two.stop()
     two.start()
     two.up()
-    assert two.until("parked")["gate"]["reason"] == "no site is active"
+    assert {**two.until("parked")["gate"], "since": None} == {**gate, "since": None}
     activate(two, "st-marys")
     assert served(two) == "st-marys"
+    assert two.gate()["parked"] is None
 
 
 def test_what_a_site_leaves_behind_is_told() -> None:
@@ -233,6 +246,15 @@ def test_the_first_profile_is_served_and_several_are_not(daemon: Daemon) -> None
     assert [answer["id"], *(each["id"] for each in answer["others"])] == ["st-marys", "lakeside"]
     assert daemon.until("parked")["gate"]["reason"] == "no site is active"
     assert (daemon.state / "active-site").read_text() == "-\n"
+    assert answer["active_site"] == ""
+    # Nobody wanted that: it is what the doctor calls broken, until somebody chooses a site or none.
+    levels = [each["level"] for each in daemon.get("/v1/doctor")["checks"] if each["name"] == "gate"]
+    assert levels == ["failure"]
+    daemon.post("/v1/sites/deactivate")
+    assert daemon.gate()["parked"]["reason"] == ""
+    daemon.post("/v1/sites/lakeside/activate", {"reason": "a test"})
+    assert served(daemon) == "lakeside"
+    assert take(daemon, text("general")).json["active_site"] == "lakeside"
 
 
 @pytest.mark.parametrize(
@@ -417,13 +439,20 @@ def test_a_site_whose_studies_wait_is_not_removed(two: Daemon) -> None:
     activate(two, "st-marys")
     served(two)
     folder = two.state / "sites" / "lakeside"
+    for kind in ("held", "unrouted", "conflicts"):
+        (folder / kind).write_text(f"{kind}0001")
     (folder / "undelivered").write_text(" ".join(f"ab{number:04}" for number in range(30)))
-    (folder / "held").write_text("cd0001")
     refused = remove(two, "lakeside")
     assert refused.status == 409
-    assert refused.error["message"] == "studies of lakeside wait here: 1 held and 30 undelivered"
-    assert refused.error["candidates"][:2] == ["cd0001  held", "ab0000  undelivered"]
-    assert refused.error["candidates"][-1] == "and 20 more"
+    assert refused.error["message"] == "33 studies of lakeside wait here"
+    assert refused.error["candidates"][:4] == [
+        "held0001  held",
+        "unrouted0001  to be routed",
+        "conflicts0001  in conflict",
+        "ab0000  undelivered",
+    ]
+    assert refused.error["candidates"][-1] == "and 23 more"
+    assert "fluxctl site activate lakeside" in refused.error["hint"]
     assert "DOE" not in json.dumps(refused.json)
     for file in folder.iterdir():
         file.write_text("")

@@ -6,7 +6,6 @@ Here it is the real program: its disk is filled to the last block, or strace mak
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -36,14 +35,11 @@ _CALLS = (
 def torture(folder: Path, *, cycles: int, seed: int, deadline: float = float("inf")) -> Report:
     """Fill the disk and break calls, in turn, `cycles` times in all, or until the monotonic `deadline`."""
     report = Report("faults")
-    number = 0
-    while report.cycles < cycles and time.monotonic() < deadline and not report.violations:
-        place = folder / f"faults-{number}"
-        _one_arena(place, report, min(_ROUND, cycles - report.cycles), seed=seed + number, deadline=deadline)
-        if not report.violations:
-            shutil.rmtree(place)
-        number += 1
-        report.tell(cycles)
+
+    def play(place: Path, faults: int, seed: int) -> None:
+        _one_arena(place, report, faults, seed=seed, deadline=deadline)
+
+    report.rounds(folder, play, most=_ROUND, cycles=cycles, seed=seed, deadline=deadline)
     return report
 
 

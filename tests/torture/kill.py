@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,14 +16,11 @@ _ROUND = 25
 def torture(folder: Path, *, cycles: int, seed: int, deadline: float = float("inf")) -> Report:
     """Kill `cycles` times, or until the monotonic `deadline`. The proof of a broken promise stays."""
     report = Report("kill")
-    number = 0
-    while report.cycles < cycles and time.monotonic() < deadline and not report.violations:
-        place = folder / f"kill-{number}"
-        _one_arena(place, report, min(_ROUND, cycles - report.cycles), seed=seed + number, deadline=deadline)
-        if not report.violations:
-            shutil.rmtree(place)
-        number += 1
-        report.tell(cycles)
+
+    def play(place: Path, kills: int, seed: int) -> None:
+        _one_arena(place, report, kills, seed=seed, deadline=deadline)
+
+    report.rounds(folder, play, most=_ROUND, cycles=cycles, seed=seed, deadline=deadline)
     return report
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,14 +20,11 @@ _SIZE = 2048 * MIB
 def torture(folder: Path, *, cycles: int, seed: int, deadline: float = float("inf")) -> Report:
     """Cut the power `cycles` times, or until the monotonic `deadline`."""
     report = Report("power")
-    number = 0
-    while report.cycles < cycles and time.monotonic() < deadline and not report.violations:
-        place = folder / f"power-{number}"
-        _one_arena(place, report, min(_ROUND, cycles - report.cycles), seed=seed + number, deadline=deadline)
-        if not report.violations:
-            shutil.rmtree(place)
-        number += 1
-        report.tell(cycles)
+
+    def play(place: Path, cuts: int, seed: int) -> None:
+        _one_arena(place, report, cuts, seed=seed, deadline=deadline)
+
+    report.rounds(folder, play, most=_ROUND, cycles=cycles, seed=seed, deadline=deadline)
     return report
 
 

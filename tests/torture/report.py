@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.torture.verdict import Verdict
 
@@ -34,6 +37,29 @@ class Report:
         self.damaged_by_link += verdict.damaged_by_link
         self.deeds += deeds
         self.violations += verdict.violations
+
+    def rounds(
+        self,
+        folder: Path,
+        play: Callable[[Path, int, int], None],
+        *,
+        most: int,
+        cycles: int,
+        seed: int,
+        deadline: float,
+    ) -> None:
+        """Play rounds of at most `most` cycles until there were `cycles`, the monotonic `deadline`, or a violation.
+
+        `play` gets the folder of its round, how many cycles, and the seed. The proof of a broken promise stays.
+        """
+        number = 0
+        while self.cycles < cycles and time.monotonic() < deadline and not self.violations:
+            place = folder / f"{self.name}-{number}"
+            play(place, min(most, cycles - self.cycles), seed + number)
+            if not self.violations:
+                shutil.rmtree(place)
+            number += 1
+            self.tell(cycles)
 
     def tell(self, cycles: int) -> None:
         """Say on standard error how far it is; this takes long."""

@@ -9,8 +9,8 @@ import msgspec
 import pydantic
 
 from capacitord.config import units
-from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
-from capacitord.config.fields import DURATION, Table, written
+from capacitord.config.diagnostics import Rejected, suggestion
+from capacitord.config.fields import DURATION, Table, each_once, written
 from capacitord.errors import Invalid
 from capacitord.model.delivery import Send
 
@@ -54,14 +54,7 @@ def _closing(value: object) -> Closing:
 
 
 def _each_once(found: list[Closing]) -> list[Closing]:
-    events = [closing.event for closing in found]
-    twice = [
-        Finding((number,), f"{event} is in this list already", "Leave one of them out.")
-        for number, event in enumerate(events)
-        if event in events[:number]
-    ]
-    if twice:
-        raise Rejections(twice)
+    each_once([closing.event for closing in found], shown=str)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
-from capacitord.config.fields import FILE_NAME, Duration, Mac, Network, Ssid, Table
+from capacitord.config.fields import FILE_NAME, Duration, Mac, Ssid, Subnet, Table
 from capacitord.config.positions import Key
 from capacitord.config.tables.node import NodeTable
 
@@ -176,7 +176,7 @@ class EvidenceTable(Table):
 
     model_config = pydantic.ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    subnet: Network | None = None
+    subnet: Subnet | None = None
     """An address of this box lies in it."""
     gateway_mac: Mac | None = None
     """The default gateway has this MAC address."""

@@ -29,7 +29,10 @@ SomeNames = Annotated[Names, pydantic.Field(min_length=1)]
 
 
 class RouteTable(Table):
-    """`[[route]]`: which destinations an image goes to. The first that matches wins; if none does, it is held."""
+    """`[[route]]`: which destinations an image goes to. The first that matches wins; if none does, it is held.
+
+    Without any route, images go to every destination.
+    """
 
     match: Match = ALWAYS
     """When the route applies; without it, always."""

@@ -33,7 +33,26 @@ class Contents(Protocol):
         """Yield the dataset in pieces, each valid until the next is taken."""
 
 
-class Image:
+class _Ordered:
+    """What may have a commission with the pool."""
+
+    __slots__ = ("_commission",)
+
+    def __init__(self, commission: Commission | None = None) -> None:
+        self._commission = commission
+
+    def release(self) -> None:
+        """Say that it is not needed any more."""
+        if self._commission is not None:
+            self._commission.release()
+
+    def set_aside(self) -> None:
+        """Say that it will be needed again, if not by this association."""
+        if self._commission is not None:
+            self._commission.set_aside()
+
+
+class Image(_Ordered):
     """A queued image as the storage SCU wants it. `unreadable` says why it could not be read, if so.
 
     What it is called in the queue is in `pending`; what is sent may have another UID and another length, and `codes`
@@ -41,7 +60,6 @@ class Image:
     """
 
     __slots__ = (
-        "_commission",
         "_contents",
         "codes",
         "length",
@@ -53,6 +71,7 @@ class Image:
     )
 
     def __init__(self, pending: Pending) -> None:
+        super().__init__()
         self.pending = pending
         self.sop_class_uid = pending.sop_class_uid
         self.sop_instance_uid = pending.sop_instance_uid
@@ -61,7 +80,6 @@ class Image:
         self.codes: tuple[Code, ...] = ()
         self.unreadable: CapacitordError | None = None
         self._contents: Contents = pending.stored
-        self._commission: Commission | None = None
 
     def becomes(self, contents: Contents, length: int, sop_instance_uid: str, codes: tuple[Code, ...]) -> Image:
         """Return it with its attributes changed."""
@@ -89,16 +107,6 @@ class Image:
             self.unreadable = error
             raise DamagedObject(error.message, hint=error.hint) from error
 
-    def release(self) -> None:
-        """Say that it is not needed any more."""
-        if self._commission is not None:
-            self._commission.release()
-
-    def set_aside(self) -> None:
-        """Say that it will be needed again, if not by this association."""
-        if self._commission is not None:
-            self._commission.set_aside()
-
 
 class _InMemory:
     def __init__(self, data: memoryview) -> None:
@@ -113,11 +121,12 @@ class Held(Exception):
     """An image does not leave as its profile is: why, in a sentence."""
 
 
-class Upcoming:
+class Upcoming(_Ordered):
     """A queued image that is being prepared, or will be when its turn comes."""
 
     def __init__(self, pending: Pending, preparer: Preparer | None, commission: Commission | None) -> None:
-        self.pending, self._preparer, self._commission = pending, preparer, commission
+        super().__init__(commission)
+        self.pending, self._preparer = pending, preparer
 
     @property
     def takes_long(self) -> bool:
@@ -154,16 +163,6 @@ class Upcoming:
         if isinstance(result, NotMade):
             raise Held(result.reason)
         raise result
-
-    def release(self) -> None:
-        """Say that it is not wanted any more."""
-        if self._commission is not None:
-            self._commission.release()
-
-    def set_aside(self) -> None:
-        """Say that it will be wanted again, if not by this association."""
-        if self._commission is not None:
-            self._commission.set_aside()
 
 
 class Preparer:
