@@ -249,12 +249,23 @@ def test_each_of_two_associations_yields(tmp_path: Path) -> None:
 
 def test_two_associations_give_way_to_an_image_that_fits_neither(tmp_path: Path) -> None:
     with Pacs() as pacs, rig(tmp_path, destination("pacs", pacs.port, associations=2), decide=by_caller) as box:
-        bulk, _, _ = on_two_wires(box, pacs)
+        bulk, *wires = on_two_wires(box, pacs)
         stat = arrive(box, 1, pair=MR)
+        came = threading.Event()
+
+        def react(request: Request) -> int:
+            if request.sop_instance_uid in stat:
+                came.set()
+            elif request.sop_instance_uid not in wires:
+                assert came.wait(PATIENCE)
+            return STORED
+
+        pacs.react = react
         pacs.go_on()
         box.wait_until_delivered()
         assert pacs.counts == dict.fromkeys([*bulk, *stat], 1)
-        assert pacs.seen.index(stat[0]) == 2
+        # The one that did not have to end for it may be quicker with its next image than the new one with the first.
+        assert pacs.seen.index(stat[0]) <= 3
 
 
 def test_a_stat_image_that_comes_back_from_a_broken_association_is_not_forgotten(tmp_path: Path) -> None:
