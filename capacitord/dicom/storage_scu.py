@@ -234,11 +234,11 @@ class StoreAssociation:
         ask again.
 
         `stands` is asked right before the first byte of an image leaves, as much may have happened since `images` gave
-        it. One that does not stand is not sent, nothing is said about it, and `store` returns STOPPED.
+        it. One that does not stand is not sent, nothing is said about it, and `images` is asked for another.
 
-        What `images`, `chunks` and `answered` raise goes through, after an answer that was due was read and handed
-        over; the association stays established. Only in the middle of an image it is aborted: a `DamagedObject` gives
-        a report then, and anything else goes through.
+        What `images`, `chunks`, `stands` and `answered` raise goes through, after an answer that was due was read and
+        handed over; the association stays established. Only in the middle of an image it is aborted: a `DamagedObject`
+        gives a report then, and anything else goes through.
         """
         self._become(State.SENDING)
         upcoming = iter(images)
@@ -249,8 +249,7 @@ class StoreAssociation:
                     self._line.expect_silence()
                     current = self._prepare(upcoming)
                 elif not stands(current.image):
-                    self._become(State.ESTABLISHED)
-                    return Report(Stop.STOPPED)
+                    current = self._prepare(upcoming)
                 else:
                     current = self._exchange(current, upcoming, answered)
         except AssociationEnded as end:

@@ -12,6 +12,7 @@ from capacitord.dicom.storage_scu import Report, Sendable
 from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.feed import Feed
+from capacitord.site.overtaking import overtakes
 from capacitord.site.preparation.preparer import Held, HelperLost, Image, Preparer, Upcoming
 from capacitord.spool.ledger import Pending
 
@@ -54,9 +55,26 @@ class Consignment:
         """Whether images may still be handed out."""
         return self.refused_all is None and self._is_current()
 
-    def stands(self, _image: Sendable) -> bool:
-        """Say whether an image that was handed out may leave as it is; if not, it is given back in the end."""
-        return self._is_current()
+    def stands(self, sent: Sendable) -> bool:
+        """Say whether an image that was handed out may leave as it is, and now.
+
+        One that yields to a more urgent image is given back at once, one that is outdated in the end. Raises what the
+        ledger raises.
+        """
+        if not self._is_current():
+            return False
+        image = self._handed_out(sent)
+        if not self._yields(image.pending):
+            return True
+        self._back(sent, again=True)
+        self._feed.not_sent([image.pending])
+        return False
+
+    def _yields(self, pending: Pending) -> bool:
+        """Say whether an image has to let a more urgent one go first, from the queue or from those in hand."""
+        if any(upcoming.is_ready and overtakes(upcoming.pending, pending) for upcoming in self._ahead):
+            return True
+        return self._feed.overtaking(pending) is not None
 
     def _is_current(self) -> bool:
         # For good: what was not sent meanwhile goes with another association.
@@ -73,7 +91,7 @@ class Consignment:
         the ledger raises.
         """
         while self.goes_on:
-            urgent = self._overtaking() if self._ahead else None
+            urgent = self._feed.overtaking(self._ahead[0].pending) if self._ahead else None
             if urgent is not None and not self.fits(urgent):
                 # It needs another association, and what is prepared for this one is not to keep it waiting.
                 self._give_back()
@@ -99,17 +117,13 @@ class Consignment:
 
         One that is `urgent` is taken in any case.
         """
-        most = self._preparer.ahead + (urgent is not None)
-        while len(self._ahead) < most and all(upcoming.takes_long for upcoming in self._ahead):
+        most, at_least_one = self._preparer.ahead, urgent is not None
+        while at_least_one or (len(self._ahead) < most and all(upcoming.takes_long for upcoming in self._ahead)):
             pending = self._feed.take(self.fits)
             if pending is None:
                 return
             self._take(pending)
-
-    def _overtaking(self) -> Pending | None:
-        """Return what is next in the queue if it is more urgent than all that is being prepared."""
-        first = self._feed.first()
-        return first if first is not None and first.priority > self._ahead[0].pending.priority else None
+            at_least_one = False
 
     def _give_back(self) -> None:
         """Let go of all that is being prepared. None of it has left."""
@@ -194,13 +208,16 @@ class Consignment:
 
     def _back(self, sent: Sendable, *, again: bool = False) -> Image:
         """Return the image that was handed out as `sent`, which is in hand no more; `again` if it is to be sent."""
-        image = next(image for image in self._out if image is sent)
+        image = self._handed_out(sent)
         self._out.remove(image)
         if again:
             image.set_aside()
         else:
             image.release()
         return image
+
+    def _handed_out(self, sent: Sendable) -> Image:
+        return next(image for image in self._out if image is sent)
 
     def in_hand(self, sop_instance_uid: str) -> Pending | None:
         """Return an image with this UID that is on its way. For any thread."""

@@ -18,9 +18,10 @@ from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.routes import Priority
 from capacitord.site.backoff import DEFAULT, Backoff
 from capacitord.site.connections import Connections
-from capacitord.site.delivery import Delivery, Note
+from capacitord.site.delivery import Delivery
 from capacitord.site.overview import destination_status
 from capacitord.site.preparation.preparation import Preparation
+from capacitord.site.reporting import Note
 from capacitord.site.sender import PASS_CALLING_AE
 from capacitord.site.stand_ins import StandIns, told
 from capacitord.spool.ledger import Ended

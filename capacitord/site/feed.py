@@ -20,6 +20,7 @@ from capacitord.dicom import classify
 from capacitord.errors import CapacitordError, DamagedObject, TryAgain
 from capacitord.model.codes import Code, Coded
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.site.overtaking import Urgency, overtakes, place
 from capacitord.site.recorder import Recorder
 from capacitord.site.rests import Rest, Rests, Turn
 from capacitord.spool.ledger import Answer, Ended, Pending
@@ -65,9 +66,10 @@ class Feed:
         self._spool, self._destination, self._peer, self._ended = spool, destination, peer, ended
         # Whoever takes images waits for others who do; nobody else waits for the ledger.
         self._taking, self._lock = threading.Lock(), threading.Lock()
-        self._claimed: set[tuple[int, int]] = set()
+        # With how urgent each of them is.
+        self._claimed: dict[tuple[int, int], int] = {}
         self._ready: deque[Pending] = deque()
-        self._urgency: int | None = None
+        self._urgency = Urgency(spool.settle)
         self._others = others
         self._rests = Rests()
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
@@ -115,10 +117,8 @@ class Feed:
             page = self._spool.ledger.due(self._destination, _PAGE, beyond=beyond)
             now = time.monotonic()
             with self._lock:
-                claimed = before | self._claimed
-                turns = [
-                    (pending, self._rests.turn(*_key(pending), now)) for pending in page if _key(pending) not in claimed
-                ]
+                claimed = before.union(self._claimed)
+                turns = [(pending, self._turn(pending, now)) for pending in page if _key(pending) not in claimed]
             yield from (pending for pending, turn in turns if turn is Turn.NOW)
             behind += (pending for pending, turn in turns if turn is Turn.BEHIND_OTHERS)
             if len(page) < _PAGE:
@@ -127,7 +127,36 @@ class Feed:
         yield from behind
 
     def _may_go(self, pending: Pending) -> bool:
-        return self._rests.turn(*_key(pending), time.monotonic()) is not Turn.LATER
+        return self._turn(pending, time.monotonic()) is not Turn.LATER
+
+    def _turn(self, pending: Pending, now: float) -> Turn:
+        return self._rests.turn(*_key(pending), now)
+
+    def overtaking(self, pending: Pending) -> Pending | None:
+        """Return the image that an image in hand has to yield to, None if there is none.
+
+        That is one that nobody has in hand, and that rests no more. Costs next to nothing while nothing more urgent can
+        be waiting. Raises what the ledger raises.
+        """
+        if not self._urgency.exceeds(pending.priority):
+            return None
+        with self._taking:
+            first = self._urgency.look(self._following)
+        return first if first is not None and overtakes(first, pending) else None
+
+    def _following(self) -> Pending | None:
+        """Return what leaves next of all that nobody has in hand, but for what has to let others go first."""
+        with self._lock:
+            waiting = [pending for pending in self._ready if self._goes_now(pending)]
+        urgency = self._spool.ledger.urgency(self._destination)
+        if not waiting or (urgency is not None and urgency > waiting[0].priority):
+            free = next(self._free(), None)
+            with self._lock:
+                waiting += [free] if free is not None and self._goes_now(free) else []
+        return min(waiting, key=place, default=None)
+
+    def _goes_now(self, pending: Pending) -> bool:
+        return self._turn(pending, time.monotonic()) is Turn.NOW
 
     def take(self, fits: Callable[[Pending], bool]) -> Pending | None:
         """Return the image that should leave next, which is the caller's to give back.
@@ -148,48 +177,32 @@ class Feed:
 
     def _fetch(self) -> None:
         """Claim the images that should leave next, for whichever association comes first."""
-        self._settle()
+        self._urgency.settle()
         chosen = list(itertools.islice(self._free(), AT_ONCE))
         with self._lock:
-            self._claimed.update(map(_key, chosen))
+            self._claimed.update((_key(pending), pending.priority) for pending in chosen)
         taken: list[Pending] = []
         try:
             if chosen:
                 taken = self._spool.ledger.sending(chosen, "Images are on their way.")
         finally:
             kept = set(map(_key, taken))
-            self._let_go(pending for pending in chosen if _key(pending) not in kept)
+            self._let_go(_key(pending) for pending in chosen if _key(pending) not in kept)
         with self._lock:
             self._ready.extend(taken)
 
     def urge(self, priority: int) -> None:
         """Take notice that something of this priority waits from now on: it is not to wait for what was claimed."""
-        with self._lock:
-            if self._urgency is None or priority > self._urgency:
-                self._urgency = priority
-
-    def _settle(self) -> None:
-        """Make visible what came since this was called last, if anything did."""
-        with self._lock:
-            urgency, self._urgency = self._urgency, None
-        if urgency is None:
-            return
-        try:
-            self._spool.settle()
-        except BaseException:
-            self.urge(urgency)
-            raise
+        self._urgency.filed(priority)
 
     def _let_overtake(self) -> None:
         """Give back what is claimed and in nobody's hands if something more urgent waits."""
         with self._lock:
-            claimed = self._ready[0].priority if self._ready else None
-            if claimed is None or self._urgency is None or self._urgency <= claimed:
-                return
-        self._settle()
-        found = self._spool.ledger.urgency(self._destination)
-        first = next(self._free(), None) if found is not None and found > claimed else None
-        if first is not None and first.priority > claimed:
+            claimed = self._ready[0] if self._ready else None
+        if claimed is None or not self._urgency.exceeds(claimed.priority):
+            return
+        first = self._urgency.look(self._following)
+        if first is not None and overtakes(first, claimed):
             self._give_back()
 
     def _put_back_resting(self) -> None:
@@ -236,14 +249,16 @@ class Feed:
         """
         if pending.repeated:
             outcome = classify.as_repeated(outcome, self._peer)
-        refused_all = False
+        refused_all = rest_ended = False
         with self._lock:
             if outcome.verdict is Verdict.LATER:
                 refused_all = self._rests.refused(*_key(pending), outcome.reason, time.monotonic())
             else:
-                self._rests.went_well(*_key(pending))
+                rest_ended = self._rests.went_well(*_key(pending))
                 if outcome.verdict not in {Verdict.NEEDS_PERSON, Verdict.HELD}:
                     self._sent.append((time.monotonic(), pending.length))
+        if rest_ended:
+            self._urgency.back(pending.priority)
         self._put(pending, outcome, codes, profile_version)
         return refused_all
 
@@ -292,7 +307,7 @@ class Feed:
         except CapacitordError as error:
             LOG.error("The ledger still says that images to %s may have left: %s", self._destination, error.message)  # noqa: TRY400
         finally:
-            self._let_go(images)
+            self._let_go(map(_key, images))
 
     def _put(
         self,
@@ -305,9 +320,12 @@ class Feed:
         answer = Answer(pending.image, pending.delivery, outcome, time.time_ns(), coded, profile_version)
         self._recorder.put(answer)
 
-    def _let_go(self, images: Iterable[Pending]) -> None:
+    def _let_go(self, keys: Iterable[tuple[int, int]]) -> None:
+        """End claims of images that may wait for whoever takes them next."""
         with self._lock:
-            self._claimed.difference_update(map(_key, images))
+            priorities = {self._claimed.pop(key) for key in keys if key in self._claimed}
+        if priorities:
+            self._urgency.back(max(priorities))
 
     # --- rests ------------------------------------------------------------------------------------
 
@@ -368,7 +386,10 @@ class Feed:
 
     def _recorded(self, answers: list[Answer]) -> None:
         with self._lock:
-            self._claimed.difference_update((answer.delivery, answer.image) for answer in answers)
+            for answer in answers:
+                if answer.outcome.verdict is not Verdict.LATER:
+                    self._claimed.pop((answer.delivery, answer.image), None)
+        self._let_go((answer.delivery, answer.image) for answer in answers)
 
 
 def _key(pending: Pending) -> tuple[int, int]:

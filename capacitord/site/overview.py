@@ -10,8 +10,10 @@ from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.site.circuit import CircuitState
-from capacitord.site.delivery import PAUSED, Delivery, State
+from capacitord.site.delivery import Delivery
+from capacitord.site.reporting import PAUSED
 from capacitord.site.rests import Rest
+from capacitord.site.situation import State
 from capacitord.spool.ledger import Backlog
 from capacitord.spool.store import Spool
 

@@ -83,11 +83,14 @@ class Rests:
         else:
             self._images[delivery, image] = _Image(now, 0, reason)
 
-    def went_well(self, delivery: int, image: int) -> None:
-        """Take notice that the destination has dealt with an image: no row goes on beyond it."""
+    def went_well(self, delivery: int, image: int) -> bool:
+        """Take notice that the destination has dealt with an image: no row goes on beyond it.
+
+        Returns whether others of its study may go because of that.
+        """
         self._images.pop((delivery, image), None)
-        self._studies.pop(delivery, None)
         self._row.clear()
+        return self._studies.pop(delivery, None) is not None
 
     def forget(self, delivery: int, image: int) -> None:
         """Forget an image that does not wait any more, and its study's rest if no other image is why it rests."""

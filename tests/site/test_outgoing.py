@@ -443,8 +443,7 @@ def test_a_stat_image_overtakes_what_is_prepared_ahead(tmp_path: Path, pair: Pai
         pacs.go_on()
         box.wait_until_delivered()
         assert pacs.counts == dict.fromkeys([*bulk, *stat], 1)
-        # One is on the wire, and one was handed to the association already. While the first stat image is
-        # being prepared, another that is ready may go.
+        # One is on the wire. While the first stat image is being prepared, two others that are ready may go.
         assert pacs.seen.index(stat[0]) <= 5
         assert pool.held == 0
 

@@ -8,10 +8,11 @@ from capacitord.api import messages as m
 from capacitord.dicom.storage_scp import RefusalView
 from capacitord.site.advice import advice_on, advice_on_failed, advice_on_refusals, advice_on_stranded, level_of
 from capacitord.site.circuit import Circuit, CircuitState
-from capacitord.site.delivery import PAUSED, State
 from capacitord.site.overview import why
 from capacitord.site.refusals import RECENT, Lately, Refused, turned_away
+from capacitord.site.reporting import PAUSED
 from capacitord.site.rests import Rest
+from capacitord.site.situation import State
 from capacitord.spool.sealing import LEAST_ROOM
 from capacitord.spool.studies import Failed
 

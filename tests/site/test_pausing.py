@@ -28,7 +28,8 @@ def quiet(box: Rig, vfs: FaultyVfs) -> None:
     """Have the catalog mend itself, and wait until nobody else writes to it."""
     vfs.work_again()
     box.spool.save_tick()
-    wait_for(lambda: not box.deliveries.one("pacs")._unexplained, within=PATIENCE, what="what waits to say why")
+    situation = box.deliveries.one("pacs")._situation
+    wait_for(lambda: not situation.unexplained, within=PATIENCE, what="what waits to say why")
     box.spool.save_tick()
 
 

@@ -12,7 +12,7 @@ from capacitord.api.messages import CircuitState
 from capacitord.dicom.contexts import Pair
 from capacitord.model.states import DeliveryState
 from capacitord.site.backoff import DEFAULT, Backoff
-from capacitord.site.delivery import _sooner
+from capacitord.site.situation import sooner
 from tests.dicom.acceptor import Request
 from tests.site.pacs import FAILED, NO_ROOM, STORED, Pacs, Reaction
 from tests.site.rig import PATIENCE, Rig, destination, rig
@@ -82,9 +82,9 @@ def test_images_that_it_never_takes_keep_no_other_study_from_it_however_often_so
 
 
 def test_a_destination_that_can_be_reached_is_offered_an_image_again_soon() -> None:
-    assert _sooner(DEFAULT).ceiling(99) == 10.0
-    assert _sooner(Backoff(base=0.5, cap=1.0)).ceiling(99) == 1.0
-    assert _sooner(Backoff(base=60.0, cap=90.0)).ceiling(99) == 60.0
+    assert sooner(DEFAULT).ceiling(99) == 10.0
+    assert sooner(Backoff(base=0.5, cap=1.0)).ceiling(99) == 1.0
+    assert sooner(Backoff(base=60.0, cap=90.0)).ceiling(99) == 60.0
 
 
 def test_an_image_that_rests_says_why_and_when_it_is_tried_again(tmp_path: Path) -> None:
