@@ -131,6 +131,8 @@ class Opened:
     def between(self, start: int, stop: int) -> bytearray:
         """Return the bytes of the dataset from `start` up to `stop`. Raises what reading the image raises."""
         gathered = bytearray()
+        if stop <= start:
+            return gathered
         position = 0
         for piece in self.plain():
             gathered += piece[max(0, start - position) : max(0, stop - position)]

@@ -191,7 +191,7 @@ _J2K_SEGMENTS: Final = frozenset(
 def walk_j2k(data: bytes) -> Walked:
     """Return what is to be cut out of a codestream of JPEG 2000. Raises `Unclear`."""
     if not data.startswith(_SOC_SIZ):
-        msg = "does not begin as a codestream of JPEG 2000 does: it may be in a file of its own"
+        msg = "does not begin as a JPEG 2000 codestream does, and may be in a file of its own"
         raise Unclear(msg)
     cuts: list[Cut] = []
     markers: set[int] = set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from capacitord.dicom.contexts import syntax_name
 from capacitord.dicom.deidentify.markers import Unclear, Walked, walk_j2k, walk_jpeg, walk_jpeg_ls
@@ -125,15 +125,6 @@ def _lengths(pixels: Element, attributes: Attributes) -> set[int]:
     return {(count * samples * bits + 7) // 8 for samples in each}
 
 
-class _Frame(NamedTuple):
-    """One frame: where its fragments lie behind the offset table, and what is cut out of its bytes."""
-
-    start: int
-    stop: int
-    data: bytes
-    walked: Walked
-
-
 class _Encapsulated:
     """Compressed pixel data of one image."""
 
@@ -152,25 +143,20 @@ class _Encapsulated:
         base = self._first + 8 + len(table)
         starts, lengths, cuts = [0], [], []
         for group in groups:
-            frame = self._walked(group)
-            size, length = frame.stop - frame.start, frame.walked.end
-            if frame.walked.cuts:
-                data = applied(frame.data, frame.walked.cuts)
-                length = len(data)
-                padded = item_head(length + length % 2, EXPLICIT_LITTLE) + data + b"\0" * (length % 2)
-                cuts.append(Cut(base + frame.start, base + frame.stop, padded))
-                size = len(padded)
+            walked = self._walk(b"".join(fragment.data for fragment in group))
+            start, stop = group[0].start, group[-1].start + 8 + len(group[-1].data)
+            size, length = stop - start, walked.end
+            if walked.cuts:
+                inside = [cut for cut in walked.cuts if cut.stop <= walked.end]
+                length += sum(cut.growth for cut in inside)
+                size = 8 + length + length % 2
+                cuts += _shortened(group, inside, walked.end, length, base)
             starts.append(starts[-1] + size)
             lengths.append(length)
-        found = {PIXEL_DATA: [*self._basic(table, starts[:-1]), *cuts]}
+        found = {self._pixels.tag: [*self._basic(table, starts[:-1]), *cuts]}
         for element, numbers in zip(tables, (starts[:-1], lengths), strict=False):
             found[element.tag] = self._extended(element, numbers, has_both=len(tables) == len(TABLES))
         return found
-
-    def _walked(self, group: Sequence[Fragment]) -> _Frame:
-        data = b"".join(fragment.data for fragment in group)
-        stop = group[-1].start + 8 + len(group[-1].data)
-        return _Frame(group[0].start, stop, data, self._walk(data))
 
     def _walk(self, data: bytes) -> Walked:
         syntax = self._opened.image.transfer_syntax_uid
@@ -208,6 +194,22 @@ class _Encapsulated:
         if has_both and self._opened.between(element.start, stop) == right:
             return []
         return [Cut(element.start, stop, right if has_both else b"")]
+
+
+def _shortened(group: Sequence[Fragment], inside: Sequence[Cut], end: int, length: int, base: int) -> list[Cut]:
+    """Return what to cut of the fragments of a frame, which begin at `base`, so that it is one with `length` bytes.
+
+    `inside` is what to cut out of its codestream, which ends at `end`.
+    """
+    start = base + group[0].start
+    stop = base + group[-1].start + 8 + len(group[-1].data)
+    head, padding = item_head(length + length % 2, EXPLICIT_LITTLE), b"\0" * (length % 2)
+    if len(group) > 1:
+        data = b"".join(fragment.data for fragment in group)[:end]
+        return [Cut(start, stop, head + applied(data, inside) + padding)]
+    first = start + 8
+    moved = (Cut(first + cut.start, first + cut.stop, cut.data) for cut in inside)
+    return [Cut(start, first, head), *moved, Cut(first + end, stop, padding)]
 
 
 def large_value(opened: Opened) -> Callable[[int], bytes]:
