@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from capacitord.dicom.deidentify import pixels
 from capacitord.dicom.deidentify.codes import Codes, normal
 from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
 from capacitord.dicom.deidentify.subject import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, first
@@ -234,9 +235,9 @@ def changed(
 ) -> Changed:
     """Return an image with the transforms and the de-identification of a recipe that fit it.
 
-    Reads the attributes and passes the pixels by, whatever their size. `now`, with a time zone, is for the record of
-    changes. Raises `NotTransformed`, `NotDeidentified`, also where a recipe has de-identifications and none matches,
-    and what reading the image raises.
+    Reads the attributes and passes the pixels by, whatever their size; only with a de-identification compressed pixel
+    data is read into memory. `now`, with a time zone, is for the record of changes. Raises `NotTransformed`,
+    `NotDeidentified`, also where a recipe has de-identifications and none matches, and what reading the image raises.
     """
     opened = open_for(image, what.conditions())
     inbound = fitting(what.inbound, subject_of(opened.attributes, came))
@@ -260,13 +261,21 @@ def _deidentified(
 ) -> Changed:
     inbound, how, outbound = steps
     before = apply(inbound, opened.dataset, key=keys.hashes, now=now)
-    without = deidentified(before.dataset, how, codes=Codes(keys.codes, what.destination))
+    codes = Codes(keys.codes, what.destination)
+    without = deidentified(before.dataset, how, codes=codes, large=pixels.large_value(opened))
+    beside = pixels.cleaned(opened, without.keys())
     after = apply(outbound, without, key=keys.hashes, now=now)
     try:
         found = edits(opened.dataset, after.dataset)
     except Unfit as error:
         raise NotTransformed(str(error)) from None
-    image = opened.edited(found, (*before.changes, *after.changes), (*before.skipped, *after.skipped))
+    edited = {edit.path[0] for edit in found}
+    image = opened.edited(
+        found,
+        (*before.changes, *after.changes),
+        (*before.skipped, *after.skipped),
+        also=[cut for tag, cuts in beside.items() if tag not in edited for cut in cuts],
+    )
     uid = str(after.dataset.get("SOPInstanceUID", ""))
     return Changed(image, uid, is_deidentified=True, codes=_codes(after.dataset))
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
 
+    from capacitord.dicom.elements import Element
     from capacitord.dicom.transform.draft import Edit
     from capacitord.dicom.transform.engine import Change
     from capacitord.dicom.transform.failure import TransformFailed
@@ -122,17 +123,42 @@ class Opened:
         """Whether there may be text behind the pixel data, which was not read, that has to be encoded anew."""
         return not self._whole and any(edit.path == (SPECIFIC_CHARACTER_SET,) for edit in edits)
 
+    @property
+    def elements(self) -> Sequence[Element]:
+        """The elements of the top level as they lie in the bytes, as far as it is open."""
+        return self._head.elements
+
+    def between(self, start: int, stop: int) -> bytearray:
+        """Return the bytes of the dataset from `start` up to `stop`. Raises what reading the image raises."""
+        gathered = bytearray()
+        if stop <= start:
+            return gathered
+        position = 0
+        for piece in self.plain():
+            gathered += piece[max(0, start - position) : max(0, stop - position)]
+            position += len(piece)
+            if position >= stop:
+                break
+        return gathered
+
     def edited(
-        self, edits: Sequence[Edit], changes: tuple[Change, ...] = (), skipped: tuple[TransformFailed, ...] = ()
+        self,
+        edits: Sequence[Edit],
+        changes: tuple[Change, ...] = (),
+        skipped: tuple[TransformFailed, ...] = (),
+        *,
+        also: Sequence[Cut] = (),
     ) -> Rewritten:
         """Return the image with these differences to `dataset`; it has to be open as far as they go.
 
-        Raises `NotTransformed`.
+        `also` is cut out of elements that no edit is about. Raises `NotTransformed`.
         """
         try:
             wanted = cuts(self._head.elements, edits, self._head.encoding, self._head.end)
         except (Malformed, Unfit) as error:
             raise NotTransformed(str(error)) from None
+        if also:
+            wanted = sorted((*wanted, *also), key=lambda cut: (cut.start, cut.stop))
         try:
             return Rewritten(self, wanted, changes, skipped)
         except Malformed as error:

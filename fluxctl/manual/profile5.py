@@ -252,6 +252,7 @@ def _order(page: Page) -> None:
         "`compress` if the destination accepts it and the image can be written so; else as received, if it is listed "
         "in `transfer_syntaxes` or nothing is; else the first that is listed, accepted and without loss; else as "
         "received. Where nothing is listed and nothing else is accepted: Explicit, then Implicit VR Little Endian. "
+        "An image with Pixel Padding Value is compressed with loss only if the same samples are padding afterwards. "
         "An image that came compressed with loss is not compressed without loss, which would only make it larger, if "
         "it may leave as received.",
     )
@@ -295,6 +296,14 @@ def _deidentification(page: Page) -> None:
         "cannot be resolved any more.",
         "Pixels are not cleaned. An image that may show a name in them is held, and so is one with options that would "
         "need it. Faces that could be reconstructed from a scan of a head stay in it.",
+        "What lies beside the pixels in the same bytes does not leave, and the pixels stay as they are to the bit: "
+        "comments and segments of applications in JPEG, JPEG-LS, JPEG 2000 and HTJ2K are cut out, also what stands "
+        "behind a frame. An image is held where that cannot be done: if there is something behind native pixels, if a "
+        "frame is damaged or in a file of its own (JP2), if it is compressed in another way (video, JPEG XL), if it "
+        "has pixel data twice, or a large value of which nobody knows what is in it. Most such images pass when their "
+        "device sends them with pixels that are not compressed.",
+        "Of the patient's names those of two letters (Li, Wu, Ng) are looked for as well, as words of their own; a "
+        "single letter or a nickname is not found.",
     )
 
 

@@ -131,6 +131,9 @@ def _reason(image: Image, name: str) -> str:
         return ""
     if file in NAMELESS and name == "research":
         return "it has no SOP Class, so nobody knows what is in it"
+    if file == "badVR.dcm" and name == "research":
+        # It does not say how many frames it has.
+        return "its pixel data is not as long as its rows, columns, samples and frames make it"
     return BROKEN.get(file, "") or PIXELS.get(file, "")
 
 

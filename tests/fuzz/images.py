@@ -12,17 +12,21 @@ from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 
+from capacitord.dicom.deidentify.markers import Unclear, walk_j2k, walk_jpeg, walk_jpeg_ls
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Keys, Recipe
 from capacitord.dicom.produce import InMemory, NotProduced, produce
 from capacitord.dicom.rewriting import Opened
+from capacitord.dicom.splice import applied
 from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, SOURCES
 from capacitord.model.attribute import Attribute, parse
 from capacitord.model.compression import Compression
 from capacitord.model.deidentify import Deidentification, Option
 from capacitord.model.transform import Clean, Copy, Hash, On, Prefix, Record, Remove, Set, Transform, template
 from tests.dicom.transcode import kit
+from tests.dicom.transcode.decoders import BASELINE, HTJ2K, J2K, JPEG_LS, SV1
 
 KEYS: Final = Keys(b"h" * 32, b"c" * 32)
 NOW: Final = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
@@ -63,6 +67,7 @@ NAMELESS: Final = tuple(
     )
 )
 TARGETS: Final = tuple(kit.EVERYTHING.values())
+WALKS: Final = (walk_jpeg, walk_jpeg_ls, walk_j2k)
 
 
 def rewriting(data: bytes) -> None:
@@ -80,6 +85,20 @@ def deidentify(data: bytes) -> None:
     """Any bytes are de-identified, or held."""
     if len(data) > 1:
         _made(data, NAMELESS[data[1] % len(NAMELESS)])
+
+
+def markers(data: bytes) -> None:
+    """Of any frame so much is cut out that nothing is left to be cut out, or it is refused."""
+    if not data:
+        return
+    walk = WALKS[data[0] % len(WALKS)]
+    try:
+        walked = walk(data[1:])
+        left = applied(data[1:], walked.cuts)
+    except Unclear:
+        return
+    assert len(left) <= len(data)
+    assert walk(left).cuts == []
 
 
 def transcode(data: bytes) -> None:
@@ -138,3 +157,20 @@ def _seeds() -> tuple[bytes, ...]:
 
 SEEDS: Final = _seeds()
 """Inputs worth beginning with."""
+
+
+def _frames() -> tuple[bytes, ...]:
+    """Return a frame of each walk, the first with a comment and segments of applications."""
+    small = kit.Kind(rows=4, columns=6, allocated=8, stored=8)
+    source = kit.image(small)
+    texts = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xee\0\x0eAdobe\0d\0\0\0\0\1\xff\xfe\0\7Erika"
+    found = []
+    for which, uid in ((0, SV1), (0, BASELINE), (1, JPEG_LS), (2, J2K), (2, HTJ2K)):
+        written = kit.read(kit.transcoded(source, EXPLICIT_UID, kit.EVERYTHING[uid])[1])
+        frame = next(generate_frames(written.PixelData, number_of_frames=1))
+        found += [bytes((which,)) + frame, bytes((which,)) + frame[:2] + texts * (which < 2) + frame[2:] + b"Erika"]
+    return tuple(found)
+
+
+FRAMES: Final = _frames()
+"""Frames worth beginning with."""

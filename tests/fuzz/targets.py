@@ -123,6 +123,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "sealed": sealed_objects.sealed,
         "rewriting": images.rewriting,
         "deidentify": images.deidentify,
+        "markers": images.markers,
         "transcode": images.transcode,
     }
 )
@@ -143,6 +144,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
         "sealed": sealed_objects.SEEDS,
         "rewriting": images.SEEDS,
         "deidentify": images.SEEDS,
+        "markers": images.FRAMES,
         "transcode": images.SEEDS,
     }
 )

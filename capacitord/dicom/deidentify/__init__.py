@@ -12,6 +12,11 @@ What a conformance statement has to say of it (PS3.15 §E.1.3):
 * Private attributes stay only if Table E.3.10-1 lists them, with the VR it says, and never as bytes.
 * Attributes that the table does not list stay if PS3.6 knows them, but not names, addresses, signatures, retired text
   or bytes of unknown content; dates and UIDs among them are treated like those that are listed.
-* Whatever stays is searched for the patient's names, numbers, birth date and UIDs.
+* Whatever stays is searched for the patient's names, numbers, birth date and UIDs; short names as whole words.
+* A value of more than 1 MiB is searched if it is numbers; one of unknown content holds the image.
 * Pixels are never looked at: an image that may have writing in them is held (`risk.py`).
+* What lies beside them is not let through (`pixels.py`): comments and segments of applications in JPEG, JPEG-LS and
+  JPEG 2000 are cut out, and so is what stands behind a frame; pixels stay as they are to the bit. Behind native pixels,
+  in RLE, in a second pixel data element and in other compression (video, JPEG XL), what cannot be told holds the image.
+* Icons go, and so does all else that is pixel data within a sequence.
 """

@@ -14,12 +14,11 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from capacitord.dicom import elements
-from capacitord.dicom.deidentify import content, marks, private, risk, single, unlisted, words
+from capacitord.dicom.deidentify import content, marks, pixels, private, risk, single, unlisted, words
 from capacitord.dicom.deidentify.single import NotDeidentified, made
 from capacitord.dicom.deidentify.subject import PATIENT_ID, PATIENT_NAME, Place, Subject, read
 from capacitord.dicom.deidentify.table import Action, Rule, profile
 from capacitord.dicom.elements import DEEPEST_NESTING
-from capacitord.dicom.head import FIRST_PIXELS, LAST_PIXELS
 from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET, CharacterSet
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import (
@@ -35,7 +34,7 @@ from capacitord.dicom.transform.level import (
 from capacitord.model.deidentify import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydicom.dataelem import DataElement
 
@@ -45,8 +44,10 @@ if TYPE_CHECKING:
 __all__ = ["NotDeidentified", "deidentified"]
 
 _FIRST_GROUP: Final = 0x0008
+_PIXELS: Final = 0x7FE0
 _OVERLAYS: Final = 0x60
 _OVERLAY_DATA: Final = 0x3000
+_PIXEL_DATA: Final = frozenset({*pixels.PIXEL_ELEMENTS, *pixels.TABLES})
 _DELIMITER: Final = 8
 """Bytes of one that ends an item or a sequence: its tag, and a length of zero."""
 _CONTENT: Final = frozenset({content.CONTENT_SEQUENCE, 0x00400555, 0x00400610, 0x0040B020})
@@ -58,18 +59,20 @@ _DUMMIED: Final = frozenset(
 _NOT_TRUSTED: Final = Rule(Action.CLEAN, Action.DUMMY)
 
 
-def deidentified(dataset: Dataset, how: Deidentification, *, codes: Codes) -> Dataset:
+def deidentified(
+    dataset: Dataset, how: Deidentification, *, codes: Codes, large: Callable[[int], bytes] | None = None
+) -> Dataset:
     """Return the dataset as it may leave for a destination; the one that is given stays as it is.
 
     `dataset` has been read to its end: with only the head, what is behind the pixel data would leave as it is. Its
-    pixels, and other values too large to be kept, need not be there. `codes` are those of the site for this
-    destination. Raises `NotDeidentified`.
+    pixels, and other values too large to be kept, need not be there: `pixels.cleaned` looks at the former, and `large`
+    reads one of the latter by its tag. `codes` are those of the site for this destination. Raises `NotDeidentified`.
     """
     chosen = profile(frozenset(how.options))
     reason = risk.reason_to_hold(risk.picture(dataset), chosen)
     if reason is not None:
         raise NotDeidentified(reason)
-    subject = Subject(dataset, chosen, codes)
+    subject = Subject(dataset, chosen, codes, large)
     after, _ = _Walk(subject).level(dataset, declared(dataset))
     if element_of(dataset, PATIENT_NAME) is not None or element_of(dataset, PATIENT_ID) is not None:
         for tag, vr in ((PATIENT_NAME, "PN"), (PATIENT_ID, "LO")):
@@ -128,8 +131,9 @@ class _Walk:
 
     def _standard(self, place: Place, rule: Rule | None) -> AnyElement | None:
         tag, element = place.tag, place.element
-        if FIRST_PIXELS <= tag <= LAST_PIXELS:
-            return element if place.depth == 0 else None
+        if tag >> 16 == _PIXELS:
+            # Of icons, which may show what was cleaned; and what else is about pixels need not stay true.
+            return element if place.depth == 0 and tag in _PIXEL_DATA else None
         if not tag & 0xFFFF:
             # Group lengths are retired, and whatever bytes stand in one are no length any more.
             return None

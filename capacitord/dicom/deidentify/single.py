@@ -52,7 +52,8 @@ _PLAIN: Final = MappingProxyType(
 )
 """VRs in whose characters no word can be written; a value with others is something else than it should be."""
 _READABLE_VRS: Final = frozenset(values.STRING_VRS) | {"SQ"}
-_BULK_NUMBERS: Final = frozenset({"OD", "OF", "OL", "OV", "OW"}) | frozenset(NUMBERS)
+_BULK_NUMBERS: Final = frozenset({"OD", "OF", "OL", "OV"}) | frozenset(NUMBERS)
+"""Many numbers, of which the standard says what they are; no attribute of the VR OW that stays has as many."""
 
 
 class NotDeidentified(Exception):
@@ -108,9 +109,12 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
     """
     element, tag, vr, identity = place.element, place.tag, place.vr, subject.identity
     if is_left_out(element):
-        if vr in _BULK_NUMBERS:
-            return element
-        msg = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is too large to be looked at"
+        if vr in _BULK_NUMBERS and subject.large is not None:
+            return None if identity.is_in_bytes(subject.large(tag)) else element
+        msg = (
+            f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is too large for this box to know what is in it;"
+            " a transform of the profile can remove it"
+        )
         raise NotDeidentified(msg)
     if vr in _TEXT_VRS or vr == "CS":
         try:

@@ -16,7 +16,7 @@ from capacitord.dicom.transform.level import AnyElement, declared, element_of, i
 from capacitord.model.deidentify import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pydicom.dataset import Dataset
 
@@ -79,9 +79,12 @@ class Place(NamedTuple):
 class Subject:
     """Who an image is of, what stands for that at its destination, and how much of it may leave."""
 
-    def __init__(self, dataset: Dataset, how: Profile, codes: Codes) -> None:
+    def __init__(
+        self, dataset: Dataset, how: Profile, codes: Codes, large: Callable[[int], bytes] | None = None
+    ) -> None:
         self.how = how
         self.codes = codes
+        self.large = large
         characters = declared(dataset)
         self.patient = Patient(
             _told(dataset, PATIENT_ID, characters),

@@ -12,14 +12,18 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _TOKENS: Final = re.compile(r"\d+[.,]\d+[^\W\d_]*%?|[^\W_]+[%+]?")
 _MEASURE: Final = re.compile(r"(?:\d{1,2}(?:[.,]\d{1,2})?)(?:mm|cm|s|ms|t|kv|%)", re.ASCII | re.IGNORECASE)
 _COMPONENTS: Final = re.compile(r"[\^= ]")
 _NAME_PARTS: Final = re.compile(r"[\W\d_]+")
 
-SHORTEST_NAME: Final = 3
+SHORTEST_NAME: Final = 2
+_OWN_PARTS: Final = 3
+"""Components of a name that are somebody's own: family, given and middle name; then come titles (PS3.5 §6.2.1.1)."""
+_PARTICLES: Final = frozenset({"al", "bu", "da", "de", "di", "do", "du", "el", "la", "le", "lo", "of", "te", "zu"})
+"""Short words within longer names that are in any text; a name that is nothing else is a name all the same."""
 SHORTEST_ID: Final = 4
 SHORTEST_NUMBER: Final = 6
 _BOUNDED: Final = 5
@@ -32,12 +36,7 @@ class Identity:
     """The words by which somebody would know the patient. `names` are split at what is no letter, `ids` are not."""
 
     def __init__(self, names: Sequence[str], ids: Iterable[str]) -> None:
-        self.words = {
-            part.casefold()
-            for name in names
-            for part in _NAME_PARTS.split(name)
-            if len(part) >= SHORTEST_NAME or (len(part) > 1 and _IDEOGRAPHS.search(part))
-        }
+        self.words = {word for name in names for word in _words_of(name)}
         numbered = (part for name in names for part in _COMPONENTS.split(name) if any(map(str.isdigit, part)))
         stripped = (each.strip(" \0").casefold() for each in (*ids, *numbered))
         self._ids = {each for each in stripped if len(each) >= SHORTEST_ID}
@@ -62,6 +61,23 @@ class Identity:
     def is_in_bytes(self, value: bytes) -> bool:
         """Whether bytes tell who the patient is; short words are found in any bytes, and not looked for."""
         return self._long is not None and self._long.search(value.decode("latin-1").casefold()) is not None
+
+
+def _words_of(name: str) -> Iterator[str]:
+    """Yield the words of a name by which somebody would be known, in small letters."""
+    for group in name.split("="):
+        components = group.strip(" \0").split("^")
+        for number, component in enumerate(components):
+            parts = [part.casefold() for part in _NAME_PARTS.split(component) if len(part) >= SHORTEST_NAME]
+            particles = _PARTICLES if len(parts) > 1 else frozenset()
+            for part in parts:
+                is_own = number < _OWN_PARTS and part not in particles
+                if is_own or len(part) > SHORTEST_NAME or _IDEOGRAPHS.search(part):
+                    yield part
+        together = "".join(components[:_OWN_PARTS]).casefold()
+        if len(together) >= SHORTEST_NAME and _IDEOGRAPHS.match(together):
+            # Each part may be one character, and that is a word of everybody's.
+            yield together
 
 
 def _pattern(words: set[str]) -> re.Pattern[str] | None:

@@ -13,6 +13,7 @@ from capacitord.dicom.transcode.codestream import as_extended, without_spiff
 from capacitord.dicom.transcode.decoding import CODEC_ERRORS, decode
 from capacitord.dicom.transcode.failure import NotTranscoded
 from capacitord.dicom.transcode.layout import Layout
+from capacitord.dicom.transcode.padding import Padding
 from capacitord.dicom.transcode.syntaxes import Method, Target
 from capacitord.model.compression import Compression, Loss
 
@@ -28,10 +29,12 @@ _WAVELET_LEVELS: Final = 5
 class Encoder:
     """Compresses the frames of one image.
 
-    `layout` is that of the pixels as they are given; `written` that of the compressed image.
+    `layout` is that of the pixels as they are given; `written` that of the compressed image. Loss leaves the same
+    samples in `padding`.
     """
 
-    def __init__(self, layout: Layout, target: Target, wanted: Compression) -> None:
+    def __init__(self, layout: Layout, target: Target, wanted: Compression, padding: Padding | None = None) -> None:
+        self._padding = padding
         self._target = target
         self._wanted = wanted
         self._decibels = 0.0
@@ -42,7 +45,7 @@ class Encoder:
         """Return a frame. Raises `NotTranscoded` if the codec cannot hold what is in it."""
         try:
             if self._target.loss is not Loss.NONE:
-                return self._with_loss(pixels)
+                return self._checked(self._with_loss(pixels), pixels)
             return self._without_loss(pixels)
         except CODEC_ERRORS:
             msg = f"{self._target.method.value} cannot hold a frame of this image."
@@ -55,6 +58,11 @@ class Encoder:
         if not np.array_equal(_bits(again), _bits(pixels)):
             msg = f"{self._target.method.value} did not give back a frame of this image bit for bit."
             raise NotTranscoded(msg)
+        return frame
+
+    def _checked(self, frame: bytes, pixels: Pixels) -> bytes:
+        if self._padding is not None:
+            self._padding.check(pixels, decode(frame, self._target.method, self.written))
         return frame
 
     def _with_loss(self, pixels: Pixels) -> bytes:

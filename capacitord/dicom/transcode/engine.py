@@ -39,6 +39,7 @@ from capacitord.dicom.transcode.layout import (
     Layout,
     layout_of,
 )
+from capacitord.dicom.transcode.padding import padding_of
 from capacitord.dicom.transcode.recode import swapped
 from capacitord.dicom.transcode.syntaxes import (
     LOSSY_ALREADY,
@@ -213,8 +214,9 @@ class _Compression:
 
     def carried_out(self, now: dt.datetime) -> Written:
         """Return the compressed image. Raises `NotTranscoded`."""
-        encoder = Encoder(self._decoded, self._target, self._wanted)
         lossy = self._target.loss is not Loss.NONE
+        padding = padding_of(self._opened.attributes, self._decoded) if lossy else None
+        encoder = Encoder(self._decoded, self._target, self._wanted, padding)
         without = (PIXEL_DATA, EXTENDED_OFFSETS, EXTENDED_LENGTHS, *(EXTREMES if lossy else ()))
         draft = Draft(self._opened, EXPLICIT_LITTLE, without=without)
         frames = [encoder.encode(pixels) for pixels in self._each()]

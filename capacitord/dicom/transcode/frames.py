@@ -74,11 +74,12 @@ def encapsulated_frames(value: memoryview, frames: int) -> list[Piece]:
     Raises `NotTranscoded` if it cannot be told which fragments are which frame's.
     """
     table, each = fragments(value)
-    groups = _grouped(table, each, frames)
+    groups = grouped(table, each, frames)
     return [group[0].data if len(group) == 1 else b"".join(part.data for part in group) for group in groups]
 
 
-def _grouped(table: memoryview, each: Sequence[Fragment], frames: int) -> list[list[Fragment]]:
+def grouped(table: memoryview, each: Sequence[Fragment], frames: int) -> list[list[Fragment]]:
+    """Return the fragments of each frame. Raises `NotTranscoded` if it cannot be told which are whose."""
     if frames == 1:
         return [list(each)]
     if len(each) == frames:

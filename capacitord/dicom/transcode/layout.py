@@ -114,7 +114,7 @@ def layout_of(attributes: Attributes) -> Layout:
         stored=_needed(attributes, BITS_STORED, "Bits Stored"),
         high=_needed(attributes, HIGH_BIT, "High Bit"),
         signed=_needed(attributes, PIXEL_REPRESENTATION, "Pixel Representation") == 1,
-        frames=_frames(attributes),
+        frames=frames_of(attributes),
     )
     if not found.rows or not found.columns:
         msg = "The image has no rows or no columns."
@@ -136,7 +136,8 @@ def _needed(attributes: Attributes, tag: int, name: str) -> int:
     return value
 
 
-def _frames(attributes: Attributes) -> int:
+def frames_of(attributes: Attributes) -> int:
+    """Return how many frames the image says it has, one if it does not say. Raises `NotTranscoded`."""
     text = attributes.text(NUMBER_OF_FRAMES)
     if not text:
         return 1

@@ -12,6 +12,8 @@ from capacitord.dicom.transcode.failure import NotTranscoded
 from capacitord.dicom.transcode.layout import Layout
 
 _HEADER: Final = struct.Struct("<16L")
+HEADER_LENGTH: Final = _HEADER.size
+"""Bytes of the offsets in which a frame begins; those that no segment needs are zero."""
 Pixels = np.ndarray[Any, Any]
 
 

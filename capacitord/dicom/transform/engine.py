@@ -103,7 +103,7 @@ def _attempt(
 def _recorded(draft: Draft, before: Dataset, done: Sequence[Change], how: Record, now: dt.datetime) -> Iterable[Change]:
     name = done[-1].transform
     try:
-        record(draft, before, {change.path[0] for change in done}, how, now)
+        record(draft, before, {change.path for change in done}, how, now)
     except Unfit as error:
         raise TransformFailed(name, _RECORDING, "OriginalAttributesSequence", str(error)) from None
     return _logged(draft, name, _RECORDING)

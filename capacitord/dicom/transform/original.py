@@ -14,15 +14,17 @@ from pydicom.tag import BaseTag
 
 from capacitord.dicom.transform import values
 from capacitord.dicom.transform.characters import SPECIFIC_CHARACTER_SET
-from capacitord.dicom.transform.draft import Draft
+from capacitord.dicom.transform.draft import Draft, Path
 from capacitord.dicom.transform.failure import Unfit
-from capacitord.dicom.transform.level import declared, element_of, is_left_out, is_sequence, items_of, vr_of
+from capacitord.dicom.transform.level import declared, element_of, is_left_out, items_of
+from capacitord.dicom.transform.nonconforming import taken_out
 from capacitord.dicom.transform.operations import widen
-from capacitord.model.representation import NUMBERS, check, conforms
+from capacitord.model.representation import check
 from capacitord.model.transform import Record
 
 ORIGINAL_ATTRIBUTES_SEQUENCE: Final = 0x04000561
 _MODIFIED_ATTRIBUTES_SEQUENCE: Final = 0x04000550
+_NONCONFORMING_MODIFIED_ATTRIBUTES_SEQUENCE: Final = 0x04000551
 _DATE_TIME: Final = 0x04000562
 _MODIFYING_SYSTEM: Final = 0x04000563
 _SOURCE: Final = 0x04000564
@@ -31,8 +33,8 @@ _THIS_SYSTEM: Final = "capacitord"
 """Modifying System may not be empty (Type 1)."""
 
 
-def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now: dt.datetime) -> None:
-    """Add an item that says what the attributes `tags` of the top level were in `before`.
+def record(draft: Draft, before: Dataset, paths: Iterable[Path], how: Record, now: dt.datetime) -> None:
+    """Add an item that says what the attributes at `paths`, which were changed, were in `before`.
 
     `now` has a time zone. Items that are there already stay. Raises `Unfit`.
     """
@@ -40,12 +42,17 @@ def record(draft: Draft, before: Dataset, tags: Iterable[int], how: Record, now:
         if text:
             check(text, vr)
             widen(draft, (), text, vr)
-    changed = set(tags)
+    places = set(paths)
+    changed = {path[0] for path in places}
     if draft.characters(()).terms != declared(before).terms:
         # The previous values are in the set that the dataset had then, which its item has to say.
         changed.add(SPECIFIC_CHARACTER_SET)
+    previous = Draft(before)
+    nonconforming = taken_out(previous, places)
     item = Dataset()
-    _add(item, _MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence([_modified(before, changed)]))
+    _add(item, _MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence([_modified(previous.dataset, changed)]))
+    if nonconforming:
+        _add(item, _NONCONFORMING_MODIFIED_ATTRIBUTES_SEQUENCE, "SQ", Sequence(nonconforming))
     _add(item, _DATE_TIME, "DT", now.strftime("%Y%m%d%H%M%S.%f%z"))
     _add(item, _MODIFYING_SYSTEM, "LO", how.system.strip() or _THIS_SYSTEM)
     _add(item, _SOURCE, "LO", how.source)
@@ -69,26 +76,13 @@ def _modified(before: Dataset, tags: set[int]) -> Dataset:
         if element is not None and is_left_out(element):
             msg = "the value to be recorded in Original Attributes Sequence is too large"
             raise Unfit(msg)
-        if element is None or not _conforms(before, tag):
-            # What was not there, or should not have been as it was, is written without a value (PS3.3 §C.12.1.1.9.1).
-            vr = vr_of(before, tag) if element is not None else values.vr_or_unknown(before, tag)
+        if element is None:
+            # What was not there is written without a value (PS3.3 §C.12.1.1.9.1).
+            vr = values.vr_or_unknown(before, tag)
             _add(item, tag, vr, [] if vr == "SQ" else None)
         else:
             item[BaseTag(tag)] = element
     return item
-
-
-def _conforms(before: Dataset, tag: int) -> bool:
-    element = element_of(before, tag)
-    if element is None or is_sequence(element) or tag == SPECIFIC_CHARACTER_SET:
-        return True
-    vr = vr_of(before, tag)
-    if vr not in values.STRING_VRS and vr not in NUMBERS:
-        return True
-    try:
-        return conforms(values.read(before, tag, declared(before)), vr)
-    except Unfit:
-        return False
 
 
 def _add(item: Dataset, tag: int, vr: str, value: object) -> None:

@@ -183,6 +183,9 @@ def _value_bytes(element: DataElement, vr: str, characters: CharacterSet, encodi
         return b""
     if isinstance(element.value, bytes):
         return element.value
+    if vr == "AT":
+        tags = [element.value] if element.VM == 1 else element.value
+        return b"".join(struct.pack(f"{encoding.order}HH", tag >> 16, tag & 0xFFFF) for tag in tags)
     texts = _of_decoded(element, vr)
     if vr in NUMBERS:
         return b"".join(struct.pack(encoding.order + NUMBERS[vr], number(each, vr)) for each in texts)

@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from capacitord.dicom.deidentify.codes import Codes, Patient
-from capacitord.dicom.deidentify.engine import NotDeidentified
-from capacitord.model.deidentify import Option
+from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
+from capacitord.model.deidentify import Deidentification, Option
 from tests.dicom.deidentify.kit import CODES, KEY, add, ct, done, encoded, item, sequence, written
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
@@ -329,11 +329,34 @@ def test_large_values_never_pass_unseen() -> None:
     assert 0x00204000 not in done(with_large(0x00204000, "LT"))
     assert 0x00091001 not in done(with_large(0x00091001, "OB"))
     assert 0x7FE00010 in done(with_large(0x7FE00010, "OW"))
-    assert 0x56000020 in done(with_large(0x56000020, "OF")), "numbers"
-    with pytest.raises(NotDeidentified, match="too large to be looked at"):
-        done(with_large(0x00282000, "OB"))
-    with pytest.raises(NotDeidentified, match="too large to be looked at"):
-        done(with_large(0x0040A160, "UT"))
+    for tag, vr in ((0x00282000, "OB"), (0x0040A160, "UT"), (0x00281201, "OW"), (0x56000020, "OF")):
+        with pytest.raises(NotDeidentified, match="too large for this box to know what is in it"):
+            done(with_large(tag, vr))
+
+
+@pytest.mark.parametrize(("inside", "stays"), [(b"", True), (b"Muster", False)])
+def test_many_numbers_are_looked_through_wherever_they_are_kept(inside: bytes, *, stays: bool) -> None:
+    dataset = encoded(ct())
+    dataset[BaseTag(0x56000020)] = _raw(0x56000020, "OF", None, 2 << 20)
+    values = {0x56000020: bytes(1 << 20) + inside + bytes(8)}
+    after = deidentified(dataset, Deidentification(), codes=CODES, large=values.__getitem__)
+    assert (0x56000020 in after) == stays
+
+
+def test_of_what_is_about_pixels_only_the_pixels_stay() -> None:
+    dataset = encoded(ct())
+    icon = item(Rows=1)
+    add(icon, 0x7FE00010, b"\1\2", "OW")
+    add(icon, 0x7FE00001, bytes(8), "OV")
+    add(dataset, 0x00409096, sequence(icon), "SQ")
+    add(dataset, 0x00880200, sequence(icon), "SQ")
+    for tag, vr in ((0x7FE00003, "UV"), (0x7FE0000C, "OW"), (0x7FE00020, "OW")):
+        dataset[BaseTag(tag)] = _raw(tag, vr, b"Anything", 8)
+    dataset[BaseTag(0x7FE00001)] = _raw(0x7FE00001, "OV", bytes(8), 8)
+    after = done(dataset)
+    assert [tag for tag in after.keys() if tag >> 16 == 0x7FE0] == [0x7FE00001, 0x7FE00010]  # noqa: SIM118
+    assert [*after[0x00409096].value[0].keys()] == [0x00280010]
+    assert 0x00880200 not in after, "an icon shows the image"
 
 
 def test_an_overlay_goes_as_a_whole() -> None:

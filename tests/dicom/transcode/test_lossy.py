@@ -11,7 +11,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from capacitord.dicom.elements import EXPLICIT_LITTLE, Element
+from capacitord.dicom.transcode.dataset import Opened
 from capacitord.dicom.transcode.engine import NotTranscoded, possible, transcode
+from capacitord.dicom.transcode.layout import Attributes, layout_of
+from capacitord.dicom.transcode.padding import padding_of
 from capacitord.dicom.transcode.syntaxes import MAMMOGRAPHY
 from capacitord.model.compression import Compression
 from tests.dicom.transcode.decoders import (
@@ -36,6 +40,7 @@ from tests.dicom.transcode.kit import (
     image,
     pixels,
     read,
+    refusal,
     transcoded,
 )
 
@@ -164,6 +169,59 @@ def test_what_is_said_of_single_samples_is_not_said_of_others(uid: str) -> None:
     assert not set(extremes) & {element.keyword for element in read(data)}
     _, same = transcoded(source, EXPLICIT, Compression(J2K))
     assert set(extremes) <= {element.keyword for element in read(same)}
+
+
+def _round(kind: Kind, padding: int) -> np.ndarray[Any, Any]:
+    """Return pixels of which only a circle is picture, and that far away from what is around it."""
+    rows, columns = np.mgrid[: kind.rows, : kind.columns]
+    outside = (rows - kind.rows / 2) ** 2 + (columns - kind.columns / 2) ** 2 > 700
+    return np.where(outside[None, :, :, None], padding, pixels(kind) // 2 + 40).astype(pixels(kind).dtype)
+
+
+@pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT])
+@pytest.mark.parametrize("uid", LOSSY)
+def test_what_is_padding_stays_padding_or_there_is_no_loss(uid: str, form: str) -> None:
+    kind = HOLDS[uid]
+    padded = image(kind, PixelPaddingValue=0, PixelData=_round(kind, 0).tobytes())
+    source = encoded(read(padded), form)
+    assert "Pixel Padding Value" in str(refusal(source, form, LOSSY[uid]))
+    assert refusal(source, form, Compression(J2K)) is None
+    nowhere = image(kind, PixelPaddingValue=0, PixelData=(pixels(kind) // 2 + 40).tobytes())
+    assert refusal(encoded(read(nowhere), form), form, LOSSY[uid]) is None
+    empty = image(kind, PixelPaddingValue=None, PixelData=_round(kind, 0).tobytes())
+    assert refusal(encoded(read(empty), form), form, LOSSY[uid]) is None
+
+
+def test_a_range_of_padding_leaves_room_for_loss() -> None:
+    for kind, padding, limit in ((GREY12, 0, 8), (SIGNED12, -2048, -2040), (SIGNED16, -2048, -2040)):
+        found = _round(kind, padding + 4)
+        found = np.where(found == padding + 4, found, np.abs(found) // 2 + 100).astype(found.dtype)
+        near = Compression(NEAR, near=3)
+        for ends in ((padding, limit), (limit, padding)):
+            said = {"PixelPaddingValue": ends[0], "PixelPaddingRangeLimit": ends[1]}
+            assert refusal(image(kind, PixelData=found.tobytes(), **said), EXPLICIT, near) is None
+        said = {"PixelPaddingValue": padding + 3, "PixelPaddingRangeLimit": padding + 4}
+        sloping = found + np.arange(found.size).reshape(found.shape).astype(found.dtype) % 2
+        assert refusal(image(kind, PixelData=sloping.tobytes(), **said), EXPLICIT, near) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "signed", "stored", "least"),
+    [(2048, True, 12, -2048), (0xF800, True, 12, -2048), (63488, False, 16, 63488), (5, True, 12, 5), (0, False, 8, 0)],
+)
+def test_a_padding_value_is_a_sample_in_either_way_of_writing_it(
+    said: int, signed: bool, stored: int, least: int
+) -> None:
+    data = image(Kind(stored=stored, signed=signed))
+    layout = layout_of(Opened(data, EXPLICIT).attributes)
+    value = Element(
+        0x00280120, "US", EXPLICIT_LITTLE, 0, 8, 2, 10, undefined=False, data=bytes(8) + said.to_bytes(2, "little")
+    )
+    assert padding_of(Attributes([value]), layout) == (least, least)
+    assert padding_of(Attributes([value]), layout._replace(samples=3)) is None
+    assert padding_of(Attributes([]), layout) is None
+    with pytest.raises(NotTranscoded, match="cannot be read"):
+        padding_of(Attributes([value._replace(vr="LO")]), layout)
 
 
 def _code(item: Dataset) -> tuple[str, str, str]:

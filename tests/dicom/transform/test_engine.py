@@ -8,6 +8,7 @@ import io
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.sequence import Sequence
@@ -185,17 +186,78 @@ class TestRecord:
         assert "OriginalAttributesSequence" not in out.dataset
         assert out.changes == ()
 
-    def test_leaves_a_value_out_that_was_not_one(self) -> None:
-        level = (Node(0x00080020, "DA", b"29.2.24 "), Node(0x00100020, "LO", b"P1"))
-        out = whole(
-            rewritten(
-                Received(EXPLICIT, written(level, EXPLICIT)),
-                Set(at("StudyDate"), value("20240229")),
-                record=self.HOW,
-            )
+    def _recorded(self, level: tuple[Node, ...], syntax: str, *operations: Operation) -> Dataset:
+        out = whole(rewritten(Received(syntax, written(level, syntax)), *operations, record=self.HOW))
+        dataset = pydicom.filereader.read_dataset(
+            io.BytesIO(out), is_implicit_VR=syntax == IMPLICIT, is_little_endian=syntax != BIG_ENDIAN
         )
-        item = pydicom.dcmread(DicomBytesIO(out), force=True).OriginalAttributesSequence[0]
-        assert item.ModifiedAttributesSequence[0].StudyDate == ""
+        (item,) = dataset.OriginalAttributesSequence
+        assert isinstance(item, Dataset)
+        return item
+
+    @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+    @pytest.mark.parametrize(
+        ("vr", "tag", "bytes_"),
+        [
+            ("DA", "StudyDate", b"29.2.24 "),
+            ("AS", "PatientAge", b"42"),
+            ("LO", "PatientID", b"P\xe4\xf6\xfc"),
+            ("SH", "AccessionNumber", b"longer than sixteen "),
+            ("CS", "Modality", b"CT\\MR "),
+            ("US", "PregnancyStatus", b"\1\0\2"),
+        ],
+    )
+    def test_keeps_the_bytes_of_a_value_that_was_none(self, syntax: str, vr: str, tag: str, bytes_: bytes) -> None:
+        number = tag_for_keyword(tag)
+        assert number is not None
+        new = {"DA": "20240229", "AS": "042Y", "US": "1"}.get(vr, "X")
+        level = (Node(number, vr, bytes_), Node(0x00204000, "LT", b"all right "))
+        item = self._recorded(level, syntax, Set(at(tag), value(new)), Set(at("ImageComments"), value("A")))
+        previous = item.ModifiedAttributesSequence[0]
+        assert previous[number].is_empty
+        assert previous.ImageComments == "all right"
+        (one,) = item.NonconformingModifiedAttributesSequence
+        assert (one.SelectorAttribute, one.SelectorValueNumber) == (number, 0)
+        assert one.NonconformingDataElementValue == bytes_ + b"\0" * (len(bytes_) % 2)
+        assert len(one) == 3
+
+    def test_says_where_in_sequences_a_value_was_none(self) -> None:
+        inner = (Node(0x00090010, "LO", b"ACME"), Node(0x00091001, "DS", b"one "), Node(0x00100020, "LO", b"P1"))
+        inside = (Node(0x00081199, "SQ", items=((), inner)),)
+        level = (Node(0x00400275, "SQ", items=(inside,)),)
+        path = at("RequestAttributesSequence.ReferencedSOPSequence.(0009,xx01,ACME)")
+        item = self._recorded(level, EXPLICIT, Remove(path), Remove(at("**.PatientID")))
+        (one,) = item.NonconformingModifiedAttributesSequence
+        assert (one.SelectorAttribute, one.SelectorAttributePrivateCreator) == (0x00090001, "ACME")
+        assert list(one.SelectorSequencePointer) == [0x00400275, 0x00081199]
+        assert list(one.SelectorSequencePointerItems) == [1, 2]
+        assert "SelectorSequencePointerPrivateCreator" not in one
+        assert one.NonconformingDataElementValue == b"one "
+        sequence = item.ModifiedAttributesSequence[0].RequestAttributesSequence[0].ReferencedSOPSequence
+        assert len(sequence) == 2
+        assert (sequence[1][0x00091001].is_empty, sequence[1].PatientID) == (True, "P1")
+
+    def test_names_the_creator_of_a_private_sequence_around_it(self) -> None:
+        inner = (Node(0x00080020, "DA", b"29.2.24 "),)
+        level = (Node(0x00090010, "LO", b"ACME"), Node(0x00091001, "SQ", items=(inner,)))
+        item = self._recorded(level, EXPLICIT, Set(at("(0009,xx01,ACME).StudyDate"), value("20240229")))
+        (one,) = item.NonconformingModifiedAttributesSequence
+        assert (one.SelectorSequencePointer, one.SelectorSequencePointerPrivateCreator) == (0x00090001, "ACME")
+        assert one.SelectorSequencePointerItems == 1
+        assert one.SelectorAttribute == 0x00080020
+
+    def test_keeps_the_bytes_of_a_sequence_that_cannot_be_read(self) -> None:
+        broken = b"\xfe\xff\x00\xe0\xff\0\0\0Erika "
+        data = written((Node(0x00081140, "OB", broken),), EXPLICIT).replace(b"OB", b"SQ")
+        out = whole(rewritten(Received(EXPLICIT, data), Remove(at("ReferencedImageSequence")), record=self.HOW))
+        read = pydicom.filereader.read_dataset(io.BytesIO(out), is_implicit_VR=False, is_little_endian=True)
+        (item,) = read.OriginalAttributesSequence
+        assert len(item.ModifiedAttributesSequence[0].ReferencedImageSequence) == 0
+        assert item.NonconformingModifiedAttributesSequence[0].NonconformingDataElementValue == broken
+
+    def test_says_nothing_of_values_where_all_were_some(self) -> None:
+        out = applied(ct(), GOOD, Set(at("OtherPatientIDsSequence.PatientID"), value("X")), record=self.HOW)
+        assert "NonconformingModifiedAttributesSequence" not in out.dataset.OriginalAttributesSequence[0]
 
     @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
     def test_in_every_encoding(self, syntax: str) -> None:
