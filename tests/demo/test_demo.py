@@ -98,7 +98,7 @@ def test_the_whole_story(performances: Performances) -> None:
     assert "\x1b" not in whole.out
     said = " ".join(whole.out.split())
     assert "✘ the link to pacs is cut" in said
-    assert re.search(r"⚠ \d+ images wait for pacs, .*: .+; next try in \d", said)
+    assert re.search(r"⚠ \d+ images wait for pacs\b.*: .+; next try in \d", said)
     (total,) = [line.split() for line in lines if line.startswith("   All")]
     # No route is for one image; a person sends it to the archive.
     assert total[1:] == [total[1], total[1], str(int(total[1]) - 1), total[1], "✔"]

@@ -72,8 +72,12 @@ def test_images_that_it_never_takes_keep_no_other_study_from_it_however_often_so
             put_images(box.spool, 1, study=f"1.2.{number}")
         box.wake()
         wait_for(takes_nothing, within=PATIENCE, what="the destination to take nothing")
-        good = put_images(box.spool, 20, study="1.2.2")
+        # What it tries by itself in between would say nothing of the order after the flush.
+        box.deliveries.one("pacs").pause(paused=True)
+        wait_for(lambda: not pacs.open, within=PATIENCE, what="the associations to end")
         seen, refused = len(pacs.seen), set(pacs.seen)
+        good = put_images(box.spool, 20, study="1.2.2")
+        box.deliveries.one("pacs").pause(paused=False)
         box.deliveries.one("pacs").hasten()
         wait_for(lambda: pacs.counts.keys() >= set(good), within=PATIENCE, what="the good study to arrive")
         since = pacs.seen[seen:]
