@@ -239,6 +239,7 @@ def test_without_room_for_a_copy_those_who_wait_are_told_and_the_image_stays(tmp
             spool.housekeeping.examine(victim.image)
         assert due(spool) == []
         assert spool.counts().corrupt == 0
+        assert spool.ledger.look_again("pacs", 9, 9) == 0
         close_studies(spool)
         assert spool.housekeeping.release_segments() == 0
         disk.work_again()
