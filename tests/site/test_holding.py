@@ -61,8 +61,8 @@ class Watching:
         self.over.set()
 
 
-def version(number: int, **settings: Compression) -> Profile:
-    return Profile("st-marys", "", number, "UTC", (destination("pacs", **settings),))
+def version(number: int, compress: Compression | None = None) -> Profile:
+    return Profile("st-marys", "", number, "UTC", (destination("pacs", compress=compress),))
 
 
 class Updated(Preparation):

@@ -73,7 +73,7 @@ def test_a_damaged_image_is_set_aside_and_the_rest_goes_on(tmp_path: Path, size:
         for delivery in spool.studies.detail(find(spool), "x").study.deliveries:
             assert delivery.state is DeliveryState.FAILED
             assert (delivery.acknowledged, delivery.refused, delivery.held) == (2, 0, 1)
-            assert delivery.reason.startswith("1 image held by this box: The spool's copy is damaged: ")
+            assert delivery.reason.startswith("1 image held back by this box: The spool's copy is damaged: ")
         assert spool.housekeeping.examine(victim.image) == ""
         assert spool.housekeeping.candidates().studies == []
 

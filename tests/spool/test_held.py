@@ -65,7 +65,7 @@ def test_what_is_held_is_open_as_what_is_refused_is_and_says_who_holds_it(tmp_pa
         delivery = of(spool)
         assert (delivery.state, delivery.refused, delivery.held) == (DeliveryState.FAILED, 0, 2)
         assert (delivery.images, delivery.acknowledged) == (3, 1)
-        assert delivery.reason == f"2 images held by this box: {classify.held(WHY).reason}"
+        assert delivery.reason == f"2 images held back by this box: {classify.held(WHY).reason}"
         assert "Correct the profile" in delivery.reason
         assert "fluxctl resend" in delivery.reason
         assert [ack.state for ack in told(spool)] == [AckState.HELD, AckState.HELD, AckState.DONE]
@@ -250,6 +250,19 @@ def add_images(spool: Spool, like: Pending, count: int) -> None:
             catalog.execute(sql, (number, f"1.2.3.{number}", like.image))
             sql = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, 5)"
             catalog.execute(sql, (like.delivery, number, like.length))
+
+
+def test_an_image_that_is_held_from_two_destinations_is_one_that_stays(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for number in (1, 2, 3):
+            take(spool, number=number)
+        hold(spool, sent(spool)[:2], 1)
+        hold(spool, sent(spool, "backup")[1:2], 1)
+        refused = Outcome(Verdict.NEEDS_PERSON, "No.", 0xA900)
+        (one, *_) = sent(spool, "backup")
+        spool.ledger.record([Answer(one.image, one.delivery, refused, 5)], spool.tick())
+        found = spool.counts()
+        assert (found.held_back, found.refused, found.held, found.undelivered) == (2, 1, 0, 1)
 
 
 @pytest.mark.parametrize("lost", [False, True])
