@@ -253,7 +253,7 @@ def add_images(spool: Spool, like: Pending, count: int) -> None:
 
 
 def test_an_image_that_is_held_from_two_destinations_is_one_that_stays(tmp_path: Path) -> None:
-    with opened(tmp_path) as spool:
+    with opened(tmp_path, destinations=("pacs", "backup")) as spool:
         for number in (1, 2, 3):
             take(spool, number=number)
         hold(spool, sent(spool)[:2], 1)
