@@ -218,6 +218,8 @@ class SpoolStatus(Answer, frozen=True):
 
     `conflicts` counts images that came under a known UID with other content, and that nobody asked to be sent yet.
     Of `unrouted_images` it is not decided yet where they go; `held_images` go nowhere until a person says so.
+    `held_back_images` this box does not send to some destination, `refused_images` some destination did not take: each
+    counts once, also if that destination is not in the profile any more.
     """
 
     studies: int
@@ -229,6 +231,8 @@ class SpoolStatus(Answer, frozen=True):
     recovered: int
     held_images: int = 0
     unrouted_images: int = 0
+    held_back_images: int = 0
+    refused_images: int = 0
 
 
 class SiteStatus(Answer, frozen=True):
@@ -732,8 +736,8 @@ class SiteEntry(Answer, frozen=True):
     """A site that this box has a profile of. The gate is told of the active one only.
 
     `undelivered_images` is None where nobody knows, and then the other counts say nothing; `as_of` is when they were
-    true, None for now. Held are images that go nowhere, or not everywhere, until a person acts. `problem` says why the
-    site cannot open.
+    true, None for now. Held are images that go nowhere, or not everywhere, until a person acts;
+    the latter are held back. `problem` says why the site cannot open.
     """
 
     id: str
@@ -748,6 +752,7 @@ class SiteEntry(Answer, frozen=True):
     held_images: int = 0
     unrouted_images: int = 0
     refused_images: int = 0
+    held_back_images: int = 0
 
 
 class SiteList(Answer, frozen=True):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+HELD: Final = "held for a decision"
+"""Of images that go nowhere until a person, or another version of the profile, says where."""
+
+HELD_BACK: Final = "held back"
+"""Of images that this box itself does not send to a destination as the profile is."""
 
 
 class Counts(Protocol):
@@ -15,7 +21,12 @@ class Counts(Protocol):
 
     @property
     def held_images(self) -> int:
-        """Those that wait for a person."""
+        """Those that wait for a person, the ones that are held back among them."""
+        ...
+
+    @property
+    def held_back_images(self) -> int:
+        """Those that this box does not send to some destination."""
         ...
 
     @property
@@ -33,7 +44,8 @@ def staying(found: Counts) -> str:
     """Return how many images stay, and why; empty if none does."""
     kinds = (
         (found.undelivered_images, "undelivered"),
-        (found.held_images, "held"),
+        (found.held_images - found.held_back_images, HELD),
+        (found.held_back_images, HELD_BACK),
         (found.unrouted_images, "to be routed"),
         (found.refused_images, "refused"),
     )

@@ -259,7 +259,11 @@ class Feed:
                     self._sent.append((time.monotonic(), pending.length))
         if rest_ended:
             self._urgency.back(pending.priority)
-        self._put(pending, outcome, codes, profile_version)
+        if outcome.verdict is Verdict.LATER and outcome.status is None:
+            # Without a status it was not sent, so no answer of it is lost.
+            self.not_sent([pending])
+        else:
+            self._put(pending, outcome, codes, profile_version)
         return refused_all
 
     def broke_off(
@@ -290,7 +294,14 @@ class Feed:
         self.not_sent([pending])
 
     def held(self, pending: Pending, why: Outcome, profile_version: int | None) -> None:
-        """Take back an image that this box does not send as the profile is, in this version: a person has to look."""
+        """Take back an image that this box does not send as the profile is, in this version: a person has to look.
+
+        When it is mended it does not rest any more.
+        """
+        with self._lock:
+            rest_ended = self._rests.forget(*_key(pending))
+        if rest_ended:
+            self._urgency.back(pending.priority)
         self._put(pending, why, profile_version=profile_version)
 
     def not_prepared(self, pending: Pending, reason: str) -> None:

@@ -92,14 +92,19 @@ class Rests:
         self._row.clear()
         return self._studies.pop(delivery, None) is not None
 
-    def forget(self, delivery: int, image: int) -> None:
-        """Forget an image that does not wait any more, and its study's rest if no other image is why it rests."""
+    def forget(self, delivery: int, image: int) -> bool:
+        """Forget an image that does not wait any more, and its study's rest if no other image is why it rests.
+
+        Returns whether others of its study may go because of that.
+        """
         self._images.pop((delivery, image), None)
         study = self._studies.get(delivery)
         if study is not None:
             study.row.discard(image)
-            if not study.row:
-                del self._studies[delivery]
+        if study is None or study.row:
+            return False
+        del self._studies[delivery]
+        return True
 
     def turn(self, delivery: int, image: int, now: float) -> Turn:
         """Return when an image may go. Nobody waits behind others for longer than the longest rest."""

@@ -208,8 +208,13 @@ class Sender:
             return _pair(pending) in unfit
 
         while unfit and (pending := self._feed.take(is_unfit)) is not None:
+            version = self._preparation.version_of(recipe)
+            if version is None:
+                # Another version of the profile came: what it makes of the image may fit.
+                self._feed.not_sent([pending])
+                return
             outcome = classify.context_refused(self._destination.ae_title, _pair(pending), Refusal.UNFIT)
-            self._feed.held(pending, outcome, self._preparation.version_of(recipe))
+            self._feed.held(pending, outcome, version)
 
     def _take_up(self, connection: Connection, title: str, proposal: Proposal) -> StoreAssociation | None:
         """Return the association that is to be opened on a connection; None if it is to end before it began."""

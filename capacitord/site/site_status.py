@@ -81,6 +81,8 @@ def site_status(
             recovered=spool.report.recovered,
             held_images=counts.held,
             unrouted_images=counts.unrouted,
+            held_back_images=counts.held_back,
+            refused_images=counts.refused,
         ),
         disk=m.Disk(space.total, space.free, reserve, warning, level),
         destinations=destinations,

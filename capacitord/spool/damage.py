@@ -7,7 +7,7 @@ import logging
 from capacitord.errors import CapacitordError, DamagedObject, NotFound
 from capacitord.model.states import AckState
 from capacitord.seal.sealed import room
-from capacitord.spool import closing, deliveries
+from capacitord.spool import closing, deliveries, failover
 from capacitord.spool.catalog import Catalog, fetch
 from capacitord.spool.filing import ANSWERED, STUDY_SHIFT, Filing
 from capacitord.spool.segment import Place
@@ -64,25 +64,16 @@ class Damage:
                 catalog.execute("UPDATE image SET corrupt = 1 WHERE id = ? AND here", (image,))
             rows = fetch(
                 catalog,
-                "SELECT w.delivery, w.attempts FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = ?1 "
+                "SELECT w.delivery FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = ?1 "
                 "WHERE d.study = ?1 >> 24",
                 (image,),
             )
-            for delivery, attempts in rows:
-                catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", (delivery, image))
-                catalog.execute(
-                    ANSWERED,
-                    (
-                        delivery,
-                        image,
-                        AckState.HELD,
-                        None,
-                        f"The spool's copy is damaged: {reason}",
-                        "",
-                        attempts,
-                        0,
-                        None,
-                    ),
-                )
-                deliveries.settle(catalog, self._filing, delivery)
+            found = [failover.waiting(catalog, (delivery, image)) for (delivery,) in rows]
+            for waits in filter(None, found):
+                key = (waits.delivery, image)
+                words = f"The spool's copy is damaged: {reason}"
+                catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
+                catalog.execute(ANSWERED, (*key, AckState.HELD, None, words, "", waits.attempts, 0, None))
+                failover.keep(catalog, waits, damaged=True)
+                deliveries.settle(catalog, self._filing, waits.delivery)
             closing.judge_again(catalog, self._filing, image >> STUDY_SHIFT)

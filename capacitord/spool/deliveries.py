@@ -127,7 +127,7 @@ def _reason(catalog: apsw.Connection, delivery: int, refused: int, held: int, mo
         parts.append(f"{'1 image was' if refused == 1 else f'{refused} images were'} refused: {said}")
     if held:
         said = _one_reason(catalog, delivery, AckState.HELD)
-        parts.append(f"{_images(held)} held by this box: {said}")
+        parts.append(f"{_images(held)} held back by this box: {said}")
     if moved:
         rows = fetch(
             catalog,

@@ -49,6 +49,10 @@ WHERE d.destination = ? AND d.open AND d.waiting > 0 AND w.else_to != '' AND w.e
 ORDER BY d.id, w.image LIMIT ?
 """
 )
+_KEPT: Final = """
+UPDATE ack SET else_to = ?3, else_after = ?4, since = ?5, may_be_there = ?6, damaged = ?7
+WHERE delivery = ?1 AND image = ?2
+"""
 _TAKEN: Final = """
 SELECT d.destination FROM delivery d WHERE d.study = ?1 >> 24
   AND (EXISTS (SELECT 1 FROM waiting w WHERE w.delivery = d.id AND w.image = ?1)
@@ -117,6 +121,15 @@ def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
     """Return what is known of an image that waits for a destination; None if it does not."""
     rows = fetch(catalog, _WAITING, key)
     return Waits._make(rows[0]) if rows else None
+
+
+def keep(catalog: apsw.Connection, waits: Waits, *, damaged: bool = False) -> None:
+    """Keep with what was written down of an image that is held what it is to wait with once more.
+
+    One that is `damaged` is held from every profile.
+    """
+    values = (waits.delivery, waits.image, waits.else_to, waits.else_after, waits.since)
+    catalog.execute(_KEPT, (*values, int(waits.may_be_there), int(damaged)))
 
 
 def prospects(catalog: apsw.Connection, failure: Failure, reachable: Reachable) -> Prospects:
@@ -205,6 +218,9 @@ def _move(  # noqa: PLR0917 - one change with everything that belongs to it
         ANSWERED,
         (*key, AckState.MOVED, status, reason, comment, attempts, now, version),
     )
+    # A refusal answers the attempt under way. Without one, any doubt is of an attempt that is over.
+    may_be_there = waits.may_be_there or (refusal is None and waits.doubt > 0)
+    catalog.execute("UPDATE ack SET may_be_there = ? WHERE delivery = ? AND image = ?", (int(may_be_there), *key))
     other = filing.delivery(catalog, waits.image >> STUDY_SHIFT, name, now, priority=waits.priority)
     rest = " ".join(spare for spare in waits.else_to.split() if spare != name)
     catalog.execute(

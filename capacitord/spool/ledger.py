@@ -349,18 +349,14 @@ class Ledger:
             return False
         state = _ACK[outcome.verdict]
         catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
-        # One whose answer was lost before it was held may be there.
-        attempts = max(waits.attempts, waits.may_be_there) if state is AckState.HELD else waits.attempts + 1
+        attempts = waits.attempts + (state is not AckState.HELD)
         catalog.execute(
             ANSWERED,
             (*key, state, outcome.status, outcome.reason, outcome.comment, attempts, answer.at, answer.profile_version),
         )
-        if state is AckState.HELD and waits.else_to:
+        if state is AckState.HELD:
             # Another version of the profile may send it, and others may have to stand in then.
-            catalog.execute(
-                "UPDATE ack SET else_to = ?, else_after = ? WHERE delivery = ? AND image = ?",
-                (waits.else_to, waits.else_after, *key),
-            )
+            failover.keep(catalog, waits)
         if state in ACKNOWLEDGED:
             catalog.execute(
                 "INSERT INTO destination (name, last_success) SELECT destination, ?2 FROM delivery WHERE id = ?1 "
@@ -458,15 +454,18 @@ class Ledger:
     def look_again(self, destination: str, profile_version: int, now: int) -> int:
         """Put into a destination's queue again what this box held under another version of the profile.
 
-        Returns how many images, of which each study's are put there in one transaction. What is damaged or gone stays
-        as it is.
+        Returns how many images; a page of them is put there in one transaction, so that reception does not wait long.
+        What is damaged or gone stays as it is.
         """
         with self._catalog.read() as catalog:
             found = resending.held_before(catalog, destination, profile_version)
         count = 0
         for delivery in found:
-            with self._catalog.change() as catalog:
-                count += resending.look_again(catalog, self._filing, delivery, profile_version, now)
+            beyond: int | None = -1
+            while beyond is not None:
+                with self._catalog.change() as catalog:
+                    page, beyond = resending.look_again(catalog, self._filing, delivery, profile_version, now, beyond)
+                count += page
         return count
 
     def destinations(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -18,15 +18,32 @@ _ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL O
 _HELD_BEFORE: Final = """
 SELECT d.id FROM delivery d WHERE d.destination = ?1 AND d.open AND d.held > 0 AND EXISTS (
   SELECT 1 FROM ack a JOIN image i ON i.id = a.image
-  WHERE a.delivery = d.id AND a.state = 'held' AND a.profile_version != ?2 AND i.here
+  WHERE a.delivery = d.id AND a.state = 'held' AND NOT a.damaged AND a.profile_version IS NOT ?2 AND i.here
 ) ORDER BY d.id
 """
 _ITS_HELD: Final = """
-SELECT i.id, i.length, a.else_to, a.else_after FROM ack a JOIN image i ON i.id = a.image
-WHERE a.delivery = ?1 AND a.state = 'held' AND a.profile_version != ?2 AND i.here
+SELECT i.id, i.length FROM ack a CROSS JOIN image i ON i.id = a.image
+WHERE a.delivery = ?1 AND a.state = 'held' AND NOT a.damaged AND a.profile_version IS NOT ?2 AND i.here AND a.image > ?3
+ORDER BY a.image LIMIT ?4
+"""
+_AT_ONCE: Final = 500
+_ANSWERED: Final = "SELECT state, attempts, may_be_there, since, else_to, else_after FROM ack "
+_WAITING: Final = """
+INSERT INTO waiting (delivery, image, bytes, attempts, known, since, else_to, else_after)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UNANSWERED: Final = frozenset({AckState.MOVED, AckState.HELD})
 """What does not tell whether an attempt before it brought the image there."""
+
+
+class _Known(NamedTuple):
+    """What an image that waits again brings with it, as in the catalog."""
+
+    attempts: int = 0
+    known: int = 0
+    since: int | None = None
+    else_to: str = ""
+    else_after: float = 0.0
 
 
 def recipients(catalog: apsw.Connection, study: int, image: int | None) -> list[str]:
@@ -97,18 +114,26 @@ def _put(catalog: apsw.Connection, filing: Filing, delivery: int, images: list[t
 
 
 def _wait(catalog: apsw.Connection, delivery: int, images: Iterable[Sequence[int]], now: int) -> None:
-    """Have images wait again, given as id and length, whatever was answered."""
+    """Have images wait again, given as id and length, whatever was answered.
+
+    One that was held has waited all the time, and others may stand in for it as before.
+    """
     for image, length in images:
         key = (delivery, image)
-        answered = fetch(catalog, "SELECT attempts, state FROM ack WHERE delivery = ? AND image = ?", key)
-        attempts, known = (answered[0][0], _may_be_there(*answered[0])) if answered else (0, False)
+        attempts, known, since, else_to, else_after = _known(catalog, key)
         catalog.execute("DELETE FROM ack WHERE delivery = ? AND image = ?", key)
         waits = fetch_value(catalog, "SELECT 1 FROM waiting WHERE delivery = ? AND image = ?", key)
         if not waits:
-            catalog.execute(
-                "INSERT INTO waiting (delivery, image, bytes, since, attempts, known) VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, length, now, attempts, int(known)),
-            )
+            waited = now if since is None else since
+            catalog.execute(_WAITING, (*key, length, attempts, known, waited, else_to, else_after))
+
+
+def _known(catalog: apsw.Connection, key: tuple[int, int]) -> _Known:
+    for state, attempts, may_be_there, *kept in fetch(catalog, _ANSWERED + "WHERE delivery = ? AND image = ?", key):
+        unanswered = AckState(state) in _UNANSWERED
+        known = int(may_be_there if unanswered else AckState(state) in ACKNOWLEDGED)
+        return _Known(attempts, known, *kept) if AckState(state) is AckState.HELD else _Known(attempts, known)
+    return _Known()
 
 
 def _release(catalog: apsw.Connection, filing: Filing, study: int, to: Sequence[str], held: Sequence[int]) -> None:
@@ -122,23 +147,20 @@ def _release(catalog: apsw.Connection, filing: Filing, study: int, to: Sequence[
         closing.release(catalog, filing, study, to)
 
 
-def _may_be_there(attempts: int, state: str) -> bool:
-    """Return whether a destination for which this is in the ledger may have the image."""
-    return AckState(state) in ACKNOWLEDGED or (AckState(state) in _UNANSWERED and attempts > 0)
-
-
 def held_before(catalog: apsw.Connection, destination: str, profile_version: int) -> list[int]:
     """Return the deliveries to a destination with images that are held under another version of the profile."""
     return [delivery for (delivery,) in fetch(catalog, _HELD_BEFORE, (destination, profile_version))]
 
 
-def look_again(catalog: apsw.Connection, filing: Filing, delivery: int, profile_version: int, now: int) -> int:
-    """Put images of a delivery into its queue again, as `Ledger.look_again` has it; return how many."""
-    images = fetch(catalog, _ITS_HELD, (delivery, profile_version))
-    _wait(catalog, delivery, [image[:2] for image in images], now)
-    for image, _, else_to, else_after in images:
-        sql = "UPDATE waiting SET else_to = ?, else_after = ? WHERE delivery = ? AND image = ?"
-        catalog.execute(sql, (else_to, else_after, delivery, image))
+def look_again(  # noqa: PLR0917 - made for one caller
+    catalog: apsw.Connection, filing: Filing, delivery: int, profile_version: int, now: int, beyond: int
+) -> tuple[int, int | None]:
+    """Put a page of a delivery's images into its queue again, as `Ledger.look_again` has it: those `beyond` an image.
+
+    Returns how many, and the last of them; None if there are no more.
+    """
+    images = fetch(catalog, _ITS_HELD, (delivery, profile_version, beyond, _AT_ONCE))
+    _wait(catalog, delivery, images, now)
     if images:
         deliveries.reopen(catalog, filing, delivery, f"Version {profile_version} of the profile looks again.", now)
-    return len(images)
+    return len(images), images[-1][0] if len(images) == _AT_ONCE else None

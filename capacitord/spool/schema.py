@@ -97,6 +97,9 @@ CREATE TABLE ack (                      -- what a destination answered for an im
   comment TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
   profile_version INTEGER,              -- under which the copy was made, or was not; NULL where nobody knows
   else_to TEXT NOT NULL DEFAULT '', else_after REAL NOT NULL DEFAULT 0,   -- of one that is held, as in waiting
+  since INTEGER,                        -- of one that is held, as in waiting
+  may_be_there INTEGER NOT NULL DEFAULT 0,   -- 1: an earlier attempt may have brought one there that is held or moved
+  damaged INTEGER NOT NULL DEFAULT 0,   -- 1: it is held as the spool's copy is damaged, which no profile mends
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 
@@ -192,6 +195,9 @@ CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE op
 ALTER TABLE ack ADD COLUMN profile_version INTEGER;
 ALTER TABLE ack ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE ack ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
+ALTER TABLE ack ADD COLUMN since INTEGER;
+ALTER TABLE ack ADD COLUMN may_be_there INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ack ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE waiting ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE waiting ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
 CREATE INDEX waiting_else ON waiting (delivery, else_to, else_after) WHERE else_to != '';

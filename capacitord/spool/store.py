@@ -39,7 +39,8 @@ from capacitord.spool.writer import SegmentWriter
 class Counts(NamedTuple):
     """The size of the spool. `bytes` counts what is still here.
 
-    `held` images wait for a person, `unrouted` ones for the decision where they go.
+    `held` images wait for a person, `unrouted` ones for the decision where they go. `held_back` images this box does
+    not send to some destination, `refused` ones some destination did not take: each counts once, wherever it was to go.
     """
 
     studies: int
@@ -50,6 +51,8 @@ class Counts(NamedTuple):
     corrupt: int
     held: int = 0
     unrouted: int = 0
+    held_back: int = 0
+    refused: int = 0
 
 
 class Closed(NamedTuple):
@@ -223,10 +226,10 @@ class Spool:
         self._catalog.settle()
         with self._catalog.read() as catalog:
             totals = fetch(catalog, _TOTALS)[0]
-            undelivered = fetch_value(catalog, _UNDELIVERED)
+            undelivered, held_back, refused = (int(fetch_value(catalog, each)) for each in _TROUBLED)
         studies, images, size, conflicts, corrupt, held, unrouted = map(int, totals)
         found = corrupt + self.report.corrupt
-        return Counts(studies, images, size, int(undelivered), conflicts, found, held, unrouted)
+        return Counts(studies, images, size, undelivered, conflicts, found, held, unrouted, held_back, refused)
 
     def settle(self) -> None:
         """Make everything that was taken in visible to the queue."""
@@ -244,15 +247,21 @@ _TOTALS = """
 SELECT count(*), total(images - purged - corrupt), total(bytes), total(conflicts), total(corrupt), total(held),
   total(unrouted) FROM study
 """
-_UNDELIVERED = """
+_OWED = """
 SELECT total(CASE
   WHEN open.deliveries = 1 OR open.most = study.images THEN open.most
-  ELSE (SELECT count(DISTINCT w.image) FROM delivery d JOIN waiting w ON w.delivery = d.id WHERE d.study = study.id)
+  ELSE (SELECT count(DISTINCT w.image) FROM delivery d JOIN {rows} w.delivery = d.id WHERE d.study = study.id)
 END)
 FROM (
-  SELECT study, count(*) AS deliveries, max(waiting) AS most FROM delivery WHERE waiting > 0 GROUP BY study
+  SELECT study, count(*) AS deliveries, max({count}) AS most FROM delivery WHERE {count} > 0 GROUP BY study
 ) AS open JOIN study ON study.id = open.study
 """
+_TROUBLED = (
+    _OWED.format(count="waiting", rows="waiting w ON"),
+    _OWED.format(count="held", rows="ack w ON w.state = 'held' AND"),
+    _OWED.format(count="refused", rows="ack w ON w.state = 'refused' AND"),
+)
+"""Counts each image once that waits, is held back, or was refused."""
 
 
 def _segment(catalog: apsw.Connection, sql: str, number: int) -> None:

@@ -81,6 +81,7 @@ class Held(msgspec.Struct, frozen=True):
     held_images: int = 0
     unrouted_images: int = 0
     refused_images: int = 0
+    held_back_images: int = 0
 
 
 class Unsound(DamagedObject):

@@ -285,10 +285,15 @@ class Serving:
 
 def held_of(now: m.SiteStatus) -> Held:
     """Return what a spool holds, by what its runtime tells."""
-    refused = sum(destination.refused_images for destination in now.destinations)
     spool = now.spool
-    held = spool.held_images + sum(destination.held_images for destination in now.destinations)
-    return Held(datetime.now(UTC), spool.undelivered_images, held, spool.unrouted_images, refused)
+    return Held(
+        datetime.now(UTC),
+        spool.undelivered_images,
+        spool.held_images + spool.held_back_images,
+        spool.unrouted_images,
+        spool.refused_images,
+        spool.held_back_images,
+    )
 
 
 def is_empty(folder: Path) -> bool:

@@ -261,5 +261,6 @@ def _counted(entry: m.SiteEntry, held: Held, as_of: datetime | None) -> m.SiteEn
         held_images=held.held_images,
         unrouted_images=held.unrouted_images,
         refused_images=held.refused_images,
+        held_back_images=held.held_back_images,
         as_of=as_of,
     )

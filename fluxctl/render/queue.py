@@ -54,7 +54,7 @@ def state(row: QueueRow, look: Look) -> Text:
     """Return what a destination's queue does, in few words; what needs a person comes after that."""
     needs = []
     needs += [Text(f"✘ {row.refused:,} refused", style=BAD)] if row.refused else []
-    needs += [Text(f"⚠ {row.held:,} held", style=CARE)] if row.held else []
+    needs += [Text(f"⚠ {row.held:,} held back", style=CARE)] if row.held else []
     now = halted(row, look)
     if now is None and row.images:
         now = deferred(row, look) if row.reason else Text("▸ sending")

@@ -25,6 +25,7 @@ from capacitord.api.messages import (
     SiteStatus,
     Status,
 )
+from capacitord.api.staying import HELD, HELD_BACK
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, joined, rate, size, until
@@ -122,19 +123,19 @@ def _refused(refused: Refusals, look: Look) -> str:
 
 
 def _spool(traffic: SiteStatus) -> str:
-    spool, refused = traffic.spool, sum(destination.refused_images for destination in traffic.destinations)
-    held = spool.held_images + sum(destination.held_images for destination in traffic.destinations)
+    spool = traffic.spool
     if spool.images == 0:
         return "empty"
-    here = held + spool.unrouted_images + refused
+    here = spool.held_images + spool.held_back_images + spool.unrouted_images + spool.refused_images
     ready = "nothing waits to be sent" if here else "all delivered"
     waiting = f"{spool.undelivered_images:,} not delivered yet" if spool.undelivered_images else ready
     troubles = [
         f"{number:,} {word}"
         for number, word in (
-            (held, "held"),
+            (spool.held_images, HELD),
+            (spool.held_back_images, HELD_BACK),
             (spool.unrouted_images, "to be routed"),
-            (refused, "refused by destinations"),
+            (spool.refused_images, "refused by destinations"),
             (spool.conflicts, "in conflict"),
             (spool.corrupt, "corrupt"),
             (spool.recovered, "recovered"),
@@ -207,7 +208,7 @@ def state(item: DestinationStatus, look: Look) -> Text:
     """Return what a destination does now, in few words; what needs a person comes after that."""
     needs = []
     needs += [Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD)] if item.refused_images else []
-    needs += [Text(f"⚠ {count(item.held_images, 'image')} held", style=CARE)] if item.held_images else []
+    needs += [Text(f"⚠ {count(item.held_images, 'image')} held back", style=CARE)] if item.held_images else []
     now = halted(item, look)
     if now is None and item.transfers:
         now = Text(f"▸ sending at {rate(item.rate)}" if item.rate > 0 else "▸ sending")
@@ -251,7 +252,7 @@ def beside(now: Text | None, needs: Sequence[Text]) -> Text | None:
 
 def held(images: int) -> str:
     """Return that it is this box that does not send images."""
-    return f"this box holds {count(images, 'image')} and does not send {'it' if images == 1 else 'them'}"
+    return f"this box holds back {count(images, 'image')} and does not send {'it' if images == 1 else 'them'}"
 
 
 def _next_try(item: DestinationStatus | QueueRow, look: Look) -> str:

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from capacitord.api.messages import Ack, Image, Study, StudyDelivery, StudyDetail, StudyList
+from capacitord.api.staying import HELD
 from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState, StudyState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
@@ -115,7 +116,7 @@ def _held(study: Study) -> str:
 def brief(delivery: StudyDelivery) -> str:
     """Return a delivery as a symbol, a name and a fraction."""
     symbol = DELIVERY_SYMBOL[delivery.state]
-    troubles = ((delivery.refused, "refused"), (delivery.held, "held"))
+    troubles = ((delivery.refused, "refused"), (delivery.held, "held back"))
     words = ", ".join(f"{word} {number}" for number, word in troubles if number)
     if words:
         return f"{symbol} {delivery.destination} {words}"
@@ -152,7 +153,7 @@ def head(study: Study, look: Look) -> RenderableType:
     when = f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip()
     described = [study.description, "/".join(study.modalities), when]
     troubles = [
-        f"{study.held} held" * bool(study.held),
+        f"{study.held} {HELD}" * bool(study.held),
         f"{study.unrouted} to be routed" * bool(study.unrouted),
         f"{study.conflicts} in conflict" * bool(study.conflicts),
         f"{study.corrupt} corrupt" * bool(study.corrupt),
@@ -343,7 +344,7 @@ def _refusal(ack: Ack) -> str:
 
 def _withheld(ack: Ack) -> str:
     version = f" ({words})" if (words := under(ack)) else ""
-    return f"⚠ held by this box, not sent to {ack.destination}: {ack.reason}{version}"
+    return f"⚠ held back by this box, not sent to {ack.destination}: {ack.reason}{version}"
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -51,7 +51,7 @@ TROUBLED: Final = s.changed(
         s.TRAFFIC,
         incoming=(),
         disk=FULL_DISK,
-        spool=s.changed(s.SPOOL, conflicts=2, corrupt=1, recovered=3),
+        spool=s.changed(s.SPOOL, conflicts=2, corrupt=1, recovered=3, refused_images=2),
         destinations=(
             s.changed(s.PACS, refused_images=2, transfers=(), waiting_images=2, waiting_bytes=s.MIB, eta=None),
             s.changed(s.BACKUP, paused=True, doubtful_images=0, name="a-destination-with-a-long-name"),
@@ -197,7 +197,7 @@ WITHHELD_STUDY: Final = s.changed(
             2,
             refused=1,
             held=2,
-            reason=f"1 image was refused: {s.REFUSED.reason}. 2 images held by this box: {s.WITHHELD}",
+            reason=f"1 image was refused: {s.REFUSED.reason}. 2 images held back by this box: {s.WITHHELD}",
         ),
     ),
 )
@@ -216,6 +216,7 @@ WITHHOLDING: Final = s.changed(
     s.STATUS,
     traffic=s.changed(
         s.TRAFFIC,
+        spool=s.changed(s.SPOOL, held_back_images=2, refused_images=1),
         destinations=(
             s.changed(s.PACS, refused_images=1, held_images=2),
             s.changed(

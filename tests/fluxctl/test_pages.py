@@ -104,11 +104,11 @@ def test_short_ids_are_as_long_as_it_takes() -> None:
 
 def test_what_this_box_holds_is_said_beside_what_a_destination_refused() -> None:
     item = s.changed(s.BACKUP, paused=True, refused_images=8, held_images=1)
-    assert status.state(item, LOOK).plain == "⚠ paused, ✘ refused 8 images, ⚠ 1 image held"
-    assert "this box holds 1 image and does not send it" in status.why(item)
+    assert status.state(item, LOOK).plain == "⚠ paused, ✘ refused 8 images, ⚠ 1 image held back"
+    assert "this box holds back 1 image and does not send it" in status.why(item)
     row = s.changed(s.QUEUE.destinations[1], refused=0, held=3)
-    assert queue.state(row, LOOK).plain == "⚠ paused, ⚠ 3 held"
-    assert "this box holds 3 images and does not send them" in queue.why(row)
+    assert queue.state(row, LOOK).plain == "⚠ paused, ⚠ 3 held back"
+    assert "this box holds back 3 images and does not send them" in queue.why(row)
     assert "fluxctl queue show STUDY" in queue.why(row)
 
 

@@ -70,7 +70,7 @@ def test_what_this_box_holds_is_counted_apart_and_goes_nowhere_else(tmp_path: Pa
         (study,) = studies(box)
         (delivery,) = study.deliveries
         assert (delivery.state, delivery.held, delivery.moved) == (DeliveryState.FAILED, 1, 0)
-        assert delivery.reason.startswith("1 image held by this box: Transform 'names' could not map Modality: ")
+        assert delivery.reason.startswith("1 image held back by this box: Transform 'names' could not map Modality: ")
         (ack,) = told(box)
         assert (ack.state, ack.attempts, ack.profile_version) == (AckState.HELD, 0, 1)
         queue = answered(box, "queue.list", m.Empty())

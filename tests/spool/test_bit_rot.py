@@ -73,7 +73,7 @@ def test_a_damaged_image_is_set_aside_and_the_rest_goes_on(tmp_path: Path, size:
         for delivery in spool.studies.detail(find(spool), "x").study.deliveries:
             assert delivery.state is DeliveryState.FAILED
             assert (delivery.acknowledged, delivery.refused, delivery.held) == (2, 0, 1)
-            assert delivery.reason.startswith("1 image held by this box: The spool's copy is damaged: ")
+            assert delivery.reason.startswith("1 image held back by this box: The spool's copy is damaged: ")
         assert spool.housekeeping.examine(victim.image) == ""
         assert spool.housekeeping.candidates().studies == []
 
@@ -239,6 +239,7 @@ def test_without_room_for_a_copy_those_who_wait_are_told_and_the_image_stays(tmp
             spool.housekeeping.examine(victim.image)
         assert due(spool) == []
         assert spool.counts().corrupt == 0
+        assert spool.ledger.look_again("pacs", 9, 9) == 0
         close_studies(spool)
         assert spool.housekeeping.release_segments() == 0
         disk.work_again()

@@ -13,6 +13,7 @@ from capacitord.dicom import classify
 from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import AckState, DeliveryState
+from capacitord.spool.catalog import fetch
 from capacitord.spool.failover import Failure
 from capacitord.spool.ledger import Answer, Pending
 from capacitord.spool.routed import Reachable, Routed
@@ -22,6 +23,7 @@ from tests.spool.kit import KEY, close_studies, deliver, due, find, open_spool, 
 from tests.spool.recount import recount
 
 WHY = "Transform 'names' could not map Modality."
+_COLUMNS = "SELECT name, hidden FROM pragma_table_xinfo('image')"
 BOTH = Reachable(["pacs", "backup"], {})
 
 
@@ -63,7 +65,7 @@ def test_what_is_held_is_open_as_what_is_refused_is_and_says_who_holds_it(tmp_pa
         delivery = of(spool)
         assert (delivery.state, delivery.refused, delivery.held) == (DeliveryState.FAILED, 0, 2)
         assert (delivery.images, delivery.acknowledged) == (3, 1)
-        assert delivery.reason == f"2 images held by this box: {classify.held(WHY).reason}"
+        assert delivery.reason == f"2 images held back by this box: {classify.held(WHY).reason}"
         assert "Correct the profile" in delivery.reason
         assert "fluxctl resend" in delivery.reason
         assert [ack.state for ack in told(spool)] == [AckState.HELD, AckState.HELD, AckState.DONE]
@@ -144,6 +146,143 @@ def test_an_image_whose_answer_was_lost_before_it_was_held_may_be_there_still(tm
         else:
             spool.ledger.resend(find(spool), ["pacs"], None, 9)
         assert due(spool)[0].repeated
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("again", ["look", "resend"])
+def test_a_duplicate_is_believed_after_a_hold_only_if_an_answer_was_lost(
+    tmp_path: Path, again: str, lost: bool
+) -> None:
+    with opened(tmp_path, destinations=("pacs",)) as spool:
+        take(spool)
+        (image,) = sent(spool)
+        busy = classify.store_answer("PACS", 0xA700)
+        cut = Outcome(Verdict.LATER, "The association broke before the answer came.")
+        spool.ledger.record([Answer(image.image, image.delivery, cut if lost else busy, 5)], spool.tick())
+        # Held twice, by two versions: what is known outlives both.
+        for version in (1, 2):
+            hold(spool, sent(spool), version)
+            if again == "look":
+                assert spool.ledger.look_again("pacs", version + 1, 9) == 1
+            else:
+                assert spool.ledger.resend(find(spool), ["pacs"], None, 9) == 1
+        (image,) = sent(spool)
+        assert image.repeated == lost
+        outcome = classify.store_answer("PACS", 0x0111)
+        outcome = classify.as_repeated(outcome, "PACS") if image.repeated else outcome
+        spool.ledger.record([Answer(image.image, image.delivery, outcome, 6)], spool.tick())
+        assert told(spool)[0].state is (AckState.WARNING if lost else AckState.REFUSED)
+        close_studies(spool)
+        assert spool.housekeeping.purge(find(spool), 1) == int(lost)
+
+
+def test_an_image_that_was_acknowledged_once_may_be_there_after_it_was_held(tmp_path: Path) -> None:
+    with opened(tmp_path, destinations=("pacs",)) as spool:
+        take(spool)
+        deliver(spool)
+        spool.ledger.resend(find(spool), ["pacs"], None, 9)
+        hold(spool, sent(spool), 1)
+        spool.ledger.look_again("pacs", 2, 9)
+        assert due(spool)[0].repeated
+
+
+def test_what_was_held_under_no_version_is_looked_at_again(tmp_path: Path) -> None:
+    with opened(tmp_path, destinations=("pacs",)) as spool:
+        take(spool)
+        (image,) = sent(spool)
+        spool.ledger.record([Answer(image.image, image.delivery, classify.held(WHY), 5)], spool.tick())
+        assert spool.ledger.look_again("pacs", 2, 9) == 1
+
+
+def test_others_may_stand_in_for_what_was_held_and_is_sent_again_by_a_person(tmp_path: Path) -> None:
+    spool = routed(tmp_path)
+    take(spool)
+    hold(spool, sent(spool), 1)
+    spool.ledger.resend(find(spool), ["pacs"], None, 9)
+    list(spool.ledger.stand_in(Failure("pacs", 50.0), Reachable(["pacs", "backup"], {"pacs": 50.0}), (1, 1.0)))
+    assert (len(due(spool)), len(due(spool, "backup"))) == (0, 1)
+    recount(spool)
+    spool.close()
+
+
+@pytest.mark.parametrize("again", ["look", "resend"])
+def test_what_was_held_has_waited_since_it_came(tmp_path: Path, again: str) -> None:
+    with opened(tmp_path, destinations=("pacs",)) as spool:
+        take(spool)
+        close_studies(spool)
+        since = spool.ledger.backlog("pacs").oldest
+        assert since is not None
+        hold(spool, sent(spool), 1)
+        if again == "look":
+            spool.ledger.look_again("pacs", 2, since + 10**12)
+        else:
+            spool.ledger.resend(find(spool), ["pacs"], None, since + 10**12)
+        assert spool.ledger.backlog("pacs").oldest == since
+
+
+def test_a_large_study_is_looked_at_again_in_pages_between_which_others_have_their_turn(tmp_path: Path) -> None:
+    most = 1100
+    with faulty_catalog() as (disk, vfs):
+        spool = open_spool(tmp_path, destinations=("pacs",), disk=disk)
+        take(spool)
+        (image,) = sent(spool)
+        add_images(spool, image, most - 1)
+        hold(spool, due(spool), 1)
+        vfs.fail_at(2, apsw.IOError, only="sync")
+        with pytest.raises(CapacitordError):
+            spool.ledger.look_again("pacs", 2, 9)
+        vfs.work_again()
+        first = len(due(spool))
+        assert 0 < first <= 500
+        assert (of(spool).state, of(spool).held) == (DeliveryState.QUEUED, most - first)
+        assert spool.ledger.look_again("pacs", 2, 9) == most - first
+        assert len(due(spool)) == most
+        spool.close()
+
+
+def add_images(spool: Spool, like: Pending, count: int) -> None:
+    """Have more images wait where one does: rows of the catalog, without objects."""
+    with spool._catalog.change() as catalog:
+        hidden = {"id", "sop_uid"} | {name for name, kind in fetch(catalog, _COLUMNS) if kind}
+        columns = ", ".join(name for name, _ in fetch(catalog, _COLUMNS) if name not in hidden)
+        for number in range(like.image + 1, like.image + 1 + count):
+            sql = f"INSERT INTO image (id, sop_uid, {columns}) SELECT ?, ?, {columns} FROM image WHERE id = ?"  # noqa: S608
+            catalog.execute(sql, (number, f"1.2.3.{number}", like.image))
+            sql = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?, ?, ?, 5)"
+            catalog.execute(sql, (like.delivery, number, like.length))
+
+
+def test_an_image_that_is_held_from_two_destinations_is_one_that_stays(tmp_path: Path) -> None:
+    with opened(tmp_path, destinations=("pacs", "backup")) as spool:
+        for number in (1, 2, 3):
+            take(spool, number=number)
+        hold(spool, sent(spool)[:2], 1)
+        hold(spool, sent(spool, "backup")[1:2], 1)
+        refused = Outcome(Verdict.NEEDS_PERSON, "No.", 0xA900)
+        (one, *_) = sent(spool, "backup")
+        spool.ledger.record([Answer(one.image, one.delivery, refused, 5)], spool.tick())
+        found = spool.counts()
+        assert (found.held_back, found.refused, found.held, found.undelivered) == (2, 1, 0, 1)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_image_that_moved_may_be_there_only_if_an_answer_was_lost(tmp_path: Path, refused: bool, lost: bool) -> None:
+    spool = routed(tmp_path)
+    take(spool)
+    (image,) = sent(spool)
+    first = Outcome(Verdict.LATER, "It broke.") if lost else classify.store_answer("PACS", 0xA700)
+    spool.ledger.record([Answer(image.image, image.delivery, first, 5)], spool.tick())
+    if refused:
+        no = Outcome(Verdict.NEEDS_PERSON, "No.", 0xA900)
+        (image,) = sent(spool)
+        spool.ledger.record([Answer(image.image, image.delivery, no, 5)], spool.tick(), BOTH)
+    else:
+        list(spool.ledger.stand_in(Failure("pacs", 50.0), Reachable(["pacs", "backup"], {"pacs": 50.0}), (1, 1.0)))
+    assert [ack.state for ack in told(spool)] == [AckState.MOVED]
+    assert spool.ledger.resend(find(spool), ["pacs"], None, 9) == 1
+    assert due(spool)[0].repeated == lost
+    spool.close()
 
 
 def test_what_is_damaged_is_held_and_no_profile_mends_that(tmp_path: Path) -> None:

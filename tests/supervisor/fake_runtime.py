@@ -223,7 +223,11 @@ class FakeRuntime:
             images_received=0,
             bytes_received=0,
             last_image=None,
-            spool=m.SpoolStatus(0, 0, 0, self.options.undelivered, 0, 0, 0, self.options.held, self.options.unrouted),
+            spool=m.SpoolStatus(
+                *(0, 0, 0, self.options.undelivered, 0, 0, 0, self.options.held, self.options.unrouted),
+                held_back_images=self.options.held_back,
+                refused_images=self.options.refused,
+            ),
             disk=m.Disk(1 << 40, 1 << 39, self.start.limits.reserve, self.start.limits.warning, level),
             destinations=tuple(
                 m.DestinationStatus(
@@ -268,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--export-pieces", type=int, default=4)
-    for name in ("undelivered", "held", "unrouted", "refused"):
+    for name in ("undelivered", "held", "unrouted", "refused", "held-back"):
         parser.add_argument(f"--{name}", type=int, default=0)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")

@@ -190,12 +190,14 @@ def test_a_parked_box_takes_nothing(two: Daemon) -> None:
 
 
 def test_what_a_site_leaves_behind_is_told() -> None:
-    with running("--undelivered", "12", "--held", "3", "--unrouted", "2", "--refused", "1") as daemon:
+    with running(
+        "--undelivered", "12", "--held", "3", "--unrouted", "2", "--refused", "1", "--held-back", "4"
+    ) as daemon:
         daemon.serve()
         take(daemon, text("lakeside"))
         wait_for(lambda: sites(daemon)["st-marys"]["undelivered_images"] == 12, what="the count")
         assert (
-            "stay at st-marys: 12 undelivered, 3 held, 2 to be routed, 1 refused."
+            "stay at st-marys: 12 undelivered, 3 held for a decision, 4 held back, 2 to be routed, 1 refused."
             in activate(daemon, "lakeside").json["message"]
         )
         daemon.stop()
@@ -203,10 +205,11 @@ def test_what_a_site_leaves_behind_is_told() -> None:
         daemon.up()
         status = daemon.until("open")
         (advice,) = [each for each in status["advice"] if each["reference"] == "undelivered-elsewhere"]
-        assert "12 undelivered, 3 held, 2 to be routed, 1 refused of st-marys" in advice["message"]
+        words = "12 undelivered, 3 held for a decision, 4 held back, 2 to be routed, 1 refused of st-marys"
+        assert words in advice["message"]
         left = sites(daemon)["st-marys"]
-        kinds = ("undelivered", "held", "unrouted", "refused")
-        assert [left[f"{kind}_images"] for kind in kinds] == [12, 3, 2, 1]
+        kinds = ("undelivered", "held", "held_back", "unrouted", "refused")
+        assert [left[f"{kind}_images"] for kind in kinds] == [12, 7, 4, 2, 1]
         assert left["as_of"]
 
 

@@ -48,11 +48,11 @@ def _is_said_to_be_held(box: Box, short: str) -> None:
     )
     assert [study.id for study in box.client.study_list(m.StudyQuery(undelivered=True)).studies] == [short]
     for command, words in (
-        (("study", "show", short), "6 images held by this box: Transform 'strict' could not map Modality"),
-        (("study", "list", "--undelivered"), "pacs held 6"),
-        (("queue", "list"), "6 held"),
-        (("status",), "6 images held"),
-        (("destination", "list"), "this box holds 6 images and does not send them"),
+        (("study", "show", short), "6 images held back by this box: Transform 'strict' could not map Modality"),
+        (("study", "list", "--undelivered"), "pacs held back 6"),
+        (("queue", "list"), "6 held back"),
+        (("status",), "6 images held back"),
+        (("destination", "list"), "this box holds back 6 images and does not send them"),
         (("study", "explain", short), "held under version 3 of the profile"),
     ):
         said = fluxctl(box, *command)
