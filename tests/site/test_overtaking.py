@@ -37,7 +37,7 @@ from tests.site.pacs import NO_ROOM, STORED, Pacs
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.routes import box as routed_box
 from tests.site.routes import put_image, route, version
-from tests.site.stock import CT, KEY, put_files, put_images
+from tests.site.stock import CT, KEY, content, facts_of, open_spool, put, put_files, put_images
 from tests.spool.kit import open_spool as open_filled
 from tests.spool.million import IMAGES_A_STUDY, fill
 from tests.wait import wait_for
@@ -294,6 +294,22 @@ def test_a_stat_image_that_comes_back_from_a_broken_association_is_not_forgotten
         feed.broke_off(stat, "cut", suspect=False, in_doubt=True)
         assert_is(wait_for(lambda: feed.overtaking(bulk), within=PATIENCE, what="it to wait again"), stat)
         feed.not_sent([bulk])
+
+
+def test_only_those_look_for_whom_something_came(tmp_path: Path) -> None:
+    with rig(tmp_path, destination("pacs"), destination("backup")) as box:
+        box.deliveries.wake_for({"backup": URGENT, "elsewhere": URGENT})
+        routine = _pending(1, 1, 0, None)
+        told = {one.destination.name: one.feed._urgency.may_overtake(routine) for one in box.deliveries.all()}
+        assert told == {"pacs": False, "backup": True}
+
+
+def test_a_routine_image_of_a_stat_study_is_as_urgent_as_its_study(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, decide=by_caller)
+    for number, calling_ae in enumerate(("ER", "SCANNER"), 1):
+        receipt = put(spool, facts_of(f"{STAT}.{number}", STAT), content(number), calling_ae)
+        assert receipt.urgencies == {"pacs": URGENT}
+    spool.close()
 
 
 def assert_is(found: Pending | None, image: Pending) -> None:
