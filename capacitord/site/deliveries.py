@@ -196,8 +196,16 @@ class Deliveries:
             # One that took its place meanwhile may have asked the ledger before.
             done, delivery = delivery, self._running.get(name)
 
+    def wake_for(self, urgencies: Mapping[str, int]) -> None:
+        """Say for which destinations something new waits, and how urgent it is; the others need not look."""
+        running = self._running
+        for name, priority in urgencies.items():
+            delivery = running.get(name)
+            if delivery is not None:
+                delivery.wake(priority)
+
     def wake(self, priority: int = 0) -> None:
-        """Say that something new waits, and how urgent it is."""
+        """Say that something new waits somewhere, and how urgent it is."""
         for delivery in self._running.values():
             delivery.wake(priority)
 

@@ -22,8 +22,8 @@ from capacitord.model.codes import Code, Coded
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.overtaking import Urgency, overtakes, place
 from capacitord.site.recorder import Recorder
-from capacitord.site.rests import Rest, Rests, Turn
-from capacitord.spool.ledger import Answer, Ended, Pending
+from capacitord.site.rests import Rest, Resting, Rests, Turn
+from capacitord.spool.ledger import Answer, Apart, Ended, Pending
 from capacitord.spool.routed import NOWHERE, Reachable
 from capacitord.spool.store import Spool
 
@@ -31,7 +31,6 @@ LOG = logging.getLogger(__name__)
 AT_ONCE: Final = 32
 """Images that are claimed with one write to the ledger."""
 
-_PAGE: Final = 2 * AT_ONCE
 _RATE_SPAN: Final = 30.0
 _LONGEST_FLUSH: Final = 5.0
 
@@ -108,29 +107,34 @@ class Feed:
 
     def _free(self) -> Iterator[Pending]:
         """Yield what is queued and neither claimed nor resting, in the order it should leave."""
+        now = time.monotonic()
+        with self._lock:
+            later, not_now = self._rests.later(now), self._rests.not_now(now)
+        yield from self._unclaimed(not_now)
+        if later != not_now:
+            yield from (pending for pending in self._unclaimed(later) if not_now.has(*_key(pending)))
+
+    def _unclaimed(self, resting: Resting) -> Iterator[Pending]:
+        """Yield what is queued and not claimed, but for what rests, in the order it should leave."""
         beyond = None
-        behind: list[Pending] = []
         while True:
+            page = self._spool.ledger.due(self._destination, AT_ONCE, beyond=beyond, apart=self._apart(resting))
             with self._lock:
-                # An answer that is written while the page is read ends its claim, and the page still has the image.
-                before = set(self._claimed)
-            page = self._spool.ledger.due(self._destination, _PAGE, beyond=beyond)
-            now = time.monotonic()
-            with self._lock:
-                claimed = before.union(self._claimed)
-                turns = [(pending, self._turn(pending, now)) for pending in page if _key(pending) not in claimed]
-            yield from (pending for pending, turn in turns if turn is Turn.NOW)
-            behind += (pending for pending, turn in turns if turn is Turn.BEHIND_OTHERS)
-            if len(page) < _PAGE:
-                break
+                # While the page was read some may have been claimed, or refused.
+                free = [pending for pending in page if _key(pending) not in self._claimed and self._may_go(pending)]
+            yield from free
+            if len(page) < AT_ONCE:
+                return
             beyond = page[-1]
-        yield from behind
+
+    def _apart(self, resting: Resting) -> Apart:
+        """Return what a look into the queue passes over: what is claimed, and what rests."""
+        with self._lock:
+            keys = resting.images.union(self._claimed)
+        return Apart(resting.studies, [image for _, image in keys])
 
     def _may_go(self, pending: Pending) -> bool:
-        return self._turn(pending, time.monotonic()) is not Turn.LATER
-
-    def _turn(self, pending: Pending, now: float) -> Turn:
-        return self._rests.turn(*_key(pending), now)
+        return self._rests.turn(*_key(pending), time.monotonic()) is not Turn.LATER
 
     def overtaking(self, pending: Pending) -> Pending | None:
         """Return the image that an image in hand has to yield to, None if there is none.
@@ -138,25 +142,36 @@ class Feed:
         That is one that nobody has in hand, and that rests no more. Costs next to nothing while nothing more urgent can
         be waiting. Raises what the ledger raises.
         """
-        if not self._urgency.exceeds(pending.priority):
+        if not self._urgency.may_overtake(pending):
             return None
         with self._taking:
-            first = self._urgency.look(self._following)
-        return first if first is not None and overtakes(first, pending) else None
+            return self._overtaking(pending)
+
+    def _overtaking(self, pending: Pending) -> Pending | None:
+        first = self._urgency.look(pending.priority, self._more_urgent)
+        if first is None or not overtakes(first, pending):
+            return None
+        # Where attributes count for more than urgency, something less urgent may leave before it.
+        return first if first.turn is None else self._following()
+
+    def _more_urgent(self, priority: int) -> Pending | None:
+        """Return what leaves first of all that is more urgent than this, as in `overtaking`."""
+        ready, resting = self._ready_now()
+        ready = [pending for pending in ready if pending.priority > priority]
+        queued = self._spool.ledger.more_urgent(self._destination, priority, apart=self._apart(resting))
+        return min([*ready, *([] if queued is None else [queued])], key=place, default=None)
 
     def _following(self) -> Pending | None:
-        """Return what leaves next of all that nobody has in hand, but for what has to let others go first."""
-        with self._lock:
-            waiting = [pending for pending in self._ready if self._goes_now(pending)]
-        urgency = self._spool.ledger.urgency(self._destination)
-        if not waiting or (urgency is not None and urgency > waiting[0].priority):
-            free = next(self._free(), None)
-            with self._lock:
-                waiting += [free] if free is not None and self._goes_now(free) else []
-        return min(waiting, key=place, default=None)
+        """Return what leaves next, as in `overtaking`."""
+        ready, resting = self._ready_now()
+        queued = self._spool.ledger.due(self._destination, 1, apart=self._apart(resting))
+        return min([*ready, *queued], key=place, default=None)
 
-    def _goes_now(self, pending: Pending) -> bool:
-        return self._turn(pending, time.monotonic()) is Turn.NOW
+    def _ready_now(self) -> tuple[list[Pending], Resting]:
+        """Return what is claimed, in nobody's hands and lets nobody go first; and what has to."""
+        with self._lock:
+            resting = self._rests.not_now(time.monotonic())
+            return [pending for pending in self._ready if not resting.has(*_key(pending))], resting
 
     def take(self, fits: Callable[[Pending], bool]) -> Pending | None:
         """Return the image that should leave next, which is the caller's to give back.
@@ -199,10 +214,9 @@ class Feed:
         """Give back what is claimed and in nobody's hands if something more urgent waits."""
         with self._lock:
             claimed = self._ready[0] if self._ready else None
-        if claimed is None or not self._urgency.exceeds(claimed.priority):
+        if claimed is None or not self._urgency.may_overtake(claimed):
             return
-        first = self._urgency.look(self._following)
-        if first is not None and overtakes(first, claimed):
+        if self._overtaking(claimed) is not None:
             self._give_back()
 
     def _put_back_resting(self) -> None:
@@ -332,9 +346,11 @@ class Feed:
         self._recorder.put(answer)
 
     def _let_go(self, keys: Iterable[tuple[int, int]]) -> None:
-        """End claims of images that may wait for whoever takes them next."""
+        """End claims of images that may wait for whoever takes them next. Those that rest overtake nobody."""
+        now = time.monotonic()
         with self._lock:
-            priorities = {self._claimed.pop(key) for key in keys if key in self._claimed}
+            ended = {key: self._claimed.pop(key) for key in keys if key in self._claimed}
+            priorities = {priority for key, priority in ended.items() if self._rests.turn(*key, now) is Turn.NOW}
         if priorities:
             self._urgency.back(max(priorities))
 

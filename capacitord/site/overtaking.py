@@ -1,19 +1,22 @@
 """Who overtakes whom in a destination's queue, and whether it is worth a look.
 
 What is urgent leaves first, and what is in somebody's hands already yields to it: so it is asked of every image, right
-before it leaves, whether something more urgent waits. The queue is in the catalog, and most of the time the answer is
-no. So `Urgency` remembers how urgent what waits can be at most.
+before it leaves, whether something more urgent waits that comes before it. The queue is in the catalog, and most of the
+time the answer is no. So `Urgency` remembers what was found there.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from capacitord.spool.ledger import Pending
 
+Place = tuple[bool, bytes, int, bytes, int, int]
 
-def place(image: Pending) -> tuple[bool, bytes, int, bytes, int, int]:
+
+def place(image: Pending) -> Place:
     """Return the place of an image in its queue, to sort by; `Ledger.due` gives them in this order."""
     before, after = image.turn or (b"", b"")
     return image.turn is None, before, -image.priority, after, image.delivery, image.image
@@ -27,8 +30,19 @@ def overtakes(other: Pending, image: Pending) -> bool:
     return other.priority > image.priority and place(other) < place(image)
 
 
+class _Known(NamedTuple):
+    """What came since the last look, how urgent it is at most; and what the look found.
+
+    That is where the first of all stands that is more urgent than `above`, None if nothing is.
+    """
+
+    raised: float = float("-inf")
+    above: float = float("-inf")
+    first: Place | None = None
+
+
 class Urgency:
-    """How urgent what waits in nobody's hands can be at most. Whatever comes raises it, and only a look lowers it.
+    """What may wait in nobody's hands that overtakes others. Whatever comes makes a look worth while; looks tell.
 
     For all threads; looks come one after the other.
     """
@@ -37,9 +51,9 @@ class Urgency:
         """`settle` makes visible what was filed; it may raise."""
         self._settle = settle
         self._lock = threading.Lock()
-        # Of all that waits, and of what came since the last look began.
-        self._most: int | None = None
-        self._latest: int | None = None
+        # Replaced and never changed, so that whoever asks needs no lock.
+        self._known = _Known()
+        self._meanwhile = float("-inf")
         self._is_new = False
 
     def filed(self, priority: int) -> None:
@@ -54,12 +68,14 @@ class Urgency:
             self._rise(priority)
 
     def _rise(self, priority: int) -> None:
-        self._most, self._latest = _higher(self._most, priority), _higher(self._latest, priority)
+        self._meanwhile = max(self._meanwhile, priority)
+        if priority > self._known.raised:
+            self._known = self._known._replace(raised=priority)
 
-    def exceeds(self, priority: int) -> bool:
-        """Say whether something more urgent than this may wait."""
-        most = self._most
-        return most is not None and most > priority
+    def may_overtake(self, image: Pending) -> bool:
+        """Say whether an image may have to yield, so that a look is worth while."""
+        raised, above, first = self._known
+        return max(raised, above) > image.priority or (first is not None and first < place(image))
 
     def settle(self) -> None:
         """Make visible what was filed since this was called last, if anything was. Raises what that raises."""
@@ -73,19 +89,15 @@ class Urgency:
                     self._is_new = True
                 raise
 
-    def look(self, first: Callable[[], Pending | None]) -> Pending | None:
-        """Return what `first` finds to be the next to leave, and remember how urgent that is.
+    def look(self, priority: int, first: Callable[[int], Pending | None]) -> Pending | None:
+        """Return what `first` finds to leave first of all that is more urgent than `priority`, and remember it.
 
         What comes meanwhile counts as well. Raises what making it visible and `first` raise; then nothing is forgotten.
         """
         with self._lock:
-            self._latest = None
+            self._meanwhile = float("-inf")
         self.settle()
-        found = first()
+        found = first(priority)
         with self._lock:
-            self._most = self._latest if found is None else _higher(self._latest, found.priority)
+            self._known = _Known(self._meanwhile, priority, None if found is None else place(found))
         return found
-
-
-def _higher(one: int | None, other: int) -> int:
-    return other if one is None else max(one, other)

@@ -36,6 +36,17 @@ class Rest(NamedTuple):
     until: float
 
 
+class Resting(NamedTuple):
+    """Whole studies and single images that have to let others go first, by delivery and by delivery and image."""
+
+    studies: frozenset[int]
+    images: frozenset[tuple[int, int]]
+
+    def has(self, delivery: int, image: int) -> bool:
+        """Say whether an image is among them."""
+        return delivery in self.studies or (delivery, image) in self.images
+
+
 @dataclass(slots=True)
 class _Image:
     until: float
@@ -117,6 +128,19 @@ class Rests:
         if until > now:
             return Turn.LATER
         return Turn.BEHIND_OTHERS if until > now - LONGEST else Turn.NOW
+
+    def later(self, now: float) -> Resting:
+        """Return all whose turn is `LATER`."""
+        return self._until(now)
+
+    def not_now(self, now: float) -> Resting:
+        """Return all whose turn is not `NOW`."""
+        return self._until(now - LONGEST)
+
+    def _until(self, after: float) -> Resting:
+        studies = frozenset(delivery for delivery, study in self._studies.items() if study.until > after)
+        images = (key for key, image in self._images.items() if image.times and image.until > after)
+        return Resting(studies, frozenset(key for key in images if key[0] not in studies))
 
     def ends(self, after: float) -> float | None:
         """Return when the first rest ends that goes on beyond `after`; None if none does."""

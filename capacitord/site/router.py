@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
@@ -64,13 +64,13 @@ class Router:
         self,
         spool: Spool,
         routing: Routing,
-        filed: Callable[[int], None],
+        filed: Callable[[Mapping[str, int]], None],
         *,
         receiving: Callable[[], bool],
         doubt: Callable[[], None],
         pause: float = _FIRST_PAUSE,
     ) -> None:
-        """`filed` is told the highest priority of what waits to be sent from now on.
+        """`filed` is told for which destinations something waits from now on, and how urgent it is.
 
         `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
         `pause` is in seconds, before what failed is tried again the first time.
@@ -190,9 +190,9 @@ class Router:
             self._give_way(time.monotonic() - began)
         # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
-        urgencies = self._spool.decisions.file(decided, holds) if decided else []
+        urgencies = self._spool.decisions.file(decided, holds) if decided else {}
         if urgencies:
-            self._filed(max(urgencies))
+            self._filed(urgencies)
         return trouble
 
     def _unforeseen_at(self, image: Undecided, in_force: InForce) -> Decided | None:

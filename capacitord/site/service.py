@@ -58,7 +58,7 @@ class Service:
         self._router = Router(
             spool,
             routing,
-            self._deliveries.wake,
+            self._deliveries.wake_for,
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
         )
@@ -210,8 +210,8 @@ class Service:
         """Take notice of an image that is new."""
         if receipt.later:
             self._router.wake()
-        elif receipt.priority is not None:
-            self._deliveries.wake(receipt.priority)
+        else:
+            self._deliveries.wake_for(receipt.urgencies)
 
     def _queued(self) -> None:
         """Take notice of images that wait where they did not: they get their turns."""

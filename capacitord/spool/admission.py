@@ -7,7 +7,8 @@ import enum
 import queue
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from capacitord.errors import CapacitordError
@@ -15,7 +16,7 @@ from capacitord.model.image import Arrival, Facts
 from capacitord.spool import deliveries, describe
 from capacitord.spool.catalog import Catalog
 from capacitord.spool.filing import STUDY_SHIFT, Filed, Filing, run
-from capacitord.spool.routed import Decide, Routed
+from capacitord.spool.routed import Decide
 from capacitord.spool.sealing import Buffers, Sealing
 from capacitord.spool.segment import Place
 from capacitord.spool.space import SpaceGuard
@@ -35,14 +36,14 @@ class Kept(enum.Enum):
 class Receipt(NamedTuple):
     """The proof that an image is durable and filed. `study` is the short id, `object_id` what is in the spool.
 
-    `priority` is that of what waits to be sent because of it, None if nothing does yet; `later` says that it is still
-    to be decided where it goes.
+    `urgencies` are the destinations for which it waits, with how urgent its study is there; `later` says that it is
+    still to be decided where it goes.
     """
 
     kept: Kept
     study: str
     object_id: bytes
-    priority: int | None = None
+    urgencies: Mapping[str, int] = MappingProxyType({})
     later: bool = False
 
 
@@ -144,11 +145,12 @@ class Admission:
             return Receipt(Kept.KNOWN, self._filing.short_id(facts.study_uid), found.object_id)
         conflict = found.twin is Twin.OTHER
         study: str = ""
-        routed: Routed | None = None
+        urgencies: Mapping[str, int] = {}
+        later = False
 
         def filed(place: Place) -> None:
-            nonlocal study, routed
-            study, routed = self._file(
+            nonlocal study, urgencies, later
+            study, urgencies, later = self._file(
                 Filed(sealing.object_id, place, sealing.length, facts, arrival, None, conflict, found.ruins),
                 alone=sealing.large is not None,
             )
@@ -158,8 +160,7 @@ class Admission:
             self._settle(found.ruins, arrival.received_at)
         if conflict:
             return Receipt(Kept.CONFLICT, study, sealing.object_id)
-        priority = routed.priority if routed is not None and routed.to else None
-        return Receipt(Kept.NEW, study, sealing.object_id, priority, routed is None)
+        return Receipt(Kept.NEW, study, sealing.object_id, urgencies, later)
 
     def _settle(self, ruins: Iterable[int], now: int) -> None:
         """Have the deliveries say what they have come to without damaged images, of which a good copy has come.
@@ -170,8 +171,10 @@ class Admission:
             for study in {ruin >> STUDY_SHIFT for ruin in ruins}:
                 deliveries.settle_replaced(catalog, self._filing, now, self._tick(), study)
 
-    def _file(self, image: Filed, *, alone: bool) -> tuple[str, Routed | None]:
-        """File an image that is durable; one that is `alone` in its segment closes it. Returns the study and where to.
+    def _file(self, image: Filed, *, alone: bool) -> tuple[str, Mapping[str, int], bool]:
+        """File an image that is durable; one that is `alone` in its segment closes it.
+
+        Returns the study, for whom it waits and how urgently, and whether that is still to be decided.
 
         It is decided here, with the catalog held: whoever changes what decides and then looks into the catalog finds
         everything that was decided before.
@@ -183,7 +186,7 @@ class Admission:
                 plan.statements.append(("UPDATE segment SET closed = 1 WHERE id = ?", (image.place.segment,)))
             self._catalog.gather(lambda writer: run(writer, plan.statements))
             self._receiving[plan.study] = time.monotonic()
-        return plan.study, image.routed
+        return plan.study, plan.urgencies, image.routed is None
 
     def expect(self, studies: Iterable[str]) -> None:
         """Take notice of studies, by short id, that were arriving when the spool was closed."""

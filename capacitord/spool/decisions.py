@@ -103,27 +103,28 @@ class Decisions:
         place = Place(row[7], row[8], room(length))
         return Undecided._make((*row[:7], self._objects.stored(object_id, place, lambda: self._catalog.place(image))))
 
-    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> list[int]:
-        """File decisions in one transaction; return the priorities of what waits to be sent because of them.
+    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> dict[str, int]:
+        """File decisions in one transaction; return for whom something waits in another place because of them.
+
+        That is how urgent the most urgent study is for each destination.
 
         `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all.
         """
-        urgencies: list[int] = []
         with self._catalog.change() as catalog:
             if not holds():
-                return urgencies
-            studies = set()
+                return {}
+            studies, sorted_studies = set(), set()
             for each in decided:
                 routed = each.routed
                 if routed is not None and file_decision(catalog, self._filing, each.image, routed, each.received_at):
                     studies.add(each.image >> STUDY_SHIFT)
-                    urgencies += [routed.priority] * bool(routed.to)
                 if each.turn is not None:
                     catalog.execute(_TURN, (each.image, each.turn.before, each.turn.after))
                     catalog.execute("DELETE FROM unsorted WHERE image = ?", (each.image,))
+                    sorted_studies.add(each.image >> STUDY_SHIFT)
             for study in studies:
                 closing.judge_again(catalog, self._filing, study)
-        return urgencies
+            return deliveries.urgencies(catalog, studies | sorted_studies)
 
     def order(self, attributes: Sequence[str]) -> None:
         """Have what waits leave in the order of these attributes; by priority and arrival if there are none.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from typing import Final
 
 import apsw
@@ -39,6 +41,15 @@ def settled_state(waiting: int, refused: int, held: int = 0, moved: int = 0) -> 
 def has_turns(catalog: apsw.Connection) -> bool:
     """Return whether attributes decide what leaves first."""
     return fetch_value(catalog, "SELECT 1 FROM fact WHERE name = 'order'") is not None
+
+
+def urgencies(catalog: apsw.Connection, studies: Collection[int]) -> dict[str, int]:
+    """Return for which destinations something of these studies waits, and how urgent the most urgent is there."""
+    sql = (
+        "SELECT destination, max(priority) FROM delivery WHERE study IN (SELECT value FROM json_each(?)) "
+        "AND open AND waiting > 0 GROUP BY destination"
+    )
+    return {name: priority for name, priority in fetch(catalog, sql, (json.dumps(list(studies)),))}  # noqa: C416 - typed
 
 
 def become(

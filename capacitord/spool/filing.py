@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import apsw
@@ -47,11 +47,15 @@ class Filed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The image's id, its study's short id, and the statements that file it."""
+    """The image's id, its study's short id, and the statements that file it.
+
+    `urgencies` are the destinations for which it waits then, with how urgent its study is there.
+    """
 
     image: int
     study: str
     statements: list[Statement]
+    urgencies: Mapping[str, int]
 
 
 class _Study:
@@ -135,12 +139,14 @@ class Filing:
             statements += _replaced(ruin, image.arrival.received_at)
         routed, now = image.routed, image.arrival.received_at
         if routed is None or image.conflict:
-            return Plan(number, study.short, statements)
+            return Plan(number, study.short, statements, {})
+        urgencies = {}
         for destination in routed.to:
             delivery = self._delivery(study, destination, routed.priority, now, statements)
-            waits = (delivery, number, image.length, now, " ".join(routed.else_to), routed.else_after)
+            urgencies[destination] = delivery.priority
+            waits = (delivery.id, number, image.length, now, " ".join(routed.else_to), routed.else_after)
             statements.append((_WAITING, waits))
-        return Plan(number, study.short, statements)
+        return Plan(number, study.short, statements, urgencies)
 
     def _study(self, catalog: apsw.Connection, image: Filed, statements: list[Statement]) -> _Study:
         uid = image.facts.study_uid
@@ -177,7 +183,9 @@ class Filing:
             return known
         return None
 
-    def _delivery(self, study: _Study, destination: str, priority: int, now: int, statements: list[Statement]) -> int:
+    def _delivery(
+        self, study: _Study, destination: str, priority: int, now: int, statements: list[Statement]
+    ) -> _Delivery:
         known = study.deliveries.get(destination)
         if known is None:
             known = _Delivery(self._next_delivery, DeliveryState.QUEUED, priority)
@@ -191,7 +199,7 @@ class Filing:
                 known = known._replace(priority=priority)
                 statements.append((MORE_URGENT, (priority, known.id)))
         study.deliveries[destination] = known
-        return known.id
+        return known
 
     def delivery(
         self, catalog: apsw.Connection, study: int, destination: str, now: int, *, priority: int | None = None

@@ -37,11 +37,16 @@ _PENDING: Final = """
 SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
   i.length, NOT i.conflict AND (w.doubt OR w.known), i.segment, i.place, {turn}
 """
+_NOT_APART: Final = (
+    "{delivery} NOT IN (SELECT value FROM json_each(?2)) AND {image} NOT IN (SELECT value FROM json_each(?3))"
+)
+_DUE_NOT_APART: Final = _NOT_APART.format(delivery="d.id", image="w.image")
+_TURNS_NOT_APART: Final = _NOT_APART.format(delivery="t.delivery", image="t.image")
 _DUE: Final = (
     _PENDING.format(turn="NULL, NULL")
     + """
 FROM delivery d CROSS JOIN waiting w ON w.delivery = d.id JOIN image i ON i.id = w.image JOIN study s ON s.id = d.study
-WHERE d.destination = ? AND d.open AND d.waiting > 0 AND NOT i.corrupt {which}
+WHERE d.destination = ? AND d.open AND d.waiting > 0 AND {apart} AND NOT i.corrupt {which}
 ORDER BY d.priority DESC, d.id, w.image LIMIT ?
 """
 )
@@ -50,10 +55,19 @@ _TURNS: Final = (
     + """
 FROM turn t CROSS JOIN waiting w ON w.delivery = t.delivery AND w.image = t.image JOIN delivery d ON d.id = t.delivery
   JOIN image i ON i.id = t.image JOIN study s ON s.id = d.study
-WHERE t.destination = ? AND NOT i.corrupt {which}
+WHERE t.destination = ? AND {apart} AND NOT i.corrupt {which}
 ORDER BY t.before, t.haste, t.after, t.delivery, t.image LIMIT ?
 """
 )
+_FIRST_TURN: Final = """
+AND (t.before, t.haste, t.after, t.delivery, t.image) = (
+  SELECT o.before, o.haste, o.after, o.delivery, o.image FROM delivery d CROSS JOIN turn o ON o.delivery = d.id
+  WHERE d.destination = ?1 AND d.open AND d.waiting > 0 AND d.priority > ?4
+    AND {apart}
+    AND NOT EXISTS (SELECT 1 FROM image WHERE id = o.image AND corrupt)
+  ORDER BY o.before, o.haste, o.after, o.delivery, o.image LIMIT 1
+)
+"""
 _WITHOUT_A_TURN: Final = "AND NOT EXISTS (SELECT 1 FROM turn t WHERE t.delivery = w.delivery AND t.image = w.image)"
 _KINDS: Final = """
 SELECT sop_class, transfer_syntax FROM (
@@ -71,6 +85,8 @@ turn t CROSS JOIN image i ON i.id = t.image WHERE t.destination = ? AND NOT i.co
 ORDER BY t.before, t.haste, t.after, t.delivery, t.image
 """
 
+_Where = tuple[str, str, str]
+"""The destination, and what is apart: what every look into a queue takes first."""
 
 Ended = list[OneEnded]
 """Deliveries that came to an end: short study id, destination, state."""
@@ -96,6 +112,23 @@ class Pending(NamedTuple):
     repeated: bool
     stored: Stored
     turn: tuple[bytes, bytes] | None = None
+
+
+class Apart(NamedTuple):
+    """What is left out of a look into a queue: whole deliveries, and single images of others.
+
+    They are passed over in the catalog: what is left out costs next to nothing, however much it is.
+    """
+
+    deliveries: Collection[int] = ()
+    images: Collection[int] = ()
+
+    def values(self) -> tuple[str, str]:
+        """Return both as the queries take them."""
+        return json.dumps(list(self.deliveries)), json.dumps(list(self.images))
+
+
+NOTHING_APART: Final = Apart()
 
 
 class Doubt(enum.IntEnum):
@@ -147,38 +180,59 @@ class Ledger:
     def __init__(self, catalog: Catalog, filing: Filing, objects: Objects) -> None:
         self._catalog, self._filing, self._objects = catalog, filing, objects
 
-    def due(self, destination: str, limit: int, *, beyond: Pending | None = None) -> list[Pending]:
+    def due(
+        self, destination: str, limit: int, *, beyond: Pending | None = None, apart: Apart = NOTHING_APART
+    ) -> list[Pending]:
         """Return the next images for a destination in the order they should leave: priority, study, arrival.
 
-        `beyond` is the last image of the page before. An image of a study that became more urgent meanwhile is found
-        by beginning again.
+        `beyond` is the last image of the page before, `apart` what is passed over. An image of a study that became
+        more urgent meanwhile is found by beginning again.
         """
+        where = (destination, *apart.values())
         with self._catalog.read() as catalog:
             if not deliveries.has_turns(catalog):
-                return self._due(catalog, destination, limit, beyond, "")
-            page = self._turns(catalog, destination, limit, beyond)
+                return self._due(catalog, where, limit, beyond, "")
+            page = self._turns(catalog, where, limit, beyond)
             if len(page) < limit:
                 last = beyond if beyond is not None and beyond.turn is None else None
-                page += self._due(catalog, destination, limit - len(page), last, _WITHOUT_A_TURN)
+                page += self._due(catalog, where, limit - len(page), last, _WITHOUT_A_TURN)
         return page
 
-    def _turns(self, catalog: apsw.Connection, destination: str, limit: int, beyond: Pending | None) -> list[Pending]:
+    def more_urgent(self, destination: str, priority: int, *, apart: Apart = NOTHING_APART) -> Pending | None:
+        """Return which image leaves first of all that is more urgent than `priority`, None if nothing is.
+
+        What is `apart` is passed over.
+        """
+        where, which = (destination, *apart.values()), "AND d.priority > ?"
+        with self._catalog.read() as catalog:
+            found: list[Pending] = []
+            if deliveries.has_turns(catalog):
+                first = _FIRST_TURN.format(apart=_NOT_APART.format(delivery="d.id", image="o.image"))
+                sql = _TURNS.format(apart=_TURNS_NOT_APART, which=first)
+                found = self._pendings(catalog, sql, (*where, priority, 1))
+                which += f" {_WITHOUT_A_TURN}"
+            if not found:
+                sql = _DUE.format(apart=_DUE_NOT_APART, which=which)
+                found = self._pendings(catalog, sql, (*where, priority, 1))
+        return found[0] if found else None
+
+    def _turns(self, catalog: apsw.Connection, where: _Where, limit: int, beyond: Pending | None) -> list[Pending]:
         """Return a page of what has its turn."""
         if beyond is None:
-            return self._pendings(catalog, _TURNS.format(which=""), (destination, limit))
+            return self._pendings(catalog, _TURNS.format(apart=_TURNS_NOT_APART, which=""), (*where, limit))
         if beyond.turn is None:
             return []
         which = "AND (t.before, t.haste, t.after, t.delivery, t.image) > (?, ?, ?, ?, ?)"
         before, after = beyond.turn
-        values = (destination, before, -beyond.priority, after, beyond.delivery, beyond.image, limit)
-        return self._pendings(catalog, _TURNS.format(which=which), values)
+        values = (*where, before, -beyond.priority, after, beyond.delivery, beyond.image, limit)
+        return self._pendings(catalog, _TURNS.format(apart=_TURNS_NOT_APART, which=which), values)
 
     def _due(
-        self, catalog: apsw.Connection, destination: str, limit: int, beyond: Pending | None, which: str
+        self, catalog: apsw.Connection, where: _Where, limit: int, beyond: Pending | None, which: str
     ) -> list[Pending]:
         """Return a page in the order of arrival."""
         if beyond is None:
-            return self._pendings(catalog, _DUE.format(which=which), (destination, limit))
+            return self._pendings(catalog, _DUE.format(apart=_DUE_NOT_APART, which=which), (*where, limit))
         priority, delivery, image = beyond.priority, beyond.delivery, beyond.image
         page: list[Pending] = []
         # Three conditions instead of one over all three columns: each is a range of the index, so that a page costs
@@ -189,8 +243,8 @@ class Ledger:
             ("AND d.priority < ?", (priority,)),
         ):
             if len(page) < limit:
-                sql = _DUE.format(which=f"{condition} {which}")
-                page += self._pendings(catalog, sql, (destination, *values, limit - len(page)))
+                sql = _DUE.format(apart=_DUE_NOT_APART, which=f"{condition} {which}")
+                page += self._pendings(catalog, sql, (*where, *values, limit - len(page)))
         return page
 
     def _pendings(self, catalog: apsw.Connection, sql: str, values: tuple[object, ...]) -> list[Pending]:

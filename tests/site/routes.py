@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,7 @@ class Box:
     spool: Spool
     routing: Routing
     router: Router
-    urgencies: list[int] = field(default_factory=list)
+    urgencies: list[Mapping[str, int]] = field(default_factory=list)
 
     def become(self, profile: Profile) -> None:
         self.routing.profile = profile
@@ -83,7 +83,7 @@ def routed_spool(root: Path, routing: Routing, disk: Disk | None = None) -> Spoo
 @contextmanager
 def running(spool: Spool, routing: Routing, receiving: Callable[[], bool] = lambda: False) -> Iterator[Box]:
     """Decide for what is in a spool, which is closed in the end, while the block runs."""
-    urgencies: list[int] = []
+    urgencies: list[Mapping[str, int]] = []
     router = Router(spool, routing, urgencies.append, receiving=receiving, doubt=lambda: None, pause=0.05)
     try:
         yield Box(spool, routing, router, urgencies)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,17 @@ from capacitord.dicom.contexts import Pair
 from capacitord.model.compression import Compression
 from capacitord.model.conditions import CalledBy, Exactly, Values
 from capacitord.model.image import Arrival, Facts
+from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.profile import Profile
 from capacitord.model.routes import Priority
 from capacitord.model.transform import On, Set, Transform
+from capacitord.site.feed import Feed
 from capacitord.site.overtaking import Urgency, overtakes, place
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.spool.ledger import Pending
-from capacitord.spool.routed import Routed
+from capacitord.spool.routed import NOWHERE, Reachable, Routed
+from capacitord.spool.store import Spool
 from tests.dicom.acceptor import Request
 from tests.dicom.transform.kit import at, value
 from tests.images import TINY, write_study
@@ -30,7 +37,9 @@ from tests.site.pacs import NO_ROOM, STORED, Pacs
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.routes import box as routed_box
 from tests.site.routes import put_image, route, version
-from tests.site.stock import CT, KEY, put_files, put_images
+from tests.site.stock import CT, KEY, content, facts_of, open_spool, put, put_files, put_images
+from tests.spool.kit import open_spool as open_filled
+from tests.spool.million import IMAGES_A_STUDY, fill
 from tests.wait import wait_for
 
 BULK, STAT = "1.2.1", "1.2.9"
@@ -287,6 +296,22 @@ def test_a_stat_image_that_comes_back_from_a_broken_association_is_not_forgotten
         feed.not_sent([bulk])
 
 
+def test_only_those_look_for_whom_something_came(tmp_path: Path) -> None:
+    with rig(tmp_path, destination("pacs"), destination("backup")) as box:
+        box.deliveries.wake_for({"backup": URGENT, "elsewhere": URGENT})
+        routine = _pending(1, 1, 0, None)
+        told = {one.destination.name: one.feed._urgency.may_overtake(routine) for one in box.deliveries.all()}
+        assert told == {"pacs": False, "backup": True}
+
+
+def test_a_routine_image_of_a_stat_study_is_as_urgent_as_its_study(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, decide=by_caller)
+    for number, calling_ae in enumerate(("ER", "SCANNER"), 1):
+        receipt = put(spool, facts_of(f"{STAT}.{number}", STAT), content(number), calling_ae)
+        assert receipt.urgencies == {"pacs": URGENT}
+    spool.close()
+
+
 def assert_is(found: Pending | None, image: Pending) -> None:
     assert found is not None
     assert found.image == image.image
@@ -356,42 +381,180 @@ def test_a_place_is_that_in_the_queue(tmp_path: Path, order: tuple[str, ...]) ->
 def test_only_what_is_more_urgent_is_worth_a_look_and_only_until_it_was_looked_for() -> None:
     settled: list[int] = []
     urgency = Urgency(lambda: settled.append(1))
-    routine = _pending(1, 1, 0, None)
-    assert not urgency.exceeds(-1)
+    low, routine, high, stat = (_pending(9, 9, priority, None) for priority in (-1, 0, 1, 2))
+    assert not urgency.may_overtake(low), "nothing waits yet"
     urgency.filed(2)
-    assert urgency.exceeds(1)
-    assert not urgency.exceeds(2)
-    assert urgency.look(lambda: routine) is routine
+    assert urgency.may_overtake(high)
+    assert not urgency.may_overtake(stat)
+    first = _pending(1, 1, 1, None)
+    assert urgency.look(0, lambda _: first) is first
     assert settled == [1]
-    assert urgency.exceeds(-1)
-    assert not urgency.exceeds(0)
+    assert urgency.may_overtake(routine)
+    assert urgency.may_overtake(low), "nobody has looked for what is less urgent"
     urgency.back(1)
-    assert urgency.look(lambda: None) is None
+    assert urgency.look(-1, lambda _: None) is None
     assert settled == [1], "what was given back is visible already"
-    assert not urgency.exceeds(-100)
+    assert not urgency.may_overtake(low)
+
+
+def test_what_is_more_urgent_and_leaves_later_is_no_reason_for_another_look() -> None:
+    urgency = Urgency(lambda: None)
+    urgency.filed(2)
+    urgency.look(0, lambda _: _pending(1, 1, 2, (b"2", b"")))
+    assert not urgency.may_overtake(_pending(2, 2, 0, (b"1", b"")))
+    assert urgency.may_overtake(_pending(3, 2, 0, (b"2", b"")))
 
 
 def test_what_comes_while_one_looks_is_not_forgotten_and_neither_is_anything_when_a_look_fails() -> None:
     urgency = Urgency(lambda: None)
+    routine, high = _pending(1, 1, 0, None), _pending(2, 2, 1, None)
     urgency.filed(1)
 
-    def meanwhile() -> None:
-        assert urgency.exceeds(0), "who asks now is not told less"
+    def meanwhile(_: int) -> None:
+        assert urgency.may_overtake(routine), "who asks now is not told less"
         urgency.filed(2)
 
-    urgency.look(meanwhile)
-    assert urgency.exceeds(1)
+    urgency.look(0, meanwhile)
+    assert urgency.may_overtake(high)
 
-    def fails() -> None:
+    def fails(_: int = 0) -> None:
         msg = "no"
         raise OSError(msg)
 
     with pytest.raises(OSError, match="no"):
-        urgency.look(fails)
-    assert urgency.exceeds(1)
+        urgency.look(0, fails)
+    assert urgency.may_overtake(high)
     broken = Urgency(fails)
     broken.filed(2)
     for _ in range(2):
         with pytest.raises(OSError, match="no"):
-            broken.look(lambda: None)
-        assert broken.exceeds(1)
+            broken.look(0, lambda _: None)
+        assert broken.may_overtake(high)
+
+
+# --- what is asked of the queue
+
+
+class Nobody:
+    """No other destination, which would stand in."""
+
+    def reachable(self) -> Reachable:
+        return NOWHERE
+
+    def wake(self) -> None:
+        """Tell nobody."""
+
+
+@contextmanager
+def feed_of(spool: Spool) -> Iterator[Feed]:
+    feed = Feed(spool, "pacs", "PACS", lambda _: None, lambda: None, others=Nobody())
+    try:
+        yield feed
+    finally:
+        feed.close()
+
+
+def leaves(feed: Feed) -> Pending | None:
+    """Have the next image leave: whoever has it in hand gives it back as long as it has to yield."""
+    pending = feed.take(lambda _: True)
+    while pending is not None and feed.overtaking(pending) is not None:
+        feed.not_sent([pending])
+        pending = feed.take(lambda _: True)
+    if pending is not None:
+        feed.answered(pending, Outcome(Verdict.DONE, "stored", 0))
+    return pending
+
+
+def ordered(*order: str) -> Profile:
+    """Return a version of the profile with this order, in which what comes from the emergency room is urgent."""
+    urgent = route("pacs", when=CalledBy(Values((Exactly("ER"),))), priority=Priority.STAT)
+    return version(7, urgent, route("pacs"), order=order)
+
+
+def test_a_stat_image_does_not_wait_because_something_else_comes_before_it(tmp_path: Path) -> None:
+    with routed_box(tmp_path, ordered("SeriesNumber", "priority")) as one, feed_of(one.spool) as feed:
+        for number in range(40):
+            put_image(one.spool, "1.2.5", number, SeriesNumber=5)
+        one.settled()
+        in_hand = feed.take(lambda _: True)
+        assert in_hand is not None
+        put_image(one.spool, "1.2.1", 1, SeriesNumber=1)
+        put_image(one.spool, "1.2.2", 1, SeriesNumber=2, calling_ae="ER")
+        one.settled()
+        feed.urge(URGENT)
+        first = feed.overtaking(in_hand)
+        assert first is not None
+        assert first.sop_instance_uid == "1.2.1.1", "what leaves next is what an association has to fit"
+        feed.not_sent([in_hand])
+        left = [pending.sop_instance_uid for pending in iter(lambda: leaves(feed), None)]
+        assert left == ["1.2.1.1", "1.2.2.1", *(f"1.2.5.{number}" for number in range(40))]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_leaves_while_something_waits_that_overtakes_it(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    with routed_box(tmp_path, ordered("SeriesNumber", "priority")) as one, feed_of(one.spool) as feed:
+        for number in range(30):
+            put_image(one.spool, "1.2.5", number, SeriesNumber=chance.randint(3, 7))
+        one.settled()
+        for number in range(30, 60):
+            calling, study = chance.choice([("ER", "1.2.9"), ("SCANNER", "1.2.4"), ("SCANNER", "1.2.5")])
+            put_image(one.spool, study, number, SeriesNumber=chance.randint(1, 9), calling_ae=calling)
+            one.settled()
+            feed.urge(URGENT if calling == "ER" else 0)
+            assert feed.flush()
+            waiting = one.spool.ledger.due("pacs", 100)
+            left = leaves(feed)
+            assert left is not None
+            assert not any(overtakes(other, left) for other in waiting)
+
+
+def _steps(root: Path, images: int) -> int:
+    """Return what it costs to look for more urgent images, in hundreds of steps, if that many urgent ones rest."""
+    fill(root, images + IMAGES_A_STUDY, delivered=0)
+    spool = open_filled(root, destinations=("pacs",))
+    resting = images // IMAGES_A_STUDY
+    with spool._catalog.change() as catalog:
+        catalog.execute("UPDATE delivery SET priority = ? WHERE study <= ?", (URGENT, resting))
+    steps: list[int] = []
+
+    def step() -> bool:
+        steps.append(1)
+        return False
+
+    with feed_of(spool) as feed:
+        for study in range(1, resting + 1):
+            for number in range(3):
+                feed._rests.refused(2 * study, (study << 24) + number, "no room", time.monotonic())
+        bulk = feed.take(lambda _: True)
+        assert bulk is not None
+        assert bulk.priority == 0
+        with spool._catalog.read() as catalog:
+            catalog.set_progress_handler(step, 100)
+        feed.urge(URGENT)
+        assert feed.overtaking(bulk) is None
+        with spool._catalog.read() as catalog:
+            catalog.set_progress_handler(None)
+        feed.not_sent([bulk])
+    spool.close()
+    return len(steps)
+
+
+def test_what_rests_makes_no_look_dearer(tmp_path: Path) -> None:
+    few, many = _steps(tmp_path / "few", IMAGES_A_STUDY), _steps(tmp_path / "many", 12 * IMAGES_A_STUDY)
+    assert many < few + 10
+
+
+def test_what_was_refused_for_now_is_no_reason_to_look(tmp_path: Path) -> None:
+    with routed_box(tmp_path, ordered("priority")) as one, feed_of(one.spool) as feed:
+        put_image(one.spool, "1.2.1", 1, calling_ae="ER")
+        put_image(one.spool, "1.2.2", 1)
+        one.settled()
+        stat, bulk = feed.take(lambda _: True), feed.take(lambda _: True)
+        assert stat is not None
+        assert bulk is not None
+        feed.answered(stat, Outcome(Verdict.LATER, "no room", 0xA700))
+        assert feed.flush()
+        wait_for(lambda: feed.claimed() == 1, within=PATIENCE, what="the claim to end")
+        assert not feed._urgency.may_overtake(bulk)
+        feed.not_sent([bulk])
