@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOSSLESS: Final = frozenset({Method.JPEG_LOSSLESS, Method.JPEG_LS, Method.JPEG_2000, Method.HTJ2K})
 _RPCL: Final = "1.2.840.10008.1.2.4.202"
-"""HTJ2K that says how long its tiles are (PS3.5 §A.4.9)."""
+"""HTJ2K that says in its main header how long its tiles are."""
 _TRANSFORMED: Final[Mapping[str, str]] = MappingProxyType({"YBR_RCT": "RGB", "RGB": "YBR_FULL"})
 """What the encoders of JPEG 2000 are told of colours that are transformed, and of those that are not."""
 _TILE: Final = b"\xff\x90\0\x0a\0\0"
@@ -47,16 +47,18 @@ def anew(frame: bytes, syntax: str, layout: Layout, pixels: Pixels) -> bytes:
     except CODEC_ERRORS:
         msg = f"{method.value} cannot hold a frame of this image."
         raise NotTranscoded(msg) from None
-    if syntax == _RPCL:
-        written = _with_lengths(written)
     if written != frame and not np.array_equal(decode(written, method, layout), pixels):
         msg = f"{method.value} did not give back a frame of this image bit for bit."
         raise NotTranscoded(msg)
     return written
 
 
-def _with_lengths(codestream: bytes) -> bytes:
-    """Return a codestream of one part of one tile with its length in the main header (ISO 15444-1 §A.7.1)."""
+def with_lengths(codestream: bytes, syntax: str) -> bytes:
+    """Return a codestream of one part of one tile with its length in the main header, where the syntax wants that.
+
+    ISO 15444-1 §A.7.1.
+    """
+    if syntax != _RPCL:
+        return codestream
     at = codestream.index(_TILE)
-    length = codestream[at + 6 : at + 10]
-    return codestream[:at] + b"\xff\x55\0\x0a\0\x60\0\0" + length + codestream[at:]
+    return codestream[:at] + b"\xff\x55\0\x0a\0\x60\0\0" + codestream[at + 6 : at + 10] + codestream[at:]

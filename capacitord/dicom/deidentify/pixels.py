@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from capacitord.dicom.contexts import syntax_name
-from capacitord.dicom.deidentify.anew import anew, is_reversible
+from capacitord.dicom.deidentify.anew import anew, is_reversible, with_lengths
 from capacitord.dicom.deidentify.jpeg import walk_jpeg, walk_jpeg_ls
 from capacitord.dicom.deidentify.jpeg2000 import walk_j2k
 from capacitord.dicom.deidentify.markers import Unclear, Walked
@@ -193,7 +193,7 @@ class _Encapsulated:
             pixels = decode(after, SOURCES[syntax].method, layout)
             self._check_bits(pixels)
             # The encoders of JPEG 2000 name themselves in a comment.
-            return _walked(walk, anew(after, syntax, layout, pixels))
+            return with_lengths(_walked(walk, anew(after, syntax, layout, pixels)), syntax)
         if self._identity.is_in_noise(after):
             msg = f"the patient's name or an id seems to be in a frame of its compressed pixel data; {_INSTEAD}"
             raise NotDeidentified(msg)

@@ -26,7 +26,7 @@ from capacitord.dicom.splice import applied
 from capacitord.dicom.transcode.syntaxes import SOURCES, Method
 from capacitord.model.deidentify import Deidentification
 from tests.dicom.transcode import decoders, kit
-from tests.dicom.transcode.decoders import BASELINE, EXPLICIT, IMPLICIT, J2K, JPEG_LS, RLE, SV1
+from tests.dicom.transcode.decoders import BASELINE, EXPLICIT, HTJ2K, IMPLICIT, J2K, JPEG_LS, RLE, SV1
 from tests.dicom.transform.kit import Received, whole
 from tests.images import shipped
 
@@ -35,6 +35,7 @@ NOW = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
 CAME = Came("SCANNER", "FLUXBOX", NOW)
 RESEARCH = Recipe("research", "UTC", deidentifications=(Deidentification(),))
 NAME = b"Muster^Erika"
+RPCL = "1.2.840.10008.1.2.4.202"
 COMPRESSED = {**kit.LOSSLESS, **kit.LOSSY}
 WALKED = [uid for uid in COMPRESSED if uid != RLE]
 KIND = kit.Kind(rows=20, columns=30, allocated=8, stored=8, frames=3)
@@ -441,6 +442,14 @@ def test_a_name_among_what_lost_something_holds_the_image(uid: str, encoding: st
         length = int.from_bytes(first[at + 6 : at + 10], "big") + len(text)
         told = told[: at + 6] + length.to_bytes(4, "big") + told[at + 10 :]
     assert "name or an id seems to be in a frame" in reason(put(dataset, encapsulate([told, *rest])), uid)
+
+
+def test_htj2k_that_says_how_long_its_tiles_are_goes_on_saying_it() -> None:
+    dataset = source(HTJ2K)
+    first = frames_of(left(dataset, RPCL))[0].rstrip(b"\0")
+    at = first.index(b"\xff\x90\0\x0a")
+    assert first[at - 12 : at] == segment(0x55, b"\0\x60\0\0" + first[at + 6 : at + 10])
+    assert first[: at - 12] + first[at:] == bare(HTJ2K, frames_of(dataset)[0]).rstrip(b"\0")
 
 
 CODES = b"\3" + bytes([0] * 7 + [len(NAME)] + [0] * 8) + NAME
