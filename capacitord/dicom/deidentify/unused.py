@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from capacitord.dicom.deidentify.single import NotDeidentified
+from capacitord.dicom.transcode.layout import BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from capacitord.dicom.transcode.layout import Attributes
-
-from capacitord.dicom.transcode.layout import BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION
 
 _WHOLE: Final = frozenset({8, 16, 32, 64})
 
