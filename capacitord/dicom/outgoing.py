@@ -27,7 +27,7 @@ import msgspec
 
 from capacitord.dicom.deidentify import pixels
 from capacitord.dicom.deidentify.codes import Codes, normal
-from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
+from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified, identity_of
 from capacitord.dicom.deidentify.subject import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, first
 from capacitord.dicom.rewriting import Encoded, Opened, Rewritten, may_be_behind_pixels
 from capacitord.dicom.transform.attributes import DatasetAttributes, NotReadable, ReadableAttributes
@@ -263,7 +263,7 @@ def _deidentified(
     before = apply(inbound, opened.dataset, key=keys.hashes, now=now)
     codes = Codes(keys.codes, what.destination)
     without = deidentified(before.dataset, how, codes=codes, large=pixels.large_value(opened))
-    beside = pixels.cleaned(opened, without.keys())
+    beside = pixels.cleaned(opened, without.keys(), identity_of(before.dataset, how, codes=codes))
     after = apply(outbound, without, key=keys.hashes, now=now)
     try:
         found = edits(opened.dataset, after.dataset)

@@ -17,7 +17,7 @@ from capacitord.dicom.contexts import syntax_name
 from capacitord.dicom.deidentify.codes import Codes
 from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
 from capacitord.dicom.deidentify.private import safe
-from capacitord.dicom.deidentify.words import vocabulary
+from capacitord.dicom.deidentify.words import Identity, vocabulary
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Changed, Keys, Recipe, changed
 from capacitord.dicom.rewriting import Opened
@@ -79,6 +79,8 @@ def load() -> None:
         getattr(imagecodecs, name)
     vocabulary()
     safe()
+    # A name is looked for as it is written in several encodings.
+    Identity(["Anybody"], ())
     sample = Dataset()
     sample.PatientName, sample.StudyDescription, sample.SOPClassUID = "A", "CT of the head", "1.2"
     sample.ContentSequence = [Dataset()]

@@ -22,7 +22,7 @@ from capacitord.model.transform import attributes_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from capacitord.dicom.elements import Element
     from capacitord.dicom.transform.draft import Edit
@@ -130,16 +130,18 @@ class Opened:
 
     def between(self, start: int, stop: int) -> bytearray:
         """Return the bytes of the dataset from `start` up to `stop`. Raises what reading the image raises."""
-        gathered = bytearray()
-        if stop <= start:
-            return gathered
-        position = 0
-        for piece in self.plain():
-            gathered += piece[max(0, start - position) : max(0, stop - position)]
-            position += len(piece)
-            if position >= stop:
-                break
-        return gathered
+        return bytearray().join(self.pieces(start, stop))
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """Yield the bytes of the dataset from `start` up to `stop`, each piece valid until the next is taken.
+
+        Raises what reading the image raises.
+        """
+        return within(self.plain(), 0, start, stop)
+
+    def forward(self) -> Forward:
+        """Return what reads several parts of the dataset, in one pass if they are asked for in their order."""
+        return Forward(self)
 
     def edited(
         self,
@@ -192,6 +194,45 @@ class Opened:
             self._rest = pieces
         else:
             self._held.clear()
+
+
+class Forward:
+    """Parts of a dataset read one after the other: only for one that lies before the last one, from the start again."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._pieces: Iterator[Piece] = iter(())
+        self._piece: Piece = b""
+        self._start = 0
+        self._is_open = False
+
+    def between(self, start: int, stop: int) -> bytearray:
+        """Return the bytes of the dataset from `start` up to `stop`. Raises what reading the image raises."""
+        if not self._is_open or start < self._start:
+            self._pieces, self._piece, self._start, self._is_open = self._opened.plain(), b"", 0, True
+        gathered = bytearray()
+        while self._start < stop:
+            gathered += self._piece[max(0, start - self._start) : max(0, stop - self._start)]
+            if self._start + len(self._piece) >= stop:
+                break
+            self._start += len(self._piece)
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._is_open = False
+                break
+            self._piece = piece
+        return gathered
+
+
+def within(pieces: Iterable[Piece], position: int, start: int, stop: int) -> Iterator[Piece]:
+    """Yield the bytes from `start` up to `stop` of `pieces`, which begin at `position`."""
+    for piece in pieces if start < stop else ():
+        part = piece[max(0, start - position) : max(0, stop - position)]
+        if len(part):
+            yield part
+        position += len(piece)
+        if position >= stop:
+            break
 
 
 def may_be_behind_pixels(attribute: Attribute) -> bool:

@@ -296,12 +296,21 @@ def _deidentification(page: Page) -> None:
         "cannot be resolved any more.",
         "Pixels are not cleaned. An image that may show a name in them is held, and so is one with options that would "
         "need it. Faces that could be reconstructed from a scan of a head stay in it.",
-        "What lies beside the pixels in the same bytes does not leave, and the pixels stay as they are to the bit: "
-        "comments and segments of applications in JPEG, JPEG-LS, JPEG 2000 and HTJ2K are cut out, also what stands "
-        "behind a frame. An image is held where that cannot be done: if there is something behind native pixels, if a "
-        "frame is damaged or in a file of its own (JP2), if it is compressed in another way (video, JPEG XL), if it "
-        "has pixel data twice, or a large value of which nobody knows what is in it. Most such images pass when their "
-        "device sends them with pixels that are not compressed.",
+        "What lies beside the pixels in the same bytes is looked for by its form. Pixels that are not compressed stay "
+        "as they are to the bit. An image compressed without loss (JPEG Lossless, JPEG-LS, JPEG 2000, HTJ2K) is "
+        "decompressed and compressed anew, which gives the same pixels and leaves nothing else; that takes as long as "
+        "compressing it. In RLE nothing has room beside the pixels. An image compressed with loss stays as it is "
+        "encoded, since it would lose more: comments, segments of applications, tables that nothing reads, lengths of "
+        "packets and what stands behind a frame are cut out.",
+        "This has a limit. Among the bytes of pixels compressed with loss there may be some that no decoder reads, and "
+        "the box cannot tell them from the others. It looks there for the patient's names and ids of five characters "
+        "and more, and holds the image if it finds one; other text, and a name written in another way, would leave. "
+        "Nor is it known what somebody hid in the pixels themselves.",
+        "An image is held if there is something behind pixels that are not compressed, or in bits of samples that are "
+        "not stored (as old overlays are), if a frame is damaged, has a segment in another form than it should have or "
+        "is in a file of its own (JP2), if it is compressed in another way (video, JPEG XL), if it has pixel data or a "
+        "table of its frames twice, or a large value of which nobody knows what is in it. Most such images pass when "
+        "their device sends them with pixels that are not compressed.",
         "Of the patient's names those of two letters (Li, Wu, Ng) are looked for as well, as words of their own; a "
         "single letter or a nickname is not found.",
     )

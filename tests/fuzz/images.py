@@ -14,7 +14,9 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 
-from capacitord.dicom.deidentify.markers import Unclear, walk_j2k, walk_jpeg, walk_jpeg_ls
+from capacitord.dicom.deidentify.jpeg import walk_jpeg, walk_jpeg_ls
+from capacitord.dicom.deidentify.jpeg2000 import walk_j2k
+from capacitord.dicom.deidentify.markers import Unclear
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Keys, Recipe
 from capacitord.dicom.produce import InMemory, NotProduced, produce
@@ -98,7 +100,9 @@ def markers(data: bytes) -> None:
     except Unclear:
         return
     assert len(left) <= len(data)
-    assert walk(left).cuts == []
+    again = walk(left)
+    assert again.cuts == []
+    assert not any(left[again.end :])
 
 
 def transcode(data: bytes) -> None:
@@ -160,7 +164,7 @@ SEEDS: Final = _seeds()
 
 
 def _frames() -> tuple[bytes, ...]:
-    """Return a frame of each walk, the first with a comment and segments of applications."""
+    """Return a frame of each walk, and one that has more than it needs: comments, tables, lengths of packets."""
     small = kit.Kind(rows=4, columns=6, allocated=8, stored=8)
     source = kit.image(small)
     texts = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xee\0\x0eAdobe\0d\0\0\0\0\1\xff\xfe\0\7Erika"
@@ -168,6 +172,11 @@ def _frames() -> tuple[bytes, ...]:
     for which, uid in ((0, SV1), (0, BASELINE), (1, JPEG_LS), (2, J2K), (2, HTJ2K)):
         written = kit.read(kit.transcoded(source, EXPLICIT_UID, kit.EVERYTHING[uid])[1])
         frame = next(generate_frames(written.PixelData, number_of_frames=1))
+        at = frame.index(b"\xff\x90") if which == 2 else 2
+        length = int.from_bytes(frame[at + 6 : at + 10], "big") + 9
+        found.append(bytes((which,)) + frame[:at] + b"\xff\xdb\0\x43\3" + b"Erika^^^" * 8 + frame[at:])
+        more = frame[:at] + b"\xff\x55\0\x09Erika^^\xff\x63\0\7Erika" + frame[at : at + 6] + length.to_bytes(4, "big")
+        found.append(bytes((which,)) + more + frame[at + 10 : at + 12] + b"\xff\x58\0\7Erika" + frame[at + 12 :])
         found += [bytes((which,)) + frame, bytes((which,)) + frame[:2] + texts * (which < 2) + frame[2:] + b"Erika"]
     return tuple(found)
 

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
     from capacitord.dicom.deidentify.codes import Codes
+    from capacitord.dicom.deidentify.words import Identity
     from capacitord.model.deidentify import Deidentification
 
-__all__ = ["NotDeidentified", "deidentified"]
+__all__ = ["NotDeidentified", "deidentified", "identity_of"]
 
 _FIRST_GROUP: Final = 0x0008
 _PIXELS: Final = 0x7FE0
@@ -79,6 +80,11 @@ def deidentified(
             after[BaseTag(tag)] = made(tag, vr, codes.patient(subject.patient))
     marks.add(after, chosen)
     return after
+
+
+def identity_of(dataset: Dataset, how: Deidentification, *, codes: Codes) -> Identity:
+    """Return the words by which somebody would know the patient of a dataset, as `deidentified` looks for them."""
+    return Subject(dataset, profile(frozenset(how.options)), codes).identity
 
 
 class _Walk:

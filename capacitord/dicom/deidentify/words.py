@@ -45,6 +45,8 @@ class Identity:
         numbers = {each for each in self._ids if each.isdecimal() and len(each) >= SHORTEST_NUMBER}
         self._numbers = re.compile(rf"(?<![\d.])(?:{'|'.join(sorted(numbers))})(?![\d.])") if numbers else None
         self._long = _pattern({word for word in self.words | self._ids if len(word) >= _BOUNDED})
+        written = sorted({form for word in self.words | self._ids for form in _written(word)})
+        self._noise = re.compile(b"|".join(map(re.escape, written))) if written else None
 
     def is_in(self, text: str) -> bool:
         """Whether a text tells who the patient is."""
@@ -60,7 +62,16 @@ class Identity:
 
     def is_in_bytes(self, value: bytes) -> bool:
         """Whether bytes tell who the patient is; short words are found in any bytes, and not looked for."""
-        return self._long is not None and self._long.search(value.decode("latin-1").casefold()) is not None
+        if self._long is not None and self._long.search(value.decode("latin-1").casefold()) is not None:
+            return True
+        return self.is_in_noise(value)
+
+    def is_in_noise(self, value: bytes) -> bool:
+        """Whether bytes that are as good as random tell who the patient is, in Latin-1, UTF-8 or UTF-16.
+
+        A word in small letters, in capitals, or with a capital first: so that chance finds none in a year of images.
+        """
+        return self._noise is not None and self._noise.search(value) is not None
 
 
 def _words_of(name: str) -> Iterator[str]:
@@ -78,6 +89,17 @@ def _words_of(name: str) -> Iterator[str]:
         if len(together) >= SHORTEST_NAME and _IDEOGRAPHS.match(together):
             # Each part may be one character, and that is a word of everybody's.
             yield together
+
+
+def _written(word: str) -> Iterator[bytes]:
+    """Yield a word as it may stand in bytes; nothing if it is so short that it stands in any."""
+    if len(word) < _BOUNDED and not (len(word) > 1 and _IDEOGRAPHS.search(word)):
+        return
+    for form in {word, word.upper(), word.title(), word.capitalize()}:
+        for encoding in ("latin-1", "utf-8", "utf-16-le", "utf-16-be"):
+            encoded = form.encode(encoding, "ignore")
+            if len(encoded) >= _BOUNDED:
+                yield encoded
 
 
 def _pattern(words: set[str]) -> re.Pattern[str] | None:

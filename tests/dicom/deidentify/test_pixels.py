@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 
 from capacitord.dicom.deidentify.engine import NotDeidentified
-from capacitord.dicom.deidentify.markers import Unclear, Walked, walk_j2k, walk_jpeg, walk_jpeg_ls
+from capacitord.dicom.deidentify.jpeg import walk_jpeg, walk_jpeg_ls
+from capacitord.dicom.deidentify.jpeg2000 import walk_j2k
+from capacitord.dicom.deidentify.markers import Unclear, Walked
+from capacitord.dicom.deidentify.pixels import large_value
 from capacitord.dicom.outgoing import Came, Keys, Recipe, changed
+from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.splice import applied
 from capacitord.dicom.transcode.syntaxes import SOURCES, Method
 from capacitord.model.deidentify import Deidentification
 from tests.dicom.transcode import decoders, kit
-from tests.dicom.transcode.decoders import BASELINE, EXPLICIT, IMPLICIT, J2K, JPEG_LS, RLE, SV1
+from tests.dicom.transcode.decoders import BASELINE, EXPLICIT, HTJ2K, IMPLICIT, J2K, JPEG_LS, RLE, SV1
 from tests.dicom.transform.kit import Received, whole
 from tests.images import shipped
 
@@ -30,6 +35,7 @@ NOW = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
 CAME = Came("SCANNER", "FLUXBOX", NOW)
 RESEARCH = Recipe("research", "UTC", deidentifications=(Deidentification(),))
 NAME = b"Muster^Erika"
+RPCL = "1.2.840.10008.1.2.4.202"
 COMPRESSED = {**kit.LOSSLESS, **kit.LOSSY}
 WALKED = [uid for uid in COMPRESSED if uid != RLE]
 KIND = kit.Kind(rows=20, columns=30, allocated=8, stored=8, frames=3)
@@ -228,7 +234,7 @@ def test_something_behind_native_pixels_holds_the_image(uid: str) -> None:
         (kit.Kind(rows=3, columns=7, frames=3), 126),
         (kit.Kind(rows=4, columns=6, samples=3, photometric="RGB", allocated=8, stored=8), 72),
         (kit.Kind(rows=4, columns=6, samples=3, photometric="YBR_FULL_422", allocated=8, stored=8), 48),
-        (kit.Kind(rows=4, columns=6, samples=3, photometric="YBR_FULL_422", allocated=8, stored=8), 72),
+        (kit.Kind(rows=4, columns=6, samples=3, photometric="YBR_PARTIAL_422", allocated=8, stored=8), 48),
     ],
 )
 def test_native_pixels_are_as_long_as_their_attributes_say(kind: kit.Kind, length: int) -> None:
@@ -311,19 +317,14 @@ def test_segments_of_colours_stay_without_text_and_all_others_go(body: bytes, ma
     [
         (b"mrfx\2", True),
         (b"mrfx\2" + NAME, False),
-        (b"SPIFF\0" + bytes(24), True),
-        (b"SPIFF\0" + bytes(24) + NAME, False),
-        (b"\0\0\0\1\xff\xd8", True),
+        (b"SPIFF\0" + NAME + bytes(12), False),
+        (b"\0\0\0\1\xff\xd8", False),
         (b"\0\0\0\2" + NAME, False),
     ],
 )
-def test_spiff_in_jpeg_ls_stays_as_a_head_and_a_directory_holds(body: bytes, *, stays: bool) -> None:
+def test_of_applications_in_jpeg_ls_the_transform_of_colours_stays(body: bytes, *, stays: bool) -> None:
     told = LS[:2] + segment(0xE8, body) + LS[2:]
-    if stays:
-        assert walk_jpeg_ls(told).cuts == []
-    else:
-        with pytest.raises(Unclear, match="SPIFF"):
-            walk_jpeg_ls(told)
+    assert bare(JPEG_LS, told) == (told if stays else LS)
 
 
 @pytest.mark.parametrize("marker", [0x01, 0x02, 0xC8, 0xD0, 0xD8, 0xF0, 0xFD])
@@ -334,7 +335,7 @@ def test_segments_that_are_not_known_hold(marker: int) -> None:
 
 @pytest.mark.parametrize("marker", [0xC0, 0xC4, 0xDA, 0xDB, 0xDC, 0xDD])
 def test_segments_that_are_longer_than_they_should_be_hold(marker: int) -> None:
-    with pytest.raises(Unclear, match="longer than it should be"):
+    with pytest.raises(Unclear, match="not in the form"):
         walk_jpeg(JPEG[:2] + segment(marker, bytes(70) + NAME) + JPEG[2:])
 
 
@@ -342,9 +343,210 @@ def test_fill_and_restart_markers_are_no_segments() -> None:
     assert walk_jpeg(JPEG[:2] + b"\xff\xff" + JPEG[2:]).cuts == []
     at = JPEG.index(b"\xff\xda")
     start = at + 2 + int.from_bytes(JPEG[at + 2 : at + 4], "big")
-    assert walk_jpeg(JPEG[:start] + b"\xff\xd0\xff\x00" + JPEG[start:]).cuts == []
+    announced = JPEG[:2] + segment(0xDD, b"\0\1") + JPEG[2:start]
+    assert walk_jpeg(announced + b"\xff\xd0\xff\x00\xff\xd1" + JPEG[start:]).cuts == []
+    for others in (announced + b"\xff\xd1", announced + b"\xff\xd0" * 2, JPEG[:start] + b"\xff\xd0"):
+        with pytest.raises(Unclear, match="does not announce"):
+            walk_jpeg(others + JPEG[start:])
     told = walk_jpeg(JPEG[:-2] + segment(0xFE, NAME) + JPEG[-2:])
     assert [(cut.stop - cut.start, cut.data) for cut in told.cuts] == [(len(NAME) + 4, b"")]
+
+
+def tile_at(codestream: bytes) -> int:
+    return codestream.index(b"\xff\x90\0\x0a")
+
+
+def at_main(body: bytes, marker: int) -> bytes:
+    """Return the codestream with a segment in its main header."""
+    end = 4 + int.from_bytes(CODESTREAM[4:6], "big")
+    return CODESTREAM[:end] + segment(marker, body) + CODESTREAM[end:]
+
+
+def longer(marker: int, room: bytes = NAME) -> bytes:
+    """Return the codestream with something behind what a segment of its main header says."""
+    at = CODESTREAM.index(bytes((0xFF, marker)))
+    stop = at + 2 + int.from_bytes(CODESTREAM[at + 2 : at + 4], "big")
+    return CODESTREAM[:at] + segment(marker, CODESTREAM[at + 4 : stop] + room) + CODESTREAM[stop:]
+
+
+def in_tile(inside: bytes = b"", behind: bytes = b"") -> bytes:
+    """Return the codestream with something in the header of its tile, or behind its packets."""
+    at = tile_at(CODESTREAM)
+    length = int.from_bytes(CODESTREAM[at + 6 : at + 10], "big")
+    told = (length + len(inside) + len(behind)).to_bytes(4, "big")
+    head = CODESTREAM[: at + 6] + told + CODESTREAM[at + 10 : at + 12]
+    return head + inside + CODESTREAM[at + 12 : at + length] + behind + CODESTREAM[at + length :]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(pytest.param(at_main(NAME, marker), id=f"main {marker:X}") for marker in (0x55, 0x57, 0x58, 0x59, 0x63)),
+        pytest.param(in_tile(segment(0x58, b"\0" + NAME)), id="PLT"),
+        pytest.param(at_main(bytes(6), 0x55).replace(b"\xff\x90", segment(0x64, NAME) + b"\xff\x90", 1), id="TLM"),
+    ],
+)
+def test_segments_that_help_to_find_the_way_go(told: bytes) -> None:
+    assert bare(J2K, told) == CODESTREAM
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(pytest.param(longer(marker), id=f"longer {marker:X}") for marker in (0x51, 0x52, 0x5C)),
+        *(pytest.param(at_main(b"\0" + NAME, marker), id=f"{marker:X}") for marker in (0x53, 0x5D, 0x5E, 0x5F)),
+        *(pytest.param(at_main(NAME, marker), id=f"main {marker:X}") for marker in (0x50, 0x60, 0x61, 0x74)),
+        pytest.param(in_tile(segment(0x61, b"\0" + NAME)), id="PPT"),
+        pytest.param(at_main(CODESTREAM[4:45][2:], 0x51), id="second SIZ"),
+    ],
+)
+def test_segments_of_jpeg_2000_in_another_form_hold(told: bytes) -> None:
+    with pytest.raises(Unclear, match="not in the form"):
+        walk_j2k(told)
+
+
+@pytest.mark.parametrize("index", [b"\0\7", b"\0\0"])
+def test_a_part_of_a_tile_that_does_not_belong_to_it_holds(index: bytes) -> None:
+    part = b"\xff\x90\0\x0a" + index + (14 + len(NAME)).to_bytes(4, "big") + b"\1\1\xff\x93" + NAME
+    with pytest.raises(Unclear, match="part of a tile"):
+        walk_j2k(CODESTREAM[:-2] + part + CODESTREAM[-2:])
+
+
+@pytest.mark.parametrize("uid", [uid for uid in kit.LOSSLESS if uid != RLE])
+def test_what_lost_nothing_is_written_anew_from_its_pixels(uid: str) -> None:
+    dataset = source(uid)
+    first, *rest = (bare(uid, frame) for frame in frames_of(dataset))
+    if is_j2k(uid):
+        at = first.index(b"\xff\x90\0\x0a")
+        length = int.from_bytes(first[at + 6 : at + 10], "big") + len(NAME)
+        told = first[: at + 6] + length.to_bytes(4, "big") + first[at + 10 : -2] + NAME + first[-2:]
+    else:
+        told = first[:-2] + NAME + first[-2:]
+    assert NAME in bare(uid, told)
+    put(dataset, encapsulate([told, *rest]))
+    if uid == JPEG_LS:
+        assert "does not decode" in reason(dataset, uid)
+    else:
+        assert bare(uid, frames_of(left(dataset, uid))[0]) == first
+
+
+@pytest.mark.parametrize("uid", [uid for uid in kit.LOSSY if uid != RLE])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-16-le", "utf-16-be"])
+def test_a_name_among_what_lost_something_holds_the_image(uid: str, encoding: str) -> None:
+    dataset = source(uid, PatientName="Müster^Erika", SpecificCharacterSet="ISO_IR 100")
+    first, *rest = (bare(uid, frame) for frame in frames_of(dataset))
+    text = "MÜSTER".encode(encoding)
+    told = first[:-2] + text + first[-2:]
+    if is_j2k(uid):
+        at = first.index(b"\xff\x90\0\x0a")
+        length = int.from_bytes(first[at + 6 : at + 10], "big") + len(text)
+        told = told[: at + 6] + length.to_bytes(4, "big") + told[at + 10 :]
+    assert "name or an id seems to be in a frame" in reason(put(dataset, encapsulate([told, *rest])), uid)
+
+
+def test_htj2k_that_says_how_long_its_tiles_are_goes_on_saying_it() -> None:
+    dataset = source(HTJ2K)
+    first = frames_of(left(dataset, RPCL))[0].rstrip(b"\0")
+    at = first.index(b"\xff\x90\0\x0a")
+    assert first[at - 12 : at] == segment(0x55, b"\0\x60\0\0" + first[at + 6 : at + 10])
+    assert first[: at - 12] + first[at:] == bare(HTJ2K, frames_of(dataset)[0]).rstrip(b"\0")
+
+
+CODES = b"\3" + bytes([0] * 7 + [len(NAME)] + [0] * 8) + NAME
+
+
+@pytest.mark.parametrize("body", [(0xDB, b"\3" + NAME.ljust(64, b"A")), (0xC4, CODES), (0xC4, b"\x10" + CODES[1:])])
+def test_tables_that_no_scan_reads_go(body: tuple[int, bytes]) -> None:
+    assert bare(BASELINE, JPEG[:2] + segment(*body) + JPEG[2:]) == JPEG
+
+
+@pytest.mark.parametrize(
+    ("marker", "body"),
+    [(0xCC, NAME), (0xDE, b"\x08\0\x14\0\x1e\4" + NAME), (0xC0, JPEG[JPEG.index(b"\xff\xc0") + 4 :][:9]), (0xDF, b"1")],
+)
+def test_segments_of_other_processes_and_a_second_frame_hold(marker: int, body: bytes) -> None:
+    with pytest.raises(Unclear, match="not in the form"):
+        walk_jpeg(JPEG[:2] + segment(marker, body) + JPEG[2:])
+
+
+def test_only_the_rows_that_the_frame_has_are_told_again() -> None:
+    rows = JPEG.index(b"\xff\xc0") + 5
+    for told in (JPEG[rows : rows + 2], NAME[:2]):
+        again = JPEG[:-2] + segment(0xDC, told) + JPEG[-2:]
+        if told == NAME[:2]:
+            with pytest.raises(Unclear):
+                walk_jpeg(again)
+        else:
+            assert walk_jpeg(again).cuts == []
+
+
+def test_many_small_segments_are_one_cut_and_too_many_hold() -> None:
+    told = walk_jpeg(JPEG[:2] + b"\xff\xfe\0\2" * 50_000 + JPEG[2:])
+    assert told.cuts == [(2, 200_002, b"")]
+    main = walk_j2k(at_main(b"", 0x64)[:45] + b"\xff\x64\0\2" * 50_000 + CODESTREAM[45:])
+    assert main.cuts == [(45, 200_045, b"")]
+    with pytest.raises(Unclear, match="more segments"):
+        walk_jpeg(JPEG[:2] + b"\xff\xfe\0\2" * 70_000 + JPEG[2:])
+
+
+@pytest.mark.parametrize("uid", [EXPLICIT, kit.BIG_ENDIAN, kit.DEFLATED])
+@pytest.mark.parametrize("signed", [False, True])
+def test_something_in_bits_that_are_not_stored_holds_the_image(uid: str, *, signed: bool) -> None:
+    kind = kit.Kind(rows=3, columns=6, allocated=16, stored=8, signed=signed)
+    dataset = source(EXPLICIT, kind)
+    if uid == kit.BIG_ENDIAN:
+        dataset.PixelData = b"".join(dataset.PixelData[at : at + 2][::-1] for at in range(0, 36, 2))
+    assert left(dataset, uid).PixelData == dataset.PixelData
+    hidden = bytearray(36)
+    hidden[0 if uid == kit.BIG_ENDIAN else 1 : 24 : 2] = NAME
+    dataset.PixelData = bytes(hidden)
+    assert "overlays in unused bits" in reason(dataset, uid)
+
+
+@pytest.mark.parametrize("uid", kit.LOSSLESS)
+def test_something_in_bits_that_are_not_stored_is_found_in_compressed_images(uid: str) -> None:
+    dirty = source(uid, kit.Kind(rows=12, columns=16, allocated=16, stored=12, dirty=True))
+    assert "overlays in unused bits" in reason(dirty, uid)
+
+
+@pytest.mark.parametrize("uid", [EXPLICIT, SV1])
+@pytest.mark.parametrize("tags", [(1, 1), (1, 1, 2), (2, 2)])
+def test_a_table_that_stands_twice_holds_the_image(uid: str, tags: tuple[int, ...]) -> None:
+    data = kit.encoded(source(uid), uid)
+    at = data.index(b"\xe0\x7f\x10\0")
+    tables = b"".join(struct.pack("<HH2sHL", 0x7FE0, tag, b"OV", 0, 24) + NAME * 2 for tag in tags)
+    with pytest.raises(NotDeidentified, match="table of its frames more than once"):
+        left_of(data[:at] + tables + data[at:], uid)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-16-le", "utf-16-be"])
+def test_a_name_in_a_large_value_does_not_leave_in_any_encoding(encoding: str) -> None:
+    dataset = source(EXPLICIT)
+    text = "Muster".encode(encoding)
+    dataset.add_new(0x00660016, "OF", text + bytes((1 << 20) + 12 + -len(text) % 4))
+    assert text not in kit.encoded(left(dataset, EXPLICIT), EXPLICIT)
+
+
+def test_large_values_are_read_in_one_pass() -> None:
+    class Counted(Received):
+        passed = 0
+
+        def chunks(self) -> Iterator[memoryview]:
+            for chunk in super().chunks():
+                self.passed += len(chunk)
+                yield chunk
+
+    dataset = source(EXPLICIT)
+    for number in range(1, 9):
+        dataset.add_new(0x00660016 + number, "OF", bytes((1 << 20) + 12))
+    image = Counted(EXPLICIT, kit.encoded(dataset, EXPLICIT))
+    opened = Opened(image, whole=True)
+    image.passed = 0
+    read = large_value(opened)
+    for number in range(1, 9):
+        assert len(read(0x00660016 + number)) == (1 << 20) + 12
+    assert image.passed <= 2 * image.length
+    assert len(read(0x00660017)) == (1 << 20) + 12
 
 
 def test_a_frame_needs_its_pixels() -> None:
@@ -355,10 +557,6 @@ def test_a_frame_needs_its_pixels() -> None:
         walk_j2k(CODESTREAM[:60])
 
 
-def tile_at(codestream: bytes) -> int:
-    return codestream.index(b"\xff\x90\0\x0a")
-
-
 def test_a_comment_within_a_tile_goes_and_its_length_is_put_right() -> None:
     at = tile_at(CODESTREAM)
     told = CODESTREAM[: at + 12] + segment(0x64, b"\0\1" + NAME) + CODESTREAM[at + 12 :]
@@ -366,8 +564,7 @@ def test_a_comment_within_a_tile_goes_and_its_length_is_put_right() -> None:
     if length:
         told = told[: at + 6] + (length + len(NAME) + 6).to_bytes(4, "big") + told[at + 10 :]
     assert bare(J2K, told) == CODESTREAM
-    with pytest.raises(Unclear, match="elsewhere"):
-        walk_j2k(told[:at] + segment(0x55, bytes(6)) + told[at:])
+    assert bare(J2K, told[:at] + segment(0x55, bytes(6)) + told[at:]) == CODESTREAM
 
 
 def test_a_tile_may_go_on_to_the_end_and_the_end_may_be_missing() -> None:
@@ -395,12 +592,16 @@ def test_damaged_frames_are_refused_by_their_own_error_or_walked_to_nothing(uid:
     assert again.cuts == []
 
 
+HELD = {"GDCMJ2K_TextGBR.dcm", "JPEG2000-embedded-sequence-delimiter.dcm"}
+"""Files of which the one is a file within, and the other says that it is as wide as no image is."""
+
+
 @pytest.mark.peers
 def test_files_of_other_programs_lose_nothing_of_their_pixels(tmp_path: Path) -> None:
     walked = 0
     for number, image in enumerate(shipped()):
         uid = image.transfer_syntax_uid
-        if uid not in WALKED or image.path.name == "GDCMJ2K_TextGBR.dcm":
+        if uid not in WALKED or image.path.name in HELD:
             continue
         dataset = kit.read(image.dataset())
         frames = frames_of(dataset)
