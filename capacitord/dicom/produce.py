@@ -17,7 +17,7 @@ from capacitord.dicom.contexts import syntax_name
 from capacitord.dicom.deidentify.codes import Codes
 from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
 from capacitord.dicom.deidentify.private import safe
-from capacitord.dicom.deidentify.words import vocabulary
+from capacitord.dicom.deidentify.words import terms, vocabulary
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Changed, Keys, Recipe, changed
 from capacitord.dicom.rewriting import Opened
@@ -78,6 +78,7 @@ def load() -> None:
     for name in _CODECS:
         getattr(imagecodecs, name)
     vocabulary()
+    terms()
     safe()
     sample = Dataset()
     sample.PatientName, sample.StudyDescription, sample.SOPClassUID = "A", "CT of the head", "1.2"
