@@ -344,9 +344,22 @@ def context_refused(peer: str, pair: Pair, refusal: Refusal) -> Outcome:
     return Outcome(_PERSON, words, by_peer=refusal in _SAID)
 
 
+_CURES: Final = (
+    ("its device", "No profile can mend that: correct it at the device, or discard the study."),
+    (
+        "as the destination accepts it",
+        "Have the destination accept what the image came in, or change `compress` or `transfer_syntaxes` in the "
+        "profile: its next version tries again, as does `fluxctl resend`.",
+    ),
+)
+"""By words of a reason why an image is held: what a person can do where correcting the profile is not what helps."""
+_CORRECT: Final = "Correct the profile: its next version tries again, as does `fluxctl resend`."
+
+
 def held(why: str) -> Outcome:
     """Return what it means that an image does not leave for a destination as the profile is, and what to do."""
-    return Outcome(Verdict.HELD, f"{why} Correct the profile: its next version tries again, as does `fluxctl resend`.")
+    step = next((step for words, step in _CURES if words in why), _CORRECT)
+    return Outcome(Verdict.HELD, f"{why} {step}")
 
 
 def damaged_image() -> Outcome:

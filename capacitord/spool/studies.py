@@ -60,8 +60,8 @@ _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
     dict.fromkeys(Standing, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
 _FAILED: Final = """
-SELECT f.destination, f.number, s.short, d.reason FROM (
-  SELECT destination, count(*) AS number, min(id) AS first FROM delivery WHERE open AND state = 'failed'
+SELECT f.destination, f.number, s.short, d.reason, f.images FROM (
+  SELECT destination, count(*) AS number, min(id) AS first, sum(refused + held) AS images FROM delivery WHERE open AND state = 'failed'
   GROUP BY destination
 ) AS f JOIN delivery d ON d.id = f.first JOIN study s ON s.id = d.study ORDER BY f.destination
 """
@@ -99,12 +99,16 @@ def when(nanoseconds: int | None) -> datetime | None:
 
 
 class Failed(NamedTuple):
-    """A destination that did not get studies for good: how many, and of the first its short id and why."""
+    """A destination that did not get studies for good: how many, and of the first its short id and why.
+
+    `images` are those of all these studies that it did not get.
+    """
 
     destination: str
     studies: int
     short: str
     reason: str
+    images: int
 
 
 class Sendable(NamedTuple):

@@ -78,6 +78,36 @@ def test_what_is_held_is_open_as_what_is_refused_is_and_says_who_holds_it(tmp_pa
         recount(spool)
 
 
+def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for number in range(1, 9):
+            take(spool, number=number)
+        given = [
+            Answer(each.image, each.delivery, classify.held(f"Reason {why}."), 5, profile_version=1)
+            for each, why in zip(sent(spool), "ADDBBBCE", strict=True)
+        ]
+        spool.ledger.record(given, spool.tick())
+        step = classify.held("").reason
+        assert of(spool).reason == (
+            f"8 images held by this box. 3 images: Reason B.{step} 2 images: Reason D.{step} "
+            f"1 image: Reason A.{step} 2 images: 2 more reasons."
+        )
+
+
+@pytest.mark.parametrize(
+    ("why", "step"),
+    [
+        ("It cannot be de-identified: its pixels are odd; its device has to send it anew.", "at the device"),
+        ("It cannot be written as the destination accepts it. JPEG: no.", "`transfer_syntaxes`"),
+        (WHY, "Correct the profile"),
+    ],
+)
+def test_what_to_do_depends_on_why_an_image_is_held(why: str, step: str) -> None:
+    reason = classify.held(why).reason
+    assert step in reason
+    assert ("Correct the profile" in reason) is (why == WHY)
+
+
 def test_what_is_held_was_never_tried_and_never_moves_to_a_stand_in(tmp_path: Path) -> None:
     spool = routed(tmp_path)
     take(spool)
