@@ -348,8 +348,7 @@ _CURES: Final = (
     ("its device", "No profile can mend that: correct it at the device, or discard the study."),
     (
         "as the destination accepts it",
-        "Have the destination accept what the image came in, or change `compress` or `transfer_syntaxes` in the "
-        "profile: its next version tries again, as does `fluxctl resend`.",
+        "Have it accept the image as it came, or correct the profile: a new version tries again, or `fluxctl resend`.",
     ),
 )
 """By words of a reason why an image is held: what a person can do where correcting the profile is not what helps."""

@@ -61,8 +61,8 @@ _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
 )
 _FAILED: Final = """
 SELECT f.destination, f.number, s.short, d.reason, f.images FROM (
-  SELECT destination, count(*) AS number, min(id) AS first, sum(refused + held) AS images FROM delivery WHERE open AND state = 'failed'
-  GROUP BY destination
+  SELECT destination, count(*) AS number, min(id) AS first, sum(refused + held) AS images
+  FROM delivery WHERE open AND state = 'failed' GROUP BY destination
 ) AS f JOIN delivery d ON d.id = f.first JOIN study s ON s.id = d.study ORDER BY f.destination
 """
 _WAITING_FOR: Final = """

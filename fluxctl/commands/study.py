@@ -164,7 +164,7 @@ def resolve_code(
 
     Codes are made with the key of the site, for each destination anew: where another site is active, it is not found.
     Studies are found after their images were delivered and purged, too. That somebody asked is in the audit log, with
-    the studies that were told, and without the code. Since it shows who is behind a code, it takes the right to operate.
+    the studies that were told, and without the code. It takes the right to operate, as it shows who is behind a code.
     """
     from capacitord.api.codes import Resolve
 

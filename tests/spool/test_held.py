@@ -98,7 +98,7 @@ def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> No
     ("why", "step"),
     [
         ("It cannot be de-identified: its pixels are odd; its device has to send it anew.", "at the device"),
-        ("It cannot be written as the destination accepts it. JPEG: no.", "`transfer_syntaxes`"),
+        ("It cannot be written as the destination accepts it. JPEG: no.", "Have it accept the image as it came"),
         (WHY, "Correct the profile"),
     ],
 )
