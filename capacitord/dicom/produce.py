@@ -51,7 +51,7 @@ class Product(NamedTuple):
     """An image as it is to leave: its bytes in pieces, `length` in all.
 
     `codes` are those that a de-identified one tells its patient and study by, with its UID where that is the UID of
-    an instance derived from the de-identified one.
+    an instance derived from the de-identified one. `without` are sentences: what the profile lets it leave without.
     """
 
     transfer_syntax_uid: str
@@ -59,6 +59,13 @@ class Product(NamedTuple):
     pieces: Sequence[Piece]
     length: int
     codes: tuple[Code, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+class AsReceived(NamedTuple):
+    """An image stays as it is, `without` what the profile asks for and lets it leave without."""
+
+    without: tuple[str, ...] = ()
 
 
 class InMemory:
@@ -97,8 +104,8 @@ def produce(
     *,
     keys: Keys,
     now: dt.datetime,
-) -> Product | None:
-    """Return an image as it is to leave, in the first of the forms it can be written in; None if it stays as it is.
+) -> Product | AsReceived:
+    """Return an image as it is to leave, in the first of the forms it can be written in.
 
     A form without `how` is the last that is tried. Raises `NotProduced`.
     """
@@ -106,11 +113,14 @@ def produce(
     data, uid, codes = image.data, sop_instance_uid, () if become is None else become.codes
     if become is not None and not become.image.is_as_received:
         data, uid = memoryview(b"".join(become.image.chunks())), become.sop_instance_uid
+    without = () if become is None else left_out(become)
     refused: dict[str, list[str]] = {}
     for syntax, how in wanted:
         if how is None:
             same = data is image.data
-            return None if same else Product(image.transfer_syntax_uid, uid, [data], len(data), codes)
+            if same:
+                return AsReceived(without)
+            return Product(image.transfer_syntax_uid, uid, [data], len(data), codes, without)
         try:
             written = _written(data, image.transfer_syntax_uid, how, came)
         except NotTranscoded as error:
@@ -119,7 +129,7 @@ def produce(
         if written.lossy and become is not None and become.is_deidentified:
             written = _without_creation(written)
             codes = (*codes, Code(Kind.IMAGE, written.sop_instance_uid))
-        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length, codes)
+        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length, codes, without)
     reasons = " ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
     raise NotProduced(f"{NO_FORM} {reasons}")
 
@@ -134,6 +144,11 @@ def attributes_changed(
         return changed(image, sop_instance_uid, what, came, keys=keys, now=now)
     except (NotTransformed, NotDeidentified) as error:
         raise NotProduced(in_words(error)) from None
+
+
+def left_out(become: Changed) -> tuple[str, ...]:
+    """Return what could not be done to an image and was skipped, as sentences without anything of the image."""
+    return tuple(dict.fromkeys(f"Sent without it: {in_words(each)}" for each in become.image.skipped))
 
 
 def in_words(error: NotTransformed | NotDeidentified) -> str:

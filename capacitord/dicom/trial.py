@@ -19,7 +19,7 @@ from capacitord.dicom.contexts import Pair, sop_class_name
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.forms import NATIVE, Form, forms
 from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
-from capacitord.dicom.produce import NO_FORM, InMemory, NotProduced, in_words, produce
+from capacitord.dicom.produce import NO_FORM, AsReceived, InMemory, NotProduced, in_words, produce
 from capacitord.dicom.telling import (
     attributes_of,
     change_of,
@@ -109,7 +109,7 @@ def maker(keys: Keys, now: dt.datetime) -> Make:
         whole = memoryview(b"".join(map(bytes, subject.image.chunks())))
         image = InMemory(subject.image.transfer_syntax_uid, whole)
         made = produce(image, subject.sop_instance_uid, what, subject.came, [form], keys=keys, now=now)
-        if made is None:
+        if isinstance(made, AsReceived):
             raise NotProduced(_NOTHING)
         return Copy(made.transfer_syntax_uid, made.sop_instance_uid, made.length, lambda: iter(made.pieces))
 

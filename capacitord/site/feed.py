@@ -32,6 +32,7 @@ AT_ONCE: Final = 32
 """Images that are claimed with one write to the ledger."""
 
 _PAGE: Final = 2 * AT_ONCE
+_REASONS: Final = 16
 _RATE_SPAN: Final = 30.0
 _LONGEST_FLUSH: Final = 5.0
 
@@ -73,6 +74,8 @@ class Feed:
         self._others = others
         self._rests = Rests()
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
+        # Why images were held, as far as the log says so already.
+        self._said: deque[tuple[str, int | None]] = deque(maxlen=_REASONS)
         self._recorder = Recorder(destination, self._record, self._recorded, changed)
 
     # --- what waits -------------------------------------------------------------------------------
@@ -291,6 +294,10 @@ class Feed:
 
     def held(self, pending: Pending, why: Outcome, profile_version: int | None) -> None:
         """Take back an image that this box does not send as the profile is, in this version: a person has to look."""
+        said = (why.reason, profile_version)
+        if said not in self._said:
+            self._said.append(said)
+            LOG.warning("Study %s: an image is held, not sent to %s: %s", pending.study, self._destination, why.reason)
         self._put(pending, why, profile_version=profile_version)
 
     def not_prepared(self, pending: Pending, reason: str) -> None:

@@ -17,7 +17,7 @@ from pydicom.encaps import generate_frames
 from capacitord.dicom.deidentify.markers import Unclear, walk_j2k, walk_jpeg, walk_jpeg_ls
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Keys, Recipe
-from capacitord.dicom.produce import InMemory, NotProduced, produce
+from capacitord.dicom.produce import AsReceived, InMemory, NotProduced, produce
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.splice import applied
 from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, SOURCES
@@ -131,7 +131,7 @@ def _produced(syntax: str, data: bytes, what: Recipe, wanted: Sequence[Form]) ->
             made = produce(image, INSTANCE, what, CAME, wanted, keys=KEYS, now=NOW)
         except NotProduced:
             return None
-    if made is None:
+    if isinstance(made, AsReceived):
         return None
     written = b"".join(made.pieces)
     assert len(written) == made.length
