@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import apsw
@@ -257,3 +258,19 @@ def test_a_discard_forgets_what_was_held(tmp_path: Path) -> None:
         assert spool.studies.queued() == ()
         assert spool.ledger.look_again("pacs", 9, 9) == 0
         recount(spool)
+
+
+def test_what_waits_tells_what_came_of_its_last_attempt_and_no_time_that_is_over(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        take(spool)
+        (pending,) = sent(spool)
+        later = Outcome(Verdict.LATER, "PACS is short of resources. It is tried again.", 0x0213)
+        spool.ledger.record([Answer(pending.image, pending.delivery, later, 5)], spool.tick())
+        (ack,) = told(spool)
+        assert (ack.state, ack.attempts) == (AckState.WAITING, 1)
+        assert ack.reason == "It waits to be sent. The last attempt: PACS is short of resources. It is tried again."
+        soon = time.time_ns() + 60 * 10**9
+        spool.ledger.defer("pacs", "It rests.", soon)
+        assert of(spool).next_try is not None
+        spool.ledger.defer("pacs", "It rests.", soon - 120 * 10**9)
+        assert of(spool).next_try is None
