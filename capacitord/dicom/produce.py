@@ -50,8 +50,8 @@ class NotProduced(Exception):
 class Product(NamedTuple):
     """An image as it is to leave: its bytes in pieces, `length` in all.
 
-    `codes` are those that a de-identified one tells its patient and study by, with its UID where that is the UID of
-    an instance derived from the de-identified one. `without` are sentences: what the profile lets it leave without.
+    `codes` are those that a de-identified one tells its patient and study by, and the UID of one that was derived with
+    loss, which stands for that of the image. `without` are sentences: what the profile lets it leave without.
     """
 
     transfer_syntax_uid: str
@@ -126,8 +126,9 @@ def produce(
         except NotTranscoded as error:
             refused.setdefault(str(error), []).append(syntax_name(syntax))
             continue
-        if written.lossy and become is not None and become.is_deidentified:
-            written = _without_creation(written)
+        if written.lossy:
+            if become is not None and become.is_deidentified:
+                written = _without_creation(written)
             codes = (*codes, Code(Kind.IMAGE, written.sop_instance_uid))
         return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length, codes, without)
     reasons = " ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())

@@ -195,7 +195,7 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
     rows: list[tuple[str | Text, ...]] = []
     notes = []
     for item in found:
-        words = f"{DELIVERY_SYMBOL[item.state]} {item.state.value}"
+        words = f"{DELIVERY_SYMBOL[item.state]} {_word(item)}"
         if item.delivered_at is not None:
             words += f" {ago(item.delivered_at, look)}"
         waiting = item.images - item.acknowledged - item.doubtful - item.refused - item.held
@@ -208,6 +208,12 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
         why += [f"{count(item.warnings, 'image')} acknowledged with a warning"] if item.warnings else []
         notes += [(item.destination, joined(why))] if why else []
     return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
+
+
+def _word(item: StudyDelivery) -> str:
+    """Return what a delivery has come to: held, where this box itself holds all that the destination did not get."""
+    only_held = item.state is DeliveryState.FAILED and item.held and not item.refused
+    return "held" if only_held else item.state.value
 
 
 def _series(images: tuple[Image, ...], look: Look) -> RenderableType:
