@@ -314,9 +314,11 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
         found.append(f"⚠ held: {image.held}")
     if image.conflict:
         found += _conflict(image, detail)
-    found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]
+    said = {each.destination: each.reason for each in detail.study.deliveries}
+    found += [_refusal(ack, said.get(ack.destination, "")) for ack in image.acks if ack.state is AckState.REFUSED]
     # What is damaged has been said, and no profile mends it.
-    found += [_withheld(ack) for ack in image.acks if ack.state is AckState.HELD and not image.corrupt]
+    held = [ack for ack in image.acks if ack.state is AckState.HELD and not image.corrupt]
+    found += [_withheld(ack, said.get(ack.destination, "")) for ack in held]
     doubtful = [ack.destination for ack in image.acks if ack.state is AckState.DOUBT]
     return found + [f"? {name}: sent, answer lost; will be sent again" for name in doubtful]
 
@@ -340,16 +342,20 @@ def _conflict(image: Image, detail: StudyDetail) -> list[str]:
     return [f"{first}; {', '.join(there)} got it by a resend. It stays here until the study is discarded"]
 
 
-def _refusal(ack: Ack) -> str:
+def _refusal(ack: Ack, above: str) -> str:
+    """Return that an image was refused, with the reason unless it is that of all, which stands `above`."""
+    why = "" if f"refused: {ack.reason}" in above else f": {ack.reason}"
     said = f', and says "{ack.comment}"' if ack.comment else ""
     tries = f" ({count(ack.attempts, 'attempt')})" if ack.attempts > 1 else ""
     version = f"; {words}" if (words := under(ack)) else ""
-    return f"✘ {ack.destination} refused it: {ack.reason}{said}{tries}{version}"
+    return f"✘ {ack.destination} refused it{why}{said}{tries}{version}"
 
 
-def _withheld(ack: Ack) -> str:
+def _withheld(ack: Ack, above: str) -> str:
+    """Return that an image is held, with the reason unless it is that of all, which stands `above`."""
+    why = "" if f"held by this box: {ack.reason}" in above else f": {ack.reason}"
     version = f" ({words})" if (words := under(ack)) else ""
-    return f"⚠ held by this box, not sent to {ack.destination}: {ack.reason}{version}"
+    return f"⚠ held by this box, not sent to {ack.destination}{why}{version}"
 
 
 def _joined(parts: Iterable[str]) -> str:
