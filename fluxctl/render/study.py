@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -128,8 +129,18 @@ def shown(detail: StudyDetail, look: Look, *, images: bool = False) -> Renderabl
     if detail.images:
         parts += [BLANK, _series(detail.images, look)]
     if images and detail.images:
-        parts += [BLANK, _images(detail.images, look)]
+        parts += [BLANK, _images(detail.images, look), *_warnings(detail.images)]
     return stack(parts)
+
+
+def _warnings(images: Iterable[Image]) -> list[RenderableType]:
+    """Return with what warnings images were acknowledged, or what they were sent without, each with how many."""
+    acks = (ack for image in images for ack in image.acks if ack.state is AckState.WARNING)
+    found = Counter((ack.destination, ack.reason) for ack in acks)
+    return [
+        hanging(f"  ⚠ {destination}:", f"{count(number, 'image')}: {reason}", style=CARE)
+        for (destination, reason), number in found.most_common()
+    ]
 
 
 def queued(detail: StudyDetail, look: Look) -> RenderableType:
