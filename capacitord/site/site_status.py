@@ -56,6 +56,7 @@ def site_status(
     reserve, warning = spool.space.reserve, spool.space.warning
     level = level_of(space.free, reserve, warning)
     destinations = deliveries.status()
+    named = [each.name for each in destinations]
     return m.SiteStatus(
         incoming=tuple(
             m.Incoming(
@@ -89,8 +90,8 @@ def site_status(
         advice=(
             *advice_on(undecided, counts.corrupt, level),
             *advice_on_held(*spool.studies.held_back()),
-            *advice_on_failed(spool.studies.failed()),
-            *advice_on_stranded(spool.studies.stranded([each.name for each in destinations]), deliveries.version),
+            *advice_on_failed(spool.studies.failed(), named),
+            *advice_on_stranded(spool.studies.stranded(named), deliveries.version),
             *advice_on_refusals(condition.refused, away),
             # While the disk fails most of this fails with it, and the trouble says so.
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),

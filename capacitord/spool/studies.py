@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -60,9 +61,9 @@ _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
     dict.fromkeys(Standing, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
 _FAILED: Final = """
-SELECT f.destination, f.number, s.short, d.reason FROM (
-  SELECT destination, count(*) AS number, min(id) AS first FROM delivery WHERE open AND state = 'failed'
-  GROUP BY destination
+SELECT f.destination, f.number, s.short, d.reason, f.images FROM (
+  SELECT destination, count(*) AS number, min(id) AS first, sum(refused + held) AS images
+  FROM delivery WHERE open AND state = 'failed' GROUP BY destination
 ) AS f JOIN delivery d ON d.id = f.first JOIN study s ON s.id = d.study ORDER BY f.destination
 """
 _WAITING_FOR: Final = """
@@ -93,18 +94,27 @@ def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
+def _ahead(moment: int | None) -> datetime | None:
+    """Return the time of a next try, None if it is over: then it is tried as soon as its turn comes."""
+    return when(moment) if moment is not None and moment > time.time_ns() else None
+
+
 def when(nanoseconds: int | None) -> datetime | None:
     """Return a catalog time as an aware datetime."""
     return None if nanoseconds is None else _moment(nanoseconds)
 
 
 class Failed(NamedTuple):
-    """A destination that did not get studies for good: how many, and of the first its short id and why."""
+    """A destination that did not get studies for good: how many, and of the first its short id and why.
+
+    `images` are those of all these studies that it did not get.
+    """
 
     destination: str
     studies: int
     short: str
     reason: str
+    images: int
 
 
 class Sendable(NamedTuple):
@@ -323,7 +333,7 @@ class Studies:
                 warnings=warned,
                 doubtful=doubtful,
                 refused=refused,
-                next_try=when(next_try),
+                next_try=_ahead(next_try),
                 delivered_at=when(delivered_at),
                 priority=str(Priority.of(priority)),
                 moved=moved,
@@ -354,13 +364,15 @@ class Studies:
     @staticmethod
     def _acks(catalog: apsw.Connection, study: int) -> dict[int, list[m.Ack]]:
         acks: dict[int, list[m.Ack]] = {}
-        for image, destination, doubt, attempts in fetch(
+        for image, destination, doubt, attempts, last in fetch(
             catalog,
-            "SELECT w.image, d.destination, w.doubt, w.attempts FROM delivery d JOIN waiting w ON w.delivery = d.id "
-            "WHERE d.study = ? ORDER BY d.destination",
+            "SELECT w.image, d.destination, w.doubt, w.attempts, w.last "
+            "FROM delivery d JOIN waiting w ON w.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
             (study,),
         ):
             state, reason = _UNANSWERED[Doubt(doubt)]
+            if last and state is AckState.WAITING:
+                reason = f"{reason} The last attempt: {last}"
             acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
         for image, destination, state, reason, status, comment, attempts, at, version in fetch(
             catalog,

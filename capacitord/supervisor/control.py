@@ -102,9 +102,9 @@ class _Dispatcher:
         """Return what aiohttp calls for a route."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            peer = await self._admit(request, route.permission, route.name)
+            peer = await self._admit(request, route.permission, route.name, route.shows)
             message = await self._read(route, request)
-            if route.permission is Permission.READ:
+            if not route.is_audited:
                 return await _Exchange(
                     self._services, self._bounds, request, route=route, peer=peer, message=message
                 ).run()
@@ -117,10 +117,10 @@ class _Dispatcher:
         await self._admit(request, Permission.READ, "openapi")
         return await send(request, self._openapi, self._bounds, "openapi")
 
-    async def _admit(self, request: web.Request, permission: Permission, action: str) -> Peer:
+    async def _admit(self, request: web.Request, permission: Permission, action: str, shows: str = "") -> Peer:
         peer = await self._identify(request)
         try:
-            self._policy.demand(peer, permission)
+            self._policy.demand(peer, permission, shows)
         except CapacitordError as error:
             _log.warning("refused %s (uid %d) %s: %s", peer.user, peer.uid, action, error.message)
             raise

@@ -420,7 +420,8 @@ def export(
 ) -> None:
     """Write a profile and all files beside it into a directory, as they were imported.
 
-    Keys and tokens are among them: they are readable by you only, and the audit log says that they left the box.
+    Keys and tokens are among them: so it takes the right to operate, they are readable by you only, and the audit log
+    says that they left the box.
     Nothing is overwritten. Without the files: fluxctl profile show.
     """
     from fluxctl.export import export_profile

@@ -222,12 +222,28 @@ def _leaving(
     parts: list[RenderableType] = [hanging(f"  {SYMBOL[leaving.fate]} {title}:", words, style=STYLE[leaving.fate])]
     if leaving.fate is Fate.BARRED and leaving.transfer_syntax is not None:
         parts.append(hanging("      it would leave", _form(leaving, trial), style=QUIET))
-    if leaving.otherwise and leaving.fate is not Fate.HELD:
-        parts.append(hanging("      if that is not accepted:", _syntaxes(leaving.otherwise), style=QUIET))
+    if leaving.fate is not Fate.HELD:
+        parts += _otherwise(leaving)
     if leaving.remark:
         parts.append(hanging("      ⚠", leaving.remark, style=CARE))
     own = [each for each in leaving.changes if _key(each) not in known]
     return parts + changes(own, leaving.skipped, look, everything=everything)
+
+
+def _otherwise(leaving: Leaving) -> Iterable[RenderableType]:
+    """Yield what becomes of a copy where the form it leaves in is not accepted."""
+    if leaving.unlisted and leaving.transfer_syntax is not None:
+        words = (
+            f"the profile does not list {leaving.transfer_syntax.name} for {leaving.destination}: "
+            "it leaves so only if that is accepted there"
+        )
+        yield hanging("      ⚠", f"{words}{'' if leaving.otherwise else ', and is held otherwise'}.", style=CARE)
+    if leaving.otherwise:
+        maybe = "perhaps " if leaving.untried else ""
+        yield hanging("      if that is not accepted:", f"{maybe}{_syntaxes(leaving.otherwise)}", style=QUIET)
+    if leaving.not_otherwise:
+        what = "if none is accepted:" if leaving.otherwise else "if that is not accepted:"
+        yield hanging(f"      {what}", f"it is held. {leaving.not_otherwise}", style=QUIET)
 
 
 def _fate(leaving: Leaving, trial: Trial) -> Iterable[str]:
@@ -288,6 +304,7 @@ def _brief(trial: Trial | None) -> Text:
     for each in trial.destinations:
         if not each.stands_in:
             syntax = f" in {each.transfer_syntax.name}" if each.transfer_syntax and each.fate is Fate.LEAVES else ""
+            syntax += " if it takes that" if syntax and each.unlisted else ""
             words = f"{SYMBOL[each.fate]} {each.destination}{syntax or ' held'}"
             parts.append(Text(words, style="" if each.fate is Fate.LEAVES else BAD))
     return Text(", ").join(parts) if parts else Text("· no copy asked for")

@@ -223,7 +223,7 @@ WITHHOLDING: Final = s.changed(
                 s.BACKUP, circuit=m.CircuitState.CLOSED, reason="", next_try=None, waiting_images=0, held_images=1
             ),
         ),
-        advice=tuple(advice_on_failed([Failed("pacs", 1, "c77e02", WITHHELD_STUDY.deliveries[0].reason)])),
+        advice=tuple(advice_on_failed([Failed("pacs", 1, "c77e02", WITHHELD_STUDY.deliveries[0].reason, 3)], ["pacs"])),
     ),
 )
 WITHHELD_QUEUE: Final = s.changed(

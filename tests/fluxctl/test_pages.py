@@ -127,6 +127,14 @@ def test_an_answer_says_under_which_version_of_the_profile_it_was_sent(
     assert study.under(s.ack("pacs", state, profile_version=version)) == words
 
 
+def test_what_images_were_sent_without_is_told_once_with_how_many() -> None:
+    warned = s.ack("pacs", AckState.WARNING, reason="Stored. Sent without it: a change.")
+    detail = m.StudyDetail("", s.HEAD, tuple(s.image(number, warned) for number in (1, 2, 3)))
+    told = "⚠ pacs: 3 images: Stored. Sent without it: a change."
+    assert draw(study.shown(detail, LOOK, images=True), LOOK).count(told) == 1
+    assert told not in draw(study.shown(detail, LOOK), LOOK)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -141,9 +141,16 @@ def test_a_clock_that_is_set_neither_keeps_nor_forgets_a_refusal(jump: int) -> N
 
 
 def test_what_a_destination_did_not_get_and_what_waits_for_nobody_is_told_with_a_next_step() -> None:
-    (advice,) = advice_on_failed([Failed("res", 3, "3f2a9c", "1 image was refused: Not sent: no.")])
-    assert advice.message == "3 studies, the first 3f2a9c, did not go to res: 1 image was refused: Not sent: no."
+    failed = Failed("res", 3, "3f2a9c", "1 image was refused: Not sent: no.", 61)
+    (advice,) = advice_on_failed([failed], ["pacs", "res"])
+    assert advice.message == (
+        "61 images of 3 studies did not go to res. The first is study 3f2a9c: 1 image was refused: Not sent: no."
+    )
     assert "fluxctl resend 3f2a9c --to res" in advice.hint
+    (advice,) = advice_on_failed([failed._replace(studies=1)], ["pacs"])
+    assert advice.message == "Study 3f2a9c did not go to res: 1 image was refused: Not sent: no."
+    assert "--to res" not in advice.hint, "nothing can be sent where nobody knows the way"
+    assert "does not name res any more" in advice.hint
     (advice,) = advice_on_stranded([("arch", 2)], 20)
     assert advice.message == "2 images wait for arch, which version 20 of the profile does not name."
     assert advice.hint

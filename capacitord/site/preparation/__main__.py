@@ -16,6 +16,7 @@ import sys
 import warnings
 from typing import Final
 
+from capacitord.dicom import produce as produced
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Keys, Recipe
 from capacitord.dicom.produce import InMemory, NotProduced, load, produce
@@ -93,9 +94,16 @@ def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelpe
         product = produce(
             image, job.sop_instance_uid, recipe, job.came, job.forms, keys=keys, now=dt.datetime.now(dt.UTC)
         )
-        if product is None:
-            return AsReceived(job.number), None
-        made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length, job.number, product.codes)
+        if isinstance(product, produced.AsReceived):
+            return AsReceived(job.number, product.without), None
+        made = Made(
+            product.transfer_syntax_uid,
+            product.sop_instance_uid,
+            product.length,
+            job.number,
+            product.codes,
+            product.without,
+        )
         return made, sealed(product.pieces, product.length)
     except NotProduced as error:
         return NotMade(str(error), job.number), None
