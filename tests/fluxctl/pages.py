@@ -24,7 +24,7 @@ from capacitord.api.schemas import (
     Version,
 )
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
-from capacitord.site.advice import advice_on_failed, advice_on_held
+from capacitord.site.advice import advice_on_elsewhere, advice_on_failed, advice_on_held
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
 from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch
@@ -233,6 +233,43 @@ WITHHELD_QUEUE: Final = s.changed(
     ),
     studies=(WITHHELD_STUDY,),
 )
+ELSEWHERE: Final = m.Elsewhere(
+    12, s.ago(minutes=3), "3f2a9c", "Went to night instead: STM_RES refused it: it does not fit there (A900)."
+)
+RESEARCH: Final = s.changed(
+    s.PACS,
+    name="research",
+    waiting_images=0,
+    waiting_bytes=0,
+    transfers=(),
+    eta=None,
+    last_success=None,
+    elsewhere=ELSEWHERE,
+)
+STOOD_IN_FOR: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(s.TRAFFIC, destinations=(RESEARCH, s.PACS), advice=tuple(advice_on_elsewhere([RESEARCH]))),
+)
+UNNAMED: Final = s.changed(
+    s.QUEUE.destinations[1],
+    destination="old",
+    paused=False,
+    circuit=m.CircuitState.CLOSED,
+    reason="Version 8 of the profile does not name old: import one that does, or send the studies elsewhere with "
+    "fluxctl resend.",
+    next_try=None,
+    doubtful=0,
+    named=False,
+)
+EMPTY_ROW: Final = s.changed(
+    UNNAMED,
+    destination="research",
+    images=0,
+    reason="",
+    named=True,
+    elsewhere=ELSEWHERE,
+    ages=m.AgeBuckets(0, 0, 0, 0, 0),
+)
 HELD_WHOLE: Final = s.changed(
     s.CHEST,
     state=StudyState.HELD,
@@ -349,6 +386,20 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-withheld": (LOOK, lambda look: status.page(WITHHOLDING, look)),
     "queue-list-withheld": (LOOK, lambda look: queue.listed(WITHHELD_QUEUE, look)),
     "status-held": (LOOK, lambda look: status.page(HOLDING, look)),
+    "status-elsewhere": (LOOK, lambda look: status.page(STOOD_IN_FOR, look)),
+    "destination-list-elsewhere": (LOOK, lambda look: destination.listed(m.DestinationList("", (RESEARCH,)), look)),
+    "queue-list-elsewhere": (LOOK, lambda look: queue.listed(m.QueueList("", (EMPTY_ROW, UNNAMED), ()), look)),
+    "queue-list-held-alike": (
+        LOOK,
+        lambda look: queue.listed(
+            s.changed(
+                s.QUEUE,
+                studies=(),
+                held=tuple(s.changed(HELD_WHOLE, id=f"8b01d{n}") for n in range(8)),
+            ),
+            look,
+        ),
+    ),
     "queue-list-held": (
         LOOK,
         lambda look: queue.listed(s.changed(s.QUEUE, studies=(HELD_IN_PART,), held=(HELD_IN_PART, HELD_WHOLE)), look),
