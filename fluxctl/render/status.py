@@ -281,9 +281,7 @@ def standstill(name: str, item: DestinationStatus | QueueRow, look: str) -> str:
         item.reason,
         f"go on with: fluxctl queue resume {name}" * item.paused,
         held(kept) if kept else "",
-        f"the last of study {item.elsewhere.study} {item.elsewhere.reason[:1].lower()}{item.elsewhere.reason[1:]}"
-        if item.elsewhere
-        else "",
+        elsewhere(item.elsewhere) if item.elsewhere else "",
         look if refused or kept else "",
         f"{count(doubtful, 'image')} in doubt (sent, answer lost) will be sent again" * bool(doubtful),
     )

@@ -315,7 +315,7 @@ def test_a_key_that_is_not_the_certificates_is_refused(shared: Daemon, tmp_path:
         pem, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
         subprocess.run(
             ["/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-subj", "/CN=box", "-days", "2", "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True
+             "-subj", "/CN=box", "-days", "90", "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True
         )  # fmt: skip
         files += [{"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()} for path in (pem, key)]
     tls = "tls = { ca = 'box.pem', certificate = 'box.pem', key = 'other.key' }\n"
