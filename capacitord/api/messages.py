@@ -632,12 +632,14 @@ class ProfileFinding(msgspec.Struct, frozen=True, omit_defaults=True):
 class ProfileTaken(ProfileSummary, frozen=True):
     """A profile that was imported, or could be. `before` is the version that was in force, None for a new site.
 
-    `file` is the name it was given; `findings` are warnings, and notes on what does not act yet.
+    `file` is the name it was given; `findings` are warnings, and notes on what does not act yet. One that is
+    `unchanged` is in force already, with the same contents, and whole.
     """
 
     file: str = ""
     before: int | None = None
     findings: tuple[ProfileFinding, ...] = ()
+    unchanged: bool = False
 
 
 class ProfileImported(ProfileTaken, frozen=True):

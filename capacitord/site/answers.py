@@ -26,12 +26,16 @@ _LONGEST_REASON = 500
 
 
 class Body(NamedTuple):
-    """An answer: its form, its pieces, and what the audit log should name. `length` is None for a stream."""
+    """An answer: its form, its pieces, and what the audit log should name. `length` is None for a stream.
+
+    `refusal` is the reference of the error, if it says one.
+    """
 
     form: Form
     pieces: Iterator[bytes]
     subjects: tuple[str, ...] = ()
     length: int | None = None
+    refusal: str = ""
 
 
 Handler = Callable[[msgspec.Struct], Body]

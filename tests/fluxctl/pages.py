@@ -354,6 +354,27 @@ DIFFERENCES: Final = (
     ProfileDiff("", "lakeside@1", (ProfileChange("name", "", "name", None, "Lakeside Clinic"),)),
 )
 EXPORTED: Final = ProfileExported("lakeside", 2, "/home/kim/lakeside", ("lakeside.toml", "tls/ca.pem", "box.key"))
+DAMAGED_HISTORY: Final = s.changed(
+    s.HISTORY,
+    versions=tuple(
+        s.changed(each, problem=f"version {each.version} of the profile of st-marys can't be used: it was damaged")
+        if each.in_force
+        else each
+        for each in s.HISTORY.versions
+    ),
+)
+AGAIN: Final = s.changed(s.IMPORTED, unchanged=True, findings=())
+STRANDING: Final = s.changed(
+    s.IMPORTED,
+    findings=(
+        ProfileFinding(
+            "warning",
+            "destination",
+            "12 images wait for night, which this version does not name",
+            "They stay until a version names night; or send the studies elsewhere with fluxctl resend.",
+        ),
+    ),
+)
 DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="The header is not what was sealed.")
 VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 damaged image is in corrupt/ now.", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
@@ -425,6 +446,9 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-diff-60-columns": (NARROW, lambda look: profile.differences(DIFFERENCES[:1], look)),
     "profile-diff-none": (LOOK, lambda look: profile.differences((ProfileDiff("a@1", "a@2", ()),), look)),
     "profile-history": (LOOK, lambda look: profile.history(s.HISTORY, look)),
+    "profile-history-damaged": (LOOK, lambda look: profile.history(DAMAGED_HISTORY, look)),
+    "profile-import-again": (LOOK, lambda look: profile.imported(AGAIN, (), look)),
+    "profile-import-stranding": (LOOK, lambda look: profile.proposed(DIFFERENCES[:1], STRANDING, look)),
     "profile-rollback": (LOOK, lambda _: profile.rolled_back(s.SUMMARY)),
     "profile-export": (LOOK, lambda _: profile.exported(EXPORTED)),
     "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),
