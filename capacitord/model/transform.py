@@ -250,6 +250,9 @@ def template(text: str, tag_of: Callable[[str], int | None]) -> Template:
     """
     parts: list[str | Source] = []
     literal, end = "", 0
+    if "{}" in text.replace("{{", "").replace("}}", ""):
+        msg = "has {} with nothing in it"
+        raise NotAllowed(msg, "Write {Keyword} for a value, {{ and }} for braces.")
     for place in _PLACE.finditer(text):
         literal += text[end : place.start()]
         end = place.end()

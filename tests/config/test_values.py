@@ -27,7 +27,7 @@ LONG = "x" * 65
         ("set = { PatientName = 'a^b^c^d^e^f' }", "set.PatientName", "at most five components", "Doe^Jane"),
         ("set = { PatientName = 'a=b=c=d' }", "set.PatientName", "at most three component groups", ""),
         ('set = { InstitutionName = "a\\nb" }', "set.InstitutionName", "control characters", ""),
-        ("set = { PatientID = 'A\\B' }", "set.PatientID", "1 values (PS3.6), not 2", "backslash"),
+        ("set = { PatientID = 'A\\B' }", "set.PatientID", "1 value (PS3.6), not 2", "backslash"),
         ("set = { ImageType = 'ORIGINAL' }", "set.ImageType", "2-n values (PS3.6), not 1", ""),
         ("set = { ImageType = 'ORIGINAL\\primary' }", "set.ImageType", "'primary' is not", 'Write "PRIMARY".'),
         ("set = { StationAETitle = 'COACH_CT_NUMBER_7' }", "set.StationAETitle", "is not an AE title", ""),

@@ -391,10 +391,18 @@ def test_a_file_that_can_not_be_read_hides_nothing_of_the_others(run: Run, tmp_p
     valid(document, "profile.validate")
     assert [each["valid"] for each in document["profiles"]] == [False, False, True, False]
     assert [each["findings"][0]["message"] for each in document["profiles"] if not each["valid"]] == [
-        "byte 41 is not UTF-8",
+        "has a character that is not UTF-8",
         "this is a folder",
         "this is too large to be a profile",
     ]
+    finding = document["profiles"][0]["findings"][0]
+    line = next(line for line in PROFILE.splitlines() if "Mary" in line).replace("Mary", "M\ufffdry")
+    assert (finding["excerpt"], finding["mark"]) == (line, line.index("\ufffd"))
+    assert (finding["line"], finding["column"]) == (
+        PROFILE[: PROFILE.index("Mary")].count("\n") + 1,
+        finding["mark"] + 1,
+    )
+    assert finding["hint"] == "Save it as UTF-8."
     assert run("profile", "validate", str(good), str(tmp_path / "none.toml")).code == 5
 
 
