@@ -171,9 +171,11 @@ class CallHead(msgspec.Struct, frozen=True):
     """The first line of an answer to a `Call`: HTTP status, form of the body, and what the audit log should name.
 
     `length` is the body's, in bytes, where it is known beforehand: then an answer that breaks off is seen as such.
+    `refusal` is the reference of the error, where the answer is one.
     """
 
     status: int
     form: str
     subjects: tuple[str, ...] = ()
     length: int | None = None
+    refusal: str = ""

@@ -155,6 +155,22 @@ def advice_on_failed(failed: Sequence[Failed], named: Collection[str]) -> list[m
     return advice
 
 
+def advice_on_elsewhere(destinations: Sequence[m.DestinationStatus]) -> list[m.Advice]:
+    """Return what a person should know about images that went to other destinations instead, and not long ago."""
+    advice = []
+    for each in destinations:
+        found = each.elsewhere
+        if found is not None:
+            went = "1 image" if found.images == 1 else f"{found.images} images"
+            words = f"{went} for {each.name} went elsewhere, the last of study {found.study}: {found.reason}"
+            hint = (
+                f"See what {each.name} answers: `fluxctl study show {found.study}`. When the cause is mended, what it "
+                f"has to have as well: `fluxctl resend {found.study} --to {each.name}`."
+            )
+            advice.append(m.Advice("went-elsewhere", m.Level.WARNING, words, hint))
+    return advice
+
+
 def advice_on_stranded(stranded: Sequence[tuple[str, int]], version: int) -> list[m.Advice]:
     """Return what a person should do about images that wait for destinations which the profile does not name."""
     hint = "Import a profile that names it, or send the studies elsewhere: `fluxctl study list --undelivered`."

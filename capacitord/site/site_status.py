@@ -18,6 +18,7 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
 from capacitord.site.advice import (
     advice_on,
+    advice_on_elsewhere,
     advice_on_failed,
     advice_on_held,
     advice_on_refusals,
@@ -91,6 +92,7 @@ def site_status(
             *advice_on(undecided, counts.corrupt, level),
             *advice_on_held(*spool.studies.held_back()),
             *advice_on_failed(spool.studies.failed(), named),
+            *advice_on_elsewhere(destinations),
             *advice_on_stranded(spool.studies.stranded(named), deliveries.version),
             *advice_on_refusals(condition.refused, away),
             # While the disk fails most of this fails with it, and the trouble says so.

@@ -69,6 +69,13 @@ SELECT f.destination, f.number, s.short, d.reason, f.images FROM (
 _WAITING_FOR: Final = """
 SELECT destination, total(waiting) FROM delivery WHERE open AND waiting > 0 GROUP BY destination ORDER BY destination
 """
+_WENT_ELSEWHERE: Final = """
+SELECT (SELECT total(moved) FROM delivery WHERE destination = ?1), a.at, s.short, a.reason FROM (
+  SELECT id, study FROM delivery WHERE destination = ?1 AND moved > 0 ORDER BY id DESC LIMIT 20
+) d CROSS JOIN ack a ON a.delivery = d.id JOIN study s ON s.id = d.study
+WHERE a.state = 'moved' ORDER BY a.at DESC LIMIT 1
+"""
+"""The last of the latest deliveries: to look at all that ever went elsewhere would cost too much."""
 _NAMED: Final = """
 SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
 """
@@ -115,6 +122,18 @@ class Failed(NamedTuple):
     short: str
     reason: str
     images: int
+
+
+class Elsewhere(NamedTuple):
+    """How many images went to other destinations instead, and of the last one when, of which study, where and why.
+
+    `last` is in nanoseconds since the epoch.
+    """
+
+    images: int
+    last: int
+    short: str
+    reason: str
 
 
 class Sendable(NamedTuple):
@@ -261,6 +280,13 @@ class Studies:
         """Return the destinations that did not get studies for good, with one study and its reason for each."""
         with self._catalog.read() as catalog:
             return [Failed._make(row) for row in fetch(catalog, _FAILED)]
+
+    def elsewhere(self, destination: str) -> Elsewhere | None:
+        """Return what went to others instead of a destination; None if nothing did."""
+        with self._catalog.read() as catalog:
+            for images, *last in fetch(catalog, _WENT_ELSEWHERE, (destination,)):
+                return Elsewhere(int(images), *last)
+        return None
 
     def stranded(self, named: Collection[str]) -> list[tuple[str, int]]:
         """Return the destinations that are not among `named` and for which images wait, and how many."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
@@ -18,7 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from capacitord.api import wire
-from capacitord.api.messages import EventQuery
+from capacitord.api.messages import EventQuery, ProfileImport
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
@@ -32,6 +33,9 @@ _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
 _IMPORT: Final = "profile.import"
 _NAMED_IN_AUDIT: Final = ("profile", "site", "destination", "destinations")
+
+_SITE_OF: Final = re.compile(r"""^id[ \t]*=[ \t]*["']([a-z0-9-]{1,64})["']""", re.ASCII | re.MULTILINE)
+"""Which site a profile is of: also of one that is refused, and may be no TOML."""
 
 Identify: TypeAlias = Callable[[web.Request], Awaitable[Peer]]
 
@@ -220,7 +224,7 @@ class _Exchange:
         head = answer.head
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
         if head.status != HTTPStatus.OK:
-            self.result = f"HTTP status {head.status}"
+            self.result = head.refusal or f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
         return await self._stream(answer.pieces, form, head.status, head.length)
 
@@ -260,6 +264,9 @@ async def _send(request: web.Request, response: web.Response, bounds: Bounds, na
 def named_in(message: msgspec.Struct) -> tuple[str, ...]:
     """Return what a request names that the audit log may hold: sites and destinations, never a study as given."""
     found: list[str] = []
+    if isinstance(message, ProfileImport):
+        texts = (message.text, *(each.text for each in message.others))
+        found += [site[1] for text in texts if (site := _SITE_OF.search(text.partition("\n[")[0])) is not None]
     for field in _NAMED_IN_AUDIT:
         value = getattr(message, field, ())
         found.extend((value,) if isinstance(value, str) else value)

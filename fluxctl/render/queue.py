@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -11,6 +14,9 @@ from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.status import beside, deferred, halted, standstill
 from fluxctl.render.words import NOTHING, size
+
+_NAMED_TOGETHER: Final = 5
+"""How many further studies that are held for the same reason are named."""
 
 
 def listed(found: QueueList, look: Look) -> RenderableType:
@@ -40,14 +46,22 @@ def listed(found: QueueList, look: Look) -> RenderableType:
         parts += [BLANK, Text("In the order they leave", style=STRONG), study.table(found.studies, look)]
     if found.held:
         parts += [BLANK, Text("Held: they go nowhere until you say so", style=STRONG)]
-        parts += [
-            hanging(f"  {held.id}", f"{held.reason} Send it: fluxctl resend {held.id} --to DEST") for held in found.held
-        ]
+        parts += [hanging(f"  {study}", words) for study, words in held(found.held)]
     return stack(parts)
 
 
-def _held(held: Study) -> str:
-    return f"{held.reason} Send it: fluxctl resend {held.id} --to DEST"
+def held(studies: Sequence[Study]) -> list[tuple[str, str]]:
+    """Return the held studies of each reason: the first one's id, and how many there are, why, and what to do."""
+    by_reason: dict[str, list[str]] = {}
+    for each in studies:
+        by_reason.setdefault(each.reason, []).append(each.id)
+    found = []
+    for reason, ids in by_reason.items():
+        more, unnamed = ids[1 : 1 + _NAMED_TOGETHER], len(ids) - 1 - _NAMED_TOGETHER
+        more += [f"{unnamed} more"] if unnamed > 0 else []
+        also = f"For the same reason: {', '.join(more)}." if more else ""
+        found.append((ids[0], " ".join(filter(None, (reason, f"Send it: fluxctl resend {ids[0]} --to DEST.", also)))))
+    return found
 
 
 def state(row: QueueRow, look: Look) -> Text:
@@ -55,7 +69,8 @@ def state(row: QueueRow, look: Look) -> Text:
     needs = []
     needs += [Text(f"✘ {row.refused:,} refused", style=BAD)] if row.refused else []
     needs += [Text(f"⚠ {row.held:,} held back", style=CARE)] if row.held else []
-    now = halted(row, look)
+    needs += [Text(f"⚠ {row.elsewhere.images:,} went elsewhere", style=CARE)] if row.elsewhere else []
+    now = halted(row, look) if row.named else Text("⚠ not named by the profile", style=CARE)
     if now is None and row.images:
         now = deferred(row, look) if row.reason else Text("▸ sending")
     return beside(now, needs) or Text("✔ empty", style=GOOD)

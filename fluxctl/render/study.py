@@ -201,8 +201,11 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
     """Return where a study goes, how far it is, and why it is not further."""
     heads = [
         Column("Destination", keep=False, most=20),
-        Column("State", keep=False),
-        *(Column(title, right=True) for title in ("Acknowledged", "Waiting", "In doubt", "Refused", "Held")),
+        Column("State", keep=False, least=21),
+        *(
+            Column(title, right=True, spare=title != "Acknowledged")
+            for title in ("Acknowledged", "Waiting", "In doubt", "Refused", "Held")
+        ),
     ]
     rows: list[tuple[str | Text, ...]] = []
     notes = []

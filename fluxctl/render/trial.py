@@ -26,7 +26,7 @@ from fluxctl.render.changes import EMPTY, changes, one_line
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.study import ACK_SYMBOL, deliveries, head, under
-from fluxctl.render.words import MIB, begun, count, joined, size
+from fluxctl.render.words import MIB, begun, count, joined, shortened, size
 
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
 STYLE: Final = {Fate.LEAVES: GOOD, Fate.HELD: BAD, Fate.BARRED: BAD}
@@ -76,9 +76,9 @@ def _group(files: Sequence[TriedFile], look: Look, *, everything: bool) -> list[
         others = [each.file.rpartition("/")[2] for each in files[1 : 1 + _FILES]]
         more = f" and {len(files) - 1 - _FILES:,} more" if len(files) > 1 + _FILES else ""
         parts.append(hanging("  and for:", ", ".join(others) + more, style=QUIET))
-        parts.insert(1, hanging("  shown for:", first.file))
+        parts.insert(1, hanging("  shown for:", shortened(first.file, look.width - len("  shown for: "))))
     else:
-        parts.append(Text(first.file, style=STRONG))
+        parts.append(Text(shortened(first.file, look.width), style=STRONG))
     parts += [hanging("  ⚠", each.remark, style=CARE) for each in files[:1] if each.remark]
     parts += image(trial, look, everything=everything)
     written = [name for each in files for name in each.written]

@@ -92,7 +92,7 @@ def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> No
         spool.ledger.record(given, spool.tick())
         step = classify.held("").reason
         assert of(spool).reason == (
-            f"8 images held by this box. 3 images: Reason B.{step} 2 images: Reason D.{step} "
+            f"8 images held back by this box. 3 images: Reason B.{step} 2 images: Reason D.{step} "
             f"1 image: Reason A.{step} 2 images: 2 more reasons."
         )
 
