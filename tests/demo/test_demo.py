@@ -12,6 +12,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -148,20 +149,25 @@ def test_a_folder_that_is_there_is_not_used(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def _end_in_the_middle(number: signal.Signals, each: Performance) -> None:
+    assert each.process.stdout is not None
+    for line in each.process.stdout:
+        if "the link to pacs is cut" in line:
+            break
+    else:
+        each.end()
+        pytest.fail(f"it ended by itself: {each.err}")
+    assert len(each.processes()) >= 7
+    each.process.send_signal(number)
+
+
 def test_it_can_be_ended_in_the_middle() -> None:
     signals = (signal.SIGINT, signal.SIGTERM)
     ended = [(number, Performance(*DEMO)) for number in signals]
     try:
-        for number, each in ended:
-            assert each.process.stdout is not None
-            for line in each.process.stdout:
-                if "the link to pacs is cut" in line:
-                    break
-            else:
-                each.end()
-                pytest.fail(f"it ended by itself: {each.err}")
-            assert len(each.processes()) >= 7
-            each.process.send_signal(number)
+        # At the same time: one that nobody reads goes on to its end.
+        with ThreadPoolExecutor() as readers:
+            list(readers.map(_end_in_the_middle, *zip(*ended, strict=True)))
         for number, each in ended:
             assert each.end() == 128 + number, each.out + each.err
             assert "Traceback" not in each.err
