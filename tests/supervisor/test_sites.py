@@ -149,11 +149,12 @@ def test_the_record_decides_when_the_daemon_is_killed_on_the_way() -> None:
                 ["/usr/bin/curl", "-s", "--unix-socket", str(daemon.socket), "-d", '{"reason": "a test"}',
                  "http://box/v1/sites/lakeside/activate"], stdout=subprocess.DEVNULL
             ):  # fmt: skip
-                daemon.until("closing")
+                record = daemon.state / "active-site"
+                wait_for(lambda: record.read_text().strip() == "lakeside", within=20, what="the record to name the other")
                 daemon.stop(signal.SIGKILL)
             daemon.start()
             daemon.up()
-            assert served(daemon) == (daemon.state / "active-site").read_text().strip() == "lakeside"
+            assert served(daemon) == record.read_text().strip() == "lakeside"
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), within=10, what="the old runtime")
 
 
