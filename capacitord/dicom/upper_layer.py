@@ -52,8 +52,10 @@ TOUCH_POINTS: Final[Mapping[type, tuple[str, ...]]] = MappingProxyType(
 
 TOUCHED_ATTRIBUTES: Final = (
     "_reactor_checkpoint",
+    "acse.is_aborted",
     "dimse.msg_queue",
     "dul.event_queue",
+    "dul.to_provider_queue",
     "dul.to_user_queue",
     "dul.state_machine.current_state",
 )
@@ -287,6 +289,7 @@ class AcceptedAssociation(Association):
     """An association that a peer requested, over a socket that was accepted.
 
     `open_wire` is called once it is established, `on_end` when its connection is closed, in its own thread.
+    `cancelled` has the message ids of requests that the peer cancelled; whoever serves such requests keeps it.
     """
 
     def __init__(
@@ -305,6 +308,7 @@ class AcceptedAssociation(Association):
         self._on_end = on_end
         self._serving = 0
         self.is_cut = False
+        self.cancelled: set[int] = set()
         self.peer = peer.address
         self.gate = self._reactor_checkpoint = ReactorGate()
         self.dul = self.upper_layer = UpperLayer(self)
@@ -326,6 +330,16 @@ class AcceptedAssociation(Association):
     def is_busy(self) -> bool:
         """Whether pynetdicom is serving a request."""
         return self._serving > 0
+
+    @property
+    def unsent(self) -> int:
+        """How many messages, or parts of them, wait to be sent to the peer."""
+        return self.upper_layer.to_provider_queue.qsize()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing that is sent now can reach the peer any more. For who serves a request."""
+        return not self.is_established or self.acse.is_aborted()
 
     def open_wire(self, forward: Callable[[int, int, bytes], None]) -> Wire:
         """Return what serves the association from now on."""
@@ -364,6 +378,11 @@ class AcceptedAssociation(Association):
         """Have pynetdicom serve a request; an error in it ends the association, not the program."""
         self._serving += 1
         try:
+            if msg.MessageIDBeingRespondedTo is None and not msg.is_valid_request:
+                # pynetdicom would let it pass in silence, and the peer wait for an answer.
+                LOG.warning("a request of %s lacks what a request needs", self.peer)
+                self.abort(block=False)
+                return
             super()._serve_request(msg, context_id)
         except Exception as error:  # noqa: BLE001 - the peer is told by an abort
             LOG.warning("a request of %s could not be served: %s", self.peer, describe(error))

@@ -30,6 +30,11 @@ START_TIME: Final = tag("ScheduledProcedureStepStartTime")
 CHARACTER_SET: Final = tag("SpecificCharacterSet")
 OFFSET: Final = tag("TimezoneOffsetFromUTC")
 
+NAMING: Final = frozenset(
+    map(tag, ("PatientName", "PatientID", "AccessionNumber", "RequestedProcedureID", "StudyInstanceUID"))
+)
+"""Keys by which one patient or one order is asked for."""
+
 
 def _keys(words: str, sequences: Mapping[str, Keys] = MappingProxyType({})) -> Keys:
     plain: dict[int, Keys | None] = {tag(keyword): None for keyword in words.split()}

@@ -36,7 +36,7 @@ from capacitord.dicom.transform.level import public_vr
 from capacitord.dicom.transform.representation import NUMBERS
 from capacitord.dicom.worklist import moments, names
 from capacitord.dicom.worklist.entry import Entry
-from capacitord.dicom.worklist.keys import CHARACTER_SET, OFFSET, START_DATE, START_TIME, SUPPORTED, Keys
+from capacitord.dicom.worklist.keys import CHARACTER_SET, NAMING, OFFSET, START_DATE, START_TIME, SUPPORTED, Keys
 from capacitord.dicom.worklist.moments import Moment, NotAMoment, Span
 from capacitord.dicom.worklist.names import NameKey
 from capacitord.dicom.worklist.wildcards import Pattern, is_pattern, matches_all
@@ -71,15 +71,21 @@ class BadKey(ValueError):
 class Level:
     """The keys of one dataset of a query: what is returned, and what has to match.
 
-    `returned` are its keys that are no sequences. `sequences` has a level for the items of each sequence, None where
-    all of it is asked for. `unsupported` tells of a key, here or deeper, that this box does not support.
+    `returned` are its keys that are no sequences, `tests` what those that are not universal have to pass. `sequences`
+    has a level for the items of each sequence, None where all of it is asked for. `unsupported` tells of a key, here
+    or deeper, that this box does not support; `asks_characters` of Specific Character Set among the keys.
     """
 
     returned: tuple[int, ...] = ()
-    tests: tuple[Test, ...] = ()
+    tests: Mapping[int, Test] = field(default_factory=lambda: MappingProxyType({}))
     sequences: Mapping[int, Level | None] = field(default_factory=lambda: MappingProxyType({}))
     unsupported: bool = False
     asks_characters: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for."""
+        return not self.returned and not self.sequences
 
     @property
     def is_universal(self) -> bool:
@@ -88,7 +94,7 @@ class Level:
 
     def matches(self, entry: Entry) -> bool:
         """Whether all keys match."""
-        for test in self.tests:
+        for test in self.tests.values():
             if not test(entry):
                 return False
         for tag, level in self.sequences.items():
@@ -108,6 +114,11 @@ class Query:
     def unsupported(self) -> bool:
         """Whether the answers have to say that a key was not supported (PS3.4 table K.4.1.1.4-1: FF01)."""
         return self.level.unsupported
+
+    @property
+    def names_somebody(self) -> bool:
+        """Whether it asks for one patient or one order, rather than for a day or a device."""
+        return not NAMING.isdisjoint(self.level.tests)
 
     def matches(self, entry: Entry) -> bool:
         """Whether an entry matches."""
@@ -148,7 +159,7 @@ def _level(keys: Entry, supported: Keys, offset: str) -> Level:
             if test is not None:
                 tests[tag] = test
     _combine(keys, tests)
-    return Level(tuple(returned), tuple(tests.values()), MappingProxyType(sequences), unsupported, asks_characters)
+    return Level(tuple(returned), MappingProxyType(tests), MappingProxyType(sequences), unsupported, asks_characters)
 
 
 def _items(keys: Entry, tag: int, inside: Keys, offset: str) -> Level | None:
