@@ -30,7 +30,9 @@ class Wlmscpfs(Server):
     def launch(self) -> Program:
         """Start it on `self.port`."""
         argv = [WLMSCPFS, "--verbose", *self._options, "--data-files-path", str(self.entries.parent)]
-        return Program([*argv, str(self.port)], log=self._log_path, cwd=self.folder, env=dcmtk_environment(nagle=self._nagle))
+        return Program(
+            [*argv, str(self.port)], log=self._log_path, cwd=self.folder, env=dcmtk_environment(nagle=self._nagle)
+        )
 
     def ready(self) -> bool:
         """Say whether it answers a C-ECHO, be it with a rejection."""

@@ -13,18 +13,16 @@ nothing that was not asked for but Specific Character Set, which has to be there
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.dataset import Dataset
 
 from capacitord.dicom import elements as encoded
-from capacitord.dicom.elements import Encoding, Malformed
+from capacitord.dicom.elements import Encoding
 from capacitord.dicom.transform.characters import TEXT_VRS, CharacterSet, character_set, wider
-from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import dataset_of, public_vr
-from capacitord.dicom.transform.representation import NUMBERS, number
+from capacitord.dicom.worklist.encoding import Content, Leaf, encode
 from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.keys import CHARACTER_SET, SUPPORTED, Keys
 
@@ -51,25 +49,17 @@ def answer(query: Query, entry: Entry, encoding: Encoding) -> Answer:
     characters = _chosen(texts, query.characters, entry.characters)
     declares = bool(texts) or (query.level.asks_characters and not characters.is_default)
     if declares:
-        returned = {CHARACTER_SET: _Leaf("CS", list(characters.terms)), **returned}
+        returned = {CHARACTER_SET: Leaf("CS", list(characters.terms)), **returned}
     elif query.level.asks_characters:
-        returned = {CHARACTER_SET: _Leaf("CS", []), **returned}
-    return Answer(_encode(returned, characters, encoding), characters, encoding)
+        returned = {CHARACTER_SET: Leaf("CS", []), **returned}
+    return Answer(encode(returned, characters, encoding), characters, encoding)
 
 
-class _Leaf(NamedTuple):
-    vr: str
-    values: list[str] | tuple[str, ...]
-
-
-_Returned = dict[int, "_Leaf | list[_Returned]"]
-
-
-def _returned(level: Level, entry: Entry, supported: Keys) -> _Returned:
+def _returned(level: Level, entry: Entry, supported: Keys) -> Content:
     """Return what of an entry is answered, by tag."""
-    found: _Returned = {}
+    found: Content = {}
     for tag in level.returned:
-        found[tag] = _Leaf(public_vr(tag), entry.values(tag))
+        found[tag] = Leaf(public_vr(tag), entry.values(tag))
     for tag, below in level.sequences.items():
         inside = supported[tag] or {}
         items = entry.items(tag)
@@ -80,20 +70,20 @@ def _returned(level: Level, entry: Entry, supported: Keys) -> _Returned:
     return found
 
 
-def _whole(item: Entry, supported: Keys) -> _Returned:
+def _whole(item: Entry, supported: Keys) -> Content:
     """Return all of an item that this box knows."""
-    found: _Returned = {}
+    found: Content = {}
     for tag in item.tags():
         if tag in supported:
             inside = supported[tag]
             if inside is None:
-                found[tag] = _Leaf(public_vr(tag), item.values(tag))
+                found[tag] = Leaf(public_vr(tag), item.values(tag))
             else:
                 found[tag] = [_whole(each, inside) for each in item.items(tag)]
     return found
 
 
-def _texts(level: _Returned) -> Iterator[tuple[str, str]]:
+def _texts(level: Content) -> Iterator[tuple[str, str]]:
     """Yield all text whose bytes depend on the character set, with its VR."""
     for content in level.values():
         if isinstance(content, list):
@@ -110,38 +100,3 @@ def _chosen(texts: list[tuple[str, str]], asked: CharacterSet, own: CharacterSet
         if candidate.is_known and all(candidate.holds(text, vr) for text, vr in texts):
             return candidate
     return character_set("ISO_IR 192")
-
-
-def _encode(level: _Returned, characters: CharacterSet, encoding: Encoding) -> bytes:
-    parts = []
-    for tag in sorted(level):
-        content = level[tag]
-        if isinstance(content, list):
-            items = (encoded.write_item(_encode(item, characters, encoding), encoding) for item in content)
-            parts.append(encoded.write(tag, "SQ", b"".join(items), encoding))
-        else:
-            parts.append(_encode_leaf(tag, content, characters, encoding))
-    return b"".join(parts)
-
-
-def _encode_leaf(tag: int, leaf: _Leaf, characters: CharacterSet, encoding: Encoding) -> bytes:
-    vr = leaf.vr
-    if vr in NUMBERS:
-        value = _encode_numbers(leaf, encoding)
-    else:
-        text = "\\".join(leaf.values)
-        value = characters.encode(text, vr) if vr in TEXT_VRS else text.encode("ascii", "replace")
-        if len(value) % 2:
-            value += b"\0" if vr == "UI" else b" "
-    try:
-        return encoded.write(tag, vr, value, encoding)
-    except Malformed:
-        # Longer than Explicit VR can say; cut short it would be another value.
-        return encoded.write(tag, vr, b"", encoding)
-
-
-def _encode_numbers(leaf: _Leaf, encoding: Encoding) -> bytes:
-    try:
-        return b"".join(struct.pack(encoding.order + NUMBERS[leaf.vr], number(each, leaf.vr)) for each in leaf.values)
-    except Unfit:
-        return b""
