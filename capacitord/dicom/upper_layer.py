@@ -45,7 +45,7 @@ TOUCH_POINTS: Final[Mapping[type, tuple[str, ...]]] = MappingProxyType(
     {
         DULServiceProvider: ("_is_transport_event", "_read_pdu_data", "run_reactor", "stop_dul", "kill_dul"),
         Association: ("_serve_request", "_bind_defaults", "run_reactor"),
-        AssociationSocket: ("ready", "recv"),
+        AssociationSocket: ("ready", "recv", "send"),
     }
 )
 """Methods that are overridden here and are no part of pynetdicom's documented interface."""
@@ -55,7 +55,6 @@ TOUCHED_ATTRIBUTES: Final = (
     "acse.is_aborted",
     "dimse.msg_queue",
     "dul.event_queue",
-    "dul.to_provider_queue",
     "dul.to_user_queue",
     "dul.state_machine.current_state",
 )
@@ -103,6 +102,7 @@ class BufferedSocket(AssociationSocket):
         self.raw = sock
         self._timeout = timeout
         self._returned = b""
+        self._sending = threading.Lock()
 
     @property
     def ready(self) -> bool:
@@ -121,6 +121,19 @@ class BufferedSocket(AssociationSocket):
         if waker is not None and waker.fileno() in ready:
             waker.clear()
         return self.raw.fileno() in ready
+
+    def send(self, bytestream: bytes) -> None:
+        """Send PDUs for pynetdicom, which is told by an event if the connection is lost."""
+        with self._sending:
+            super().send(bytestream)
+
+    def send_now(self, data: bytes) -> None:
+        """Send whole PDUs past pynetdicom and its queue. For who serves a request. Raises OSError.
+
+        After an error part of a PDU may have been sent: then nothing but the end of the connection may follow.
+        """
+        with self._sending:
+            self.raw.sendall(data)
 
     def give_back(self, data: bytes) -> None:
         """Have `data` read next."""
@@ -330,11 +343,6 @@ class AcceptedAssociation(Association):
     def is_busy(self) -> bool:
         """Whether pynetdicom is serving a request."""
         return self._serving > 0
-
-    @property
-    def unsent(self) -> int:
-        """How many messages, or parts of them, wait to be sent to the peer."""
-        return self.upper_layer.to_provider_queue.qsize()
 
     @property
     def is_gone(self) -> bool:

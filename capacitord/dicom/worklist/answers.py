@@ -16,12 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydicom.dataset import Dataset
-
-from capacitord.dicom import elements as encoded
 from capacitord.dicom.elements import Encoding
 from capacitord.dicom.transform.characters import TEXT_VRS, CharacterSet, character_set, wider
-from capacitord.dicom.transform.level import dataset_of, public_vr
+from capacitord.dicom.transform.level import public_vr
 from capacitord.dicom.worklist.encoding import Content, Leaf, encode
 from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.keys import CHARACTER_SET, SUPPORTED, Keys
@@ -36,10 +33,6 @@ class Answer(NamedTuple):
     data: bytes
     characters: CharacterSet
     encoding: Encoding
-
-    def dataset(self) -> Dataset:
-        """Return it as a dataset whose elements stay as they are encoded."""
-        return dataset_of(encoded.elements(self.data, self.encoding), self.encoding)
 
 
 def answer(query: Query, entry: Entry, encoding: Encoding) -> Answer:

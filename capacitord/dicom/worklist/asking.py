@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import enum
+import logging
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from capacitord.dicom.commands import CommandField
+from capacitord.dicom import commands
+from capacitord.dicom.commands import Command, CommandField
 from capacitord.dicom.elements import Malformed
+from capacitord.dicom.pdu import data_pdus
 from capacitord.dicom.worklist.entries import LONGEST_WARNING
 from capacitord.dicom.worklist.entry import SYNTAXES, read
+from capacitord.dicom.worklist.keys import MODALITY_WORKLIST
 from capacitord.dicom.worklist.matching import Query, understood
 
 if TYPE_CHECKING:
@@ -22,12 +26,10 @@ if TYPE_CHECKING:
 
     from capacitord.dicom.upper_layer import AcceptedAssociation
 
-Response = tuple[Dataset, Dataset | None]
-"""A status and an identifier, as pynetdicom takes them."""
+LOG = logging.getLogger(__name__)
 
-_MOST_UNSENT: Final = 64
-"""Messages that may wait to be sent: a scanner that does not read is not answered faster than it does."""
-_GLANCE: Final = 0.002
+Response = tuple[Dataset, None]
+"""A last response, as pynetdicom takes it: its status, and no identifier."""
 
 
 class Status(enum.IntEnum):
@@ -65,6 +67,8 @@ class Asking:
     def __init__(self, event: evt.Event) -> None:
         self._association = cast("AcceptedAssociation", event.assoc)
         self._request: C_FIND = event.request  # type: ignore[assignment]  # it is the event of C-FIND
+        self._context_id = int(event.context.context_id or 0)
+        self._max_pdu = self._association.requestor.maximum_length or 0
         self._syntax = str(event.context.transfer_syntax)
         self._at, self._started = time.time_ns(), time.monotonic()
         self.encoding = SYNTAXES[self._syntax]
@@ -97,26 +101,40 @@ class Asking:
             raise Malformed(msg)
         return query
 
-    def waits_in_vain(self) -> bool:
-        """Wait until the scanner has read most of what it was sent; return whether it is gone.
+    def send(self, status: Status, identifier: bytes) -> bool:
+        """Send a response with a match; return whether the scanner took it.
 
-        A scanner that reads nothing for too long is cut off by the socket's own time-out.
+        Through pynetdicom's queue it would take ten times as long, and a scanner that does not read would fill the
+        queue. Here it is waited for, and cut off when it takes nothing for too long.
         """
-        while not self._association.is_gone:
-            if self._association.unsent <= _MOST_UNSENT:
-                return False
-            time.sleep(_GLANCE)
-        return True
-
-    def pending(self, status: Status, identifier: Dataset) -> Response:
-        """Return a response with a match."""
+        if self._association.is_gone:
+            return False
+        command = commands.encode(
+            Command(
+                CommandField.C_FIND_RSP,
+                responded_to=self._request.MessageID,
+                sop_class_uid=MODALITY_WORKLIST,
+                has_data_set=True,
+                status=status,
+            )
+        )
+        pdus = data_pdus(self._context_id, command, command=True, max_pdu=self._max_pdu)
+        try:
+            self._association.wire_socket.send_now(
+                pdus + data_pdus(self._context_id, identifier, command=False, max_pdu=self._max_pdu)
+            )
+        except OSError:
+            LOG.warning("worklist: %s took no more answers after %d", self.peer, self.answers)
+            self._association.cut()
+            return False
         self.answers += 1
-        return _status(status), identifier
+        return True
 
     def ends(self, status: Status, comment: str = "", offending: int | None = None) -> Response:
         """Return the last response."""
         self._status = int(status)
-        response = _status(status)
+        response = Dataset()
+        response.Status = int(status)
         if comment:
             response.ErrorComment = comment.encode("ascii", "replace").decode("ascii")[:LONGEST_WARNING]
         if offending is not None:
@@ -139,9 +157,3 @@ def note_cancel(event: evt.Event) -> None:
         association.cancelled.discard(command.get("MessageID"))
     elif field == CommandField.C_CANCEL_RQ:
         association.cancelled.add(command.get("MessageIDBeingRespondedTo"))
-
-
-def _status(status: Status) -> Dataset:
-    response = Dataset()
-    response.Status = int(status)
-    return response

@@ -153,7 +153,7 @@ class WorklistServer:
             return list(self._queries)
 
     def _find(self, event: evt.Event) -> Iterator[Response]:
-        """Answer a C-FIND: pynetdicom sends what is yielded, and nothing after a status that is not pending."""
+        """Answer a C-FIND; the last response is yielded to pynetdicom, which sends it."""
         asking = Asking(event)
         try:
             yield from self._responses(asking)
@@ -182,15 +182,14 @@ class WorklistServer:
         status = Status.PENDING_UNSUPPORTED if query.unsupported else Status.PENDING
         entry = first
         while entry is not None:
-            if asking.waits_in_vain():
-                return
             if asking.cancelled:
                 yield asking.ends(Status.CANCEL)
                 return
             if asking.answers == self._settings.most_answers:
                 yield asking.ends(Status.OUT_OF_RESOURCES, f"more than {asking.answers} entries match; ask for fewer")
                 return
-            yield asking.pending(status, answer(query, entry, asking.encoding).dataset())
+            if not asking.send(status, answer(query, entry, asking.encoding).data):
+                return
             entry = next(matching, None)
         yield asking.ends(Status.CANCEL) if asking.cancelled else asking.ends(Status.SUCCESS, now.warning)
 
