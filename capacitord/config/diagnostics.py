@@ -142,11 +142,11 @@ def read_toml(text: str, file: str) -> tuple[dict[str, Any], tuple[Diagnostic, .
 def _not_toml(words: str, text: str, file: str) -> Diagnostic:
     place = _AT.search(words)
     message = words[: place.start()] if place else words
-    lines = text.splitlines() or [""]
-    number, column = (int(place[1]), int(place[2])) if place and place[1] else (len(lines), len(lines[-1]) + 1)
+    lines = text.replace("\r\n", "\n").split("\n")
+    last = len(lines) - (len(lines) > 1 and not lines[-1])
+    number, column = (int(place[1]), int(place[2])) if place and place[1] else (last, len(lines[last - 1]) + 1)
     plain = Diagnostic(file, "", message[:1].lower() + message[1:], "The file is TOML 1.0.")
-    line = text.replace("\r\n", "\n").split("\n")[number - 1]
-    return marked(plain, line, number, column, 1)
+    return marked(plain, lines[number - 1], number, column, 1)
 
 
 def validate(model: type[_Model], text: str, file: str) -> tuple[_Model | None, tuple[Diagnostic, ...]]:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from capacitord.model.attribute import Attribute
-
 
 class Code(msgspec.Struct, frozen=True):
     """A coded entry (PS3.3 §8.1): value, coding scheme, and what it means."""
@@ -16,13 +14,6 @@ class Code(msgspec.Struct, frozen=True):
     value: str
     scheme: str
     meaning: str
-
-
-class Recode(msgspec.Struct, frozen=True):
-    """The items of a code sequence whose value is a key become the code."""
-
-    sequence: Attribute
-    codes: dict[str, Code]
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):

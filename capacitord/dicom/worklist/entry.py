@@ -30,6 +30,8 @@ from capacitord.dicom.transform.representation import split
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from capacitord.dicom.worklist.keys import Keys
+
 SYNTAXES: Final[Mapping[str, Encoding]] = MappingProxyType(
     {
         "1.2.840.10008.1.2": IMPLICIT_LITTLE,
@@ -117,6 +119,15 @@ class Entry:
         if found is None:
             found = self._items[tag] = self._read_items(tag)
         return found
+
+    def prepare(self, keys: Keys) -> None:
+        """Read what these keys ask for, so that no query has to wait for it."""
+        for tag, inside in keys.items():
+            if inside is None:
+                self.values(tag)
+            else:
+                for item in self.items(tag):
+                    item.prepare(inside)
 
     def memory(self, what: object, make: Callable[[], _Made]) -> _Made:
         """Return what was made of this entry before under the same name, or make it."""

@@ -23,7 +23,7 @@ from capacitord.dicom.pdu import AbortReason, data_pdus
 from capacitord.dicom.send import AssociationEnded, Line
 from capacitord.dicom.transform.characters import character_set
 from capacitord.dicom.transform.failure import Unfit
-from capacitord.dicom.transform.level import public_vr
+from capacitord.dicom.transform.level import items_of, public_vr, sequences
 from capacitord.dicom.worklist import words
 from capacitord.dicom.worklist.encoding import Content, Leaf, encode
 from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
@@ -35,6 +35,8 @@ from capacitord.model.worklist import Days, EntryKey, Listed, Source, distinct
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+
+    from pydicom.dataset import Dataset
 
 _MESSAGE_ID: Final = 1
 _SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
@@ -86,14 +88,10 @@ def fetch(
 
 
 def listed(data: bytes, transfer_syntax_uid: str) -> Listed:
-    """Return an entry with what it is called by. Raises `Malformed` if it cannot be read."""
+    """Return an entry with what it is called by. Raises `Malformed` or `Unfit` if some of it cannot be read."""
     entry = read(data, transfer_syntax_uid)
-    # All of it is read here, so that an entry that cannot be is noticed before it is on a list.
+    _look_through(entry.dataset)
     steps = entry.items(STEPS)
-    if not steps and not entry.is_empty(STEPS):
-        msg = "a sequence cannot be read"
-        raise Malformed(msg)
-
     step = steps[0] if steps else entry
     key = EntryKey(
         step=_first(step, "ScheduledProcedureStepID"),
@@ -103,6 +101,13 @@ def listed(data: bytes, transfer_syntax_uid: str) -> Listed:
         patient=_first(entry, "PatientID"),
     )
     return Listed(key, data, transfer_syntax_uid)
+
+
+def _look_through(level: Dataset) -> None:
+    """Read all sequences, so that one that cannot be is noticed before its entry is on a list."""
+    for at in sequences(level):
+        for item in items_of(level, at):
+            _look_through(item)
 
 
 def _first(entry: Entry, keyword: str) -> str:
