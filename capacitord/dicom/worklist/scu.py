@@ -17,7 +17,7 @@ from capacitord.dicom import commands
 from capacitord.dicom.classify import End
 from capacitord.dicom.commands import Command, CommandField
 from capacitord.dicom.contexts import Pair, propose
-from capacitord.dicom.elements import Malformed
+from capacitord.dicom.elements import DEEPEST_NESTING, Malformed
 from capacitord.dicom.fragments import MalformedMessage
 from capacitord.dicom.pdu import AbortReason, data_pdus
 from capacitord.dicom.send import AssociationEnded, Line
@@ -103,11 +103,14 @@ def listed(data: bytes, transfer_syntax_uid: str) -> Listed:
     return Listed(key, data, transfer_syntax_uid)
 
 
-def _look_through(level: Dataset) -> None:
+def _look_through(level: Dataset, depth: int = 0) -> None:
     """Read all sequences, so that one that cannot be is noticed before its entry is on a list."""
+    if depth > DEEPEST_NESTING:
+        msg = "the sequences are nested too deeply"
+        raise Malformed(msg)
     for at in sequences(level):
         for item in items_of(level, at):
-            _look_through(item)
+            _look_through(item, depth + 1)
 
 
 def _first(entry: Entry, keyword: str) -> str:
