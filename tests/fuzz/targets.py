@@ -19,7 +19,7 @@ from capacitord.dicom.walker import HeaderError
 from capacitord.model.image import Arrival, Facts
 from tests.dicom.memory_intake import MemoryIntake
 from tests.dicom.samples import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, dataset
-from tests.fuzz import sealed_objects
+from tests.fuzz import sealed_objects, worklists
 
 UID = "1.2.3.4.5"
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, "1.3.99.private")
@@ -116,7 +116,13 @@ def _serve(reader: PduReader, receiver: Receiver, data: memoryview, step: int) -
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
-    {"pdu": pdu, "command_set": command_set, "header": header, "sealed": sealed_objects.sealed}
+    {
+        "pdu": pdu,
+        "command_set": command_set,
+        "header": header,
+        "sealed": sealed_objects.sealed,
+        **worklists.TARGETS,
+    }
 )
 
 _STORE = data_pdus(1, commands.store_request(1, CT, UID), command=True, max_pdu=0)
@@ -133,6 +139,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
             for number, syntax in enumerate((EXPLICIT, IMPLICIT, BIG_ENDIAN))
         ),
         "sealed": sealed_objects.SEEDS,
+        **worklists.SEEDS,
     }
 )
 """Inputs worth beginning with."""
