@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from capacitord.dicom.worklist.entries import Snapshot
+from capacitord.dicom.worklist.entries import Entries, Snapshot
 from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.scp import WorklistServer, WorklistSettings
 from tests.dicom.serving import HOST
@@ -38,7 +38,7 @@ class Scp:
     """A running worklist SCP."""
 
     server: WorklistServer
-    held: Held
+    held: Entries
     port: int
 
 
@@ -47,9 +47,9 @@ def listed(said: Sequence[Said], characters: str = "") -> list[Entry]:
 
 
 @contextlib.contextmanager
-def serving(held: Held | Sequence[Said], settings: WorklistSettings | None = None) -> Iterator[Scp]:
+def serving(held: Entries | Sequence[Said], settings: WorklistSettings | None = None) -> Iterator[Scp]:
     """Run a server that answers from these entries."""
-    if not isinstance(held, Held):
+    if isinstance(held, Sequence):
         held = Held(Snapshot(listed(held), 1.0))
     listener = socket.create_server((HOST, 0), backlog=64)
     port: int = listener.getsockname()[1]

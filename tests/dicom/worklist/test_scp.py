@@ -118,7 +118,7 @@ def test_dcmtk_is_told_which_key_makes_no_sense(scp: Scp, tmp_path: Path) -> Non
 def test_dcmtk_cancels(many: Scp, tmp_path: Path) -> None:
     found = findscu(tmp_path / "found", many.port, keys=("PatientID",), options=("--cancel", "3"))
     assert found.status == 0xFE00
-    assert 3 <= len(found.files) < len(many.held.now.entries)
+    assert 3 <= len(found.files) < len(many.held.snapshot().entries)
 
 
 @pytest.mark.peers
@@ -188,7 +188,7 @@ def test_pynetdicom_cancels_and_goes_on(many: Scp) -> None:
         if len(seen) == 2:
             association.send_c_cancel(7, query_model=ModalityWorklistInformationFind)
     assert seen[-1] == 0xFE00
-    assert len(seen) < len(many.held.now.entries)
+    assert len(seen) < len(many.held.snapshot().entries)
     asked.PatientID = "P00005"
     again = [s.Status for s, _ in association.send_c_find(asked, ModalityWorklistInformationFind, msg_id=7)]
     assert again == [0xFF00] * 30 + [0]
