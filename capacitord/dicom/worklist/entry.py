@@ -66,7 +66,7 @@ class Entry:
         own = element_of(dataset, SPECIFIC_CHARACTER_SET) is not None
         self._level = dataset
         self._characters = declared(dataset) if own or characters is None else characters
-        self._values: dict[int, tuple[str, ...] | None] = {}
+        self._values: dict[int, tuple[str, ...]] = {}
         self._items: dict[int, tuple[Entry, ...]] = {}
         self._memory: dict[object, object] = {}
 
@@ -108,10 +108,11 @@ class Entry:
 
         What cannot be decoded is a question mark in the text; what is neither text nor number has no values.
         """
-        found = self._values.get(tag)
-        if found is None:
+        try:
+            return self._values[tag]
+        except KeyError:
             found = self._values[tag] = self._read(tag)
-        return found
+            return found
 
     def items(self, tag: int) -> tuple[Entry, ...]:
         """Return the items of a sequence, none if there is none or it cannot be read."""

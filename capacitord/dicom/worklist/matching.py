@@ -203,6 +203,10 @@ def _of_text(tag: int, wanted: Iterable[str], *, wildcards: bool) -> Test:
     texts = frozenset(text for text in wanted if not (wildcards and is_pattern(text)))
     found = [Pattern(text) for text in wanted if wildcards and is_pattern(text)]
 
+    if not found:
+        # By far the most frequent, and a list may be long.
+        return lambda entry: not texts.isdisjoint(entry.values(tag))
+
     def test(entry: Entry) -> bool:
         values = entry.values(tag)
         return not texts.isdisjoint(values) or any(pattern.matches(value) for pattern in found for value in values)

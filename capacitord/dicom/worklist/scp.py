@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
 import msgspec
-from pynetdicom import evt
+from pynetdicom import _config, evt
 from pynetdicom.presentation import build_context
 
 from capacitord.dicom.accept import StorageSettings
@@ -110,6 +110,8 @@ class WorklistServer:
         answered: Callable[[QueryView], None] = lambda _: None,
     ) -> None:
         """`answered` is told of each query when its last response was given, by the association's thread."""
+        # pynetdicom would write each identifier into its log: patients' names and numbers.
+        _config.LOG_REQUEST_IDENTIFIERS = False
         self._entries = entries
         self._settings = settings
         self._answered = answered
@@ -210,4 +212,4 @@ class WorklistServer:
 
 
 def _matching(query: Query, now: Snapshot) -> Iterator[Entry]:
-    return (entry for entry in now.entries if query.matches(entry))
+    return filter(query.level.matches, now.entries)

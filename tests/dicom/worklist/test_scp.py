@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 import struct
 import threading
 import time
@@ -330,6 +332,19 @@ def test_a_list_that_fails_is_a_failure_and_not_an_empty_list() -> None:
     with serving(Broken(Snapshot())) as scp, Requestor.associated(scp.port, WORKLIST) as requestor:
         requestor.send(asking({"PatientID": None}))
         assert statuses(requestor) == [0xC000]
+
+
+def test_nothing_of_a_patient_is_logged(scp: Scp, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    seen = len(scp.server.queries())
+    with Requestor.associated(scp.port, WORKLIST) as requestor:
+        requestor.send(asking({"PatientName": "Miller*", "PatientID": "P00005", "AccessionNumber": None}))
+        statuses(requestor)
+        requestor.send(asking({"PatientName": "Miller*", "PatientBirthDate": "not-P00006"}, 2))
+        assert statuses(requestor) == [0xC001]
+    wait_for(lambda: len(scp.server.queries()) == min(50, seen + 2), what="both to be recorded")
+    assert "worklist: " in caplog.text
+    assert not re.search("Miller|P0000|A0000", caplog.text)
 
 
 def test_stopping_ends_what_is_under_way() -> None:
