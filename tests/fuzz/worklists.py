@@ -25,6 +25,13 @@ ENTRY = kit.entry({**kit.patient(1, random.Random(1)), "PatientComments": "GrÃ¼Ã
 UIDS = tuple(SYNTAXES)
 
 
+def _universal(keys: Mapping[int, object]) -> dict[str, object]:
+    return {f"{tag:08X}": [_universal(inside)] if isinstance(inside, Mapping) else None for tag, inside in keys.items()}
+
+
+EVERYTHING = understood(kit.entry(_universal(SUPPORTED), "ISO_IR 100").dataset)
+
+
 def query(data: bytes) -> None:
     """A query is refused in words, or answered with nothing that it did not ask for."""
     if not data:
@@ -53,7 +60,6 @@ def entry(data: bytes) -> None:
     if not data:
         return
     syntax = UIDS[data[0] % len(UIDS)]
-    everything = understood(kit.entry(_universal(SUPPORTED), "ISO_IR 100").dataset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -62,13 +68,9 @@ def entry(data: bytes) -> None:
             return
         there = read(data[1:], syntax)
         there.prepare(SUPPORTED)
-        assert everything.matches(there)
-        again = read(answer(everything, there, SYNTAXES[syntax]).data, syntax)
-        assert everything.matches(again)
-
-
-def _universal(keys: Mapping[int, object]) -> dict[str, object]:
-    return {f"{tag:08X}": [_universal(inside)] if isinstance(inside, Mapping) else None for tag, inside in keys.items()}
+        assert EVERYTHING.matches(there)
+        again = read(answer(EVERYTHING, there, SYNTAXES[syntax]).data, syntax)
+        assert EVERYTHING.matches(again)
 
 
 def answers(data: bytes) -> None:

@@ -104,7 +104,7 @@ class Asking:
     def send(self, status: Status, identifier: bytes) -> bool:
         """Send a response with a match; return whether the scanner took it.
 
-        Through pynetdicom's queue it would take ten times as long, and a scanner that does not read would fill the
+        Through pynetdicom's queue it would take eight times as long, and a scanner that does not read would fill the
         queue. Here it is waited for, and cut off when it takes nothing for too long.
         """
         if self._association.is_gone:
