@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from tests.peers.echo import answers
 from tests.peers.program import Program, Server, dcmtk_environment
 
 WLMSCPFS = "/usr/bin/wlmscpfs"
-DUMP2DCM = "/usr/bin/dump2dcm"
 
 
 class Wlmscpfs(Server):
@@ -37,9 +35,3 @@ class Wlmscpfs(Server):
     def ready(self) -> bool:
         """Say whether it answers a C-ECHO, be it with a rejection."""
         return answers(self.host, self.port)
-
-    def add_dump(self, dump: Path) -> None:
-        """Add an entry that is written as DCMTK's `dcmdump` shows one."""
-        subprocess.run(
-            [DUMP2DCM, "-q", "+te", str(dump), str(self.entries / f"{dump.stem}.wl")], check=True, timeout=30
-        )

@@ -22,11 +22,11 @@ from capacitord.model.worklist import Days, EntryKey, Source, days, distinct
 from tests.dicom.acceptor import ABORT, Acceptor, Script, acceptor, associate_ac, command, pdu
 from tests.dicom.samples import EXPLICIT, IMPLICIT
 from tests.dicom.serving import HOST
-from tests.dicom.worklist import kit
+from tests.dicom.worklist import kit, painters
 from tests.dicom.worklist.serving import Held, serving
+from tests.peers.orthanc import Orthanc
 from tests.peers.wlmscpfs import Wlmscpfs
 
-EXAMPLES = Path("/usr/share/doc/dcmtk/examples/wlistdb/OFFIS")
 SOURCE = Source("RIS", HOST, 104, response_timeout=5.0, fetch_timeout=5.0)
 EVER = Days(dt.date(1990, 1, 1), dt.date(2010, 12, 31))
 ANN, BOB = {"PatientID": "1", "PatientName": "Ann"}, {"PatientID": "2", "PatientName": "Bob"}
@@ -35,8 +35,7 @@ ANN, BOB = {"PatientID": "1", "PatientName": "Ann"}, {"PatientID": "2", "Patient
 @pytest.fixture(scope="module")
 def ris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wlmscpfs]:
     server = Wlmscpfs(tmp_path_factory.mktemp("ris") / "wlmscpfs")
-    for dump in sorted(EXAMPLES.glob("*.dump")):
-        server.add_dump(dump)
+    painters.write_all(server.entries)
     with server:
         yield server
 
@@ -50,11 +49,28 @@ def test_all_entries_of_dcmtk_are_fetched(ris: Wlmscpfs) -> None:
     found = fetch(connected(ris.port), SOURCE, EVER)
     assert isinstance(found, Fetched), found
     assert len(found.entries) == 10
-    first = next(each for each in found.entries if each.key.patient == "AV35674")
-    assert first.key == EntryKey("SPD3445", "1.2.276.0.7230010.3.2.101", "00000", "RP454G234", "AV35674")
+    first = next(each for each in found.entries if each.key.accession == "10000")
+    assert first.key == EntryKey("S10000", f"{painters.STUDY}10000", "10000", "R10000", "VJ16321031")
     entry = read(first.data, first.transfer_syntax_uid)
-    assert entry.values(0x00100010) == ("VIVALDI^ANTONIO",)
+    assert entry.values(0x00100010) == ("VERMEER^JAN",)
     assert entry.items(0x00400100)[0].values(0x00400002) == ("19951015",)
+
+
+@pytest.mark.peers
+def test_all_entries_of_orthanc_are_fetched(tmp_path: Path) -> None:
+    database = tmp_path / "worklists"
+    database.mkdir()
+    painters.write_all(database)
+    settings = {
+        "Plugins": ["/usr/share/orthanc/plugins/libModalityWorklists.so"],
+        "Worklists": {"Enable": True, "Database": str(database)},
+        "DicomAlwaysAllowFindWorklist": True,
+    }
+    with Orthanc(tmp_path / "orthanc", settings=settings) as orthanc:
+        found = fetch(connected(orthanc.port), Source("ORTHANC", HOST, orthanc.port), EVER)
+    assert isinstance(found, Fetched), found
+    expected = {said["AccessionNumber"] for said in painters.entries()}
+    assert {each.key.accession for each in found.entries} == expected
 
 
 @pytest.mark.peers
