@@ -226,6 +226,19 @@ def store_request(
     )
 
 
+def find_request(message_id: int, sop_class_uid: str, priority: Priority = Priority.MEDIUM) -> bytes:
+    """Return a C-FIND-RQ command set (PS3.7 §9.3.2.1); the identifier follows."""
+    return encode(
+        Command(
+            CommandField.C_FIND_RQ,
+            message_id=message_id,
+            sop_class_uid=sop_class_uid,
+            priority=priority,
+            has_data_set=True,
+        )
+    )
+
+
 def response(request: Command, status: int, *, comment: str = "", offending: tuple[int, ...] = ()) -> bytes:
     """Return the response to a C-STORE-RQ or C-ECHO-RQ (PS3.7 §9.3.1.2, §9.3.5.2)."""
     return encode(

@@ -14,8 +14,8 @@ from capacitord.config.matching import Match
 from capacitord.config.tables.node import NodeTable
 from capacitord.config.tables.transform import OperationsTable
 from capacitord.model.conditions import ALWAYS
-from capacitord.model.transform import On, Transform
-from capacitord.model.worklist import Code, Recode
+from capacitord.model.transform import On, Recode, Transform
+from capacitord.model.worklist import Code
 
 _SHORTEST = 10.0
 _PARTS = {"value": 16, "scheme": 16, "meaning": 64}
@@ -97,7 +97,7 @@ class CorrectTable(OperationsTable):
 
     def transform(self, number: int) -> Transform:
         """Return its operations as they are carried out; `number` is its place in the profile, from 0."""
-        return Transform(f"worklist.correct[{number}]", On.WORKLIST, self.operations, self.match)
+        return Transform(f"worklist.correct[{number}]", On.WORKLIST, (*self.operations, *self.codes), self.match)
 
 
 class WindowTable(Table):
