@@ -12,11 +12,12 @@ from capacitord.config.fields import host
 from capacitord.config.tables.completeness import Closing, Event
 from capacitord.config.tables.destination import TlsTable
 from capacitord.config.tables.location import Agreement
-from capacitord.config.tables.review import MatchKey, Rematch
+from capacitord.config.tables.review import Rematch
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.location import geofence
 from capacitord.model.compression import CAN_COMPRESS, Compression
 from capacitord.model.delivery import Batch, Policy, Send, WhenInactive
+from capacitord.model.matching import MatchKey
 from capacitord.model.routes import Priority
 from capacitord.model.schedule import Window
 from capacitord.model.worklist import Code

@@ -9,23 +9,7 @@ import pydantic
 
 from capacitord.config.diagnostics import Rejected, suggestion
 from capacitord.config.fields import Slug, Table
-
-
-class MatchKey(enum.StrEnum):
-    """What a study and an entry of the worklist can have in common."""
-
-    ACCESSION_NUMBER = "AccessionNumber"
-    STUDY_INSTANCE_UID = "StudyInstanceUID"
-    PATIENT_ID = "PatientID"
-    PATIENT_NAME = "PatientName"
-    PATIENT_BIRTH_DATE = "PatientBirthDate"
-    PATIENT_SEX = "PatientSex"
-    MODALITY = "Modality"
-    SCHEDULED_DATE = "ScheduledDate"
-    SCHEDULED_STATION = "ScheduledStationAETitle"
-    SCHEDULED_STEP = "ScheduledProcedureStepID"
-    REQUESTED_PROCEDURE = "RequestedProcedureID"
-    STUDY_DESCRIPTION = "StudyDescription"
+from capacitord.model.matching import MatchKey, Rule
 
 
 class Rematch(enum.StrEnum):
@@ -35,11 +19,7 @@ class Rematch(enum.StrEnum):
     RELEASE = "release"
 
 
-Keys = tuple[MatchKey, ...]
-"""All of them must agree."""
-
-
-def _keys(value: object) -> Keys:
+def _keys(value: object) -> Rule:
     names = value if isinstance(value, list) else [value]
     known = [key.value for key in MatchKey]
     for name in names:
@@ -54,7 +34,7 @@ def _keys(value: object) -> Keys:
 
 _NAME: Final[dict[str, Any]] = {"enum": [key.value for key in MatchKey]}
 MatchKeys = Annotated[
-    Keys,
+    Rule,
     pydantic.PlainValidator(_keys),
     pydantic.WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]}),
 ]
