@@ -183,7 +183,7 @@ class Admission:
                 plan.statements.append(("UPDATE segment SET closed = 1 WHERE id = ?", (image.place.segment,)))
             self._catalog.gather(lambda writer: run(writer, plan.statements))
             self._receiving[plan.study] = time.monotonic()
-        return plan.study, image.routed
+        return plan.study, plan.routed
 
     def expect(self, studies: Iterable[str]) -> None:
         """Take notice of studies, by short id, that were arriving when the spool was closed."""

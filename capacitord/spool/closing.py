@@ -10,11 +10,11 @@ import apsw
 from capacitord.model.states import STUDY, StudyState, advance
 from capacitord.spool.catalog import fetch
 from capacitord.spool.filing import Filing, bounds
-from capacitord.spool.routed import BY_A_PERSON, Standing
+from capacitord.spool.routed import BY_A_PERSON, UNMATCHED_ROUTE, Standing
 
 _GROUPS: Final = """
 SELECT routing, route, coalesce(decided_by, profile_version), min(held), count(*) FROM image
-WHERE id BETWEEN ? AND ? AND here AND NOT conflict GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
+WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing >= 0 GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
 """
 _REJUDGED: Final = frozenset({StudyState.HELD, StudyState.MATCHED})
 
@@ -63,6 +63,8 @@ def _ways(groups: Iterable[Group]) -> list[str]:
             ways.append(f"to every destination of version {group.version} of the profile")
         elif group.route == BY_A_PERSON:
             ways.append("where an operator sent it")
+        elif group.route == UNMATCHED_ROUTE:
+            ways.append(f"where version {group.version} of the profile sends what nothing on the worklist matches")
         else:
             routes.setdefault(group.version, []).append(group.route)
     for version, numbers in routes.items():

@@ -8,15 +8,17 @@ what goes somewhere goes there.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
 
 from capacitord.seal.sealed import room
-from capacitord.spool import closing, deliveries
+from capacitord.spool import closing, deliveries, review
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.review import Reviewed
 from capacitord.spool.routed import Routed, Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
@@ -65,12 +67,26 @@ class Turn(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What is to be filed of an image: where it goes, None if that is known; its turn, None if none is wanted."""
+    """What is to be filed of an image: where it goes, None if that is known; its turn, None if none is wanted.
+
+    `reviewed` is what was found for its study on the way: without that, the decision does not count.
+    """
 
     image: int
     received_at: int
     routed: Routed | None
     turn: Turn | None = None
+    reviewed: Reviewed | None = None
+
+
+class Filed(NamedTuple):
+    """What came of decisions: the priorities of what waits to be sent now.
+
+    `stale` says that one was not filed, as somebody else decided something of its study: it is to be made again.
+    """
+
+    urgencies: list[int]
+    stale: bool = False
 
 
 class Decisions:
@@ -103,18 +119,24 @@ class Decisions:
         place = Place(row[7], row[8], room(length))
         return Undecided._make((*row[:7], self._objects.stored(object_id, place, lambda: self._catalog.place(image))))
 
-    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> list[int]:
-        """File decisions in one transaction; return the priorities of what waits to be sent because of them.
+    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> Filed:
+        """File decisions in one transaction.
 
         `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all.
         """
         urgencies: list[int] = []
+        stale = False
         with self._catalog.change() as catalog:
             if not holds():
-                return urgencies
+                return Filed(urgencies)
             studies = set()
             for each in decided:
                 routed = each.routed
+                if routed is not None and each.reviewed is not None:
+                    clock = (time.time_ns(), routed.version)
+                    if not review.take(catalog, self._filing, each.image >> STUDY_SHIFT, each.reviewed, clock):
+                        stale = True
+                        continue
                 if routed is not None and file_decision(catalog, self._filing, each.image, routed, each.received_at):
                     studies.add(each.image >> STUDY_SHIFT)
                     urgencies += [routed.priority] * bool(routed.to)
@@ -123,7 +145,7 @@ class Decisions:
                     catalog.execute("DELETE FROM unsorted WHERE image = ?", (each.image,))
             for study in studies:
                 closing.judge_again(catalog, self._filing, study)
-        return urgencies
+        return Filed(urgencies, stale)
 
     def order(self, attributes: Sequence[str]) -> None:
         """Have what waits leave in the order of these attributes; by priority and arrival if there are none.
@@ -149,9 +171,9 @@ def file_decision(catalog: apsw.Connection, filing: Filing, image: int, routed: 
     `now` is since when it waits, in nanoseconds since the epoch.
     """
     catalog.execute(
-        "UPDATE image SET routing = ?2, route = ?3, decided_by = ?4, held = ?5 WHERE id = ?1 AND here AND NOT conflict "
-        "AND (routing = ?6 OR (routing > ?6 AND decided_by != ?4))",
-        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN),
+        "UPDATE image SET routing = ?2, route = ?3, decided_by = ?4, held = ?5, release = ?7 "
+        "WHERE id = ?1 AND here AND NOT conflict AND (routing = ?6 OR (routing > ?6 AND decided_by != ?4))",
+        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN, routed.release),
     )
     if not catalog.changes():
         return False

@@ -47,21 +47,23 @@ class Filed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The image's id, its study's short id, and the statements that file it."""
+    """The image's id, its study's short id, the statements that file it, and where it goes if that is decided."""
 
     image: int
     study: str
     statements: list[Statement]
+    routed: Routed | None = None
 
 
 class _Study:
     """What has to be known of a study to file its next image."""
 
-    __slots__ = ("deliveries", "id", "modalities", "next_image", "short", "state")
+    __slots__ = ("deliveries", "id", "modalities", "next_image", "reviewed", "short", "state")
 
     def __init__(self, study: int, short: str, state: StudyState, next_image: int, modalities: set[str]) -> None:
         self.id, self.short, self.state, self.next_image = study, short, state, next_image
         self.modalities = modalities
+        self.reviewed = False
         self.deliveries: dict[str, _Delivery] = {}
 
 
@@ -119,6 +121,9 @@ class Filing:
     def _plan(self, catalog: apsw.Connection, image: Filed) -> Plan:
         statements: list[Statement] = []
         study = self._study(catalog, image, statements)
+        if study.reviewed and image.routed is not None:
+            # What was found for the study decides, and that is not looked at here.
+            image = image._replace(routed=None)
         number = (study.id << STUDY_SHIFT) + study.next_image
         study.next_image += 1
         statements.append(_image(number, image))
@@ -135,12 +140,12 @@ class Filing:
             statements += _replaced(ruin, image.arrival.received_at)
         routed, now = image.routed, image.arrival.received_at
         if routed is None or image.conflict:
-            return Plan(number, study.short, statements)
+            return Plan(number, study.short, statements, routed)
         for destination in routed.to:
             delivery = self._delivery(study, destination, routed.priority, now, statements)
             waits = (delivery, number, image.length, now, " ".join(routed.else_to), routed.else_after)
             statements.append((_WAITING, waits))
-        return Plan(number, study.short, statements)
+        return Plan(number, study.short, statements, routed)
 
     def _study(self, catalog: apsw.Connection, image: Filed, statements: list[Statement]) -> _Study:
         uid = image.facts.study_uid
@@ -170,6 +175,7 @@ class Filing:
             known = _Study(
                 study, short, StudyState(state), following, {kind for kind in modalities.split("\\") if kind}
             )
+            known.reviewed = fetch_value(catalog, "SELECT 1 FROM review WHERE study = ?", (study,)) is not None
             rows = fetch(catalog, "SELECT destination, id, state, priority FROM delivery WHERE study = ?", (study,))
             known.deliveries = {
                 name: _Delivery(delivery, DeliveryState(now), priority) for name, delivery, now, priority in rows

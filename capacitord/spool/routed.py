@@ -10,20 +10,27 @@ from capacitord.model.image import Arrival, Facts
 
 
 class Standing(enum.IntEnum):
-    """What became of the question where an image goes; everything above `OPEN` is held."""
+    """What became of the question where an image goes; everything above `OPEN` is held.
+
+    The numbers are in catalogs. Below zero, the same number stands for an image that was held so and is set aside now.
+    """
 
     DECIDED = 0
     OPEN = 1
     NO_ROUTE = 2
     UNREADABLE = 3
     UNKNOWN_DESTINATION = 4
+    UNMATCHED = 10
+    AMBIGUOUS = 11
+    CONFLICT = 12
 
 
 class Routed(NamedTuple):
     """A decision, made under a version of the profile.
 
     `route` counts from 1; None stands for every destination of a profile without routes. `priority` grows with
-    urgency, 0 is routine. An image that is held has a `standing` above `OPEN`, a reason in words, and goes nowhere.
+    urgency, 0 is routine. An image that is held has a `standing` above `OPEN`, a reason in words, and goes nowhere. One
+    that follows a person's release has that `release`.
     """
 
     version: int
@@ -34,6 +41,7 @@ class Routed(NamedTuple):
     priority: int = 0
     standing: Standing = Standing.DECIDED
     held: str = ""
+    release: int | None = None
 
 
 Decide = Callable[[Facts, Arrival], Routed | None]
@@ -41,6 +49,9 @@ Decide = Callable[[Facts, Arrival], Routed | None]
 
 BY_A_PERSON: Final = 0
 """The route of an image that a person has sent somewhere."""
+
+UNMATCHED_ROUTE: Final = -1
+"""The route of an image that nothing matches and that the profile sends somewhere all the same."""
 
 
 class Reachable(NamedTuple):

@@ -3,8 +3,9 @@
 An image is `here` while its sealed object is in the spool and not known to be damaged. One that is damaged and
 purged was replaced by a good copy, or discarded: it counts no more.
 
-`image.routing` says what became of the question where an image goes (`routed.Standing`). `route` is the route's number
-from 1: 0 stands for a person's word, NULL for every destination of a profile without routes. `decided_by` is the
+`image.routing` says what became of the question where an image goes (`routed.Standing`); below zero, the image was held
+so and is set aside. `route` is the route's number from 1: 0 stands for a person's word, -1 for what becomes of studies
+that nothing matches, NULL for every destination of a profile without routes. `decided_by` is the
 version of the profile that decided; NULL is the one under which the image came, which is what version 1 had.
 """
 
@@ -58,7 +59,8 @@ CREATE TABLE image (
   ruin INTEGER NOT NULL AS (purged_at IS NULL AND corrupt),
   replaced INTEGER NOT NULL AS (purged_at IS NOT NULL AND corrupt),
   routing INTEGER NOT NULL DEFAULT 0,   -- 0: decided, or nobody is to get it; 1: not decided yet; above: held
-  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT ''   -- why, if it is held
+  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT '',   -- why, if it is held
+  release INTEGER                       -- by which a person sent it, or one it came late for
 );
 CREATE INDEX image_sop ON image (sop_uid);
 CREATE INDEX image_segment ON image (segment);
@@ -102,6 +104,24 @@ CREATE TABLE code (                     -- what stood for a patient or a study i
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
 ) WITHOUT ROWID;
+CREATE TABLE review (                   -- what matching found for a study, or a person: `model.review.Record`
+  study INTEGER PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL, entry TEXT NOT NULL DEFAULT '',
+  at INTEGER NOT NULL, version INTEGER NOT NULL     -- of the profile
+);
+CREATE INDEX review_state ON review (state);
+CREATE TABLE claim (                    -- what images of a study under review say they are
+  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+) WITHOUT ROWID;
+CREATE TABLE release (                  -- what a person sent somewhere
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
+  operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
+  changes TEXT                          -- the transform that writes the entry's attributes into what is sent
+);
+CREATE INDEX release_study ON release (study);
+CREATE TABLE set_aside (                -- what a person discarded and can still have back
+  study INTEGER PRIMARY KEY, due REAL NOT NULL,     -- on the retention clock
+  at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
+);
 CREATE TABLE destination (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER,
   failing_since REAL                    -- on the retention clock
@@ -178,6 +198,7 @@ ALTER TABLE image ADD COLUMN routing INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE image ADD COLUMN route INTEGER;
 ALTER TABLE image ADD COLUMN decided_by INTEGER;
 ALTER TABLE image ADD COLUMN held TEXT NOT NULL DEFAULT '';
+ALTER TABLE image ADD COLUMN release INTEGER;
 CREATE INDEX image_routing ON image (routing, id) WHERE routing > 0;
 DROP INDEX delivery_open;
 ALTER TABLE delivery DROP COLUMN open;
@@ -198,6 +219,24 @@ CREATE TABLE code (
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
 ) WITHOUT ROWID;
+CREATE TABLE review (
+  study INTEGER PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL, entry TEXT NOT NULL DEFAULT '',
+  at INTEGER NOT NULL, version INTEGER NOT NULL
+);
+CREATE INDEX review_state ON review (state);
+CREATE TABLE claim (
+  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+) WITHOUT ROWID;
+CREATE TABLE release (
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
+  operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
+  changes TEXT
+);
+CREATE INDEX release_study ON release (study);
+CREATE TABLE set_aside (
+  study INTEGER PRIMARY KEY, due REAL NOT NULL,
+  at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
+);
 ALTER TABLE destination ADD COLUMN failing_since REAL;
 """
 """What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""

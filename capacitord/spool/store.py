@@ -26,6 +26,8 @@ from capacitord.spool.housekeeping import Housekeeping
 from capacitord.spool.ledger import Doubt, Ledger
 from capacitord.spool.opening import Folder
 from capacitord.spool.recovery import Recovery, Report
+from capacitord.spool.releasing import Releasing
+from capacitord.spool.review import Review
 from capacitord.spool.routed import Decide
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import Ballast, SpaceGuard
@@ -114,6 +116,8 @@ class Spool:
             )
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
             self.decisions = Decisions(self._catalog, self._filing, self._objects)
+            self.review = Review(self._catalog, self._filing)
+            self.releasing = Releasing(self._catalog, self._filing)
             self.codebook = Codebook(self._catalog)
             self.studies = Studies(self._catalog, names, self._objects)
             self.housekeeping = Housekeeping(

@@ -89,6 +89,10 @@ _SENDABLE_PAGE: Final = 200
 _BEYOND_ALL: Final = 1 << 40
 
 
+def _routing(standing: int) -> str:
+    return _ROUTING[Standing(standing)] if standing >= 0 else "set aside"
+
+
 def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
@@ -391,7 +395,7 @@ class Studies:
             corrupt=bool(row[14]),
             purged=row[15] is not None,
             object_id=row[16].hex(),
-            routing=_ROUTING[Standing(row[17])] if not (row[13] or row[14]) else "",
+            routing=_routing(row[17]) if not (row[13] or row[14]) else "",
             route=row[18],
             profile_version=row[19],
             held=row[20],

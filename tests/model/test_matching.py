@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,8 +158,8 @@ def test_nothing_matches_but_the_only_entry_that_agrees_exactly(
 
 @given(IDENTITIES, LISTS, RULES, st.randoms(use_true_random=False))
 def test_the_order_of_the_list_does_not_matter(
-    study: Identity, entries: list[Candidate], rules: list[Rule], random
-) -> None:  # type: ignore[no-untyped-def]
+    study: Identity, entries: list[Candidate], rules: list[Rule], random: Random
+) -> None:
     shuffled = random.sample(entries, len(entries))
     assert Worklist(entries, rules).judge(study) == Worklist(shuffled, rules).judge(study)
     assert Worklist(entries, rules).nearest(study, 9) == Worklist(shuffled, rules).nearest(study, 9)
@@ -168,7 +171,7 @@ def test_the_order_of_the_list_does_not_matter(
     RULES,
     st.sampled_from([str.upper, str.lower, lambda text: f" {text} \0", lambda text: f"{text}\0"]),
 )
-def test_padding_and_case_do_not_matter(study: Identity, entries: list[Candidate], rules: list[Rule], written) -> None:  # type: ignore[no-untyped-def]
+def test_padding_and_case_do_not_matter(study: Identity, entries: list[Candidate], rules: list[Rule], written: Callable[[str], str]) -> None:
     uid = MatchKey.STUDY_INSTANCE_UID
     other = Identity({key: text if key is uid else written(text) for key, text in study.values.items()})
     assert Worklist(entries, rules).judge(study) == Worklist(entries, rules).judge(other)
