@@ -177,7 +177,10 @@ class CircuitState(enum.StrEnum):
 
 
 class DestinationStatus(Answer, frozen=True):
-    """A destination, what waits for it, and why. `eta` is in seconds at the measured rate, None when unknown."""
+    """A destination, what waits for it, and why. `eta` is in seconds at the measured rate, None when unknown.
+
+    `refused_images` it does not want, `held_images` this box itself does not send it; with both a person has to look.
+    """
 
     name: str
     ae_title: str
@@ -198,6 +201,7 @@ class DestinationStatus(Answer, frozen=True):
     rate: float
     eta: float | None
     transfers: tuple[Transfer, ...] = ()
+    held_images: int = 0
 
 
 class SpoolStatus(Answer, frozen=True):
@@ -277,6 +281,7 @@ class StudyRef(Message, frozen=True):
 class StudyDelivery(Answer, frozen=True):
     """A study on its way to one destination, counted in images; those that `moved` to another one are not in `images`.
 
+    `refused` images the destination does not want, `held` ones this box itself does not send there as the profile is.
     `priority` is the most urgent that a route gave to its images: stat, high, routine or low.
     """
 
@@ -292,6 +297,7 @@ class StudyDelivery(Answer, frozen=True):
     delivered_at: datetime | None
     priority: str = "routine"
     moved: int = 0
+    held: int = 0
 
 
 class Study(Answer, frozen=True):
@@ -336,7 +342,11 @@ class StudyList(Answer, frozen=True):
 
 
 class Ack(Answer, frozen=True):
-    """One image at one destination, as the ledger has it. `status` is the DIMSE status, `comment` the PACS's own."""
+    """One image at one destination, as the ledger has it. `status` is the DIMSE status, `comment` the PACS's own.
+
+    `profile_version` is the version under which the copy was made that was answered for, or was held instead; None
+    where none was made, and for what was answered before this was recorded.
+    """
 
     destination: str
     state: AckState
@@ -345,6 +355,7 @@ class Ack(Answer, frozen=True):
     comment: str
     attempts: int
     at: datetime | None
+    profile_version: int | None = None
 
 
 class Image(Answer, frozen=True):
@@ -427,7 +438,7 @@ class AgeBuckets(Answer, frozen=True):
 
 
 class QueueRow(Answer, frozen=True):
-    """What waits for one destination."""
+    """What waits for one destination, what it `refused`, and what this box `held` instead of sending it."""
 
     destination: str
     paused: bool
@@ -440,6 +451,7 @@ class QueueRow(Answer, frozen=True):
     doubtful: int
     refused: int
     ages: AgeBuckets
+    held: int = 0
 
 
 class QueueList(Answer, frozen=True):
@@ -707,7 +719,8 @@ class SiteEntry(Answer, frozen=True):
     """A site that this box has a profile of. The gate is told of the active one only.
 
     `undelivered_images` is None where nobody knows, and then the other counts say nothing; `as_of` is when they were
-    true, None for now. `problem` says why the site cannot open.
+    true, None for now. Held are images that go nowhere, or not everywhere, until a person acts. `problem` says why the
+    site cannot open.
     """
 
     id: str

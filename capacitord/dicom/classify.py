@@ -6,7 +6,8 @@ Comment is kept beside them (`Outcome.comment`): a peer may have put patient dat
 operator's eyes and never for a log.
 
 Which verdict: *later* where the same bytes may be taken another time (no room, no connection, a failure without a
-cause), *needs-person* where repeating alone cannot help (the image, its SOP class or this box is refused).
+cause), *needs-person* where repeating alone cannot help (the image, its SOP class or this box is refused), *held* where
+it is this box that does not send the image, and the peer has said nothing.
 """
 
 from __future__ import annotations
@@ -335,22 +336,23 @@ def context_refused(peer: str, pair: Pair, refusal: Refusal) -> Outcome:
         return Outcome(_LATER, f"{sop} as {syntax} was not proposed to {peer} this time. {_AGAIN}")
     if refusal is Refusal.UNFIT:
         return Outcome(
-            _PERSON, f"The UIDs of the image cannot be proposed to any system ({sop} as {syntax}). Export the image."
+            Verdict.HELD,
+            f"The UIDs of the image cannot be proposed to any system ({sop} as {syntax}). Export the image.",
         )
     hint = _ADD_SOP_CLASS if refusal is Refusal.SOP_CLASS else _ADD_SYNTAX
     words = f"{_CONTEXTS[refusal]} {hint}".format(peer=peer, sop=sop, syntax=syntax)
     return Outcome(_PERSON, words, by_peer=refusal in _SAID)
 
 
-def not_sent(why: str) -> str:
-    """Return in words that an image does not leave for a destination as its profile is, and what to do."""
-    return f"Not sent: {why} Correct the profile or the image; `fluxctl resend` tries again."
+def held(why: str) -> Outcome:
+    """Return what it means that an image does not leave for a destination as the profile is, and what to do."""
+    return Outcome(Verdict.HELD, f"{why} Correct the profile: its next version tries again, as does `fluxctl resend`.")
 
 
 def damaged_image() -> Outcome:
     """Return what it means that the box's own copy could not be read whole: nothing of it is left at a peer."""
     return Outcome(
-        _PERSON,
+        Verdict.HELD,
         "This box's copy of the image is damaged and was not sent. Send the image from the scanner again.",
     )
 

@@ -8,12 +8,13 @@ import msgspec
 
 
 class Verdict(enum.StrEnum):
-    """The four things an answer can mean for the queue."""
+    """What an attempt can mean for the queue. `HELD`: this box itself does not send the image as it is."""
 
     DONE = "done"
     DONE_WITH_WARNING = "done-with-warning"
     LATER = "later"
     NEEDS_PERSON = "needs-person"
+    HELD = "held"
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -50,7 +50,8 @@ class AckState(enum.StrEnum):
     """One image at one destination, as its ledger row says.
 
     `WAITING`: not sent, or sent and refused for now. `DOUBT`: it may have been sent; no answer was recorded.
-    `DONE` and `WARNING`: acknowledged. `REFUSED`: a person has to look. `MOVED`: another destination gets it instead.
+    `DONE` and `WARNING`: acknowledged. `REFUSED`: the destination said no for good. `HELD`: this box itself does not
+    send it as the profile is. With both a person has to look. `MOVED`: another destination gets it instead.
     """
 
     WAITING = "waiting"
@@ -58,6 +59,7 @@ class AckState(enum.StrEnum):
     DONE = "done"
     WARNING = "warning"
     REFUSED = "refused"
+    HELD = "held"
     MOVED = "moved"
 
 
@@ -101,11 +103,12 @@ DELIVERY: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
 
 ACK: Mapping[AckState, frozenset[AckState]] = MappingProxyType(
     {
-        _A.WAITING: frozenset({_A.DOUBT, _A.DONE, _A.WARNING, _A.REFUSED, _A.MOVED}),
-        _A.DOUBT: frozenset({_A.WAITING, _A.DONE, _A.WARNING, _A.REFUSED, _A.MOVED}),
+        _A.WAITING: frozenset({_A.DOUBT, _A.DONE, _A.WARNING, _A.REFUSED, _A.HELD, _A.MOVED}),
+        _A.DOUBT: frozenset({_A.WAITING, _A.DONE, _A.WARNING, _A.REFUSED, _A.HELD, _A.MOVED}),
         _A.DONE: frozenset({_A.WAITING}),
         _A.WARNING: frozenset({_A.WAITING}),
         _A.REFUSED: frozenset({_A.WAITING}),
+        _A.HELD: frozenset({_A.WAITING}),
         _A.MOVED: frozenset({_A.WAITING}),
     }
 )

@@ -34,14 +34,16 @@ class Consignment:
         pairs: Collection[Pair],
         calling_ae: str | None,
         preparer: Preparer,
-        is_in_force: Callable[[], bool] = lambda: True,
+        version_in_force: Callable[[], int | None],
     ) -> None:
         """Take images of these pairs only, and of one scanner's only unless `calling_ae` is None.
 
-        Nothing more is handed out once what the preparer works by is not `is_in_force`, and nothing of it `stands`.
+        `version_in_force` says under which version of the profile the preparer works. Once it is None nothing more is
+        handed out, and nothing that was `stands`.
         """
         self._feed, self._pairs, self._calling = feed, frozenset(pairs), calling_ae
-        self._preparer, self._is_in_force = preparer, is_in_force
+        self._preparer, self._version_in_force = preparer, version_in_force
+        self._version: int | None = None
         self._ahead: list[Upcoming] = []
         self._out: list[Image] = []
         self._outdated = False
@@ -58,7 +60,10 @@ class Consignment:
 
     def _is_current(self) -> bool:
         # For good: what was not sent meanwhile goes with another association.
-        self._outdated = self._outdated or not self._is_in_force()
+        now = None if self._outdated else self._version_in_force()
+        self._outdated = now is None
+        # What was made before the version changed is what both versions make.
+        self._version = self._version if now is None else now
         return not self._outdated
 
     def images(self) -> Iterator[Image | None]:
@@ -118,7 +123,7 @@ class Consignment:
         try:
             self._ahead.append(self._preparer.begin(pending))
         except Held as held:
-            self._feed.held(pending, classify.not_sent(str(held)))
+            self._feed.held(pending, classify.held(str(held)), self._version)
         except CapacitordError as error:
             self._feed.unreadable(pending, error)
         except BaseException:
@@ -147,7 +152,7 @@ class Consignment:
         try:
             image = upcoming.image()
         except Held as held:
-            self._feed.held(pending, classify.not_sent(str(held)))
+            self._feed.held(pending, classify.held(str(held)), self._version)
         except HelperLost as lost:
             self._feed.not_prepared(pending, lost.message)
         except CapacitordError as error:
@@ -174,9 +179,9 @@ class Consignment:
         if image.unreadable is not None:
             self._feed.unreadable(image.pending, image.unreadable)
             return False
-        if self._feed.answered(image.pending, outcome, image.codes):
+        if self._feed.answered(image.pending, outcome, image.codes, self._version):
             self.refused_all = outcome
-        return outcome.verdict is not Verdict.LATER
+        return outcome.verdict not in {Verdict.LATER, Verdict.HELD}
 
     def broken(self, report: Report) -> None:
         """Take notice of how the association ended, and with which image if there was one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from capacitord.dicom.echo import Echoed, echo
 from capacitord.errors import NotFound, TryAgain
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.routes import Priority
 from capacitord.site.backoff import DEFAULT, Backoff
 from capacitord.site.connections import Connections
 from capacitord.site.delivery import Delivery, Note
@@ -93,6 +95,7 @@ class Deliveries:
                 wanted = self._wanted
                 self._apply(wanted.destinations)
                 self._explain_unnamed(wanted, lambda _: True)
+                self._look_again(wanted)
                 self._in_force = wanted
 
     def _apply(self, wanted: dict[str, Destination]) -> None:
@@ -142,6 +145,26 @@ class Deliveries:
             if due(name):
                 reason = f"Version {wanted.version} of the profile does not name {name}."
                 self._spool.ledger.defer(name, reason, None)
+
+    def look_again(self) -> None:
+        """Have the profile in force look at what this box held under another version; raises as the ledger does.
+
+        An association that worked by the version before may have held something after `become`.
+        """
+        if not self._ending:
+            self._look_again(self._wanted)
+
+    def _look_again(self, wanted: _Wanted) -> None:
+        found = 0
+        for name in wanted.destinations:
+            images = self._spool.ledger.look_again(name, wanted.version, time.time_ns())
+            if images:
+                what = "1 image" if images == 1 else f"{images} images"
+                LOG.info("Version %d of the profile looks again at %s held for %s.", wanted.version, what, name)
+            found += images
+        if found:
+            self.queued()
+            self.wake(Priority.STAT.urgency)
 
     def all(self) -> list[Delivery]:
         """Return all deliveries, in the profile's order."""

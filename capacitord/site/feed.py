@@ -222,10 +222,17 @@ class Feed:
 
     # --- what comes back --------------------------------------------------------------------------
 
-    def answered(self, pending: Pending, outcome: Outcome, codes: tuple[Code, ...] = ()) -> bool:
+    def answered(
+        self,
+        pending: Pending,
+        outcome: Outcome,
+        codes: tuple[Code, ...] = (),
+        profile_version: int | None = None,
+    ) -> bool:
         """Take an answer; return whether the destination seems to take nothing at all.
 
-        `codes` are those that were sent, if the image was de-identified. Waits when the ledger is far behind.
+        `codes` are those that were sent, if the image was de-identified; the copy was made under `profile_version`.
+        Waits when the ledger is far behind.
         """
         if pending.repeated:
             outcome = classify.as_repeated(outcome, self._peer)
@@ -235,9 +242,9 @@ class Feed:
                 refused_all = self._rests.refused(*_key(pending), outcome.reason, time.monotonic())
             else:
                 self._rests.went_well(*_key(pending))
-                if outcome.verdict is not Verdict.NEEDS_PERSON:
+                if outcome.verdict not in {Verdict.NEEDS_PERSON, Verdict.HELD}:
                     self._sent.append((time.monotonic(), pending.length))
-        self._put(pending, outcome, codes)
+        self._put(pending, outcome, codes, profile_version)
         return refused_all
 
     def broke_off(
@@ -267,9 +274,9 @@ class Feed:
             self._rests.broke_off(*_key(pending), reason, time.monotonic(), suspect=False)
         self.not_sent([pending])
 
-    def held(self, pending: Pending, reason: str) -> None:
-        """Take back an image that does not leave as the profile is: a person has to look. It was not sent."""
-        self._put(pending, Outcome(Verdict.NEEDS_PERSON, reason))
+    def held(self, pending: Pending, why: Outcome, profile_version: int | None) -> None:
+        """Take back an image that this box does not send as the profile is, in this version: a person has to look."""
+        self._put(pending, why, profile_version=profile_version)
 
     def not_prepared(self, pending: Pending, reason: str) -> None:
         """Take back an image that this box could not prepare for now; others go first."""
@@ -287,9 +294,16 @@ class Feed:
         finally:
             self._let_go(images)
 
-    def _put(self, pending: Pending, outcome: Outcome, codes: tuple[Code, ...] = ()) -> None:
+    def _put(
+        self,
+        pending: Pending,
+        outcome: Outcome,
+        codes: tuple[Code, ...] = (),
+        profile_version: int | None = None,
+    ) -> None:
         coded = Coded(self._destination, codes) if codes else None
-        self._recorder.put(Answer(pending.image, pending.delivery, outcome, time.time_ns(), coded))
+        answer = Answer(pending.image, pending.delivery, outcome, time.time_ns(), coded, profile_version)
+        self._recorder.put(answer)
 
     def _let_go(self, images: Iterable[Pending]) -> None:
         with self._lock:

@@ -49,6 +49,7 @@ def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
         oldest=_when(backlog.oldest),
         doubtful_images=backlog.doubtful,
         refused_images=backlog.refused,
+        held_images=backlog.held,
         delivered_images=backlog.delivered,
         rate=rate,
         eta=_eta(backlog, rate),
@@ -90,6 +91,7 @@ def queue_row(status: m.DestinationStatus, ages: m.AgeBuckets) -> m.QueueRow:
         bytes=status.waiting_bytes,
         doubtful=status.doubtful_images,
         refused=status.refused_images,
+        held=status.held_images,
         ages=ages,
     )
 

@@ -162,7 +162,7 @@ class Sender:
             return Finish(hindrance="The profile in force does not say what becomes of images for it.")
         calling = first.calling_ae if self._destination.calling_ae_title == PASS_CALLING_AE else None
         planned = self._plan(first, recipe)
-        self._refuse(planned.unfit)
+        self._hold(planned.unfit, recipe)
         if not planned.proposals:
             return _NOTHING
         connection = self._connections.open(self._destination.name, self._destination.connect_timeout)
@@ -178,13 +178,12 @@ class Sender:
                 return ended
             accepted = association.agreement.accepted
             preparer = Preparer(recipe, accepted, self._preparation.pool, self._preparation.keys)
-            consignment = Consignment(self._feed, proposal.serves, calling, preparer, lambda: self._is_in_force(recipe))
+            consignment = Consignment(
+                self._feed, proposal.serves, calling, preparer, lambda: self._preparation.version_of(recipe)
+            )
             return self._deliver(association, consignment)
         finally:
             association.abort()
-
-    def _is_in_force(self, recipe: Recipe) -> bool:
-        return self._preparation.recipe(self._destination.name) is recipe
 
     def _plan(self, first: Pending, recipe: Recipe) -> Plan:
         """Return what to propose: the image that is to leave first in any case, and what comes behind it."""
@@ -202,15 +201,15 @@ class Sender:
             for place, pair in enumerate(pairs)
         )
 
-    def _refuse(self, unfit: tuple[Pair, ...]) -> None:
-        """Say of images whose UIDs no association can propose that a person has to look."""
+    def _hold(self, unfit: tuple[Pair, ...], recipe: Recipe) -> None:
+        """Hold images whose UIDs no association can propose: a person has to look."""
 
         def is_unfit(pending: Pending) -> bool:
             return _pair(pending) in unfit
 
         while unfit and (pending := self._feed.take(is_unfit)) is not None:
-            refused = classify.context_refused(self._destination.ae_title, _pair(pending), Refusal.UNFIT)
-            self._feed.answered(pending, refused)
+            outcome = classify.context_refused(self._destination.ae_title, _pair(pending), Refusal.UNFIT)
+            self._feed.held(pending, outcome, self._preparation.version_of(recipe))
 
     def _take_up(self, connection: Connection, title: str, proposal: Proposal) -> StoreAssociation | None:
         """Return the association that is to be opened on a connection; None if it is to end before it began."""

@@ -80,6 +80,7 @@ class Service:
             },
             rarely={
                 "say why images wait": self._deliveries.explain_unnamed,
+                "look again at what is held": self._deliveries.look_again,
                 "decide where images go": self._router.wake,
             },
         )

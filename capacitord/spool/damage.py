@@ -9,7 +9,7 @@ from capacitord.model.states import AckState
 from capacitord.seal.sealed import room
 from capacitord.spool import closing, deliveries
 from capacitord.spool.catalog import Catalog, fetch
-from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.filing import ANSWERED, STUDY_SHIFT, Filing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects
 
@@ -54,11 +54,11 @@ class Damage:
         try:
             self._objects.set_aside(object_id, place)
         except CapacitordError:
-            self._refuse(image, reason, corrupt=False)
+            self._hold(image, reason, corrupt=False)
             raise
-        self._refuse(image, reason, corrupt=True)
+        self._hold(image, reason, corrupt=True)
 
-    def _refuse(self, image: int, reason: str, *, corrupt: bool) -> None:
+    def _hold(self, image: int, reason: str, *, corrupt: bool) -> None:
         with self._catalog.change() as catalog:
             if corrupt:
                 catalog.execute("UPDATE image SET corrupt = 1 WHERE id = ? AND here", (image,))
@@ -71,8 +71,18 @@ class Damage:
             for delivery, attempts in rows:
                 catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", (delivery, image))
                 catalog.execute(
-                    "INSERT INTO ack VALUES (?, ?, ?, NULL, ?, '', ?, 0)",
-                    (delivery, image, AckState.REFUSED, f"The spool's copy is damaged: {reason}", attempts),
+                    ANSWERED,
+                    (
+                        delivery,
+                        image,
+                        AckState.HELD,
+                        None,
+                        f"The spool's copy is damaged: {reason}",
+                        "",
+                        attempts,
+                        0,
+                        None,
+                    ),
                 )
                 deliveries.settle(catalog, self._filing, delivery)
             closing.judge_again(catalog, self._filing, image >> STUDY_SHIFT)

@@ -16,22 +16,22 @@ GIVEN_UP: Final = "The study was discarded after "
 """How the reason of a delivery begins that was given up with its study."""
 
 _SETTLED: Final = "SELECT id FROM delivery WHERE waiting = 0 AND substr(reason, 1, length(?1)) != ?1 AND state IN "
-_SEEM_FAILED: Final = _SETTLED + "('failed') AND open AND refused = 0"
+_SEEM_FAILED: Final = _SETTLED + "('failed') AND open AND refused = 0 AND held = 0"
 _OF_A_STUDY: Final = _SETTLED + "('failed', 'moved', 'delivered') AND study = ?2"
 
 Ended = tuple[str, str, DeliveryState]
 """A delivery that came to an end: the study's short id, the destination, what it came to."""
 
 
-def settled_state(waiting: int, refused: int, moved: int = 0) -> DeliveryState | None:
+def settled_state(waiting: int, refused: int, held: int = 0, moved: int = 0) -> DeliveryState | None:
     """Return the state a delivery has come to, None while images wait: then it is the sender's matter.
 
-    Delivered means that every image was acknowledged. One that was refused needs a person; one that moved is owed by
-    another delivery.
+    Delivered means that every image was acknowledged. One that was refused or is held needs a person; one that moved
+    is owed by another delivery.
     """
     if waiting:
         return None
-    if refused:
+    if refused or held:
         return DeliveryState.FAILED
     return DeliveryState.MOVED if moved else DeliveryState.DELIVERED
 
@@ -75,15 +75,15 @@ def settle(
     """
     rows = fetch(
         catalog,
-        "SELECT d.waiting, d.refused, d.moved, s.short, d.destination FROM delivery d JOIN study s ON s.id = d.study "
-        "WHERE d.id = ?",
+        "SELECT d.waiting, d.refused, d.held, d.moved, s.short, d.destination FROM delivery d "
+        "JOIN study s ON s.id = d.study WHERE d.id = ?",
         (delivery,),
     )
-    for waiting, refused, moved, short, destination in rows:
-        state = settled_state(waiting, refused, moved)
+    for waiting, refused, held, moved, short, destination in rows:
+        state = settled_state(waiting, refused, held, moved)
         if state is None:
             return None
-        become(catalog, filing, delivery, state, _reason(catalog, delivery, refused, moved))
+        become(catalog, filing, delivery, state, _reason(catalog, delivery, refused, held, moved))
         if state is not DeliveryState.FAILED:
             delivered_at = at if state is DeliveryState.DELIVERED else None
             catalog.execute(
@@ -95,16 +95,16 @@ def settle(
 
 def settle_again(catalog: apsw.Connection, filing: Filing, delivery: int, now: int, tick: float) -> None:
     """Give a delivery that had come to an end the state of the images that are left of it; without any it is gone."""
-    study, state, waiting, acks, refused, moved, last = fetch(
+    study, state, waiting, acks, refused, held, moved, last = fetch(
         catalog,
-        "SELECT study, state, waiting, done + warned + refused + moved, refused, moved, "
+        "SELECT study, state, waiting, done + warned + refused + held + moved, refused, held, moved, "
         "(SELECT max(at) FROM ack WHERE ack.delivery = delivery.id) FROM delivery WHERE id = ?",
         (delivery,),
     )[0]
     if not waiting and not acks:
         catalog.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
         filing.forget(study)
-    elif not waiting and settled_state(waiting, refused, moved) is not DeliveryState(state):
+    elif not waiting and settled_state(waiting, refused, held, moved) is not DeliveryState(state):
         reopen(catalog, filing, delivery, "", now)
         settle(catalog, filing, delivery, last, tick)
 
@@ -120,13 +120,14 @@ def settle_replaced(catalog: apsw.Connection, filing: Filing, now: int, tick: fl
         settle_again(catalog, filing, delivery, now, tick)
 
 
-def _reason(catalog: apsw.Connection, delivery: int, refused: int, moved: int) -> str:
+def _reason(catalog: apsw.Connection, delivery: int, refused: int, held: int, moved: int) -> str:
     parts = []
     if refused:
-        said = fetch_value(
-            catalog, "SELECT max(reason) FROM ack WHERE delivery = ? AND state = ?", (delivery, AckState.REFUSED)
-        )
+        said = _one_reason(catalog, delivery, AckState.REFUSED)
         parts.append(f"{'1 image was' if refused == 1 else f'{refused} images were'} refused: {said}")
+    if held:
+        said = _one_reason(catalog, delivery, AckState.HELD)
+        parts.append(f"{_images(held)} held by this box: {said}")
     if moved:
         rows = fetch(
             catalog,
@@ -135,6 +136,10 @@ def _reason(catalog: apsw.Connection, delivery: int, refused: int, moved: int) -
         )
         parts += [f"{_images(number)} {reason[:1].lower()}{reason[1:]}" for number, reason in rows]
     return " ".join(parts)
+
+
+def _one_reason(catalog: apsw.Connection, delivery: int, state: AckState) -> str:
+    return str(fetch_value(catalog, "SELECT max(reason) FROM ack WHERE delivery = ? AND state = ?", (delivery, state)))
 
 
 def _images(number: int) -> str:

@@ -16,7 +16,7 @@ from capacitord.model.states import AckState
 from capacitord.spool import deliveries
 from capacitord.spool.catalog import fetch
 from capacitord.spool.deliveries import Ended
-from capacitord.spool.filing import STUDY_SHIFT, Filing
+from capacitord.spool.filing import ANSWERED, STUDY_SHIFT, Filing
 from capacitord.spool.routed import Reachable, stand_in
 
 Key = tuple[int, int]
@@ -26,8 +26,9 @@ FIRST: Final[Key] = (-1, -1)
 """Before all that waits."""
 
 _AT_ONCE: Final = 200
+_UNANSWERED: Final = 2
 _WAITS: Final = (
-    "SELECT w.delivery, w.image, d.destination, d.priority, w.bytes, w.since, w.attempts, w.doubt, w.else_to, "
+    "SELECT w.delivery, w.image, d.destination, d.priority, w.bytes, w.since, w.attempts, w.doubt, w.known, w.else_to, "
 )
 _WAITING: Final = (
     _WAITS + "w.else_after FROM waiting w JOIN delivery d ON d.id = w.delivery WHERE w.delivery = ? AND w.image = ?"
@@ -37,7 +38,7 @@ SELECT DISTINCT w.else_to, w.else_after FROM delivery d CROSS JOIN waiting w ON 
 WHERE d.destination = ?1 AND d.open AND d.waiting > 0 AND w.else_to != '' AND w.else_after <= ?2
 """
 _QUEUE: Final = """
-SELECT total(waiting), total(done + warned + refused + moved), max(id) FROM delivery
+SELECT total(waiting), total(done + warned + refused + held + moved), max(id) FROM delivery
 WHERE destination = ? AND open AND waiting > 0
 """
 _IMPATIENT: Final = (
@@ -56,7 +57,7 @@ SELECT d.destination FROM delivery d WHERE d.study = ?1 >> 24
 
 
 class Waits(NamedTuple):
-    """An image that waits for a destination. `doubt` and times are as in the catalog."""
+    """An image that waits for a destination. `doubt`, `known` and times are as in the catalog."""
 
     delivery: int
     image: int
@@ -66,8 +67,22 @@ class Waits(NamedTuple):
     since: int
     attempts: int
     doubt: int
+    known: int
     else_to: str
     else_after: float
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether an earlier attempt, one that is over, may have brought it there."""
+        return bool(self.known) or self.doubt == _UNANSWERED
+
+
+class Refusal(NamedTuple):
+    """What a destination said of an image for good, `at` nanoseconds since the epoch; see `ledger.Answer`."""
+
+    outcome: Outcome
+    at: int
+    profile_version: int | None
 
 
 class Failure(NamedTuple):
@@ -115,13 +130,14 @@ def prospects(catalog: apsw.Connection, failure: Failure, reachable: Reachable) 
     return Prospects(frozenset(ready), fetch(catalog, _QUEUE, (failure.destination,))[0])
 
 
-def after_refusal(  # noqa: PLR0917 - one decision over everything that is known
-    catalog: apsw.Connection, filing: Filing, waits: Waits, outcome: Outcome, reachable: Reachable, now: int
+def after_refusal(
+    catalog: apsw.Connection, filing: Filing, waits: Waits, refusal: Refusal, reachable: Reachable
 ) -> str | None:
     """Let another destination stand in for one that refused an image for good; return which, None if none may."""
     name = _who(catalog, waits, reachable, stays=False)
     if name is not None:
-        _move(catalog, filing, waits, name, f"Went to {name} instead: {outcome.reason}", now, outcome)
+        reason = f"Went to {name} instead: {refusal.outcome.reason}"
+        _move(catalog, filing, waits, name, reason, refusal.at, refusal)
     return name
 
 
@@ -175,17 +191,19 @@ def _move(  # noqa: PLR0917 - one change with everything that belongs to it
     name: str,
     reason: str,
     now: int,
-    outcome: Outcome | None = None,
+    refusal: Refusal | None = None,
 ) -> None:
     """Have `name` owe an image instead of the destination it waited for."""
     key = (waits.delivery, waits.image)
     # An attempt whose answer was lost is one: the image may be there.
-    attempts = waits.attempts + (outcome is not None or waits.doubt > 0)
-    status, comment = (None, "") if outcome is None else (outcome.status, outcome.comment)
+    attempts = waits.attempts + (refusal is not None or waits.doubt > 0)
+    status, comment, version = None, "", None
+    if refusal is not None:
+        status, comment, version = refusal.outcome.status, refusal.outcome.comment, refusal.profile_version
     catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
     catalog.execute(
-        "INSERT INTO ack VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*key, AckState.MOVED, status, reason, comment, attempts, now),
+        ANSWERED,
+        (*key, AckState.MOVED, status, reason, comment, attempts, now, version),
     )
     other = filing.delivery(catalog, waits.image >> STUDY_SHIFT, name, now, priority=waits.priority)
     rest = " ".join(spare for spare in waits.else_to.split() if spare != name)

@@ -248,6 +248,10 @@ REOPENED: Final = (
     "UPDATE delivery SET state = ?, reason = ?, queued_at = ?, delivered_at = NULL, delivered_tick = NULL WHERE id = ?"
 )
 MORE_URGENT: Final = "UPDATE delivery SET priority = ?1 WHERE id = ?2 AND priority < ?1"
+ANSWERED: Final = (
+    "INSERT INTO ack (delivery, image, state, status, reason, comment, attempts, at, profile_version) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _FORGOTTEN: Final = "DELETE FROM ack WHERE image = ?1 AND delivery IN (SELECT id FROM delivery WHERE study = ?1 >> 24)"
 _WAITING: Final = "INSERT INTO waiting (delivery, image, bytes, since, else_to, else_after) VALUES (?, ?, ?, ?, ?, ?)"
 

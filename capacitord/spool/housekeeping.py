@@ -33,7 +33,7 @@ _CANDIDATES: Final = """
 SELECT s.id, max(d.delivered_tick)
 FROM study s JOIN delivery d ON d.study = s.id
 WHERE s.bytes > s.conflict_bytes AND s.bytes > s.conflict_bytes + s.held_bytes AND NOT s.unrouted
-GROUP BY s.id HAVING NOT max(d.waiting > 0 OR d.refused > 0) AND max(d.delivered_tick) IS NOT NULL
+GROUP BY s.id HAVING NOT max(d.waiting > 0 OR d.refused > 0 OR d.held > 0) AND max(d.delivered_tick) IS NOT NULL
 """
 
 _PROVEN: Final = """
@@ -43,7 +43,7 @@ image.id BETWEEN ?1 AND ?2 AND here AND NOT routing
   AND EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id
               WHERE d.study = ?3 AND a.state IN ('done', 'warning'))
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id
-                  WHERE d.study = ?3 AND a.state = 'refused')
+                  WHERE d.study = ?3 AND a.state IN ('refused', 'held'))
 """
 _PURGE: Final = "UPDATE image SET purged_at = ?4 WHERE {proven}"
 
@@ -111,7 +111,8 @@ class Housekeeping:
         """Purge the images of a study that all who were to get them acknowledged; return how many.
 
         The proof is read in the transaction that purges: it was decided where the image goes, somebody acknowledged
-        it, nobody waits for it and nobody refused it. Where another destination stands in, it is that one's to say.
+        it, nobody waits for it, nobody refused it, and it is held from nobody. Where another destination stands in, it
+        is that one's to say.
         """
         with self._catalog.change() as catalog:
             catalog.execute(_PURGE.format(proven=_PROVEN), (*bounds(study), study, now))
@@ -187,7 +188,7 @@ class Housekeeping:
     def _give_up(self, catalog: apsw.Connection, delivery: int, acknowledged: int) -> None:
         """End a delivery that is not done: what was acknowledged stays known, the rest is forgotten."""
         catalog.execute("DELETE FROM waiting WHERE delivery = ?", (delivery,))
-        catalog.execute("DELETE FROM ack WHERE delivery = ? AND state = 'refused'", (delivery,))
+        catalog.execute("DELETE FROM ack WHERE delivery = ? AND state IN ('refused', 'held')", (delivery,))
         if acknowledged:
             reason = f"{deliveries.GIVEN_UP}{acknowledged} of its images had been acknowledged."
             deliveries.become(catalog, self._filing, delivery, DeliveryState.FAILED, reason)

@@ -22,7 +22,7 @@ from capacitord.spool import codebook, deliveries, failover, resending
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.deliveries import Ended as OneEnded
 from capacitord.spool.failover import Failure, Key
-from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.filing import ANSWERED, Filing, bounds
 from capacitord.spool.routed import NOWHERE, Reachable
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
@@ -31,6 +31,7 @@ _ACK: Final = {
     Verdict.DONE: AckState.DONE,
     Verdict.DONE_WITH_WARNING: AckState.WARNING,
     Verdict.NEEDS_PERSON: AckState.REFUSED,
+    Verdict.HELD: AckState.HELD,
 }
 _PENDING: Final = """
 SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
@@ -108,7 +109,8 @@ class Doubt(enum.IntEnum):
 class Answer(NamedTuple):
     """What became of one image at one destination, `at` in nanoseconds since the epoch.
 
-    `coded` are the codes that were sent there, if it was de-identified.
+    `coded` are the codes that were sent there, if it was de-identified; `profile_version` is the version under which
+    the copy was made, or was not: None where no profile had a say.
     """
 
     image: int
@@ -116,6 +118,7 @@ class Answer(NamedTuple):
     outcome: Outcome
     at: int
     coded: Coded | None = None
+    profile_version: int | None = None
 
 
 class Recorded(NamedTuple):
@@ -133,6 +136,7 @@ class Backlog(NamedTuple):
     studies: int
     doubtful: int
     refused: int
+    held: int
     delivered: int
     oldest: int | None
 
@@ -247,7 +251,7 @@ class Ledger:
                 )
 
     def record(self, answers: Sequence[Answer], tick: float, reachable: Reachable = NOWHERE) -> Recorded:
-        """Write down what destinations answered; `tick` is the retention clock.
+        """Write down what destinations answered, or what was not sent to them; `tick` is the retention clock.
 
         An answer for an image that does not wait any more changes nothing. One that was refused for good goes to the
         next destination that may stand in, by what is `reachable`. Whatever was answered, the codes that were sent
@@ -281,7 +285,9 @@ class Ledger:
         return (
             None
             if waits is None
-            else failover.after_refusal(catalog, self._filing, waits, outcome, reachable, answer.at)
+            else failover.after_refusal(
+                catalog, self._filing, waits, failover.Refusal(outcome, answer.at, answer.profile_version), reachable
+            )
         )
 
     def stand_in(
@@ -331,8 +337,8 @@ class Ledger:
     def _take(catalog: apsw.Connection, answer: Answer) -> bool:
         """Write one answer down; return whether the image waits no more because of it."""
         key, outcome = (answer.delivery, answer.image), answer.outcome
-        attempts = fetch_value(catalog, "SELECT attempts FROM waiting WHERE delivery = ? AND image = ?", key)
-        if attempts is None:
+        waits = failover.waiting(catalog, key)
+        if waits is None:
             return False
         if outcome.verdict is Verdict.LATER:
             catalog.execute(
@@ -343,10 +349,18 @@ class Ledger:
             return False
         state = _ACK[outcome.verdict]
         catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
+        # One whose answer was lost before it was held may be there.
+        attempts = max(waits.attempts, waits.may_be_there) if state is AckState.HELD else waits.attempts + 1
         catalog.execute(
-            "INSERT INTO ack VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, state, outcome.status, outcome.reason, outcome.comment, attempts + 1, answer.at),
+            ANSWERED,
+            (*key, state, outcome.status, outcome.reason, outcome.comment, attempts, answer.at, answer.profile_version),
         )
+        if state is AckState.HELD and waits.else_to:
+            # Another version of the profile may send it, and others may have to stand in then.
+            catalog.execute(
+                "UPDATE ack SET else_to = ?, else_after = ? WHERE delivery = ? AND image = ?",
+                (waits.else_to, waits.else_after, *key),
+            )
         if state in ACKNOWLEDGED:
             catalog.execute(
                 "INSERT INTO destination (name, last_success) SELECT destination, ?2 FROM delivery WHERE id = ?1 "
@@ -391,10 +405,10 @@ class Ledger:
     def backlog(self, destination: str) -> Backlog:
         """Return what waits for a destination and what it got."""
         with self._catalog.read() as catalog:
-            images, size, studies, doubtful, refused, delivered = fetch(
+            images, size, studies, doubtful, refused, held, delivered = fetch(
                 catalog,
                 "SELECT total(waiting), total(waiting_bytes), total(waiting > 0), total(doubtful), total(refused), "
-                "total(done + warned) FROM delivery WHERE destination = ?",
+                "total(held), total(done + warned) FROM delivery WHERE destination = ?",
                 (destination,),
             )[0]
             oldest = fetch_value(
@@ -403,14 +417,17 @@ class Ledger:
                 "WHERE d.destination = ? AND d.open AND d.waiting > 0",
                 (destination,),
             )
-        return Backlog(int(images), int(size), int(studies), int(doubtful), int(refused), int(delivered), oldest)
+        return Backlog(
+            int(images), int(size), int(studies), int(doubtful), int(refused), int(held), int(delivered), oldest
+        )
 
     def progress(self, delivery: int) -> tuple[int, int]:
         """Return how many images of a delivery were answered for, and how many it has."""
         with self._catalog.read() as catalog:
             rows = fetch(
                 catalog,
-                "SELECT done + warned + refused, done + warned + refused + waiting FROM delivery WHERE id = ?",
+                "SELECT done + warned + refused + held, done + warned + refused + held + waiting FROM delivery "
+                "WHERE id = ?",
                 (delivery,),
             )
         return rows[0] if rows else (0, 0)
@@ -438,8 +455,22 @@ class Ledger:
         with self._catalog.change() as catalog:
             return resending.resend(catalog, self._filing, study, destinations, image, now, chosen=chosen)
 
+    def look_again(self, destination: str, profile_version: int, now: int) -> int:
+        """Put into a destination's queue again what this box held under another version of the profile.
+
+        Returns how many images, of which each study's are put there in one transaction. What is damaged or gone stays
+        as it is.
+        """
+        with self._catalog.read() as catalog:
+            found = resending.held_before(catalog, destination, profile_version)
+        count = 0
+        for delivery in found:
+            with self._catalog.change() as catalog:
+                count += resending.look_again(catalog, self._filing, delivery, profile_version, now)
+        return count
+
     def destinations(self) -> list[str]:
-        """Return the names of all destinations for which something waits or was refused."""
+        """Return the names of all destinations for which something waits, was refused or is held."""
         with self._catalog.read() as catalog:
             return [name for (name,) in fetch(catalog, "SELECT DISTINCT destination FROM delivery WHERE open")]
 

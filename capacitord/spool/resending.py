@@ -1,8 +1,8 @@
-"""Sending again what was sent, and sending on purpose what is held. Call all of this within a transaction."""
+"""Sending again what was sent or held, and on purpose what has no route. Call all of this within a transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import apsw
@@ -15,6 +15,18 @@ from capacitord.spool.routed import BY_A_PERSON, Standing
 
 _ITS_WAITING: Final = "SELECT 1 FROM waiting w WHERE w.delivery = d.id AND (?2 IS NULL OR w.image = ?2)"
 _ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL OR a.image = ?2) AND a.state != 'moved'"
+_HELD_BEFORE: Final = """
+SELECT d.id FROM delivery d WHERE d.destination = ?1 AND d.open AND d.held > 0 AND EXISTS (
+  SELECT 1 FROM ack a JOIN image i ON i.id = a.image
+  WHERE a.delivery = d.id AND a.state = 'held' AND a.profile_version != ?2 AND i.here
+) ORDER BY d.id
+"""
+_ITS_HELD: Final = """
+SELECT i.id, i.length, a.else_to, a.else_after FROM ack a JOIN image i ON i.id = a.image
+WHERE a.delivery = ?1 AND a.state = 'held' AND a.profile_version != ?2 AND i.here
+"""
+_UNANSWERED: Final = frozenset({AckState.MOVED, AckState.HELD})
+"""What does not tell whether an attempt before it brought the image there."""
 
 
 def recipients(catalog: apsw.Connection, study: int, image: int | None) -> list[str]:
@@ -75,6 +87,17 @@ def _was_to_go(catalog: apsw.Connection, delivery: int, image: int) -> bool:
 
 
 def _put(catalog: apsw.Connection, filing: Filing, delivery: int, images: list[tuple[int, int]], now: int) -> None:
+    _wait(catalog, delivery, images, now)
+    if not images:
+        return
+    deliveries.become(catalog, filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
+    catalog.execute(
+        "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?", (now, delivery)
+    )
+
+
+def _wait(catalog: apsw.Connection, delivery: int, images: Iterable[Sequence[int]], now: int) -> None:
+    """Have images wait again, given as id and length, whatever was answered."""
     for image, length in images:
         key = (delivery, image)
         answered = fetch(catalog, "SELECT attempts, state FROM ack WHERE delivery = ? AND image = ?", key)
@@ -86,12 +109,6 @@ def _put(catalog: apsw.Connection, filing: Filing, delivery: int, images: list[t
                 "INSERT INTO waiting (delivery, image, bytes, since, attempts, known) VALUES (?, ?, ?, ?, ?, ?)",
                 (*key, length, now, attempts, int(known)),
             )
-    if not images:
-        return
-    deliveries.become(catalog, filing, delivery, DeliveryState.QUEUED, "Sent again by an operator.")
-    catalog.execute(
-        "UPDATE delivery SET delivered_at = NULL, delivered_tick = NULL, queued_at = ? WHERE id = ?", (now, delivery)
-    )
 
 
 def _release(catalog: apsw.Connection, filing: Filing, study: int, to: Sequence[str], held: Sequence[int]) -> None:
@@ -106,5 +123,22 @@ def _release(catalog: apsw.Connection, filing: Filing, study: int, to: Sequence[
 
 
 def _may_be_there(attempts: int, state: str) -> bool:
-    """Return whether a destination that gave this answer, or was given up for another, may have the image."""
-    return AckState(state) in ACKNOWLEDGED or (AckState(state) is AckState.MOVED and attempts > 0)
+    """Return whether a destination for which this is in the ledger may have the image."""
+    return AckState(state) in ACKNOWLEDGED or (AckState(state) in _UNANSWERED and attempts > 0)
+
+
+def held_before(catalog: apsw.Connection, destination: str, profile_version: int) -> list[int]:
+    """Return the deliveries to a destination with images that are held under another version of the profile."""
+    return [delivery for (delivery,) in fetch(catalog, _HELD_BEFORE, (destination, profile_version))]
+
+
+def look_again(catalog: apsw.Connection, filing: Filing, delivery: int, profile_version: int, now: int) -> int:
+    """Put images of a delivery into its queue again, as `Ledger.look_again` has it; return how many."""
+    images = fetch(catalog, _ITS_HELD, (delivery, profile_version))
+    _wait(catalog, delivery, [image[:2] for image in images], now)
+    for image, _, else_to, else_after in images:
+        sql = "UPDATE waiting SET else_to = ?, else_after = ? WHERE delivery = ? AND image = ?"
+        catalog.execute(sql, (else_to, else_after, delivery, image))
+    if images:
+        deliveries.reopen(catalog, filing, delivery, f"Version {profile_version} of the profile looks again.", now)
+    return len(images)

@@ -72,7 +72,7 @@ CREATE TABLE delivery (
   delivered_tick REAL,
   waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0, doubtful INTEGER NOT NULL DEFAULT 0,
   done INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
-  moved INTEGER NOT NULL DEFAULT 0,
+  held INTEGER NOT NULL DEFAULT 0, moved INTEGER NOT NULL DEFAULT 0,
   open INTEGER NOT NULL AS (state NOT IN ('delivered', 'confirmed', 'moved')),
   UNIQUE (study, destination)
 );
@@ -94,9 +94,11 @@ CREATE TABLE turn (                     -- what leaves first, where the profile 
 ) WITHOUT ROWID;
 CREATE INDEX turn_image ON turn (delivery, image);
 CREATE TABLE unsorted (image INTEGER PRIMARY KEY);   -- it waits, and its turn is not known yet
-CREATE TABLE ack (                      -- what a destination answered for an image
+CREATE TABLE ack (                      -- what a destination answered for an image, or why it was not sent there
   delivery INTEGER NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL, status INTEGER, reason TEXT NOT NULL,
   comment TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
+  profile_version INTEGER,              -- under which the copy was made, or was not; NULL where nobody knows
+  else_to TEXT NOT NULL DEFAULT '', else_after REAL NOT NULL DEFAULT 0,   -- of one that is held, as in waiting
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 
@@ -180,11 +182,13 @@ CREATE TRIGGER delivery_hastened AFTER UPDATE OF priority ON delivery WHEN new.p
 END;
 CREATE TRIGGER ack_added AFTER INSERT ON ack BEGIN
   UPDATE delivery SET done = done + (new.state = 'done'), warned = warned + (new.state = 'warning'),
-    refused = refused + (new.state = 'refused'), moved = moved + (new.state = 'moved') WHERE id = new.delivery;
+    refused = refused + (new.state = 'refused'), held = held + (new.state = 'held'),
+    moved = moved + (new.state = 'moved') WHERE id = new.delivery;
 END;
 CREATE TRIGGER ack_removed AFTER DELETE ON ack BEGIN
   UPDATE delivery SET done = done - (old.state = 'done'), warned = warned - (old.state = 'warning'),
-    refused = refused - (old.state = 'refused'), moved = moved - (old.state = 'moved') WHERE id = old.delivery;
+    refused = refused - (old.state = 'refused'), held = held - (old.state = 'held'),
+    moved = moved - (old.state = 'moved') WHERE id = old.delivery;
 END;
 """
 
@@ -202,9 +206,13 @@ ALTER TABLE image ADD COLUMN release INTEGER;
 CREATE INDEX image_routing ON image (routing, id) WHERE routing > 0;
 DROP INDEX delivery_open;
 ALTER TABLE delivery DROP COLUMN open;
+ALTER TABLE delivery ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN open INTEGER NOT NULL AS (state NOT IN ('delivered', 'confirmed', 'moved'));
 CREATE INDEX delivery_open ON delivery (destination, priority DESC, id) WHERE open;
+ALTER TABLE ack ADD COLUMN profile_version INTEGER;
+ALTER TABLE ack ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
+ALTER TABLE ack ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
 ALTER TABLE waiting ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE waiting ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
 CREATE INDEX waiting_else ON waiting (delivery, else_to, else_after) WHERE else_to != '';

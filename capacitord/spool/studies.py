@@ -33,7 +33,7 @@ _SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
 _COUNT: Final = "SELECT count(*) FROM study s"
 _LISTED: Final = """
 WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS (
-  SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0)
+  SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0 OR d.held > 0)
 ) OR (s.conflicts AND EXISTS (
   SELECT 1 FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
     AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
@@ -45,7 +45,7 @@ WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS
 _QUEUED: Final = """
 JOIN (
   SELECT study, max(priority) AS priority, min(id) AS first FROM delivery
-  WHERE open AND (waiting > 0 OR refused > 0) GROUP BY study
+  WHERE open AND (waiting > 0 OR refused > 0 OR held > 0) GROUP BY study
 ) AS q ON q.study = s.id
 ORDER BY q.priority DESC, q.first LIMIT ?
 """
@@ -230,7 +230,7 @@ class Studies:
         return m.StudyList("fluxctl.study.list/1", studies, total, following)
 
     def queued(self, limit: int = 200) -> tuple[m.Study, ...]:
-        """Return the studies of which something waits or was refused, in the order they will leave."""
+        """Return the studies of which something waits, was refused or is held, in the order they will leave."""
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _STUDY + _QUEUED, (limit,))
             return tuple(self._study(catalog, row) for row in rows)
@@ -322,7 +322,7 @@ class Studies:
                 destination=destination,
                 state=DeliveryState(state),
                 reason=reason,
-                images=waiting + done + warned + refused,
+                images=waiting + done + warned + refused + held,
                 acknowledged=done + warned,
                 warnings=warned,
                 doubtful=doubtful,
@@ -331,6 +331,7 @@ class Studies:
                 delivered_at=when(delivered_at),
                 priority=str(Priority.of(priority)),
                 moved=moved,
+                held=held,
             )
             for (
                 destination,
@@ -345,10 +346,11 @@ class Studies:
                 delivered_at,
                 priority,
                 moved,
+                held,
             ) in fetch(
                 catalog,
                 "SELECT destination, state, reason, waiting, done, warned, refused, doubtful, next_try, delivered_at, "
-                "priority, moved FROM delivery WHERE study = ? ORDER BY destination",
+                "priority, moved, held FROM delivery WHERE study = ? ORDER BY destination",
                 (study,),
             )
         )
@@ -364,14 +366,15 @@ class Studies:
         ):
             state, reason = _UNANSWERED[Doubt(doubt)]
             acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
-        for image, destination, state, reason, status, comment, attempts, at in fetch(
+        for image, destination, state, reason, status, comment, attempts, at, version in fetch(
             catalog,
-            "SELECT a.image, d.destination, a.state, a.reason, a.status, a.comment, a.attempts, a.at FROM delivery d "
-            "JOIN ack a ON a.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
+            "SELECT a.image, d.destination, a.state, a.reason, a.status, a.comment, a.attempts, a.at, "
+            "a.profile_version "
+            "FROM delivery d JOIN ack a ON a.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
             (study,),
         ):
             acks.setdefault(image, []).append(
-                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at))
+                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at), version)
             )
         return acks
 

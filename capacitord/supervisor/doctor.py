@@ -200,6 +200,9 @@ def _queue(now: DestinationStatus) -> Check:
         hints.append(f"It is tried again by itself; at once with: fluxctl queue flush {now.name}.")
     if now.refused_images:
         words.append(f"{_count(now.refused_images, 'image')} refused")
+    if now.held_images:
+        words.append(f"{_count(now.held_images, 'image')} held by this box")
+    if now.refused_images or now.held_images:
         hints.append("Which images and why: fluxctl queue list, then fluxctl queue show STUDY.")
     return Check(f"queue {now.name}", Level.WARNING if hints else Level.OK, "; ".join(words), " ".join(hints))
 

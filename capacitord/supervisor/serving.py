@@ -282,7 +282,8 @@ def held_of(now: m.SiteStatus) -> Held:
     """Return what a spool holds, by what its runtime tells."""
     refused = sum(destination.refused_images for destination in now.destinations)
     spool = now.spool
-    return Held(datetime.now(UTC), spool.undelivered_images, spool.held_images, spool.unrouted_images, refused)
+    held = spool.held_images + sum(destination.held_images for destination in now.destinations)
+    return Held(datetime.now(UTC), spool.undelivered_images, held, spool.unrouted_images, refused)
 
 
 def is_empty(folder: Path) -> bool:

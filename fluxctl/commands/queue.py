@@ -44,7 +44,10 @@ def list_queue(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False)
 @verb(
     app,
     "show",
-    ("fluxctl queue show 3f2a9c", "How many of its images are acknowledged, waiting, in doubt, refused, and why."),
+    (
+        "fluxctl queue show 3f2a9c",
+        "How many of its images are acknowledged, waiting, in doubt, refused or held, and why.",
+    ),
     codes=(exits.NOT_FOUND,),
 )
 def show_queued(ctx: typer.Context, study: StudyArgument, json: AsJson = False) -> None:

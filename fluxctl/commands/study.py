@@ -90,7 +90,8 @@ def show_study(
 ) -> None:
     """Show one study: who, what, where it is, and why not further.
 
-    Images that need a person are always listed: refused by a destination, in doubt, in conflict, or unreadable.
+    Images that need a person are always listed: refused by a destination, held by this box instead of being sent, in
+    doubt, in conflict, or unreadable.
     """
     answer = daemon(ctx).study_show(study)
 

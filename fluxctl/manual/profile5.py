@@ -53,7 +53,8 @@ def page() -> str:
         "once, `fluxctl profile import` puts it to use, and `fluxctl profile schema` prints a JSON Schema of it, with "
         f"which editors complete and check it. A file has at most {MAX_FILE >> 10} KiB.",
         "A new version acts at once, without a restart. Images that have come are filed under the version that held "
-        "then. What waits for a destination that the new version does not name goes on waiting, and says so.",
+        "then. What waits for a destination that the new version does not name goes on waiting, and says so. "
+        "What this box held because of the version before is tried again.",
         'Durations are texts like "90s", "1h30m" or "1d", sizes like "200 MB", rates like "8 Mbit/s". Files are named '
         "as they lie beside the profile. Attributes are named by keyword, by tag like (0010,0020), or privately by "
         "creator like (0009,xx02,CREATOR), as in PS3.15.",
@@ -255,8 +256,9 @@ def _order(page: Page) -> None:
         "it may leave as received.",
     )
     page.text(
-        "An image that one of these fails for is held, and `fluxctl study show` says why. When the profile is mended, "
-        "`fluxctl resend` tries again. Where nothing changes an image, it leaves byte for byte as it came."
+        "An image that one of these fails for is held by this box: the destination was not asked, and no other stands "
+        "in. `fluxctl study show` says why. The next version of the profile tries again by itself, and so does "
+        "`fluxctl resend`. Where nothing changes an image, it leaves byte for byte as it came."
     )
 
 

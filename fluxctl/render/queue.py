@@ -8,8 +8,8 @@ from rich.text import Text
 from capacitord.api.messages import QueueList, QueueRow, Study
 from fluxctl.render import study
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, GOOD, QUIET, STRONG, Column, columns, hanging, stack
-from fluxctl.render.status import beside, deferred, halted
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
+from fluxctl.render.status import beside, deferred, halted, held
 from fluxctl.render.words import NOTHING, count, joined, size
 
 
@@ -51,12 +51,14 @@ def _held(held: Study) -> str:
 
 
 def state(row: QueueRow, look: Look) -> Text:
-    """Return what a destination's queue does, in few words; what was refused comes after that."""
-    refused = Text(f"✘ {row.refused:,} refused", style=BAD) if row.refused else None
+    """Return what a destination's queue does, in few words; what needs a person comes after that."""
+    needs = []
+    needs += [Text(f"✘ {row.refused:,} refused", style=BAD)] if row.refused else []
+    needs += [Text(f"⚠ {row.held:,} held", style=CARE)] if row.held else []
     now = halted(row, look)
     if now is None and row.images:
         now = deferred(row, look) if row.reason else Text("▸ sending")
-    return beside(now, refused) if now is not None else refused or Text("✔ empty", style=GOOD)
+    return beside(now, needs) or Text("✔ empty", style=GOOD)
 
 
 def why(row: QueueRow) -> str:
@@ -64,8 +66,10 @@ def why(row: QueueRow) -> str:
     parts = [row.reason] if row.reason else []
     if row.paused:
         parts.append(f"go on with: fluxctl queue resume {row.destination}")
-    if row.refused:
-        parts.append("which images and why: fluxctl queue show STUDY")
+    if row.held:
+        parts.append(held(row.held))
+    if row.refused or row.held:
+        parts.append("which images, why, and what to do: fluxctl queue show STUDY")
     if row.doubtful:
         parts.append(f"{count(row.doubtful, 'image')} in doubt (sent, answer lost) will be sent again")
     return joined(parts)

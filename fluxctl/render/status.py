@@ -122,17 +122,18 @@ def _refused(refused: Refusals, look: Look) -> str:
 
 def _spool(traffic: SiteStatus) -> str:
     spool, refused = traffic.spool, sum(destination.refused_images for destination in traffic.destinations)
+    held = spool.held_images + sum(destination.held_images for destination in traffic.destinations)
     if spool.images == 0:
         return "empty"
-    here = spool.held_images + spool.unrouted_images + refused
+    here = held + spool.unrouted_images + refused
     ready = "nothing waits to be sent" if here else "all delivered"
     waiting = f"{spool.undelivered_images:,} not delivered yet" if spool.undelivered_images else ready
     troubles = [
         f"{number:,} {word}"
         for number, word in (
-            (spool.held_images, "held"),
+            (held, "held"),
             (spool.unrouted_images, "to be routed"),
-            (refused, "not sent for good"),
+            (refused, "refused"),
             (spool.conflicts, "in conflict"),
             (spool.corrupt, "corrupt"),
             (spool.recovered, "recovered"),
@@ -202,17 +203,18 @@ def destinations(found: tuple[DestinationStatus, ...], look: Look) -> Renderable
 
 
 def state(item: DestinationStatus, look: Look) -> Text:
-    """Return what a destination does now, in few words; what it refused comes after that."""
-    refused = Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD) if item.refused_images else None
+    """Return what a destination does now, in few words; what needs a person comes after that."""
+    needs = []
+    needs += [Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD)] if item.refused_images else []
+    needs += [Text(f"⚠ {count(item.held_images, 'image')} held", style=CARE)] if item.held_images else []
     now = halted(item, look)
     if now is None and item.transfers:
         now = Text(f"▸ sending at {rate(item.rate)}" if item.rate > 0 else "▸ sending")
     elif now is None and item.waiting_images:
         now = deferred(item, look) if item.reason else Text("▸ about to send")
-    if now is not None:
-        return beside(now, refused)
-    if refused is not None:
-        return refused
+    found = beside(now, needs)
+    if found is not None:
+        return found
     if item.last_success is None:
         return Text("· nothing sent yet")
     return Text(f"✔ all delivered {ago(item.last_success, look)}", style=GOOD)
@@ -240,9 +242,15 @@ def deferred(item: DestinationStatus | QueueRow, look: Look) -> Text:
     return Text(f"⚠ deferred{_next_try(item, look)}", style=CARE)
 
 
-def beside(now: Text, refused: Text | None) -> Text:
-    """Return what goes on now, and beside it what was refused."""
-    return now if refused is None else Text(", ").join([now, refused])
+def beside(now: Text | None, needs: Sequence[Text]) -> Text | None:
+    """Return what goes on now, and beside it what needs a person; None if it is neither."""
+    parts = [*needs] if now is None else [now, *needs]
+    return Text(", ").join(parts) if parts else None
+
+
+def held(images: int) -> str:
+    """Return that it is this box that does not send images."""
+    return f"this box holds {count(images, 'image')} and does not send {'it' if images == 1 else 'them'}"
 
 
 def _next_try(item: DestinationStatus | QueueRow, look: Look) -> str:
@@ -256,7 +264,9 @@ def why(item: DestinationStatus) -> str:
         parts.append(item.reason)
     if item.paused:
         parts.append(f"go on with: fluxctl queue resume {item.name}")
-    if item.refused_images:
+    if item.held_images:
+        parts.append(held(item.held_images))
+    if item.refused_images or item.held_images:
         parts.append("see fluxctl queue list")
     if item.doubtful_images:
         parts.append(f"{count(item.doubtful_images, 'image')} in doubt (sent, answer lost) will be sent again")

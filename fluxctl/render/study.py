@@ -40,6 +40,7 @@ ACK_SYMBOL = {
     AckState.DONE: "✔",
     AckState.WARNING: "⚠",
     AckState.REFUSED: "✘",
+    AckState.HELD: "⚠",
     AckState.MOVED: "→",
 }
 
@@ -114,8 +115,10 @@ def _held(study: Study) -> str:
 def brief(delivery: StudyDelivery) -> str:
     """Return a delivery as a symbol, a name and a fraction."""
     symbol = DELIVERY_SYMBOL[delivery.state]
-    if delivery.refused:
-        return f"{symbol} {delivery.destination} refused {delivery.refused}"
+    troubles = ((delivery.refused, "refused"), (delivery.held, "held"))
+    words = ", ".join(f"{word} {number}" for number, word in troubles if number)
+    if words:
+        return f"{symbol} {delivery.destination} {words}"
     return f"{symbol} {delivery.destination} {delivery.acknowledged}/{delivery.images}"
 
 
@@ -187,7 +190,7 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
     heads = [
         Column("Destination", keep=False, most=20),
         Column("State", keep=False),
-        *(Column(title, right=True) for title in ("Acknowledged", "Waiting", "In doubt", "Refused")),
+        *(Column(title, right=True) for title in ("Acknowledged", "Waiting", "In doubt", "Refused", "Held")),
     ]
     rows: list[tuple[str | Text, ...]] = []
     notes = []
@@ -195,8 +198,8 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
         words = f"{DELIVERY_SYMBOL[item.state]} {item.state.value}"
         if item.delivered_at is not None:
             words += f" {ago(item.delivered_at, look)}"
-        waiting = item.images - item.acknowledged - item.doubtful - item.refused
-        numbers = (f"{number:,}" if number else "·" for number in (waiting, item.doubtful, item.refused))
+        waiting = item.images - item.acknowledged - item.doubtful - item.refused - item.held
+        numbers = (f"{number:,}" if number else "·" for number in (waiting, item.doubtful, item.refused, item.held))
         state = Text(words, style=DELIVERY_STYLE.get(item.state, ""))
         rows.append((item.destination, state, f"{item.acknowledged:,} of {item.images:,}", *numbers))
         why = [item.reason] if item.reason else []
@@ -252,13 +255,25 @@ def _images(images: tuple[Image, ...], look: Look) -> RenderableType:
     rows = []
     for image in images:
         acks = {ack.destination: ack for ack in image.acks}
-        states = [
-            f"{ACK_SYMBOL[acks[name].state]} {acks[name].state.value}" if name in acks else NOTHING for name in names
-        ]
+        states = [_cell(acks[name]) if name in acks else NOTHING for name in names]
         what = [_place(image), short[image.object_id], size(image.bytes), age(image.received_at, look)]
         what += [_way(image)] if routed else []
         rows.append((*what, *states, image.sop_instance_uid))
     return columns(heads, rows, look)
+
+
+def _cell(ack: Ack) -> str:
+    """Return what became of an image at a destination, and under which version of the profile."""
+    version = "" if ack.profile_version is None else f" v{ack.profile_version}"
+    return f"{ACK_SYMBOL[ack.state]} {ack.state.value}{version}"
+
+
+def under(ack: Ack) -> str:
+    """Return under which version of the profile an image was sent or held; empty where nobody knows."""
+    if ack.profile_version is None:
+        return ""
+    what = "held" if ack.state is AckState.HELD else "sent"
+    return f"{what} under version {ack.profile_version} of the profile"
 
 
 def _way(image: Image) -> str:
@@ -294,6 +309,8 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
     if image.conflict:
         found += _conflict(image, detail)
     found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]
+    # What is damaged has been said, and no profile mends it.
+    found += [_withheld(ack) for ack in image.acks if ack.state is AckState.HELD and not image.corrupt]
     doubtful = [ack.destination for ack in image.acks if ack.state is AckState.DOUBT]
     return found + [f"? {name}: sent, answer lost; will be sent again" for name in doubtful]
 
@@ -320,7 +337,13 @@ def _conflict(image: Image, detail: StudyDetail) -> list[str]:
 def _refusal(ack: Ack) -> str:
     said = f', and says "{ack.comment}"' if ack.comment else ""
     tries = f" ({count(ack.attempts, 'attempt')})" if ack.attempts > 1 else ""
-    return f"✘ {ack.destination} refused it: {ack.reason}{said}{tries}"
+    version = f"; {words}" if (words := under(ack)) else ""
+    return f"✘ {ack.destination} refused it: {ack.reason}{said}{tries}{version}"
+
+
+def _withheld(ack: Ack) -> str:
+    version = f" ({words})" if (words := under(ack)) else ""
+    return f"⚠ held by this box, not sent to {ack.destination}: {ack.reason}{version}"
 
 
 def _joined(parts: Iterable[str]) -> str:

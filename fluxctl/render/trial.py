@@ -25,7 +25,7 @@ from capacitord.model.conditions import Reason
 from fluxctl.render.changes import EMPTY, changes, one_line
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
-from fluxctl.render.study import ACK_SYMBOL, deliveries, head
+from fluxctl.render.study import ACK_SYMBOL, deliveries, head, under
 from fluxctl.render.words import MIB, begun, count, joined, size
 
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
@@ -153,7 +153,9 @@ def _recorded(found: Recorded) -> Iterable[str]:
     else:
         yield f"goes nowhere by itself: damaged, or in conflict with another image ({version})"
     for ack in found.acks:
-        yield f"{ACK_SYMBOL[ack.state]} {ack.destination} {ack.state.value}{f': {ack.reason}' if ack.reason else ''}"
+        version = f" ({words})" if (words := under(ack)) else ""
+        reason = f": {ack.reason}" if ack.reason else ""
+        yield f"{ACK_SYMBOL[ack.state]} {ack.destination} {ack.state.value}{reason}{version}"
 
 
 def _by(route: int | None) -> str:

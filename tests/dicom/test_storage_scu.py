@@ -305,8 +305,8 @@ def test_an_image_damaged_at_its_start_is_reported_and_never_begun() -> None:
         report = assoc.store([damaged, some_image(1), short, some_image(2), empty], ledger)
         assert report.stop is Stop.FINISHED
         assert assoc.release()
-    person, done = Verdict.NEEDS_PERSON, Verdict.DONE
-    assert ledger.verdicts == [person, done, person, done, person]
+    held, done = Verdict.HELD, Verdict.DONE
+    assert ledger.verdicts == [held, done, held, done, held]
     assert "damaged" in ledger.entries[0][1].reason
 
 
@@ -341,7 +341,7 @@ def test_an_image_damaged_in_the_middle_is_aborted_and_the_peer_has_no_whole_ima
         report = assoc.store([some_image(1), damaged, some_image(2)], ledger)
         assert report == Report(Stop.DAMAGED, image=damaged)
         assert assoc.state is State.ENDED
-    assert ledger.verdicts == [Verdict.DONE, Verdict.NEEDS_PERSON]
+    assert ledger.verdicts == [Verdict.DONE, Verdict.HELD]
     assert "damaged" in ledger.entries[1][1].reason
 
 

@@ -20,9 +20,9 @@ _COUNTED_AND_BY_HAND = {
     "SELECT id, unrouted, held, held_bytes FROM study ORDER BY id": """
         SELECT id >> 24, total(here AND routing = 1), total(here AND routing > 1), total(here * (routing > 1) * length)
         FROM image GROUP BY id >> 24 ORDER BY 1""",
-    "SELECT id, done, warned, refused, moved FROM delivery ORDER BY id": """
+    "SELECT id, done, warned, refused, held, moved FROM delivery ORDER BY id": """
         SELECT d.id, total(a.state = 'done'), total(a.state = 'warning'), total(a.state = 'refused'),
-          total(a.state = 'moved') FROM delivery d
+          total(a.state = 'held'), total(a.state = 'moved') FROM delivery d
         LEFT JOIN ack a ON a.delivery = d.id GROUP BY d.id ORDER BY d.id""",
 }
 

@@ -66,14 +66,14 @@ def test_a_damaged_image_is_set_aside_and_the_rest_goes_on(tmp_path: Path, size:
         study = spool.studies.detail(find(spool), "x")
         assert [image.corrupt for image in study.images] == [False, True, False]
         for ack in study.images[1].acks:
-            assert (ack.state, ack.reason) == ("refused", f"The spool's copy is damaged: {said}")
+            assert (ack.state, ack.reason) == ("held", f"The spool's copy is damaged: {said}")
         for destination in ("pacs", "backup"):
             assert victim.sop_instance_uid not in {image.sop_instance_uid for image in due(spool, destination)}
             deliver(spool, destination)
         for delivery in spool.studies.detail(find(spool), "x").study.deliveries:
             assert delivery.state is DeliveryState.FAILED
-            assert (delivery.acknowledged, delivery.refused) == (2, 1)
-            assert delivery.reason.startswith("1 image was refused: The spool's copy is damaged: ")
+            assert (delivery.acknowledged, delivery.refused, delivery.held) == (2, 0, 1)
+            assert delivery.reason.startswith("1 image held by this box: The spool's copy is damaged: ")
         assert spool.housekeeping.examine(victim.image) == ""
         assert spool.housekeeping.candidates().studies == []
 

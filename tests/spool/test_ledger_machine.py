@@ -1,7 +1,7 @@
 """The ledger against a model of it: whatever happens in whatever order, the promises hold.
 
-The model knows of each image and destination whether it waits, was acknowledged or refused. What the spool says is
-compared with it after every step.
+The model knows of each image and destination whether it waits, was acknowledged or refused, or is held. What the spool
+says is compared with it after every step.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tests.spool.recount import recount
 DESTINATIONS = ("pacs", "backup")
 STUDIES = (1, 2)
 NUMBERS = st.integers(0, 4)
+VERSIONS = st.integers(1, 2)
 SIZE = 300
 MEMORY = Path("/dev/shm")  # noqa: S108 - the tests sync after every step, and need no disk for it
 
@@ -51,10 +52,16 @@ class Image:
     waiting: set[str] = field(default_factory=set)
     acknowledged: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    held: dict[str, int] = field(default_factory=dict)
+    """The version of the profile under which it was held, by destination."""
 
     @property
     def may_leave(self) -> bool:
-        return self.here and bool(self.acknowledged) and not self.waiting and not self.refused
+        return self.here and bool(self.acknowledged) and not self.waiting and not self.troubled
+
+    @property
+    def troubled(self) -> set[str]:
+        return self.refused | set(self.held)
 
 
 class Ledgers(RuleBasedStateMachine):
@@ -122,26 +129,47 @@ class Ledgers(RuleBasedStateMachine):
         count=st.integers(1, 8),
         verdict=st.sampled_from([Verdict.DONE, Verdict.DONE, *Verdict]),
         status=st.sampled_from([None, 0xA700]),
+        version=VERSIONS,
     )
-    def answer(self, destination: str, count: int, verdict: Verdict, status: int | None) -> None:
+    def answer(self, destination: str, count: int, verdict: Verdict, status: int | None, version: int) -> None:
         handed, self.held[destination] = self.held[destination][:count], self.held[destination][count:]
         outcome = Outcome(verdict, f"It was {verdict}.", status if verdict is Verdict.LATER else 0)
-        given = [Answer(image.image, image.delivery, outcome, 1) for image in handed]
+        given = [Answer(image.image, image.delivery, outcome, 1, profile_version=version) for image in handed]
         before = {study for study in STUDIES if self.waits(study, destination)}
         ended = self.spool.ledger.record(given, self.spool.tick()).ended
         for pending in handed:
             image = self.images[pending.object_id]
             if destination in image.waiting and verdict is not Verdict.LATER:
                 image.waiting.discard(destination)
-                (image.refused if verdict is Verdict.NEEDS_PERSON else image.acknowledged).add(destination)
+                if verdict is Verdict.HELD:
+                    image.held[destination] = version
+                else:
+                    (image.refused if verdict is Verdict.NEEDS_PERSON else image.acknowledged).add(destination)
         after = {study for study in STUDIES if self.waits(study, destination)}
         assert {short for short, _, _ in ended} == {self.spool.studies.find(f"1.2.3.{s}")[1] for s in before - after}
 
     @precondition(lambda self: any(image.waiting for image in self.images.values()))
-    @rule(destination=st.sampled_from(DESTINATIONS), count=st.integers(1, 8), verdict=st.sampled_from(Verdict))
-    def send(self, destination: str, count: int, verdict: Verdict) -> None:
+    @rule(
+        destination=st.sampled_from(DESTINATIONS),
+        count=st.integers(1, 8),
+        verdict=st.sampled_from(Verdict),
+        version=VERSIONS,
+    )
+    def send(self, destination: str, count: int, verdict: Verdict, version: int) -> None:
         self.hand_out(destination, count)
-        self.answer(destination, count, verdict, 0xA700)
+        self.answer(destination, count, verdict, 0xA700, version)
+
+    @precondition(lambda self: any(image.held for image in self.images.values()))
+    @rule(destination=st.sampled_from(DESTINATIONS), version=VERSIONS)
+    def look_again(self, destination: str, version: int) -> None:
+        again = [
+            image for image in self.images.values() if image.here and image.held.get(destination, version) != version
+        ]
+        assert self.spool.ledger.look_again(destination, version, 9) == len(again)
+        for image in again:
+            del image.held[destination]
+            image.waiting.add(destination)
+            self.gave_up.discard((image.study, destination))
 
     def waits(self, study: int, destination: str) -> bool:
         return any(destination in image.waiting for image in self.of(study))
@@ -183,6 +211,8 @@ class Ledgers(RuleBasedStateMachine):
             image.waiting.update(destinations)
             image.acknowledged.difference_update(destinations)
             image.refused.difference_update(destinations)
+            for name in destinations:
+                image.held.pop(name, None)
         if chosen:
             self.gave_up -= {(study, name) for name in destinations}
 
@@ -222,13 +252,14 @@ class Ledgers(RuleBasedStateMachine):
             return
         assert count == sum(image.here for image in self.of(study))
         for name in DESTINATIONS:
-            unfinished = any(name in image.waiting | image.refused for image in self.of(study))
+            unfinished = any(name in image.waiting | image.troubled for image in self.of(study))
             if unfinished and any(name in image.acknowledged for image in self.of(study)):
                 self.gave_up.add((study, name))
         for image in self.of(study):
             image.here = False
             image.waiting.clear()
             image.refused.clear()
+            image.held.clear()
 
     @rule(kill=st.booleans())
     def restart(self, kill: bool) -> None:
@@ -254,6 +285,7 @@ class Ledgers(RuleBasedStateMachine):
             assert backlog.images == len(expected)
             assert backlog.bytes == SIZE * len(expected)
             assert backlog.refused == sum(name in image.refused for image in self.images.values())
+            assert backlog.held == sum(name in image.held for image in self.images.values())
             assert backlog.delivered == sum(name in image.acknowledged for image in self.images.values())
 
     @invariant()
@@ -265,11 +297,11 @@ class Ledgers(RuleBasedStateMachine):
             assert (seen.state is StudyState.RECEIVING) == (study in self.receiving)
             for delivery in seen.deliveries:
                 name = delivery.destination
-                waiting, refused = self.waits(study, name), any(name in image.refused for image in self.of(study))
+                waiting, troubled = self.waits(study, name), any(name in image.troubled for image in self.of(study))
                 assert delivery.images > 0
                 if waiting:
                     assert delivery.state in {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.DEFERRED}
-                elif refused or (study, name) in self.gave_up:
+                elif troubled or (study, name) in self.gave_up:
                     assert delivery.state is DeliveryState.FAILED
                     assert delivery.reason
                 else:
@@ -290,7 +322,7 @@ class Ledgers(RuleBasedStateMachine):
     def only_what_every_destination_has_is_a_candidate(self) -> None:
         for candidate in self.spool.housekeeping.candidates().studies:
             (study,) = [study for study in STUDIES if self.has(study) and find(self.spool, study) == candidate.study]
-            assert not any(image.waiting or image.refused for image in self.of(study))
+            assert not any(image.waiting or image.troubled for image in self.of(study))
 
     def has(self, study: int) -> bool:
         return any(True for _ in self.of(study))

@@ -86,7 +86,7 @@ def test_a_start_settles_what_a_version_before_left(tmp_path: Path) -> None:
     damage(spool, due(spool)[0])
     deliver(spool)
     with spool._catalog.change() as catalog:
-        catalog.execute("DELETE FROM ack WHERE state = 'refused'")
+        catalog.execute("DELETE FROM ack WHERE state = 'held'")
     spool.close()
     spool = way.open(tmp_path)
     assert states(spool)["pacs"] == (DeliveryState.DELIVERED, "")

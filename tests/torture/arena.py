@@ -202,9 +202,9 @@ class Arena:
         return [
             (study.id, image.sop_instance_uid)
             for study in self.box.studies()
-            if any(delivery.refused for delivery in study.deliveries)
+            if any(delivery.refused or delivery.held for delivery in study.deliveries)
             for image in self.box.client.study_show(study.id).images
-            if any(ack.state is AckState.REFUSED for ack in image.acks)
+            if any(ack.state in {AckState.REFUSED, AckState.HELD} for ack in image.acks)
         ]
 
     def judge(self) -> Verdict:
