@@ -9,8 +9,10 @@ from capacitord.config import idle
 from capacitord.config.attributes import attribute
 from capacitord.config.profile import Profile
 from capacitord.config.tables.destination import DestinationTable
+from capacitord.config.tables.review import Rematch, ReviewTable
 from capacitord.model import profile as model
 from capacitord.model.destination import Destination
+from capacitord.model.review import Terms
 
 _PRIORITY: Final = "priority"
 _HTTPS: Final = 443
@@ -30,6 +32,18 @@ def in_force(source: Profile) -> model.Profile:
         deidentifications=source.deidentifications,
         order=tuple(None if name == _PRIORITY else attribute(name) for name in source.delivery.order),
         keep_delivered=source.delivery.keep_delivered,
+        matching=_matching(source),
+    )
+
+
+def _matching(source: Profile) -> model.Matching | None:
+    """Return how studies are matched: by a profile with a worklist or a review, and by no other."""
+    if source.review is None and source.worklist is None:
+        return None
+    review = source.review or ReviewTable()
+    release_to = review.unmatched.release_to if review.unmatched is not None else []
+    return model.Matching(
+        tuple(review.match), Terms(rematch=review.rematch is Rematch.RELEASE, release_to=tuple(release_to))
     )
 
 

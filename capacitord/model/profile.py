@@ -7,14 +7,24 @@ import msgspec
 from capacitord.model.attribute import Attribute
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
+from capacitord.model.matching import Rule
+from capacitord.model.review import Terms
 from capacitord.model.routes import Route
 from capacitord.model.transform import Transform
+
+
+class Matching(msgspec.Struct, frozen=True):
+    """How studies are matched with the worklist: by which rules, and what becomes of those that are not."""
+
+    rules: tuple[Rule, ...]
+    terms: Terms = Terms()
 
 
 class Profile(msgspec.Struct, frozen=True):
     """The part of a site's profile that decides what becomes of images.
 
     `order` says what leaves first: attributes in ascending order; None among them stands for the route's priority.
+    Without `matching`, nothing is matched with a worklist, and none is held for that.
     """
 
     id: str
@@ -27,3 +37,4 @@ class Profile(msgspec.Struct, frozen=True):
     deidentifications: tuple[Deidentification, ...] = ()
     order: tuple[Attribute | None, ...] = (None,)
     keep_delivered: float = 86400.0
+    matching: Matching | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from capacitord.config import dictionary
@@ -15,11 +17,14 @@ from capacitord.model import compare, sorting
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
 from capacitord.model.image import Arrival, Facts
-from capacitord.model.profile import Profile
+from capacitord.model.profile import Matching, Profile
+from capacitord.model.review import WORDS, Reason
 from capacitord.model.routes import Route, choose
 from capacitord.model.sorting import By
 from capacitord.spool.decisions import Turn
-from capacitord.spool.routed import Routed, Standing
+from capacitord.spool.releasing import Released
+from capacitord.spool.review import STANDINGS
+from capacitord.spool.routed import BY_A_PERSON, UNMATCHED_ROUTE, Routed, Standing
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +42,9 @@ class _Wanted(Exception):
 
 
 _UNREAD: Final = _Unread()
+_HELD_FOR: Final[Mapping[Reason, str]] = MappingProxyType(
+    {reason: f"{WORDS[reason].sentence[:1].lower()}{WORDS[reason].sentence[1:].rstrip('.')}" for reason in STANDINGS}
+)
 
 
 class InForce:
@@ -62,6 +70,11 @@ class InForce:
         self._at_once = bool(profile.routes) and profile.routes[0].when == ALWAYS
 
     @property
+    def matching(self) -> Matching | None:
+        """How studies are matched with the worklist, None if they are not."""
+        return self.profile.matching
+
+    @property
     def order(self) -> tuple[str, ...]:
         """What decides what leaves first, as it is written; empty if no attributes do."""
         if not self.sorts:
@@ -80,6 +93,22 @@ class InForce:
         subject = Subject(attributes, calling_ae, called_ae, local_time(received_at, self.profile.timezone))
         number = choose(self.profile.routes, subject)
         return self._none if number is None else self._by_route[number]
+
+    def held(self, reason: Reason) -> Routed:
+        """Return what becomes of an image that matching holds."""
+        words = f"{_HELD_FOR[reason]} (version {self.profile.version} of the profile)"
+        return Routed(self.profile.version, standing=STANDINGS[reason], held=words)
+
+    def let_through(self) -> Routed:
+        """Return where a study goes that nothing matches, where the profile sends such studies somewhere."""
+        to = self.profile.matching.terms.release_to if self.profile.matching is not None else ()
+        if not to:
+            return self.held(Reason.UNMATCHED)
+        return Routed(self.profile.version, to, UNMATCHED_ROUTE)
+
+    def following(self, released: Released) -> Routed:
+        """Return where an image goes that comes after a person has released its study."""
+        return Routed(self.profile.version, released.what.destinations, BY_A_PERSON, release=released.id)
 
     def unreadable(self, why: str) -> Routed:
         """Return what becomes of an image whose attributes cannot be read, and are asked for."""
@@ -110,7 +139,7 @@ class Routing:
     def decide(self, _facts: Facts, arrival: Arrival) -> Routed | None:
         """Return where an image goes; None if that takes its attributes, or if they decide when it leaves."""
         in_force = self.in_force
-        if in_force.sorts:
+        if in_force.sorts or in_force.matching is not None:
             return None
         try:
             return in_force.routed(_UNREAD, arrival.calling_ae, arrival.called_ae, arrival.received_at)

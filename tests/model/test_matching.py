@@ -171,7 +171,9 @@ def test_the_order_of_the_list_does_not_matter(
     RULES,
     st.sampled_from([str.upper, str.lower, lambda text: f" {text} \0", lambda text: f"{text}\0"]),
 )
-def test_padding_and_case_do_not_matter(study: Identity, entries: list[Candidate], rules: list[Rule], written: Callable[[str], str]) -> None:
+def test_padding_and_case_do_not_matter(
+    study: Identity, entries: list[Candidate], rules: list[Rule], written: Callable[[str], str]
+) -> None:
     uid = MatchKey.STUDY_INSTANCE_UID
     other = Identity({key: text if key is uid else written(text) for key, text in study.values.items()})
     assert Worklist(entries, rules).judge(study) == Worklist(entries, rules).judge(other)
