@@ -41,8 +41,9 @@ def resend(
     """Send a study, or one image of it, again.
 
     Whatever was acknowledged is sent once more. Ordinary retries need no command: the box sends what is not
-    acknowledged, for ever. This is for a PACS that lost images it had acknowledged, and for an image that came again
-    with other content: `fluxctl study show STUDY --images` shows the object ids.
+    acknowledged, for ever. This is for a PACS that lost images it had acknowledged, for what was refused or what this
+    box held instead of sending it, once the cause is mended, and for an image that came again with other content:
+    `fluxctl study show STUDY --images` shows the object ids.
 
     A study that is held goes where --to says, and is released by that. Without --to each image goes where it was to
     go, and nothing that is held goes anywhere.

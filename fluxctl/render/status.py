@@ -133,7 +133,7 @@ def _spool(traffic: SiteStatus) -> str:
         for number, word in (
             (held, "held"),
             (spool.unrouted_images, "to be routed"),
-            (refused, "refused"),
+            (refused, "refused by destinations"),
             (spool.conflicts, "in conflict"),
             (spool.corrupt, "corrupt"),
             (spool.recovered, "recovered"),

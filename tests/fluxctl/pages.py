@@ -24,7 +24,8 @@ from capacitord.api.schemas import (
     Version,
 )
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
-from capacitord.site.advice import advice_on_held
+from capacitord.site.advice import advice_on_failed, advice_on_held
+from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
 from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch
 from fluxctl.render.look import Look
@@ -185,6 +186,53 @@ HELD: Final = m.StudyDetail(
         s.image(5, s.DONE, routing="routed", profile_version=5),
     ),
 )
+WITHHELD_STUDY: Final = s.changed(
+    s.BREAST,
+    conflicts=0,
+    deliveries=(
+        s.delivery(
+            "pacs",
+            DeliveryState.FAILED,
+            5,
+            2,
+            refused=1,
+            held=2,
+            reason=f"1 image was refused: {s.REFUSED.reason}. 2 images held by this box: {s.WITHHELD}",
+        ),
+    ),
+)
+WITHHELD: Final = m.StudyDetail(
+    "",
+    WITHHELD_STUDY,
+    (
+        s.image(1, s.changed(s.DONE, profile_version=6), routing="routed", route=2, profile_version=6),
+        s.image(2, s.changed(s.DONE, profile_version=7), routing="routed", route=2, profile_version=6),
+        s.image(3, s.HELD, routing="routed", route=2, profile_version=6),
+        s.image(4, s.changed(s.REFUSED, profile_version=7), routing="routed", route=2, profile_version=6),
+        s.image(5, s.HELD, routing="routed", route=2, profile_version=6),
+    ),
+)
+WITHHOLDING: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        destinations=(
+            s.changed(s.PACS, refused_images=1, held_images=2),
+            s.changed(
+                s.BACKUP, circuit=m.CircuitState.CLOSED, reason="", next_try=None, waiting_images=0, held_images=1
+            ),
+        ),
+        advice=tuple(advice_on_failed([Failed("pacs", 1, "c77e02", WITHHELD_STUDY.deliveries[0].reason)])),
+    ),
+)
+WITHHELD_QUEUE: Final = s.changed(
+    s.QUEUE,
+    destinations=(
+        s.changed(s.QUEUE.destinations[0], refused=1, held=2),
+        s.changed(s.QUEUE.destinations[1], paused=False, circuit=m.CircuitState.CLOSED, images=0, reason="", held=1),
+    ),
+    studies=(WITHHELD_STUDY,),
+)
 HELD_WHOLE: Final = s.changed(
     s.CHEST,
     state=StudyState.HELD,
@@ -282,6 +330,10 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
         LOOK,
         lambda look: study.listed(s.changed(s.STUDIES, studies=(HELD_IN_PART, HELD_WHOLE), total=2), look),
     ),
+    "study-show-withheld": (LOOK, lambda look: study.shown(WITHHELD, look, images=True)),
+    "study-list-withheld": (LOOK, lambda look: study.table((WITHHELD_STUDY,), look)),
+    "status-withheld": (LOOK, lambda look: status.page(WITHHOLDING, look)),
+    "queue-list-withheld": (LOOK, lambda look: queue.listed(WITHHELD_QUEUE, look)),
     "status-held": (LOOK, lambda look: status.page(HOLDING, look)),
     "queue-list-held": (
         LOOK,

@@ -282,6 +282,11 @@ REFUSED = ack(
     attempts=3,
     at=ago(minutes=40),
 )
+WITHHELD = (
+    "Transform 'names' could not map Modality: the value is not in the table. "
+    "Correct the profile: its next version tries again, as does `fluxctl resend`."
+)
+HELD = ack("pacs", AckState.HELD, reason=WITHHELD, attempts=0, at=ago(minutes=40), profile_version=7)
 DETAIL = m.StudyDetail(
     schema="fluxctl.study.show/1",
     study=BREAST,

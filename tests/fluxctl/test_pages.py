@@ -10,6 +10,7 @@ from rich.text import Text
 
 from capacitord.api import messages as m
 from capacitord.api.messages import ProfileFinding
+from capacitord.model.states import AckState
 from fluxctl.render import queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import Column, bar, columns, draw, fitted
@@ -99,6 +100,31 @@ def test_short_ids_are_as_long_as_it_takes() -> None:
     }
     assert set(study.short_ids(images[1:]).values()) == {"ababab", "121212"}
     assert study.short_ids(images[:1] * 2) == {"ab" * 16: "ababab"}
+
+
+def test_what_this_box_holds_is_said_beside_what_a_destination_refused() -> None:
+    item = s.changed(s.BACKUP, paused=True, refused_images=8, held_images=1)
+    assert status.state(item, LOOK).plain == "⚠ paused, ✘ refused 8 images, ⚠ 1 image held"
+    assert "this box holds 1 image and does not send it" in status.why(item)
+    row = s.changed(s.QUEUE.destinations[1], refused=0, held=3)
+    assert queue.state(row, LOOK).plain == "⚠ paused, ⚠ 3 held"
+    assert "this box holds 3 images and does not send them" in queue.why(row)
+    assert "fluxctl queue show STUDY" in queue.why(row)
+
+
+@pytest.mark.parametrize(
+    ("state", "version", "words"),
+    [
+        (AckState.DONE, 6, "sent under version 6 of the profile"),
+        (AckState.REFUSED, 7, "sent under version 7 of the profile"),
+        (AckState.HELD, 7, "held under version 7 of the profile"),
+        (AckState.WAITING, None, ""),
+    ],
+)
+def test_an_answer_says_under_which_version_of_the_profile_it_was_sent(
+    state: AckState, version: int | None, words: str
+) -> None:
+    assert study.under(s.ack("pacs", state, profile_version=version)) == words
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from capacitord.api import messages as m
 from capacitord.api.codes import Resolution, Resolved
 from capacitord.api.trial import (
     Changed,
@@ -203,7 +202,17 @@ EXPLAINED = StudyExplained(
             2,
             ("2 CT HEAD 5.0", "3 CT HEAD 1.0"),
             "0f02ab" * 5,
-            Recorded(7, 2, "routed", "", (m.Ack("pacs", AckState.WAITING, "It waits to be sent.", None, "", 0, None),)),
+            Recorded(
+                7,
+                2,
+                "routed",
+                "",
+                (
+                    s.ack("backup", AckState.HELD, attempts=0, reason=s.WITHHELD, profile_version=7),
+                    s.ack("night", AckState.WAITING, reason="It waits to be sent."),
+                    s.ack("pacs", AckState.DONE, reason="It was stored.", status=0, profile_version=6),
+                ),
+            ),
             CT,
         ),
         Explained(1, 1, ("901 MG",), "77c0de" * 5, Recorded(7, None, "held", "no route matches it"), NOWHERE),

@@ -128,11 +128,14 @@ def due(spool: Spool, destination: str = "pacs") -> list[Pending]:
     return spool.ledger.due(destination, 10_000)
 
 
-def answer(images: Iterable[Pending], verdict: Verdict = Verdict.DONE, status: int | None = 0) -> list[Answer]:
-    return [
-        Answer(image.image, image.delivery, Outcome(verdict, f"It was {verdict}.", status), time.time_ns())
-        for image in images
-    ]
+def answer(
+    images: Iterable[Pending],
+    verdict: Verdict = Verdict.DONE,
+    status: int | None = 0,
+    profile_version: int | None = None,
+) -> list[Answer]:
+    outcome, now = Outcome(verdict, f"It was {verdict}.", status), time.time_ns()
+    return [Answer(image.image, image.delivery, outcome, now, profile_version=profile_version) for image in images]
 
 
 def deliver(spool: Spool, destination: str = "pacs") -> None:

@@ -161,16 +161,21 @@ class Moves(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(NAMES),
         named=SOME,
-        verdict=st.sampled_from([Verdict.DONE, Verdict.NEEDS_PERSON]),
+        verdict=st.sampled_from([Verdict.DONE, Verdict.NEEDS_PERSON, Verdict.HELD]),
         status=st.sampled_from([None, 0xC000]),
         count=st.integers(1, 3),
     )
     def answered(self, name: str, named: list[str], verdict: Verdict, status: int | None, count: int) -> None:
         images = self.spool.ledger.sending(due(self.spool, name)[:count], "On their way.")
-        recorded = self.spool.ledger.record(answer(images, verdict, status), 1.0, Reachable(named, {}))
+        recorded = self.spool.ledger.record(answer(images, verdict, status, 1), 1.0, Reachable(named, {}))
         assert recorded.stand_ins <= set(named)
-        if verdict is Verdict.DONE or status is None:
+        if verdict is not Verdict.NEEDS_PERSON or status is None:
             assert not recorded.stand_ins
+
+    @rule(name=st.sampled_from(NAMES), version=st.integers(1, 2))
+    def look_again(self, name: str, version: int) -> None:
+        held = self.spool.ledger.backlog(name).held
+        assert self.spool.ledger.look_again(name, version, 3) == (held if version != 1 else 0)
 
     @rule(kill=st.booleans())
     def restart(self, kill: bool) -> None:
@@ -204,7 +209,7 @@ class Moves(RuleBasedStateMachine):
             assert detail.study.state is not StudyState.HELD or detail.study.held
             for delivery in detail.study.deliveries:
                 ended = delivery.state in {DeliveryState.DELIVERED, DeliveryState.MOVED, DeliveryState.FAILED}
-                waits = delivery.images - delivery.acknowledged - delivery.refused
+                waits = delivery.images - delivery.acknowledged - delivery.refused - delivery.held
                 assert ended == (waits == 0)
                 assert delivery.state is not DeliveryState.MOVED or (delivery.moved and delivery.reason)
         assert seen == len(self.images)
