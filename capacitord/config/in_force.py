@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 from capacitord.config import idle
 from capacitord.config.attributes import attribute
 from capacitord.config.profile import Profile
+from capacitord.config.tables.completeness import CompletenessTable
 from capacitord.config.tables.destination import DestinationTable
 from capacitord.model import profile as model
+from capacitord.model.completeness import BY_QUIET, Completeness, Event
 from capacitord.model.destination import Destination
 
 _PRIORITY: Final = "priority"
@@ -30,7 +32,13 @@ def in_force(source: Profile) -> model.Profile:
         deidentifications=source.deidentifications,
         order=tuple(None if name == _PRIORITY else attribute(name) for name in source.delivery.order),
         keep_delivered=source.delivery.keep_delivered,
+        completeness=BY_QUIET if source.completeness is None else _completeness(source.completeness),
     )
+
+
+def _completeness(source: CompletenessTable) -> Completeness:
+    quiet = next((each.seconds for each in source.study_closes if each.event is Event.QUIET), None)
+    return Completeness(tuple(each.event for each in source.study_closes), quiet, source.send)
 
 
 def _destination(source: DestinationTable, barred: str) -> Destination:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from capacitord.model.attribute import Attribute
+from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
 from capacitord.model.routes import Route
@@ -27,3 +28,4 @@ class Profile(msgspec.Struct, frozen=True):
     deidentifications: tuple[Deidentification, ...] = ()
     order: tuple[Attribute | None, ...] = (None,)
     keep_delivered: float = 86400.0
+    completeness: Completeness = BY_QUIET

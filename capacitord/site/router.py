@@ -140,11 +140,18 @@ class Router:
         decisions, version = self._spool.decisions, in_force.profile.version
         decisions.order(in_force.order)
 
+        whole = in_force.profile.completeness.whole
+        if not whole:
+            decisions.free_incomplete()
+
+        def undecided(after: int, limit: int) -> list[Undecided]:
+            return decisions.open(after, limit, whole=whole)
+
         def outdated(after: int, limit: int) -> list[Undecided]:
-            return decisions.outdated(version, after, limit)
+            return decisions.outdated(version, after, limit, whole=whole)
 
         trouble: CapacitordError | None = None
-        for page in _pages(decisions.open, outdated, decisions.unsorted):
+        for page in _pages(undecided, outdated, decisions.unsorted):
             trouble = self._decide(page, in_force) or trouble
             if not self._goes_on(in_force):
                 break
@@ -189,8 +196,9 @@ class Router:
                     decided.append(held)
             self._give_way(time.monotonic() - began)
         # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
+        whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
-        urgencies = self._spool.decisions.file(decided, holds) if decided else []
+        urgencies = self._spool.decisions.file(decided, holds, whole=whole) if decided else []
         if urgencies:
             self._filed(max(urgencies))
         return trouble
@@ -212,6 +220,9 @@ class Router:
 
     def _decided(self, image: Undecided, in_force: InForce) -> Decided:
         """Return what is decided for an image. Raises what keeps this box from reading it for now."""
+        invalid = in_force.invalid(image.findings)
+        if invalid is not None:
+            return Decided(image.image, image.received_at, invalid, _LAST if in_force.sorts else None)
         attributes = _Lazy(self._spool, image, in_force, self._key)
         try:
             routed = in_force.routed(attributes, image.calling_ae, image.called_ae, image.received_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +15,7 @@ from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, 
 from capacitord.model import compare, sorting
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
+from capacitord.model.findings import why_invalid
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Route, choose
@@ -81,6 +83,11 @@ class InForce:
         number = choose(self.profile.routes, subject)
         return self._none if number is None else self._by_route[number]
 
+    def invalid(self, findings: Sequence[str]) -> Routed | None:
+        """Return what becomes of an image with these findings (`model.findings`); None if it may go."""
+        why = why_invalid(findings)
+        return Routed(self.profile.version, standing=Standing.INVALID, held=why) if why else None
+
     def unreadable(self, why: str) -> Routed:
         """Return what becomes of an image whose attributes cannot be read, and are asked for."""
         held = f"the attributes that routes look at cannot be read: {why.rstrip('.')}"
@@ -107,10 +114,16 @@ class Routing:
     def profile(self, profile: Profile) -> None:
         self.in_force = InForce(profile)
 
-    def decide(self, _facts: Facts, arrival: Arrival) -> Routed | None:
-        """Return where an image goes; None if that takes its attributes, or if they decide when it leaves."""
+    def decide(self, facts: Facts, arrival: Arrival) -> Routed | None:
+        """Return where an image goes, None if that is decided later.
+
+        It is where it takes attributes, where they decide when the image leaves, and where whole studies only leave.
+        """
         in_force = self.in_force
-        if in_force.sorts:
+        invalid = in_force.invalid(facts.findings) if facts.findings else None
+        if invalid is not None:
+            return invalid
+        if in_force.sorts or in_force.profile.completeness.whole:
             return None
         try:
             return in_force.routed(_UNREAD, arrival.calling_ae, arrival.called_ae, arrival.received_at)

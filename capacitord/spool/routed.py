@@ -3,20 +3,71 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.model.image import Arrival, Facts
 
 
 class Standing(enum.IntEnum):
-    """What became of the question where an image goes; everything above `OPEN` is held."""
+    """What became of the question where an image goes; everything above `OPEN` is held, and `REASONS` says why.
+
+    The numbers are in catalogs: they are never given another meaning.
+    """
 
     DECIDED = 0
     OPEN = 1
     NO_ROUTE = 2
     UNREADABLE = 3
     UNKNOWN_DESTINATION = 4
+    INVALID = 5
+    MISSING = 6
+
+
+class Reason(NamedTuple):
+    """Why images are held: a word for programs, a sentence, and the next step of a person (`{}` is the study).
+
+    Another version of the profile decides again, if that is what they are held by (`by_profile`).
+    """
+
+    word: str
+    sentence: str
+    next_step: str
+    by_profile: bool = True
+
+
+REASONS: Final[Mapping[Standing, Reason]] = MappingProxyType(
+    {
+        Standing.NO_ROUTE: Reason(
+            "no-route",
+            "No route of the profile matches.",
+            "fluxctl resend {} --to DEST, or a profile with a route for it",
+        ),
+        Standing.UNREADABLE: Reason(
+            "unreadable",
+            "The attributes that routes look at cannot be read.",
+            "fluxctl resend {} --to DEST, or a profile whose routes do not ask for them",
+        ),
+        Standing.UNKNOWN_DESTINATION: Reason(
+            "unknown-destination",
+            "A route names a destination that the profile does not have.",
+            "mend the profile's route and import it, or fluxctl resend {} --to DEST",
+        ),
+        Standing.INVALID: Reason(
+            "invalid",
+            "Something is wrong with the images themselves.",
+            "send it from the scanner again; to send it on as it is, fluxctl resend {} --to DEST",
+        ),
+        Standing.MISSING: Reason(
+            "missing",
+            "Images that the scanner named have not arrived, and the profile sends whole studies only.",
+            "send what is missing from the scanner; to send what is here, fluxctl resend {} --to DEST",
+            by_profile=False,
+        ),
+    }
+)
+"""Of each standing that holds images."""
 
 
 class Routed(NamedTuple):
