@@ -26,7 +26,6 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("location",): "the box does not look where it is: it serves the site whose profile is active",
         ("preflight",): "the scanner is not asked for studies of other sites before the storage port opens",
         ("worklist",): "no worklist is fetched or served",
-        ("completeness",): "images leave as they arrive; a study closes after [spool] study_quiet of capacitord.toml",
         _TLS: "nothing is sent there: this version has no TLS, and does not send in the clear",
         _STOW: "nothing is sent there: this version has no STOW-RS",
         (

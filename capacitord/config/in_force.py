@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 from capacitord.config import idle
 from capacitord.config.attributes import attribute
 from capacitord.config.profile import Profile
+from capacitord.config.tables.completeness import CompletenessTable
 from capacitord.config.tables.destination import DestinationTable
 from capacitord.config.tables.review import Rematch, ReviewTable
 from capacitord.model import profile as model
+from capacitord.model.completeness import BY_QUIET, Completeness, Event
 from capacitord.model.destination import Destination
 from capacitord.model.review import Terms
 
@@ -33,6 +35,7 @@ def in_force(source: Profile) -> model.Profile:
         order=tuple(None if name == _PRIORITY else attribute(name) for name in source.delivery.order),
         keep_delivered=source.delivery.keep_delivered,
         matching=_matching(source),
+        completeness=BY_QUIET if source.completeness is None else _completeness(source.completeness),
     )
 
 
@@ -45,6 +48,11 @@ def _matching(source: Profile) -> model.Matching | None:
     return model.Matching(
         tuple(review.match), Terms(rematch=review.rematch is Rematch.RELEASE, release_to=tuple(release_to))
     )
+
+
+def _completeness(source: CompletenessTable) -> Completeness:
+    quiet = next((each.seconds for each in source.study_closes if each.event is Event.QUIET), None)
+    return Completeness(tuple(each.event for each in source.study_closes), quiet, source.send)
 
 
 def _destination(source: DestinationTable, barred: str) -> Destination:

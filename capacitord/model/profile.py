@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from capacitord.model.attribute import Attribute
+from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.destination import Destination
 from capacitord.model.matching import Rule
@@ -38,3 +39,4 @@ class Profile(msgspec.Struct, frozen=True):
     order: tuple[Attribute | None, ...] = (None,)
     keep_delivered: float = 86400.0
     matching: Matching | None = None
+    completeness: Completeness = BY_QUIET

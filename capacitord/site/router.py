@@ -153,11 +153,18 @@ class Router:
         decisions.order(in_force.order)
         self._rematch(in_force)
 
+        whole = in_force.profile.completeness.whole
+        if not whole:
+            decisions.free_incomplete()
+
+        def undecided(after: int, limit: int) -> list[Undecided]:
+            return decisions.open(after, limit, whole=whole)
+
         def outdated(after: int, limit: int) -> list[Undecided]:
-            return decisions.outdated(version, after, limit)
+            return decisions.outdated(version, after, limit, whole=whole)
 
         trouble: CapacitordError | None = None
-        for page in _pages(decisions.open, outdated, decisions.unsorted):
+        for page in _pages(undecided, outdated, decisions.unsorted):
             trouble = self._decide(page, in_force) or trouble
             if not self._goes_on(in_force):
                 break
@@ -226,8 +233,9 @@ class Router:
                     decided.append(held)
             self._give_way(time.monotonic() - began)
         # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
+        whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
-        filed = self._spool.decisions.file(decided, holds) if decided else None
+        filed = self._spool.decisions.file(decided, holds, whole=whole) if decided else None
         if filed is not None and filed.urgencies:
             self._filed(max(filed.urgencies))
         if filed is not None and filed.stale:
@@ -255,6 +263,9 @@ class Router:
 
         `records` has what was found for studies on the way and is not filed yet.
         """
+        invalid = in_force.invalid(image.findings)
+        if invalid is not None:
+            return Decided(image.image, image.received_at, invalid, _LAST if in_force.sorts else None)
         attributes = _Lazy(self._spool, image, in_force, self._key)
         reviewed: Reviewed | None = None
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
@@ -16,6 +16,7 @@ from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, 
 from capacitord.model import compare, sorting
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
+from capacitord.model.findings import why_invalid
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Matching, Profile
 from capacitord.model.review import WORDS, Reason
@@ -110,6 +111,11 @@ class InForce:
         """Return where an image goes that comes after a person has released its study."""
         return Routed(self.profile.version, released.what.destinations, BY_A_PERSON, release=released.id)
 
+    def invalid(self, findings: Sequence[str]) -> Routed | None:
+        """Return what becomes of an image with these findings (`model.findings`); None if it may go."""
+        why = why_invalid(findings)
+        return Routed(self.profile.version, standing=Standing.INVALID, held=why) if why else None
+
     def unreadable(self, why: str) -> Routed:
         """Return what becomes of an image whose attributes cannot be read, and are asked for."""
         held = f"the attributes that routes look at cannot be read: {why.rstrip('.')}"
@@ -136,10 +142,16 @@ class Routing:
     def profile(self, profile: Profile) -> None:
         self.in_force = InForce(profile)
 
-    def decide(self, _facts: Facts, arrival: Arrival) -> Routed | None:
-        """Return where an image goes; None if that takes its attributes, or if they decide when it leaves."""
+    def decide(self, facts: Facts, arrival: Arrival) -> Routed | None:
+        """Return where an image goes, None if that is decided later.
+
+        It is where it takes attributes, where they decide when the image leaves, and where whole studies only leave.
+        """
         in_force = self.in_force
-        if in_force.sorts or in_force.matching is not None:
+        invalid = in_force.invalid(facts.findings) if facts.findings else None
+        if invalid is not None:
+            return invalid
+        if in_force.sorts or in_force.matching is not None or in_force.profile.completeness.whole:
             return None
         try:
             return in_force.routed(_UNREAD, arrival.calling_ae, arrival.called_ae, arrival.received_at)

@@ -34,7 +34,8 @@ from capacitord.site.site_status import Condition, Reporter, site_status
 from capacitord.site.soundness import Soundness
 from capacitord.site.upkeep import Upkeep
 from capacitord.spool.admission import Receipt
-from capacitord.spool.store import Closed, Spool
+from capacitord.spool.closer import Closed
+from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 _MARGIN: Final = 3.0
@@ -70,6 +71,7 @@ class Service:
             spool,
             keep=lambda: routing.profile.keep_delivered,
             quiet=start.limits.study_quiet,
+            rules=lambda: routing.profile.completeness,
             closed=self._closed,
             got_on=self._pulse.got_on,
             doubt=self._soundness.doubt,
@@ -209,7 +211,9 @@ class Service:
     def _arrived(self, receipt: Receipt) -> None:
         """Take notice of an image that is new."""
         if receipt.later:
-            self._router.wake()
+            # Where whole studies only leave, it is decided when the study is closed.
+            if not self._routing.profile.completeness.whole:
+                self._router.wake()
         elif receipt.priority is not None:
             self._deliveries.wake(receipt.priority)
 
@@ -219,6 +223,7 @@ class Service:
 
     def _closed(self, closed: Closed) -> None:
         """Take notice of a study that is complete."""
+        self._router.wake()
         if closed.state is StudyState.HELD:
             self._note("study-held", f"Study {closed.study} is held: {closed.reason}", closed.study, "")
 

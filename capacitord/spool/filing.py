@@ -231,8 +231,8 @@ def run(catalog: apsw.Connection, statements: Sequence[Statement]) -> None:
 _IMAGE: Final = (
     "INSERT INTO image (id, object_id, segment, place, length, sop_uid, sop_class, transfer_syntax, series_uid, "
     "series_number, series_description, modality, instance_number, frames, received_at, calling_ae, called_ae, peer, "
-    "profile_version, conflict, routing, route, decided_by, held) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "profile_version, conflict, acquisition, findings, routing, route, decided_by, held) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _STUDY: Final = (
     "INSERT INTO study (id, uid, short, patient_name, patient_id, birth_date, sex, accession_number, study_date, "
@@ -279,6 +279,8 @@ def _image(number: int, image: Filed) -> Statement:
         arrival.peer,
         arrival.profile_version,
         int(image.conflict),
+        facts.images_in_acquisition,
+        "\n".join(facts.findings),
         *_routing(image),
     )
 

@@ -40,7 +40,8 @@ CREATE TABLE study (
   conflicts INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0,   -- not purged
   purged INTEGER NOT NULL DEFAULT 0,
   unrouted INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0,   -- of those that are here
-  held_bytes INTEGER NOT NULL DEFAULT 0
+  held_bytes INTEGER NOT NULL DEFAULT 0,
+  closed_by TEXT NOT NULL DEFAULT '', closed_at INTEGER   -- what told that it is complete, the last time, and when
 );
 CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
 CREATE INDEX study_state ON study (state);
@@ -59,8 +60,10 @@ CREATE TABLE image (
   ruin INTEGER NOT NULL AS (purged_at IS NULL AND corrupt),
   replaced INTEGER NOT NULL AS (purged_at IS NOT NULL AND corrupt),
   routing INTEGER NOT NULL DEFAULT 0,   -- 0: decided, or nobody is to get it; 1: not decided yet; above: held
-  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT '',   -- why, if it is held
-  release INTEGER                       -- by which a person sent it, or one it came late for
+  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT '',  -- why, if it is held
+  release INTEGER,                      -- by which a person sent it, or one it came late for
+  acquisition INTEGER,                  -- how many images the scanner says its acquisition has
+  findings TEXT NOT NULL DEFAULT ''     -- what is wrong with it, a line each (model.findings)
 );
 CREATE INDEX image_sop ON image (sop_uid);
 CREATE INDEX image_segment ON image (segment);
@@ -132,6 +135,24 @@ CREATE TABLE wipe (                     -- places of discarded images, until the
   segment INTEGER NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
   PRIMARY KEY (segment, place)
 ) WITHOUT ROWID;
+CREATE TABLE evidence (                 -- what a scanner said of a study: an MPPS, or a storage commitment request
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, uid TEXT NOT NULL, study_uid TEXT NOT NULL,
+  over INTEGER NOT NULL,                -- 0: an MPPS in progress
+  at INTEGER NOT NULL, calling_ae TEXT NOT NULL
+);
+CREATE UNIQUE INDEX evidence_uid ON evidence (kind, uid, study_uid);
+CREATE INDEX evidence_study ON evidence (study_uid);
+CREATE TABLE expected (                 -- the images it names
+  evidence INTEGER NOT NULL, sop_uid TEXT NOT NULL, PRIMARY KEY (evidence, sop_uid)
+) WITHOUT ROWID;
+CREATE TABLE request (                  -- for storage commitment, until its result is reported
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL, calling_ae TEXT NOT NULL, called_ae TEXT NOT NULL, at INTEGER NOT NULL,
+  UNIQUE (uid, calling_ae)
+);
+CREATE TABLE asked (                    -- the images it is about
+  request INTEGER NOT NULL, number INTEGER NOT NULL, sop_class TEXT NOT NULL, sop_uid TEXT NOT NULL,
+  PRIMARY KEY (request, number)
+) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 """
 
@@ -198,11 +219,15 @@ DROP TRIGGER waiting_removed; DROP TRIGGER ack_added; DROP TRIGGER ack_removed;
 ALTER TABLE study ADD COLUMN unrouted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE study ADD COLUMN closed_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE study ADD COLUMN closed_at INTEGER;
 ALTER TABLE image ADD COLUMN routing INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE image ADD COLUMN route INTEGER;
 ALTER TABLE image ADD COLUMN decided_by INTEGER;
 ALTER TABLE image ADD COLUMN held TEXT NOT NULL DEFAULT '';
 ALTER TABLE image ADD COLUMN release INTEGER;
+ALTER TABLE image ADD COLUMN acquisition INTEGER;
+ALTER TABLE image ADD COLUMN findings TEXT NOT NULL DEFAULT '';
 CREATE INDEX image_routing ON image (routing, id) WHERE routing > 0;
 DROP INDEX delivery_open;
 ALTER TABLE delivery DROP COLUMN open;
@@ -246,5 +271,23 @@ CREATE TABLE set_aside (
   at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
 );
 ALTER TABLE destination ADD COLUMN failing_since REAL;
+CREATE TABLE evidence (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, uid TEXT NOT NULL, study_uid TEXT NOT NULL,
+  over INTEGER NOT NULL,
+  at INTEGER NOT NULL, calling_ae TEXT NOT NULL
+);
+CREATE UNIQUE INDEX evidence_uid ON evidence (kind, uid, study_uid);
+CREATE INDEX evidence_study ON evidence (study_uid);
+CREATE TABLE expected (
+  evidence INTEGER NOT NULL, sop_uid TEXT NOT NULL, PRIMARY KEY (evidence, sop_uid)
+) WITHOUT ROWID;
+CREATE TABLE request (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL, calling_ae TEXT NOT NULL, called_ae TEXT NOT NULL, at INTEGER NOT NULL,
+  UNIQUE (uid, calling_ae)
+);
+CREATE TABLE asked (
+  request INTEGER NOT NULL, number INTEGER NOT NULL, sop_class TEXT NOT NULL, sop_uid TEXT NOT NULL,
+  PRIMARY KEY (request, number)
+) WITHOUT ROWID;
 """
 """What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""

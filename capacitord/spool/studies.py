@@ -19,7 +19,7 @@ from capacitord.seal.sealed import room
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import bounds
 from capacitord.spool.ledger import Doubt
-from capacitord.spool.routed import Standing
+from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
 
@@ -57,7 +57,7 @@ _UNANSWERED: Final[Mapping[Doubt, tuple[AckState, str]]] = MappingProxyType(
     }
 )
 _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
-    dict.fromkeys(Standing, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
+    dict.fromkeys(REASONS, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
 _FAILED: Final = """
 SELECT f.destination, f.number, s.short, d.reason FROM (

@@ -9,12 +9,13 @@ import pytest
 from capacitord.config import profile
 from capacitord.config.diagnostics import Rejected, key_text
 from capacitord.config.fields import host
-from capacitord.config.tables.completeness import Closing, Event
+from capacitord.config.tables.completeness import Closing
 from capacitord.config.tables.destination import TlsTable
 from capacitord.config.tables.location import Agreement
 from capacitord.config.tables.review import Rematch
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.location import geofence
+from capacitord.model.completeness import Event
 from capacitord.model.compression import CAN_COMPRESS, Compression
 from capacitord.model.delivery import Batch, Policy, Send, WhenInactive
 from capacitord.model.matching import MatchKey

@@ -56,7 +56,7 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
         spool = open_spool(supervisor.spool, "pacs")
         put_images(spool, 3)
         put_images(spool, 1, study=SPARE)
-        spool.close_quiet(0.0)
+        spool.close_arrived(0.0)
         spool.ledger.record(
             [
                 Answer(each.image, each.delivery, Outcome(Verdict.DONE, "stored", 0), 1, CODED)

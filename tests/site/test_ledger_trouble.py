@@ -128,7 +128,7 @@ def test_a_study_that_is_discarded_while_it_is_sent_ends_there(tmp_path: Path) -
         box.wake()
         wait_for(lambda: pacs.seen, within=PATIENCE, what="the first image to be under way")
         study, short = box.spool.studies.find("1.2.1")
-        assert short in [closed.study for closed in box.spool.close_quiet(0.0)]
+        assert short in [closed.study for closed in box.spool.close_arrived(0.0)]
         box.spool.housekeeping.discard(study, 1, "by a test")
         pacs.go_on()
         wait_for(lambda: set(others) <= set(pacs.counts), within=PATIENCE, what="the other study to arrive")
