@@ -238,8 +238,7 @@ class Router:
         filed = self._spool.decisions.file(decided, holds, whole=whole) if decided else None
         if filed is not None and filed.urgencies:
             self._filed(max(filed.urgencies))
-        if filed is not None and filed.stale:
-            # Somebody else decided something of the study meanwhile.
+        if filed is not None and filed.again:
             self._wanted.set()
         return trouble
 

@@ -89,11 +89,12 @@ class Decided(NamedTuple):
 class Filed(NamedTuple):
     """What came of decisions: the priorities of what waits to be sent now.
 
-    `stale` says that one was not filed, as somebody else decided something of its study: it is to be made again.
+    `again` says that there is more to decide: somebody else decided something of a study meanwhile, so that what was
+    decided for it does not count, or images of it that were held are to be judged again.
     """
 
     urgencies: list[int]
-    stale: bool = False
+    again: bool = False
 
 
 class Decisions:
@@ -157,7 +158,7 @@ class Decisions:
         `whole`, no decision is filed for an image of a study that is receiving, as another image may just have come.
         """
         urgencies: list[int] = []
-        stale = False
+        again = False
         with self._catalog.change() as catalog:
             if not holds():
                 return Filed(urgencies)
@@ -167,8 +168,9 @@ class Decisions:
                 if routed is not None and each.reviewed is not None:
                     clock = (time.time_ns(), routed.version)
                     if not review.take(catalog, self._filing, each.image >> STUDY_SHIFT, each.reviewed, clock):
-                        stale = True
+                        again = True
                         continue
+                    again = again or each.reviewed.reopened
                 if routed is not None and file_decision(catalog, self._filing, each.image, routed, each.received_at):
                     studies.add(each.image >> STUDY_SHIFT)
                     urgencies += [routed.priority] * bool(routed.to)
@@ -177,7 +179,7 @@ class Decisions:
                     catalog.execute("DELETE FROM unsorted WHERE image = ?", (each.image,))
             for study in studies:
                 closing.judge_again(catalog, self._filing, study)
-        return Filed(urgencies, stale)
+        return Filed(urgencies, again)
 
     def order(self, attributes: Sequence[str]) -> None:
         """Have what waits leave in the order of these attributes; by priority and arrival if there are none.
