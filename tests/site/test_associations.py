@@ -60,7 +60,7 @@ def test_more_pairs_than_one_association_can_hold(tmp_path: Path) -> None:
         assert all(len(association.contexts) <= MOST_CONTEXTS for association in pacs.associations)
 
 
-def test_an_image_whose_uids_nobody_can_propose_is_refused_and_the_rest_goes(tmp_path: Path) -> None:
+def test_an_image_whose_uids_nobody_can_propose_is_held_and_the_rest_goes(tmp_path: Path) -> None:
     with Pacs() as pacs, rig(tmp_path, destination("pacs", pacs.port), start=False) as box:
         put_images(box.spool, 2, pair=Pair("1.2.840.x", EXPLICIT_LITTLE))
         good = put_images(box.spool, 2, first=10)
@@ -68,7 +68,7 @@ def test_an_image_whose_uids_nobody_can_propose_is_refused_and_the_rest_goes(tmp
         box.wait_until_delivered()
         assert set(pacs.counts) == set(good)
         found = acks(box.spool, "1.2.3")
-        assert found["1.2.3.1"][0] == "refused"
+        assert found["1.2.3.1"][0] == "held"
         assert "cannot be proposed" in found["1.2.3.1"][1]
 
 
