@@ -124,7 +124,10 @@ class Decisions:
         For a profile that sends images as they arrive.
         """
         with self._catalog.read() as catalog:
-            if fetch_value(catalog, "SELECT 1 FROM image WHERE routing > 0 AND routing = ?", (Standing.MISSING,)) is None:
+            if (
+                fetch_value(catalog, "SELECT 1 FROM image WHERE routing > 0 AND routing = ?", (Standing.MISSING,))
+                is None
+            ):
                 return False
         with self._catalog.change() as catalog:
             return closing.free_incomplete(catalog, self._filing)
