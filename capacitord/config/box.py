@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import pydantic
 
 from capacitord.config import diagnostics, document
-from capacitord.config.fields import Address, AeTitle, Duration, Network, Size, Space, Table, Uid
+from capacitord.config.fields import Address, AeTitle, Duration, Host, Network, Port, Size, Space, Table, Uid
 from capacitord.config.units import Space as Room
 from capacitord.errors import NotFound, StorageFailed
 
@@ -84,6 +84,14 @@ class StorageTable(Table):
     private_transfer_syntaxes: list[Uid] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
 
 
+class ModalityTable(Table):
+    """`[[modality]]`: where a scanner of this box is, for telling it the result of storage commitment."""
+
+    ae_title: AeTitle
+    host: Host
+    port: Port
+
+
 class KeysTable(Table):
     """`[keys]`: where the box key has to come from; without it, `fluxctl key init` chooses."""
 
@@ -117,6 +125,7 @@ class Box(Table):
     box: BoxTable = BoxTable()
     control: ControlTable = ControlTable()
     storage: StorageTable = StorageTable()
+    modality: list[ModalityTable] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()
     isolation: IsolationTable = IsolationTable()

@@ -104,9 +104,7 @@ class DatasetWalker:
         "values",
     )
 
-    def __init__(
-        self, transfer_syntax_uid: str, wanted: frozenset[int], further: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, transfer_syntax_uid: str, wanted: frozenset[int], further: frozenset[int] = frozenset()) -> None:
         self.values: dict[int, bytes] = {}
         self.done = self.past = False
         self.stopped: Stop | None = None

@@ -9,6 +9,7 @@ body, then end of file.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -16,13 +17,19 @@ from capacitord.errors import Problem
 from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile
 
+MODALITY: Final = "modality:"
+"""How the name of a `Connect.destination` begins that is the AE title of a scanner; no destination's does."""
+
 
 class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """Base of all messages."""
 
 
 class Storage(msgspec.Struct, frozen=True):
-    """The storage SCP's settings; the box's, not the site's."""
+    """The storage SCP's settings; the box's, not the site's.
+
+    `modalities` are the AE titles of scanners to which a connection can be asked for, see `MODALITY`.
+    """
 
     ae_title: str
     called_ae_titles: tuple[str, ...] = ()
@@ -33,6 +40,7 @@ class Storage(msgspec.Struct, frozen=True):
     idle_timeout: float = 60.0
     private_sop_classes: tuple[str, ...] = ()
     private_transfer_syntaxes: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
 
 
 class SpoolSettings(msgspec.Struct, frozen=True):
@@ -127,7 +135,7 @@ class Ready(LinkMessage, frozen=True, tag="ready"):
 
 
 class Connect(LinkMessage, frozen=True, tag="connect"):
-    """Ask for a connection to a destination of this site's profile."""
+    """Ask for a connection to a destination of this site's profile, or to a scanner of this box (`MODALITY`)."""
 
     request: int
     destination: str

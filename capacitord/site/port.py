@@ -11,6 +11,8 @@ from typing import Final
 
 from capacitord.dicom.accept import StorageSettings
 from capacitord.dicom.arriving import describe
+from capacitord.dicom.services.handlers import contexts, handlers
+from capacitord.dicom.services.seam import Notices
 from capacitord.dicom.storage_scp import AssociationView, RefusalView, StorageServer
 from capacitord.link.messages import Storage
 from capacitord.site.reception import Reception
@@ -22,8 +24,14 @@ _MARGIN: Final = 5.0
 class StoragePort:
     """Serves on whichever listening socket came last. For the thread of the link, but for the views."""
 
-    def __init__(self, reception: Reception, storage: Storage, refused: Callable[[RefusalView], None]) -> None:
-        """`refused` is told of each image that is refused, by the association's thread."""
+    def __init__(
+        self, reception: Reception, storage: Storage, refused: Callable[[RefusalView], None], notices: Notices
+    ) -> None:
+        """`refused` is told of each image that is refused, by the association's thread.
+
+        `notices` takes what scanners say of their studies.
+        """
+        self._notices = notices
         self._reception, self._settings, self._refused = reception, storage_settings(storage), refused
         self._server: StorageServer | None = None
         self._closing: dict[StorageServer, threading.Thread] = {}
@@ -31,7 +39,14 @@ class StoragePort:
     def open(self, listener: socket.socket) -> None:
         """Begin to accept associations on a listening socket, which is this port's from now on."""
         self.close(0.0)
-        self._server = StorageServer(listener, self._reception, self._settings, refused=self._refused)
+        self._server = StorageServer(
+            listener,
+            self._reception,
+            self._settings,
+            refused=self._refused,
+            handlers=handlers(self._notices),
+            contexts=contexts(),
+        )
         self._server.start()
 
     def close(self, grace: float) -> None:

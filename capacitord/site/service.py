@@ -19,6 +19,7 @@ from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
 from capacitord.site.answers import Answers
 from capacitord.site.calls import Calls
+from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
@@ -39,6 +40,8 @@ from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 _MARGIN: Final = 3.0
+_REMEMBERED: Final = 30 * 86400 * 10**9
+"""Nanoseconds for which it is remembered what a scanner said of a study of which nothing is here."""
 
 Send = Callable[[FromRuntime], bool]
 """Tells the supervisor; returns whether the message went out, and never raises."""
@@ -63,7 +66,8 @@ class Service:
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
         )
-        self._port = StoragePort(self._reception, start.storage, self._refused.add)
+        self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
+        self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
         self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving()))
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
@@ -84,6 +88,7 @@ class Service:
                 "say why images wait": self._deliveries.explain_unnamed,
                 "look again at what is held": self._deliveries.look_again,
                 "decide where images go": self._router.wake,
+                "forget what scanners said": self._forget,
             },
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
@@ -167,6 +172,7 @@ class Service:
             threading.Thread(target=self._calls.close, args=(grace,), name="end calls", daemon=True),
             threading.Thread(target=self._upkeep.stop, name="end upkeep", daemon=True),
             threading.Thread(target=self._router.stop, name="end router", daemon=True),
+            threading.Thread(target=self._commitments.stop, name="end commitments", daemon=True),
         ]
         for other in others:
             other.start()
@@ -177,6 +183,9 @@ class Service:
         self._reporter.stop()
         self._pulse.stop()
         self._spool.close()
+
+    def _forget(self) -> None:
+        self._spool.evidence.forget(time.time_ns() - _REMEMBERED)
 
     # --- how it is doing
 

@@ -14,8 +14,8 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool import retention
-from capacitord.spool.segment import SEGMENT_SIZE
 from capacitord.spool.closer import Closed
+from capacitord.spool.segment import SEGMENT_SIZE
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.errors import CapacitordError
@@ -13,7 +15,9 @@ from capacitord.spool.admission import Admission
 from capacitord.spool.catalog import Catalog, fetch
 from capacitord.spool.filing import Filing, bounds
 
-_WORDS: Final = {Event.COMMITMENT: "a storage commitment request", Event.MPPS: "an MPPS"}
+_WORDS: Final[Mapping[Event, str]] = MappingProxyType(
+    {Event.COMMITMENT: "a storage commitment request", Event.MPPS: "an MPPS"}
+)
 
 
 class Closed(NamedTuple):
@@ -38,21 +42,17 @@ class Closer:
 
     def _look_at(self, short: str, last: float, quiet: float, rules: Completeness) -> Closed | None:
         idle = time.monotonic() - last
-        with self._catalog.read() as catalog:
-            rows = fetch(catalog, "SELECT id, uid FROM study WHERE short = ?", (short,))
-            if not rows:
-                # Its first image is not committed yet.
-                return None
-            study, uid = rows[0]
+        with self._catalog.inside() as catalog:
+            study, uid, reason = fetch(catalog, "SELECT id, uid, reason FROM study WHERE short = ?", (short,))[0]
             event = closed_by(rules, idle, quiet, evidence.witnesses(catalog, uid, *bounds(study)))
         if event is not None:
             return self._close(short, last, quiet, rules)
-        if Event.QUIET not in rules.closes and idle >= quiet:
-            with self._catalog.read() as catalog:
-                waits = fetch(catalog, "SELECT 1 FROM study WHERE id = ? AND instr(reason, 'It is closed by')", (study,))
-            if not waits:
+        if Event.QUIET not in rules.closes:
+            waits = closing.waits_for([_WORDS[event] for event in rules.closes])
+            now = waits if idle >= quiet else closing.ARRIVING
+            if now != reason and waits in {now, reason}:
                 with self._catalog.change() as catalog:
-                    closing.wait_for(catalog, self._filing, study, [_WORDS[event] for event in rules.closes])
+                    closing.say(catalog, self._filing, study, now)
         return None
 
     def _close(self, short: str, last: float, quiet: float, rules: Completeness) -> Closed | None:

@@ -27,13 +27,13 @@ _FREE: Final = """
 UPDATE image SET routing = ?1, held = '', decided_by = NULL WHERE id BETWEEN ?2 AND ?3 AND routing = ?4
 """
 _INCOMPLETE: Final = "SELECT id FROM image WHERE routing > 0 AND routing = ?"
+ARRIVING: Final = "Images are arriving."
 _GROUPS: Final = """
 SELECT routing, route, coalesce(decided_by, profile_version), min(held), count(*) FROM image
 WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing >= 0 GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
 """
 _REJUDGED: Final = frozenset({StudyState.COMPLETE, StudyState.HELD, StudyState.MATCHED})
 _TO_BE_DECIDED: Final = "It is complete, and it is being decided where its images go."
-_WAITS: Final = "Nothing arrives any more. It is closed by {}, and there was none that is over."
 
 
 class Group(NamedTuple):
@@ -133,13 +133,14 @@ def free_incomplete(catalog: apsw.Connection, filing: Filing) -> bool:
     return bool(studies)
 
 
-def wait_for(catalog: apsw.Connection, filing: Filing, study: int, kinds: Sequence[str]) -> None:
-    """Say of a study of which nothing arrives any more what it waits for. Call it within a transaction."""
-    reason = _WAITS.format(" or ".join(kinds))
-    catalog.execute(
-        "UPDATE study SET reason = ? WHERE id = ? AND state = ? AND reason != ?",
-        (reason, study, StudyState.RECEIVING, reason),
-    )
+def waits_for(kinds: Sequence[str]) -> str:
+    """Return the reason of a study of which nothing arrives any more, and which only evidence of these kinds closes."""
+    return f"Nothing arrives any more, and it is closed by {' or '.join(kinds)}: there was none that is over."
+
+
+def say(catalog: apsw.Connection, filing: Filing, study: int, reason: str) -> None:
+    """Say why a study is still receiving. Call it within a transaction."""
+    catalog.execute("UPDATE study SET reason = ? WHERE id = ? AND state = ?", (reason, study, StudyState.RECEIVING))
     filing.forget(study)
 
 

@@ -6,7 +6,6 @@ can be read again from sealed objects: a catalog that was lost takes it along, a
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from capacitord.model.completeness import Event, Witness
+from capacitord.model.evidence import Doing, Named, Result
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 
 MOST_NAMED: Final = 20
@@ -50,27 +50,11 @@ AND NOT EXISTS (SELECT 1 FROM study s WHERE s.uid = e.study_uid AND s.bytes > 0)
 """
 
 
-class Named(NamedTuple):
-    """An image as evidence names it."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-
-
 class Missing(NamedTuple):
     """Images of a study that evidence names and that have not arrived: how many, and the UIDs of the first."""
 
     images: int
     uids: tuple[str, ...]
-
-
-class Doing(enum.Enum):
-    """What became of a change to a performed procedure step."""
-
-    DONE = enum.auto()
-    KNOWN = enum.auto()
-    UNKNOWN = enum.auto()
-    OVER = enum.auto()
 
 
 class Request(NamedTuple):
@@ -81,13 +65,6 @@ class Request(NamedTuple):
     calling_ae: str
     called_ae: str
     at: int
-
-
-class Result(NamedTuple):
-    """What is to be reported of a request: the images this box stands for, and the others with a failure reason."""
-
-    committed: tuple[Named, ...]
-    failed: tuple[tuple[Named, int], ...]
 
 
 NO_SUCH_OBJECT: Final = 0x0112

@@ -227,7 +227,7 @@ class Serving:
             profile=profile,
             spool=str(folder),
             key=key,
-            storage=settings.storage(self._box.storage),
+            storage=settings.storage(self._box.storage, self._box.modality),
             limits=settings.limits(self._box.spool, total),
         )
 
@@ -243,7 +243,8 @@ class Serving:
 
     def _now_told(self, profile: Profile) -> None:
         self._told = profile
-        self.broker.destinations = {destination.name: destination for destination in profile.destinations}
+        known = (*profile.destinations, *map(settings.scanner, self._box.modality))
+        self.broker.destinations = {destination.name: destination for destination in known}
 
     def _runtime_changed(self) -> None:
         state = self.keeper.state

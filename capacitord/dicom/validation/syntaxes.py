@@ -50,9 +50,7 @@ COMPRESSED: Final[Mapping[str, Compressed]] = MappingProxyType(
         **{_JPEG + number: _HT for number in ("201", "202", "203")},
         **{
             _JPEG + number: _VIDEO
-            for number in (
-                "100 100.1 101 101.1 102 102.1 103 103.1 104 104.1 105 105.1 106 106.1 107 108".split()
-            )
+            for number in (["100", "100.1", "101", "101.1", "102", "102.1", "103", "103.1", "104", "104.1", "105", "105.1", "106", "106.1", "107", "108"])
         },
     }
 )
