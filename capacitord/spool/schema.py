@@ -102,6 +102,16 @@ CREATE TABLE code (                     -- what stood for a patient or a study i
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
 ) WITHOUT ROWID;
+CREATE TABLE worklist (                 -- entries as the source sent them, those that vanished there too
+  step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
+  copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
+  since REAL NOT NULL,                  -- seconds since the epoch, as all these
+  seen REAL, vanished REAL,             -- NULL while it is on the list
+  PRIMARY KEY (step, study, accession, procedure, patient, copy)
+);
+CREATE TABLE worklist_fetch (            -- one row: when the last whole list came, and where from
+  id INTEGER PRIMARY KEY CHECK (id = 1), fetched REAL NOT NULL, source TEXT NOT NULL
+);
 CREATE TABLE destination (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER,
   failing_since REAL                    -- on the retention clock
@@ -198,6 +208,16 @@ CREATE TABLE code (
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
 ) WITHOUT ROWID;
+CREATE TABLE worklist (
+  step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
+  copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
+  since REAL NOT NULL,
+  seen REAL, vanished REAL,
+  PRIMARY KEY (step, study, accession, procedure, patient, copy)
+);
+CREATE TABLE worklist_fetch (
+  id INTEGER PRIMARY KEY CHECK (id = 1), fetched REAL NOT NULL, source TEXT NOT NULL
+);
 ALTER TABLE destination ADD COLUMN failing_since REAL;
 """
 """What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""

@@ -33,6 +33,7 @@ from capacitord.spool.spares import Spares
 from capacitord.spool.stored import Objects
 from capacitord.spool.studies import Studies
 from capacitord.spool.twins import Twins
+from capacitord.spool.worklist import Worklist
 from capacitord.spool.writer import SegmentWriter
 
 
@@ -116,6 +117,7 @@ class Spool:
             self.decisions = Decisions(self._catalog, self._filing, self._objects)
             self.codebook = Codebook(self._catalog)
             self.studies = Studies(self._catalog, names, self._objects)
+            self.worklist = Worklist(self._catalog)
             self.housekeeping = Housekeeping(
                 self._objects, self._catalog, self._filing, self._writer, self._damage, ballast
             )

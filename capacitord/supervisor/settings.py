@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capacitord.config.box import SpoolTable, StorageTable
+from capacitord.config.box import Box, SpoolTable, StorageTable
 from capacitord.link import messages as link
 
 
@@ -18,6 +18,18 @@ def storage(source: StorageTable) -> link.Storage:
         idle_timeout=source.idle_timeout,
         private_sop_classes=tuple(source.private_sop_classes),
         private_transfer_syntaxes=tuple(source.private_transfer_syntaxes),
+    )
+
+
+def worklist(box: Box) -> link.WorklistPort:
+    """Return the worklist SCP's settings; what is not said for it is as for storage."""
+    source, storage = box.worklist, box.storage
+    return link.WorklistPort(
+        ae_title=source.ae_title or storage.ae_title,
+        called_ae_titles=tuple(source.called_ae_titles or storage.called_ae_titles),
+        calling_ae_titles=tuple(source.calling_ae_titles or storage.calling_ae_titles),
+        peers=tuple(source.peers or storage.peers),
+        associations=source.associations,
     )
 
 
