@@ -85,10 +85,7 @@ class StorageTable(Table):
 
 
 class WorklistTable(Table):
-    """`[worklist]`: the worklist SCP that the scanner asks, where the site has a worklist.
-
-    What is left out, and an empty list, is as for `[storage]`.
-    """
+    """`[worklist]`: the worklist SCP that the scanner asks, where the site has one. What is empty is as for storage."""
 
     ae_title: AeTitle | None = None
     address: Address | None = None

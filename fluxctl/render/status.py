@@ -125,7 +125,8 @@ def worklist(found: WorklistStatus, look: Look) -> str:
     if not found.failures:
         return f"{words} from {source}"
     asked = f", asked again {until(found.next_try, look)}" if found.next_try else ", being asked"
-    return f"{words}; {source} does not answer{asked}: {found.reason}"
+    tries = "the last try failed" if found.failures == 1 else f"the last {found.failures:,} tries failed"
+    return f"{words}; {tries}{asked}: {found.reason}"
 
 
 def _receiving(traffic: SiteStatus, look: Look) -> list[tuple[str, str]]:

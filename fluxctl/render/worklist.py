@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -11,10 +13,12 @@ from capacitord.api.worklist import Attribute, Entry, EntryDetail, EntryList, Re
 from capacitord.model.worklist_cache import ListState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, ago, clock, count, dicom_date, dicom_name, dicom_time, duration
+from fluxctl.render.words import NOTHING, ago, clock, count, dicom_date, dicom_name, dicom_time
 
 _DIFFERS = "▸"
 _MOST_LACKING = 5
+_REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
+"""What changed an attribute, where it was no part of the profile."""
 
 
 def listed(found: EntryList, look: Look) -> RenderableType:
@@ -53,12 +57,18 @@ def table(entries: Sequence[Entry], look: Look) -> RenderableType:
             _awaited(each),
             dicom_name(each.patient_name) or NOTHING,
             each.patient_id or NOTHING,
-            " ".join(part for part in (each.modality, each.description) if part) or NOTHING,
+            _what(each) or NOTHING,
             each.station or NOTHING,
         )
         for each in entries
     ]
     return columns(heads, rows, look)
+
+
+def _what(entry: Entry) -> str:
+    """Return what is to be done, with the modality unless the words begin with it."""
+    words = entry.description
+    return words if words.upper().split()[:1] == [entry.modality] else f"{entry.modality} {words}".strip()
 
 
 def _awaited(entry: Entry) -> str:
@@ -90,7 +100,7 @@ def shown(found: EntryDetail, look: Look) -> RenderableType:
     by = [each for each in found.attributes if each.before != each.after and each.by]
     if by:
         lines += [BLANK, Text("Changed by", style=STRONG)]
-        lines += [hanging(f"  {each.name}", ", ".join(each.by)) for each in by]
+        lines += [hanging(f"  {each.name}:", ", ".join(_REQUIRED.get(name, name) for name in each.by)) for each in by]
     for skip in found.skipped:
         lines.append(
             hanging("⚠", f"{skip.transform}: {skip.operation} {skip.attribute} was left out: {skip.reason}", style=CARE)
@@ -131,9 +141,7 @@ def refreshed(found: Refreshed, look: Look) -> RenderableType:
             ]
         )
     entries = count(found.entries, "entry", "entries")
-    parts: list[RenderableType] = [
-        hanging("✔", f"{entries} from {found.source} in {duration(found.seconds)}", style=GOOD)
-    ]
+    parts: list[RenderableType] = [hanging("✔", f"{entries} from {found.source} in {found.seconds:.1f} s", style=GOOD)]
     for title, rows in (("New", found.new), ("Vanished", found.vanished), ("Changed", found.changed)):
         if rows:
             parts += [BLANK, Text(f"{title}: {len(rows):,}", style=STRONG), table(rows, look)]
