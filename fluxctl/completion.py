@@ -162,6 +162,14 @@ def _profiles(answer: Any, _current: str) -> Candidates:
     return [(item["id"], item["name"]) for item in answer.get("profiles", [])]
 
 
+def _entries(answer: Any, current: str) -> Candidates:
+    entries = answer.get("entries", [])
+    found = [(e["id"], f"{e['modality']} {initials(e['patient_name'])}".strip()) for e in entries]
+    if current and not any(name.startswith(current) for name, _ in found):
+        found += [(e["accession_number"], e["id"]) for e in entries if e["accession_number"]]
+    return found
+
+
 PLACES: Final[dict[str, Candidates]] = {
     "FILE": [(FILES, "")],
     "PROFILE.toml": [(FILES, "")],
@@ -191,6 +199,7 @@ LIVE: Final[dict[str, tuple[str, Callable[[Any, str], Candidates]]]] = {
     "PROFILE": ("profile.list", _profiles),
     "PROFILE|FILE": ("profile.list", _profiles_or_files),
     "SITE": ("profile.list", _profiles),
+    "ENTRY": ("worklist.list", _entries),
 }
 
 

@@ -28,6 +28,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("queue", "What waits, per destination"),
             Entry("resend", "Send a study, or one image of it, again"),
             Entry("destination", "Where images go, and whether it answers"),
+            Entry("worklist", "Whom the scanner finds on its list"),
         ),
     ),
     (

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies"}
+PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.resend", "study.resolve", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.resolve", "study.show", "version", "watch", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.resend", "study.resolve", "worklist.refresh", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -208,6 +208,42 @@ TREE: Final[dict[str, Any]] = {
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": ["DEST|ALL"],
+                },
+            },
+        },
+        "worklist": {
+            "help": "Whom the scanner finds on its list",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List the worklist as scanners get it, by when the patients are awaited",
+                    "options": {
+                        "--vanished": {"help": "Also what vanished at the source", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Show one entry as it came and as it is served, side by side",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["ENTRY"],
+                },
+                "refresh": {
+                    "help": "Ask the source for its list now, and wait for it",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
                 },
             },
         },

@@ -16,6 +16,7 @@ from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
 from capacitord.api.routes import route
 from capacitord.api.trial import Explain, StudyExplained
+from capacitord.api.worklist import EntryDetail, EntryList, EntryRef, ListEntries, Refreshed
 
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds an ordinary answer may take."""
@@ -36,6 +37,7 @@ PATIENT: Final = frozenset(
         "site.deactivate",
         "study.explain",
         "study.resolve",
+        "worklist.refresh",
     }
 )
 
@@ -213,3 +215,15 @@ class Client:
     def destination_echo(self, destination: str) -> m.Echo:
         """C-ECHO one destination."""
         return self.request("destination.echo", m.DestinationRef(destination), m.Echo)
+
+    def worklist_list(self, *, vanished: bool = False) -> EntryList:
+        """Return the worklist as scanners get it; with `vanished` what the source has no more as well."""
+        return self.request("worklist.list", ListEntries(vanished), EntryList)
+
+    def worklist_show(self, entry: str) -> EntryDetail:
+        """Return a worklist entry before and after its corrections. Raises `NotFound`, or `Ambiguous`."""
+        return self.request("worklist.show", EntryRef(entry), EntryDetail)
+
+    def worklist_refresh(self) -> Refreshed:
+        """Have the source of the worklist asked now, and return what came of it."""
+        return self.request("worklist.refresh", m.Empty(), Refreshed)

@@ -15,6 +15,7 @@ import msgspec
 
 from capacitord.errors import Problem
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+from capacitord.model.worklist_cache import ListState
 
 ALL = "ALL"
 LARGEST_RECOVERY = 1 << 19
@@ -76,7 +77,7 @@ class Gate(Answer, frozen=True):
 
 
 class Listener(Answer, frozen=True):
-    """The storage port as the scanner sees it."""
+    """A port as the scanner sees it: that for storage, or that for the worklist."""
 
     ae_title: str
     address: str
@@ -222,6 +223,32 @@ class SpoolStatus(Answer, frozen=True):
     unrouted_images: int = 0
 
 
+class WorklistStatus(Answer, frozen=True):
+    """The worklist of the site, and its source.
+
+    `entries` are served to scanners, `vanished` ones are kept and not served. `fetched` is when the last whole list
+    came, and `source` where from; `failures` counts the tries since that failed, the last for `reason`. `next_try` is
+    when the source is asked again. `queries` of scanners were answered since the runtime began. `turned_away` are
+    associations.
+    """
+
+    ae_title: str
+    host: str
+    port: int
+    state: ListState
+    entries: int
+    vanished: int
+    fetched: datetime | None
+    source: str
+    tried: datetime | None
+    failures: int
+    reason: str
+    next_try: datetime | None
+    queries: int = 0
+    last_query: datetime | None = None
+    turned_away: Refusals | None = None
+
+
 class SiteStatus(Answer, frozen=True):
     """The runtime's part of the status; free of patient data.
 
@@ -243,10 +270,14 @@ class SiteStatus(Answer, frozen=True):
     turned_away: Refusals | None = None
     unfit: Refusals | None = None
     as_of: datetime | None = None
+    worklist: WorklistStatus | None = None
 
 
 class Status(Answer, frozen=True):
-    """One screen: what the box does, for whom, and what a person should do."""
+    """One screen: what the box does, for whom, and what a person should do.
+
+    `listener` is the storage port, `worklist` that for the worklist if the site has one.
+    """
 
     schema: str
     version: str
@@ -258,6 +289,7 @@ class Status(Answer, frozen=True):
     site: Site | None
     traffic: SiteStatus | None
     advice: tuple[Advice, ...]
+    worklist: Listener | None = None
 
 
 # --- studies ------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, trial
+from capacitord.api import codes, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -242,6 +242,36 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.StudyRef,
         m.StudyDetail,
         "A study and its images",
+    ),
+    Route(
+        "worklist.list",
+        "GET",
+        "/v1/worklist",
+        _R,
+        _SITE,
+        worklist.ListEntries,
+        worklist.EntryList,
+        "The worklist as scanners get it",
+    ),
+    Route(
+        "worklist.refresh",
+        "POST",
+        "/v1/worklist/refresh",
+        _O,
+        _SITE,
+        m.Empty,
+        worklist.Refreshed,
+        "Ask the worklist's source now",
+    ),
+    Route(
+        "worklist.show",
+        "GET",
+        "/v1/worklist/{entry}",
+        _R,
+        _SITE,
+        worklist.EntryRef,
+        worklist.EntryDetail,
+        "A worklist entry before and after its corrections",
     ),
 )
 

@@ -17,6 +17,7 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
+from capacitord.api.worklist import Attribute, Entry, EntryDetail, EntryList, Refreshed
 from capacitord.errors import Problem
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -170,6 +171,9 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "study.show": Document(m.StudyDetail),
         "version": Document(Version),
         "watch": Document(m.Event),
+        "worklist.list": Document(EntryList, ("entries", Entry)),
+        "worklist.refresh": Document(Refreshed),
+        "worklist.show": Document(EntryDetail, ("attributes", Attribute)),
     }
 )
 

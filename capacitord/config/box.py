@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 import pydantic
 
@@ -92,6 +92,18 @@ class ModalityTable(Table):
     port: Port
 
 
+class WorklistTable(Table):
+    """`[worklist]`: the worklist SCP that the scanner asks, where the site has one. What is empty is as for storage."""
+
+    ae_title: AeTitle | None = None
+    address: Address | None = None
+    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 11113
+    called_ae_titles: list[AeTitle] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    calling_ae_titles: list[AeTitle] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    peers: list[Network] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    associations: Annotated[int, pydantic.Field(ge=1, le=512)] = 16
+
+
 class KeysTable(Table):
     """`[keys]`: where the box key has to come from; without it, `fluxctl key init` chooses."""
 
@@ -126,10 +138,18 @@ class Box(Table):
     control: ControlTable = ControlTable()
     storage: StorageTable = StorageTable()
     modality: list[ModalityTable] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    worklist: WorklistTable = WorklistTable()
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()
     isolation: IsolationTable = IsolationTable()
     log: LogTable = LogTable()
+
+    @pydantic.model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.worklist.port == self.storage.port and self.worklist.port:
+            msg = "is the port of [storage]"
+            raise diagnostics.Rejections([diagnostics.Finding(("worklist", "port"), msg, "Each needs one of its own.")])
+        return self
 
     @property
     def state(self) -> Path:

@@ -15,13 +15,15 @@ from capacitord.model import profile as model
 from capacitord.model.completeness import BY_QUIET, Completeness, Event
 from capacitord.model.destination import Destination
 from capacitord.model.review import Terms
+from capacitord.model.transform import On
+from capacitord.model.worklist import Source
 
 _PRIORITY: Final = "priority"
 _HTTPS: Final = 443
 
 
 def in_force(source: Profile) -> model.Profile:
-    """Return the part of a profile that decides what becomes of images."""
+    """Return the part of a profile that a runtime acts on."""
     barred = idle.barred(source)
     return model.Profile(
         id=source.id,
@@ -36,6 +38,30 @@ def in_force(source: Profile) -> model.Profile:
         keep_delivered=source.delivery.keep_delivered,
         matching=_matching(source),
         completeness=BY_QUIET if source.completeness is None else _completeness(source.completeness),
+        worklist=_worklist(source),
+    )
+
+
+def _worklist(source: Profile) -> model.Worklist | None:
+    """Return the worklist as it is fetched and corrected: by its own corrections first, then by transforms for it."""
+    table = source.worklist
+    if table is None:
+        return None
+    return model.Worklist(
+        Source(
+            table.source.ae_title,
+            table.source.host,
+            table.source.port,
+            calling_ae_title=table.source.calling_ae_title,
+        ),
+        refresh=table.refresh,
+        past=table.window.past,
+        future=table.window.future,
+        stale_after=table.stale_after,
+        corrections=(
+            *(correct.transform(number) for number, correct in enumerate(table.correct)),
+            *(transform for transform in source.transforms if transform.on is On.WORKLIST),
+        ),
     )
 
 

@@ -66,7 +66,8 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
 class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is known. `fetched` is when the last whole list came, `tried` when the last try ended, well or not.
 
-    `failures` counts those since the last list, and `failure` says in words what the last one was.
+    `source` says where that list came from. `failures` counts those since, and `failure` says in words what the last
+    one was.
     """
 
     entries: tuple[Held, ...] = ()
@@ -74,6 +75,7 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
     tried: float | None = None
     failures: int = 0
     failure: str = ""
+    source: str = ""
 
     def present(self) -> tuple[Held, ...]:
         """Return the entries of the last whole list: those that are served."""
@@ -89,8 +91,8 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((held for held in self.entries if held.key == key), None)
 
 
-def merged(cache: Cache, fresh: Sequence[Listed], now: float) -> Cache:
-    """Return the cache with a whole list that was fetched just now; its keys differ (see `distinct`)."""
+def merged(cache: Cache, fresh: Sequence[Listed], now: float, source: str = "") -> Cache:
+    """Return the cache with a whole list that was fetched from `source` just now; its keys differ (see `distinct`)."""
     before = {held.key: held for held in cache.entries}
     present = tuple(Held(each, before[each.key].since if each.key in before else now, now) for each in fresh)
     keys = {each.key for each in fresh}
@@ -99,7 +101,26 @@ def merged(cache: Cache, fresh: Sequence[Listed], now: float) -> Cache:
         for held in cache.entries
         if held.key not in keys
     )
-    return Cache(present + gone, fetched=now, tried=now)
+    return Cache(present + gone, fetched=now, tried=now, source=source)
+
+
+class News(msgspec.Struct, frozen=True):
+    """What a fresh list brought: keys of entries that are new on it, that vanished, and that say something else."""
+
+    new: tuple[EntryKey, ...] = ()
+    vanished: tuple[EntryKey, ...] = ()
+    changed: tuple[EntryKey, ...] = ()
+
+
+def news(before: Cache, after: Cache) -> News:
+    """Return what is different on the list `after` from the one `before`."""
+    old = {held.key: held.listed for held in before.present()}
+    now = {held.key: held.listed for held in after.present()}
+    return News(
+        tuple(key for key in now if key not in old),
+        tuple(key for key in old if key not in now),
+        tuple(key for key, listed in now.items() if key in old and old[key] != listed),
+    )
 
 
 def failed(cache: Cache, why: str, now: float) -> Cache:

@@ -20,6 +20,7 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row
 from capacitord.site.resolving import Resolving
+from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.spool.store import Spool
 
 _LONGEST_REASON = 500
@@ -51,7 +52,14 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
-    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining, resolving: Resolving) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        deliveries: Deliveries,
+        explaining: Explaining,
+        resolving: Resolving,
+        worklist: WorklistAnswers,
+    ) -> None:
         self._spool, self._deliveries, self._explaining, self._resolving = spool, deliveries, explaining, resolving
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
@@ -69,6 +77,9 @@ class Answers:
             "study.resend": self._resend,
             "study.resolve": self._resolve,
             "study.show": self._study,
+            "worklist.list": lambda request: one(worklist.list(request)),
+            "worklist.refresh": lambda _request: one(worklist.refresh()),
+            "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
 
     def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None]) -> Body:

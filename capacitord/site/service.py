@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,7 +14,7 @@ from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
-from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Start
+from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Port, Start
 from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
 from capacitord.site.answers import Answers
@@ -23,7 +23,7 @@ from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
-from capacitord.site.port import StoragePort
+from capacitord.site.port import SitePort, StoragePort
 from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
@@ -31,9 +31,12 @@ from capacitord.site.refusals import Refused
 from capacitord.site.resolving import Resolving
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing
-from capacitord.site.site_status import Condition, Reporter, site_status
+from capacitord.site.site_status import Condition, Reporter, site_status, with_worklist
 from capacitord.site.soundness import Soundness
 from capacitord.site.upkeep import Upkeep
+from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.site.worklist.keeper import WorklistKeeper
+from capacitord.site.worklist.port import WorklistPort
 from capacitord.spool.admission import Receipt
 from capacitord.spool.closer import Closed
 from capacitord.spool.store import Spool
@@ -68,7 +71,19 @@ class Service:
         )
         self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
         self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
-        self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving()))
+        self._worklist = WorklistKeeper(
+            spool,
+            self._connections,
+            start.profile,
+            hashes=self._preparation.keys.hashes,
+            note=lambda reference, message: self._note(reference, message, "", ""),
+            doubt=self._soundness.doubt,
+            receiving=lambda: self._reception.receiving,
+        )
+        self._worklist_port = WorklistPort(self._worklist, start.worklist)
+        self._ports: Mapping[Port, SitePort] = {Port.STORAGE: self._port, Port.WORKLIST: self._worklist_port}
+        worklist = WorklistAnswers(self._worklist, spool.key)
+        self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving(), worklist))
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
@@ -115,6 +130,7 @@ class Service:
         self._preparation.take(profile)
         self._routing.profile = profile
         self._deliveries.want(profile.destinations, profile.version)
+        self._worklist.update(profile)
         self._catch_up()
         self._router.wake()
 
@@ -142,13 +158,13 @@ class Service:
             LOG.error("%s", message)
         self._profile_problem = Problem("profile-behind", message, hint="It is tried again every second.")
 
-    def listen(self, listener: socket.socket) -> None:
-        """Serve the storage port on this listening socket."""
-        self._port.open(listener)
+    def listen(self, port: Port, listener: socket.socket) -> None:
+        """Serve a port on this listening socket."""
+        self._ports[port].open(listener)
 
-    def stop_listening(self, grace: float) -> None:
-        """Take no more associations; those that are open finish within `grace` seconds."""
-        self._port.close(grace)
+    def stop_listening(self, port: Port, grace: float) -> None:
+        """Take no more associations there; those that are open finish within `grace` seconds."""
+        self._ports[port].close(grace)
 
     def connected(self, message: Connected, descriptor: int | None) -> None:
         """Hand a connection to the delivery that asked for it."""
@@ -166,17 +182,20 @@ class Service:
         """Finish what is open within `grace` seconds, all at once: scanners, deliveries, requests; then the spool."""
         deadline = time.monotonic() + grace
         self._connections.close()
-        self._port.close(grace)
+        for port in self._ports.values():
+            port.close(grace)
         others = [
             threading.Thread(target=self._deliveries.stop, args=(grace,), name="end deliveries", daemon=True),
             threading.Thread(target=self._calls.close, args=(grace,), name="end calls", daemon=True),
             threading.Thread(target=self._upkeep.stop, name="end upkeep", daemon=True),
             threading.Thread(target=self._router.stop, name="end router", daemon=True),
             threading.Thread(target=self._commitments.stop, name="end commitments", daemon=True),
+            threading.Thread(target=self._worklist.stop, name="end worklist", daemon=True),
         ]
         for other in others:
             other.start()
-        self._port.wait(grace)
+        for port in self._ports.values():
+            port.wait(max(0.0, deadline - time.monotonic()))
         for other in others:
             other.join(max(0.0, deadline + _MARGIN - time.monotonic()))
         self._preparation.close()
@@ -193,7 +212,8 @@ class Service:
         if not self._soundness.tried:
             # The first status opens the gate: it is to say whether images can be kept.
             self._soundness.look()
-        return site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
+        status = site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
+        return with_worklist(status, self._worklist, self._worklist_port)
 
     def _condition(self) -> Condition:
         return Condition(

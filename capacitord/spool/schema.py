@@ -127,6 +127,16 @@ CREATE TABLE set_aside (                -- what a person discarded and can still
   study INTEGER PRIMARY KEY, due REAL NOT NULL,     -- on the retention clock
   at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
 );
+CREATE TABLE worklist (                 -- entries as the source sent them, those that vanished there too
+  step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
+  copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
+  since REAL NOT NULL,                  -- seconds since the epoch, as all these
+  seen REAL, vanished REAL,             -- NULL while it is on the list
+  PRIMARY KEY (step, study, accession, procedure, patient, copy)
+);
+CREATE TABLE worklist_fetch (            -- one row: when the last whole list came, and where from
+  id INTEGER PRIMARY KEY CHECK (id = 1), fetched REAL NOT NULL, source TEXT NOT NULL
+);
 CREATE TABLE destination (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER,
   failing_since REAL                    -- on the retention clock
@@ -269,6 +279,16 @@ CREATE INDEX release_study ON release (study);
 CREATE TABLE set_aside (
   study INTEGER PRIMARY KEY, due REAL NOT NULL,
   at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE worklist (
+  step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
+  copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
+  since REAL NOT NULL,
+  seen REAL, vanished REAL,
+  PRIMARY KEY (step, study, accession, procedure, patient, copy)
+);
+CREATE TABLE worklist_fetch (
+  id INTEGER PRIMARY KEY CHECK (id = 1), fetched REAL NOT NULL, source TEXT NOT NULL
 );
 ALTER TABLE destination ADD COLUMN failing_since REAL;
 CREATE TABLE evidence (

@@ -38,6 +38,7 @@ from capacitord.spool.spares import Spares
 from capacitord.spool.stored import Objects
 from capacitord.spool.studies import Studies
 from capacitord.spool.twins import Twins
+from capacitord.spool.worklist import Worklist
 from capacitord.spool.writer import SegmentWriter
 
 
@@ -117,6 +118,7 @@ class Spool:
             self.releasing = Releasing(self._catalog, self._filing)
             self.codebook = Codebook(self._catalog)
             self.studies = Studies(self._catalog, names, self._objects)
+            self.worklist = Worklist(self._catalog)
             self.housekeeping = Housekeeping(
                 self._objects, self._catalog, self._filing, self._writer, self._damage, ballast
             )

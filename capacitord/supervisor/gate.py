@@ -23,7 +23,7 @@ class Facts:
     `others` counts the sites that could be served instead. `key_problem` says why the box key is not at hand.
     `port_problem` says why the storage port can't be bound. `heard` says that the runtime has told its status since it
     began; `trouble` why it cannot keep images; `silent` that it has not told its status for too long. `leaving` says
-    why the site that is served is being left.
+    why the site that is served is being left. `worklist` says that the runtime was told to serve one.
     """
 
     profile: str = ""
@@ -40,6 +40,7 @@ class Facts:
     stopping: bool = False
     leaving: str = ""
     others: int = 0
+    worklist: bool = False
 
 
 def may_listen(facts: Facts) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capacitord.config.box import ModalityTable, SpoolTable, StorageTable
+from capacitord.config.box import Box, ModalityTable, SpoolTable, StorageTable
 from capacitord.link import messages as link
 from capacitord.model.destination import Destination
 
@@ -28,6 +28,18 @@ def storage(source: StorageTable, modalities: Sequence[ModalityTable] = ()) -> l
 def scanner(source: ModalityTable) -> Destination:
     """Return a scanner as the broker connects to it."""
     return Destination(link.MODALITY + source.ae_title, source.ae_title, source.host, source.port)
+
+
+def worklist(box: Box) -> link.WorklistPort:
+    """Return the worklist SCP's settings; what is not said for it is as for storage."""
+    source, storage = box.worklist, box.storage
+    return link.WorklistPort(
+        ae_title=source.ae_title or storage.ae_title,
+        called_ae_titles=tuple(source.called_ae_titles or storage.called_ae_titles),
+        calling_ae_titles=tuple(source.calling_ae_titles or storage.calling_ae_titles),
+        peers=tuple(source.peers or storage.peers),
+        associations=source.associations,
+    )
 
 
 def limits(source: SpoolTable, total: int) -> link.SpoolSettings:

@@ -28,6 +28,22 @@ KEYS = {
     "storage.idle_timeout": ("duration", "After this long without a byte an association is aborted."),
     "storage.private_sop_classes": ("list of UIDs", "SOP classes to accept beside those of the standard."),
     "storage.private_transfer_syntaxes": ("list of UIDs", "Transfer syntaxes to accept beside those of the standard."),
+    "worklist.ae_title": ("AE title", "The AE title of the worklist SCP; not set, it is that of `[storage]`."),
+    "worklist.address": ("address", "The address to listen on; not set, it is that of `[storage]`."),
+    "worklist.port": (
+        "number",
+        "The port to listen on, open while that for storage is, if the site has a worklist. 0 takes a free one.",
+    ),
+    "worklist.called_ae_titles": (
+        "list of AE titles",
+        "The titles that a scanner may call; empty, those of `[storage]`.",
+    ),
+    "worklist.calling_ae_titles": (
+        "list of AE titles",
+        "The titles that a scanner may call itself; empty, those of `[storage]`.",
+    ),
+    "worklist.peers": ("list of networks", "The addresses that may connect; empty, those of `[storage]`."),
+    "worklist.associations": ("number", "How many associations may be open at once."),
     "keys.source": (
         '"file", "credential" or "passphrase"',
         "Where the box key has to come from. Without it, `fluxctl key init` chooses.",
@@ -72,7 +88,7 @@ def page() -> str:
     page.text(f"`{DEFAULT_FILE}`")
     page.section("DESCRIPTION")
     page.text(
-        "The file holds what belongs to this box and not to a site: the storage port, the control socket, room on the "
+        "The file holds what belongs to this box and not to a site: its ports, the control socket, room on the "
         "disk. What is true of one facility is in its profile, which `fluxctl profile import` brings: "
         "`capacitord-profile`(5). The format is TOML 1.0. Every key has a default, so an empty file is a valid one. A "
         "key that is not known is an error and never ignored. `capacitord check-config` says all that is wrong with a "

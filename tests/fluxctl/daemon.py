@@ -20,6 +20,7 @@ from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
 from tests.fluxctl import samples, trial_samples
+from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
 Answer = Callable[[Any], Any]
@@ -134,6 +135,9 @@ ANSWERS: dict[str, Answer] = {
     "study.resend": lambda request: m.Done(message=f"study {resolve(request.study).id} will be sent again"),
     "study.resolve": lambda request: samples.changed(trial_samples.RESOLVED, searched=request.destinations),
     "study.show": lambda request: detail(request.study),
+    "worklist.list": lambda request: w.listed(vanished=request.vanished),
+    "worklist.refresh": lambda _: w.REFRESHED,
+    "worklist.show": lambda request: w.detail(request.entry),
 }
 
 

@@ -24,14 +24,16 @@ from capacitord.api.schemas import (
     Version,
 )
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_failed, advice_on_held
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
-from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch
+from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch, worklist
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
+from tests.fluxctl import worklist_samples as w
 
 FOLDER: Final = Path(__file__).parent / "pages"
 LOOK: Final = Look(width=80, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
@@ -111,6 +113,29 @@ QUIET: Final = s.changed(
 )
 CLOSING: Final = s.changed(
     s.STATUS, gate=m.Gate(state=GateState.CLOSING, may_scan=False, reason="capacitord is stopping"), traffic=None
+)
+
+
+OLD_LIST: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        worklist=s.changed(
+            s.WORKLIST,
+            state=ListState.STALE,
+            fetched=s.ago(hours=13),
+            failures=391,
+            reason="10.20.1.11 port 104: the host did not answer within 10 s.",
+        ),
+        advice=(
+            m.Advice(
+                "worklist-old",
+                m.Level.WARNING,
+                w.listed(state=ListState.STALE).remark,
+                "See whether the source answers: fluxctl worklist refresh.",
+            ),
+        ),
+    ),
 )
 
 
@@ -376,6 +401,18 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
     "study-resolve": (LOOK, lambda look: codes.resolved(t.RESOLVED, look)),
     "study-resolve-60-columns": (NARROW, lambda look: codes.resolved(t.RESOLVED, look)),
+    "status-worklist-old": (LOOK, lambda look: status.page(OLD_LIST, look)),
+    "worklist-list": (LOOK, lambda look: worklist.listed(w.listed(), look)),
+    "worklist-list-60-columns": (NARROW, lambda look: worklist.listed(w.listed(), look)),
+    "worklist-list-vanished": (LOOK, lambda look: worklist.listed(w.listed(vanished=True), look)),
+    "worklist-list-old": (LOOK, lambda look: worklist.listed(w.listed(state=ListState.STALE), look)),
+    "worklist-list-never": (LOOK, lambda look: worklist.listed(w.NEVER, look)),
+    "worklist-show": (LOOK, lambda look: worklist.shown(w.DETAIL, look)),
+    "worklist-show-120-columns": (WIDE, lambda look: worklist.shown(w.DETAIL, look)),
+    "worklist-refresh": (LOOK, lambda look: worklist.refreshed(w.REFRESHED, look)),
+    "worklist-refresh-same": (LOOK, lambda look: worklist.refreshed(w.SAME, look)),
+    "worklist-refresh-failed": (LOOK, lambda look: worklist.refreshed(w.FAILED, look)),
+    "worklist-refresh-never": (LOOK, lambda look: worklist.refreshed(w.NEVER_REFRESHED, look)),
     "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
     "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
     "key-status-locked": (

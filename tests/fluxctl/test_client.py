@@ -69,6 +69,9 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "study.resend": lambda c: c.study_resend(m.Resend("3f2a9c")),
     "study.resolve": lambda c: c.study_resolve(Resolve("TP7PQWGYQGBF")),
     "study.show": lambda c: c.study_show("3f2a9c"),
+    "worklist.list": lambda c: c.worklist_list(vanished=True),
+    "worklist.refresh": lambda c: c.worklist_refresh(),
+    "worklist.show": lambda c: c.worklist_show("5be10c77"),
 }
 
 

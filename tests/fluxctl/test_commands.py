@@ -77,6 +77,9 @@ LINES: dict[str, list[str]] = {
     "study.resolve": ["study", "resolve", "TP7PQWGYQGBF", "--to", "research"],
     "study.show": ["study", "show", "3f2a9c"],
     "version": ["version"],
+    "worklist.list": ["worklist", "list"],
+    "worklist.refresh": ["worklist", "refresh"],
+    "worklist.show": ["worklist", "show", "5be10c77"],
 }
 """A command line for every document, but for the endless watch and the demo, which plays a whole box."""
 ENDLESS = {"watch", "demo"}

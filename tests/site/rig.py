@@ -23,6 +23,8 @@ from capacitord.site.explaining import Explaining
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.resolving import Resolving
+from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.site.worklist.keeper import WorklistKeeper
 from capacitord.spool.disk import Disk
 from capacitord.spool.routed import Decide
 from capacitord.spool.store import Spool
@@ -42,6 +44,7 @@ class Rig:
     broker: Broker
     deliveries: Deliveries
     preparation: Preparation
+    worklist: WorklistAnswers
     destinations: dict[str, Destination]
     notes: list[tuple[str, str, str, str]] = field(default_factory=list)
     version: int = 1
@@ -79,7 +82,7 @@ class Rig:
         profile = msgspec.structs.replace(self.profile(*names), routes=(Route(names),))
         explaining = Explaining(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
         resolving = Resolving(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
-        return Answers(self.spool, self.deliveries, explaining, resolving)
+        return Answers(self.spool, self.deliveries, explaining, resolving, self.worklist)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)
@@ -141,7 +144,9 @@ def rig(
             QUICK,
             queued=lambda: queued.append(1),
         )
-        made = Rig(spool, broker, deliveries, preparation, {one.name: one for one in destinations}, notes)
+        keeper = WorklistKeeper(spool, broker.connections, Profile("st-marys", "", 0, "UTC", ()), hashes=bytes(32))
+        worklist = WorklistAnswers(keeper, KEY)
+        made = Rig(spool, broker, deliveries, preparation, worklist, {one.name: one for one in destinations}, notes)
         made.queued = queued
         made.transforms, made.deidentifications = transforms, deidentifications
         preparation.take(made.profile(*made.destinations))
@@ -153,4 +158,5 @@ def rig(
         finally:
             deliveries.stop(1.0)
             preparation.close()
+            keeper.stop()
             spool.close()

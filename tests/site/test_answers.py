@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +17,19 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolve
 from capacitord.api.routes import ROUTES, Answers, Form, Route, route
 from capacitord.api.trial import Explain
+from capacitord.api.worklist import EntryRef, ListEntries
+from capacitord.dicom.worklist.scu import listed
 from capacitord.errors import Ambiguous, CapacitordError, NotFound, Refused, TryAgain
 from capacitord.link import messages as link
 from capacitord.model.codes import Code, Coded, Kind
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.profile import Worklist
 from capacitord.model.states import DeliveryState
+from capacitord.model.worklist import Source
+from capacitord.model.worklist_cache import Cache, merged
 from capacitord.spool.ledger import Answer
+from tests.dicom.samples import EXPLICIT
+from tests.dicom.worklist import kit
 from tests.images import shipped
 from tests.peers.storescp import Storescp
 from tests.site.driver import PATIENCE, Supervisor
@@ -46,6 +55,8 @@ REQUESTS: dict[str, msgspec.Struct] = {
     "study.resend": m.Resend(STUDY, ("pacs",)),
     "study.resolve": Resolve("tp7p-qwgy-qgbf"),
     "study.show": m.StudyRef(STUDY),
+    "worklist.list": ListEntries(),
+    "worklist.show": EntryRef("A00007"),
 }
 
 
@@ -65,8 +76,10 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
             ],
             0.0,
         )
+        entry = listed(kit.data(kit.patient(7, random.Random(1))), EXPLICIT)
+        spool.worklist.save(merged(Cache(), [entry], time.time()))
         spool.close()
-        supervisor.start(destination("pacs", 1))
+        supervisor.start(destination("pacs", 1), worklist=Worklist(Source("RIS", "127.0.0.1", 1)))
         yield supervisor
 
 
@@ -103,6 +116,7 @@ def put_one(supervisor: Supervisor) -> str:
     ("name", "request_", "kind", "status"),
     [
         ("study.show", m.StudyRef("nothing"), NotFound, 404),
+        ("worklist.show", EntryRef("nothing"), NotFound, 404),
         ("study.export", m.Export("nothing"), NotFound, 404),
         ("queue.show", m.StudyRef("ffff"), NotFound, 404),
         ("study.resend", m.Resend("nothing"), NotFound, 404),
@@ -225,8 +239,10 @@ def test_a_conflict_is_sent_by_the_beginning_of_its_object_id_and_then_waits_for
         spool = open_spool(supervisor.spool, "pacs")
         put(spool, facts_of("1.2.3.1", STUDY), b"one")
         put(spool, facts_of("1.2.3.1", STUDY), b"other")
+        entry = listed(kit.data(kit.patient(7, random.Random(1))), EXPLICIT)
+        spool.worklist.save(merged(Cache(), [entry], time.time()))
         spool.close()
-        supervisor.start(destination("pacs", 1))
+        supervisor.start(destination("pacs", 1), worklist=Worklist(Source("RIS", "127.0.0.1", 1)))
         with pytest.raises(Ambiguous) as error:
             supervisor.ask("study.resend", m.Resend(STUDY, image="1.2.3.1"))
         assert len(error.value.candidates) == 2

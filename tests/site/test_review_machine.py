@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.matching import Candidate
+from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
 from tests.site.reviewing import ANN, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import put_image
@@ -49,7 +50,7 @@ class Review(RuleBasedStateMachine):
         self.rematch = rematch
         self._open()
 
-    def _profile(self):  # type: ignore[no-untyped-def]
+    def _profile(self) -> Profile:
         found = matching(self.version, rematch=self.rematch)
         return found if self.matches else msgspec.structs.replace(found, matching=None)
 

@@ -83,7 +83,7 @@ def test_the_port_is_served_while_it_is_open_and_only_then(supervisor: Superviso
     port = supervisor.listen()
     with scanner(port, images) as association:
         assert association.store(images[0]) == 0
-        supervisor.channel.send(link.CloseListener("storage", PATIENCE))
+        supervisor.channel.send(link.CloseListener(link.Port.STORAGE, PATIENCE))
         wait_for(lambda: refuses(port, images), within=PATIENCE, what="the port to be closed")
         # Meanwhile everything else goes on, and so does the association that was open.
         assert [each.images for each in supervisor.status().incoming] == [1]
@@ -264,7 +264,7 @@ def test_a_message_out_of_turn_is_passed_over(supervisor: Supervisor) -> None:
     supervisor.tell_start()
     with Path(os.devnull).open() as odd:
         supervisor.channel.send(link.AskStatus(77), odd.fileno())
-        supervisor.channel.send(link.Listener("storage"), odd.fileno())
+        supervisor.channel.send(link.Listener(link.Port.STORAGE), odd.fileno())
     supervisor.channel.send(link.Connected(4711, 0.0))
     assert supervisor.status()
     assert "out of turn: Start" in supervisor.log

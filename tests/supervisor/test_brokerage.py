@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 from capacitord.errors import TryAgain
-from capacitord.link.messages import Connect, Connected, ToRuntime
+from capacitord.link.messages import Connect, Connected, Peer, ToRuntime
 from capacitord.model.destination import Destination
 from capacitord.supervisor.brokerage import MOST_UNANSWERED, Broker
 
@@ -42,7 +42,8 @@ def answer(wanted: str, *, refusals: int = 0) -> Connected:
         broker = Broker(runtime)
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            broker.destinations = {"pacs": Destination("pacs", "PACS", "127.0.0.1", port, connect_timeout=5.0)}
+            pacs = Destination("pacs", "PACS", "127.0.0.1", port, connect_timeout=5.0)
+            broker.peers = {(Peer.DESTINATION, "pacs"): pacs}
             broker.ask(Connect(1, wanted))
             return await asyncio.wait_for(runtime.heard, 5)
 

@@ -9,7 +9,7 @@ import pydantic
 
 from capacitord.config import attributes
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, unknown
-from capacitord.config.fields import Duration, Table
+from capacitord.config.fields import AeTitle, Duration, Table
 from capacitord.config.matching import Match
 from capacitord.config.tables.node import NodeTable
 from capacitord.config.tables.transform import OperationsTable
@@ -116,10 +116,17 @@ def _refresh(seconds: float) -> float:
     return seconds
 
 
+class SourceTable(NodeTable):
+    """`source`: the site's worklist SCP."""
+
+    calling_ae_title: AeTitle = "FLUXBOX"
+    """What this box calls itself there."""
+
+
 class WorklistTable(Table):
     """`[worklist]`: where the worklist of the site comes from, and how it is served to the scanner."""
 
-    source: NodeTable
+    source: SourceTable
     """The site's worklist SCP."""
     refresh: Annotated[Duration, pydantic.AfterValidator(_refresh)] = 120.0
     """How often it is asked."""

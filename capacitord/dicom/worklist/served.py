@@ -1,14 +1,15 @@
 """The list as scanners get it: what the cache holds, corrected once, with what is to be said about its age.
 
 A new list is corrected before it takes the place of the old one, so no query waits for that; and an entry whose bytes
-did not change is not corrected again.
+did not change is not corrected again, unless the profile did.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from capacitord.dicom.worklist.correct import Corrected, correct
@@ -20,6 +21,9 @@ from capacitord.model.worklist_cache import Cache, Held, ListState, Rhythm, age,
 
 PATIENCE: Final = 15.0
 """Seconds a scanner's query waits for another one's look at the source."""
+
+_AT_ONCE: Final = 20
+"""So many entries are corrected before there is a rest: some 20 ms of work."""
 
 
 class Shown(NamedTuple):
@@ -35,7 +39,8 @@ class ServedList:
 
     `transforms` are those of the profile for the worklist, `key` is the site's for hashes, `zone` the site's. `clock`
     returns seconds since the epoch. `ask` asks the source once, hands a list that came to `take`, and returns whether
-    one did; it bounds itself.
+    one did; it bounds itself. Correcting takes long where there are thousands: `rest` is called now and then with when
+    that began (`time.monotonic`), and may sleep.
     """
 
     def __init__(
@@ -47,9 +52,10 @@ class ServedList:
         rhythm: Rhythm,
         clock: Callable[[], float],
         ask: Callable[[], bool],
+        rest: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._transforms, self._key, self._zone = tuple(transforms), key, zone
-        self._rhythm, self._clock, self._ask = rhythm, clock, ask
+        self._rhythm, self._clock, self._ask, self._rest = rhythm, clock, ask, rest
         self._taking = threading.Lock()
         self._looking = threading.Lock()
         self._now: tuple[Cache, dict[EntryKey, Shown], tuple[Entry, ...]] = (Cache(), {}, ())
@@ -61,12 +67,31 @@ class ServedList:
         like that, so the cache is damaged.
         """
         with self._taking:
-            _, before, served = self._now
-            if cache.entries != self._now[0].entries:
-                shown = {held.key: self._shown(held, before.get(held.key)) for held in cache.entries}
-                served = tuple(shown[held.key].corrected.entry for held in cache.present())
-                before = shown
-            self._now = (cache, before, served)
+            old, shown, served = self._now
+            if cache.entries != old.entries:
+                shown, served = self._corrected(cache, shown)
+            self._now = (cache, shown, served)
+
+    def heed(self, transforms: Sequence[Transform], *, zone: dt.tzinfo, rhythm: Rhythm) -> None:
+        """Act on another version of the profile: what is served is corrected anew if that says something else."""
+        with self._taking:
+            same = (tuple(transforms), zone) == (self._transforms, self._zone)
+            self._transforms, self._zone, self._rhythm = tuple(transforms), zone, rhythm
+            if not same:
+                cache = self._now[0]
+                self._now = (cache, *self._corrected(cache, {}))
+
+    def _corrected(
+        self, cache: Cache, before: Mapping[EntryKey, Shown]
+    ) -> tuple[dict[EntryKey, Shown], tuple[Entry, ...]]:
+        shown = {}
+        began = time.monotonic()
+        for number, held in enumerate(cache.entries):
+            if number % _AT_ONCE == 0 and number:
+                self._rest(began)
+                began = time.monotonic()
+            shown[held.key] = self._shown(held, before.get(held.key))
+        return shown, tuple(shown[held.key].corrected.entry for held in cache.present())
 
     def snapshot(self) -> Snapshot:
         """Return the list as it is served now."""
