@@ -14,6 +14,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
+from capacitord.api.preview import Preview
 from capacitord.api.routes import route
 from capacitord.api.trial import Explain, StudyExplained
 
@@ -177,6 +178,14 @@ class Client:
     def study_export(self, study: str) -> Tar:
         """Return a study's images as a tar archive of DICOM files."""
         return Tar(self._open("study.export", m.Export(study), PATIENT_TIMEOUT))
+
+    def study_preview(self, request: Preview) -> bytes:
+        """Return a picture of an image as a PNG file; `preview.label_of` says what it shows."""
+        exchange = self._open("study.preview", request, PATIENT_TIMEOUT)
+        try:
+            return exchange.read()
+        finally:
+            exchange.close()
 
     def study_discard(self, request: m.Discard) -> m.Done:
         """Give a study up."""

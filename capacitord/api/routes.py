@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, trial
+from capacitord.api import codes, preview, trial
 from capacitord.api import messages as m
 
 
@@ -31,6 +31,7 @@ class Form(enum.StrEnum):
     JSON = "application/json"
     NDJSON = "application/x-ndjson"
     TAR = "application/x-tar"
+    PNG = "image/png"
 
 
 class Route(NamedTuple):
@@ -222,6 +223,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         Form.TAR,
     ),
     Route("study.list", "GET", "/v1/studies", _R, _SITE, m.StudyQuery, m.StudyList, "The site's studies"),
+    Route(
+        "study.preview",
+        "GET",
+        "/v1/studies/{study}/preview",
+        _O,
+        _SITE,
+        preview.Preview,
+        bytes,
+        "A picture of an image",
+        Form.PNG,
+    ),
     Route("study.resend", "POST", "/v1/studies/{study}/resend", _O, _SITE, m.Resend, m.Done, "Send again"),
     Route(
         "study.resolve",

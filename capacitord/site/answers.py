@@ -11,6 +11,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve
+from capacitord.api.preview import Preview
 from capacitord.api.routes import Form
 from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
@@ -19,6 +20,7 @@ from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row
+from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
 from capacitord.spool.store import Spool
 
@@ -51,8 +53,11 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
-    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining, resolving: Resolving) -> None:
+    def __init__(
+        self, spool: Spool, deliveries: Deliveries, explaining: Explaining, resolving: Resolving, previewing: Previewing
+    ) -> None:
         self._spool, self._deliveries, self._explaining, self._resolving = spool, deliveries, explaining, resolving
+        self._previewing = previewing
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
@@ -66,6 +71,7 @@ class Answers:
             "study.explain": self._explain,
             "study.export": self._export,
             "study.list": self._studies,
+            "study.preview": self._preview,
             "study.resend": self._resend,
             "study.resolve": self._resolve,
             "study.show": self._study,
@@ -205,6 +211,10 @@ class Answers:
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)
         return one(answer, short)
+
+    def _preview(self, request: Preview) -> Body:
+        png, short = self._previewing.preview(request)
+        return Body(Form.PNG, iter([png]), (short,), len(png))
 
     def _resolve(self, request: Resolve) -> Body:
         answer = self._resolving.resolve(request)

@@ -29,7 +29,9 @@ from capacitord.site.answers import Answers, Body, one
 
 LOG = logging.getLogger(__name__)
 QUICK: Final = "quick"
-LANES: Final[Mapping[str, int]] = MappingProxyType({QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1})
+LANES: Final[Mapping[str, int]] = MappingProxyType(
+    {QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1, "previews": 2}
+)
 """How many calls of each lane are served at once; the others wait their turn."""
 
 _LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
@@ -38,6 +40,7 @@ _LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
         "doctor.verify": "streams",
         "destination.echo": "echoes",
         "study.explain": "trials",
+        "study.preview": "previews",
         "study.resolve": "searches",
     }
 )

@@ -24,6 +24,7 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.port import StoragePort
 from capacitord.site.preparation.preparation import Preparation, keys_of
+from capacitord.site.previewing import Previewing
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Refused
@@ -63,7 +64,7 @@ class Service:
             doubt=self._soundness.doubt,
         )
         self._port = StoragePort(self._reception, start.storage, self._refused.add)
-        self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving()))
+        self._calls = Calls(self._answers())
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
@@ -85,6 +86,10 @@ class Service:
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()
+
+    def _answers(self) -> Answers:
+        previewing = Previewing(self._spool, self._preparation.pool)
+        return Answers(self._spool, self._deliveries, self._explaining(), self._resolving(), previewing)
 
     def _explaining(self) -> Explaining:
         return Explaining(

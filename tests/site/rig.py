@@ -22,6 +22,7 @@ from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation, keys_of
+from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
 from capacitord.spool.disk import Disk
 from capacitord.spool.routed import Decide
@@ -79,7 +80,8 @@ class Rig:
         profile = msgspec.structs.replace(self.profile(*names), routes=(Route(names),))
         explaining = Explaining(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
         resolving = Resolving(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
-        return Answers(self.spool, self.deliveries, explaining, resolving)
+        previewing = Previewing(self.spool, self.preparation.pool)
+        return Answers(self.spool, self.deliveries, explaining, resolving, previewing)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)
