@@ -10,8 +10,8 @@ from typing import Any, Final
 PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.resend", "study.resolve", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.resolve", "study.show", "version", "watch", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -89,6 +89,20 @@ TREE: Final[dict[str, Any]] = {
                     "options": {
                         "--image": {"help": "Only this image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
                         "--changes": {"help": "Every change, however many", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "preview": {
+                    "help": "Show a picture of one image, in this terminal or in a PNG file",
+                    "options": {
+                        "--image": {"help": "Which image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
+                        "--frame": {"help": "Which frame; 0 is the one in the middle", "metavar": "N", "many": False},
+                        "--window": {"help": "CENTER/WIDTH, the number or name of one of its own, or full", "metavar": "WINDOW", "many": False},
+                        "--png": {"help": "Write it to this file; - for standard output", "metavar": "FILE", "many": False},
+                        "--size": {"help": "At most so many pixels wide and high", "metavar": "N", "many": False},
+                        "--force": {"help": "Replace the file if there is one", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
