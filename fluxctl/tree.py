@@ -94,6 +94,20 @@ TREE: Final[dict[str, Any]] = {
                     },
                     "arguments": ["STUDY"],
                 },
+                "preview": {
+                    "help": "Show a picture of one image, in this terminal or in a PNG file",
+                    "options": {
+                        "--image": {"help": "Which image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
+                        "--frame": {"help": "Which frame; 0 is the one in the middle", "metavar": "N", "many": False},
+                        "--window": {"help": "CENTER/WIDTH, the number or name of one of its own, or full", "metavar": "WINDOW", "many": False},
+                        "--png": {"help": "Write it to this file; - for standard output", "metavar": "FILE", "many": False},
+                        "--size": {"help": "At most so many pixels wide and high", "metavar": "N", "many": False},
+                        "--force": {"help": "Replace the file if there is one", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
                 "resolve": {
                     "help": "Say which study here a code of a de-identified copy stands for",
                     "options": {

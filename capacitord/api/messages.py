@@ -423,12 +423,33 @@ class Image(Answer, frozen=True):
     held: str = ""
 
 
+class Decided(Answer, frozen=True):
+    """What was found for a study, or what a person decided: with which entry, by which rule, by whom, when and why.
+
+    `state` is that of `capacitord.model.review.State`. `listed_at` is when the list was fetched that it was judged by.
+    """
+
+    state: str
+    at: datetime
+    entry: str = ""
+    rule: tuple[str, ...] = ()
+    profile_version: int = 0
+    listed_at: datetime | None = None
+    by: str = ""
+    uid: int | None = None
+    reason: str = ""
+    destinations: tuple[str, ...] = ()
+    suggestion: str = ""
+    reconciled: bool = False
+
+
 class StudyDetail(Answer, frozen=True):
-    """A study with its images, in series and instance order."""
+    """A study with its images, in series and instance order; and what matching or a person decided of it, if so."""
 
     schema: str
     study: Study
     images: tuple[Image, ...]
+    decided: Decided | None = None
 
 
 class Discard(Message, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
+from capacitord.api.preview import Pictured
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
 from capacitord.api.worklist import Attribute, Entry, EntryDetail, EntryList, Refreshed
 from capacitord.errors import Problem
@@ -42,6 +43,14 @@ class Exported(m.Answer, frozen=True):
     images: int
     bytes: int
     files: tuple[str, ...]
+
+
+class Previewed(m.Answer, frozen=True):
+    """A picture that was written: what it shows, and the file; "-" is standard output."""
+
+    picture: Pictured
+    file: str
+    bytes: int
 
 
 class EchoList(m.Answer, frozen=True):
@@ -167,6 +176,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "study.explain": Document(StudyExplained),
         "study.export": Document(Exported),
         "study.list": Document(m.StudyList, ("studies", m.Study)),
+        "study.preview": Document(Previewed),
         "study.resolve": Document(Resolved),
         "study.show": Document(m.StudyDetail),
         "version": Document(Version),

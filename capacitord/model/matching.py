@@ -67,17 +67,29 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return a value as it counts; empty if there is none."""
         return normal(key, self.values.get(key, ""))
 
+    def counts(self) -> dict[MatchKey, str]:
+        """Return its values as they count, and none that is empty."""
+        return {key: value for key in MatchKey if (value := self.value(key))}
+
     def canonical(self) -> Identity:
-        """Return it with its values as they count, and none that is empty: the same for all that are alike."""
-        return Identity({key: value for key in MatchKey if (value := self.value(key))})
+        """Return an identity that is the same for all that are alike."""
+        return Identity(self.counts())
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An entry of the worklist: what people call it by, since when it is on the list, and what it says."""
+    """An entry of the worklist: what people call it by, since when it is on the list, and what it says.
+
+    One that is `gone` from the list since counts only where no other does.
+    """
 
     reference: str
     since: float
     identity: Identity
+    gone: bool = False
+
+    def counts(self) -> dict[MatchKey, str]:
+        """Return what it says, as it counts."""
+        return self.identity.counts()
 
 
 class Matched(NamedTuple):
@@ -132,10 +144,11 @@ def contradictions(one: Identity, other: Identity) -> tuple[MatchKey, ...]:
 
     Where one of them has no id, another name counts as much.
     """
-    keys = [MatchKey.PATIENT_ID, MatchKey.PATIENT_BIRTH_DATE]
-    if not (one.value(MatchKey.PATIENT_ID) and other.value(MatchKey.PATIENT_ID)):
-        keys.append(MatchKey.PATIENT_NAME)
-    return tuple(key for key in keys if (a := one.value(key)) and (b := other.value(key)) and a != b)
+    return _contradictions(one.counts(), other.counts())
+
+
+_Values = Mapping[MatchKey, str]
+"""An identity as it counts."""
 
 
 class Worklist:
@@ -144,9 +157,10 @@ class Worklist:
     def __init__(self, candidates: Iterable[Candidate], rules: Sequence[Rule]) -> None:
         found = {each.reference: each for each in candidates}
         self._candidates: Mapping[str, Candidate] = dict(sorted(found.items()))
+        self._values: Mapping[str, _Values] = {name: each.counts() for name, each in self._candidates.items()}
         self.rules = tuple(rules)
-        self._by_rule = [_index(self._candidates.values(), rule) for rule in self.rules]
-        self._by_order = [_index(self._candidates.values(), (key,)) for key in _ORDER]
+        wanted = {*self.rules, *((key,) for key in _WHO)}
+        self._indexes = {rule: self._index(rule) for rule in wanted}
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -157,38 +171,56 @@ class Worklist:
 
     def judge(self, study: Identity) -> Finding:
         """Return which entry a study belongs to, or why none."""
-        clashing = self._clashes(study)
+        values = study.counts()
+        clashing = self._clashes(values)
         if clashing:
             fields = {key for fields in clashing.values() for key in fields}
             return Conflict(tuple(sorted(clashing)), tuple(key for key in MatchKey if key in fields))
-        for rule, index in zip(self.rules, self._by_rule, strict=True):
-            found = index.get(_values(study, rule), ())
+        for rule in self.rules:
+            found = self._agreeing(values, rule)
             if len(found) == 1:
-                return Matched(found[0].reference, rule)
+                return Matched(found[0], rule)
             if found:
-                return Ambiguous(tuple(sorted(each.reference for each in found)), rule)
+                return Ambiguous(found, rule)
         return Unmatched()
-
-    def _clashes(self, study: Identity) -> dict[str, tuple[MatchKey, ...]]:
-        same = (
-            candidate
-            for key, index in zip(_ORDER, self._by_order, strict=True)
-            for candidate in index.get(_values(study, (key,)), ())
-        )
-        return {each.reference: fields for each in same if (fields := contradictions(study, each.identity))}
 
     def nearest(self, study: Identity, most: int) -> tuple[Near, ...]:
         """Return the entries that agree with a study in most, the nearest first. Only to be shown to a person."""
-        near = (compared(study, each) for each in self._candidates.values())
-        telling = sorted((_distance(each), each) for each in near if _WHO & set(each.agreeing))
-        return tuple(each for _, each in telling[:most])
+        values = study.counts()
+        names = {name for key in _WHO for name in self._agreeing(values, (key,))}
+        near = sorted((_distance(each), each) for each in (self._compared(values, name) for name in names))
+        return tuple(each for _, each in near[:most])
 
+    def compared(self, study: Identity, reference: str) -> Near:
+        """Return in what a study and an entry of the list agree and differ, of all that both say something of."""
+        return self._compared(study.counts(), reference)
 
-def compared(study: Identity, candidate: Candidate) -> Near:
-    """Return in what a study and an entry agree and differ, of all that both say something of."""
-    both = [key for key in MatchKey if study.value(key) and candidate.identity.value(key)]
-    agreeing = tuple(key for key in both if study.value(key) == candidate.identity.value(key))
-    return Near(candidate.reference, agreeing, tuple(key for key in both if key not in agreeing))
+    def _compared(self, study: _Values, reference: str) -> Near:
+        entry = self._values[reference]
+        both = [key for key in MatchKey if key in study and key in entry]
+        agreeing = tuple(key for key in both if study[key] == entry[key])
+        return Near(reference, agreeing, tuple(key for key in both if key not in agreeing))
+
+    def _clashes(self, study: _Values) -> dict[str, tuple[MatchKey, ...]]:
+        same = (name for key in _ORDER for name in self._agreeing(study, (key,)))
+        return {name: fields for name in same if (fields := _contradictions(study, self._values[name]))}
+
+    def _agreeing(self, study: _Values, rule: Rule) -> tuple[str, ...]:
+        """Return the entries that agree by a rule. Those that vanished only count where no other does."""
+        wanted = _picked(study, rule)
+        return () if wanted is None else self._indexes[rule].get(wanted, ())
+
+    def _index(self, rule: Rule) -> dict[tuple[str, ...], tuple[str, ...]]:
+        found: dict[tuple[str, ...], list[str]] = {}
+        for name, values in self._values.items():
+            picked = _picked(values, rule)
+            if picked is not None:
+                found.setdefault(picked, []).append(name)
+        return {picked: self._present(names) for picked, names in found.items()}
+
+    def _present(self, names: Sequence[str]) -> tuple[str, ...]:
+        present = tuple(name for name in names if not self._candidates[name].gone)
+        return present or tuple(names)
 
 
 _WHO: Final = frozenset(MatchKey) - {
@@ -198,6 +230,8 @@ _WHO: Final = frozenset(MatchKey) - {
     MatchKey.SCHEDULED_STATION,
     MatchKey.STUDY_DESCRIPTION,
 }
+
+
 """What an entry has to agree in to be shown at all: the day and the modality are those of everybody on the list."""
 
 _WEIGHT: Final[Mapping[MatchKey, int]] = {
@@ -215,16 +249,14 @@ def _distance(near: Near) -> int:
     return -sum(_WEIGHT.get(key, 1) for key in near.agreeing)
 
 
-def _values(identity: Identity, rule: Rule) -> tuple[str, ...] | None:
+def _picked(values: _Values, rule: Rule) -> tuple[str, ...] | None:
     """Return what of an identity a rule compares, None if one of the values is empty: then it agrees with nothing."""
-    values = tuple(identity.value(key) for key in rule)
-    return values if all(values) else None
+    picked = tuple(values.get(key, "") for key in rule)
+    return picked if all(picked) else None
 
 
-def _index(candidates: Iterable[Candidate], rule: Rule) -> dict[tuple[str, ...] | None, tuple[Candidate, ...]]:
-    found: dict[tuple[str, ...] | None, tuple[Candidate, ...]] = {}
-    for candidate in candidates:
-        values = _values(candidate.identity, rule)
-        if values is not None:
-            found[values] = (*found.get(values, ()), candidate)
-    return found
+def _contradictions(one: _Values, other: _Values) -> tuple[MatchKey, ...]:
+    keys = [MatchKey.PATIENT_ID, MatchKey.PATIENT_BIRTH_DATE]
+    if MatchKey.PATIENT_ID not in one or MatchKey.PATIENT_ID not in other:
+        keys.append(MatchKey.PATIENT_NAME)
+    return tuple(key for key in keys if key in one and key in other and one[key] != other[key])

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api import review as r
 from capacitord.api.codes import Resolve
+from capacitord.api.preview import Preview
 from capacitord.api.routes import Form
 from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
@@ -19,8 +21,11 @@ from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row
+from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
+from capacitord.site.reviewing import Reviewing
 from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.spool.releasing import Person
 from capacitord.spool.store import Spool
 
 _LONGEST_REASON = 500
@@ -34,6 +39,9 @@ class Body(NamedTuple):
     subjects: tuple[str, ...] = ()
     length: int | None = None
 
+
+_BY_WHOM = frozenset({"held.discard", "held.release"})
+"""Routes whose answers depend on who asks."""
 
 Handler = Callable[[msgspec.Struct], Body]
 
@@ -49,6 +57,16 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
     return Body(Form.JSON, iter([encoded]), subjects, len(encoded))
 
 
+class Desks(NamedTuple):
+    """Who answers what takes more than a question to the spool."""
+
+    explaining: Explaining
+    resolving: Resolving
+    previewing: Previewing
+    worklist: WorklistAnswers
+    reviewing: Reviewing
+
+
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
@@ -56,14 +74,18 @@ class Answers:
         self,
         spool: Spool,
         deliveries: Deliveries,
-        explaining: Explaining,
-        resolving: Resolving,
-        worklist: WorklistAnswers,
+        desks: Desks,
     ) -> None:
-        self._spool, self._deliveries, self._explaining, self._resolving = spool, deliveries, explaining, resolving
+        self._spool, self._deliveries = spool, deliveries
+        self._explaining, self._resolving, self._previewing, worklist, self._reviewing = desks
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
+            "held.discard": self._discard_held,
+            "held.list": lambda request: one(self._reviewing.list(request)),
+            "held.release": self._release,
+            "held.restore": self._restore,
+            "held.show": self._held,
             "doctor.verify": self._verify,
             "queue.flush": self._flush,
             "queue.list": self._queue,
@@ -74,6 +96,7 @@ class Answers:
             "study.explain": self._explain,
             "study.export": self._export,
             "study.list": self._studies,
+            "study.preview": self._preview,
             "study.resend": self._resend,
             "study.resolve": self._resolve,
             "study.show": self._study,
@@ -82,8 +105,8 @@ class Answers:
             "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
 
-    def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None]) -> Body:
-        """Return the answer to a request. Raises `CapacitordError`, and what `demand_caller` raises.
+    def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None], by: Person) -> Body:
+        """Return the answer to a request of a person. Raises `CapacitordError`, and what `demand_caller` raises.
 
         That is called before anything is done, as late as possible: nothing happens for somebody who has gone.
         """
@@ -92,7 +115,7 @@ class Answers:
             raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
         self._spool.settle()
         demand_caller()
-        return handler(request)
+        return handler(request, by) if route in _BY_WHOM else handler(request)
 
     def _destinations(self, _request: m.Empty) -> Body:
         return one(m.DestinationList("fluxctl.destination.list/1", self._deliveries.status()))
@@ -105,7 +128,26 @@ class Answers:
 
     def _study(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
-        return one(self._spool.studies.detail(study, "fluxctl.study.show/1"), short)
+        detail = self._spool.studies.detail(study, "fluxctl.study.show/1")
+        return one(msgspec.structs.replace(detail, decided=self._reviewing.decided(study)), short)
+
+    def _held(self, request: m.StudyRef) -> Body:
+        answer, short = self._reviewing.show(request)
+        return one(answer, short)
+
+    def _release(self, request: r.Release, by: Person) -> Body:
+        done, subjects = self._reviewing.release(request, by._replace(operator=request.operator.strip()))
+        self._deliveries.queued()
+        self._deliveries.wake()
+        return one(done, *subjects)
+
+    def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
+        done, subjects = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
+        return one(done, *subjects)
+
+    def _restore(self, request: r.RestoreHeld) -> Body:
+        done, subjects = self._reviewing.restore(request)
+        return one(done, *subjects)
 
     def _queue_show(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
@@ -216,6 +258,10 @@ class Answers:
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)
         return one(answer, short)
+
+    def _preview(self, request: Preview) -> Body:
+        png, short = self._previewing.preview(request)
+        return Body(Form.PNG, iter([png]), (short,), len(png))
 
     def _resolve(self, request: Resolve) -> Body:
         answer = self._resolving.resolve(request)

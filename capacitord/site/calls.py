@@ -26,11 +26,12 @@ from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Invalid, TryAgain
 from capacitord.link.messages import Call, CallHead
 from capacitord.site.answers import Answers, Body, one
+from capacitord.spool.releasing import Person
 
 LOG = logging.getLogger(__name__)
 QUICK: Final = "quick"
 LANES: Final[Mapping[str, int]] = MappingProxyType(
-    {QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1, "sources": 4}
+    {QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1, "sources": 4, "previews": 2}
 )
 """How many calls of each lane are served at once; the others wait their turn."""
 
@@ -40,6 +41,7 @@ _LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
         "doctor.verify": "streams",
         "destination.echo": "echoes",
         "study.explain": "trials",
+        "study.preview": "previews",
         "study.resolve": "searches",
         "worklist.refresh": "sources",
     }
@@ -119,7 +121,8 @@ class Calls:
             hint = "Update fluxctl and capacitord together."
             return _refused(Invalid("The request is not one of this site's.", hint=hint))
         try:
-            return self._answers.answer(call.route, request, lambda: _demand_caller(call, connection)), 200
+            by = Person(call.uid, call.user)
+            return self._answers.answer(call.route, request, lambda: _demand_caller(call, connection), by), 200
         except CapacitordError as error:
             return _refused(error)
         except _Gone:

@@ -17,18 +17,22 @@ from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Port, Start
 from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
-from capacitord.site.answers import Answers
+from capacitord.site.answers import Answers, Desks
 from capacitord.site.calls import Calls
 from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
+from capacitord.site.listings import Listings
+from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.port import SitePort, StoragePort
 from capacitord.site.preparation.preparation import Preparation, keys_of
+from capacitord.site.previewing import Previewing
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Refused
 from capacitord.site.resolving import Resolving
+from capacitord.site.reviewing import Reviewing
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing
 from capacitord.site.site_status import Condition, Reporter, site_status, with_worklist
@@ -62,12 +66,16 @@ class Service:
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._arrived, self._not_kept, self._soundness.kept)
+        self._listings = Listings(spool.key)
+        self._matcher = Matcher(self._listings.now)
+        self._listed = NO_LIST
         self._router = Router(
             spool,
             routing,
             self._deliveries.wake,
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
+            matcher=self._matcher,
         )
         self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
         self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
@@ -80,10 +88,10 @@ class Service:
             doubt=self._soundness.doubt,
             receiving=lambda: self._reception.receiving,
         )
+        self._listings.source = self._worklist
         self._worklist_port = WorklistPort(self._worklist, start.worklist)
         self._ports: Mapping[Port, SitePort] = {Port.STORAGE: self._port, Port.WORKLIST: self._worklist_port}
-        worklist = WorklistAnswers(self._worklist, spool.key)
-        self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving(), worklist))
+        self._calls = Calls(self._answers())
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
@@ -98,6 +106,8 @@ class Service:
                 "try the disk": self._soundness.look,
                 "put the profile in force": self._catch_up,
                 "let others stand in": self._deliveries.stand_in,
+                "match with another list": self._look_for_list,
+                "forget what was discarded": self._forget_discarded,
             },
             rarely={
                 "say why images wait": self._deliveries.explain_unnamed,
@@ -108,6 +118,31 @@ class Service:
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()
+
+    def _look_for_list(self) -> None:
+        """Have studies that nothing matched looked at again, if another list has come."""
+        listed = self._matcher.listing()
+        if listed is not self._listed:
+            self._listed = listed
+            self._router.wake()
+
+    def _forget_discarded(self) -> None:
+        """Give up what was discarded and cannot be had back any more."""
+        for study in self._spool.releasing.over(self._spool.tick()):
+            self._spool.housekeeping.discard_set_aside(study, time.time_ns())
+
+    def _answers(self) -> Answers:
+        previewing = Previewing(self._spool, self._preparation.pool)
+        worklist = WorklistAnswers(self._worklist, self._spool.key)
+        reviewing = Reviewing(
+            self._spool,
+            lambda: self._routing.profile,
+            self._matcher,
+            worklist.entries,
+            lambda: [each.name for each in self._routing.profile.destinations],
+        )
+        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing)
+        return Answers(self._spool, self._deliveries, desks)
 
     def _explaining(self) -> Explaining:
         return Explaining(

@@ -45,6 +45,7 @@ CREATE TABLE study (
 );
 CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
 CREATE INDEX study_state ON study (state);
+CREATE INDEX study_held ON study (id) WHERE held > 0;
 CREATE INDEX study_here ON study (id) WHERE bytes > conflict_bytes;
 
 CREATE TABLE image (
@@ -229,6 +230,7 @@ DROP TRIGGER waiting_removed; DROP TRIGGER ack_added; DROP TRIGGER ack_removed;
 ALTER TABLE study ADD COLUMN unrouted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX study_held ON study (id) WHERE held > 0;
 ALTER TABLE study ADD COLUMN closed_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE study ADD COLUMN closed_at INTEGER;
 ALTER TABLE image ADD COLUMN routing INTEGER NOT NULL DEFAULT 0;

@@ -241,6 +241,28 @@ class Studies:
             rows = fetch(catalog, _STUDY + "WHERE s.state = ? ORDER BY s.id LIMIT ?", (StudyState.HELD, limit))
             return tuple(self._study(catalog, row) for row in rows)
 
+    def held_page(self, limit: int, after: str) -> tuple[list[tuple[int, m.Study]], int, str]:
+        """Return studies of which something waits for a person, the oldest first, with their ids.
+
+        With them how many there are in all, and what the next page is `after`; empty if there is none.
+        """
+        beyond = int(after) if after.isdecimal() else -1
+        with self._catalog.read() as catalog:
+            total = fetch_value(catalog, "SELECT count(*) FROM study WHERE held > 0")
+            rows = fetch(catalog, _STUDY + "WHERE s.held > 0 AND s.id > ? ORDER BY s.id LIMIT ?", (beyond, limit + 1))
+            found = [(row[0], self._study(catalog, row)) for row in rows[:limit]]
+        return found, int(total), str(rows[limit - 1][0]) if len(rows) > limit else ""
+
+    def reasons(self, study: int) -> list[tuple[Standing, int, str]]:
+        """Return why images of a study wait for a person: how many of each, and one of the reasons in words."""
+        sql = (
+            "SELECT routing, count(*), min(held) FROM image "
+            "WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ? GROUP BY routing ORDER BY routing"
+        )
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, sql, (*bounds(study), Standing.OPEN))
+        return [(Standing(standing), images, held) for standing, images, held in rows]
+
     def held_back(self) -> tuple[int, str, str]:
         """Return how many studies are held, and the short id and the reason of the one that came first."""
         with self._catalog.read() as catalog:

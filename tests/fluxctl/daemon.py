@@ -19,7 +19,7 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import samples, trial_samples
+from tests.fluxctl import picture_samples, samples, trial_samples
 from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
@@ -132,6 +132,7 @@ ANSWERS: dict[str, Answer] = {
     "study.explain": lambda request: samples.changed(trial_samples.EXPLAINED, study=resolve(request.study)),
     "study.export": lambda _: archive(EXPORTED),
     "study.list": page_of,
+    "study.preview": lambda _: picture_samples.GREY_PNG,
     "study.resend": lambda request: m.Done(message=f"study {resolve(request.study).id} will be sent again"),
     "study.resolve": lambda request: samples.changed(trial_samples.RESOLVED, searched=request.destinations),
     "study.show": lambda request: detail(request.study),
@@ -179,6 +180,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         if route.form is Form.JSON:
             self._whole(200, msgspec.json.encode(answer), route.form)
+        elif route.form is Form.PNG:
+            self._whole(200, answer, route.form)
         elif route.form is Form.TAR:
             self._pieces(route.form, (answer[at : at + 65536] for at in range(0, len(answer), 65536)))
         else:

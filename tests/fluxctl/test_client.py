@@ -25,6 +25,7 @@ from capacitord.api import socket_path
 from capacitord.api.client import Client
 from capacitord.api.codes import Resolve
 from capacitord.api.connection import Lines, Tar
+from capacitord.api.preview import Preview
 from capacitord.api.routes import ROUTES, Form, route
 from capacitord.api.trial import Explain
 from capacitord.api.unreachable import explain
@@ -66,6 +67,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "study.explain": lambda c: c.study_explain(Explain("3f2a9c")),
     "study.export": lambda c: c.study_export("3f2a9c"),
     "study.list": lambda c: c.study_list(m.StudyQuery()),
+    "study.preview": lambda c: c.study_preview(Preview("3f2a9c")),
     "study.resend": lambda c: c.study_resend(m.Resend("3f2a9c")),
     "study.resolve": lambda c: c.study_resolve(Resolve("TP7PQWGYQGBF")),
     "study.show": lambda c: c.study_show("3f2a9c"),

@@ -74,6 +74,7 @@ LINES: dict[str, list[str]] = {
     "study.explain": ["study", "explain", "3f2a9c"],
     "study.export": ["study", "export", "c77e02", "{tmp}/out"],
     "study.list": ["study", "list"],
+    "study.preview": ["study", "preview", "3f2a9c", "--png", "{tmp}/picture.png"],
     "study.resolve": ["study", "resolve", "TP7PQWGYQGBF", "--to", "research"],
     "study.show": ["study", "show", "3f2a9c"],
     "version": ["version"],

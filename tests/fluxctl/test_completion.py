@@ -38,7 +38,7 @@ def names(*words: str) -> list[str]:
 
 def test_commands() -> None:
     assert names("st") == ["status", "study"]
-    assert names("study", "") == ["list", "show", "explain", "resolve", "export", "discard"]
+    assert names("study", "") == ["list", "show", "explain", "preview", "resolve", "export", "discard"]
     assert names("--socket", "/x", "queue", "f") == ["flush"]
     assert names("--socket=/x", "queue", "f") == ["flush"]
     assert names("nonsense", "") == []

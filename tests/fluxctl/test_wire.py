@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from capacitord.api import messages as m
 from capacitord.api import wire
 from capacitord.api.codes import Resolve
+from capacitord.api.preview import LARGEST, Preview
 from capacitord.api.routes import ROUTES, Route, route
 from capacitord.api.trial import Explain
 from capacitord.errors import Invalid
@@ -63,6 +64,14 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.SiteDeactivate: st.builds(m.SiteDeactivate, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
     Explain: st.builds(Explain, study=NAMES, image=NAMES),
+    Preview: st.builds(
+        Preview,
+        study=NAMES,
+        image=NAMES,
+        frame=st.integers(0, 1 << 20),
+        size=st.integers(16, LARGEST),
+        window=NAMES.filter(lambda name: len(name) <= 64),
+    ),
     Resolve: st.builds(Resolve, code=NAMES, destinations=st.lists(NAMES).map(tuple)),
     m.Export: st.builds(m.Export, NAMES),
     m.Discard: st.builds(m.Discard, study=NAMES, reason=NAMES, confirm=NAMES),

@@ -15,6 +15,7 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve
+from capacitord.api.preview import Preview, label_of
 from capacitord.api.routes import ROUTES, Answers, Form, Route, route
 from capacitord.api.trial import Explain
 from capacitord.api.worklist import EntryRef, ListEntries
@@ -39,6 +40,7 @@ from tests.site.stock import facts_of, open_spool, put, put_files, put_images
 from tests.wait import wait_for
 
 STUDY, SPARE = "1.2.3", "9.8.7"
+REAL = next(image for image in shipped() if image.path.name == "CT_small.dcm")
 SITE_ROUTES = [each for each in ROUTES if each.answers is Answers.SITE]
 
 CODED = Coded("research", (Code(Kind.PATIENT_ID, "TP7PQWGYQGBF"),))
@@ -52,6 +54,7 @@ REQUESTS: dict[str, msgspec.Struct] = {
     "study.explain": Explain(STUDY),
     "study.export": m.Export(STUDY),
     "study.list": m.StudyQuery(),
+    "study.preview": Preview(STUDY, f"{STUDY}.3"),
     "study.resend": m.Resend(STUDY, ("pacs",)),
     "study.resolve": Resolve("tp7p-qwgy-qgbf"),
     "study.show": m.StudyRef(STUDY),
@@ -65,7 +68,8 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
     """A runtime whose destination does not answer, with a study that waits for it."""
     with Supervisor(tmp_path_factory.mktemp("box")) as supervisor:
         spool = open_spool(supervisor.spool, "pacs")
-        put_images(spool, 3)
+        put_images(spool, 2)
+        put(spool, facts_of(f"{STUDY}.3", STUDY), REAL.dataset())
         put_images(spool, 1, study=SPARE)
         spool.close_arrived(0.0)
         spool.ledger.record(
@@ -101,6 +105,8 @@ def test_every_request_of_a_site_is_answered_in_its_form(supervisor: Supervisor,
         msgspec.json.decode(answer.body, type=wanted.response)
     elif wanted.form is Form.NDJSON:
         assert lines(wanted, answer.body)
+    elif wanted.form is Form.PNG:
+        assert label_of(answer.body).window
     else:
         with tarfile.open(fileobj=io.BytesIO(answer.body)) as archive:
             assert archive.getnames()

@@ -1,0 +1,28 @@
+"""What stands below a picture, and what is said of one that was written to a file."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.preview import Pictured
+from capacitord.api.schemas import Previewed
+from fluxctl.render.page import QUIET, stack
+from fluxctl.render.words import size
+
+
+def caption(found: Pictured) -> RenderableType:
+    """Return the line below a picture: which image and frame it is, its size, and which values are black and white."""
+    image = f"image {found.instance_number}" if found.instance_number is not None else "image"
+    series = f"series {found.series_number}" if found.series_number is not None else "series"
+    parts = [f"{found.modality} {series}, {image} ({found.image[:12]})".strip(), f"{found.columns} by {found.rows}"]
+    if found.frames > 1:
+        parts.append(f"frame {found.frame:,} of {found.frames:,}")
+    if found.window:
+        parts.append(found.window)
+    return Text(" · ".join(parts), style=QUIET)
+
+
+def written(done: Previewed) -> RenderableType:
+    """Return that a picture was written, and what it shows."""
+    return stack([Text(f"✔ A picture is in {done.file}: {size(done.bytes)}."), caption(done.picture)])
