@@ -80,6 +80,7 @@ def complete(before: Sequence[str], current: str) -> Candidates:
 def _walk(words: Iterable[str]) -> Place:
     """Follow complete words from the program down to where the cursor is."""
     node: Any = TREE
+    path: list[str] = []
     option, socket, position, over = "", "", 0, False
     used: set[str] = set()
     for word in words:
@@ -96,9 +97,12 @@ def _walk(words: Iterable[str]) -> Place:
             option = "" if equals or not node["options"].get(name, {}).get("metavar") else name
         elif node.get("commands"):
             node, used = node["commands"].get(word, {"options": {}, "arguments": []}), set()
+            path.append(word)
         else:
             position += 1
     wanted = node["options"][option]["metavar"] if option else _argument(node, position)
+    if wanted == "STUDY" and " ".join(path) in OF_HELD:
+        wanted = HELD
     return Place(node, wanted, socket, frozenset(used), over)
 
 
@@ -141,6 +145,10 @@ def _studies(answer: Any, current: str) -> Candidates:
         found += [(s["accession_number"], s["id"]) for s in studies if s["accession_number"]]
         found += [(s["study_uid"], s["id"]) for s in studies]
     return found
+
+
+def _held(answer: Any, current: str) -> Candidates:
+    return _studies({"studies": [each["study"] for each in answer.get("held", [])]}, current)
 
 
 def initials(name: str) -> str:
@@ -192,8 +200,12 @@ def _versions(site: str, answer: Any) -> Candidates:
 
 
 VERSIONED: Final = frozenset({"PROFILE", "PROFILE|FILE"})
+HELD: Final = "STUDY that is held"
+OF_HELD: Final = frozenset({"held show", "held discard", "release"})
+"""The commands whose studies are those that wait for a person."""
 LIVE: Final[dict[str, tuple[str, Callable[[Any, str], Candidates]]]] = {
     "STUDY": ("study.list", _studies),
+    HELD: ("held.list", _held),
     "DEST": ("destination.list", _destinations),
     "DEST|ALL": ("destination.list", _destinations_or_all),
     "PROFILE": ("profile.list", _profiles),

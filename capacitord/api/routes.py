@@ -107,9 +107,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.Done,
         "Discard a study that is held",
     ),
-    Route(
-        "held.list", "GET", "/v1/held", _R, _SITE, review.ListHeld, review.HeldList, "What waits for a person"
-    ),
+    Route("held.list", "GET", "/v1/held", _R, _SITE, review.ListHeld, review.HeldList, "What waits for a person"),
     Route(
         "held.release",
         "POST",

@@ -17,6 +17,7 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
 from capacitord.api.preview import Pictured
+from capacitord.api.review import Held, HeldDetail, HeldList
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
 from capacitord.api.worklist import Attribute, Entry, EntryDetail, EntryList, Refreshed
 from capacitord.errors import Problem
@@ -146,6 +147,10 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "destination.echo": Document(EchoList, ("echoes", m.Echo)),
         "destination.list": Document(m.DestinationList, ("destinations", m.DestinationStatus)),
         "doctor": Document(Doctor, ("checks", m.Check)),
+        "held.discard": Document(m.Done),
+        "held.list": Document(HeldList, ("held", Held)),
+        "held.restore": Document(m.Done),
+        "held.show": Document(HeldDetail),
         "key.export": Document(Recovery),
         "key.init": Document(m.KeyStatus),
         "key.restore": Document(m.KeyStatus),
@@ -167,6 +172,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "queue.pause": Document(m.Done),
         "queue.resume": Document(m.Done),
         "queue.show": Document(m.StudyDetail),
+        "release": Document(m.Done),
         "resend": Document(m.Done),
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),

@@ -32,12 +32,13 @@ _LONGEST_REASON = 500
 
 
 class Body(NamedTuple):
-    """An answer: its form, its pieces, and what the audit log should name. `length` is None for a stream."""
+    """An answer: its form, its pieces, and what the audit log should name, and say. `length` is None for a stream."""
 
     form: Form
     pieces: Iterator[bytes]
     subjects: tuple[str, ...] = ()
     length: int | None = None
+    detail: str = ""
 
 
 _BY_WHOM = frozenset({"held.discard", "held.release"})
@@ -136,18 +137,18 @@ class Answers:
         return one(answer, short)
 
     def _release(self, request: r.Release, by: Person) -> Body:
-        done, subjects = self._reviewing.release(request, by._replace(operator=request.operator.strip()))
+        done, subjects, detail = self._reviewing.release(request, by._replace(operator=request.operator.strip()))
         self._deliveries.queued()
         self._deliveries.wake()
-        return one(done, *subjects)
+        return one(done, *subjects)._replace(detail=detail)
 
     def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
-        done, subjects = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
-        return one(done, *subjects)
+        done, subjects, detail = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
+        return one(done, *subjects)._replace(detail=detail)
 
     def _restore(self, request: r.RestoreHeld) -> Body:
-        done, subjects = self._reviewing.restore(request)
-        return one(done, *subjects)
+        done, subjects, detail = self._reviewing.restore(request)
+        return one(done, *subjects)._replace(detail=detail)
 
     def _queue_show(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)

@@ -158,7 +158,7 @@ def _refused(error: CapacitordError) -> tuple[Body, int]:
 
 def _send(connection: socket.socket, body: Body, status: int, name: str) -> None:
     """Send an answer. One that breaks off is seen as such: by its length, or by its last line."""
-    head = CallHead(status, body.form.value, body.subjects, body.length)
+    head = CallHead(status, body.form.value, body.subjects, body.length, body.detail)
     connection.sendall(msgspec.json.encode(head) + b"\n")
     try:
         for piece in body.pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
@@ -29,6 +29,14 @@ _MOST_OF_ONE: Final = 8
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
+
+
+class Decision(NamedTuple):
+    """What was done, what the audit log should name, and what it should say: how it was before and after."""
+
+    done: m.Done
+    subjects: tuple[str, ...]
+    detail: str
 
 
 class Reviewing:
@@ -79,8 +87,8 @@ class Reviewing:
         kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
         return decided(kept, released)
 
-    def release(self, request: r.Release, by: Person) -> tuple[m.Done, tuple[str, ...]]:
-        """Send what is held of a study; return what was done and what the audit log should name."""
+    def release(self, request: r.Release, by: Person) -> Decision:
+        """Send what is held of a study."""
         number, short = self._spool.studies.find(request.study)
         names = tuple(dict.fromkeys(request.destinations))
         known = tuple(self._destinations())
@@ -98,13 +106,15 @@ class Reviewing:
             entry, found = ids.find(request.match, self._entries())
             changes = reconciliation(found.corrected.entry)
         what = Release(names, reason, entry, changes)
+        before = self._before(number)
         images = self._spool.releasing.release(number, what, by, time.time_ns())
         waits = "1 image waits" if images == 1 else f"{images} images wait"
         as_entry = f" as worklist entry {entry}" if entry else ""
         words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}."
-        return m.Done(words, (short, *names)), (short, *names, *([entry] if entry else []))
+        subjects = (short, *names, *([entry] if entry else []))
+        return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
 
-    def discard(self, request: r.DiscardHeld, by: Person) -> tuple[m.Done, tuple[str, ...]]:
+    def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
         """Discard what is held of a study, so that it can be had back for a while."""
         number, short = self._spool.studies.find(request.study)
         study = self._spool.studies.some([number])[number]
@@ -116,19 +126,26 @@ class Reviewing:
                 hint=f"Type it as `fluxctl held show {short}` has it.",
             )
         reason = _said(request.reason, short)
+        before = self._before(number)
         images = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
         gone = "1 image goes" if images == 1 else f"{images} images go"
         words = f"Study {short} is discarded: {gone} nowhere. For 24 hours `fluxctl held restore {short}` undoes it."
-        return m.Done(words, (short,)), (short,)
+        return Decision(m.Done(words, (short,)), (short,), f"{before} -> discarded, {_images(images)}")
 
-    def restore(self, request: r.RestoreHeld) -> tuple[m.Done, tuple[str, ...]]:
+    def restore(self, request: r.RestoreHeld) -> Decision:
         """Have back what was discarded of a study."""
         number, short = self._spool.studies.find(request.study)
         images = self._spool.releasing.restore(number)
-        if not images:
-            return m.Done(f"All images of study {short} came again meanwhile, and are held.", (short,)), (short,)
         back = "1 image is" if images == 1 else f"{images} images are"
-        return m.Done(f"{back} held again in study {short}.", (short,)), (short,)
+        words = f"{back} held again in study {short}."
+        if not images:
+            words = f"All images of study {short} came again meanwhile, and are held."
+        return Decision(m.Done(words, (short,)), (short,), f"discarded -> held, {_images(images)}")
+
+    def _before(self, number: int) -> str:
+        """Return how a study stood, for the audit log."""
+        words = [REASONS[standing].word for standing, _, _ in self._spool.studies.reasons(number)]
+        return f"held ({', '.join(words)})" if words else "not held"
 
     def _worklist(self) -> Worklist:
         matching = self._profile().matching
@@ -224,10 +241,12 @@ def _identity_of(study: m.Study) -> Identity:
 
 def _said(reason: str, short: str) -> str:
     if not reason.strip():
-        raise Refused(
-            "This is done for a reason only.", where=f"study {short}", hint="Say why: it is kept."
-        )
+        raise Refused("This is done for a reason only.", where=f"study {short}", hint="Say why: it is kept.")
     return reason.strip()
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _moment(nanoseconds: int) -> datetime:
