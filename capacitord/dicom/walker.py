@@ -81,8 +81,9 @@ class DatasetWalker:
     `wanted` holds the tags to keep, and `further` those behind them that are welcome as well. `feed` it until it
     returns True or the dataset ends; `values` has what was found. `past` says that all of `wanted` is behind it. It
     stops at the first element behind the last tag of all: `stopped` is that element, `rest` what of the last bytes is
-    behind its header, valid as long as they are. A dataset that is not Big Endian has explicit VRs if its first element has one: that tells private transfer
-    syntaxes apart, and bears with devices that send Implicit VR where they promised Explicit.
+    behind its header, valid as long as they are. A dataset that is not Big Endian has explicit VRs if its first element
+    has one: that tells private transfer syntaxes apart, and bears with devices that send Implicit VR where they said
+    Explicit.
     """
 
     __slots__ = (
@@ -183,7 +184,9 @@ class DatasetWalker:
         self._skip = max(0, stop - len(data))
         return False
 
-    def _walk(self, data: _Bytes, position: int, outermost: _Encoding) -> int:
+    def _walk(  # noqa: C901, PLR0912 - a call for each element would cost as much as the rest
+        self, data: _Bytes, position: int, outermost: _Encoding
+    ) -> int:
         """Walk whole elements from `position` and return where the next one starts, perhaps beyond the end.
 
         Of the one it stops at, that is where its value starts.

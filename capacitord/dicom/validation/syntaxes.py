@@ -48,10 +48,8 @@ COMPRESSED: Final[Mapping[str, Compressed]] = MappingProxyType(
         _JPEG + "90": _PART_1,
         _JPEG + "91": _PART_1,
         **{_JPEG + number: _HT for number in ("201", "202", "203")},
-        **{
-            _JPEG + number: _VIDEO
-            for number in (["100", "100.1", "101", "101.1", "102", "102.1", "103", "103.1", "104", "104.1", "105", "105.1", "106", "106.1", "107", "108"])
-        },
+        **{f"{_JPEG}{number}": _VIDEO for number in range(100, 109)},
+        **{f"{_JPEG}{number}.1": _VIDEO for number in range(100, 107)},
     }
 )
 """Syntaxes whose pixels are compressed. One that is in neither table says nothing here, and is not checked."""
