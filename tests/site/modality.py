@@ -1,4 +1,4 @@
-"""A scanner with MPPS and storage commitment, which DCMTK has no program for: pynetdicom as SCU, and as SCP of reports."""
+"""A scanner with MPPS and storage commitment, for which DCMTK has no program: pynetdicom both ways."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
@@ -22,7 +23,7 @@ TITLE = "MODALITY"
 
 @dataclass
 class Reports:
-    """What was reported: transaction UID, event type, the UIDs that are safe and those that are not, with the reason."""
+    """What was reported: transaction UID, event type, the UIDs that are safe, those that are not and why."""
 
     got: list[tuple[str, int, list[str], dict[str, int]]] = field(default_factory=list)
     status: int = 0x0000
@@ -67,6 +68,7 @@ def report_scp(reports: Reports, title: str = TITLE) -> Iterator[int]:
     ae.supported_contexts = [context]
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reports.take)])
     assert server is not None
+    assert server.socket is not None
     try:
         yield server.socket.getsockname()[1]
     finally:
@@ -88,7 +90,7 @@ def image(study: str, number: int, **attributes: object) -> Dataset:
     for name, value in attributes.items():
         setattr(dataset, name, value)
     dataset.ensure_file_meta()
-    dataset.file_meta.TransferSyntaxUID = EXPLICIT_LITTLE
+    dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT_LITTLE)
     return dataset
 
 

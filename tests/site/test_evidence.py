@@ -1,4 +1,4 @@
-"""What a scanner says of its studies, over the wire to a real runtime: when they close, what leaves, what is reported."""
+"""What a scanner says of its studies, over the wire to a real runtime: what closes, what leaves, what is reported."""
 
 from __future__ import annotations
 
