@@ -96,9 +96,8 @@ def _question(found: HeldDetail, given: Given) -> str:
 
     study = found.held.study
     what = " ".join(part for part in ("/".join(study.modalities), study.description) if part)
-    words = (
-        f"Send {count(study.held or study.images, 'image')} of study {study.id} of {who(study)}, {what or 'a study'}"
-    )
+    images = count(study.held or study.images, "image")
+    words = f"Send {images} of study {study.id} of {who(study)}, {what or 'a study'}"
     entry = next((each.entry for each in found.held.candidates if each.entry.id == given.match), None)
     if entry is not None:
         words += f", as the study of {awaited(entry)} (entry {entry.id})"

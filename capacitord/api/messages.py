@@ -332,11 +332,21 @@ class StudyDelivery(Answer, frozen=True):
     held: int = 0
 
 
+class HeldFor(Answer, frozen=True):
+    """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do."""
+
+    reason: str
+    images: int
+    sentence: str
+    next_step: str
+
+
 class Study(Answer, frozen=True):
     """A study as a list shows it. `bytes` counts what the spool still holds; `purged` images left it delivered.
 
-    `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
-    `unrouted` ones it is not decided yet.
+    `held` images go nowhere until a person says so, or another version of the profile has a route for them, and
+    `held_for` says why; of `unrouted` ones it is not decided yet. `closed_by` tells what said that the study is
+    complete (commitment, mpps or quiet), the last time, and `closed_at` when.
     """
 
     id: str
@@ -362,6 +372,9 @@ class Study(Answer, frozen=True):
     deliveries: tuple[StudyDelivery, ...]
     held: int = 0
     unrouted: int = 0
+    held_for: tuple[HeldFor, ...] = ()
+    closed_by: str = ""
+    closed_at: datetime | None = None
 
 
 class StudyList(Answer, frozen=True):
@@ -395,7 +408,7 @@ class Image(Answer, frozen=True):
 
     `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
     decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
-    of a profile without routes. `held` says why it is held.
+    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words.
     """
 
     sop_instance_uid: str
@@ -421,6 +434,7 @@ class Image(Answer, frozen=True):
     route: int | None = None
     profile_version: int = 0
     held: str = ""
+    findings: tuple[str, ...] = ()
 
 
 class Decided(Answer, frozen=True):
@@ -444,11 +458,19 @@ class Decided(Answer, frozen=True):
 
 
 class StudyDetail(Answer, frozen=True):
-    """A study with its images, in series and instance order; and what matching or a person decided of it, if so."""
+    """A study with its images, in series and instance order.
+
+    `missing` counts images that the scanner named and that have not arrived, and `missing_uids` has the first of them.
+    `doubts` are sentences about what may be missing: gaps in numbers, and counts that do not agree. `decided` is what
+    matching or a person decided of it, if so.
+    """
 
     schema: str
     study: Study
     images: tuple[Image, ...]
+    missing: int = 0
+    missing_uids: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     decided: Decided | None = None
 
 

@@ -49,16 +49,6 @@ class RestoreHeld(Message, frozen=True):
     operator: Operator = ""
 
 
-class Why(Answer, frozen=True):
-    """A reason for which images wait (`capacitord.model.review.Reason`), in a sentence, and the next step."""
-
-    reason: str
-    images: int
-    sentence: str
-    next_step: str
-    detail: str = ""
-
-
 class Candidate(Answer, frozen=True):
     """An entry that a study may belong to, with the keys in which it agrees and differs (`MatchKey`)."""
 
@@ -69,13 +59,12 @@ class Candidate(Answer, frozen=True):
 
 
 class Held(Answer, frozen=True):
-    """A study that waits, why, and the nearest entries of the worklist, the nearest first.
+    """A study that waits (`held_for` says why), and the nearest entries of the worklist, the nearest first.
 
     `said` is what its images say they are, by the keys of matching, one for each that differs.
     """
 
     study: Study
-    why: tuple[Why, ...]
     candidates: tuple[Candidate, ...] = ()
     said: tuple[dict[str, str], ...] = ()
 

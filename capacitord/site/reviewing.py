@@ -19,7 +19,6 @@ from capacitord.site.matching import Matcher
 from capacitord.site.worklist import ids, telling
 from capacitord.spool.releasing import Person, Release, Released
 from capacitord.spool.review import Kept
-from capacitord.spool.routed import REASONS
 from capacitord.spool.store import Spool
 
 MOST: Final = 3
@@ -144,6 +143,93 @@ class Reviewing:
 
     def _before(self, number: int) -> str:
         """Return how a study stood, for the audit log."""
+        words = [each.reason for each in self._spool.studies.some([number])[number].held_for]
+        return f"held ({', '.join(words)})" if words else "not held"
+
+    def _worklist(self) -> Worklist:
+        matching = self._profile().matching
+        return self._matcher.worklist(() if matching is None else matching.rules)
+
+    def _held(self, number: int, study: m.Study, worklist: Worklist, shown: dict[str, Shown], most: int) -> r.Held:
+        identities = self._spool.review.identities(number) or (_identity_of(study),)
+        record = self._spool.review.record(number)
+        near = _nearest(worklist, identities[0], record, most)
+        candidates = tuple(
+            r.Candidate(
+                telling.row(each.entry, shown[each.entry]),
+                tuple(each.agreeing),
+                tuple(each.differing),
+                suggested=record is not None and record.suggestion == each.entry,
+            )
+            for each in near
+            if each.entry in shown
+        )
+        said = tuple({str(key): text for key, text in each.values.items()} for each in identities)
+        return r.Held(study, candidates, said)
+
+
+def decided(self, number: int) -> m.Decided | None:
+        """Return what was found or decided for a study last, None if it was never matched nor released."""
+        kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
+        return decided(kept, released)
+
+    def release(self, request: r.Release, by: Person) -> Decision:
+        """Send what is held of a study."""
+        number, short = self._spool.studies.find(request.study)
+        names = tuple(dict.fromkeys(request.destinations))
+        known = tuple(self._destinations())
+        for name in names:
+            if name not in known:
+                raise NotFound(
+                    f"This site has no destination {name!r}.",
+                    where=f"study {short}",
+                    hint="A study is released to destinations of its own site only: fluxctl destination list",
+                    candidates=known,
+                )
+        reason = _said(request.reason, short)
+        entry, changes = "", None
+        if request.match:
+            entry, found = ids.find(request.match, self._entries())
+            changes = reconciliation(found.corrected.entry)
+        what = Release(names, reason, entry, changes)
+        before = self._before(number)
+        images = self._spool.releasing.release(number, what, by, time.time_ns())
+        waits = "1 image waits" if images == 1 else f"{images} images wait"
+        as_entry = f" as worklist entry {entry}" if entry else ""
+        words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}."
+        subjects = (short, *names, *([entry] if entry else []))
+        return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
+
+    def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
+        """Discard what is held of a study, so that it can be had back for a while."""
+        number, short = self._spool.studies.find(request.study)
+        study = self._spool.studies.some([number])[number]
+        key = MatchKey.PATIENT_NAME
+        if normal(key, request.patient_name.value) != normal(key, study.patient_name):
+            raise Refused(
+                "The name that was typed is not the patient's.",
+                where=f"study {short}",
+                hint=f"Type it as `fluxctl held show {short}` has it.",
+            )
+        reason = _said(request.reason, short)
+        before = self._before(number)
+        images = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
+        gone = "1 image goes" if images == 1 else f"{images} images go"
+        words = f"Study {short} is discarded: {gone} nowhere. For 24 hours `fluxctl held restore {short}` undoes it."
+        return Decision(m.Done(words, (short,)), (short,), f"{before} -> discarded, {_images(images)}")
+
+    def restore(self, request: r.RestoreHeld) -> Decision:
+        """Have back what was discarded of a study."""
+        number, short = self._spool.studies.find(request.study)
+        images = self._spool.releasing.restore(number)
+        back = "1 image is" if images == 1 else f"{images} images are"
+        words = f"{back} held again in study {short}."
+        if not images:
+            words = f"All images of study {short} came again meanwhile, and are held."
+        return Decision(m.Done(words, (short,)), (short,), f"discarded -> held, {_images(images)}")
+
+    def _before(self, number: int) -> str:
+        """Return how a study stood, for the audit log."""
         words = [REASONS[standing].word for standing, _, _ in self._spool.studies.reasons(number)]
         return f"held ({', '.join(words)})" if words else "not held"
 
@@ -166,7 +252,7 @@ class Reviewing:
             if each.entry in shown
         )
         said = tuple({str(key): text for key, text in each.values.items()} for each in identities)
-        return r.Held(study, tuple(self._why(number, study)), candidates, said)
+        return r.Held(study, candidates, said)
 
     def _why(self, number: int, study: m.Study) -> Iterable[r.Why]:
         for standing, images, detail in self._spool.studies.reasons(number):

@@ -13,9 +13,11 @@ import apsw
 
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
+from capacitord.model import doubts, findings
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.seal.sealed import room
+from capacitord.spool import evidence
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import bounds
 from capacitord.spool.ledger import Doubt
@@ -26,7 +28,7 @@ from capacitord.spool.stored import Objects, Stored
 _STUDY: Final = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
   s.study_time, s.description, s.modalities, s.state, s.reason, s.images, s.bytes, s.conflicts, s.corrupt, s.purged,
-  s.first_received, s.last_received, s.held, s.unrouted
+  s.first_received, s.last_received, s.held, s.unrouted, s.closed_by, s.closed_at
 FROM study s
 """
 _SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
@@ -82,6 +84,13 @@ SELECT s.short, (
 FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
 """
 """Images in conflict that nobody has asked to be sent: nobody gets them, and nobody has said that this is right."""
+_HELD_FOR: Final = """
+SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
+"""
+_NUMBERED: Final = """
+SELECT series_uid, series_number, instance_number, acquisition FROM image
+WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
+"""
 _MANY: Final = 20
 _SHORTEST: Final = 4
 _PAGE: Final = 1000
@@ -100,6 +109,18 @@ def _moment(nanoseconds: int) -> datetime:
 def when(nanoseconds: int | None) -> datetime | None:
     """Return a catalog time as an aware datetime."""
     return None if nanoseconds is None else _moment(nanoseconds)
+
+
+def _held_for(catalog: apsw.Connection, study: int, short: str) -> tuple[m.HeldFor, ...]:
+    rows = fetch(catalog, _HELD_FOR, bounds(study))
+    known = ((REASONS[Standing(standing)], count) for standing, count in rows)
+    return tuple(
+        m.HeldFor(reason.word, count, reason.sentence, reason.next_step.format(study=short)) for reason, count in known
+    )
+
+
+def _numbered(catalog: apsw.Connection, study: int) -> list[doubts.Numbered]:
+    return [doubts.Numbered._make(row) for row in fetch(catalog, _NUMBERED, bounds(study))]
 
 
 class Failed(NamedTuple):
@@ -253,16 +274,6 @@ class Studies:
             found = [(row[0], self._study(catalog, row)) for row in rows[:limit]]
         return found, int(total), str(rows[limit - 1][0]) if len(rows) > limit else ""
 
-    def reasons(self, study: int) -> list[tuple[Standing, int, str]]:
-        """Return why images of a study wait for a person: how many of each, and one of the reasons in words."""
-        sql = (
-            "SELECT routing, count(*), min(held) FROM image "
-            "WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ? GROUP BY routing ORDER BY routing"
-        )
-        with self._catalog.read() as catalog:
-            rows = fetch(catalog, sql, (*bounds(study), Standing.OPEN))
-        return [(Standing(standing), images, held) for standing, images, held in rows]
-
     def held_back(self) -> tuple[int, str, str]:
         """Return how many studies are held, and the short id and the reason of the one that came first."""
         with self._catalog.read() as catalog:
@@ -293,12 +304,20 @@ class Studies:
                 catalog,
                 "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
                 "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
-                "object_id, routing, route, coalesce(decided_by, profile_version), held "
+                "object_id, routing, route, coalesce(decided_by, profile_version), held, findings "
                 "FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
                 "ORDER BY series_number, series_uid, instance_number, id",
                 bounds(study),
             )
-            return m.StudyDetail(schema, self._study(catalog, row), tuple(self._image(image, acks) for image in images))
+            missing = evidence.missing(catalog, row[2])
+            return m.StudyDetail(
+                schema,
+                self._study(catalog, row),
+                tuple(self._image(image, acks) for image in images),
+                missing.images,
+                missing.uids,
+                tuple(doubts.doubts(_numbered(catalog, study))),
+            )
 
     def some(self, studies: Collection[int]) -> dict[int, m.Study]:
         """Return those of these studies that there are, each as `page` has it."""
@@ -331,6 +350,9 @@ class Studies:
             deliveries=self._deliveries(catalog, row[0]),
             held=row[21],
             unrouted=row[22],
+            held_for=_held_for(catalog, row[0], row[1]) if row[21] else (),
+            closed_by=row[23],
+            closed_at=when(row[24]),
         )
 
     @staticmethod
@@ -424,6 +446,7 @@ class Studies:
             route=row[18],
             profile_version=row[19],
             held=row[20],
+            findings=tuple(findings.sentence(line) for line in row[21].splitlines()),
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
         )
 

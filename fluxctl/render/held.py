@@ -47,9 +47,11 @@ def listed(found: HeldList, look: Look) -> RenderableType:
 
 def _one(held: Held, look: Look) -> Iterable[RenderableType]:
     yield head(held.study, look)
-    yield from (hanging("  ⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.why)
+    yield from (
+        hanging("  ⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for
+    )
     yield from (_near(each) for each in held.candidates)
-    yield from (hanging("  next:", step) for step in dict.fromkeys(why.next_step for why in held.why))
+    yield from (hanging("  next:", step) for step in dict.fromkeys(why.next_step for why in held.study.held_for))
 
 
 def _of(images: int, study: Study) -> str:
@@ -105,9 +107,8 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
     """Return one study: why it waits, and what it says beside what its candidates say."""
     held = found.held
     parts: list[RenderableType] = [head(held.study, look)]
-    parts += [hanging("⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.why]
-    parts += [hanging(" ", why.detail, style=QUIET) for why in held.why if why.detail]
-    if not held.why:
+    parts += [hanging("⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for]
+    if not held.study.held_for:
         parts.append(hanging(" ", held.study.reason or "Nothing of it waits for a person."))
     if len(held.said) > 1:
         parts.append(hanging("⚠", f"Its images say {len(held.said)} different things of themselves.", style=CARE))
@@ -120,7 +121,7 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
     if found.restorable_until is not None:
         left = duration(found.restorable_until)
         parts.append(hanging("⚠", f"It was discarded, and can be had back for {left} of the box's time.", style=CARE))
-    steps = list(dict.fromkeys(why.next_step for why in held.why))
+    steps = list(dict.fromkeys(why.next_step for why in held.study.held_for))
     if steps:
         parts += [BLANK, labelled([("Destinations", Text(", ".join(found.destinations) or NOTHING))])]
         parts += [hanging("next:", step) for step in steps]
@@ -137,15 +138,13 @@ def beside(lines: Sequence[Line], candidates: Sequence[Candidate], look: Look) -
             for number, each in enumerate(candidates, 1)
         ),
     ]
-    rows = [
-        (word(line.key), line.study or NOTHING, *(_cell(text, agrees) for text, agrees in _cells(line)))
-        for line in lines
-    ]
+    rows = [_row(line) for line in lines]
     return columns(heads, rows, look)
 
 
-def _cells(line: Line) -> Iterable[tuple[str, bool | None]]:
-    return zip(line.entries, line.agrees, strict=True)
+def _row(line: Line) -> tuple[str | Text, ...]:
+    cells = zip(line.entries, line.agrees, strict=True)
+    return (word(line.key), line.study or NOTHING, *(_cell(text, agrees) for text, agrees in cells))
 
 
 def _cell(text: str, agrees: bool | None) -> Text:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -137,12 +139,30 @@ def queued(detail: StudyDetail, look: Look) -> RenderableType:
     parts: list[RenderableType] = [head(detail.study, look)]
     if detail.study.deliveries:
         parts += [BLANK, deliveries(detail.study.deliveries, look)]
+    parts += _missing(detail)
     troubled = [(image, found) for image in detail.images if (found := _troubles(image, detail))]
     if troubled:
         short = short_ids(detail.images)
         parts += [BLANK, Text("Images to look at (series/image, object)", style=STRONG)]
         parts += [hanging(f"  {_place(image)} {short[image.object_id]}", "\n".join(f)) for image, f in troubled]
     return stack(parts)
+
+
+def _missing(detail: StudyDetail) -> list[RenderableType]:
+    """Return what has not arrived though the scanner named it, and what may be missing."""
+    found: list[RenderableType] = []
+    if detail.missing:
+        said = (
+            "1 image that the scanner named has"
+            if detail.missing == 1
+            else f"{detail.missing:,} images that the scanner named have"
+        )
+        more = detail.missing - len(detail.missing_uids)
+        named = "\n".join([*detail.missing_uids, *([f"and {more:,} more"] if more else [])])
+        found += [BLANK, Text(f"⚠ {said} not arrived", style=CARE), hanging(" ", named)]
+    if detail.doubts:
+        found += [BLANK, *(hanging("⚠", words) for words in detail.doubts)]
+    return found
 
 
 def head(study: Study, look: Look) -> RenderableType:
@@ -172,6 +192,7 @@ def head(study: Study, look: Look) -> RenderableType:
             ("Study UID", Text(study.study_uid)),
             ("On this box", Text(_joined(held))),
             ("Received", Text(received)),
+            *_closed(study, look),
             ("State", Text(state)),
             *_next(study),
         ]
@@ -180,9 +201,21 @@ def head(study: Study, look: Look) -> RenderableType:
 
 def _next(study: Study) -> list[tuple[str, Text]]:
     """Return what a person may do about a study that is held; nothing if it is not."""
-    if not study.held:
+    steps = dict.fromkeys(reason.next_step for reason in study.held_for)
+    return [("Next", Text(step)) for step in steps]
+
+
+CLOSED_BY: Final[Mapping[str, str]] = MappingProxyType(
+    {"commitment": "a storage commitment request", "mpps": "an MPPS", "quiet": "quiet: nothing arrived any more"}
+)
+
+
+def _closed(study: Study, look: Look) -> list[tuple[str, Text]]:
+    """Return what told that a study is complete, and when; nothing if it still arrives."""
+    if study.closed_at is None or study.state is StudyState.RECEIVING:
         return []
-    return [("Next", Text(f"fluxctl resend {study.id} --to DEST, or a profile with a route for it"))]
+    words = CLOSED_BY.get(study.closed_by, study.closed_by)
+    return [("Closed", Text(f"{ago(study.closed_at, look)}, by {words}"))]
 
 
 def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
@@ -306,6 +339,7 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
         found.append("✘ cannot be read: it is in corrupt/ now")
     if image.held:
         found.append(f"⚠ held: {image.held}")
+    found += [f"⚠ {finding}" for finding in image.findings if finding not in image.held]
     if image.conflict:
         found += _conflict(image, detail)
     found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]

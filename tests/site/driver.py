@@ -22,6 +22,7 @@ from capacitord.errors import from_problem
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed, pair
 from capacitord.model.attribute import Attribute
+from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.profile import Profile, Worklist
@@ -162,9 +163,10 @@ class Supervisor:
         limits: link.SpoolSettings | None = None,
         routes: Sequence[Route] = (),
         order: Sequence[Attribute | None] = (None,),
+        completeness: Completeness = BY_QUIET,
         worklist: Worklist | None = None,
     ) -> None:
-        self._profile = profile(destinations, 1, keep_delivered, routes, order, worklist=worklist)
+        self._profile = profile(destinations, 1, keep_delivered, routes, order, completeness, worklist=worklist)
         self.ports.update({each.name: each.port for each in destinations})
         self.channel.send(
             link.Start(
@@ -246,12 +248,13 @@ class Supervisor:
         return wait_for(delivered, within=PATIENCE, what=f"{count} images to be delivered to {name}")
 
 
-def profile(
+def profile(  # noqa: PLR0917 - as tests name what they change
     destinations: Iterable[Destination],
     version: int,
     keep_delivered: float = 86400.0,
     routes: Sequence[Route] = (),
     order: Sequence[Attribute | None] = (None,),
+    completeness: Completeness = BY_QUIET,
     *,
     worklist: Worklist | None = None,
 ) -> Profile:
@@ -268,4 +271,5 @@ def profile(
         order=tuple(order),
         keep_delivered=keep_delivered,
         worklist=worklist,
+        completeness=completeness,
     )
