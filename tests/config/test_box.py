@@ -37,6 +37,12 @@ private_sop_classes = ["1.2.840.113619.4.26"]
 private_transfer_syntaxes = ["1.2.840.113619.5.2"]
 [keys]
 source = "passphrase"
+[worklist]
+ae_title = "COACHWL"
+address = "10.0.0.2"
+port = 105
+peers = ["10.0.0.0/24"]
+associations = 4
 [spool]
 reserve = "5%"
 warning = "20 GiB"
@@ -61,6 +67,7 @@ def test_an_empty_file_is_a_whole_configuration() -> None:
     assert found.socket == SYSTEM
     assert found.state == Path("/var/lib/capacitord")
     assert (found.storage.port, found.storage.max_pdu) == (11112, 1 << 20)
+    assert (found.worklist.port, found.worklist.ae_title) == (11113, None)
     assert found.isolation.mode is Isolation.PREFERRED
 
 
@@ -69,6 +76,7 @@ def test_everything_can_be_said() -> None:
     assert found.storage.max_pdu == 128 << 10
     assert found.storage.idle_timeout == 120
     assert found.storage.peers == ["10.0.0.0/8", "fe80::1"]
+    assert (found.worklist.ae_title, found.worklist.port, found.worklist.associations) == ("COACHWL", 105, 4)
     assert found.spool.reserve.on(1000) == 50
     assert found.keys.source == "passphrase"
     assert found.isolation.mode is Isolation.REQUIRED
@@ -117,6 +125,8 @@ x = 1
         ("[storage]\nidle_timeout = '0s'", "at least one second"),
         ("[storage]\nprivate_sop_classes = ['1.02']", "is not a UID"),
         ("[storage]\nassociations = 0", "must be at least 1"),
+        ("[worklist]\nport = 11112", "worklist.port: is the port of [storage]"),
+        ("[storage]\nport = 104\n[worklist]\nport = 104", "worklist.port: is the port of [storage]"),
         ("[keys]\nsource = 'usb'", "must be 'file', 'credential' or 'passphrase'"),
         ("[log]\nlevel = 5", "must be 'debug', 'info', 'warning' or 'error'"),
         ("storage = 5", "must be a table"),

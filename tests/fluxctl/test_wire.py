@@ -17,6 +17,7 @@ from capacitord.api.codes import Resolve
 from capacitord.api.preview import LARGEST, Preview
 from capacitord.api.routes import ROUTES, Route, route
 from capacitord.api.trial import Explain
+from capacitord.api.worklist import EntryRef, ListEntries
 from capacitord.errors import Invalid
 from capacitord.model.states import StudyState
 from tests.fluxctl.daemon import _pattern
@@ -84,6 +85,8 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
         limit=st.integers(1, 1000),
         after=NAMES,
     ),
+    ListEntries: st.builds(ListEntries, vanished=st.booleans()),
+    EntryRef: st.builds(EntryRef, NAMES),
 }
 
 

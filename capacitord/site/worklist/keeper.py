@@ -43,7 +43,7 @@ PATIENCE: Final = 140.0
 """Seconds an operator waits for it: longer than a fetch may take."""
 
 _LOADING: Final = 20.0
-_WATCH: Final = 5.0
+_WATCH: Final = 2.0
 """Seconds a query waits for the list to be read from the spool, and at most between two looks at the clock."""
 
 _UNREADABLE: Final = "An entry of the list cannot be read, so none of it is taken."
@@ -75,14 +75,15 @@ class WorklistKeeper:
         receiving: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
         retry: float = Rhythm().retry,
+        look: float = LOOK,
     ) -> None:
         """`hashes` is the site's key for hashes. `note` tells watchers of a change, `doubt` that the disk failed.
 
         While images arrive (`receiving`) it takes its time. `clock` gives seconds since the epoch, `retry` is after
-        how many of them the source is asked again when it failed first.
+        how many of them the source is asked again when it failed first, `look` how many a scanner waits for it.
         """
         self._kept, self._source = spool.worklist, SourceClient(connections)
-        self._note, self._doubt, self._clock, self._retry = note, doubt, clock, retry
+        self._note, self._doubt, self._clock, self._retry, self._look_for = note, doubt, clock, retry, look
         self._worklist, self._zone = profile.worklist, ZoneInfo(profile.timezone)
         self._served = ServedList(
             self._corrections(),
@@ -137,13 +138,13 @@ class WorklistKeeper:
     def _look(self) -> bool:
         """Have the source asked, and wait for it within `LOOK`; return whether a list came."""
         with self._changed:
-            patience = LOOK
+            patience = self._look_for
             if self._running_since is None:
                 self._wanted = self._begun + 1
                 number = self._wanted
             else:
                 # One that hangs is waited for once, and not by everybody anew.
-                number, patience = self._begun, LOOK - (time.monotonic() - self._running_since)
+                number, patience = self._begun, patience - (time.monotonic() - self._running_since)
             self._changed.notify_all()
             self._wait_for(number, patience)
             return self._ended >= number and self._came.news is not None
@@ -187,9 +188,10 @@ class WorklistKeeper:
             self._wanted = max(self._wanted, number)
             self._changed.notify_all()
             self._wait_for(number, PATIENCE)
+            if self._ended < number and self._stopping:
+                raise TryAgain("The site's runtime is ending.", hint="Try again in a moment.")
             if self._ended < number:
-                msg = "The source is still being asked."
-                raise TryAgain(msg, hint="See what came of it: fluxctl worklist list")
+                raise TryAgain("The source is still being asked.", hint="See what came of it: fluxctl worklist list")
             return self._came
 
     def status(self) -> m.WorklistStatus | None:
