@@ -162,7 +162,7 @@ def test_one_helper_draws_one_picture_after_the_other() -> None:
 
 def test_the_middle_of_each_series_that_is_here_comes_into_question() -> None:
     def image(number: int, series: str, *, purged: bool = False) -> m.Image:
-        return s.changed(s.image(number), series_uid=series, purged=purged)
+        return msgspec.structs.replace(s.image(number), series_uid=series, purged=purged)
 
     images = [image(1, "a"), image(2, "a"), image(3, "a"), image(4, "b", purged=True), image(5, "b"), image(6, "c")]
     assert [each.instance_number for each in candidates(images)] == [2, 5, 6]

@@ -139,6 +139,10 @@ def test_a_palette_that_is_not_whole_is_not_guessed() -> None:
     ds = palette(RAMP, 0, 16, [list(range(256))] * 3)
     del ds.GreenPaletteColorLookupTableData
     assert "the palette is not whole" in refusal(ds)
+    ds.GreenPaletteColorLookupTableData = bytes(400)
+    ds.GreenPaletteColorLookupTableDescriptor = [200, 0, 16]
+    assert "the palette is not whole" in refusal(ds)
+    ds.GreenPaletteColorLookupTableDescriptor = [256, 0, 16]
     ds.GreenPaletteColorLookupTableData = b"\1\2"
     assert "the palette is not whole" in refusal(ds)
     del ds.GreenPaletteColorLookupTableDescriptor
