@@ -29,9 +29,10 @@ def write(client: Client, request: Preview, file: Path, *, force: bool) -> Previ
     if not force:
         must_be_free(file, "a picture", "Name another, or replace it: --force.")
     data = client.study_preview(request)
+    label = _label(data)
     write_private(file, data, replace=force)
     where = str(file) if file == STANDARD else str(file.absolute())
-    return Previewed(_label(data), where, len(data))
+    return Previewed(label, where, len(data))
 
 
 def draw(client: Client, request: Preview) -> Pictured:

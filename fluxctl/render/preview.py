@@ -8,7 +8,6 @@ from rich.text import Text
 from capacitord.api.preview import Pictured
 from capacitord.api.schemas import Previewed
 from fluxctl.render.page import QUIET, stack
-from fluxctl.render.words import size
 
 
 def caption(found: Pictured) -> RenderableType:
@@ -25,4 +24,4 @@ def caption(found: Pictured) -> RenderableType:
 
 def written(done: Previewed) -> RenderableType:
     """Return that a picture was written, and what it shows."""
-    return stack([Text(f"✔ A picture is in {done.file}: {size(done.bytes)}."), caption(done.picture)])
+    return stack([Text(f"✔ A picture is in {done.file}."), caption(done.picture)])

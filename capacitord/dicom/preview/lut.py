@@ -76,13 +76,14 @@ class Palette(NamedTuple):
 
 def palette(level: Level, *, signed: bool) -> Palette:
     """Return the palette of an image (PS3.3 §C.7.9). Raises `NotShown`."""
+    descriptors = [_descriptor(level, tag, signed=signed) for tag in _DESCRIPTORS]
+    said = descriptors[0]
+    # They have as many entries each, of as many bits, for the same numbers.
+    if said is None or any(each != said for each in descriptors):
+        raise NotShown(_NO_PALETTE)
+    entries, first, bits = said
     columns = []
-    first = 0
-    for descriptor, data, segmented in zip(_DESCRIPTORS, _DATA, _SEGMENTED, strict=True):
-        said = _descriptor(level, descriptor, signed=signed)
-        if said is None:
-            raise NotShown(_NO_PALETTE)
-        entries, first, bits = said
+    for data, segmented in zip(_DATA, _SEGMENTED, strict=True):
         if level.value(segmented):
             values: Numbers | None = np.array(expanded(_numbers(level, segmented, bits), entries), np.uint16)
         else:

@@ -91,6 +91,9 @@ class Image:
             return self._integers(pixels, layout, number)
         except NotTranscoded as error:
             raise NotShown(str(error)) from None
+        except Malformed:
+            msg = "The encapsulated pixel data has something between its fragments."
+            raise NotShown(msg) from None
 
     def _integers(self, pixels: Element, layout: Layout, number: int) -> Frame:
         method = SOURCES[self._uid].method if self._uid in SOURCES else None

@@ -22,8 +22,8 @@ def decoded(data: bytes) -> Numbers:
     """Return a PNG file as a picture, shape (rows, columns[, 3]). Raises `ValueError` if it is not grey or RGB."""
     try:
         found = np.asarray(imagecodecs.png_decode(data))
-    except RuntimeError as error:
-        raise ValueError("it is damaged") from error
+    except (RuntimeError, ValueError) as error:
+        raise ValueError("it is damaged, or no PNG file") from error
     if found.dtype != np.uint8 or found.ndim not in {2, 3} or found.shape[2:] not in {(), (3,)}:
         raise ValueError("it is neither grey nor RGB of 8 bits")
     return found

@@ -37,7 +37,8 @@ def refusal(ds: Dataset, syntax: str = EXPLICIT, **how: Any) -> str:
 def grey(stored: Numbers, *, signed: bool = False, bits: int = 0, **attributes: Any) -> Dataset:
     """Return a grey image of these samples."""
     allocated = stored.dtype.itemsize * 8
-    kind = kit.Kind(*stored.shape, allocated=allocated, stored=bits or allocated, signed=signed)
+    rows, columns = stored.shape
+    kind = kit.Kind(rows, columns, allocated=allocated, stored=bits or allocated, signed=signed)
     data = stored.tobytes()
     return kit.dataset(kind, data + b"\0" * (len(data) % 2), **attributes)
 

@@ -171,7 +171,7 @@ def test_what_is_no_image() -> None:
 
 def enhanced(stored: Numbers) -> Dataset:
     """Return a multi-frame image whose frames have their own windows and units."""
-    kind = Kind(*stored.shape[1:], frames=len(stored))
+    kind = Kind(stored.shape[1], stored.shape[2], frames=len(stored))
     ds = kit.dataset(kind, stored.tobytes())
     shared, frames = Dataset(), []
     shared.PixelMeasuresSequence = [Dataset()]

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRLittleEndian
 
 from capacitord.dicom.preview.failure import NotShown
 from capacitord.dicom.preview.lut import expanded
-from tests.dicom.preview.kit import EXPLICIT, Numbers, apart, by_dcmtk, grey, refusal, show, write
+from tests.dicom.preview.kit import Numbers, apart, by_dcmtk, grey, refusal, show, write
 from tests.dicom.transcode.kit import BIG_ENDIAN
 
 RAMP: Numbers = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -38,7 +39,7 @@ def table(first: int, bits: int, values: list[int], explanation: str = "", vr: s
 def for_pydicom(ds: Dataset) -> Dataset:
     """Return a dataset that says in which order its bytes are."""
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = EXPLICIT
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return ds
 
 
@@ -138,6 +139,10 @@ def test_a_palette_that_is_not_whole_is_not_guessed() -> None:
     ds = palette(RAMP, 0, 16, [list(range(256))] * 3)
     del ds.GreenPaletteColorLookupTableData
     assert "the palette is not whole" in refusal(ds)
+    ds.GreenPaletteColorLookupTableData = bytes(400)
+    ds.GreenPaletteColorLookupTableDescriptor = [200, 0, 16]
+    assert "the palette is not whole" in refusal(ds)
+    ds.GreenPaletteColorLookupTableDescriptor = [256, 0, 16]
     ds.GreenPaletteColorLookupTableData = b"\1\2"
     assert "the palette is not whole" in refusal(ds)
     del ds.GreenPaletteColorLookupTableDescriptor

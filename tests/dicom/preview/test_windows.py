@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_windowing
+from pydicom.pixels.processing import apply_windowing
 
 from capacitord.dicom.preview.engine import shown
 from capacitord.dicom.preview.failure import NotShown
