@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
+PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "held.list": "/v1/held", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.resend", "study.resolve", "worklist.refresh", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -136,6 +136,70 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": ["STUDY"],
                 },
             },
+        },
+        "held": {
+            "help": "What waits for a person: why, and whose it may be",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List the studies that wait for a person, the oldest first",
+                    "options": {
+                        "--limit": {"help": "At most this many", "metavar": "N", "many": False},
+                        "-n": {"help": "At most this many", "metavar": "N", "many": False},
+                        "--all": {"help": "All of them, however many", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Show a study that waits, side by side with the worklist entries that come nearest",
+                    "options": {
+                        "--preview": {"help": "Draw an image of it in this terminal", "metavar": "", "many": False},
+                        "--png": {"help": "Write a picture of an image to this file", "metavar": "FILE", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "discard": {
+                    "help": "Discard what is held of a study: it goes nowhere, and is overwritten after 24 hours",
+                    "options": {
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--name-stdin": {"help": "Read the patient's name from the first line of standard input", "metavar": "", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "restore": {
+                    "help": "Have back what `fluxctl held discard` discarded, within 24 hours of the box's time. It is held again",
+                    "options": {
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+            },
+        },
+        "release": {
+            "help": "Send a study that is held, on purpose",
+            "options": {
+                "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
+                "--match": {"help": "As the study of this worklist entry: its patient and order", "metavar": "ENTRY", "many": False},
+                "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": ["STUDY"],
         },
         "queue": {
             "help": "What waits, per destination",

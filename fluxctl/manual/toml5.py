@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.config.units import format_size
@@ -28,6 +28,9 @@ KEYS = {
     "storage.idle_timeout": ("duration", "After this long without a byte an association is aborted."),
     "storage.private_sop_classes": ("list of UIDs", "SOP classes to accept beside those of the standard."),
     "storage.private_transfer_syntaxes": ("list of UIDs", "Transfer syntaxes to accept beside those of the standard."),
+    "modality.ae_title": ("AE title", "The scanner's own AE title, as it calls itself here."),
+    "modality.host": ("host", "Where it is, for telling it the result of storage commitment."),
+    "modality.port": ("number", "The port it listens on."),
     "worklist.ae_title": ("AE title", "The AE title of the worklist SCP; not set, it is that of `[storage]`."),
     "worklist.address": ("address", "The address to listen on; not set, it is that of `[storage]`."),
     "worklist.port": (
@@ -104,9 +107,17 @@ def page() -> str:
     for name, field in Box.model_fields.items():
         if name == "schema_":
             continue
+        if isinstance(field.default, list):
+            (row,) = get_args(field.annotation)
+            page.subsection(f"[[{name}]]")
+            page.text(_about(row))
+            for key in row.model_fields:
+                kind, meaning = unexplained.pop(f"{name}.{key}")
+                page.item(key, f"{meaning} [{kind}; required]")
+            continue
         table = field.default
         page.subsection(f"[{name}]")
-        page.text(_about(table))
+        page.text(_about(type(table)))
         for key in type(table).model_fields:
             kind, meaning = unexplained.pop(f"{name}.{key}")
             page.item(key, f"{meaning} [{kind}; default: {_written(f'{name}.{key}', getattr(table, key))}]")
@@ -121,9 +132,9 @@ def page() -> str:
     return page.render()
 
 
-def _about(table: Any) -> str:
+def _about(table: type[Any]) -> str:
     """Return the sentence of a table's docstring, without the table's name before it."""
-    text = (type(table).__doc__ or "").partition(": ")[2]
+    text = (table.__doc__ or "").partition(": ")[2]
     return text[:1].upper() + text[1:]
 
 
