@@ -276,6 +276,8 @@ class SiteStatus(Answer, frozen=True):
 class Status(Answer, frozen=True):
     """One screen: what the box does, for whom, and what a person should do.
 
+    `held_elsewhere` counts images that wait for a person and are of other sites: they show up when theirs is active.
+
     `listener` is the storage port, `worklist` that for the worklist if the site has one.
     """
 
@@ -290,6 +292,7 @@ class Status(Answer, frozen=True):
     traffic: SiteStatus | None
     advice: tuple[Advice, ...]
     worklist: Listener | None = None
+    held_elsewhere: int = 0
 
 
 # --- studies ------------------------------------------------------------------------------------------
@@ -918,12 +921,18 @@ class RecoveryFile(Answer, frozen=True):
 
 
 class AuditQuery(Message, frozen=True):
-    """Which entries: the newest `limit`; `action` and `subject` select."""
+    """Which entries: the newest `limit` that are of this action, study or other subject, operator and time.
+
+    `study` is the beginning of a short id. `operator` is a user, or a name that somebody gave.
+    """
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     action: str = ""
     subject: str = ""
     since: datetime | None = None
+    until: datetime | None = None
+    study: str = ""
+    operator: str = ""
 
 
 class AuditEntry(Answer, frozen=True):

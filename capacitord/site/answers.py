@@ -258,7 +258,8 @@ class Answers:
 
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)
-        return one(answer, short)
+        study, _ = self._spool.studies.find(short)
+        return one(msgspec.structs.replace(answer, decided=self._reviewing.decided(study)), short)
 
     def _preview(self, request: Preview) -> Body:
         png, short = self._previewing.preview(request)

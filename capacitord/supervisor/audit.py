@@ -23,6 +23,8 @@ from capacitord.supervisor import files
 from capacitord.supervisor.chain import MAX_LINE, START, Finding, Head, entry_in, examine, judge, line_of, sealed
 
 BEGUN: Final = "begun"
+OPERATOR: Final = "operator (as claimed): "
+"""How a detail begins that has the name somebody gave for a shared login."""
 DONE: Final = "done"
 _MAX_TEXT: Final = 1000
 _MAX_SUBJECTS: Final = 100
@@ -108,11 +110,7 @@ class AuditLog:
         found: list[AuditEntry] = []
         for line in self._lines_backwards():
             entry = entry_in(line)
-            if entry is None or (query.action and entry.action != query.action):
-                continue
-            if query.since is not None and entry.at < query.since:
-                continue
-            if query.subject and query.subject not in entry.subjects:
+            if entry is None or not _selected(entry, query):
                 continue
             found.append(entry)
             if len(found) >= query.limit:
@@ -199,6 +197,24 @@ class AuditLog:
                 yield from (line + b"\n" for line in lines if line)
             if rest:
                 yield rest + b"\n"
+
+
+def _selected(entry: AuditEntry, query: AuditQuery) -> bool:
+    """Return whether a query asks for an entry."""
+    return (
+        (not query.action or entry.action == query.action)
+        and (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at <= query.until)
+        and (not query.subject or query.subject in entry.subjects)
+        and (not query.study or any(subject.startswith(query.study) for subject in entry.subjects))
+        and (not query.operator or _is_by(entry, query.operator))
+    )
+
+
+def _is_by(entry: AuditEntry, operator: str) -> bool:
+    claimed = f"{OPERATOR}{operator}"
+    said = entry.detail.partition("; ")[0]
+    return entry.user == operator or said == claimed
 
 
 def _write(handle: int, line: bytes) -> None:

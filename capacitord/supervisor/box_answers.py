@@ -118,6 +118,7 @@ class BoxAnswers:
             unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,
             damaged=self._damaged(),
+            held_elsewhere=sum(held.held_images for held in serving.elsewhere.values()),
             elsewhere={site: held.words() for site, held in serving.elsewhere.items()},
         )
         return status.compose(schema("status"), box, traffic)

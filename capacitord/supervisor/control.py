@@ -22,7 +22,7 @@ from capacitord.api.messages import EventQuery
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
-from capacitord.supervisor.audit import BEGUN, DONE
+from capacitord.supervisor.audit import BEGUN, DONE, OPERATOR
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
@@ -276,7 +276,7 @@ def said_in(message: msgspec.Struct) -> str:
     operator = getattr(message, "operator", None)
     if operator is None:
         return ""
-    said = [f"operator (as claimed): {operator}"] if operator else []
+    said = [f"{OPERATOR}{operator.replace(';', ',')}"] if operator else []
     reason = getattr(message, "reason", "")
     return "; ".join([*said, *([f"reason: {reason}"] if reason else [])])
 

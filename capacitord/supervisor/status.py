@@ -51,6 +51,8 @@ class Box(NamedTuple):
     damaged: tuple[DamagedProfile, ...] = ()
     elsewhere: Mapping[str, str] = MappingProxyType({})
     """What stays here of other sites, in words, as far as that is known."""
+    held_elsewhere: int = 0
+    """Images that wait for a person, of all sites that are not active."""
     worklist: Listener | None = None
     """The worklist port, if the site has a worklist."""
     worklist_problem: Problem | None = None
@@ -73,6 +75,7 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         traffic=traffic,
         advice=(*_of_the_runtime(box, traffic), *_advice(box)),
         worklist=box.worklist,
+        held_elsewhere=box.held_elsewhere,
     )
 
 

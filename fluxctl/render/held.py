@@ -7,29 +7,15 @@ from collections.abc import Iterable, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import Decided, Study
+from capacitord.api.messages import Study
 from capacitord.api.review import Candidate, Held, HeldDetail, HeldList, Line
 from capacitord.api.worklist import Entry
-from capacitord.model.matching import MatchKey
+from fluxctl.render.deciding import said, word
 from fluxctl.render.look import Look
 from fluxctl.render.page import BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, ago, clock, count, dicom_date, dicom_name, dicom_time, duration
+from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration
 
 DIFFERS, AGREES = "✘", "✔"
-_WORDS = {
-    MatchKey.ACCESSION_NUMBER: "accession number",
-    MatchKey.STUDY_INSTANCE_UID: "study UID",
-    MatchKey.PATIENT_ID: "patient id",
-    MatchKey.PATIENT_NAME: "name",
-    MatchKey.PATIENT_BIRTH_DATE: "birth date",
-    MatchKey.PATIENT_SEX: "sex",
-    MatchKey.MODALITY: "modality",
-    MatchKey.SCHEDULED_DATE: "date",
-    MatchKey.SCHEDULED_STATION: "station",
-    MatchKey.SCHEDULED_STEP: "step id",
-    MatchKey.REQUESTED_PROCEDURE: "procedure id",
-    MatchKey.STUDY_DESCRIPTION: "description",
-}
 
 
 def listed(found: HeldList, look: Look) -> RenderableType:
@@ -98,11 +84,6 @@ def _near(candidate: Candidate) -> RenderableType:
     return labelled([("  perhaps", line)], width=11)
 
 
-def word(key: str) -> str:
-    """Return what a person calls a key of matching."""
-    return _WORDS[MatchKey(key)] if key in list(MatchKey) else key
-
-
 def shown(found: HeldDetail, look: Look) -> RenderableType:
     """Return one study: why it waits, and what it says beside what its candidates say."""
     held = found.held
@@ -113,7 +94,7 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
     if len(held.said) > 1:
         parts.append(hanging("⚠", f"Its images say {len(held.said)} different things of themselves.", style=CARE))
     if found.decided is not None:
-        parts.append(hanging(" ", decided(found.decided, look)))
+        parts.append(hanging(" ", said(found.decided, look)))
     if found.lines:
         parts += [BLANK, beside(found.lines, held.candidates, look)]
     if not held.candidates:
@@ -150,18 +131,3 @@ def _row(line: Line) -> tuple[str | Text, ...]:
 def _cell(text: str, agrees: bool | None) -> Text:
     mark = " " if agrees is None else AGREES if agrees else DIFFERS
     return Text(f"{mark} {text or NOTHING}", style=CARE if agrees is False else "")
-
-
-def decided(found: Decided, look: Look) -> str:
-    """Return what matching found for a study, or what a person decided, in a sentence or two."""
-    when = clock(found.at, look)
-    if found.state == "released":
-        text = f"Released by {found.by} {when} to {', '.join(found.destinations)}: {found.reason}"
-        return f"{text} As worklist entry {found.entry}, whose attributes it gets." if found.reconciled else text
-    version = f"version {found.profile_version} of the profile"
-    listed = "" if found.listed_at is None else f", on the list of {clock(found.listed_at, look)}"
-    if found.entry:
-        rule = " and ".join(map(word, found.rule))
-        return f"Matched {when} with worklist entry {found.entry} by {rule} ({version}{listed})."
-    text = f"Judged {when}: {found.state.replace('-', ' ')} ({version}{listed})."
-    return f"{text} Entry {found.suggestion} matches since." if found.suggestion else text

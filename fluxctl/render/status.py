@@ -82,6 +82,9 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
         refused = [found for found in (status.traffic.refused, status.traffic.unfit) if found]
         lines += [("Refused", Text(_refused(found, look), style=CARE)) for found in refused]
         lines += [("Spool", Text(_spool(status.traffic))), ("Disk", disk(status.traffic.disk))]
+    if status.held_elsewhere:
+        words = f"{count(status.held_elsewhere, 'image')} of sites that are not active"
+        lines.append(("Held elsewhere", Text(words, style=CARE)))
     lines.append(("Daemon", _daemon(status, look)))
     return lines
 

@@ -10,8 +10,9 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import Ack, Image, Study, StudyDelivery, StudyDetail, StudyList
+from capacitord.api.messages import Ack, Decided, Image, Study, StudyDelivery, StudyDetail, StudyList
 from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState, StudyState
+from fluxctl.render.deciding import said
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, joined, size, until
@@ -136,7 +137,7 @@ def shown(detail: StudyDetail, look: Look, *, images: bool = False) -> Renderabl
 
 def queued(detail: StudyDetail, look: Look) -> RenderableType:
     """Return one study in the queue: who, how far it is where, and every image that needs a person."""
-    parts: list[RenderableType] = [head(detail.study, look)]
+    parts: list[RenderableType] = [head(detail.study, look, detail.decided)]
     if detail.study.deliveries:
         parts += [BLANK, deliveries(detail.study.deliveries, look)]
     parts += _missing(detail)
@@ -165,8 +166,8 @@ def _missing(detail: StudyDetail) -> list[RenderableType]:
     return found
 
 
-def head(study: Study, look: Look) -> RenderableType:
-    """Return who was examined, how, and when it came in."""
+def head(study: Study, look: Look, decided: Decided | None = None) -> RenderableType:
+    """Return who was examined, how, and when it came in; and what matching or a person decided of it, if so."""
     born = f"born {dicom_date(study.birth_date)}" if study.birth_date else ""
     patient = [dicom_name(study.patient_name), study.patient_id, born, study.sex]
     when = f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip()
@@ -194,6 +195,7 @@ def head(study: Study, look: Look) -> RenderableType:
             ("Received", Text(received)),
             *_closed(study, look),
             ("State", Text(state)),
+            *([("Worklist", Text(said(decided, look)))] if decided is not None else []),
             *_next(study),
         ]
     )
@@ -313,6 +315,8 @@ def _way(image: Image) -> str:
     """Return which route an image took, of which version of the profile."""
     if image.routing != "routed":
         return image.routing or NOTHING
+    if image.route == -1:
+        return "unmatched"
     if image.route == 0:
         return "operator"
     return f"{'all' if image.route is None else image.route} of v{image.profile_version}"

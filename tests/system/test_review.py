@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -31,7 +32,7 @@ from tests.wait import wait_for
 pytestmark = pytest.mark.peers
 
 DCMDUMP = "/usr/bin/dcmdump"
-JANE = {
+JANE: dict[str, Any] = {
     "AccessionNumber": "A-1",
     "PatientName": "Doe^Jane",
     "PatientID": "P1",
@@ -42,7 +43,7 @@ JANE = {
     "RequestedProcedureDescription": "CT Head",
     "ReferringPhysicianName": "Sculley^Dana",
 }
-UNKNOWN = {"PatientName": "Trauma^Unknown", "PatientID": "T-77", "PatientSex": "O", "StudyDescription": "Head trauma"}
+UNKNOWN: dict[str, Any] = {"PatientName": "Trauma^Unknown", "PatientID": "T-77", "PatientSex": "O", "StudyDescription": "Head trauma"}
 
 
 class Clinic:
@@ -66,7 +67,7 @@ class Clinic:
         painters.write({**entries, "ScheduledProcedureStepSequence": [step]}, self.ris.entries / f"{len(said)}.wl")
         assert self.box.client.worklist_refresh().ok
 
-    def send(self, study: str, number: int = 1, **attributes: str) -> None:
+    def send(self, study: str, number: int = 1, **attributes: Any) -> None:
         path = write_image(self.folder / "images", study, number, **attributes)
         assert storescu([read_image(path)], self.box.host, self.box.port, called=AE_TITLE).acknowledged == [path]
 
@@ -99,7 +100,7 @@ def fluxctl(box: Box) -> list[str]:
 def clinic(folder: Path, **review: object) -> Iterator[Clinic]:
     with Ris(folder / "ris") as ris, Storescp(folder / "pacs") as pacs:
         tables = {"worklist": table(ris.port), "review": review} if review else {"worklist": table(ris.port)}
-        settings = {"worklist": {"port": 0}, "spool": {"study_quiet": "1s"}}
+        settings: dict[str, dict[str, Any]] = {"worklist": {"port": 0}, "spool": {"study_quiet": "1s"}}
         with Box(folder / "box", Target("pacs", "STORESCP", pacs.port), settings=settings, tables=tables) as box:
             box.wait(
                 lambda status: bool(
