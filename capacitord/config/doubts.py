@@ -189,8 +189,12 @@ def _without_vr(tables: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _without_worklist(tables: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield transforms of worklist entries in a profile that has no worklist."""
+    """Yield what has no effect, or an odd one, in a profile that has no worklist."""
     if "worklist" not in tables:
+        review = tables.get("review")
+        if isinstance(review, Mapping) and not isinstance(review.get("unmatched"), Mapping):
+            words = "holds every study: this profile has no worklist that one could match"
+            yield Finding(("review",), words, "Add [worklist], or leave [review] out.", at_key=True)
         for key, row in rows(tables, "transform"):
             if row.get("on") == "worklist":
                 yield Finding((*key, "on"), "changes nothing: this profile has no worklist", "Add [worklist].")

@@ -43,7 +43,12 @@ JANE: dict[str, Any] = {
     "RequestedProcedureDescription": "CT Head",
     "ReferringPhysicianName": "Sculley^Dana",
 }
-UNKNOWN: dict[str, Any] = {"PatientName": "Trauma^Unknown", "PatientID": "T-77", "PatientSex": "O", "StudyDescription": "Head trauma"}
+UNKNOWN: dict[str, Any] = {
+    "PatientName": "Trauma^Unknown",
+    "PatientID": "T-77",
+    "PatientSex": "O",
+    "StudyDescription": "Head trauma",
+}
 
 
 class Clinic:

@@ -76,17 +76,26 @@ def _unmatched(value: object) -> object:
 
 
 class ReviewTable(Table):
-    """`[review]`: how a study is matched with the worklist, and what becomes of one that is not."""
+    """`[review]`: how a study is matched with the worklist, and what becomes of one that is not.
+
+    A profile with `[review]` or `[worklist]` matches every study; with neither, nothing is matched. Matching looks at
+    an image as the inbound transforms leave it, and is exact, but for padding, case and delimiters that say nothing.
+    Two entries that agree are no match. A study under the order of another patient is a conflict. What does not match
+    goes nowhere until a person releases it, whatever later versions of the profile say.
+    """
 
     match: list[MatchKeys] = pydantic.Field(
         default=[(MatchKey.ACCESSION_NUMBER,), (MatchKey.STUDY_INSTANCE_UID,)], min_length=1, max_length=20
     )
-    """What must agree, tried in order; a list within the list must agree in all its entries."""
+    """What must agree, tried in order; a list within the list must agree in all its entries. The first by which an
+    entry agrees decides. An empty value agrees with nothing."""
     unmatched: Annotated[
         ReleaseTable | None,
         pydantic.BeforeValidator(_unmatched),
         pydantic.WithJsonSchema(_UNMATCHED),
     ] = None
-    """What becomes of a study that nothing matches: it is held for a person, or released."""
+    """What becomes of a study that nothing matches: it is held for a person, or released. Several candidates and
+    conflicts are held in any case."""
     rematch: Annotated[Rematch, pydantic.Field(strict=False)] = Rematch.SUGGEST
-    """What a later worklist entry does that matches a held study."""
+    """What a worklist entry does that comes later and matches a study that nothing matched: it is shown to a person, or
+    releases the study."""
