@@ -121,7 +121,7 @@ def show_held(
     "discard",
     ("fluxctl held discard 3f2a9c", "Show it, ask for a reason and for the patient's name, then discard it."),
     (
-        "fluxctl held discard 3f2a9c --reason 'test images' --name-stdin <name.txt",
+        "fluxctl held discard 3f2a9c --reason 'test images' --name-stdin",
         "The same from a script: the name is read from standard input.",
     ),
     codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),

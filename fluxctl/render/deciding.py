@@ -33,7 +33,7 @@ def said(found: Decided, look: Look) -> str:
     when = clock(found.at, look)
     if found.state == "released":
         text = f"Released by {found.by} {when} to {', '.join(found.destinations)}: {found.reason}"
-        return f"{text} As worklist entry {found.entry}, whose attributes it gets." if found.reconciled else text
+        return f"{text.rstrip('.')}. It goes as worklist entry {found.entry} says." if found.reconciled else text
     version = f"version {found.profile_version} of the profile"
     listed = "" if found.listed_at is None else f", on the list of {clock(found.listed_at, look)}"
     if found.entry:

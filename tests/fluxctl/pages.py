@@ -28,9 +28,10 @@ from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_failed, advice_on_held
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
-from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch, worklist
+from fluxctl.render import box, codes, destination, held, profile, queue, site, status, study, trial, watch, worklist
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
+from tests.fluxctl import held_samples as h
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 from tests.fluxctl import worklist_samples as w
@@ -402,6 +403,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-resolve": (LOOK, lambda look: codes.resolved(t.RESOLVED, look)),
     "study-resolve-60-columns": (NARROW, lambda look: codes.resolved(t.RESOLVED, look)),
     "status-worklist-old": (LOOK, lambda look: status.page(OLD_LIST, look)),
+    "held-list": (LOOK, lambda look: held.listed(h.LIST, look)),
+    "held-list-60-columns": (NARROW, lambda look: held.listed(h.LIST, look)),
+    "held-list-none": (LOOK, lambda look: held.listed(h.NONE, look)),
+    "held-show": (LOOK, lambda look: held.shown(h.DETAIL, look)),
+    "held-show-discarded": (LOOK, lambda look: held.shown(h.GONE, look)),
     "worklist-list": (LOOK, lambda look: worklist.listed(w.listed(), look)),
     "worklist-list-60-columns": (NARROW, lambda look: worklist.listed(w.listed(), look)),
     "worklist-list-vanished": (LOOK, lambda look: worklist.listed(w.listed(vanished=True), look)),

@@ -26,6 +26,7 @@ from capacitord.api.client import Client
 from capacitord.api.codes import Resolve
 from capacitord.api.connection import Lines, Tar
 from capacitord.api.preview import Preview
+from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Form, route
 from capacitord.api.trial import Explain
 from capacitord.api.unreachable import explain
@@ -57,6 +58,11 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "queue.flush": lambda c: c.queue_flush("ALL"),
     "queue.list": lambda c: c.queue_list(),
     "queue.pause": lambda c: c.queue_pause("ALL"),
+    "held.discard": lambda c: c.held_discard(DiscardHeld("3f2a9c", "x", m.Secret("DOE^JANE"))),
+    "held.list": lambda c: c.held_list(ListHeld()),
+    "held.release": lambda c: c.held_release(Release("3f2a9c", ("pacs",), "x")),
+    "held.restore": lambda c: c.held_restore(RestoreHeld("3f2a9c")),
+    "held.show": lambda c: c.held_show("3f2a9c"),
     "queue.resume": lambda c: c.queue_resume("ALL"),
     "queue.show": lambda c: c.queue_show("3f2a9c"),
     "site.activate": lambda c: c.site_activate("st-marys", "x"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -161,9 +162,11 @@ def test_every_key_of_the_configuration_is_in_its_page_with_its_default() -> Non
     for name, field in box.Box.model_fields.items():
         if name == "schema_":
             continue
-        _, _, section = text.partition(f"\n   [{name}]\n")
+        rows = get_args(field.annotation) if isinstance(field.default, list) else ()
+        title = f"[[{name}]]" if rows else f"[{name}]"
+        _, _, section = text.partition(f"\n   {title}\n")
         assert section
-        for key in type(field.default).model_fields:
+        for key in (rows[0] if rows else type(field.default)).model_fields:
             assert f"\n       {key}" in section
     assert '"FLUXBOX"' in text
     assert '"1 MiB"' in text

@@ -15,6 +15,7 @@ from capacitord.api import messages as m
 from capacitord.api import wire
 from capacitord.api.codes import Resolve
 from capacitord.api.preview import LARGEST, Preview
+from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Route, route
 from capacitord.api.trial import Explain
 from capacitord.api.worklist import EntryRef, ListEntries
@@ -85,6 +86,19 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
         limit=st.integers(1, 1000),
         after=NAMES,
     ),
+    DiscardHeld: st.builds(
+        DiscardHeld, study=NAMES, reason=NAMES, patient_name=st.builds(m.Secret, NAMES), operator=NAMES
+    ),
+    ListHeld: st.builds(ListHeld, limit=st.integers(1, 1000), after=NAMES),
+    Release: st.builds(
+        Release,
+        study=NAMES,
+        destinations=st.lists(NAMES, min_size=1, max_size=3).map(tuple),
+        reason=NAMES,
+        match=NAMES,
+        operator=NAMES,
+    ),
+    RestoreHeld: st.builds(RestoreHeld, study=NAMES, operator=NAMES),
     ListEntries: st.builds(ListEntries, vanished=st.booleans()),
     EntryRef: st.builds(EntryRef, NAMES),
 }

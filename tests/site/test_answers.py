@@ -16,6 +16,7 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve
 from capacitord.api.preview import Preview, label_of
+from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Answers, Form, Route, route
 from capacitord.api.trial import Explain
 from capacitord.api.worklist import EntryRef, ListEntries
@@ -23,23 +24,28 @@ from capacitord.dicom.worklist.scu import listed
 from capacitord.errors import Ambiguous, CapacitordError, NotFound, Refused, TryAgain
 from capacitord.link import messages as link
 from capacitord.model.codes import Code, Coded, Kind
+from capacitord.model.image import Arrival, Facts
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.profile import Worklist
 from capacitord.model.states import DeliveryState
 from capacitord.model.worklist import Source
 from capacitord.model.worklist_cache import Cache, merged
 from capacitord.spool.ledger import Answer
+from capacitord.spool.routed import Routed, Standing
 from tests.dicom.samples import EXPLICIT
 from tests.dicom.worklist import kit
 from tests.images import shipped
 from tests.peers.storescp import Storescp
 from tests.site.driver import PATIENCE, Supervisor
 from tests.site.pacs import Pacs
+from tests.site.reviewing import ANN
 from tests.site.rig import destination
 from tests.site.stock import facts_of, open_spool, put, put_files, put_images
 from tests.wait import wait_for
 
 STUDY, SPARE = "1.2.3", "9.8.7"
+TO_DISCARD, TO_RELEASE, TO_RESTORE = HELD = ("5.1", "5.2", "5.3")
+"""Studies that no route matches."""
 REAL = next(image for image in shipped() if image.path.name == "CT_small.dcm")
 SITE_ROUTES = [each for each in ROUTES if each.answers is Answers.SITE]
 
@@ -47,6 +53,11 @@ CODED = Coded("research", (Code(Kind.PATIENT_ID, "TP7PQWGYQGBF"),))
 
 REQUESTS: dict[str, msgspec.Struct] = {
     "destination.echo": m.DestinationRef("pacs"),
+    "held.discard": DiscardHeld(TO_DISCARD, "a test", m.Secret("")),
+    "held.list": ListHeld(),
+    "held.release": Release(TO_RELEASE, ("pacs",), "a test"),
+    "held.restore": RestoreHeld(TO_RESTORE),
+    "held.show": m.StudyRef(TO_RELEASE),
     "queue.flush": m.QueueSelect(m.ALL),
     "queue.pause": m.QueueSelect("pacs"),
     "queue.resume": m.QueueSelect("pacs"),
@@ -67,11 +78,14 @@ REQUESTS: dict[str, msgspec.Struct] = {
 def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     """A runtime whose destination does not answer, with a study that waits for it."""
     with Supervisor(tmp_path_factory.mktemp("box")) as supervisor:
-        spool = open_spool(supervisor.spool, "pacs")
+        spool = open_spool(supervisor.spool, decide=routed)
         put_images(spool, 2)
+        for study in HELD:
+            put_images(spool, 1, study=study)
         put(spool, facts_of(f"{STUDY}.3", STUDY), REAL.dataset())
         put_images(spool, 1, study=SPARE)
         spool.close_arrived(0.0)
+        spool.releasing.set_aside(spool.studies.find(TO_RESTORE)[0], "a test", ANN, (1, 0.0))
         spool.ledger.record(
             [
                 Answer(each.image, each.delivery, Outcome(Verdict.DONE, "stored", 0), 1, CODED)
@@ -85,6 +99,12 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
         spool.close()
         supervisor.start(destination("pacs", 1), worklist=Worklist(Source("RIS", "127.0.0.1", 1)))
         yield supervisor
+
+
+def routed(facts: Facts, arrival: Arrival) -> Routed:
+    if facts.study_uid in HELD:
+        return Routed(arrival.profile_version, standing=Standing.NO_ROUTE, held="no route matches it")
+    return Routed(arrival.profile_version, ("pacs",))
 
 
 def lines(wanted: Route, body: bytes) -> list[object]:
