@@ -935,8 +935,11 @@ class AuditQuery(Message, frozen=True):
     operator: str = ""
 
 
-class AuditEntry(Answer, frozen=True):
-    """One action: who (uid and name from the socket's peer credentials), what, on what, and what came of it."""
+class AuditEntry(Answer, frozen=True, omit_defaults=True):
+    """One action: who (uid and name from the socket's peer credentials), what, on what, and what came of it.
+
+    `seal` is made of the digest with the box key, if that was at hand.
+    """
 
     number: int
     at: datetime
@@ -948,6 +951,7 @@ class AuditEntry(Answer, frozen=True):
     result: str
     previous: str
     digest: str
+    seal: str = ""
 
 
 class AuditList(Answer, frozen=True):

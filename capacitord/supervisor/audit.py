@@ -20,7 +20,19 @@ import msgspec
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
 from capacitord.errors import CapacitordError, NotFound
 from capacitord.supervisor import files
-from capacitord.supervisor.chain import MAX_LINE, START, Finding, Head, entry_in, examine, judge, line_of, sealed
+from capacitord.supervisor.chain import (
+    MAX_LINE,
+    START,
+    Finding,
+    Head,
+    SealingKey,
+    entry_in,
+    examine,
+    judge,
+    judge_seal,
+    line_of,
+    sealed,
+)
 
 BEGUN: Final = "begun"
 OPERATOR: Final = "operator (as claimed): "
@@ -38,6 +50,7 @@ class AuditLog:
         self._head_file = folder / "head"
         self._last: Head | None = None
         self._writing = threading.Lock()
+        self._key: SealingKey | None = None
         self.trouble = ""
 
     def open(self) -> None:
@@ -67,6 +80,27 @@ class AuditLog:
         elif finding.torn:
             self._take_off(finding)
 
+    def take_key(self, key: SealingKey) -> None:
+        """Seal every entry with this key from now on, and what was written before with the first of them.
+
+        What is there is followed through before: what is wrong with it is in `trouble`, and the entry says so. Raises
+        `StorageFailed` or `OutOfSpace`; then the next entry is the first that is sealed.
+        """
+        with self._writing:
+            if self._last is None:
+                self._open()
+            finding = self._examine_all()
+            wrong = judge(finding, self._read_head()) or judge_seal(finding, key)
+            other = finding.seal and not finding.seal.startswith(f"{key.id}:")
+            self._key = key
+            if wrong and not other:
+                self.trouble = wrong
+                self._write((os.geteuid(), "capacitord"), "audit.damage", (), wrong, DONE)
+                return
+            before = f"after entry {finding.sealed.number}" if finding.seal else "for the first time"
+            words = f"sealed with box key {key.id}, {before}"
+            self._write((os.geteuid(), "capacitord"), "audit.seal", (), words, DONE)
+
     def write(
         self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
     ) -> AuditEntry:
@@ -92,7 +126,8 @@ class AuditLog:
                 result=result[:_MAX_TEXT],
                 previous=last.digest,
                 digest="",
-            )
+            ),
+            self._key,
         )
         head = Head(entry.number, entry.digest)
         before = self._append(line_of(entry))
@@ -120,15 +155,32 @@ class AuditLog:
     def verify(self, schema: str) -> AuditReport:
         """Follow the whole chain and say whether it is whole."""
         with self._writing, files.typed(self._log):
-            head, size = self._read_head(), self._log.stat().st_size
+            head, size, key = self._read_head(), self._log.stat().st_size, self._key
         finding = examine(self._lines(size))
-        damage = judge(finding, head)
+        damage = judge(finding, head) or self._judge_seals(finding, key)
         entries = finding.last.number
         if damage:
             hint = "Compare with the copies in your log archive; somebody or something changed this log."
             return AuditReport(schema, ok=False, entries=entries, message=damage, hint=hint)
         torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
-        return AuditReport(schema, ok=True, entries=entries, message=f"all {entries} entries are in order{torn}")
+        seals = "and the last seal vouches for them" if key else "their seals are not checked while the box key is away"
+        words = f"all {entries} entries are in order, {seals}{torn}"
+        return AuditReport(schema, ok=True, entries=entries, message=words)
+
+    def _judge_seals(self, finding: Finding, key: SealingKey | None) -> str:
+        """Return what is wrong with the seals of a log to which entries are added with a key, or nothing."""
+        if key is None:
+            return ""
+        if self.trouble:
+            return self.trouble
+        if finding.sealed.number < finding.last.number:
+            return f"entry {finding.last.number} has no seal, though the box key was at hand"
+        return judge_seal(finding, key)
+
+    def _examine_all(self) -> Finding:
+        with files.typed(self._log):
+            size = self._log.stat().st_size
+        return examine(self._lines(size))
 
     def _append(self, line: bytes) -> int:
         """Add a line, whole or not at all; return the size of the log before it."""
