@@ -173,6 +173,7 @@ class Service:
     def end(self, grace: float) -> None:
         """Finish what is open within `grace` seconds, all at once: scanners, deliveries, requests; then the spool."""
         deadline = time.monotonic() + grace
+        self._worklist.stop()
         self._connections.close()
         for port in self._ports.values():
             port.close(grace)
@@ -181,7 +182,7 @@ class Service:
             threading.Thread(target=self._calls.close, args=(grace,), name="end calls", daemon=True),
             threading.Thread(target=self._upkeep.stop, name="end upkeep", daemon=True),
             threading.Thread(target=self._router.stop, name="end router", daemon=True),
-            threading.Thread(target=self._worklist.stop, name="end worklist", daemon=True),
+            threading.Thread(target=self._worklist.wait, name="end worklist", daemon=True),
         ]
         for other in others:
             other.start()

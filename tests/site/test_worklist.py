@@ -105,6 +105,7 @@ def site(root: Path, port: int, worklist: Worklist | None = WORKLIST, **settings
             yield Site(spool, broker, keeper, WorklistAnswers(keeper, KEY), notes, ahead)
         finally:
             keeper.stop()
+            keeper.wait()
             spool.close()
 
 

@@ -122,6 +122,9 @@ class WorklistKeeper:
             self._stopping = True
             self._changed.notify_all()
         self._source.hang_up()
+
+    def wait(self) -> None:
+        """Wait until nothing more is written into the spool; after `stop`."""
         self._thread.join()
 
     # --- for scanners
