@@ -184,26 +184,11 @@ class WorklistKeeper:
 
     def status(self) -> m.WorklistStatus | None:
         """Return how the worklist is, None if the profile has none."""
-        worklist, cache = self._worklist, self._cache
+        worklist, cache, now = self._worklist, self._cache, self._clock()
         if worklist is None:
             return None
-        now, source = self._clock(), worklist.source
-        present = len(cache.present())
-        due = cached.due_in(cache, now, self.rhythm, self._jitter)
-        return m.WorklistStatus(
-            ae_title=source.ae_title,
-            host=source.host,
-            port=source.port,
-            state=cached.state(cache, now, self.rhythm),
-            entries=present,
-            vanished=len(cache.entries) - present,
-            fetched=telling.when_or_never(cache.fetched),
-            source=cache.source,
-            tried=telling.when_or_never(cache.tried),
-            failures=cache.failures,
-            reason=cache.failure,
-            next_try=None if self._rounds.running else telling.when(now + due),
-        )
+        due = None if self._rounds.running else cached.due_in(cache, now, self.rhythm, self._jitter)
+        return telling.status_of(worklist.source, cache, now, self.rhythm, due)
 
     def advice(self) -> list[m.Advice]:
         """Return what a person should do about the worklist."""
