@@ -216,6 +216,7 @@ class Service:
     def end(self, grace: float) -> None:
         """Finish what is open within `grace` seconds, all at once: scanners, deliveries, requests; then the spool."""
         deadline = time.monotonic() + grace
+        self._worklist.stop()
         self._connections.close()
         for port in self._ports.values():
             port.close(grace)
@@ -225,7 +226,7 @@ class Service:
             threading.Thread(target=self._upkeep.stop, name="end upkeep", daemon=True),
             threading.Thread(target=self._router.stop, name="end router", daemon=True),
             threading.Thread(target=self._commitments.stop, name="end commitments", daemon=True),
-            threading.Thread(target=self._worklist.stop, name="end worklist", daemon=True),
+            threading.Thread(target=self._worklist.wait, name="end worklist", daemon=True),
         ]
         for other in others:
             other.start()

@@ -121,7 +121,7 @@ def why_not(error: OSError, name: Name, address: str, port: int) -> Problem:
             )
         case errno.EACCES:
             message = f"this user may not bind port {port}"
-            hint = "Ports below 1024 need CAP_NET_BIND_SERVICE; the systemd unit can give it. Or use port 11112."
+            hint = "Ports below 1024 need CAP_NET_BIND_SERVICE; the systemd unit can give it. Or use one above 1023."
         case errno.EADDRNOTAVAIL:
             message = f"this machine does not have the address {address}"
             hint = f"Correct [{name}] address, or plug the network in; it is tried again every few seconds."

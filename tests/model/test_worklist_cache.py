@@ -12,12 +12,14 @@ from capacitord.model.worklist_cache import (
     Cache,
     Held,
     ListState,
+    News,
     Rhythm,
     age,
     due_in,
     failed,
     may_ask,
     merged,
+    news,
     pruned,
     sentence,
     state,
@@ -194,3 +196,18 @@ class Keeping(RuleBasedStateMachine):
 
 
 TestKeeping = Keeping.TestCase
+
+
+def test_news_are_what_a_list_has_more_less_and_otherwise() -> None:
+    def entry(step: str, data: bytes = b"") -> Listed:
+        return Listed(EntryKey(step, "", "", "", ""), data, "1.2.840.10008.1.2.1")
+
+    first = merged(Cache(), [entry("1"), entry("2"), entry("3")], 1.0, "RIS")
+    second = merged(first, [entry("2"), entry("3", b"anew"), entry("4")], 2.0, "RIS")
+    found = news(first, second)
+    steps = [[key.step for key in keys] for keys in (found.new, found.vanished, found.changed)]
+    assert steps == [["4"], ["1"], ["3"]]
+    assert news(second, failed(second, "it is down", 3.0)) == News()
+    back = merged(second, [entry("1"), entry("2"), entry("3", b"anew"), entry("4")], 4.0)
+    assert [key.step for key in news(second, back).new] == ["1"], "who was away is new again"
+    assert (second.source, back.source) == ("RIS", "")

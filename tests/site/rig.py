@@ -166,4 +166,5 @@ def rig(
             deliveries.stop(1.0)
             preparation.close()
             keeper.stop()
+            keeper.wait()
             spool.close()

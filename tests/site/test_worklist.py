@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 
@@ -20,18 +21,21 @@ from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.errors import Ambiguous, NotFound, TryAgain
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import On, Set, Transform
-from capacitord.model.worklist import EntryKey, Source
-from capacitord.model.worklist_cache import ListState
+from capacitord.model.worklist import EntryKey, Listed, Source
+from capacitord.model.worklist_cache import Cache, ListState, merged
 from capacitord.seal.keys import SiteKey
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.ids import EntryIds
 from capacitord.site.worklist.keeper import WorklistKeeper
+from capacitord.site.worklist.rounds import Rounds
+from capacitord.spool.disk import Disk
 from capacitord.spool.store import Spool
 from tests.dicom.transform.kit import at, value
 from tests.dicom.worklist import kit
 from tests.dicom.worklist.serving import Held, Scp, listed, serving
 from tests.site.broker import Broker
 from tests.site.stock import KEY, open_spool
+from tests.spool.faulty import faulty_catalog
 from tests.wait import wait_for
 
 TODAY = f"{dt.datetime.now(dt.UTC):%Y%m%d}"
@@ -86,9 +90,11 @@ def knows(scp: Scp, *numbers: int, **more: Any) -> None:
 
 
 @contextmanager
-def site(root: Path, port: int, worklist: Worklist | None = WORKLIST, **settings: Any) -> Iterator[Site]:
+def site(
+    root: Path, port: int, worklist: Worklist | None = WORKLIST, *, disk: Disk | None = None, **settings: Any
+) -> Iterator[Site]:
     """Keep the worklist of a spool whose source is on this port; 1 is one where nobody is."""
-    spool = open_spool(root)
+    spool = open_spool(root, disk=disk)
     notes: list[str] = []
     ahead = [0.0]
     with Broker(worklist=port) as broker:
@@ -105,6 +111,7 @@ def site(root: Path, port: int, worklist: Worklist | None = WORKLIST, **settings
             yield Site(spool, broker, keeper, WorklistAnswers(keeper, KEY), notes, ahead)
         finally:
             keeper.stop()
+            keeper.wait()
             spool.close()
 
 
@@ -262,6 +269,62 @@ def test_an_old_list_and_none_at_all_are_said_once_and_advised_on(
     assert sum("scanners get an empty one" in words for words in told) == 1
     assert sum("is out of date" in words for words in told) <= 2
     assert not any(name in words for words in told for name in ("Miller", "Meyer", "Smith", "Novak", "P00001", "A0000"))
+
+
+def test_a_list_that_cannot_be_kept_is_served_and_said_until_it_is(tmp_path: Path) -> None:
+    with (
+        faulty_catalog() as (disk, vfs),
+        source(1) as ris,
+        site(tmp_path, ris.port, disk=disk) as here,
+    ):
+        assert here.answers.refresh().ok
+        knows(ris, 2)
+        vfs.fail_at(1, apsw.IOError, for_good=True)
+        assert here.answers.refresh().ok
+        assert here.served() == {"A00002"}
+        (advice,) = here.keeper.advice()
+        assert (advice.reference, "would be lost" in advice.message) == ("worklist-not-kept", True)
+        vfs.work_again()
+        assert here.answers.refresh().ok
+        assert here.keeper.advice() == []
+        assert {held.key.accession for held in here.spool.worklist.load().present()} == {"A00002"}
+
+
+def test_a_kept_list_that_is_damaged_gives_way_to_a_fresh_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = open_spool(tmp_path)
+    damaged = Listed(EntryKey("S1", "", "SECRET", "", ""), b"SECRET", "1.2.840.10008.1.2.1")
+    spool.worklist.save(merged(Cache(), [damaged], time.time()))
+    spool.close()
+    with source(1) as ris, site(tmp_path, 1) as here:
+        here.wait_for_tries()
+        assert here.keeper.snapshot().warning == "No worklist has been fetched yet: this list is empty."
+        here.broker.targets["worklist"] = ris.port
+        assert here.answers.refresh().ok
+        assert here.names(vanished=True) == {"A00001"}
+    assert "The worklist that was kept cannot be read" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+def test_rounds_are_waited_for_by_number() -> None:
+    rounds = Rounds()
+    assert rounds.running is None
+    assert not rounds.begin(0.01)
+    assert rounds.begin(0.0), "what is due begins"
+    assert rounds.want() == 2, "the one that runs has begun already"
+    assert not rounds.wait(1, 0.0)
+    rounds.end()
+    assert rounds.wait(1, 0.0)
+    assert rounds.begin(60.0), "what is wanted begins"
+    running = rounds.running
+    assert running is not None
+    assert running.number == 2
+    rounds.end()
+    assert rounds.wait(rounds.want() - 1, 0.0)
+    rounds.end()
+    assert rounds.wait(3, 0.0), "nobody waits for what will not come"
+    rounds.stop()
+    assert not rounds.wait(rounds.want(), 60.0)
+    assert not rounds.begin(0.0)
 
 
 def test_ids_are_short_keyed_and_named_by_their_beginning(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now
     `transforms` are those of the profile for the worklist, in order; each is carried out if its condition holds for
     the original. `key` is the site's key for hashes, `now` is in the site's time zone.
     """
-    seen = _Placed(original)
+    seen = EntryAttributes(original)
     subject = Subject(seen, "", "", now)
     fitting = [_placed(each) for each in transforms if conditions.holds(each.match, subject)]
     done = apply(fitting, original.dataset, key=key, now=now)
@@ -97,13 +97,14 @@ def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now
     return Corrected(entry, changes, done.skipped, tuple(_lacking(entry)))
 
 
-class _Placed:
-    """The attributes of an entry, those of the step without its sequence too."""
+class EntryAttributes:
+    """The attributes of an entry as conditions want them, those of its steps without their sequence too."""
 
     def __init__(self, entry: Entry) -> None:
         self._attributes = DatasetAttributes(entry.dataset)
 
     def values(self, attribute: Attribute) -> tuple[str, ...] | None:
+        """Return all values of what `attribute` names; see `conditions.Attributes`."""
         return self._attributes.values(placed(attribute))
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from capacitord.dicom.worklist.correct import Corrected, correct
+from capacitord.dicom.worklist.correct import Corrected, EntryAttributes, correct
 from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.dicom.worklist.entry import Entry, read
 from capacitord.model.transform import Transform
@@ -27,11 +27,16 @@ _AT_ONCE: Final = 20
 
 
 class Shown(NamedTuple):
-    """An entry before and after its corrections, for a person to see."""
+    """An entry before and after its corrections, for a person to see, and to match studies with."""
 
     held: Held
     original: Entry
     corrected: Corrected
+
+    @property
+    def attributes(self) -> EntryAttributes:
+        """The attributes as a scanner got them, so as they are in its images."""
+        return EntryAttributes(self.corrected.entry)
 
 
 class ServedList:

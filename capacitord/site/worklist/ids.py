@@ -14,7 +14,7 @@ from capacitord.errors import Ambiguous, NotFound
 from capacitord.model.worklist import EntryKey
 from capacitord.seal.keys import SiteKey
 
-_PURPOSE: Final = b"capacitord worklist entry ids"
+_PURPOSE: Final = b"capacitord worklist ids 1"
 _DIGITS: Final = 8
 _SHORTEST: Final = 4
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")

@@ -21,7 +21,7 @@ from capacitord.dicom.elements import Malformed
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.dicom.worklist.served import ServedList, Shown
-from capacitord.errors import CapacitordError, Problem, TryAgain
+from capacitord.errors import CapacitordError, DamagedObject, Problem, TryAgain
 from capacitord.model import worklist_cache as cached
 from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile, Worklist
@@ -31,6 +31,7 @@ from capacitord.model.worklist_cache import Cache, ListState, News, Rhythm
 from capacitord.site.breather import rest
 from capacitord.site.connections import Connections
 from capacitord.site.worklist import telling
+from capacitord.site.worklist.rounds import Rounds
 from capacitord.site.worklist.source import SourceClient, name_of
 from capacitord.spool.store import Spool
 
@@ -46,6 +47,7 @@ _LOADING: Final = 20.0
 _WATCH: Final = 2.0
 """Seconds a query waits for the list to be read from the spool, and at most between two looks at the clock."""
 
+_UNFORESEEN: Final = "An unforeseen error in this box."
 _UNREADABLE: Final = "An entry of the list cannot be read, so none of it is taken."
 
 
@@ -95,11 +97,9 @@ class WorklistKeeper:
             rest=lambda began: rest(began, receiving),
         )
         self._cache = Cache()
-        self._changed = threading.Condition()
+        self._rounds = Rounds()
         self._loaded = threading.Event()
-        self._to_heed = self._stopping = False
-        self._wanted = self._begun = self._ended = 0
-        self._running_since: float | None = None
+        self._to_load, self._to_heed = True, False
         self._came = _NOTHING
         self._unsaved: Problem | None = None
         self._jitter = 1.0
@@ -109,19 +109,19 @@ class WorklistKeeper:
 
     def update(self, profile: Profile) -> None:
         """Act on another version of the profile: corrections are made anew, and another source is asked at once."""
-        with self._changed:
-            before, self._worklist = self._worklist, profile.worklist
-            self._zone, self._to_heed = ZoneInfo(profile.timezone), True
-            if before is None or profile.worklist is None or before.source != profile.worklist.source:
-                self._wanted = self._begun + 1
-            self._changed.notify_all()
+        before, self._worklist = self._worklist, profile.worklist
+        self._zone, self._to_heed = ZoneInfo(profile.timezone), True
+        if profile.worklist is not None and (before is None or before.source != profile.worklist.source):
+            self._rounds.want()
+        self._rounds.stir()
 
     def stop(self) -> None:
         """Ask no more; whoever waits for the source hears so, and a fetch that is under way is broken off."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        self._rounds.stop()
         self._source.hang_up()
+
+    def wait(self) -> None:
+        """Wait until nothing more is written into the spool; after `stop`."""
         self._thread.join()
 
     # --- for scanners
@@ -137,20 +137,13 @@ class WorklistKeeper:
 
     def _look(self) -> bool:
         """Have the source asked, and wait for it within `LOOK`; return whether a list came."""
-        with self._changed:
-            patience = self._look_for
-            if self._running_since is None:
-                self._wanted = self._begun + 1
-                number = self._wanted
-            else:
-                # One that hangs is waited for once, and not by everybody anew.
-                number, patience = self._begun, patience - (time.monotonic() - self._running_since)
-            self._changed.notify_all()
-            self._wait_for(number, patience)
-            return self._ended >= number and self._came.news is not None
-
-    def _wait_for(self, number: int, patience: float) -> None:
-        self._changed.wait_for(lambda: self._ended >= number or self._stopping, max(0.0, patience))
+        running = self._rounds.running
+        if running is None:
+            ended = self._rounds.wait(self._rounds.want(), self._look_for)
+        else:
+            # One that hangs is waited for once, and not by everybody anew.
+            ended = self._rounds.wait(running.number, self._look_for - running.seconds)
+        return ended and self._came.news is not None
 
     # --- for people
 
@@ -183,39 +176,19 @@ class WorklistKeeper:
 
     def refresh(self) -> Came:
         """Have the source asked now, and return what came of it. Raises `TryAgain` if that takes too long."""
-        with self._changed:
-            number = self._begun + 1
-            self._wanted = max(self._wanted, number)
-            self._changed.notify_all()
-            self._wait_for(number, PATIENCE)
-            if self._ended < number and self._stopping:
-                raise TryAgain("The site's runtime is ending.", hint="Try again in a moment.")
-            if self._ended < number:
-                raise TryAgain("The source is still being asked.", hint="See what came of it: fluxctl worklist list")
+        if self._rounds.wait(self._rounds.want(), PATIENCE):
             return self._came
+        if self._rounds.over:
+            raise TryAgain("The site's runtime is ending.", hint="Try again in a moment.")
+        raise TryAgain("The source is still being asked.", hint="See what came of it: fluxctl worklist list")
 
     def status(self) -> m.WorklistStatus | None:
         """Return how the worklist is, None if the profile has none."""
-        worklist, cache = self._worklist, self._cache
+        worklist, cache, now = self._worklist, self._cache, self._clock()
         if worklist is None:
             return None
-        now, source = self._clock(), worklist.source
-        present = len(cache.present())
-        due = cached.due_in(cache, now, self.rhythm, self._jitter)
-        return m.WorklistStatus(
-            ae_title=source.ae_title,
-            host=source.host,
-            port=source.port,
-            state=cached.state(cache, now, self.rhythm),
-            entries=present,
-            vanished=len(cache.entries) - present,
-            fetched=telling.when_or_never(cache.fetched),
-            source=cache.source,
-            tried=telling.when_or_never(cache.tried),
-            failures=cache.failures,
-            reason=cache.failure,
-            next_try=None if self._running_since is not None else telling.when(now + due),
-        )
+        due = None if self._rounds.running else cached.due_in(cache, now, self.rhythm, self._jitter)
+        return telling.status_of(worklist.source, cache, now, self.rhythm, due)
 
     def advice(self) -> list[m.Advice]:
         """Return what a person should do about the worklist."""
@@ -230,23 +203,24 @@ class WorklistKeeper:
             self._load()
         finally:
             self._loaded.set()
-        while True:
+        while not self._rounds.over:
             try:
-                worklist = self._next()
-                if worklist is None:
-                    return
-                self._end(self._fetch(worklist))
+                self._step()
             except Exception as error:  # noqa: BLE001 - without this thread the list would grow old unnoticed
                 LOG.error("The worklist was not fetched for an unforeseen reason: %s", describe(error))  # noqa: TRY400
-                self._fail("An unforeseen error in this box.")
+                self._take(cached.failed(self._cache, _UNFORESEEN, self._clock()))
+                self._end(Came(None, _UNFORESEEN, 0.0))
 
     def _load(self) -> None:
-        """Take the list that was kept. One that cannot be read is left alone until a fresh one takes its place."""
+        """Take the list that was kept. One that the disk does not give now is asked for again before the next fetch."""
+        self._to_load = False
         try:
             cache = self._kept.load()
             self._served.take(cache)
         except CapacitordError as error:
             LOG.error("The worklist that was kept cannot be read: %s", error.message)  # noqa: TRY400
+            self._to_load = not isinstance(error, DamagedObject)
+            self._doubt()
         except Exception as error:  # noqa: BLE001 - a fresh list takes its place
             LOG.error("The worklist that was kept cannot be read: %s", describe(error))  # noqa: TRY400
         else:
@@ -255,38 +229,28 @@ class WorklistKeeper:
                 self._said = (cached.state(cache, self._clock(), self.rhythm), "")
                 LOG.info("worklist: %d entries from the last life; %s", len(cache.present()), self._sentence(cache))
 
-    def _next(self) -> Worklist | None:
-        """Wait until the source is to be asked, and return how; None when it is over."""
-        while True:
-            with self._changed:
-                if self._stopping:
-                    return None
-                to_heed, self._to_heed = self._to_heed, False
-                worklist = self._worklist
-                if not to_heed:
-                    pause = self._pause(worklist)
-                    if worklist is not None and pause <= 0:
-                        self._begun += 1
-                        self._running_since = time.monotonic()
-                        return worklist
-                    self._changed.wait(pause)
-            if to_heed:
-                self._served.heed(self._corrections(), zone=self._zone, rhythm=self.rhythm)
-            self._say()
-
-    def _pause(self, worklist: Worklist | None) -> float:
+    def _step(self) -> None:
+        """Do the next thing that is to be done, or wait for it."""
+        if self._to_heed:
+            self._to_heed = False
+            self._served.heed(self._corrections(), zone=self._zone, rhythm=self.rhythm)
+        worklist = self._worklist
         if worklist is None:
             # Whoever waits for a list that nobody wants any more is told so.
-            self._ended = max(self._ended, self._wanted)
-            return _WATCH
-        if self._wanted > self._begun:
-            return 0.0
+            self._came = _NOTHING
+            self._rounds.end()
         # The clock may be set meanwhile, and a list grows old without anybody saying so.
-        return min(_WATCH, cached.due_in(self._cache, self._clock(), self.rhythm, self._jitter))
+        due = cached.due_in(self._cache, self._clock(), self.rhythm, self._jitter)
+        if self._rounds.begin(_WATCH if worklist is None else min(_WATCH, due)) and worklist is not None:
+            self._end(self._fetch(worklist))
+        else:
+            self._say()
 
     def _fetch(self, worklist: Worklist) -> Came:
         """Ask the source; take what came, or that nothing did."""
         began = time.monotonic()
+        if self._to_load:
+            self._load()
         before = self._cache
         result = self._source.ask(worklist, dt.datetime.fromtimestamp(self._clock(), self._zone))
         seconds = time.monotonic() - began
@@ -318,15 +282,10 @@ class WorklistKeeper:
         self._served.take(cache)
         self._cache = cache
 
-    def _fail(self, why: str) -> None:
-        self._cache = cached.failed(self._cache, why, self._clock())
-        self._end(Came(None, why, 0.0))
-
     def _end(self, came: Came) -> None:
         self._jitter = random.random()  # noqa: S311 - spreads boxes over time
-        with self._changed:
-            self._came, self._ended, self._running_since = came, self._begun, None
-            self._changed.notify_all()
+        self._came = came
+        self._rounds.end()
         self._say()
 
     def _pruned(self, cache: Cache, now: float) -> Cache:
@@ -339,6 +298,9 @@ class WorklistKeeper:
 
     def _keep(self, cache: Cache) -> None:
         """Keep a list for the next start. One that cannot be kept is served all the same."""
+        if self._to_load:
+            # What vanished before is known to the disk only: it is not written over.
+            return
         try:
             self._kept.save(cache)
         except CapacitordError as error:

@@ -12,6 +12,7 @@ from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.keys import START_DATE, START_TIME, STEPS, tag
 from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import Problem
+from capacitord.model.worklist import Source
 from capacitord.model.worklist_cache import Cache, ListState, Rhythm, sentence, state
 
 _NAME, _ID, _BIRTH, _SEX = map(tag, ("PatientName", "PatientID", "PatientBirthDate", "PatientSex"))
@@ -58,6 +59,25 @@ def detail(short: str, shown: Shown) -> w.EntryDetail:
         row(short, shown),
         tuple(w.Attribute(*each) for each in compared(shown.original, shown.corrected)),
         tuple(map(skip_of, shown.corrected.skipped)),
+    )
+
+
+def status_of(source: Source, cache: Cache, now: float, rhythm: Rhythm, due: float | None) -> m.WorklistStatus:
+    """Return how the list is and what its source does; `due` is in how many seconds it is asked, None if it is now."""
+    present = len(cache.present())
+    return m.WorklistStatus(
+        ae_title=source.ae_title,
+        host=source.host,
+        port=source.port,
+        state=state(cache, now, rhythm),
+        entries=present,
+        vanished=len(cache.entries) - present,
+        fetched=when_or_never(cache.fetched),
+        source=cache.source,
+        tried=when_or_never(cache.tried),
+        failures=cache.failures,
+        reason=cache.failure,
+        next_try=None if due is None else when(now + due),
     )
 
 

@@ -131,3 +131,29 @@ def test_the_source_is_asked_once_in_a_while_and_by_one_for_all() -> None:
             requestor.send(asking({"PatientID": "P00008"}, 2))
             assert statuses(requestor) == [0]
             assert site.asked == 2
+
+
+def test_another_version_of_the_profile_corrects_what_is_served_anew_and_only_then() -> None:
+    site = Site()
+    site.source = patients(1, 2)
+    site.ask()
+    before = site.served.snapshot().entries
+    site.served.heed([COACH], zone=dt.UTC, rhythm=Rhythm(stale_after=1.0))
+    assert site.served.snapshot().entries is before
+    site.now += 2.0
+    assert site.served.snapshot().stale
+    other = Transform("other", On.WORKLIST, (Set(at("ScheduledStationAETitle"), value("OTHER")),))
+    site.served.heed([other], zone=dt.UTC, rhythm=Rhythm())
+    stations = {shown.attributes.values(at("ScheduledStationAETitle")) for shown in site.served.shown()}
+    assert stations == {("OTHER",)}
+
+
+def test_correcting_many_entries_rests_now_and_then() -> None:
+    rests: list[float] = []
+    served = ServedList(
+        [], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: 0.0, ask=lambda: False, rest=rests.append
+    )
+    served.take(merged(Cache(), patients(*range(50)), 0.0))
+    assert len(rests) == 2
+    served.take(merged(Cache(), patients(1), 0.0))
+    assert len(rests) == 2
