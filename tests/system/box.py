@@ -61,7 +61,7 @@ class Box:
         folder: Path,
         *targets: Target,
         keep_delivered: str = "24h",
-        settings: Mapping[str, Mapping[str, Any] | list[Mapping[str, Any]]] | None = None,
+        settings: Mapping[str, Any] | None = None,
         state: Path | None = None,
         before: Sequence[str] = (),
         tables: Mapping[str, Any] | None = None,
