@@ -46,8 +46,7 @@ KEYS = {
     ),
     "spool.study_quiet": (
         "duration",
-        "After this long without a new image a study counts as complete, unless `[completeness]` of the profile says "
-        "when one does.",
+        "After this long without a new image a study is complete, unless the profile has `[completeness]`.",
     ),
     "isolation.mode": (
         '"preferred" or "required"',

@@ -45,9 +45,7 @@ def listed(found: QueueList, look: Look) -> RenderableType:
 
 
 def _held(held: Study) -> str:
-    return " ".join(
-        [held.reason, *(f"{reason.next_step[:1].upper()}{reason.next_step[1:]}." for reason in held.held_for)]
-    )
+    return " ".join([held.reason, *(f"Next: {step}." for step in study.next_steps(held))])
 
 
 def state(row: QueueRow, look: Look) -> Text:
