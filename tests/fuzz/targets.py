@@ -19,7 +19,7 @@ from capacitord.model.findings import parse
 from capacitord.model.image import Arrival, Facts
 from tests.dicom.memory_intake import MemoryIntake
 from tests.dicom.samples import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, dataset
-from tests.fuzz import images, sealed_objects
+from tests.fuzz import images, sealed_objects, services
 
 UID = "1.2.3.4.5"
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, "1.3.99.private")
@@ -122,6 +122,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "rewriting": images.rewriting,
         "deidentify": images.deidentify,
         "transcode": images.transcode,
+        "services": services.services,
     }
 )
 
@@ -142,6 +143,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
         "rewriting": images.SEEDS,
         "deidentify": images.SEEDS,
         "transcode": images.SEEDS,
+        "services": services.SEEDS,
     }
 )
 """Inputs worth beginning with."""
