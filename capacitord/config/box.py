@@ -92,6 +92,18 @@ class ModalityTable(Table):
     port: Port
 
 
+def _each_once(found: list[ModalityTable]) -> list[ModalityTable]:
+    titles = [modality.ae_title for modality in found]
+    twice = [
+        diagnostics.Finding((number, "ae_title"), f"{title} is in this list already", "A scanner is at one address.")
+        for number, title in enumerate(titles)
+        if title in titles[:number]
+    ]
+    if twice:
+        raise diagnostics.Rejections(twice)
+    return found
+
+
 class KeysTable(Table):
     """`[keys]`: where the box key has to come from; without it, `fluxctl key init` chooses."""
 
@@ -125,7 +137,9 @@ class Box(Table):
     box: BoxTable = BoxTable()
     control: ControlTable = ControlTable()
     storage: StorageTable = StorageTable()
-    modality: list[ModalityTable] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    modality: Annotated[list[ModalityTable], pydantic.AfterValidator(_each_once)] = pydantic.Field(
+        default=[], max_length=_MAX_ENTRIES
+    )
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()
     isolation: IsolationTable = IsolationTable()
