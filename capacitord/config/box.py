@@ -104,6 +104,18 @@ class WorklistTable(Table):
     associations: Annotated[int, pydantic.Field(ge=1, le=512)] = 16
 
 
+def _each_once(found: list[ModalityTable]) -> list[ModalityTable]:
+    titles = [modality.ae_title for modality in found]
+    twice = [
+        diagnostics.Finding((number, "ae_title"), f"{title} is in this list already", "A scanner is at one address.")
+        for number, title in enumerate(titles)
+        if title in titles[:number]
+    ]
+    if twice:
+        raise diagnostics.Rejections(twice)
+    return found
+
+
 class KeysTable(Table):
     """`[keys]`: where the box key has to come from; without it, `fluxctl key init` chooses."""
 
@@ -137,7 +149,9 @@ class Box(Table):
     box: BoxTable = BoxTable()
     control: ControlTable = ControlTable()
     storage: StorageTable = StorageTable()
-    modality: list[ModalityTable] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    modality: Annotated[list[ModalityTable], pydantic.AfterValidator(_each_once)] = pydantic.Field(
+        default=[], max_length=_MAX_ENTRIES
+    )
     worklist: WorklistTable = WorklistTable()
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()

@@ -128,7 +128,7 @@ def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
         return []
     what = f"Study {short} is held" if studies == 1 else f"{studies} studies are held, the first is {short}"
     hint = (
-        f"Send it on purpose with `fluxctl resend {short} --to DEST`, or import a profile that has a route for it; "
+        f"`fluxctl study show {short}` says what can be done; `fluxctl resend {short} --to DEST` sends it on purpose; "
         "`fluxctl study list --state held` lists them."
     )
     return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import typing
+from typing import Any
 
 from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.config.units import format_size
@@ -28,9 +29,9 @@ KEYS = {
     "storage.idle_timeout": ("duration", "After this long without a byte an association is aborted."),
     "storage.private_sop_classes": ("list of UIDs", "SOP classes to accept beside those of the standard."),
     "storage.private_transfer_syntaxes": ("list of UIDs", "Transfer syntaxes to accept beside those of the standard."),
-    "modality.ae_title": ("AE title", "The scanner's own AE title, as it calls itself here."),
-    "modality.host": ("host", "Where it is, for telling it the result of storage commitment."),
-    "modality.port": ("number", "The port it listens on."),
+    "modality.ae_title": ("AE title", "What the scanner calls itself when it asks for storage commitment."),
+    "modality.host": ("host", "Where it takes the result. Without an entry it gets it over an association of its own."),
+    "modality.port": ("number", "The port on which it takes the result."),
     "worklist.ae_title": ("AE title", "The AE title of the worklist SCP; not set, it is that of `[storage]`."),
     "worklist.address": ("address", "The address to listen on; not set, it is that of `[storage]`."),
     "worklist.port": (
@@ -59,7 +60,10 @@ KEYS = {
         "size or share of the disk",
         "Below this much free space status warns. Never less than the reserve.",
     ),
-    "spool.study_quiet": ("duration", "After this long without a new image a study counts as complete."),
+    "spool.study_quiet": (
+        "duration",
+        "After this long without a new image a study is complete, unless the profile has `[completeness]`.",
+    ),
     "isolation.mode": (
         '"preferred" or "required"',
         'Whether a runtime may run without a container of its own. "required" refuses to start without one.',
@@ -108,12 +112,12 @@ def page() -> str:
         if name == "schema_":
             continue
         if isinstance(field.default, list):
-            (row,) = get_args(field.annotation)
+            (of,) = typing.get_args(field.annotation)
             page.subsection(f"[[{name}]]")
-            page.text(_about(row))
-            for key in row.model_fields:
+            page.text(_about(of))
+            for key in of.model_fields:
                 kind, meaning = unexplained.pop(f"{name}.{key}")
-                page.item(key, f"{meaning} [{kind}; required]")
+                page.item(key, f"{meaning} [{kind}]")
             continue
         table = field.default
         page.subsection(f"[{name}]")

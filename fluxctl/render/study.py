@@ -203,8 +203,12 @@ def head(study: Study, look: Look, decided: Decided | None = None) -> Renderable
 
 def _next(study: Study) -> list[tuple[str, Text]]:
     """Return what a person may do about a study that is held; nothing if it is not."""
-    steps = dict.fromkeys(reason.next_step for reason in study.held_for)
-    return [("Next", Text(step)) for step in steps]
+    return [("Next", Text(step)) for step in next_steps(study)]
+
+
+def next_steps(study: Study) -> tuple[str, ...]:
+    """Return what a person may do about the images of a study that are held, each once."""
+    return tuple(dict.fromkeys(reason.next_step for reason in study.held_for))
 
 
 CLOSED_BY: Final[Mapping[str, str]] = MappingProxyType(

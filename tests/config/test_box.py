@@ -35,6 +35,10 @@ max_pdu = "128 KiB"
 idle_timeout = "2m"
 private_sop_classes = ["1.2.840.113619.4.26"]
 private_transfer_syntaxes = ["1.2.840.113619.5.2"]
+[[modality]]
+ae_title = "CT1"
+host = "10.20.5.21"
+port = 104
 [keys]
 source = "passphrase"
 [worklist]
@@ -71,6 +75,12 @@ def test_an_empty_file_is_a_whole_configuration() -> None:
     assert found.isolation.mode is Isolation.PREFERRED
 
 
+def test_a_scanner_has_one_address_and_all_of_it() -> None:
+    entry = "[[modality]]\nae_title = 'CT1'\nhost = 'ct1'\n"
+    assert "modality[1].ae_title: CT1 is in this list already" in " ".join(problems(2 * f"{entry}port = 104\n"))
+    assert "modality[0].port" in " ".join(problems(entry))
+
+
 def test_everything_can_be_said() -> None:
     found = box.parse(WHOLE, "c.toml")
     assert found.storage.max_pdu == 128 << 10
@@ -79,6 +89,7 @@ def test_everything_can_be_said() -> None:
     assert (found.worklist.ae_title, found.worklist.port, found.worklist.associations) == ("COACHWL", 105, 4)
     assert found.spool.reserve.on(1000) == 50
     assert found.keys.source == "passphrase"
+    assert [(each.ae_title, each.host, each.port) for each in found.modality] == [("CT1", "10.20.5.21", 104)]
     assert found.isolation.mode is Isolation.REQUIRED
 
 

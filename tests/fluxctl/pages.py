@@ -26,6 +26,7 @@ from capacitord.api.schemas import (
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_failed, advice_on_held
+from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
 from fluxctl.render import box, codes, destination, held, profile, queue, site, status, study, trial, watch, worklist
@@ -174,12 +175,20 @@ CONFLICTS: Final = s.changed(
     ),
 )
 _NO_ROUTE: Final = "no route of version 7 of the profile matches it"
+
+
+def _held_for(standing: Standing, images: int, short: str) -> tuple[m.HeldFor, ...]:
+    reason = REASONS[standing]
+    return (m.HeldFor(reason.word, images, reason.sentence, reason.next_step.format(study=short)),)
+
+
 HELD_IN_PART: Final = s.changed(
     s.BREAST,
     state=StudyState.HELD,
     reason="1 of 5 images: no route of version 7 of the profile matches it.",
     conflicts=0,
     held=1,
+    held_for=_held_for(Standing.NO_ROUTE, 1, s.BREAST.id),
     deliveries=(
         s.delivery("backup", DeliveryState.QUEUED, 1, 0, priority="stat", reason="Stands in for pacs."),
         s.delivery(
@@ -264,7 +273,30 @@ HELD_WHOLE: Final = s.changed(
     state=StudyState.HELD,
     reason="2 of 2 images: no route of version 7 of the profile matches them.",
     held=2,
+    held_for=_held_for(Standing.NO_ROUTE, 2, s.CHEST.id),
     deliveries=(),
+)
+_SHORT: Final = "its pixels have 8120 bytes, and rows, columns, frames and bits make 8192"
+INCOMPLETE: Final = m.StudyDetail(
+    "",
+    s.changed(
+        s.CHEST,
+        state=StudyState.HELD,
+        reason="1 of 2 images: 2 images that the scanner named have not arrived, and whole studies only are sent. "
+        f"1 of 2 images: {_SHORT}.",
+        held=2,
+        held_for=(*_held_for(Standing.MISSING, 1, s.CHEST.id), *_held_for(Standing.INVALID, 1, s.CHEST.id)),
+        deliveries=(),
+        closed_by="mpps",
+        closed_at=s.ago(minutes=4),
+    ),
+    (
+        s.image(1, routing="held", held="2 images that the scanner named have not arrived", profile_version=7),
+        s.image(2, routing="held", held=_SHORT, findings=(_SHORT, "it has no Modality"), profile_version=7),
+    ),
+    missing=2,
+    missing_uids=("1.2.826.0.1.3680043.8.498.1003.2.3", "1.2.826.0.1.3680043.8.498.1003.2.5"),
+    doubts=("Series 2 has gaps in its instance numbers: 3.",),
 )
 HOLDING: Final = s.changed(
     s.STATUS,
@@ -352,6 +384,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
     "study-show-conflicts": (LOOK, lambda look: study.shown(CONFLICTS, look, images=True)),
     "study-show-held": (LOOK, lambda look: study.shown(HELD, look, images=True)),
+    "study-show-incomplete": (LOOK, lambda look: study.shown(INCOMPLETE, look)),
     "study-list-held": (
         LOOK,
         lambda look: study.listed(s.changed(s.STUDIES, studies=(HELD_IN_PART, HELD_WHOLE), total=2), look),

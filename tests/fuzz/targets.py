@@ -19,7 +19,7 @@ from capacitord.model.findings import parse
 from capacitord.model.image import Arrival, Facts
 from tests.dicom.memory_intake import MemoryIntake
 from tests.dicom.samples import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, dataset
-from tests.fuzz import images, pictures, sealed_objects, worklists
+from tests.fuzz import images, pictures, sealed_objects, services, worklists
 
 UID = "1.2.3.4.5"
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, "1.3.99.private")
@@ -124,6 +124,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "transcode": images.transcode,
         **worklists.TARGETS,
         "preview": pictures.preview,
+        "services": services.services,
     }
 )
 
@@ -146,6 +147,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
         "transcode": images.SEEDS,
         **worklists.SEEDS,
         "preview": pictures.SEEDS,
+        "services": services.SEEDS,
     }
 )
 """Inputs worth beginning with."""

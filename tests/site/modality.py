@@ -100,7 +100,7 @@ def store(association: Association, *images: Dataset) -> None:
         assert association.send_c_store(each).Status == 0
 
 
-def begin_step(association: Association, uid: str, study: str, status: str = "IN PROGRESS") -> int:
+def begin_step(association: Association, uid: str | None, study: str, status: str = "IN PROGRESS") -> int:
     """Create a performed procedure step; return the status of the answer."""
     step, scheduled = Dataset(), Dataset()
     scheduled.StudyInstanceUID = study

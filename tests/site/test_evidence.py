@@ -157,6 +157,7 @@ def test_steps_that_make_no_sense_are_refused_as_the_standard_says(supervisor: S
         assert begin_step(scanner, "1.9.1", "") == 0x0120
         assert begin_step(scanner, "1.9.1", STUDY) == 0
         assert begin_step(scanner, "1.9.1", STUDY) == 0x0111
+        assert begin_step(scanner, None, STUDY) == 0, "the box gives it a UID"
         assert end_step(scanner, "1.9.2", uids(1)) == 0x0112
         assert end_step(scanner, "1.9.1", uids(1), "DONE") == 0x0106
         assert end_step(scanner, "1.9.1", [""]) == 0x0121

@@ -110,7 +110,7 @@ def test_refused_images_are_counted_while_it_goes_on_and_forgotten_a_while_after
     assert (again.count, again.since) == (1, again.at)
 
 
-@pytest.mark.parametrize("status", [0x0117, 0x0122, 0x0211, 0xA900, 0xC000])
+@pytest.mark.parametrize("status", [0x0117, 0x0122, 0x0211, 0xC000])
 def test_an_image_that_is_refused_for_what_it_is_is_not_to_be_sent_again(status: int) -> None:
     refused = Refused()
     for moment in range(100):

@@ -88,10 +88,11 @@ def _create(event: evt.Event, notices: Notices) -> Answer:
     doing = notices.step_began(uid, reading.begun(event.attribute_list), _calling(event))
     if doing is Doing.KNOWN:
         raise reading.Refused(DUPLICATE, "there is a step of this UID")
+    answer = Dataset()
     if not request.AffectedSOPInstanceUID:
-        # The peer left it to us, and is told by the command set of the response (PS3.7 §10.1.5.1.4).
-        request.AffectedSOPInstanceUID = uid
-    return _status(SUCCESS), Dataset()
+        # The peer left it to us: pynetdicom moves it into the command set of the response (PS3.7 §10.1.5.1.4).
+        answer.AffectedSOPInstanceUID = uid
+    return _status(SUCCESS), answer
 
 
 def _set(event: evt.Event, notices: Notices) -> Answer:
