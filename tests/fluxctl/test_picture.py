@@ -74,6 +74,11 @@ def test_colours_and_cells() -> None:
     assert (full.true_colour, full.cell) == (True, (8, 16))
 
 
+def test_a_terminal_that_does_not_say_its_size_has_the_usual_one() -> None:
+    unknown = screen(os.terminal_size((0, 0)), {"TERM": "xterm"}, Answer(), unicode=True)
+    assert (unknown.columns, unknown.rows) == (80, 24)
+
+
 def test_kitty_gets_the_file_itself_in_pieces() -> None:
     rough = np.random.default_rng(1).integers(0, 256, (200, 300), np.uint8)
     data = png.encoded(rough)
