@@ -43,6 +43,7 @@ class Pictured(Answer, frozen=True):
     """What a picture shows: which image by its object id, which frame, and which values are black and white.
 
     `rows` and `columns` are those of the image, whatever the size of the picture; `window` is empty for colours.
+    A frame of which the image has not all pixels is not whole.
     """
 
     study: str
@@ -55,6 +56,7 @@ class Pictured(Answer, frozen=True):
     rows: int
     columns: int
     window: str
+    is_whole: bool = True
 
     @property
     def line(self) -> str:
@@ -66,6 +68,8 @@ class Pictured(Answer, frozen=True):
             parts.append(f"frame {self.frame:,} of {self.frames:,}")
         if self.window:
             parts.append(self.window)
+        if not self.is_whole:
+            parts.append("NOT WHOLE: the pixel data ends early")
         return " · ".join(parts)
 
 

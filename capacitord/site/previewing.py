@@ -99,6 +99,7 @@ def _label(short: str, image: m.Image, drawn: Drawn) -> Pictured:
         drawn.rows,
         drawn.columns,
         drawn.window,
+        drawn.is_whole,
     )
 
 
