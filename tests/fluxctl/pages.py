@@ -16,6 +16,7 @@ from capacitord.api import messages as m
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import (
     Doctor,
+    Previewed,
     ProfileChange,
     ProfileDiff,
     ProfileExported,
@@ -26,9 +27,10 @@ from capacitord.api.schemas import (
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 from capacitord.site.advice import advice_on_held
 from fluxctl.commands import doctor
-from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch
+from fluxctl.render import box, codes, destination, preview, profile, queue, site, status, study, trial, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
+from tests.fluxctl import picture_samples as p
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 
@@ -286,6 +288,13 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "queue-list-held": (
         LOOK,
         lambda look: queue.listed(s.changed(s.QUEUE, studies=(HELD_IN_PART,), held=(HELD_IN_PART, HELD_WHOLE)), look),
+    ),
+    "study-preview": (LOOK, lambda _look: preview.caption(p.PICTURED)),
+    "study-preview-file": (
+        LOOK,
+        lambda _look: preview.written(
+            Previewed(s.changed(p.PICTURED, frames=30, is_whole=False), "/home/kim/a.png", 1)
+        ),
     ),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
     "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),
