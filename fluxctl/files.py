@@ -69,10 +69,10 @@ def write_private(file: Path, data: bytes, *, replace: bool) -> None:
             opened.write(data)
             opened.flush()
             os.fsync(opened.fileno())
-        if replace:
-            beside.replace(file)
-        else:
-            file.hardlink_to(beside)
+        if not replace:
+            # Not every stick knows links, by which a file appears only if there is none.
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        beside.replace(file)
     except FileExistsError:
         raise Refused("this file exists and is not overwritten", where=str(file), hint="Name another.") from None
     finally:

@@ -60,6 +60,7 @@ class Answer(NamedTuple):
 
 
 USUAL_CELL: Final = (10, 20)
+_USUAL: Final = os.terminal_size((80, 24))
 
 
 def understood(data: bytes) -> Answer:
@@ -86,7 +87,9 @@ def screen(size: os.terminal_size, environment: Mapping[str, str], answer: Answe
     else:
         graphics = Graphics.BLOCKS
     true_colour = environment.get("COLORTERM", "") in {"truecolor", "24bit"} or name.endswith("-direct")
-    return Screen(graphics, size.columns, size.lines, answer.cell or USUAL_CELL, true_colour)
+    return Screen(
+        graphics, size.columns or _USUAL.columns, size.lines or _USUAL.lines, answer.cell or USUAL_CELL, true_colour
+    )
 
 
 def here(environment: Mapping[str, str], *, unicode: bool) -> Screen:
@@ -113,7 +116,9 @@ def _asked(patience: float) -> Answer:
             os.write(terminal, QUESTION)
             return _heard(terminal, time.monotonic() + patience)
         finally:
-            termios.tcsetattr(terminal, termios.TCSANOW, before)
+            # Some show what they do not understand, and some answer late: neither is to be seen.
+            os.write(terminal, b"\r\x1b[K")
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
     except (OSError, termios.error):
         return Answer()
     finally:

@@ -43,6 +43,7 @@ class Pictured(Answer, frozen=True):
     """What a picture shows: which image by its object id, which frame, and which values are black and white.
 
     `rows` and `columns` are those of the image, whatever the size of the picture; `window` is empty for colours.
+    A frame of which the image has not all pixels is not whole.
     """
 
     study: str
@@ -55,14 +56,33 @@ class Pictured(Answer, frozen=True):
     rows: int
     columns: int
     window: str
+    is_whole: bool = True
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, for a person."""
+        series = f"series {self.series_number}" if self.series_number is not None else "series"
+        number = f"image {self.instance_number}" if self.instance_number is not None else "image"
+        parts = [f"{self.modality} {series}, {number} ({self.image[:12]})".strip(), f"{self.columns} by {self.rows}"]
+        if self.frames > 1:
+            parts.append(f"frame {self.frame:,} of {self.frames:,}")
+        if self.window:
+            parts.append(self.window)
+        if not self.is_whole:
+            parts.append("NOT WHOLE: the pixel data ends early")
+        return " · ".join(parts)
 
 
 def labelled(png: bytes, label: Pictured) -> bytes:
-    """Return a PNG file that says what it shows (an iTXt chunk)."""
-    text = _KEYWORD + bytes(5) + msgspec.json.encode(label)
-    chunk = _TEXT + text
-    whole = struct.pack(">L", len(text)) + chunk + struct.pack(">L", zlib.crc32(chunk))
-    return png[:_HEADER_LENGTH] + whole + png[_HEADER_LENGTH:]
+    """Return a PNG file that says what it shows, to a program and to a person (two iTXt chunks)."""
+    texts = _text(_KEYWORD, msgspec.json.encode(label)) + _text(b"Description", label.line.encode())
+    return png[:_HEADER_LENGTH] + texts + png[_HEADER_LENGTH:]
+
+
+def _text(keyword: bytes, text: bytes) -> bytes:
+    content = keyword + bytes(5) + text
+    chunk = _TEXT + content
+    return struct.pack(">L", len(content)) + chunk + struct.pack(">L", zlib.crc32(chunk))
 
 
 def label_of(png: bytes) -> Pictured:

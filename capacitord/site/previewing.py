@@ -10,6 +10,7 @@ from capacitord.api import messages as m
 from capacitord.api.preview import Pictured, Preview, labelled
 from capacitord.errors import NotFound, TryAgain
 from capacitord.site.preparation.commission import Drawn
+from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import Draw, NotMade
 from capacitord.site.preparation.pool import Pool
 from capacitord.spool.store import Spool
@@ -73,6 +74,8 @@ class Previewing:
                     return labelled(bytes(drawn.data), _label(short, image, drawn))
                 case NotMade(reason):
                     raise _none(short, image.object_id, reason)
+                case HelperLost():
+                    raise _lost(short, image.object_id)
                 case error:
                     raise error
         finally:
@@ -99,7 +102,14 @@ def _label(short: str, image: m.Image, drawn: Drawn) -> Pictured:
         drawn.rows,
         drawn.columns,
         drawn.window,
+        drawn.is_whole,
     )
+
+
+def _lost(short: str, object_id: str) -> TryAgain:
+    where = f"study {short}, image {object_id[:12]}"
+    hint = "Try again. If that does not help, the image is not as its kind should be, and the box's log says more."
+    return TryAgain("The process that makes pictures ended, or took too long.", where=where, hint=hint)
 
 
 def _none(short: str, object_id: str, why: str) -> NotFound:

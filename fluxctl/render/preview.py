@@ -12,14 +12,7 @@ from fluxctl.render.page import QUIET, stack
 
 def caption(found: Pictured) -> RenderableType:
     """Return the line below a picture: which image and frame it is, its size, and which values are black and white."""
-    image = f"image {found.instance_number}" if found.instance_number is not None else "image"
-    series = f"series {found.series_number}" if found.series_number is not None else "series"
-    parts = [f"{found.modality} {series}, {image} ({found.image[:12]})".strip(), f"{found.columns} by {found.rows}"]
-    if found.frames > 1:
-        parts.append(f"frame {found.frame:,} of {found.frames:,}")
-    if found.window:
-        parts.append(found.window)
-    return Text(" · ".join(parts), style=QUIET)
+    return Text(found.line, style=QUIET)
 
 
 def written(done: Previewed) -> RenderableType:

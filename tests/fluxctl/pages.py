@@ -16,6 +16,7 @@ from capacitord.api import messages as m
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import (
     Doctor,
+    Previewed,
     ProfileChange,
     ProfileDiff,
     ProfileExported,
@@ -29,7 +30,21 @@ from capacitord.site.advice import advice_on_failed, advice_on_held
 from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
-from fluxctl.render import box, codes, destination, held, profile, queue, site, status, study, trial, watch, worklist
+from fluxctl.render import (
+    box,
+    codes,
+    destination,
+    held,
+    preview,
+    profile,
+    queue,
+    site,
+    status,
+    study,
+    trial,
+    watch,
+    worklist,
+)
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import held_samples as h
@@ -397,6 +412,13 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "queue-list-held": (
         LOOK,
         lambda look: queue.listed(s.changed(s.QUEUE, studies=(HELD_IN_PART,), held=(HELD_IN_PART, HELD_WHOLE)), look),
+    ),
+    "study-preview": (LOOK, lambda _look: preview.caption(p.PICTURED)),
+    "study-preview-file": (
+        LOOK,
+        lambda _look: preview.written(
+            Previewed(s.changed(p.PICTURED, frames=30, is_whole=False), "/home/kim/a.png", 1)
+        ),
     ),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
     "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),

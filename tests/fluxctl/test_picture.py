@@ -7,6 +7,7 @@ import os
 import re
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +73,11 @@ def test_colours_and_cells() -> None:
     assert (plain.true_colour, plain.cell) == (False, USUAL_CELL)
     full = screen(SIZE, {"TERM": "xterm", "COLORTERM": "truecolor"}, Answer(cell=(8, 16)), unicode=True)
     assert (full.true_colour, full.cell) == (True, (8, 16))
+
+
+def test_a_terminal_that_does_not_say_its_size_has_the_usual_one() -> None:
+    unknown = screen(os.terminal_size((0, 0)), {"TERM": "xterm"}, Answer(), unicode=True)
+    assert (unknown.columns, unknown.rows) == (80, 24)
 
 
 def test_kitty_gets_the_file_itself_in_pieces() -> None:
@@ -189,6 +195,8 @@ def test_what_stands_below() -> None:
     assert draw(caption(PICTURED), LOOK) == "CT series 2, image 57 (0f02ab120f02) · 64 by 48 · window 40/400 (BRAIN)\n"
     frames = Pictured("3f2a9c", "0f02ab12" * 4, "US", None, None, 15, 1200, 480, 640, "")
     assert draw(caption(frames), LOOK) == "US series, image (0f02ab120f02) · 640 by 480 · frame 15 of 1,200\n"
+    cut = draw(caption(msgspec.structs.replace(frames, is_whole=False)), LOOK)
+    assert "NOT WHOLE: the pixel data ends early" in " ".join(cut.split())
     hostile = draw(caption(Pictured("3f", "0f", "CT", 1, 1, 1, 1, 2, 2, "window 1/2 (\x1b[2J)")), LOOK)
     assert "\x1b" not in hostile
     done = draw(written(Previewed(PICTURED, "/home/kim/a.png", 2048)), LOOK)

@@ -15,7 +15,7 @@ from capacitord.api import messages as m
 from capacitord.api.preview import Pictured, Preview, label_of
 from capacitord.dicom.preview.engine import picture, shown
 from capacitord.dicom.preview.png import decoded
-from capacitord.errors import CapacitordError, NotFound
+from capacitord.errors import CapacitordError, NotFound, TryAgain
 from capacitord.site.preparation.commission import Drawn
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import Draw, NotMade
@@ -129,7 +129,8 @@ def test_a_helper_that_dies_is_said_and_costs_one_picture(box: Rig) -> None:
         (pid,) = wait_for(lambda: odd.helpers, within=PATIENCE, what="a helper")
         os.kill(pid, signal.SIGKILL)
         asking.join(PATIENCE)
-        assert isinstance(errors[0], HelperLost)
+        assert isinstance(errors[0], TryAgain)
+        assert errors[0].message.startswith("The process that makes pictures ended")
         assert odd.held == 0
 
 

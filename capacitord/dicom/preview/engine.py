@@ -34,7 +34,7 @@ class Shown(NamedTuple):
     """A frame in its own size: `pixels` of 8 bits, shape (rows, columns) if grey or (rows, columns, 3) if RGB.
 
     `frame` counts from 1; `window` says in words how shades were chosen, empty for colours; `tallness` is how many
-    times a pixel is as tall as it is wide.
+    times a pixel is as tall as it is wide. If it is not whole, pixels are missing at its end, and black or so instead.
     """
 
     pixels: Numbers
@@ -42,6 +42,7 @@ class Shown(NamedTuple):
     frames: int
     window: str
     tallness: float
+    is_whole: bool = True
 
 
 class Picture(NamedTuple):
@@ -55,6 +56,7 @@ class Picture(NamedTuple):
     frame: int
     frames: int
     window: str
+    is_whole: bool
 
 
 def shown(data: memoryview, transfer_syntax_uid: str, *, frame: int = 0, window: str = "") -> Shown:
@@ -71,7 +73,7 @@ def shown(data: memoryview, transfer_syntax_uid: str, *, frame: int = 0, window:
         pixels = palette(image.level, signed=found.signed).painted(found.stored)
     else:
         pixels = red_green_blue(found)
-    return Shown(pixels, found.number, found.frames, words, tallness(image.level, found.number))
+    return Shown(pixels, found.number, found.frames, words, tallness(image.level, found.number), found.is_whole)
 
 
 def picture(data: memoryview, transfer_syntax_uid: str, *, size: int, frame: int = 0, window: str = "") -> Picture:
@@ -80,7 +82,9 @@ def picture(data: memoryview, transfer_syntax_uid: str, *, size: int, frame: int
     rows, columns = found.pixels.shape[:2]
     wanted = fitted(columns, rows, Size(size, size), found.tallness)
     file = png.encoded(scaled(found.pixels, wanted))
-    return Picture(file, wanted.width, wanted.height, rows, columns, found.frame, found.frames, found.window)
+    return Picture(
+        file, wanted.width, wanted.height, rows, columns, found.frame, found.frames, found.window, found.is_whole
+    )
 
 
 def tallness(top: Level, frame: int) -> float:

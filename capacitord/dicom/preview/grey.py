@@ -87,10 +87,8 @@ def grey(frame: Frame, top: Level, wanted: str) -> tuple[Numbers, str]:
     groups = Groups(top, frame.number)
     modality = _modality(groups.macro(_PIXEL_VALUES), signed=frame.signed)
     voi_level = groups.macro(_FRAME_VOI)
-    # What a table of values of interest is looked up with has a sign if the modality's unit can have one.
-    below = frame.signed if isinstance(modality, Rescale) and modality.intercept >= 0 else True
-    below = below and not isinstance(modality, Tabled)
-    found = chosen(wanted, windows(voi_level), tables(voi_level, signed=below))
+    luts = tables(voi_level, signed=_may_be_negative(modality, signed=frame.signed))
+    found = chosen(wanted, windows(voi_level), luts)
     voi = _range(frame, top, modality) if found is None else found
     shading = Shading(modality, voi, is_inverted(frame.photometric, top.text(_SHAPE)))
     return _shaded(frame.stored, shading), words(voi)
@@ -101,6 +99,11 @@ def is_inverted(photometric: str, shape: str) -> bool:
     if shape in {"IDENTITY", "INVERSE"}:
         return shape == "INVERSE"
     return photometric == "MONOCHROME1"
+
+
+def _may_be_negative(modality: Rescale | Tabled, *, signed: bool) -> bool:
+    """Whether what a VOI LUT is looked up with has a sign (PS3.3 §C.11.2.1.1): it is in the modality's unit."""
+    return isinstance(modality, Rescale) and (signed or min(modality) < 0)
 
 
 def _modality(level: Level, *, signed: bool) -> Rescale | Tabled:

@@ -67,10 +67,14 @@ class Palette(NamedTuple):
     first: int
     colours: Numbers
 
-    def painted(self, numbers: Numbers) -> Numbers:
-        """Return the colour of each number; a number beyond the table has that at its end."""
-        places = np.clip(numbers.astype(np.int64) - self.first, 0, len(self.colours) - 1)
-        found: Numbers = self.colours[places]
+    def painted(self, stored: Numbers) -> Numbers:
+        """Return the colour of each stored value; one beyond the table has that at its end. Raises `NotShown`."""
+        if stored.dtype.itemsize > 2:
+            msg = "The colours of the image are in a palette, and its samples have more bits than a palette can."
+            raise NotShown(msg)
+        plain = np.ascontiguousarray(stored).view(f"<u{stored.dtype.itemsize}")
+        every = np.arange(1 << 8 * stored.dtype.itemsize, dtype=plain.dtype).view(stored.dtype).astype(np.int64)
+        found: Numbers = self.colours[np.clip(every - self.first, 0, len(self.colours) - 1)][plain]
         return found
 
 

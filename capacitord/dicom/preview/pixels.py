@@ -50,7 +50,7 @@ _FLOATS: Final[Mapping[int, tuple[str, int]]] = MappingProxyType({FLOAT_PIXELS: 
 class Frame(NamedTuple):
     """One frame. `stored` is of shape (rows, columns[, samples]): integers as they are stored, or floats.
 
-    `photometric` is what they mean now; `number` counts from 1.
+    `photometric` is what they mean now; `number` counts from 1. A frame that is not whole ends in zeros.
     """
 
     stored: Numbers
@@ -59,6 +59,7 @@ class Frame(NamedTuple):
     signed: bool
     number: int
     frames: int
+    is_whole: bool = True
 
 
 class Image:
@@ -103,8 +104,9 @@ class Image:
         if pixels.undefined != (method not in {Method.NATIVE, None}):
             msg = "The transfer syntax and the pixel data contradict each other in whether it is compressed."
             raise NotShown(msg)
+        photometric, is_whole = layout.photometric, True
         if method is None or method is Method.NATIVE:
-            stored, photometric = self._native(pixels, layout, number), layout.photometric
+            stored, is_whole = self._native(pixels, layout, number)
         elif layout.photometric in RETIRED:
             msg = f"The image says that it is {layout.photometric}, and a compressed image cannot be."
             raise NotShown(msg)
@@ -112,9 +114,9 @@ class Image:
             photometric = decoded_photometric(method, layout)
             value = self._data[pixels.start + pixels.header :]
             stored = decode(encapsulated_frame(value, layout.frames, number - 1), method, layout)
-        return Frame(_used(stored, layout), photometric, layout.stored, layout.signed, number, layout.frames)
+        return Frame(_used(stored, layout), photometric, layout.stored, layout.signed, number, layout.frames, is_whole)
 
-    def _native(self, pixels: Element, layout: Layout, number: int) -> Numbers:
+    def _native(self, pixels: Element, layout: Layout, number: int) -> tuple[Numbers, bool]:
         if layout.allocated not in {1, 8, 16, 32}:
             msg = f"Samples of {layout.allocated} bits are not unpacked here."
             raise NotShown(msg)
@@ -132,9 +134,10 @@ class Image:
         if unit == 1 and pixels.vr == "OW":
             unit = 2
         size = layout.frame_size
-        return native_pixels(memoryview(self._taken(pixels, (number - 1) * size, size, unit)), layout)
+        data, is_whole = self._taken(pixels, (number - 1) * size, size, unit)
+        return native_pixels(data, layout), is_whole
 
-    def _bits(self, pixels: Element, layout: Layout, number: int) -> Numbers:
+    def _bits(self, pixels: Element, layout: Layout, number: int) -> tuple[Numbers, bool]:
         """Return samples of 1 bit, the first in the lowest bit; frames follow each other without a gap (PS3.5 §8.1)."""
         if layout.samples != 1:
             msg = "The image has colours of 1 bit."
@@ -142,9 +145,9 @@ class Image:
         count = layout.rows * layout.columns
         first = (number - 1) * count
         start, stop = first // 8, (first + count + 7) // 8
-        data = self._taken(pixels, start, stop - start, 2 if pixels.vr == "OW" else 1)
+        data, is_whole = self._taken(pixels, start, stop - start, 2 if pixels.vr == "OW" else 1)
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-        return bits[first % 8 : first % 8 + count].reshape(layout.rows, layout.columns)
+        return bits[first % 8 : first % 8 + count].reshape(layout.rows, layout.columns), is_whole
 
     def _floats(self, element: Element, kind: str, bits: int, number: int) -> Frame:
         numbers = [self._attributes.number(tag) or 0 for tag in (ROWS, COLUMNS, SAMPLES_PER_PIXEL, BITS_ALLOCATED)]
@@ -158,26 +161,29 @@ class Image:
         except NotTranscoded as error:
             raise NotShown(str(error)) from None
         number = _chosen(number, frames)
-        data = self._taken(element, (number - 1) * size, size, bits // 8)
+        data, is_whole = self._taken(element, (number - 1) * size, size, bits // 8)
         stored = np.frombuffer(data, f"<{kind}").reshape(rows, columns)
-        return Frame(stored, "MONOCHROME2", bits, signed=True, number=number, frames=frames)
+        return Frame(stored, "MONOCHROME2", bits, True, number, frames, is_whole)
 
-    def _taken(self, element: Element, start: int, size: int, unit: int) -> bytes | memoryview:
-        """Return a part of a native value in Little Endian; units of so many bytes have an order. Raises `NotShown`."""
+    def _taken(self, element: Element, start: int, size: int, unit: int) -> tuple[memoryview, bool]:
+        """Return a part of a native value in Little Endian, and whether it is whole: what is missing is filled with 0.
+
+        Units of so many bytes have an order. Raises `NotShown` if all of it is missing.
+        """
         first = element.start + element.header
-        value = self._data[first : first + element.length]
-        if len(value) < start + size:
-            msg = f"The pixel data ends after {len(value)} bytes, before this frame does."
-            raise NotShown(msg)
-        if not self.encoding.big or unit == 1:
-            return value[start : start + size]
         aligned = start - start % unit
-        part = value[aligned : start + size + -(start + size) % unit]
-        whole = np.frombuffer(part, f">u{unit}", len(part) // unit).astype(f"<u{unit}").tobytes()
-        if len(whole) < start - aligned + size:
-            msg = "The pixel data ends inside a sample."
+        length = size + (start - aligned) + -(start + size) % unit
+        value = self._data[first : first + element.length]
+        part = value[aligned : aligned + length]
+        if len(value) <= start:
+            msg = f"The pixel data ends after {len(value)} bytes, before this frame begins."
             raise NotShown(msg)
-        return whole[start - aligned : start - aligned + size]
+        is_whole = len(value) >= start + size
+        if len(part) < length:
+            part = memoryview(bytes(part) + bytes(length - len(part)))
+        if self.encoding.big and unit > 1:
+            part = memoryview(np.frombuffer(part, f">u{unit}").astype(f"<u{unit}").tobytes())
+        return part[start - aligned : start - aligned + size], is_whole
 
 
 def _head(data: memoryview, uid: str) -> tuple[list[Element], Encoding]:

@@ -127,7 +127,7 @@ def drawn(job: Draw, data: memoryview) -> Answer:
     """Return a picture of an image. Raises `NotShown`."""
     made = picture(data, job.transfer_syntax_uid, size=job.size, frame=job.frame, window=job.window)
     length = len(made.png)
-    drew = Drew(length, made.rows, made.columns, made.frame, made.frames, made.window, job.number)
+    drew = Drew(length, made.rows, made.columns, made.frame, made.frames, made.window, made.is_whole, job.number)
     return drew, sealed([made.png], length)
 
 

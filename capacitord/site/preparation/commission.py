@@ -31,7 +31,7 @@ class Drawn:
 
     def __init__(self, drew: Drew, data: memoryview) -> None:
         self.rows, self.columns, self.frame, self.frames = drew.rows, drew.columns, drew.frame, drew.frames
-        self.window, self.data = drew.window, data
+        self.window, self.is_whole, self.data = drew.window, drew.is_whole, data
 
 
 def in_hand(done: Done, data: memoryview) -> Product | Drawn:

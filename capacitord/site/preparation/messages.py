@@ -107,6 +107,7 @@ class Drew(Message, frozen=True, tag="drew"):
     frame: int
     frames: int
     window: str
+    is_whole: bool
     number: int
 
     def __repr__(self) -> str:

@@ -139,17 +139,20 @@ def test_floats(keyword: str, kind: str) -> None:
     setattr(ds, keyword, values.tobytes())
     assert show(ds, frame=1).pixels.ravel().tolist() == np.floor(np.arange(12) * 255 / 11 + 0.5).tolist()
     assert show(ds, frame=2).pixels[0, 0] == 0
-    ds.Rows = 4
-    assert "before this frame does" in refusal(ds, frame=2)
+    ds.Rows = 6
+    assert "before this frame begins" in refusal(ds, frame=2)
     ds.BitsAllocated = 16
     assert "contradicts itself" in refusal(ds)
 
 
-def test_a_frame_that_is_not_whole_is_not_shown() -> None:
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_frame_that_is_not_whole_says_so(syntax: str) -> None:
     kind = Kind(rows=4, columns=4, frames=2)
     ds = kit.dataset(kind, kit.native(kind, kit.pixels(kind))[:-2])
-    assert show(ds, frame=1).frame == 1
-    assert refusal(ds, frame=2) == "The pixel data ends after 62 bytes, before this frame does."
+    assert show(ds, syntax, frame=1).is_whole
+    assert not show(ds, syntax, frame=2).is_whole
+    ds.PixelData = ds.PixelData[:32]
+    assert refusal(ds, syntax, frame=2) == "The pixel data ends after 32 bytes, before this frame begins."
 
 
 def test_what_is_no_image() -> None:

@@ -135,6 +135,11 @@ def test_a_palette_of_65536_colours() -> None:
     assert np.array_equal(show(ds).pixels[..., 2], stored >> 8)
 
 
+def test_a_palette_of_samples_of_32_bits_is_none() -> None:
+    ds = palette(RAMP.astype(np.uint32), 0, 16, [list(range(256))] * 3)
+    assert "more bits than a palette can" in refusal(ds)
+
+
 def test_a_palette_that_is_not_whole_is_not_guessed() -> None:
     ds = palette(RAMP, 0, 16, [list(range(256))] * 3)
     del ds.GreenPaletteColorLookupTableData
