@@ -74,12 +74,13 @@ def show_entries(
 @verb(
     app,
     "verify",
-    ("fluxctl audit verify", "Follow the chain of digests from the first entry to the last."),
+    ("fluxctl audit verify", "Follow the chain from the first entry to the last, and check its seal."),
 )
 def verify(ctx: typer.Context, json: AsJson = False) -> None:
     """Prove that no entry was changed, removed or put in between.
 
-    Ends with 1 if one was.
+    Each entry has a digest of the one before it, and a seal that only the box key makes. Ends with 1 if something is
+    not as it was written.
     """
     answer = daemon(ctx).audit_verify()
 

@@ -164,7 +164,10 @@ def _rest(page: Page) -> None:
         "What of them was found damaged, and the profiles of sites that were removed. Nothing is deleted by the "
         "program.",
     )
-    page.item(f"{state}/audit", "Who did what: entries chained by digests, checked with `fluxctl audit verify`.")
+    page.item(
+        f"{state}/audit",
+        "Who did what: entries chained by digests and sealed with the box key, checked with `fluxctl audit verify`.",
+    )
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(
         f"{state}/sites/SITE/corrupt",

@@ -48,6 +48,7 @@ from fluxctl.render import (
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import held_samples as h
+from tests.fluxctl import picture_samples as p
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 from tests.fluxctl import worklist_samples as w

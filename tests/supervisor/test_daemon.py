@@ -431,6 +431,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     assert told == [
         ("daemon.start", "done", []),
         ("key.init", "begun", []),
+        ("audit.seal", "done", []),
         ("key.init", "done", []),
         ("profile.import", "begun", []),
         ("profile.import", "done", ["st-marys"]),
