@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import change, worklist
+from tests.bench import change, held, worklist
 from tests.bench.command import start_up
 from tests.bench.deliver import at_once, by_box, by_dcmsend
 from tests.bench.phantom import write_phantom
 from tests.bench.receive import Load, Result, Round, one_round, summary
 from tests.bench.workloads import Workload, workloads
 
-PARTS = ("receive", "nagle", "deliver", "change", "worklist", "command")
+PARTS = ("receive", "nagle", "deliver", "change", "worklist", "held", "command")
 RECEIVERS = ("capacitord", "Orthanc", "storescp")
 _NAGLE_IMAGES = {"tiny": 120, "CT": 120}
 """Enough of them: at 25 images/s a peer takes seconds."""
@@ -170,6 +170,17 @@ class _Bench:
             share = "" if name == "capacitord" else f"{ours[0] / rate:.1f}x"
             quicker = "" if name == "capacitord" else f"{wait / ours[1]:.1f}x"
             table.add_row(name, f"{rate:,.0f}", share, f"{len(waits[name])}", f"{1000 * wait:,.1f}", quicker)
+        self._console.print(table)
+
+    def held(self) -> None:
+        """Time the list of what waits for a person."""
+        studies = max(20, self._entries * held.STUDIES // 10_000)
+        title = f"Held studies beside a worklist of {self._entries:,} entries, whole processes, milliseconds"
+        table = Table("command", title=title, title_justify="left")
+        table.add_column("median", justify="right")
+        found = held.listing(self._fresh(), studies, self._entries, max(3, self._rounds))
+        for name, median in found.items():
+            table.add_row(name, f"{median:.0f}")
         self._console.print(table)
 
     def command(self) -> None:

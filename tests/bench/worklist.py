@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.dicom.serving import COMMAND, Requestor, associate_rq
 from tests.dicom.worklist import kit, painters
@@ -55,7 +55,31 @@ class Server(NamedTuple):
 @contextlib.contextmanager
 def all_servers(folder: Path, entries: int) -> Iterator[Mapping[str, Server]]:
     """Run all three over a list of so many entries of today."""
-    ris = Wlmscpfs(folder / "ris")
+    ris = source_of(folder / "ris", entries)
+    settings = {
+        "Plugins": [_PLUGIN],
+        "Worklists": {"Enable": True, "Database": str(ris.entries), "LimitAnswers": 0},
+        "DicomAlwaysAllowFindWorklist": True,
+    }
+    (folder / "orthanc").mkdir()
+    with (
+        ris,
+        Orthanc(folder / "orthanc", settings=settings) as orthanc,
+        box_with(folder / "box", ris, entries) as box,
+    ):
+        listener = box.status().worklist
+        assert listener is not None
+        port = listener.port
+        yield {
+            "capacitord": Server(port, AE_TITLE),
+            "Orthanc": Server(orthanc.port, "ORTHANC"),
+            "wlmscpfs": Server(ris.port, ris.ae_title),
+        }
+
+
+def source_of(folder: Path, entries: int) -> Wlmscpfs:
+    """Return a server with so many entries of today: those of `kit.patient`."""
+    ris = Wlmscpfs(folder)
     rng = random.Random(1)
     today = f"{dt.datetime.now(dt.UTC):%Y%m%d}"
     like = painters.entries()[0]
@@ -64,36 +88,23 @@ def all_servers(folder: Path, entries: int) -> Iterator[Mapping[str, Server]]:
         said = kit.patient(number, rng, day=today)
         (step,) = said[kit.STEP]
         painters.write({**like, **said, kit.STEP: [{**of_step, **step}]}, ris.entries / f"{number}.wl")
-    settings = {
-        "Plugins": [_PLUGIN],
-        "Worklists": {"Enable": True, "Database": str(ris.entries), "LimitAnswers": 0},
-        "DicomAlwaysAllowFindWorklist": True,
-    }
-    (folder / "orthanc").mkdir()
-    with ris, Orthanc(folder / "orthanc", settings=settings) as orthanc, _box(folder / "box", ris, entries) as port:
-        yield {
-            "capacitord": Server(port, AE_TITLE),
-            "Orthanc": Server(orthanc.port, "ORTHANC"),
-            "wlmscpfs": Server(ris.port, ris.ae_title),
-        }
+    return ris
 
 
 @contextlib.contextmanager
-def _box(folder: Path, ris: Wlmscpfs, entries: int) -> Iterator[int]:
+def box_with(folder: Path, ris: Wlmscpfs, entries: int, **settings: Any) -> Iterator[Box]:
     """Run the box, whose list is that of the other server."""
     source = {"ae_title": ris.ae_title, "host": ris.host, "port": ris.port}
     worklist = {"source": source, "refresh": "1h", "window": {"past": "2d", "future": "2d"}}
     nowhere = Target("pacs", "NOBODY", 9)
-    with Box(folder, nowhere, settings={"worklist": {"port": 0}}, tables={"worklist": worklist}) as box:
+    with Box(folder, nowhere, settings={"worklist": {"port": 0}, **settings}, tables={"worklist": worklist}) as box:
 
         def there() -> int:
             known = box.traffic().worklist
             return known is not None and known.entries == entries
 
         wait_for(there, within=_PATIENCE, what="the whole list")
-        listener = box.status().worklist
-        assert listener is not None
-        yield listener.port
+        yield box
 
 
 def one_round(server: Server, entries: int, patients: Sequence[int]) -> Answered:

@@ -138,6 +138,8 @@ def test_matched_goes_and_unmatched_waits_until_a_script_reconciles_it(tmp_path:
         entry, short = held.candidates[0].entry.id, held.study.id
         assert "Unknown" in one.fluxctl("held", "list").stdout
 
+        bypass = one.fluxctl("resend", short, "--to", "pacs", "--yes")
+        assert (bypass.returncode, "fluxctl release" in bypass.stderr) == (6, True)
         refused = one.fluxctl("release", short, "--to", "pacs")
         assert (refused.returncode, "--reason and --yes" in refused.stderr) == (6, True)
         elsewhere = one.fluxctl("release", short, "--to", "lakeside", "--reason", "x", "--yes")
