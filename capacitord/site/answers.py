@@ -235,7 +235,7 @@ class Answers:
             raise Refused(
                 "It is not known whose this study is, so it is not sent again to a destination of choice.",
                 where=f"study {short}",
-                hint=f"Release what is held: `fluxctl release {short}`. Or discard that: `fluxctl held discard {short}`.",
+                hint=f"Release it: `fluxctl release {short}`. Or discard what is held: `fluxctl held discard {short}`.",
             )
 
     def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
