@@ -128,8 +128,8 @@ def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
         return []
     what = f"Study {short} is held" if studies == 1 else f"{studies} studies are held, the first is {short}"
     hint = (
-        f"`fluxctl study show {short}` says what can be done; `fluxctl resend {short} --to DEST` sends it on purpose; "
-        "`fluxctl study list --state held` lists them."
+        f"`fluxctl held show {short}` says what can be done; `fluxctl release {short}` sends it on purpose; "
+        "`fluxctl held list` lists them, with why each waits."
     )
     return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]
 
