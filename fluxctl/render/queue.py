@@ -40,14 +40,12 @@ def listed(found: QueueList, look: Look) -> RenderableType:
         parts += [BLANK, Text("In the order they leave", style=STRONG), study.table(found.studies, look)]
     if found.held:
         parts += [BLANK, Text("Held: they go nowhere until you say so", style=STRONG)]
-        parts += [
-            hanging(f"  {held.id}", f"{held.reason} Send it: fluxctl resend {held.id} --to DEST") for held in found.held
-        ]
+        parts += [hanging(f"  {held.id}", _held(held)) for held in found.held]
     return stack(parts)
 
 
 def _held(held: Study) -> str:
-    return f"{held.reason} Send it: fluxctl resend {held.id} --to DEST"
+    return " ".join([held.reason, *(f"Next: {step}." for step in study.next_steps(held))])
 
 
 def state(row: QueueRow, look: Look) -> Text:

@@ -316,7 +316,7 @@ def test_how_long_a_destination_failed_is_forgotten_while_nothing_waits_for_it(t
         box.wake()
         box.wait_for_reason("Nothing listens")
         until(box, lambda: box.spool.ledger.failing_since("pacs") is not None, "it to be taken for failing")
-        box.spool.close_quiet(0.0)
+        box.spool.close_arrived(0.0)
         box.spool.housekeeping.discard(box.spool.studies.find(STUDY)[0], 1, "A person said so.")
         until(box, lambda: box.spool.ledger.failing_since("pacs") is None, "that to be forgotten")
         began = time.monotonic()

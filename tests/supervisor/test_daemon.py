@@ -431,6 +431,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     assert told == [
         ("daemon.start", "done", []),
         ("key.init", "begun", []),
+        ("audit.seal", "done", []),
         ("key.init", "done", []),
         ("profile.import", "begun", []),
         ("profile.import", "done", ["st-marys"]),
@@ -442,7 +443,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     assert {e["uid"] for e in entries} == {os.geteuid()}
     assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
     report = daemon.post("/v1/audit/verify")
-    assert (report["ok"], report["entries"]) == (True, 9)
+    assert (report["ok"], report["entries"]) == (True, 10)
     assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 3]
     assert [e["action"] for e in daemon.get("/v1/audit?subject=abc123")["entries"]] == ["queue.pause"]
 
