@@ -227,7 +227,7 @@ def test_what_was_said_of_a_study_that_is_here_is_never_forgotten(tmp_path: Path
 
 def test_every_standing_that_holds_has_its_reason() -> None:
     assert set(REASONS) == {standing for standing in Standing if standing > Standing.OPEN}
-    assert all("{}" in reason.next_step and reason.sentence.endswith(".") for reason in REASONS.values())
+    assert all("{study}" in reason.next_step and reason.sentence.endswith(".") for reason in REASONS.values())
     assert len({reason.word for reason in REASONS.values()}) == len(REASONS)
 
 
