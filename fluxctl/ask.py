@@ -48,9 +48,9 @@ def reason(given: str, question: str, *, yes: bool, json: bool = False) -> str:
     return given
 
 
-def typed(question: str, expected: str, *, json: bool = False) -> None:
-    """Return if a person types `expected`. Raises `Refused` otherwise."""
-    _must_be_possible("a confirmation", json=json, hint="Say so beforehand with --yes and --reason.")
+def typed(question: str, expected: str, *, beforehand: str = "--yes", json: bool = False) -> None:
+    """Return if a person types `expected`; raises `Refused` otherwise. `beforehand` are the options that answer it."""
+    _must_be_possible("a confirmation", json=json, hint=f"Say so beforehand with {beforehand}.")
     if line(question) != expected:
         raise Refused("not confirmed, so nothing was done", hint=f"Type {expected} exactly.")
 

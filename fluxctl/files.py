@@ -20,17 +20,25 @@ def read_text(file: Path, what: str = "profile") -> str:
 
     `what` is the kind of file that was asked for.
     """
+    data = read_bytes(file, what)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Invalid("a character is not UTF-8", where=f"{file}:{line}", hint="Save it as UTF-8.") from None
+
+
+def read_bytes(file: Path, what: str = "profile") -> bytes:
+    """Return what is in a file, or in standard input for "-". Raises `NotFound` or `Invalid`, naming the file."""
     try:
         data = sys.stdin.buffer.read(LARGEST + 1) if file == STANDARD else _start(file)
-        if len(data) > LARGEST:
-            raise Invalid(f"this is too large to be a {what}", where=str(file), hint=f"Name the file of the {what}.")
-        return data.decode()
     except FileNotFoundError:
         raise NotFound("there is no such file", where=str(file), hint="Look at its name.") from None
     except IsADirectoryError:
         raise Invalid("this is a folder", where=str(file), hint=f"Name the file of the {what} in it.") from None
-    except UnicodeDecodeError as error:
-        raise Invalid(f"byte {error.start} is not UTF-8", where=str(file), hint="Save it as UTF-8.") from None
+    if len(data) > LARGEST:
+        raise Invalid(f"this is too large to be a {what}", where=str(file), hint=f"Name the file of the {what}.")
+    return data
 
 
 def _start(file: Path) -> bytes:

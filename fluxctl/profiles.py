@@ -16,7 +16,9 @@ from fluxctl.files import STANDARD, read_text
 if TYPE_CHECKING:
     from capacitord.api.client import Client
 
-_REFERENCE: Final = re.compile(r"([a-z0-9-]+)(?:@(\d+))?", re.ASCII)
+_REFERENCE: Final = re.compile(r"([a-z0-9-]+)(?:@(\d{1,20}))?", re.ASCII)
+
+_LATEST: Final = 2**31 - 1
 
 Ask = Callable[[], "Client"]
 """Returns the daemon, if it is needed."""
@@ -48,13 +50,22 @@ def named(reference: str) -> tuple[str, int | None]:
     found = _REFERENCE.fullmatch(reference)
     if found is None:
         raise Invalid("this names no profile", where=reference, hint="Write it like st-marys, or st-marys@6.")
-    return found[1], int(found[2]) if found[2] else None
+    version = int(found[2]) if found[2] else None
+    if version is not None and not 1 <= version <= _LATEST:
+        hint = f"See which there are: fluxctl profile history {found[1]}"
+        raise NotFound(f"there is no version {version} of {found[1]}", hint=hint)
+    return found[1], version
 
 
 def side(reference: str, ask: Ask) -> Side:
     """Return the profile that SITE, SITE@VERSION or the name of a file stands for."""
     if _REFERENCE.fullmatch(reference) is None:
-        read = source(Path(reference))
+        try:
+            read = source(Path(reference))
+        except NotFound:
+            msg = "there is neither a file nor a site that is called so"
+            hint = "Sites are named in lower-case letters: fluxctl profile list. Files: look at the name."
+            raise NotFound(msg, where=reference, hint=hint) from None
         return Side(reference, read.text, {file.name: _digest(file.data) for file in read.files})
     return stored(*named(reference), ask())
 

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import Validated, ValidatedProfile
-from capacitord.config import credentials, idle
+from capacitord.config import credentials, document, idle
 from capacitord.config.diagnostics import Diagnostic, Source
 from capacitord.config.enclosed import LARGEST
 from capacitord.config.profile import Checked, check
 from capacitord.errors import Invalid, NotFound
 from capacitord.location import geofence
 from fluxctl import exits
-from fluxctl.files import STANDARD, read_text
+from fluxctl.files import STANDARD, read_bytes
 
 
 class Folder:
@@ -64,10 +64,14 @@ def validate(files: Sequence[Path]) -> tuple[Validated, int]:
 
 def _checked(file: Path) -> _Read:
     try:
-        text = read_text(file)
+        data = read_bytes(file)
     except (Invalid, NotFound) as error:  # what is wrong with this file hides nothing of the others
         problem = Diagnostic(str(file), "", error.message, error.hint)
         return _Read(str(file), "", Checked(None, (problem,), (), {}), isinstance(error, NotFound))
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        return _Read(str(file), "", Checked(None, (document.not_utf8(data, error.start, str(file)),), (), {}))
     folder = Path() if file == STANDARD else file.parent
     return _Read(str(file), text, check(text, str(file), beside=Folder(folder), further=geofence.check))
 

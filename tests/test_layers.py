@@ -14,6 +14,7 @@ LAYERS = {
     "capacitord.model": 0,
     "capacitord.api": 1,
     "capacitord.config": 1,
+    "capacitord.seal.certificates": 0,
     "capacitord.seal": 1,
     "capacitord.link": 1,
     "capacitord.spool": 2,
@@ -25,7 +26,7 @@ LAYERS = {
     "fluxctl": 5,
 }
 OWNERS = {
-    "cryptography": {"capacitord.seal"},
+    "cryptography": {"capacitord.seal", "capacitord.seal.certificates"},
     "pynetdicom": {"capacitord.dicom", "capacitord.demo"},
     "pydicom": {"capacitord.dicom", "capacitord.demo"},
     "dicomanonymizer": {"capacitord.dicom"},

@@ -186,10 +186,20 @@ class CircuitState(enum.StrEnum):
     PROBING = "probing"
 
 
+class Elsewhere(Answer, frozen=True):
+    """How many images went to other destinations instead, and of the last one when, of which study, where and why."""
+
+    images: int
+    last: datetime
+    study: str
+    reason: str
+
+
 class DestinationStatus(Answer, frozen=True):
     """A destination, what waits for it, and why. `eta` is in seconds at the measured rate, None when unknown.
 
     `refused_images` it does not want, `held_images` this box itself does not send it; with both a person has to look.
+    `elsewhere` is None unless something went elsewhere within a day, or since the destination took anything.
     """
 
     name: str
@@ -212,6 +222,7 @@ class DestinationStatus(Answer, frozen=True):
     eta: float | None
     transfers: tuple[Transfer, ...] = ()
     held_images: int = 0
+    elsewhere: Elsewhere | None = None
 
 
 class SpoolStatus(Answer, frozen=True):
@@ -529,7 +540,10 @@ class AgeBuckets(Answer, frozen=True):
 
 
 class QueueRow(Answer, frozen=True):
-    """What waits for one destination, what it `refused`, and what this box `held` instead of sending it."""
+    """What waits for one destination, what it `refused`, and what this box `held` instead of sending it.
+
+    `elsewhere` is as in `DestinationStatus`. One that is not `named` waits for a profile that names it.
+    """
 
     destination: str
     paused: bool
@@ -543,6 +557,8 @@ class QueueRow(Answer, frozen=True):
     refused: int
     ages: AgeBuckets
     held: int = 0
+    elsewhere: Elsewhere | None = None
+    named: bool = True
 
 
 class QueueList(Answer, frozen=True):
@@ -698,12 +714,14 @@ class ProfileFinding(msgspec.Struct, frozen=True, omit_defaults=True):
 class ProfileTaken(ProfileSummary, frozen=True):
     """A profile that was imported, or could be. `before` is the version that was in force, None for a new site.
 
-    `file` is the name it was given; `findings` are warnings, and notes on what does not act yet.
+    `file` is the name it was given; `findings` are warnings, and notes on what does not act yet. One that is
+    `unchanged` is in force already, with the same contents, and whole.
     """
 
     file: str = ""
     before: int | None = None
     findings: tuple[ProfileFinding, ...] = ()
+    unchanged: bool = False
 
 
 class ProfileImported(ProfileTaken, frozen=True):

@@ -35,7 +35,11 @@ class Form(enum.StrEnum):
 
 
 class Route(NamedTuple):
-    """One request. Path parameters, the query (GET) or the JSON body (POST) fill the fields of `request`."""
+    """One request. Path parameters, the query (GET) or the JSON body (POST) fill the fields of `request`.
+
+    `shows` is what is shown where looking takes the right to operate, as the end of "since it shows ...". Whatever
+    takes that right is written in the audit log; `audited` says that a request anybody may make is, too.
+    """
 
     name: str
     method: str
@@ -46,6 +50,13 @@ class Route(NamedTuple):
     response: object
     summary: str
     form: Form = Form.JSON
+    shows: str = ""
+    audited: bool = False
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether the audit log says that it was asked, by whom, and what came of it."""
+        return self.audited or self.permission is Permission.OPERATE
 
 
 _R, _O = Permission.READ, Permission.OPERATE
@@ -147,6 +158,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.KeyExport,
         m.RecoveryFile,
         "Make the recovery file",
+        shows="the keys of this box",
     ),
     Route("key.init", "POST", "/v1/key/init", _O, _BOX, m.KeyInit, m.KeyStatus, "Make the box key"),
     Route(
@@ -171,6 +183,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.ProfileRef,
         m.ProfileFolder,
         "One profile with its files, keys included",
+        shows="private keys",
     ),
     Route(
         "profile.history",
@@ -246,11 +259,12 @@ ROUTES: Final[tuple[Route, ...]] = (
         "study.explain",
         "GET",
         "/v1/studies/{study}/explain",
-        _O,
+        _R,
         _SITE,
         trial.Explain,
         trial.StudyExplained,
         "Why it goes where it goes",
+        audited=True,
     ),
     Route(
         "study.export",
@@ -262,6 +276,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         bytes,
         "A study as DICOM files",
         Form.TAR,
+        shows="the images themselves",
     ),
     Route("study.list", "GET", "/v1/studies", _R, _SITE, m.StudyQuery, m.StudyList, "The site's studies"),
     Route(
@@ -274,6 +289,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         bytes,
         "A picture of an image",
         Form.PNG,
+        shows="the images themselves",
     ),
     Route("study.resend", "POST", "/v1/studies/{study}/resend", _O, _SITE, m.Resend, m.Done, "Send again"),
     Route(
@@ -285,6 +301,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         codes.Resolve,
         codes.Resolved,
         "What a code of a de-identified copy stands for",
+        shows="who is behind a code",
     ),
     Route(
         "study.show",

@@ -74,7 +74,10 @@ class Leaving(Answer, frozen=True):
     `stands_in` names it as one of `else_to`, which gets the image only in place of another. `reason` says why it is
     held, or why nothing is sent there. `changes` are all that were made since it was received, inbound ones too.
     It leaves in `transfer_syntax`, with a dataset of `bytes`, if the destination accepts that; `otherwise` are those
-    it is offered in after that, in order. `remark` says why it leaves otherwise than the profile asks for first.
+    it is offered in after that, in order. They were written to see whether they can be, unless the image is too large
+    to see that at once: then they are `untried`. `not_otherwise` says why it is held where the destination accepts none
+    of these, but a syntax it cannot be written in. `unlisted`: the profile does not list the syntax it leaves in.
+    `remark` says why it leaves otherwise than the profile asks for first.
     """
 
     destination: str
@@ -90,6 +93,9 @@ class Leaving(Answer, frozen=True):
     otherwise: tuple[Syntax, ...] = ()
     bytes: int | None = None
     remark: str = ""
+    not_otherwise: str = ""
+    untried: bool = False
+    unlisted: bool = False
 
 
 class Trial(Answer, frozen=True):
@@ -146,7 +152,7 @@ def _leaving_alike(leaving: Leaving) -> Hashable:
         leaving.deidentified,
         _alike(() if leaving.deidentified else leaving.changes, leaving.skipped),
         leaving.transfer_syntax,
-        leaving.otherwise,
+        (leaving.otherwise, leaving.not_otherwise, leaving.untried, leaving.unlisted),
         leaving.remark,
     )
 

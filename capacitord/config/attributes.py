@@ -11,7 +11,8 @@ from capacitord.model.attribute import Attribute, NotAllowed, Step, parse
 
 _Read = TypeVar("_Read")
 HINT: Final = "Write a keyword like PatientID, a tag like (0010,0020), or (0009,xx02,CREATOR) for a private one."
-_BINARY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"})
+BINARY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"})
+"""VRs of which no text is a value."""
 
 
 def with_keywords(read: Callable[[Callable[[str], int | None]], _Read]) -> _Read:
@@ -60,14 +61,19 @@ def owned(text: str) -> Attribute:
 def valued(text: str) -> Attribute:
     """Return what `text` names, which is an attribute that text can be in. Raises `Rejected`."""
     found = owned(text)
+    check_valued(found)
+    return found
+
+
+def check_valued(found: Attribute) -> None:
+    """Raise `Rejected` for an attribute that no text can be in."""
     vr = vr_of(found.steps[-1])
     if vr == "SQ":
-        msg = f"{text} is a sequence"
-        raise Rejected(msg, f"Name an attribute within it, like {text}.CodeValue.")
-    if vr in _BINARY:
-        msg = f"{text} is {_named(vr)}, and not text"
+        msg = f"{found.text} is a sequence"
+        raise Rejected(msg, f"Name an attribute within it, like {found.text}.CodeValue.")
+    if vr in BINARY:
+        msg = f"{found.text} is {_named(vr)}, and not text"
         raise Rejected(msg, "Name an attribute that holds text or numbers.")
-    return found
 
 
 def vr_of(step: Step) -> str:
@@ -76,4 +82,4 @@ def vr_of(step: Step) -> str:
 
 
 def _named(vr: str) -> str:
-    return "binary" if vr in _BINARY else f"of VR {vr}"
+    return "binary" if vr in BINARY else f"of VR {vr}"

@@ -32,6 +32,18 @@ def always(match: object) -> bool:
     return all(name in holds and holds[name](each) for name, each in parts.items())
 
 
+def never(match: object) -> bool:
+    """Return whether a `match` surely holds for no image, because it asks for the opposite of an empty table."""
+    if not isinstance(match, Mapping):
+        return False
+    parts = {name: value if isinstance(value, list) else [] for name, value in match.items()}
+    return (
+        ("not" in match and always(match["not"]))
+        or any(never(each) for each in parts.get("all", ()))
+        or (bool(parts.get("any")) and all(never(each) for each in parts["any"]))
+    )
+
+
 def covers(earlier: object, later: object) -> bool:
     """Return whether a `match` surely holds wherever another one does; what is not sure does not count."""
     if always(earlier):

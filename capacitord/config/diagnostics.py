@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,9 @@ from capacitord.errors import Invalid
 MISSING: Final = "is missing"
 _FEW: Final = 20
 _QUOTED: Final = 80
+_WORTH_GOING_ON: Final = 4
+"""Letters of a word from which on it may be the beginning of another one."""
+_BEGINNING: Final = 0.05
 _WIDEST: Final = 120
 """Of a longer line, only the surroundings of the place are shown."""
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
@@ -187,13 +191,17 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
     """Return the word that somebody may have meant; empty if none is near: at least `alike`, where 1 is the same."""
-    names = sorted(known)
-    word = word[:_WIDEST]
-    close = difflib.get_close_matches(word, names, n=1, cutoff=alike)
-    if not close:
-        folded = {name.casefold(): name for name in reversed(names)}
-        close = [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=alike)]
-    return close[0] if close else ""
+    word = word[:_WIDEST].casefold()
+    folded = {name.casefold(): name for name in sorted(known, reverse=True)}
+    near = difflib.get_close_matches(word, folded, n=_FEW, cutoff=alike)
+    near += sorted(name for name in folded if len(word) >= _WORTH_GOING_ON and name.startswith(word))
+    return folded[max(near, key=lambda name: _likeness(word, name))] if near else ""
+
+
+def _likeness(word: str, name: str) -> float:
+    """Return how near a name is: what begins as the word does is nearer."""
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(word, name, strict=False))
+    return difflib.SequenceMatcher(None, word, name).ratio() + _BEGINNING * len(list(alike))
 
 
 def quoted(value: object) -> str:
@@ -233,7 +241,8 @@ def _translated(model: type[pydantic.BaseModel], detail: Any) -> list[Finding]:
             return [Finding(key, "is not known here", _outermost(name, detail["input"]), at_key=True)]
         return [unknown(key, _by_alias(table) if table is not None else ())]
     words = _sentence(kind, context) or _WORDS.get(kind, detail["msg"])
-    return [Finding(key, words, _brackets(kind, key, detail["input"]), at_key=kind == "missing")]
+    hint = _brackets(kind, key, detail["input"]) or _within(kind, context)
+    return [Finding(key, words, hint, at_key=kind == "missing")]
 
 
 def _outermost(name: str, value: object) -> str:
@@ -254,6 +263,17 @@ def _brackets(kind: str, key: Key, value: object) -> str:
     if kind in _TABLES and isinstance(value, list):
         return f"Write [{name}], in single brackets: there is only one."
     return ""
+
+
+def _within(kind: str, context: dict[str, Any]) -> str:
+    """Return what to write instead of a value that is too large, too small, or none of a few; else empty."""
+    if kind in {"literal_error", "enum"}:
+        first = str(context["expected"]).split("'")[1:2]
+        return f"Write it like {json.dumps(first[0])}." if first else ""
+    for name, words in (("ge", "or more"), ("le", "or less")):
+        if name in context:
+            return f"Write {context[name]}, {words}."
+    return "Write a larger one." if "gt" in context else "Write a smaller one." if "lt" in context else ""
 
 
 def _sentence(kind: str, context: dict[str, Any]) -> str:

@@ -59,8 +59,11 @@ def keywords() -> frozenset[str]:
 
 def alike(word: str) -> tuple[str, ...]:
     """Return the keywords that are worth comparing a word with: a profile may have thousands that are wrong."""
+    start = word.casefold()
     return tuple(
-        keyword for keyword in _by_letter().get(word[:1].casefold(), ()) if abs(len(keyword) - len(word)) <= _NEAR
+        keyword
+        for keyword in _by_letter().get(start[:1], ())
+        if abs(len(keyword) - len(word)) <= _NEAR or (len(word) > _NEAR and keyword.casefold().startswith(start))
     )
 
 

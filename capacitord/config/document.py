@@ -44,6 +44,15 @@ def read_toml(text: str, file: str) -> tuple[dict[str, Any], tuple[Diagnostic, .
     return ({}, (Source(text, file).diagnostic(Finding(deep, _DEEP, _FLATTEN)),)) if deep else (tables, ())
 
 
+def not_utf8(data: bytes, at: int, file: str) -> Diagnostic:
+    """Return that the byte `at` is the first of `data` that is not UTF-8, and where that is for a person."""
+    begins = data.rfind(b"\n", 0, at) + 1
+    line = data[begins:].partition(b"\n")[0].decode(errors="replace").rstrip("\r")
+    column = len(data[begins:at].decode()) + 1
+    plain = Diagnostic(file, "", "has a character that is not UTF-8", "Save it as UTF-8.")
+    return marked(plain, line, data.count(b"\n", 0, at) + 1, column, 1)
+
+
 def _too_deep(tables: dict[str, Any]) -> Key:
     """Return the beginning of a key path that is longer than any may be; empty if none is."""
     todo: list[tuple[Key, Any]] = [((), tables)]

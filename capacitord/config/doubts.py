@@ -9,7 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from capacitord.config import attributes
-from capacitord.config.bare import covers, mentions, rows, texts
+from capacitord.config.bare import covers, mentions, never, rows, texts
 from capacitord.config.diagnostics import Finding, Rejected
 from capacitord.config.fields import timezone
 from capacitord.config.positions import Key
@@ -17,6 +17,7 @@ from capacitord.config.schedules import parse_window
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.model.compression import CAN_COMPRESS, Loss
 from capacitord.model.schedule import changes, clock, left_out
+from capacitord.model.targets import refers
 
 _FIXED: Final = re.compile(r"EST|MST|HST|Etc/GMT[+-]\d+", re.ASCII)
 """Zones without summer time, by names that people take for ones that have it."""
@@ -34,6 +35,8 @@ def check(tables: Mapping[str, Any]) -> list[Finding]:
         *_second_deidentification(tables),
         *_without_vr(tables),
         *_without_worklist(tables),
+        *_removed_references(tables),
+        *_never(tables),
     ]
 
 
@@ -174,10 +177,7 @@ def _second_deidentification(tables: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _without_vr(tables: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield attributes that are made without a VR, and that the standard does not know, as private ones."""
-    worklist = tables.get("worklist")
-    corrections = rows(worklist, "correct") if isinstance(worklist, Mapping) else ()
-    entries = [*rows(tables, "transform"), *((("worklist", *key), row) for key, row in corrections)]
-    for key, row in entries:
+    for key, row in _changes(tables):
         for name in ("set", "set_missing"):
             values = row.get(name)
             for text, wanted in values.items() if isinstance(values, Mapping) else ():
@@ -198,6 +198,36 @@ def _without_worklist(tables: Mapping[str, Any]) -> Iterator[Finding]:
         for key, row in rows(tables, "transform"):
             if row.get("on") == "worklist":
                 yield Finding((*key, "on"), "changes nothing: this profile has no worklist", "Add [worklist].")
+
+
+def _removed_references(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield sequences to be removed that refer to other instances."""
+    for key, row in _changes(tables):
+        for number, text in texts(row.get("remove")):
+            try:
+                found = attributes.attribute(text)
+            except Rejected:
+                continue
+            if refers(found):
+                words = f"removes {text}, by which images refer to each other"
+                hint = "What was made from what, or belongs to what, is lost there: leave it out if that is not meant."
+                yield Finding((*key, "remove", number), words, hint)
+
+
+def _never(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield conditions that nothing can fulfil."""
+    routes = ((key, row) for key, row in rows(tables, "route"))
+    for key, row in (*routes, *_changes(tables)):
+        if never(row.get("match")):
+            words = "never matches: an empty table matches everything, and this asks for the opposite"
+            yield Finding((*key, "match"), words, "Say in it what must not be so, or leave the whole entry out.")
+
+
+def _changes(tables: Mapping[str, Any]) -> list[tuple[Key, Mapping[str, Any]]]:
+    """Return all entries that change a dataset, with their keys."""
+    worklist = tables.get("worklist")
+    corrections = rows(worklist, "correct") if isinstance(worklist, Mapping) else ()
+    return [*rows(tables, "transform"), *((("worklist", *key), row) for key, row in corrections)]
 
 
 def _is_unknown(text: str) -> bool:

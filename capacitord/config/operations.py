@@ -84,7 +84,11 @@ def _text(value: object) -> str:
 
 def _template(value: object) -> Template:
     text = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else _text(value)
-    return attributes.with_keywords(lambda tag_of: template(text, tag_of))
+    found = attributes.with_keywords(lambda tag_of: template(text, tag_of))
+    for part in found.parts:
+        if not isinstance(part, str):
+            attributes.check_valued(part.attribute)
+    return found
 
 
 def _set(target: Attribute, wanted: Any) -> Operation:

@@ -33,6 +33,9 @@ def _schema(value: object) -> object:
     if type(value) is not int:  # true and 1.0 are equal to 1, and not meant
         msg = "must be 1"
         raise Rejected(msg, "Write schema = 1: the version of this format.")
+    if value > 1:
+        msg = "was written for a newer version of capacitord"
+        raise Rejected(msg, "Update capacitord and fluxctl: this version reads schema = 1.")
     return value
 
 

@@ -6,6 +6,8 @@ import json
 from typing import Final
 
 from capacitord.config import profile
+from capacitord.config.diagnostics import Rejected, quoted
+from capacitord.config.fields import slug
 from capacitord.config.units import format_duration
 from capacitord.errors import Invalid
 from capacitord.model.representation import LONGEST
@@ -74,6 +76,11 @@ keep_delivered = "{kept}"           # how long an image stays here after every d
 
 def starting_point(site: str, name: str = "", timezone: str = "America/Chicago") -> str:
     """Return the text of a profile for a site. Raises `Invalid` if an id, a name or a zone is none."""
+    try:
+        slug(site)
+    except Rejected as error:
+        msg = f"{quoted(site)} {error.message}"
+        raise Invalid(msg, hint=error.hint) from None
     name = name or site.replace("-", " ").title()
     if not name.isprintable():
         msg = "the name has a character that is not to be seen"

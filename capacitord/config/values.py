@@ -51,6 +51,7 @@ _EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("SL", "SS", "SV", "UL", "US", "UV"), "12"),
     }
 )
+_BYTES: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "OB or OW"})
 _PUNCTUATED: Final = re.compile(r"[-:. T/]")
 
 
@@ -120,12 +121,17 @@ def check_hash(target: Attribute, length: int) -> None:
 
 
 def check_copy(target: Attribute, source: Attribute) -> None:
-    """Raise `Rejected` if one of two attributes is a sequence and the other one is not."""
+    """Raise `Rejected` if one of two attributes is a sequence, or binary, and the other one is not."""
     kinds = [attributes.vr_of(each.steps[-1]) for each in (target, source)]
     if all(kinds) and (kinds[0] == "SQ") != (kinds[1] == "SQ"):
         sequence = target if kinds[0] == "SQ" else source
         msg = f"{sequence.text} is a sequence, and the other one is not"
         raise Rejected(msg, f"Name an attribute within it, like {sequence.text}.CodeValue.")
+    for one, other in ((target, source), (source, target)):
+        vrs = [attributes.vr_of(each.steps[-1]) for each in (one, other)]
+        if all(vrs) and vrs[0] in _BYTES and vrs[1] not in attributes.BINARY:
+            msg = f"{one.text} is binary, and {other.text} is not"
+            raise Rejected(msg, "Name an attribute that holds text or numbers.")
 
 
 def _vrs(target: Attribute, given: str = "") -> list[str]:

@@ -16,9 +16,11 @@ import enum
 import errno
 import socket
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
+
+import msgspec
 
 from capacitord.dicom.contexts import Pair, Refusal, sop_class_name, syntax_name
 from capacitord.model.outcome import Outcome, Verdict
@@ -344,9 +346,28 @@ def context_refused(peer: str, pair: Pair, refusal: Refusal) -> Outcome:
     return Outcome(_PERSON, words, by_peer=refusal in _SAID)
 
 
+_CURES: Final = (
+    ("its device", "No profile can mend that: correct it at the device, or discard the study."),
+    (
+        "as the destination accepts it",
+        "Have it accept the image as it came, or correct the profile: a new version tries again, or `fluxctl resend`.",
+    ),
+)
+"""By words of a reason why an image is held: what a person can do where correcting the profile is not what helps."""
+_CORRECT: Final = "Correct the profile: its next version tries again, as does `fluxctl resend`."
+
+
 def held(why: str) -> Outcome:
     """Return what it means that an image does not leave for a destination as the profile is, and what to do."""
-    return Outcome(Verdict.HELD, f"{why} Correct the profile: its next version tries again, as does `fluxctl resend`.")
+    step = next((step for words, step in _CURES if words in why), _CORRECT)
+    return Outcome(Verdict.HELD, f"{why} {step}")
+
+
+def sent_without(outcome: Outcome, without: Sequence[str]) -> Outcome:
+    """Return an answer with what the image was sent without, in sentences; stored so, it is stored with a warning."""
+    if outcome.verdict not in {_DONE, _WARNING}:
+        return outcome
+    return msgspec.structs.replace(outcome, verdict=_WARNING, reason=" ".join((outcome.reason, *without)))
 
 
 def damaged_image() -> Outcome:

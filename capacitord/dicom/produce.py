@@ -17,7 +17,7 @@ from capacitord.dicom.contexts import syntax_name
 from capacitord.dicom.deidentify.codes import Codes
 from capacitord.dicom.deidentify.engine import NotDeidentified, deidentified
 from capacitord.dicom.deidentify.private import safe
-from capacitord.dicom.deidentify.words import Identity, vocabulary
+from capacitord.dicom.deidentify.words import Identity, terms, vocabulary
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Changed, Keys, Recipe, changed
 from capacitord.dicom.rewriting import Opened
@@ -50,8 +50,8 @@ class NotProduced(Exception):
 class Product(NamedTuple):
     """An image as it is to leave: its bytes in pieces, `length` in all.
 
-    `codes` are those that a de-identified one tells its patient and study by, with its UID where that is the UID of
-    an instance derived from the de-identified one.
+    `codes` are those that a de-identified one tells its patient and study by, and the UID of one that was derived with
+    loss, which stands for that of the image. `without` are sentences: what the profile lets it leave without.
     """
 
     transfer_syntax_uid: str
@@ -59,6 +59,13 @@ class Product(NamedTuple):
     pieces: Sequence[Piece]
     length: int
     codes: tuple[Code, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+class AsReceived(NamedTuple):
+    """An image stays as it is, `without` what the profile asks for and lets it leave without."""
+
+    without: tuple[str, ...] = ()
 
 
 class InMemory:
@@ -78,6 +85,7 @@ def load() -> None:
     for name in _CODECS:
         getattr(imagecodecs, name)
     vocabulary()
+    terms()
     safe()
     # A name is looked for as it is written in several encodings.
     Identity(["Anybody"], ())
@@ -98,8 +106,8 @@ def produce(
     *,
     keys: Keys,
     now: dt.datetime,
-) -> Product | None:
-    """Return an image as it is to leave, in the first of the forms it can be written in; None if it stays as it is.
+) -> Product | AsReceived:
+    """Return an image as it is to leave, in the first of the forms it can be written in.
 
     A form without `how` is the last that is tried. Raises `NotProduced`.
     """
@@ -107,20 +115,24 @@ def produce(
     data, uid, codes = image.data, sop_instance_uid, () if become is None else become.codes
     if become is not None and not become.image.is_as_received:
         data, uid = memoryview(b"".join(become.image.chunks())), become.sop_instance_uid
+    without = () if become is None else left_out(become)
     refused: dict[str, list[str]] = {}
     for syntax, how in wanted:
         if how is None:
             same = data is image.data
-            return None if same else Product(image.transfer_syntax_uid, uid, [data], len(data), codes)
+            if same:
+                return AsReceived(without)
+            return Product(image.transfer_syntax_uid, uid, [data], len(data), codes, without)
         try:
             written = _written(data, image.transfer_syntax_uid, how, came)
         except NotTranscoded as error:
             refused.setdefault(str(error), []).append(syntax_name(syntax))
             continue
-        if written.lossy and become is not None and become.is_deidentified:
-            written = _without_creation(written)
+        if written.lossy:
+            if become is not None and become.is_deidentified:
+                written = _without_creation(written)
             codes = (*codes, Code(Kind.IMAGE, written.sop_instance_uid))
-        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length, codes)
+        return Product(syntax, written.sop_instance_uid or uid, written.dataset, written.length, codes, without)
     reasons = " ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
     raise NotProduced(f"{NO_FORM} {reasons}")
 
@@ -135,6 +147,11 @@ def attributes_changed(
         return changed(image, sop_instance_uid, what, came, keys=keys, now=now)
     except (NotTransformed, NotDeidentified) as error:
         raise NotProduced(in_words(error)) from None
+
+
+def left_out(become: Changed) -> tuple[str, ...]:
+    """Return what could not be done to an image and was skipped, as sentences without anything of the image."""
+    return tuple(dict.fromkeys(f"Sent without it: {in_words(each)}" for each in become.image.skipped))
 
 
 def in_words(error: NotTransformed | NotDeidentified) -> str:

@@ -17,9 +17,9 @@ from capacitord.api.trial import Changed, Fate, Leaving, Trial
 from capacitord.dicom import outgoing
 from capacitord.dicom.contexts import Pair, sop_class_name
 from capacitord.dicom.deidentify.engine import NotDeidentified
-from capacitord.dicom.forms import Form, forms
+from capacitord.dicom.forms import NATIVE, Form, forms
 from capacitord.dicom.outgoing import Came, Keys, Recipe, recipe, subject_of
-from capacitord.dicom.produce import NO_FORM, InMemory, NotProduced, in_words, produce
+from capacitord.dicom.produce import NO_FORM, AsReceived, InMemory, NotProduced, in_words, produce
 from capacitord.dicom.telling import (
     attributes_of,
     change_of,
@@ -31,6 +31,7 @@ from capacitord.dicom.telling import (
     syntax_of,
 )
 from capacitord.dicom.transform.failure import NotTransformed
+from capacitord.errors import TryAgain
 from capacitord.model.attribute import Attribute
 from capacitord.model.routes import Decision, Route, decide
 from capacitord.model.transform import On
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 DEIDENTIFY: Final = "de-identify"
 WRITE: Final = "write anew"
 """What is told as the operation where no transform changed an attribute, but de-identification or compression did."""
+
+LARGEST_TRIED: Final = 256 << 20
+"""Bytes of an image that is written only to see whether it can be."""
 
 _NOTHING: Final = "It is in that form already."
 _SOP_CLASS: Final = 0x00080016
@@ -105,7 +109,7 @@ def maker(keys: Keys, now: dt.datetime) -> Make:
         whole = memoryview(b"".join(map(bytes, subject.image.chunks())))
         image = InMemory(subject.image.transfer_syntax_uid, whole)
         made = produce(image, subject.sop_instance_uid, what, subject.came, [form], keys=keys, now=now)
-        if made is None:
+        if isinstance(made, AsReceived):
             raise NotProduced(_NOTHING)
         return Copy(made.transfer_syntax_uid, made.sop_instance_uid, made.length, lambda: iter(made.pieces))
 
@@ -271,12 +275,54 @@ class Bench:
                 as_received=same,
                 changes=changes,
                 transfer_syntax=syntax_of(copy.transfer_syntax_uid),
-                otherwise=tuple(syntax_of(each.transfer_syntax_uid) for each in wanted[number + 1 :]),
                 bytes=copy.length,
                 remark=" ".join(refused),
+                unlisted=bool(what.transfer_syntaxes) and copy.transfer_syntax_uid not in what.transfer_syntaxes,
             )
-            return told, copy
+            return self._with_others(told, subject, what, wanted[number + 1 :], refused), copy
         return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=f"{NO_FORM} {' '.join(refused)}"), None
+
+    def _with_others(
+        self, leaving: Leaving, subject: Subject, what: Recipe, others: Sequence[Form], refused: Sequence[str]
+    ) -> Leaving:
+        """Tell in which forms it can leave where the first is not accepted; that is found out by writing it in them."""
+        found, failed = [], list(refused)
+        untried = False
+        native: str | None = None
+        for form in others:
+            is_native = form.transfer_syntax_uid in NATIVE
+            if form.how is None or (is_native and native == ""):
+                found.append(form)
+                continue
+            if is_native and native is not None:
+                continue
+            why = self._why_not(subject, what, form)
+            if why is None:
+                untried = True
+            elif is_native:
+                native = why
+            if why:
+                failed.append(why)
+            else:
+                found.append(form)
+        return msgspec.structs.replace(
+            leaving,
+            otherwise=tuple(syntax_of(each.transfer_syntax_uid) for each in found),
+            not_otherwise=f"{NO_FORM} {' '.join(failed)}" if failed else "",
+            untried=untried,
+        )
+
+    def _why_not(self, subject: Subject, what: Recipe, form: Form) -> str | None:
+        """Return why an image cannot be written in a form, empty if it can; None if that takes too much to see."""
+        if subject.image.length > LARGEST_TRIED:
+            return None
+        try:
+            self._make(subject, what, form)
+        except NotProduced as error:
+            return str(error).removeprefix(NO_FORM).strip()
+        except TryAgain:
+            return None
+        return ""
 
 
 def _unwritten(subject: Subject, changed: outgoing.Changed | None) -> Copy:

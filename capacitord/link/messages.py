@@ -209,12 +209,14 @@ FromRuntime = Ready | Connect | StatusReport | Note | Heartbeat | Failed
 class CallHead(msgspec.Struct, frozen=True):
     """The first line of an answer to a `Call`: HTTP status, form of the body, and what the audit log should name.
 
-    `detail` is what it should say of it, without anything of a patient. `length` is the body's, in bytes, where it is
-    known beforehand: then an answer that breaks off is seen as such.
+    `detail` is what it should say of it, without anything of a patient; `refusal` is the reference of the error, where
+    the answer is one. `length` is the body's, in bytes, where it is known beforehand: then an answer that breaks off is
+    seen as such.
     """
 
     status: int
     form: str
     subjects: tuple[str, ...] = ()
     length: int | None = None
+    refusal: str = ""
     detail: str = ""

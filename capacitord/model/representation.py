@@ -93,7 +93,8 @@ def check_count(multiplicity: str, count: int) -> None:
     else:
         fits = int(least) <= count <= int(most)
     if count and not fits:
-        raise Unfit(f"the attribute has {multiplicity} values (PS3.6), not {count}")
+        values = "1 value" if multiplicity == "1" else f"{multiplicity} values"
+        raise Unfit(f"the attribute has {values} (PS3.6), not {count}")
 
 
 def number(value: str, vr: str) -> int | float:

@@ -38,6 +38,71 @@ _IDENTITY: Final = MappingProxyType(
     }
 )
 """UIDs by which instances are known, belong together or refer to each other: all that others may point at."""
+_REFERENCES: Final = (
+    0x00081110,  # Referenced Study Sequence
+    0x00081111,  # Referenced Performed Procedure Step Sequence
+    0x00081112,  # Referenced Instances by SOP Class Sequence
+    0x00081115,  # Referenced Series Sequence
+    0x00081120,  # Referenced Patient Sequence
+    0x00081125,  # Referenced Visit Sequence
+    0x00081134,  # Referenced Stereometric Instance Sequence
+    0x0008113A,  # Referenced Waveform Sequence
+    0x00081140,  # Referenced Image Sequence
+    0x0008114A,  # Referenced Instance Sequence
+    0x0008114B,  # Referenced Real World Value Mapping Instance Sequence
+    0x00081199,  # Referenced SOP Sequence
+    0x00081200,  # Studies Containing Other Referenced Instances Sequence
+    0x00082112,  # Source Image Sequence
+    0x00089092,  # Referenced Image Evidence Sequence
+    0x00089121,  # Referenced Raw Data Sequence
+    0x00089124,  # Derivation Image Sequence
+    0x00089154,  # Source Image Evidence Sequence
+    0x00089237,  # Referenced Presentation State Sequence
+    0x00189506,  # Contributing Sources Sequence
+    0x00209172,  # Conversion Source Attributes Sequence
+    0x00221330,  # Referenced Ophthalmic Axial Length Measurement QC Image Sequence
+    0x003A020A,  # Source Waveform Sequence
+    0x00400220,  # Referenced Non-Image Composite SOP Instance Sequence
+    0x00409094,  # Referenced Image Real World Value Mapping Sequence
+    0x0040A360,  # Predecessor Documents Sequence
+    0x0040A370,  # Referenced Request Sequence
+    0x0040A375,  # Current Requested Procedure Evidence Sequence
+    0x0040A385,  # Pertinent Other Evidence Sequence
+    0x0040A525,  # Identical Documents Sequence
+    0x0040A730,  # Content Sequence
+    0x00420013,  # Source Instance Sequence
+    0x00640002,  # Deformable Registration Sequence
+    0x0066002E,  # Segment Surface Source Instance Sequence
+    0x00700308,  # Registration Sequence
+    0x00700402,  # Blending Sequence
+    0x00700404,  # Referenced Spatial Registration Sequence
+    0x00820005,  # Referenced Comparison SOP Instance Sequence
+    0x04000403,  # Referenced SOP Instance MAC Sequence
+    0x3002011E,  # Referenced Baseline Parameters RT Radiation Instance Sequence
+    0x30020132,  # Referenced Position Reference Instance Sequence
+    0x30060010,  # Referenced Frame of Reference Sequence
+    0x30060012,  # RT Referenced Study Sequence
+    0x30060014,  # RT Referenced Series Sequence
+    0x30060016,  # Contour Image Sequence
+    0x30060018,  # Predecessor Structure Set Sequence
+    0x30080030,  # Referenced Treatment Record Sequence
+    0x300A0401,  # Referenced Setup Image Sequence
+    0x300A0630,  # Referenced RT Radiation Sequence
+    0x300A0631,  # Referenced RT Instance Sequence
+    0x300A063B,  # Referenced RT Physician Intent Sequence
+    0x300A0702,  # Referenced RT Radiation Set Sequence
+    0x300A0703,  # Referenced RT Radiation Record Sequence
+    0x300C0002,  # Referenced RT Plan Sequence
+    0x300C0040,  # Referenced Verification Image Sequence
+    0x300C0042,  # Referenced Reference Image Sequence
+    0x300C0060,  # Referenced Structure Set Sequence
+    0x300C0080,  # Referenced Dose Sequence
+    0x3010004A,  # Referenced Direct Segment Instance Sequence
+    0x40101077,  # Referenced TDR Instance Sequence
+    0x52009229,  # Shared Functional Groups Sequence
+    0x52009230,  # Per-Frame Functional Groups Sequence
+)
+"""Sequences from which references to other instances hang, or the sequences with these (PS3.3 §10.8, table 10-11)."""
 _CHARACTER_SET: Final = 0x00080005
 _PIXELS: Final = (
     0x00280002,
@@ -87,6 +152,18 @@ def check_target(target: Attribute) -> None:
         msg = f"{target.text} would change a group length"
         raise NotAllowed(msg, _NOT_BUILT)
     _check_private_creator(target)
+
+
+def refers(target: Attribute) -> bool:
+    """Return whether `target` may be a sequence of the standard that is there to refer to other instances."""
+    return any(_may_be(target.steps[-1], tag) for tag in _REFERENCES)
+
+
+def check_replaced(target: Attribute) -> None:
+    """Raise `NotAllowed` if `target` is a sequence that refers to other instances, which nothing takes the place of."""
+    if refers(target):
+        msg = f"{target.text} refers to other instances, and a copy would take the place of that"
+        raise NotAllowed(msg, "A transform never changes what refers to what; copy to another attribute.")
 
 
 def _check_private_creator(target: Attribute) -> None:

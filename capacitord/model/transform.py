@@ -17,7 +17,7 @@ from capacitord.errors import Invalid
 from capacitord.model import patterns
 from capacitord.model.attribute import Attribute, NotAllowed, parse
 from capacitord.model.conditions import ALWAYS, Condition
-from capacitord.model.targets import check_target
+from capacitord.model.targets import check_replaced, check_target
 from capacitord.model.worklist import Code
 
 _ESCAPES: Final = re.compile(r"\\(.?)", re.DOTALL)
@@ -110,6 +110,7 @@ class Copy(_Operation, frozen=True):
 
     def __post_init__(self) -> None:
         check_target(self.target)
+        check_replaced(self.target)
         _one(self.source)
 
 
@@ -256,6 +257,9 @@ def template(text: str, tag_of: Callable[[str], int | None]) -> Template:
     """
     parts: list[str | Source] = []
     literal, end = "", 0
+    if "{}" in text.replace("{{", "").replace("}}", ""):
+        msg = "has {} with nothing in it"
+        raise NotAllowed(msg, "Write {Keyword} for a value, {{ and }} for braces.")
     for place in _PLACE.finditer(text):
         literal += text[end : place.start()]
         end = place.end()

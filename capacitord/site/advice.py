@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from capacitord.api import messages as m
 from capacitord.errors import Problem
@@ -134,17 +134,46 @@ def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
     return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]
 
 
-def advice_on_failed(failed: Sequence[Failed]) -> list[m.Advice]:
-    """Return what a person should do about studies that destinations did not get for good."""
+def advice_on_failed(failed: Sequence[Failed], named: Collection[str]) -> list[m.Advice]:
+    """Return what a person should do about studies that destinations did not get for good.
+
+    `named` are the destinations that the profile names: to another nothing can be sent again.
+    """
     advice = []
     for each in failed:
-        what = f"Study {each.short}" if each.studies == 1 else f"{each.studies} studies, the first {each.short},"
-        hint = (
-            f"See which images: `fluxctl study show {each.short}`. When the cause is mended: "
-            f"`fluxctl resend {each.short} --to {each.destination}`."
-        )
-        words = f"{what} did not go to {each.destination}: {each.reason}"
+        see = f"See which images: `fluxctl study show {each.short}`."
+        if each.destination in named:
+            hint = f"{see} When the cause is mended: `fluxctl resend {each.short} --to {each.destination}`."
+        else:
+            hint = (
+                f"The profile does not name {each.destination} any more. {see} Import a profile that names it, "
+                f"send it elsewhere with `fluxctl resend {each.short} --to DEST`, "
+                f"or give it up: `fluxctl study discard {each.short}`."
+            )
+        words = f"Study {each.short} did not go to {each.destination}: {each.reason}"
+        if each.studies > 1:
+            images = "1 image" if each.images == 1 else f"{each.images} images"
+            words = (
+                f"{images} of {each.studies} studies did not go to {each.destination}. "
+                f"The first is study {each.short}: {each.reason}"
+            )
         advice.append(m.Advice("study-not-sent", m.Level.WARNING, words, hint))
+    return advice
+
+
+def advice_on_elsewhere(destinations: Sequence[m.DestinationStatus]) -> list[m.Advice]:
+    """Return what a person should know about images that went to other destinations instead, and not long ago."""
+    advice = []
+    for each in destinations:
+        found = each.elsewhere
+        if found is not None:
+            went = "1 image" if found.images == 1 else f"{found.images} images"
+            words = f"{went} for {each.name} went elsewhere, the last of study {found.study}: {found.reason}"
+            hint = (
+                f"See what {each.name} answers: `fluxctl study show {found.study}`. When the cause is mended, what it "
+                f"has to have as well: `fluxctl resend {found.study} --to {each.name}`."
+            )
+            advice.append(m.Advice("went-elsewhere", m.Level.WARNING, words, hint))
     return advice
 
 

@@ -20,7 +20,7 @@ from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, Tr
 from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
-from capacitord.site.overview import queue_row
+from capacitord.site.overview import queue_row, unnamed_row
 from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
 from capacitord.site.reviewing import Reviewing
@@ -34,12 +34,16 @@ _LONGEST_REASON = 500
 
 
 class Body(NamedTuple):
-    """An answer: its form, its pieces, and what the audit log should name, and say. `length` is None for a stream."""
+    """An answer: its form, its pieces, and what the audit log should name, and say. `length` is None for a stream.
+
+    `refusal` is the reference of the error, if it says one.
+    """
 
     form: Form
     pieces: Iterator[bytes]
     subjects: tuple[str, ...] = ()
     length: int | None = None
+    refusal: str = ""
     detail: str = ""
 
 
@@ -160,9 +164,15 @@ class Answers:
         return one(self._spool.studies.detail(study, "fluxctl.queue.show/1"), short)
 
     def _queue(self, _request: m.Empty) -> Body:
-        now = time.time_ns()
-        rows = tuple(
-            queue_row(status, self._spool.studies.ages(status.name, now)) for status in self._deliveries.status()
+        now, studies = time.time_ns(), self._spool.studies
+        named = self._deliveries.status()
+        stranded = [name for name, _ in studies.stranded([status.name for status in named])]
+        rows = (
+            *(queue_row(status, studies.ages(status.name, now)) for status in named),
+            *(
+                unnamed_row(name, self._spool.ledger.backlog(name), studies.ages(name, now), self._deliveries.version)
+                for name in stranded
+            ),
         )
         return one(m.QueueList("fluxctl.queue.list/1", rows, self._spool.studies.queued(), self._spool.studies.held()))
 

@@ -153,12 +153,12 @@ def _unforeseen(where: str) -> CapacitordError:
 
 
 def _refused(error: CapacitordError) -> tuple[Body, int]:
-    return one(Refusal(ERROR, error.problem())), http_status(error)
+    return one(Refusal(ERROR, error.problem()))._replace(refusal=error.reference), http_status(error)
 
 
 def _send(connection: socket.socket, body: Body, status: int, name: str) -> None:
     """Send an answer. One that breaks off is seen as such: by its length, or by its last line."""
-    head = CallHead(status, body.form.value, body.subjects, body.length, body.detail)
+    head = CallHead(status, body.form.value, body.subjects, body.length, body.refusal, body.detail)
     connection.sendall(msgspec.json.encode(head) + b"\n")
     try:
         for piece in body.pieces:

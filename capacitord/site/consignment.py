@@ -193,6 +193,8 @@ class Consignment:
         if image.unreadable is not None:
             self._feed.unreadable(image.pending, image.unreadable)
             return False
+        if image.without:
+            outcome = classify.sent_without(outcome, image.without)
         if self._feed.answered(image.pending, outcome, image.codes, self._version):
             self.refused_all = outcome
         return outcome.verdict not in {Verdict.LATER, Verdict.HELD}

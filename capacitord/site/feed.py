@@ -31,6 +31,7 @@ LOG = logging.getLogger(__name__)
 AT_ONCE: Final = 32
 """Images that are claimed with one write to the ledger."""
 
+_REASONS: Final = 16
 _RATE_SPAN: Final = 30.0
 _LONGEST_FLUSH: Final = 5.0
 
@@ -72,6 +73,8 @@ class Feed:
         self._others = others
         self._rests = Rests()
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)
+        # Why images were held, as far as the log says so already.
+        self._said: deque[tuple[str, int | None]] = deque(maxlen=_REASONS)
         self._recorder = Recorder(destination, self._record, self._recorded, changed)
 
     # --- what waits -------------------------------------------------------------------------------
@@ -312,6 +315,10 @@ class Feed:
 
         When it is mended it does not rest any more.
         """
+        said = (why.reason, profile_version)
+        if said not in self._said:
+            self._said.append(said)
+            LOG.warning("Study %s: an image is held, not sent to %s: %s", pending.study, self._destination, why.reason)
         with self._lock:
             rest_ended = self._rests.forget(*_key(pending))
         if rest_ended:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +16,7 @@ from capacitord.site.rests import Rest
 from capacitord.site.situation import State
 from capacitord.spool.ledger import Backlog
 from capacitord.spool.store import Spool
+from capacitord.spool.studies import Elsewhere
 
 _SHOWN: Final[Mapping[CircuitState, m.CircuitState]] = MappingProxyType(
     {
@@ -26,6 +27,7 @@ _SHOWN: Final[Mapping[CircuitState, m.CircuitState]] = MappingProxyType(
 )
 
 
+_LATELY: Final = timedelta(days=1)
 _NOT_TRIED: Final = "Nothing waits for it, so it is not tried."
 
 
@@ -35,6 +37,7 @@ def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
     backlog = spool.ledger.backlog(destination.name)
     rate = delivery.feed.rate()
     reason, next_try = why(state, delivery.feed.resting(), time.monotonic(), waits=backlog.images > 0)
+    last_success = _when(spool.ledger.last_success(destination.name))
     return m.DestinationStatus(
         name=destination.name,
         ae_title=destination.ae_title,
@@ -44,7 +47,7 @@ def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
         paused=state.paused,
         reason=reason,
         next_try=None if next_try is None else datetime.fromtimestamp(time.time() + next_try, UTC),
-        last_success=_when(spool.ledger.last_success(destination.name)),
+        last_success=last_success,
         waiting_images=backlog.images,
         waiting_bytes=backlog.bytes,
         waiting_studies=backlog.studies,
@@ -56,7 +59,17 @@ def destination_status(spool: Spool, delivery: Delivery) -> m.DestinationStatus:
         rate=rate,
         eta=_eta(backlog, rate),
         transfers=tuple(found for sender in state.senders if (found := sender.transfer()) is not None),
+        elsewhere=worth_telling(spool.studies.elsewhere(destination.name), last_success, datetime.now(UTC)),
     )
+
+
+def worth_telling(found: Elsewhere | None, last_success: datetime | None, now: datetime) -> m.Elsewhere | None:
+    """Return what went elsewhere, if that was within a day or since the destination took anything; None if not."""
+    if found is None:
+        return None
+    last = datetime.fromtimestamp(found.last / 1e9, UTC)
+    over = last_success is not None and last < last_success and last < now - _LATELY
+    return None if over else m.Elsewhere(found.images, last, found.short, found.reason)
 
 
 def why(state: State, resting: Mapping[int, Rest], now: float, *, waits: bool = True) -> tuple[str, float | None]:
@@ -95,6 +108,27 @@ def queue_row(status: m.DestinationStatus, ages: m.AgeBuckets) -> m.QueueRow:
         refused=status.refused_images,
         held=status.held_images,
         ages=ages,
+        elsewhere=status.elsewhere,
+    )
+
+
+def unnamed_row(name: str, backlog: Backlog, ages: m.AgeBuckets, version: int) -> m.QueueRow:
+    """Return what waits for a destination that this version of the profile does not name, as a row of the queue."""
+    return m.QueueRow(
+        destination=name,
+        paused=False,
+        circuit=m.CircuitState.CLOSED,
+        reason=f"Version {version} of the profile does not name {name}: import one that does, or send the studies "
+        "elsewhere with fluxctl resend.",
+        next_try=None,
+        studies=backlog.studies,
+        images=backlog.images,
+        bytes=backlog.bytes,
+        doubtful=backlog.doubtful,
+        refused=backlog.refused,
+        ages=ages,
+        held=backlog.held,
+        named=False,
     )
 
 

@@ -131,6 +131,8 @@ class Resolving:
                 for destination, code in sought.items():
                     if code.is_uid(known.sop_uid):
                         found.add(known.study, destination, Kind.IMAGE, uid=known.sop_uid)
+                        if self._spool.codebook.was_sent(destination, known.image):
+                            found.sent.add((known.study, destination))
                     if is_new and code.is_uid(series_uid):
                         found.add(known.study, destination, Kind.SERIES, uid=series_uid)
             rest(began, self._receiving)

@@ -18,6 +18,7 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
 from capacitord.site.advice import (
     advice_on,
+    advice_on_elsewhere,
     advice_on_failed,
     advice_on_held,
     advice_on_refusals,
@@ -59,6 +60,7 @@ def site_status(
     reserve, warning = spool.space.reserve, spool.space.warning
     level = level_of(space.free, reserve, warning)
     destinations = deliveries.status()
+    named = [each.name for each in destinations]
     return m.SiteStatus(
         incoming=tuple(
             m.Incoming(
@@ -92,8 +94,9 @@ def site_status(
         advice=(
             *advice_on(undecided, counts.corrupt, level),
             *advice_on_held(*spool.studies.held_back()),
-            *advice_on_failed(spool.studies.failed()),
-            *advice_on_stranded(spool.studies.stranded([each.name for each in destinations]), deliveries.version),
+            *advice_on_failed(spool.studies.failed(), named),
+            *advice_on_elsewhere(destinations),
+            *advice_on_stranded(spool.studies.stranded(named), deliveries.version),
             *advice_on_refusals(condition.refused),
             *advice_on_turned_away(away),
             # While the disk fails most of this fails with it, and the trouble says so.

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from capacitord.model.codes import Coded, Kind
-from capacitord.spool.catalog import Catalog, fetch
+from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import STUDY_SHIFT
 
 _PAGE: Final = 2000
@@ -26,6 +26,10 @@ _STUDIES: Final = """
 SELECT id, uid, patient_id, patient_name, birth_date, accession_number FROM study WHERE id < ? ORDER BY id DESC LIMIT ?
 """
 _IMAGES: Final = "SELECT id, series_uid, sop_uid FROM image WHERE id < ? ORDER BY id DESC LIMIT ?"
+_WAS_SENT: Final = """
+SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = ?1 WHERE d.destination = ?2 AND d.study = ?3
+  AND a.state IN ('done', 'warning') AND EXISTS (SELECT 1 FROM code WHERE destination = ?2 AND study = ?3)
+"""
 _BEYOND_ALL: Final = (1 << 63) - 1
 
 
@@ -90,6 +94,11 @@ class Codebook:
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _RECORDED, (json.dumps(list(destinations)), json.dumps(list(codes))))
         return [Recorded(destination, Kind(kind), study) for destination, kind, study in rows]
+
+    def was_sent(self, destination: str, image: int) -> bool:
+        """Return whether a destination acknowledged an image of a study of which codes were sent there."""
+        with self._catalog.read() as catalog:
+            return fetch_value(catalog, _WAS_SENT, (image, destination, image >> STUDY_SHIFT)) is not None
 
     def studies(self) -> Iterator[list[KnownStudy]]:
         """Yield all studies, in pages. Nothing is held while a page is looked at."""

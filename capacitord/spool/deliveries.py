@@ -134,23 +134,32 @@ def settle_replaced(catalog: apsw.Connection, filing: Filing, now: int, tick: fl
 def _reason(catalog: apsw.Connection, delivery: int, refused: int, held: int, moved: int) -> str:
     parts = []
     if refused:
-        said = _one_reason(catalog, delivery, AckState.REFUSED)
-        parts.append(f"{'1 image was' if refused == 1 else f'{refused} images were'} refused: {said}")
+        what = f"{'1 image was' if refused == 1 else f'{refused} images were'} refused"
+        parts.append(_with_reasons(catalog, delivery, AckState.REFUSED, what, refused))
     if held:
-        said = _one_reason(catalog, delivery, AckState.HELD)
-        parts.append(f"{_images(held)} held back by this box: {said}")
+        parts.append(_with_reasons(catalog, delivery, AckState.HELD, f"{_images(held)} held back by this box", held))
     if moved:
-        rows = fetch(
-            catalog,
-            "SELECT count(*), reason FROM ack WHERE delivery = ? AND state = ? GROUP BY reason ORDER BY 1 DESC LIMIT ?",
-            (delivery, AckState.MOVED, _REASONS_SHOWN),
-        )
+        rows = _reasons(catalog, delivery, AckState.MOVED)[:_REASONS_SHOWN]
         parts += [f"{_images(number)} {reason[:1].lower()}{reason[1:]}" for number, reason in rows]
     return " ".join(parts)
 
 
-def _one_reason(catalog: apsw.Connection, delivery: int, state: AckState) -> str:
-    return str(fetch_value(catalog, "SELECT max(reason) FROM ack WHERE delivery = ? AND state = ?", (delivery, state)))
+def _with_reasons(catalog: apsw.Connection, delivery: int, state: AckState, what: str, images: int) -> str:
+    """Return what became of images with each reason and how many it is of, the most frequent first."""
+    rows = _reasons(catalog, delivery, state)
+    if len(rows) == 1:
+        return f"{what}: {rows[0][1]}"
+    shown = rows[:_REASONS_SHOWN]
+    told = [f"{_images(number)}: {reason}" for number, reason in shown]
+    if len(rows) > len(shown):
+        more, left = len(rows) - len(shown), images - sum(number for number, _ in shown)
+        told.append(f"{_images(left)}: {'another reason' if more == 1 else f'{more} more reasons'}.")
+    return f"{what}. {' '.join(told)}"
+
+
+def _reasons(catalog: apsw.Connection, delivery: int, state: AckState) -> list[tuple[int, str]]:
+    sql = "SELECT count(*), reason FROM ack WHERE delivery = ? AND state = ? GROUP BY reason ORDER BY 1 DESC, 2"
+    return [(int(number), str(reason)) for number, reason in fetch(catalog, sql, (delivery, state))]
 
 
 def _images(number: int) -> str:

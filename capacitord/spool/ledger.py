@@ -402,9 +402,9 @@ class Ledger:
             return False
         if outcome.verdict is Verdict.LATER:
             catalog.execute(
-                "UPDATE waiting SET attempts = attempts + 1, known = max(known, doubt = 2), doubt = ? "
+                "UPDATE waiting SET attempts = attempts + 1, known = max(known, doubt = 2), doubt = ?, last = ? "
                 "WHERE delivery = ? AND image = ?",
-                (Doubt.UNANSWERED if outcome.status is None else Doubt.NONE, *key),
+                (Doubt.UNANSWERED if outcome.status is None else Doubt.NONE, outcome.reason, *key),
             )
             return False
         state = _ACK[outcome.verdict]

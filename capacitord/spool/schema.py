@@ -88,6 +88,7 @@ CREATE TABLE waiting (                  -- an image still to be acknowledged by 
   attempts INTEGER NOT NULL DEFAULT 0,
   else_to TEXT NOT NULL DEFAULT '',     -- who stands in, in order; names have no spaces in them
   else_after REAL NOT NULL DEFAULT 0,
+  last TEXT NOT NULL DEFAULT '',        -- what came of the last attempt, in words
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 CREATE INDEX waiting_else ON waiting (delivery, else_to, else_after) WHERE else_to != '';
@@ -258,6 +259,7 @@ ALTER TABLE ack ADD COLUMN may_be_there INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ack ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE waiting ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE waiting ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
+ALTER TABLE waiting ADD COLUMN last TEXT NOT NULL DEFAULT '';
 CREATE INDEX waiting_else ON waiting (delivery, else_to, else_after) WHERE else_to != '';
 CREATE TABLE turn (
   destination TEXT NOT NULL, before BLOB NOT NULL, haste INTEGER NOT NULL, after BLOB NOT NULL,

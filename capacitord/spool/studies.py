@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -62,14 +63,21 @@ _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
     dict.fromkeys(REASONS, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
 _FAILED: Final = """
-SELECT f.destination, f.number, s.short, d.reason FROM (
-  SELECT destination, count(*) AS number, min(id) AS first FROM delivery WHERE open AND state = 'failed'
-  GROUP BY destination
+SELECT f.destination, f.number, s.short, d.reason, f.images FROM (
+  SELECT destination, count(*) AS number, min(id) AS first, sum(refused + held) AS images
+  FROM delivery WHERE open AND state = 'failed' GROUP BY destination
 ) AS f JOIN delivery d ON d.id = f.first JOIN study s ON s.id = d.study ORDER BY f.destination
 """
 _WAITING_FOR: Final = """
 SELECT destination, total(waiting) FROM delivery WHERE open AND waiting > 0 GROUP BY destination ORDER BY destination
 """
+_WENT_ELSEWHERE: Final = """
+SELECT (SELECT total(moved) FROM delivery WHERE destination = ?1), a.at, s.short, a.reason FROM (
+  SELECT id, study FROM delivery WHERE destination = ?1 AND moved > 0 ORDER BY id DESC LIMIT 20
+) d CROSS JOIN ack a ON a.delivery = d.id JOIN study s ON s.id = d.study
+WHERE a.state = 'moved' ORDER BY a.at DESC LIMIT 1
+"""
+"""The last of the latest deliveries: to look at all that ever went elsewhere would cost too much."""
 _NAMED: Final = """
 SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
 """
@@ -106,6 +114,11 @@ def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
+def _ahead(moment: int | None) -> datetime | None:
+    """Return the time of a next try, None if it is over: then it is tried as soon as its turn comes."""
+    return when(moment) if moment is not None and moment > time.time_ns() else None
+
+
 def when(nanoseconds: int | None) -> datetime | None:
     """Return a catalog time as an aware datetime."""
     return None if nanoseconds is None else _moment(nanoseconds)
@@ -124,10 +137,26 @@ def _numbered(catalog: apsw.Connection, study: int) -> list[doubts.Numbered]:
 
 
 class Failed(NamedTuple):
-    """A destination that did not get studies for good: how many, and of the first its short id and why."""
+    """A destination that did not get studies for good: how many, and of the first its short id and why.
+
+    `images` are those of all these studies that it did not get.
+    """
 
     destination: str
     studies: int
+    short: str
+    reason: str
+    images: int
+
+
+class Elsewhere(NamedTuple):
+    """How many images went to other destinations instead, and of the last one when, of which study, where and why.
+
+    `last` is in nanoseconds since the epoch.
+    """
+
+    images: int
+    last: int
     short: str
     reason: str
 
@@ -289,6 +318,13 @@ class Studies:
         with self._catalog.read() as catalog:
             return [Failed._make(row) for row in fetch(catalog, _FAILED)]
 
+    def elsewhere(self, destination: str) -> Elsewhere | None:
+        """Return what went to others instead of a destination; None if nothing did."""
+        with self._catalog.read() as catalog:
+            for images, *last in fetch(catalog, _WENT_ELSEWHERE, (destination,)):
+                return Elsewhere(int(images), *last)
+        return None
+
     def stranded(self, named: Collection[str]) -> list[tuple[str, int]]:
         """Return the destinations that are not among `named` and for which images wait, and how many."""
         with self._catalog.read() as catalog:
@@ -371,7 +407,7 @@ class Studies:
                 warnings=warned,
                 doubtful=doubtful,
                 refused=refused,
-                next_try=when(next_try),
+                next_try=_ahead(next_try),
                 delivered_at=when(delivered_at),
                 priority=str(Priority.of(priority)),
                 moved=moved,
@@ -402,13 +438,15 @@ class Studies:
     @staticmethod
     def _acks(catalog: apsw.Connection, study: int) -> dict[int, list[m.Ack]]:
         acks: dict[int, list[m.Ack]] = {}
-        for image, destination, doubt, attempts in fetch(
+        for image, destination, doubt, attempts, last in fetch(
             catalog,
-            "SELECT w.image, d.destination, w.doubt, w.attempts FROM delivery d JOIN waiting w ON w.delivery = d.id "
-            "WHERE d.study = ? ORDER BY d.destination",
+            "SELECT w.image, d.destination, w.doubt, w.attempts, w.last "
+            "FROM delivery d JOIN waiting w ON w.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
             (study,),
         ):
             state, reason = _UNANSWERED[Doubt(doubt)]
+            if last and state is AckState.WAITING:
+                reason = f"{reason} The last attempt: {last}"
             acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
         for image, destination, state, reason, status, comment, attempts, at, version in fetch(
             catalog,

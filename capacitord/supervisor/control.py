@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
@@ -18,7 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from capacitord.api import wire
-from capacitord.api.messages import EventQuery
+from capacitord.api.messages import EventQuery, ProfileImport
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
@@ -32,6 +33,9 @@ _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
 _IMPORT: Final = "profile.import"
 _NAMED_IN_AUDIT: Final = ("profile", "site", "destination", "destinations")
+
+_SITE_OF: Final = re.compile(r"""^id[ \t]*=[ \t]*["']([a-z0-9-]{1,64})["']""", re.ASCII | re.MULTILINE)
+"""Which site a profile is of: also of one that is refused, and may be no TOML."""
 
 Identify: TypeAlias = Callable[[web.Request], Awaitable[Peer]]
 
@@ -102,9 +106,9 @@ class _Dispatcher:
         """Return what aiohttp calls for a route."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            peer = await self._admit(request, route.permission, route.name)
+            peer = await self._admit(request, route.permission, route.name, route.shows)
             message = await self._read(route, request)
-            if route.permission is Permission.READ:
+            if not route.is_audited:
                 return await _Exchange(
                     self._services, self._bounds, request, route=route, peer=peer, message=message
                 ).run()
@@ -117,10 +121,10 @@ class _Dispatcher:
         await self._admit(request, Permission.READ, "openapi")
         return await send(request, self._openapi, self._bounds, "openapi")
 
-    async def _admit(self, request: web.Request, permission: Permission, action: str) -> Peer:
+    async def _admit(self, request: web.Request, permission: Permission, action: str, shows: str = "") -> Peer:
         peer = await self._identify(request)
         try:
-            self._policy.demand(peer, permission)
+            self._policy.demand(peer, permission, shows)
         except CapacitordError as error:
             _log.warning("refused %s (uid %d) %s: %s", peer.user, peer.uid, action, error.message)
             raise
@@ -222,7 +226,7 @@ class _Exchange:
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
         self.detail = "; ".join(part for part in (self.detail, head.detail) if part)
         if head.status != HTTPStatus.OK:
-            self.result = f"HTTP status {head.status}"
+            self.result = head.refusal or f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
         return await self._stream(answer.pieces, form, head.status, head.length)
 
@@ -262,6 +266,9 @@ async def _send(request: web.Request, response: web.Response, bounds: Bounds, na
 def named_in(message: msgspec.Struct) -> tuple[str, ...]:
     """Return what a request names that the audit log may hold: sites and destinations, never a study as given."""
     found: list[str] = []
+    if isinstance(message, ProfileImport):
+        texts = (message.text, *(each.text for each in message.others))
+        found += [site[1] for text in texts if (site := _SITE_OF.search(text.partition("\n[")[0])) is not None]
     for field in _NAMED_IN_AUDIT:
         value = getattr(message, field, ())
         found.extend((value,) if isinstance(value, str) else value)

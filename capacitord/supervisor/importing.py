@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from capacitord.api import messages as m
 from capacitord.config import diagnostics, idle
 from capacitord.config import profile as format_
@@ -53,17 +55,53 @@ def check(store: ProfileStore, request: m.ProfileImport, user: str, active: str)
     taken = []
     for candidate, version in zip(candidates, before, strict=True):
         findings = (*candidate.findings, *_overlaps(candidate, others))
-        taken.append(_taken(candidate, version, findings, user, active))
+        again = version == candidate.profile.version and _is_whole(store, candidate.profile.id)
+        taken.append(_taken(candidate, version, findings, user, active, unchanged=again))
     first = {field: getattr(taken[0], field) for field in m.ProfileTaken.__struct_fields__}
     return Checked(tuple(candidates), m.ProfileImported(**first, others=tuple(taken[1:])))
 
 
-def put(store: ProfileStore, candidates: Sequence[Candidate], user: str) -> None:
-    """Keep candidates that `check` passed, and put them in force; on stable storage on return.
+def with_stranded(checked: Checked, site: str, now: m.SiteStatus | None) -> Checked:
+    """Return the same with a warning for each destination for which images wait and that `site` will not name.
+
+    `now` is the status of `site`, which the box serves; None if nobody knows.
+    """
+    if now is None:
+        return checked
+
+    def warned(taken: m.ProfileTaken) -> tuple[m.ProfileFinding, ...]:
+        gone = [each for each in now.destinations if each.waiting_images and each.name not in taken.destinations]
+        return (*taken.findings, *(_stranded(each) for each in gone if taken.id == site))
+
+    answer = checked.answer
+    others = tuple(msgspec.structs.replace(each, findings=warned(each)) for each in answer.others)
+    return checked._replace(answer=msgspec.structs.replace(answer, findings=warned(answer), others=others))
+
+
+def _stranded(destination: m.DestinationStatus) -> m.ProfileFinding:
+    waits = "1 image waits" if destination.waiting_images == 1 else f"{destination.waiting_images} images wait"
+    hint = f"They stay until a version names {destination.name}; or send the studies elsewhere with fluxctl resend."
+    return m.ProfileFinding(
+        "warning", "destination", f"{waits} for {destination.name}, which this version does not name", hint
+    )
+
+
+def _is_whole(store: ProfileStore, site: str) -> bool:
+    try:
+        store.kept(site)
+    except CapacitordError:
+        return False
+    return True
+
+
+def put(store: ProfileStore, checked: Checked, user: str) -> None:
+    """Keep what `check` passed, and put it in force unless it is; on stable storage on return.
 
     What takes room on the disk is done for all of them first. Whatever stops it, each site has its old or its new
     version in force, and the same import again finishes the rest.
     """
+    again = {each.id for each in (checked.answer, *checked.answer.others) if each.unchanged}
+    candidates = [each for each in checked.candidates if each.profile.id not in again]
     for each in candidates:
         store.keep(each.profile, each.text, each.files, user)
     done: list[str] = []
@@ -130,10 +168,16 @@ def _overlaps(candidate: Candidate, areas: Mapping[str, Mapping[str, Any]]) -> l
 
 
 def _taken(
-    candidate: Candidate, before: int | None, findings: tuple[m.ProfileFinding, ...], user: str, active: str
+    candidate: Candidate,
+    before: int | None,
+    findings: tuple[m.ProfileFinding, ...],
+    user: str,
+    active: str,
+    *,
+    unchanged: bool,
 ) -> m.ProfileTaken:
     profile = candidate.profile
     record = Record.now(profile, candidate.text, candidate.files, user)
     shown = summary(profile.id, profile.version, record, active=profile.id == active)
     fields = {field: getattr(shown, field) for field in m.ProfileSummary.__struct_fields__}
-    return m.ProfileTaken(**fields, file=candidate.file, before=before, findings=findings)
+    return m.ProfileTaken(**fields, file=candidate.file, before=before, findings=findings, unchanged=unchanged)

@@ -9,7 +9,7 @@ import msgspec
 from capacitord import __version__
 from capacitord.api import wire
 from capacitord.api.messages import Refusal
-from capacitord.api.routes import ROUTES, Form, Permission, Route
+from capacitord.api.routes import ROUTES, Form, Route
 
 PATH: Final = "/v1/openapi.json"
 _REFUSALS: Final = {
@@ -74,7 +74,7 @@ def _operation(route: Route, found: dict[int, Any], components: dict[str, Any]) 
     operation["responses"] = {"200": _success(route, found)} | {
         str(status): _refusal(words) for status, words in _REFUSALS.items()
     }
-    if route.permission is Permission.OPERATE:
+    if route.is_audited:
         operation["description"] += " It is written to the audit log."
     return operation
 

@@ -54,12 +54,18 @@ class Policy:
             return True
         return permission is Permission.READ and bool(peer.groups & self.read_groups)
 
-    def demand(self, peer: Peer, permission: Permission) -> None:
-        """Raise `NotPermitted`, with the group to join, unless the peer has the permission."""
+    def demand(self, peer: Peer, permission: Permission, shows: str = "") -> None:
+        """Raise `NotPermitted`, with the group to join, unless the peer has the permission.
+
+        `shows` is why something needs the right to operate that changes nothing, see `Route`.
+        """
         if self.allows(peer, permission):
             return
         wanted = self.operate_groups if permission is Permission.OPERATE else self.read_groups | self.operate_groups
-        msg = f"user {peer.user} may not {'change anything' if permission is Permission.OPERATE else 'look'} here"
+        what = "look" if permission is Permission.READ else "change anything"
+        msg = f"user {peer.user} may not {what} here"
+        if shows:
+            msg = f"user {peer.user} may not do this: it needs the right to operate, since it shows {shows}"
         if wanted:
             group = min(wanted, key=lambda name: (name not in self.read_groups, name))
             group = min(self.operate_groups) if permission is Permission.OPERATE else group

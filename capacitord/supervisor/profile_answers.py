@@ -39,9 +39,10 @@ class ProfileAnswers:
     async def _import(self, peer: Peer, request: m.ProfileImport) -> Outcome:
         imported = await self._sites.import_profiles(request, peer.user)
         all_of_them: tuple[m.ProfileTaken, ...] = (imported, *imported.others)
-        what = "checked only" if request.dry_run else "in force"
         # The digest is in the entry, so that it can be proven later what was imported.
-        detail = "; ".join(f"{each.id} version {each.version}, {what}, sha256 {each.sha256}" for each in all_of_them)
+        detail = "; ".join(
+            f"{each.id} version {each.version}, {_came_to(each, request)}, sha256 {each.sha256}" for each in all_of_them
+        )
         return Outcome(imported, tuple(each.id for each in all_of_them), detail)
 
     async def _list(self, _peer: Peer, _request: m.Empty) -> Outcome:
@@ -86,6 +87,12 @@ class ProfileAnswers:
 
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))
+
+
+def _came_to(taken: m.ProfileTaken, request: m.ProfileImport) -> str:
+    if request.dry_run:
+        return "checked only"
+    return "in force already" if taken.unchanged else "in force"
 
 
 def _done(answer: m.Done, detail: str) -> Outcome:

@@ -32,7 +32,7 @@ def lacking(exported: Exported, box: str, sites: Collection[str]) -> str:
         return ""
     lost = [site for site in sorted(sites) if site not in exported.sites]
     if not exported.box:
-        return "no recovery file has been written: if this box is lost, its images are"
+        return "no recovery file has been written: if this box is lost, so are its images"
     if lost:
         return f"the recovery file does not hold the key of {', '.join(lost)}, and cannot open those images"
     if exported.box != box:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
@@ -22,6 +23,7 @@ from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.serving import Serving, held_of, is_empty
 
+_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
@@ -45,6 +47,8 @@ class Sites:
         serving, store = self._serving, self._store
         active = "" if request.dry_run else serving.site
         checked = await asyncio.to_thread(importing.check, store, request, user, active)
+        if serving.site in {candidate.profile.id for candidate in checked.candidates}:
+            checked = importing.with_stranded(checked, serving.site, await serving.reporter.traffic())
         if request.dry_run:
             return checked.answer
         first = await asyncio.to_thread(self._is_first)
@@ -52,14 +56,16 @@ class Sites:
             # Of several nobody has said which one: written down first, as a lone profile without a record is served.
             await asyncio.to_thread(serving.chosen.write, Choice(""))
         try:
-            await asyncio.to_thread(importing.put, store, checked.candidates, user)
+            await asyncio.to_thread(importing.put, store, checked, user)
         except CapacitordError:
             await self._catch_up()
             raise
         taken = [candidate.profile.id for candidate in checked.candidates]
-        for candidate in checked.candidates:
-            said = f"version {candidate.profile.version} of {candidate.profile.id} is in force"
-            serving.hub.say("profile-imported", said)
+        for each in (checked.answer, *checked.answer.others):
+            if not each.unchanged:
+                said = f"version {each.version} of {each.id} is in force"
+                serving.hub.say("profile-imported", said)
+                _log.info("Version %d of the profile of %s is in force.", each.version, each.id)
         answer = checked.answer
         if first and len(taken) == 1:
             await serving.go_over(taken[0], await asyncio.to_thread(store.read, taken[0]))
@@ -106,6 +112,7 @@ class Sites:
             await self._tell_half_way(error, site)
             raise
         serving.hub.say("profile-rollback", f"version {version} of {site} is in force again")
+        _log.info("Version %d of the profile of %s is in force again.", version, site)
         if site == serving.site:
             serving.take(stored)
         await serving.look_around()

@@ -206,7 +206,7 @@ def import_profile(
         changes = against_the_box(sources, answer, client)
     elif not yes and ask.possible(json=json):
         checked = client.profile_import(m.ProfileImport(**_fields(request) | {"dry_run": True}))
-        _ask_about(against_the_box(sources, checked, client))
+        _ask_about(against_the_box(sources, checked, client), checked)
         answer = client.profile_import(request)
     else:
         answer = client.profile_import(request)
@@ -223,15 +223,15 @@ def _fields(request: m.ProfileImport) -> dict[str, Any]:
     return {name: getattr(request, name) for name in request.__struct_fields__}
 
 
-def _ask_about(changes: list[ProfileDiff]) -> None:
+def _ask_about(changes: list[ProfileDiff], checked: m.ProfileImported) -> None:
     """Show what would change, and return if that is meant. What changes nothing needs no question."""
     if not any(each.changes for each in changes):
         return
 
     def page(look: Look) -> RenderableType:
-        from fluxctl.render.profile import differences
+        from fluxctl.render.profile import proposed
 
-        return differences(changes, look)
+        return proposed(changes, checked, look)
 
     show_first(page)
     ask.agreed("Put this in force?", yes=False)
@@ -420,7 +420,8 @@ def export(
 ) -> None:
     """Write a profile and all files beside it into a directory, as they were imported.
 
-    Keys and tokens are among them: they are readable by you only, and the audit log says that they left the box.
+    Keys and tokens are among them: so it takes the right to operate, they are readable by you only, and the audit log
+    says that they left the box.
     Nothing is overwritten. Without the files: fluxctl profile show.
     """
     from fluxctl.export import export_profile

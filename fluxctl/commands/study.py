@@ -122,7 +122,8 @@ def explain_study(
     """Explain what was decided for a study, and what the profile in force would do with it now.
 
     Images that are dealt with alike are explained once, by one of them: the route that matched and why those before it
-    did not, what is changed for each destination, the transfer syntax and the size it leaves with.
+    did not, what is changed for each destination, the transfer syntax and the size it leaves with. Whoever may look may
+    ask, and the audit log says who did.
     """
     from capacitord.api.trial import Explain
 
@@ -227,7 +228,7 @@ def resolve_code(
 
     Codes are made with the key of the site, for each destination anew: where another site is active, it is not found.
     Studies are found after their images were delivered and purged, too. That somebody asked is in the audit log, with
-    the studies that were told, and without the code.
+    the studies that were told, and without the code. It takes the right to operate, as it shows who is behind a code.
     """
     from capacitord.api.codes import Resolve
 
@@ -258,7 +259,8 @@ def export_study(
     """Write a study's images as DICOM files into a directory.
 
     The files are not sealed: they leave the protection of this box. They are readable by you only. If the export
-    breaks off, what it has written is removed again.
+    breaks off, what it has written is removed again. It changes nothing, and takes the right to operate all the same,
+    since it shows the images themselves.
     """
     from fluxctl.export import export
 
@@ -323,5 +325,5 @@ def _confirm_discard(study: m.Study, reason: str, *, json: bool) -> str:
         say(draw(head(study, look), look))
         say(draw(deliveries(study.deliveries, look), look))
         reason = reason or ask.line("Why is it discarded? ")
-    ask.typed(f"Type {study.id} to delete it for ever: ", study.id, json=json)
+    ask.typed(f"Type {study.id} to delete it for ever: ", study.id, beforehand="--yes and --reason", json=json)
     return _reason_given(reason)

@@ -198,8 +198,10 @@ def _operations(page: Page) -> None:
         "A transform does what it says in the order in which it says it. UIDs that tell which image it is, or by "
         "which images refer to each other, are never changed by one at any depth: those of studies, series, images, "
         "SOP classes, frames of reference and concatenations, and those that refer to them. Only de-identification "
-        "makes them anew, all alike. Nor are pixels changed, nor what says how they are built, like Rows or "
-        "BitsAllocated. `**.` before an attribute means at every depth."
+        "makes them anew, all alike. A sequence that is there to refer to other images, like "
+        "ReferencedStructureSetSequence, is not what `copy` may put something in the place of; `remove` takes it away "
+        "with all references in it, and validation warns of that. Nor are pixels changed, nor what says how "
+        "they are built, like Rows or BitsAllocated. `**.` before an attribute means at every depth."
     )
     for name in operations.NAMES:
         page.item(name, f"`{name} = {operations.EXAMPLES[name]}`")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fluxctl.render.look import Look
-from fluxctl.render.words import clean, plain
+from fluxctl.render.words import NOTHING, clean, plain
 
 GOOD, CARE, BAD, QUIET, STRONG = "green", "yellow", "bold red", "dim", "bold"
 BLANK = Text("")
@@ -25,7 +25,8 @@ class Column(NamedTuple):
     """A column: `keep` columns are never cut, others down to `least`; `right` for numbers; at most `most` wide.
 
     What does not fit is cut at its end; with `tail` at its beginning, for what differs at the end.
-    With `wrap` it is a list, and goes on in the next line instead.
+    With `wrap` it is a list, and goes on in the next line instead. One that is `spare` is left out where room is short
+    and nothing is in it.
     """
 
     title: str
@@ -35,11 +36,16 @@ class Column(NamedTuple):
     least: int = 8
     tail: bool = False
     wrap: bool = False
+    spare: bool = False
 
 
 def columns(heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look) -> RenderableType:
     """Return rows under their heads, as narrow as they can be; what does not fit is cut, and "…" says so."""
     widths = [max([len(head.title), *(cell_len(str(row[place])) for row in rows)]) for place, head in enumerate(heads)]
+    if sum(min(width, head.most or width) + GAP for head, width in zip(heads, widths, strict=True)) - GAP > look.width:
+        kept = [place for place, head in enumerate(heads) if not head.spare or _says_something(rows, place)]
+        heads, widths = [heads[place] for place in kept], [widths[place] for place in kept]
+        rows = [[row[place] for place in kept] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False)
     room = fitted(heads, widths, look.width - GAP * (len(heads) - 1))
     for head, width in zip(heads, room, strict=True):
@@ -50,6 +56,10 @@ def columns(heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look:
         cells = zip(heads, room, row, strict=True)
         table.add_row(*(_fitting(head, width, cell) for head, width, cell in cells))
     return table
+
+
+def _says_something(rows: Sequence[Sequence[str | Text]], place: int) -> bool:
+    return any(str(row[place]) not in {"", "·", NOTHING} for row in rows)
 
 
 def _fitting(head: Column, width: int, cell: str | Text) -> str | Text:

@@ -118,8 +118,17 @@ def imported(
     return stack(parts)
 
 
+def proposed(changes: Sequence[ProfileDiff], checked: ProfileImported, look: Look) -> RenderableType:
+    """Return what an import would change, and what would wait for destinations that are not named any more."""
+    found = [each for taken in (checked, *checked.others) for each in taken.findings]
+    stranded = [each for each in found if each.level == "warning" and each.key == "destination"]
+    return stack([differences(changes, look), *(part for each in stranded for part in _shown(each, "⚠", CARE, look))])
+
+
 def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool, elsewhere: bool) -> list[RenderableType]:
     done = "can be imported" if dry_run else "imported"
+    if taken.unchanged:
+        done = "already in force, nothing to change" if dry_run else "already in force, nothing changed"
     parts: list[RenderableType] = [Text(f"✔ {taken.name} ({taken.id}), version {taken.version}: {done}", style=GOOD)]
     if taken.files:
         parts.append(hanging(" ", f"With {', '.join(file.name for file in taken.files)}."))
@@ -168,6 +177,7 @@ def _row(change: ProfileChange, *, new: bool) -> list[str | Text]:
 def history(found: ProfileHistory, look: Look) -> RenderableType:
     """Return when each version came into force, the newest first, and which cannot be used."""
     now = next((each.version for each in found.versions if each.in_force), None)
+    damaged = {each.version for each in found.versions if each.problem}
     heads = [
         Column("When"),
         Column("Version", right=True),
@@ -179,7 +189,9 @@ def history(found: ProfileHistory, look: Look) -> RenderableType:
     how = {How.IMPORT: "imported", How.ROLLBACK: "rolled back", How.UNKNOWN: "not written down"}
     rows = []
     for number, each in enumerate(reversed(found.activations)):
-        force = Text("✔ in force", style=GOOD) if number == 0 and each.version == now else ""
+        force: str | Text = Text("✔ in force", style=GOOD) if number == 0 and each.version == now else ""
+        if each.version in damaged:
+            force = Text("✘ damaged", style=BAD)
         rows.append((clock(each.at, look), str(each.version), how[each.how], each.by, each.reason, force))
     parts: list[RenderableType] = [columns(heads, rows, look)]
     for kept in found.versions:

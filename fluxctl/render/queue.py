@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -11,6 +14,9 @@ from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.status import beside, deferred, halted, standstill
 from fluxctl.render.words import NOTHING, size
+
+_NAMED_TOGETHER: Final = 5
+"""How many further studies that are held for the same reason are named."""
 
 
 def listed(found: QueueList, look: Look) -> RenderableType:
@@ -40,12 +46,23 @@ def listed(found: QueueList, look: Look) -> RenderableType:
         parts += [BLANK, Text("In the order they leave", style=STRONG), study.table(found.studies, look)]
     if found.held:
         parts += [BLANK, Text("Held: they go nowhere until you say so", style=STRONG)]
-        parts += [hanging(f"  {held.id}", _held(held)) for held in found.held]
+        parts += [hanging(f"  {study_id}", words) for study_id, words in held(found.held)]
     return stack(parts)
 
 
-def _held(held: Study) -> str:
-    return " ".join([held.reason, *(f"Next: {step}." for step in study.next_steps(held))])
+def held(studies: Sequence[Study]) -> list[tuple[str, str]]:
+    """Return the held studies of each reason: the first one's id, and how many there are, why, and what to do."""
+    alike: dict[tuple[str, ...], list[Study]] = {}
+    for each in studies:
+        alike.setdefault((each.reason, *(why.reason for why in each.held_for)), []).append(each)
+    found = []
+    for first, *others in alike.values():
+        more, unnamed = [each.id for each in others[:_NAMED_TOGETHER]], len(others) - _NAMED_TOGETHER
+        more += [f"{unnamed} more"] if unnamed > 0 else []
+        also = f"For the same reason: {', '.join(more)}." if more else ""
+        steps = (f"Next: {step}" for step in study.next_steps(first))
+        found.append((first.id, " ".join(filter(None, (first.reason, *steps, also)))))
+    return found
 
 
 def state(row: QueueRow, look: Look) -> Text:
@@ -53,7 +70,8 @@ def state(row: QueueRow, look: Look) -> Text:
     needs = []
     needs += [Text(f"✘ {row.refused:,} refused", style=BAD)] if row.refused else []
     needs += [Text(f"⚠ {row.held:,} held back", style=CARE)] if row.held else []
-    now = halted(row, look)
+    needs += [Text(f"⚠ {row.elsewhere.images:,} went elsewhere", style=CARE)] if row.elsewhere else []
+    now = halted(row, look) if row.named else Text("⚠ not named by the profile", style=CARE)
     if now is None and row.images:
         now = deferred(row, look) if row.reason else Text("▸ sending")
     return beside(now, needs) or Text("✔ empty", style=GOOD)

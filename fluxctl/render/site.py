@@ -48,7 +48,7 @@ def _waits(site: SiteEntry, look: Look) -> str:
     if site.undelivered_images is None:
         return "not known"
     words = staying(site) or "nothing"
-    return f"{words}, {ago(site.as_of, look)}" if site.as_of else words
+    return f"{words}, as known {ago(site.as_of, look)}" if site.as_of else words
 
 
 def _state(site: SiteEntry) -> Text:

@@ -13,6 +13,7 @@ from capacitord.api.messages import (
     CircuitState,
     DestinationStatus,
     Disk,
+    Elsewhere,
     Gate,
     Incoming,
     Level,
@@ -244,6 +245,7 @@ def state(item: DestinationStatus, look: Look) -> Text:
     needs = []
     needs += [Text(f"✘ refused {count(item.refused_images, 'image')}", style=BAD)] if item.refused_images else []
     needs += [Text(f"⚠ {count(item.held_images, 'image')} held back", style=CARE)] if item.held_images else []
+    needs += [Text(f"⚠ {count(item.elsewhere.images, 'image')} went elsewhere", style=CARE)] if item.elsewhere else []
     now = halted(item, look)
     if now is None and item.transfers:
         now = Text(f"▸ sending at {rate(item.rate)}" if item.rate > 0 else "▸ sending")
@@ -290,6 +292,12 @@ def held(images: int) -> str:
     return f"this box holds back {count(images, 'image')} and does not send {'it' if images == 1 else 'them'}"
 
 
+def elsewhere(found: Elsewhere) -> str:
+    """Return why images went elsewhere, and where to look."""
+    words = f"{found.reason[:1].lower()}{found.reason[1:]}"
+    return joined([f"the last, of study {found.study}, {words}", f"see fluxctl study show {found.study}"])
+
+
 def _next_try(item: DestinationStatus | QueueRow, look: Look) -> str:
     return "" if item.next_try is None else f", next try {until(item.next_try, look)}"
 
@@ -309,6 +317,7 @@ def standstill(name: str, item: DestinationStatus | QueueRow, look: str) -> str:
         item.reason,
         f"go on with: fluxctl queue resume {name}" * item.paused,
         held(kept) if kept else "",
+        elsewhere(item.elsewhere) if item.elsewhere else "",
         look if refused or kept else "",
         f"{count(doubtful, 'image')} in doubt (sent, answer lost) will be sent again" * bool(doubtful),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from types import MappingProxyType
@@ -132,8 +133,18 @@ def shown(detail: StudyDetail, look: Look, *, images: bool = False) -> Renderabl
     if detail.images:
         parts += [BLANK, _series(detail.images, look)]
     if images and detail.images:
-        parts += [BLANK, _images(detail.images, look)]
+        parts += [BLANK, _images(detail.images, look), *_warnings(detail.images)]
     return stack(parts)
+
+
+def _warnings(images: Iterable[Image]) -> list[RenderableType]:
+    """Return with what warnings images were acknowledged, or what they were sent without, each with how many."""
+    acks = (ack for image in images for ack in image.acks if ack.state is AckState.WARNING)
+    found = Counter((ack.destination, ack.reason) for ack in acks)
+    return [
+        hanging(f"  ⚠ {destination}:", f"{count(number, 'image')}: {reason}", style=CARE)
+        for (destination, reason), number in found.most_common()
+    ]
 
 
 def queued(detail: StudyDetail, look: Look) -> RenderableType:
@@ -229,13 +240,16 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
     """Return where a study goes, how far it is, and why it is not further."""
     heads = [
         Column("Destination", keep=False, most=20),
-        Column("State", keep=False),
-        *(Column(title, right=True) for title in ("Acknowledged", "Waiting", "In doubt", "Refused", "Held")),
+        Column("State", keep=False, least=21),
+        *(
+            Column(title, right=True, spare=title != "Acknowledged")
+            for title in ("Acknowledged", "Waiting", "In doubt", "Refused", "Held")
+        ),
     ]
     rows: list[tuple[str | Text, ...]] = []
     notes = []
     for item in found:
-        words = f"{DELIVERY_SYMBOL[item.state]} {item.state.value}"
+        words = f"{DELIVERY_SYMBOL[item.state]} {_word(item)}"
         if item.delivered_at is not None:
             words += f" {ago(item.delivered_at, look)}"
         waiting = item.images - item.acknowledged - item.doubtful - item.refused - item.held
@@ -248,6 +262,12 @@ def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
         why += [f"{count(item.warnings, 'image')} acknowledged with a warning"] if item.warnings else []
         notes += [(item.destination, joined(why))] if why else []
     return stack([columns(heads, rows, look), *(hanging(f"  {name}:", note, style=QUIET) for name, note in notes)])
+
+
+def _word(item: StudyDelivery) -> str:
+    """Return what a delivery has come to: held, where this box itself holds all that the destination did not get."""
+    only_held = item.state is DeliveryState.FAILED and item.held and not item.refused
+    return "held" if only_held else item.state.value
 
 
 def _series(images: tuple[Image, ...], look: Look) -> RenderableType:
@@ -351,9 +371,11 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
     found += [f"⚠ {finding}" for finding in image.findings if finding not in image.held]
     if image.conflict:
         found += _conflict(image, detail)
-    found += [_refusal(ack) for ack in image.acks if ack.state is AckState.REFUSED]
+    said = {each.destination: each.reason for each in detail.study.deliveries}
+    found += [_refusal(ack, said.get(ack.destination, "")) for ack in image.acks if ack.state is AckState.REFUSED]
     # What is damaged has been said, and no profile mends it.
-    found += [_withheld(ack) for ack in image.acks if ack.state is AckState.HELD and not image.corrupt]
+    held = [ack for ack in image.acks if ack.state is AckState.HELD and not image.corrupt]
+    found += [_withheld(ack, said.get(ack.destination, "")) for ack in held]
     doubtful = [ack.destination for ack in image.acks if ack.state is AckState.DOUBT]
     return found + [f"? {name}: sent, answer lost; will be sent again" for name in doubtful]
 
@@ -377,16 +399,20 @@ def _conflict(image: Image, detail: StudyDetail) -> list[str]:
     return [f"{first}; {', '.join(there)} got it by a resend. It stays here until the study is discarded"]
 
 
-def _refusal(ack: Ack) -> str:
+def _refusal(ack: Ack, above: str) -> str:
+    """Return that an image was refused, with the reason unless it is that of all, which stands `above`."""
+    why = "" if f"refused: {ack.reason}" in above else f": {ack.reason}"
     said = f', and says "{ack.comment}"' if ack.comment else ""
     tries = f" ({count(ack.attempts, 'attempt')})" if ack.attempts > 1 else ""
     version = f"; {words}" if (words := under(ack)) else ""
-    return f"✘ {ack.destination} refused it: {ack.reason}{said}{tries}{version}"
+    return f"✘ {ack.destination} refused it{why}{said}{tries}{version}"
 
 
-def _withheld(ack: Ack) -> str:
+def _withheld(ack: Ack, above: str) -> str:
+    """Return that an image is held, with the reason unless it is that of all, which stands `above`."""
+    why = "" if f"held back by this box: {ack.reason}" in above else f": {ack.reason}"
     version = f" ({words})" if (words := under(ack)) else ""
-    return f"⚠ held back by this box, not sent to {ack.destination}: {ack.reason}{version}"
+    return f"⚠ held back by this box, not sent to {ack.destination}{why}{version}"
 
 
 def _joined(parts: Iterable[str]) -> str:

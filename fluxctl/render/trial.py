@@ -26,7 +26,7 @@ from fluxctl.render.changes import EMPTY, changes, one_line
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.study import ACK_SYMBOL, deliveries, head, under
-from fluxctl.render.words import MIB, begun, count, joined, size
+from fluxctl.render.words import MIB, begun, count, joined, shortened, size
 
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
 STYLE: Final = {Fate.LEAVES: GOOD, Fate.HELD: BAD, Fate.BARRED: BAD}
@@ -76,9 +76,9 @@ def _group(files: Sequence[TriedFile], look: Look, *, everything: bool) -> list[
         others = [each.file.rpartition("/")[2] for each in files[1 : 1 + _FILES]]
         more = f" and {len(files) - 1 - _FILES:,} more" if len(files) > 1 + _FILES else ""
         parts.append(hanging("  and for:", ", ".join(others) + more, style=QUIET))
-        parts.insert(1, hanging("  shown for:", first.file))
+        parts.insert(1, hanging("  shown for:", shortened(first.file, look.width - len("  shown for: "))))
     else:
-        parts.append(Text(first.file, style=STRONG))
+        parts.append(Text(shortened(first.file, look.width), style=STRONG))
     parts += [hanging("  ⚠", each.remark, style=CARE) for each in files[:1] if each.remark]
     parts += image(trial, look, everything=everything)
     written = [name for each in files for name in each.written]
@@ -224,12 +224,28 @@ def _leaving(
     parts: list[RenderableType] = [hanging(f"  {SYMBOL[leaving.fate]} {title}:", words, style=STYLE[leaving.fate])]
     if leaving.fate is Fate.BARRED and leaving.transfer_syntax is not None:
         parts.append(hanging("      it would leave", _form(leaving, trial), style=QUIET))
-    if leaving.otherwise and leaving.fate is not Fate.HELD:
-        parts.append(hanging("      if that is not accepted:", _syntaxes(leaving.otherwise), style=QUIET))
+    if leaving.fate is not Fate.HELD:
+        parts += _otherwise(leaving)
     if leaving.remark:
         parts.append(hanging("      ⚠", leaving.remark, style=CARE))
     own = [each for each in leaving.changes if _key(each) not in known]
     return parts + changes(own, leaving.skipped, look, everything=everything)
+
+
+def _otherwise(leaving: Leaving) -> Iterable[RenderableType]:
+    """Yield what becomes of a copy where the form it leaves in is not accepted."""
+    if leaving.unlisted and leaving.transfer_syntax is not None:
+        words = (
+            f"the profile does not list {leaving.transfer_syntax.name} for {leaving.destination}: "
+            "it leaves so only if that is accepted there"
+        )
+        yield hanging("      ⚠", f"{words}{'' if leaving.otherwise else ', and is held otherwise'}.", style=CARE)
+    if leaving.otherwise:
+        maybe = "perhaps " if leaving.untried else ""
+        yield hanging("      if that is not accepted:", f"{maybe}{_syntaxes(leaving.otherwise)}", style=QUIET)
+    if leaving.not_otherwise:
+        what = "if none is accepted:" if leaving.otherwise else "if that is not accepted:"
+        yield hanging(f"      {what}", f"it is held. {leaving.not_otherwise}", style=QUIET)
 
 
 def _fate(leaving: Leaving, trial: Trial) -> Iterable[str]:
@@ -290,6 +306,7 @@ def _brief(trial: Trial | None) -> Text:
     for each in trial.destinations:
         if not each.stands_in:
             syntax = f" in {each.transfer_syntax.name}" if each.transfer_syntax and each.fate is Fate.LEAVES else ""
+            syntax += " if it takes that" if syntax and each.unlisted else ""
             words = f"{SYMBOL[each.fate]} {each.destination}{syntax or ' held'}"
             parts.append(Text(words, style="" if each.fate is Fate.LEAVES else BAD))
     return Text(", ").join(parts) if parts else Text("· no copy asked for")

@@ -32,6 +32,14 @@ def plain(text: str) -> str:
     return text.translate(ASCII)
 
 
+def shortened(name: str, room: int) -> str:
+    """Return a name of a file in `room` characters: what does not fit is left out of its middle, where "…" stands."""
+    if len(name) <= room:
+        return name
+    tail = (room - 1) // 2
+    return f"{name[: max(room - 1 - tail, 0)]}…{name[len(name) - tail :]}"
+
+
 def begun(text: str) -> str:
     """Return `text` as the beginning of a line: with a capital."""
     return text[:1].upper() + text[1:]

@@ -111,13 +111,13 @@ x = 1
 """
     assert problems(text) == [
         "1:10: schema: must be 1",
-        "3:8: storage.port: must be at most 65535",
+        "3:8: storage.port: must be at most 65535 (Write 65535, or less.)",
         "4:1: storage.ae_tile: is not known here (Did you mean ae_title?)",
         f"5:11: storage.max_pdu: must be a size ({SIZE_HINT})",
         "6:16: storage.associations: must be a whole number",
         f"7:28: storage.calling_ae_titles[1]: has a character that an AE title can't have ({AE_TITLE_HINT})",
         '9:11: spool.reserve: \'120%\' leaves no room on the disk (Write it like "5 GiB" or "5%".)',
-        "11:8: isolation.mode: must be 'preferred' or 'required'",
+        "11:8: isolation.mode: must be 'preferred' or 'required' (Write it like \"preferred\".)",
         "12:2: kes: is not known here (Did you mean keys?)",
     ]
 

@@ -132,7 +132,39 @@ def test_an_attribute_whose_vr_is_known_or_that_is_there_already_is_not(operatio
     assert profile.check(f"{SMALL}[[transform]]\n{operation}", "p.toml").warnings == ()
 
 
+@pytest.mark.parametrize(
+    "written", ["ReferencedStructureSetSequence", "**.ReferencedImageSequence", "(300C,0060)", "(300C,xxxx)"]
+)
+def test_removing_what_refers_to_other_images_is_pointed_out(written: str) -> None:
+    found = profile.check(f"{SMALL}[[transform]]\nremove = ['PatientID', '{written}']", "p.toml")
+    assert found.problems == ()
+    (warning,) = found.warnings
+    assert warning.key == "transform[0].remove[1]"
+    assert warning.message == f"removes {written}, by which images refer to each other"
+    assert warning.hint
+
+
 CT = {"Modality": "CT"}
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ("{ not = {} }", True),
+        ("{ Modality = 'CT', not = { any = [{ Modality = 'CT' }, {}] } }", True),
+        ("{ all = [{ Modality = 'CT' }, { not = {} }] }", True),
+        ("{ any = [{ not = {} }, { not = {} }] }", True),
+        ("{ any = [{ not = {} }, { Modality = 'CT' }] }", False),
+        ("{ not = { not = {} } }", False),
+        ("{ not = { Modality = 'CT' } }", False),
+        ("{}", False),
+    ],
+)
+@pytest.mark.parametrize("entry", ["[[route]]\nto = ['pacs', 'night']", "[[transform]]\nremove = ['PatientID']"])
+def test_a_condition_that_nothing_can_fulfil_is_pointed_out(match: str, expected: bool, entry: str) -> None:
+    problems, warnings = said(f"{entry}\nmatch = {match}")
+    assert problems == []
+    assert [warning.partition(":")[0][-5:] for warning in warnings] == ["match"] * expected
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from capacitord.config import profile
 from capacitord.config.file_names import is_plain
@@ -110,7 +114,7 @@ def make_certificate(folder: Path, name: str) -> None:
     subprocess.run(
         [
             *("/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-subj", f"/CN={name}", "-days", "2", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"),
+            *("-subj", f"/CN={name}", "-days", "90", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"),
         ],
         check=True,
         capture_output=True,
@@ -128,6 +132,35 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_certificates_that_fit_are_taken(certificates: Path) -> None:
     found = checked(certificates, TLS)
     assert (found.problems, found.warnings) == ((), ())
+
+
+def self_signed(begins: timedelta, ends: timedelta) -> bytes:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now + begins, now + ends)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "words"),
+    [
+        (-90, -2, "ca.pem expired on {ends}"),
+        (2, 90, "ca.pem is not valid before {begins}"),
+        (-90, 29, "ca.pem expires on {ends}"),
+        (-90, 31, ""),
+    ],
+)
+def test_a_certificate_that_is_not_valid_now_or_not_much_longer_is_pointed_out(
+    tmp_path: Path, begins: int, ends: int, words: str
+) -> None:
+    dates = {"begins": timedelta(days=begins), "ends": timedelta(days=ends)}
+    sound = self_signed(timedelta(days=-1), timedelta(days=90))
+    (tmp_path / "ca.pem").write_bytes(sound + self_signed(**dates))
+    found = checked(tmp_path, "tls = { ca = 'ca.pem' }\n")
+    assert found.problems == ()
+    told = {name: f"{datetime.now(UTC) + span:%Y-%m-%d}" for name, span in dates.items()}
+    assert [each.message for each in found.warnings] == ([words.format(**told)] if words else [])
+    assert all(each.key.endswith(".tls.ca") and each.hint for each in found.warnings)
 
 
 def test_certificates_that_are_not_there_are_a_warning_only(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ suffix = { StationName = "_COACH" }
 set = { InstitutionName = "St. Mary's", AccessionNumber = "{StudyID|0}", "(0009,xx01,ME)" = { value = "5", vr = "LO" } }
 set_missing = { PatientComments = 7 }
 remove = ["PatientAddress", "(0009,xx00)", "**.OtherPatientIDs", "RequestAttributesSequence"]
-copy = { AccessionNumber = "StudyID", ReferencedStudySequence = "RequestAttributesSequence" }
+copy = { AccessionNumber = "StudyID", ProcedureCodeSequence = "RequestedProcedureCodeSequence" }
 replace = { PatientID = { pattern = "^COACH-(\\d+)$", with = 'STM\1' } }
 map = { BodyPartExamined = { table = { HEAD = "BRAIN" }, default = "OTHER" } }
 clean = ["PatientName"]

@@ -75,7 +75,7 @@ keep_delivered = "36h"
         ('id = "st-marys"', 'id = "St Marys"', "id: is not an id"),
         ('id = "st-marys"', 'id = "../etc"', "id: is not an id"),
         ('id = "st-marys"', "", "id: is missing"),
-        ("schema = 1", "schema = 9", "schema: must be 1"),
+        ("schema = 1", "schema = 9", "schema: was written for a newer version of capacitord"),
         ("version = 7", "version = 0", "version: must be at least 1"),
         ("version = 7", 'version = "7"', "version: must be a whole number"),
         ("America/Chicago", "America/Chicagoo", "Did you mean America/Chicago?"),
@@ -232,3 +232,40 @@ def test_any_text_is_an_id_that_is_safe_as_a_folder_or_refused(text: str) -> Non
 )
 def test_every_address_and_plain_host_name_is_taken(value: object) -> None:
     assert host(str(value)) == str(value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("version = 7", "version = 0", "Write 1, or more."),
+        ("port = 104", "port = 70000", "Write 65535, or less."),
+        ("schema = 1", "schema = 2", "Update capacitord and fluxctl: this version reads schema = 1."),
+    ],
+)
+def test_an_error_has_a_next_step(old: str, new: str, hint: str) -> None:
+    (problem,) = profile.check(SMALL.replace(old, new, 1), "p.toml").problems
+    assert problem.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("Patid", "PatientID"), ("patientid", "PatientID"), ("Modalty", "Modality"), ("StudyDescr", "StudyDescription")],
+)
+def test_the_keyword_that_is_meant_begins_as_the_word_does(written: str, meant: str) -> None:
+    text = f"{SMALL}[[transform]]\nremove = ['{written}']\n"
+    (problem,) = profile.check(text, "p.toml").problems
+    assert problem.hint == f"Did you mean {meant}?"
+
+
+def test_what_is_wrong_with_a_template_is_said() -> None:
+    (problem,) = profile.check(f"{SMALL}[[transform]]\nset = {{ PatientID = 'a{{}}' }}\n", "p.toml").problems
+    assert problem.message == "has {} with nothing in it"
+    assert profile.check(f"{SMALL}[[transform]]\nset = {{ PatientID = '{{{{}}}}' }}\n", "p.toml").problems == ()
+    (problem,) = profile.check(f"{SMALL}[[transform]]\nset = {{ StudyID = 'a\\b' }}\n", "p.toml").problems
+    assert problem.message == "the attribute has 1 value (PS3.6), not 2"
+
+
+def test_one_of_a_few_words_is_named_as_an_example() -> None:
+    text = f"{SMALL}[[transform]]\nremove = ['PatientID']\non_error = 'stop'\n"
+    (problem,) = profile.check(text, "p.toml").problems
+    assert (problem.message, problem.hint) == ("must be 'hold' or 'skip'", 'Write it like "hold".')

@@ -204,7 +204,7 @@ def test_compression(text: str, compression: dict[str, Any]) -> None:
         ('"AccessionNumber", [', '"AccessionNo", [', "Did you mean AccessionNumber?"),
         ('{ release-to = ["pacs"] }', '"release"', "review.unmatched: 'release' is not known here"),
         ('{ release-to = ["pacs"] }', '{ release-to = ["pasc"] }', "'pasc' / Did you mean pacs?"),
-        ('"quiet 1m30s"', '"quiet"', "study_closes[2]: '' is not a duration"),
+        ('"quiet 1m30s"', '"quiet"', "study_closes[2]: says not for how long it must be quiet"),
         ('"quiet 1m30s"', '"mpp"', "'mpp' does not tell that a study is complete / Did you mean mpps?"),
         ('"quiet 1m30s"', '"mpps 5s"', "mpps takes no duration"),
         ('send = "study"', 'send = "all"', "completeness.send: must be 'study' or 'image'"),

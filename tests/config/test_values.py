@@ -27,7 +27,7 @@ LONG = "x" * 65
         ("set = { PatientName = 'a^b^c^d^e^f' }", "set.PatientName", "at most five components", "Doe^Jane"),
         ("set = { PatientName = 'a=b=c=d' }", "set.PatientName", "at most three component groups", ""),
         ('set = { InstitutionName = "a\\nb" }', "set.InstitutionName", "control characters", ""),
-        ("set = { PatientID = 'A\\B' }", "set.PatientID", "1 values (PS3.6), not 2", "backslash"),
+        ("set = { PatientID = 'A\\B' }", "set.PatientID", "1 value (PS3.6), not 2", "backslash"),
         ("set = { ImageType = 'ORIGINAL' }", "set.ImageType", "2-n values (PS3.6), not 1", ""),
         ("set = { ImageType = 'ORIGINAL\\primary' }", "set.ImageType", "'primary' is not", 'Write "PRIMARY".'),
         ("set = { StationAETitle = 'COACH_CT_NUMBER_7' }", "set.StationAETitle", "is not an AE title", ""),
@@ -49,6 +49,20 @@ LONG = "x" * 65
         ("hash = ['PatientBirthDate']", "hash[0]", "a hash is not a value of PatientBirthDate", "Remove it"),
         ("hash = { AccessionNumber = { length = 20 } }", "hash.AccessionNumber.length", "VR SH allows 16", "16"),
         ("copy = { AccessionNumber = 'RequestAttributesSequence' }", "copy.AccessionNumber", "is a sequence", "within"),
+        ("copy = { Manufacturer = 'PixelData' }", "copy.Manufacturer", "PixelData is binary, and Manu", "text"),
+        (
+            "copy = { ReferencedStructureSetSequence = 'BeamSequence' }",
+            "copy.ReferencedStructureSetSequence",
+            "refers to other instances",
+            "another attribute",
+        ),
+        ("set = { Manufacturer = '{PixelData}' }", "set.Manufacturer", "PixelData is binary, and not text", "text"),
+        (
+            "set_missing = { Manufacturer = '{RequestAttributesSequence}' }",
+            "set_missing.Manufacturer",
+            "RequestAttributesSequence is a sequence",
+            "RequestAttributesSequence.CodeValue",
+        ),
     ],
 )
 def test_what_no_image_may_have_is_refused(text: str, key: str, words: str, hint: str) -> None:
@@ -71,7 +85,7 @@ def test_what_no_image_may_have_is_refused(text: str, key: str, words: str, hint
         "map = { Modality = { table = { ct = 'CT', X = '' }, default = 'OT' } }",
         "replace = { StudyDate = { pattern = '-', with = '' }, PatientID = { pattern = '(.)', with = 'a\\1' } }",
         "hash = ['PatientID', 'AccessionNumber', '(0009,xx01,ME)', 'DeviceUID']",
-        "copy = { AccessionNumber = 'StudyID', ReferencedStudySequence = 'RequestAttributesSequence' }",
+        "copy = { AccessionNumber = 'StudyID', ProcedureCodeSequence = 'RequestedProcedureCodeSequence' }",
     ],
 )
 def test_what_may_be_right_is_taken(text: str) -> None:

@@ -103,7 +103,8 @@ def travel(image: Image, what: Recipe, accepted: Collection[str]) -> Arrival:
 
 def _made(image: Image, data: memoryview, what: Recipe, wanted: tuple[Form, ...]) -> Product | None:
     received = InMemory(image.transfer_syntax_uid, data)
-    return produce(received, image.sop_instance_uid, what, CAME, wanted, keys=KEYS, now=NOW)
+    made = produce(received, image.sop_instance_uid, what, CAME, wanted, keys=KEYS, now=NOW)
+    return made if isinstance(made, Product) else None
 
 
 def recipes(found: Profile) -> dict[str, Recipe]:

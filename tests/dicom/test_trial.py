@@ -22,6 +22,8 @@ from capacitord.model.routes import Priority, Route
 from capacitord.model.transform import Copy, Hash, On, OnError, Record, Remove, Set, Transform
 from capacitord.site.routing import attributes_for_routing
 from tests.dicom.samples import CT, EXPLICIT, dataset
+from tests.dicom.transcode.kit import Kind
+from tests.dicom.transcode.kit import image as image_of
 from tests.dicom.transform.kit import NOW, Received, at, value
 from tests.images import Image, shipped
 
@@ -202,6 +204,32 @@ def test_what_cannot_be_written_so_leaves_in_the_next_form_and_says_why() -> Non
     told = copy_for(tried(profile(destinations=(pacs,)), dataset(CT, "1.2.3.4.5")))
     assert (told.fate, told.as_received) == (Fate.LEAVES, True)
     assert "JPEG 2000 Lossless" in told.remark
+
+
+@pytest.mark.parametrize("name", ["J2K_pixelrep_mismatch.dcm", "GDCMJ2K_TextGBR.dcm"])
+def test_a_fallback_that_cannot_be_written_is_not_promised(name: str) -> None:
+    image = next(image for image in shipped() if image.path.name == name)
+    told = copy_for(tried(profile(), image))
+    assert (told.fate, told.as_received, told.otherwise) == (Fate.LEAVES, True, ())
+    assert told.not_otherwise.startswith(
+        "It cannot be written as the destination accepts it. Explicit VR Little Endian:"
+    )
+
+
+def test_a_syntax_that_the_profile_does_not_list_is_told() -> None:
+    only = msgspec.structs.replace(PACS, compress=Compression(J2K), transfer_syntaxes=(J2K,))
+    told = copy_for(tried(profile(destinations=(only,)), dataset(CT, "1.2.3.4.5")))
+    assert (told.fate, told.unlisted, told.otherwise) == (Fate.LEAVES, True, ())
+    assert "JPEG 2000 Lossless" in told.not_otherwise
+    assert not copy_for(tried(profile(destinations=(only,)))).unlisted
+
+
+def test_an_image_is_not_made_larger_with_loss() -> None:
+    tiny = image_of(Kind(rows=2, columns=2, allocated=8, stored=8))
+    pacs = msgspec.structs.replace(PACS, compress=Compression("1.2.840.10008.1.2.4.50", quality=90))
+    told = copy_for(tried(profile(destinations=(pacs,)), tiny))
+    assert (told.fate, told.as_received, told.changes) == (Fate.LEAVES, True, ())
+    assert "With loss it would not be smaller" in told.remark
 
 
 def test_what_cannot_be_read_is_held_where_it_is_looked_into_and_nowhere_else() -> None:

@@ -26,7 +26,7 @@ from capacitord.api.schemas import (
 )
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 from capacitord.model.worklist_cache import ListState
-from capacitord.site.advice import advice_on_failed, advice_on_held
+from capacitord.site.advice import advice_on_elsewhere, advice_on_failed, advice_on_held
 from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
@@ -274,7 +274,7 @@ WITHHOLDING: Final = s.changed(
                 s.BACKUP, circuit=m.CircuitState.CLOSED, reason="", next_try=None, waiting_images=0, held_images=1
             ),
         ),
-        advice=tuple(advice_on_failed([Failed("pacs", 1, "c77e02", WITHHELD_STUDY.deliveries[0].reason)])),
+        advice=tuple(advice_on_failed([Failed("pacs", 1, "c77e02", WITHHELD_STUDY.deliveries[0].reason, 3)], ["pacs"])),
     ),
 )
 WITHHELD_QUEUE: Final = s.changed(
@@ -284,6 +284,43 @@ WITHHELD_QUEUE: Final = s.changed(
         s.changed(s.QUEUE.destinations[1], paused=False, circuit=m.CircuitState.CLOSED, images=0, reason="", held=1),
     ),
     studies=(WITHHELD_STUDY,),
+)
+ELSEWHERE: Final = m.Elsewhere(
+    12, s.ago(minutes=3), "3f2a9c", "Went to night instead: STM_RES refused it: it does not fit there (A900)."
+)
+RESEARCH: Final = s.changed(
+    s.PACS,
+    name="research",
+    waiting_images=0,
+    waiting_bytes=0,
+    transfers=(),
+    eta=None,
+    last_success=None,
+    elsewhere=ELSEWHERE,
+)
+STOOD_IN_FOR: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(s.TRAFFIC, destinations=(RESEARCH, s.PACS), advice=tuple(advice_on_elsewhere([RESEARCH]))),
+)
+UNNAMED: Final = s.changed(
+    s.QUEUE.destinations[1],
+    destination="old",
+    paused=False,
+    circuit=m.CircuitState.CLOSED,
+    reason="Version 8 of the profile does not name old: import one that does, or send the studies elsewhere with "
+    "fluxctl resend.",
+    next_try=None,
+    doubtful=0,
+    named=False,
+)
+EMPTY_ROW: Final = s.changed(
+    UNNAMED,
+    destination="research",
+    images=0,
+    reason="",
+    named=True,
+    elsewhere=ELSEWHERE,
+    ages=m.AgeBuckets(0, 0, 0, 0, 0),
 )
 HELD_WHOLE: Final = s.changed(
     s.CHEST,
@@ -392,6 +429,27 @@ DIFFERENCES: Final = (
     ProfileDiff("", "lakeside@1", (ProfileChange("name", "", "name", None, "Lakeside Clinic"),)),
 )
 EXPORTED: Final = ProfileExported("lakeside", 2, "/home/kim/lakeside", ("lakeside.toml", "tls/ca.pem", "box.key"))
+DAMAGED_HISTORY: Final = s.changed(
+    s.HISTORY,
+    versions=tuple(
+        s.changed(each, problem=f"version {each.version} of the profile of st-marys can't be used: it was damaged")
+        if each.in_force
+        else each
+        for each in s.HISTORY.versions
+    ),
+)
+AGAIN: Final = s.changed(s.IMPORTED, unchanged=True, findings=())
+STRANDING: Final = s.changed(
+    s.IMPORTED,
+    findings=(
+        ProfileFinding(
+            "warning",
+            "destination",
+            "12 images wait for night, which this version does not name",
+            "They stay until a version names night; or send the studies elsewhere with fluxctl resend.",
+        ),
+    ),
+)
 DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="The header is not what was sealed.")
 VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 damaged image is in corrupt/ now.", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
@@ -425,6 +483,23 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-withheld": (LOOK, lambda look: status.page(WITHHOLDING, look)),
     "queue-list-withheld": (LOOK, lambda look: queue.listed(WITHHELD_QUEUE, look)),
     "status-held": (LOOK, lambda look: status.page(HOLDING, look)),
+    "status-elsewhere": (LOOK, lambda look: status.page(STOOD_IN_FOR, look)),
+    "destination-list-elsewhere": (LOOK, lambda look: destination.listed(m.DestinationList("", (RESEARCH,)), look)),
+    "queue-list-elsewhere": (LOOK, lambda look: queue.listed(m.QueueList("", (EMPTY_ROW, UNNAMED), ()), look)),
+    "queue-list-held-alike": (
+        LOOK,
+        lambda look: queue.listed(
+            s.changed(
+                s.QUEUE,
+                studies=(),
+                held=tuple(
+                    s.changed(HELD_WHOLE, id=short, held_for=_held_for(Standing.NO_ROUTE, 2, short))
+                    for short in (f"8b01d{n}" for n in range(8))
+                ),
+            ),
+            look,
+        ),
+    ),
     "queue-list-held": (
         LOOK,
         lambda look: queue.listed(s.changed(s.QUEUE, studies=(HELD_IN_PART,), held=(HELD_IN_PART, HELD_WHOLE)), look),
@@ -457,6 +532,9 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-diff-60-columns": (NARROW, lambda look: profile.differences(DIFFERENCES[:1], look)),
     "profile-diff-none": (LOOK, lambda look: profile.differences((ProfileDiff("a@1", "a@2", ()),), look)),
     "profile-history": (LOOK, lambda look: profile.history(s.HISTORY, look)),
+    "profile-history-damaged": (LOOK, lambda look: profile.history(DAMAGED_HISTORY, look)),
+    "profile-import-again": (LOOK, lambda look: profile.imported(AGAIN, (), look)),
+    "profile-import-stranding": (LOOK, lambda look: profile.proposed(DIFFERENCES[:1], STRANDING, look)),
     "profile-rollback": (LOOK, lambda _: profile.rolled_back(s.SUMMARY)),
     "profile-export": (LOOK, lambda _: profile.exported(EXPORTED)),
     "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),

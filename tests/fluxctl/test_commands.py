@@ -400,10 +400,18 @@ def test_a_file_that_can_not_be_read_hides_nothing_of_the_others(run: Run, tmp_p
     valid(document, "profile.validate")
     assert [each["valid"] for each in document["profiles"]] == [False, False, True, False]
     assert [each["findings"][0]["message"] for each in document["profiles"] if not each["valid"]] == [
-        "byte 41 is not UTF-8",
+        "has a character that is not UTF-8",
         "this is a folder",
         "this is too large to be a profile",
     ]
+    finding = document["profiles"][0]["findings"][0]
+    line = next(line for line in PROFILE.splitlines() if "Mary" in line).replace("Mary", "M\ufffdry")
+    assert (finding["excerpt"], finding["mark"]) == (line, line.index("\ufffd"))
+    assert (finding["line"], finding["column"]) == (
+        PROFILE[: PROFILE.index("Mary")].count("\n") + 1,
+        finding["mark"] + 1,
+    )
+    assert finding["hint"] == "Save it as UTF-8."
     assert run("profile", "validate", str(good), str(tmp_path / "none.toml")).code == 5
 
 
@@ -698,3 +706,26 @@ def test_export_writes_what_came(daemon: Daemon, run: Run, tmp_path: Path) -> No
     assert document["images"] == 5
     assert document["bytes"] == 15
     assert (tmp_path / "a" / "b" / "5.dcm").read_bytes() == b"xxxxx"
+
+
+@pytest.mark.parametrize("verb", ["show", "export", "diff"])
+@pytest.mark.parametrize("version", ["0", "99999999999"])
+def test_a_version_that_cannot_be_is_one_that_there_is_not(daemon: Daemon, run: Run, verb: str, version: str) -> None:
+    result = run("profile", verb, f"alpha@{version}")
+    assert result.code == 5
+    assert f"there is no version {version} of alpha" in result.err
+    assert "fluxctl profile history alpha" in result.err
+    assert daemon.asked("profile.show") == []
+
+
+def test_what_is_neither_a_file_nor_a_site_is_called_that(run: Run) -> None:
+    result = run("profile", "diff", "ALPHA")
+    assert result.code == 5
+    assert "there is neither a file nor a site that is called so" in result.err
+
+
+def test_only_options_that_a_command_has_are_hinted_at(run: Run) -> None:
+    removed = run("profile", "remove", "site-c")
+    assert removed.code == 6
+    assert "Say so beforehand with --yes." in removed.err
+    assert "--reason" not in removed.err

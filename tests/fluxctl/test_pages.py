@@ -10,7 +10,7 @@ from rich.text import Text
 
 from capacitord.api import messages as m
 from capacitord.api.messages import ProfileFinding
-from capacitord.model.states import AckState
+from capacitord.model.states import AckState, DeliveryState
 from fluxctl.render import queue, status, study, watch
 from fluxctl.render.look import Look
 from fluxctl.render.page import Column, bar, columns, draw, fitted
@@ -127,6 +127,14 @@ def test_an_answer_says_under_which_version_of_the_profile_it_was_sent(
     assert study.under(s.ack("pacs", state, profile_version=version)) == words
 
 
+def test_what_images_were_sent_without_is_told_once_with_how_many() -> None:
+    warned = s.ack("pacs", AckState.WARNING, reason="Stored. Sent without it: a change.")
+    detail = m.StudyDetail("", s.HEAD, tuple(s.image(number, warned) for number in (1, 2, 3)))
+    told = "⚠ pacs: 3 images: Stored. Sent without it: a change."
+    assert draw(study.shown(detail, LOOK, images=True), LOOK).count(told) == 1
+    assert told not in draw(study.shown(detail, LOOK), LOOK)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -216,3 +224,11 @@ def test_a_place_is_marked_to_the_column_however_wide_its_line_is(before: str, b
     assert cell_len(line) <= room
     assert (line[0] == "…") == (not finding.excerpt.startswith(line[0]))
     assert line.endswith("…") != finding.excerpt.endswith(line[-5:])
+
+
+def test_columns_with_nothing_in_them_give_way_before_what_tells_something_is_cut() -> None:
+    found = s.delivery("a-destination-of-a-site", DeliveryState.DELIVERED, 5, 5)
+    shown = study.deliveries((s.changed(found, delivered_at=s.ago(seconds=35)),), LOOK)
+    assert "✔ delivered 35 s ago" in draw(shown, LOOK)
+    assert "In doubt" not in draw(shown, LOOK)
+    assert "In doubt" in draw(study.deliveries((s.delivery("pacs", DeliveryState.QUEUED, 5, 0),), LOOK), LOOK)

@@ -161,3 +161,11 @@ def test_width_without_a_terminal() -> None:
     assert look_of(io.StringIO(), {"COLUMNS": "5"}, s.NOW).width == 40
     assert look_of(io.StringIO(), {"COLUMNS": "many"}, s.NOW).width == 80
     assert look_of(io.StringIO(), {"COLUMNS": "500"}, s.NOW).width == 120
+
+
+@pytest.mark.parametrize(
+    ("room", "shown"), [(20, "/media/cd/IM0001.dcm"), (19, "/media/cd…M0001.dcm"), (9, "/med….dcm"), (1, "…")]
+)
+def test_a_long_file_name_is_shortened_in_its_middle(room: int, shown: str) -> None:
+    assert words.shortened("/media/cd/IM0001.dcm", room) == shown
+    assert len(shown) <= room

@@ -19,7 +19,7 @@ from capacitord.dicom.deidentify.jpeg2000 import walk_j2k
 from capacitord.dicom.deidentify.markers import Unclear
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Keys, Recipe
-from capacitord.dicom.produce import InMemory, NotProduced, produce
+from capacitord.dicom.produce import AsReceived, InMemory, NotProduced, produce
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.splice import applied
 from capacitord.dicom.transcode.syntaxes import EXPLICIT_UID, SOURCES
@@ -135,7 +135,7 @@ def _produced(syntax: str, data: bytes, what: Recipe, wanted: Sequence[Form]) ->
             made = produce(image, INSTANCE, what, CAME, wanted, keys=KEYS, now=NOW)
         except NotProduced:
             return None
-    if made is None:
+    if isinstance(made, AsReceived):
         return None
     written = b"".join(made.pieces)
     assert len(written) == made.length

@@ -6,7 +6,7 @@ import pytest
 
 from capacitord.config import dictionary
 from capacitord.model.attribute import NotAllowed, parse
-from capacitord.model.targets import check_target
+from capacitord.model.targets import check_replaced, check_target, refers
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,18 @@ def test_private_blocks_may_be_removed() -> None:
 def test_group_lengths_are_not_set(text: str) -> None:
     with pytest.raises(NotAllowed, match="would change a group length"):
         check_target(parse(text, dictionary.tag_of))
+
+
+def test_every_sequence_that_the_standard_names_after_references_is_thought_of() -> None:
+    named = {word for word in dictionary.keywords() if word.startswith("Referenced") and "Instance" in word}
+    sequences = {word for word in named if (found := dictionary.entry(word)) is not None and found.vr == "SQ"}
+    assert len(sequences) > 8
+    assert [word for word in sorted(sequences) if not refers(parse(word, dictionary.tag_of))] == []
+
+
+@pytest.mark.parametrize("text", ["ReferencedStudySequence", "RequestAttributesSequence.ReferencedStudySequence"])
+def test_nothing_takes_the_place_of_references(text: str) -> None:
+    with pytest.raises(NotAllowed, match="refers to other instances"):
+        check_replaced(parse(text, dictionary.tag_of))
+    check_replaced(parse("ReferencedStudySequence.PatientID", dictionary.tag_of))
+    check_replaced(parse("ProcedureCodeSequence", dictionary.tag_of))

@@ -46,6 +46,21 @@ def answered(box: Rig, route: str, request: m.Message) -> dict[str, object]:
     return dict(json.loads(b"".join(box.answers().answer(route, request, lambda: None, ANN).pieces)))
 
 
+def test_the_log_says_once_why_images_are_held_and_of_which_study(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Pacs() as pacs, rig(tmp_path, destination("pacs", pacs.port), transforms=(HOLDING,)) as box:
+        put_files(box.spool, [one_of("CT_small.dcm"), one_of("JPEG2000.dcm")])
+        box.wake()
+        wait_for(lambda: box.status().held_images == 2, within=PATIENCE, what="them to be held")
+        said = [record.getMessage() for record in caplog.records if "is held" in record.getMessage()]
+        assert len(said) == 1
+        assert any(
+            said[0].startswith(f"Study {study.id}: an image is held, not sent to pacs: ") for study in studies(box)
+        )
+        assert "could not map Modality" in said[0]
+
+
 @pytest.mark.peers
 def test_what_this_box_holds_is_counted_apart_and_goes_nowhere_else(tmp_path: Path) -> None:
     with (
@@ -100,10 +115,13 @@ def test_a_corrected_profile_sends_what_was_held_by_itself_and_one_that_is_not_h
         box.transforms = (MENDED,)
         box.become("pacs")
         wait_for(
-            lambda: [(ack.state, ack.profile_version) for ack in told(box)] == [(AckState.DONE, 3)],
+            lambda: [(ack.state, ack.profile_version) for ack in told(box)] == [(AckState.WARNING, 3)],
             within=PATIENCE,
             what="it to be delivered",
         )
+        (ack,) = told(box)
+        assert "Sent without it: Transform 'names' could not map Modality: " in ack.reason
+        assert studies(box)[0].deliveries[0].warnings == 1
         assert pacs.images()[0].sha256() == image.sha256()
         assert (box.status().held_images, pacs.requests()) == (0, 1)
         assert box.queued

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from capacitord.api import messages as m
@@ -15,13 +17,13 @@ from capacitord.site.advice import (
     level_of,
 )
 from capacitord.site.circuit import Circuit, CircuitState
-from capacitord.site.overview import why
+from capacitord.site.overview import why, worth_telling
 from capacitord.site.refusals import RECENT, Refused, turned_away
 from capacitord.site.reporting import PAUSED
 from capacitord.site.rests import Rest
 from capacitord.site.situation import State
 from capacitord.spool.sealing import LEAST_ROOM
-from capacitord.spool.studies import Failed
+from capacitord.spool.studies import Elsewhere, Failed
 
 WELL = State(paused=False, circuit=Circuit(), hindrance="", senders=())
 DOWN = Circuit(CircuitState.OPEN, 3, "It does not answer.", 130.0)
@@ -148,9 +150,32 @@ def test_a_clock_that_is_set_neither_keeps_nor_forgets_a_refusal(jump: int) -> N
 
 
 def test_what_a_destination_did_not_get_and_what_waits_for_nobody_is_told_with_a_next_step() -> None:
-    (advice,) = advice_on_failed([Failed("res", 3, "3f2a9c", "1 image was refused: Not sent: no.")])
-    assert advice.message == "3 studies, the first 3f2a9c, did not go to res: 1 image was refused: Not sent: no."
+    failed = Failed("res", 3, "3f2a9c", "1 image was refused: Not sent: no.", 61)
+    (advice,) = advice_on_failed([failed], ["pacs", "res"])
+    assert advice.message == (
+        "61 images of 3 studies did not go to res. The first is study 3f2a9c: 1 image was refused: Not sent: no."
+    )
     assert "fluxctl resend 3f2a9c --to res" in advice.hint
+    (advice,) = advice_on_failed([failed._replace(studies=1)], ["pacs"])
+    assert advice.message == "Study 3f2a9c did not go to res: 1 image was refused: Not sent: no."
+    assert "--to res" not in advice.hint, "nothing can be sent where nobody knows the way"
+    assert "does not name res any more" in advice.hint
     (advice,) = advice_on_stranded([("arch", 2)], 20)
     assert advice.message == "2 images wait for arch, which version 20 of the profile does not name."
     assert advice.hint
+
+
+@pytest.mark.parametrize(
+    ("moved", "success", "told"),
+    [(1, None, True), (1, 2, True), (1, 0.1, True), (3, None, True), (3, 4, True), (3, 2, False), (3, 0, False)],
+)
+def test_what_went_elsewhere_is_told_for_a_day_and_until_the_destination_takes_something(
+    moved: float, success: float | None, told: bool
+) -> None:
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    last = now - timedelta(days=moved) + timedelta(minutes=1)
+    found = Elsewhere(3, round(last.timestamp() * 1e9), "3f2a9c", "Went to night instead: no.")
+    last_success = None if success is None else now - timedelta(days=success)
+    expected = m.Elsewhere(3, last, "3f2a9c", "Went to night instead: no.") if told else None
+    assert worth_telling(found, last_success, now) == expected
+    assert worth_telling(None, last_success, now) is None

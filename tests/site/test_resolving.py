@@ -106,6 +106,21 @@ def test_whatever_a_destination_got_leads_back_after_the_images_were_purged(tmp_
         assert kinds(box, got.SOPInstanceUID) == ("SOP instance UID",)
         if compress is None:
             assert resolved(box, got.SOPInstanceUID)[0].uid == CT.sop_instance_uid
+        assert resolved(box, got.SOPInstanceUID)[0].was_sent
+
+
+def test_the_uid_of_a_copy_with_loss_leads_back_where_nothing_is_de_identified(tmp_path: Path) -> None:
+    with (
+        Storescp(tmp_path / "research", options=("--accept-all",)) as peer,
+        rig(tmp_path / "spool", destination("research", peer.port, compress=J2K_LOSSY)) as box,
+    ):
+        put_files(box.spool, [CT])
+        box.wake()
+        box.wait_until_delivered("research")
+        (stored,) = peer.images()
+        assert stored.sop_instance_uid != CT.sop_instance_uid
+        assert kinds(box, stored.sop_instance_uid) == ("SOP instance UID",)
+        assert resolved(box, stored.sop_instance_uid)[0].was_sent
 
 
 def test_what_was_not_sent_yet_is_found_by_what_the_catalog_knows(tmp_path: Path) -> None:

@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+from capacitord.api import messages as m
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.states import AckState, DeliveryState
+from capacitord.site.advice import advice_on_elsewhere
 from capacitord.spool.routed import Decide, Routed
 from tests.dicom.acceptor import Request
 from tests.site.pacs import NO_ROOM, STORED, UNKNOWN, Pacs, Reaction
+from tests.site.reviewing import ANN
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import acks, put_images, waiting
 from tests.spool.recount import recount
@@ -18,6 +23,7 @@ from tests.wait import wait_for
 
 STUDY = "1.2.3"
 SOON = 0.6
+REFUSED = 0xA900
 DOWN = 1
 """A port at which nothing listens."""
 
@@ -193,6 +199,51 @@ def test_what_is_refused_for_good_goes_to_the_next_and_nothing_else_does(tmp_pat
             "backup": DeliveryState.DELIVERED,
         }
         recount(box.spool)
+
+
+def test_a_destination_that_refuses_and_is_stood_in_for_says_so(tmp_path: Path) -> None:
+    with (
+        Pacs(lambda _: REFUSED) as research,
+        Pacs() as night,
+        rig(
+            tmp_path,
+            destination("research", research.port),
+            destination("night", night.port),
+            decide=to("research", or_to=("night",)),
+        ) as box,
+    ):
+        assert box.status("research").elsewhere is None
+        put_images(box.spool, 3)
+        box.wake()
+        box.wait_until_delivered("research")
+        box.wait_until_delivered("night")
+        found = box.status("research").elsewhere
+        assert found is not None
+        assert found.images == 3
+        assert found.reason.startswith("Went to night instead: RESEARCH_AE ")
+        assert "A900" in found.reason
+        assert box.status("night").elsewhere is None
+        (advice,) = advice_on_elsewhere(box.deliveries.status())
+        assert advice.message.startswith(f"3 images for research went elsewhere, the last of study {found.study}: ")
+        assert f"fluxctl resend {found.study} --to research" in advice.hint
+        answer = b"".join(box.answers().answer("queue.list", m.Empty(), lambda: None, ANN).pieces)
+        rows = {row.destination: row for row in msgspec.json.decode(answer, type=m.QueueList).destinations}
+        assert rows["research"].elsewhere == found
+        assert rows["night"].elsewhere is None
+
+
+def test_what_waits_for_a_destination_that_is_not_named_has_a_row_with_the_reason(tmp_path: Path) -> None:
+    with (
+        Pacs() as pacs,
+        rig(tmp_path, destination("old", DOWN), destination("pacs", pacs.port), decide=to("old")) as box,
+    ):
+        put_images(box.spool, 2)
+        box.become("pacs")
+        answer = b"".join(box.answers().answer("queue.list", m.Empty(), lambda: None, ANN).pieces)
+        rows = {row.destination: row for row in msgspec.json.decode(answer, type=m.QueueList).destinations}
+        assert rows["pacs"].named
+        assert (rows["old"].named, rows["old"].images) == (False, 2)
+        assert rows["old"].reason.startswith("Version 2 of the profile does not name old: ")
 
 
 def test_a_kind_of_image_that_a_destination_does_not_accept_goes_to_the_next(tmp_path: Path) -> None:

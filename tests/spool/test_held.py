@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import apsw
@@ -78,6 +79,36 @@ def test_what_is_held_is_open_as_what_is_refused_is_and_says_who_holds_it(tmp_pa
         # The third has reached both.
         assert spool.housekeeping.purge(find(spool), 1) == 1
         recount(spool)
+
+
+def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for number in range(1, 9):
+            take(spool, number=number)
+        given = [
+            Answer(each.image, each.delivery, classify.held(f"Reason {why}."), 5, profile_version=1)
+            for each, why in zip(sent(spool), "ADDBBBCE", strict=True)
+        ]
+        spool.ledger.record(given, spool.tick())
+        step = classify.held("").reason
+        assert of(spool).reason == (
+            f"8 images held back by this box. 3 images: Reason B.{step} 2 images: Reason D.{step} "
+            f"1 image: Reason A.{step} 2 images: 2 more reasons."
+        )
+
+
+@pytest.mark.parametrize(
+    ("why", "step"),
+    [
+        ("It cannot be de-identified: its pixels are odd; its device has to send it anew.", "at the device"),
+        ("It cannot be written as the destination accepts it. JPEG: no.", "Have it accept the image as it came"),
+        (WHY, "Correct the profile"),
+    ],
+)
+def test_what_to_do_depends_on_why_an_image_is_held(why: str, step: str) -> None:
+    reason = classify.held(why).reason
+    assert step in reason
+    assert ("Correct the profile" in reason) is (why == WHY)
 
 
 def test_what_is_held_was_never_tried_and_never_moves_to_a_stand_in(tmp_path: Path) -> None:
@@ -366,3 +397,19 @@ def test_a_discard_forgets_what_was_held(tmp_path: Path) -> None:
         assert spool.studies.queued() == ()
         assert spool.ledger.look_again("pacs", 9, 9) == 0
         recount(spool)
+
+
+def test_what_waits_tells_what_came_of_its_last_attempt_and_no_time_that_is_over(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        take(spool)
+        (pending,) = sent(spool)
+        later = Outcome(Verdict.LATER, "PACS is short of resources. It is tried again.", 0x0213)
+        spool.ledger.record([Answer(pending.image, pending.delivery, later, 5)], spool.tick())
+        (ack,) = told(spool)
+        assert (ack.state, ack.attempts) == (AckState.WAITING, 1)
+        assert ack.reason == "It waits to be sent. The last attempt: PACS is short of resources. It is tried again."
+        soon = time.time_ns() + 60 * 10**9
+        spool.ledger.defer("pacs", "It rests.", soon)
+        assert of(spool).next_try is not None
+        spool.ledger.defer("pacs", "It rests.", soon - 120 * 10**9)
+        assert of(spool).next_try is None

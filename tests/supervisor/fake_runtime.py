@@ -212,13 +212,12 @@ class FakeRuntime:
         self, stream: socket.socket, answer: msgspec.Struct, subjects: tuple[str, ...] = (), status: int = 200
     ) -> None:
         body = msgspec.json.encode(answer)
-        self.head(stream, status, "application/json", subjects, len(body))
+        refusal = answer.error.reference if isinstance(answer, m.Refusal) else ""
+        self.head(stream, status, "application/json", subjects, len(body), refusal)
         stream.sendall(body)
 
-    def head(
-        self, stream: socket.socket, status: int, form: str, subjects: tuple[str, ...] = (), length: int | None = None
-    ) -> None:
-        stream.sendall(msgspec.json.encode(link.CallHead(status, form, subjects, length)) + b"\n")
+    def head(self, stream: socket.socket, status: int, form: str, *rest: Any) -> None:
+        stream.sendall(msgspec.json.encode(link.CallHead(status, form, *rest)) + b"\n")
 
     def status(self) -> m.SiteStatus:
         assert self.start is not None
@@ -245,7 +244,7 @@ class FakeRuntime:
                     reason="",
                     next_try=None,
                     last_success=None,
-                    waiting_images=0,
+                    waiting_images=self.options.undelivered,
                     waiting_bytes=0,
                     waiting_studies=0,
                     oldest=None,

@@ -61,6 +61,17 @@ def test_groups_decide_who_may_look_and_who_may_change(
     assert changed.status == (400 if changes == 200 else 403)
 
 
+def test_whoever_may_look_may_have_a_study_explained_and_hears_why_a_code_is_for_operators(daemon: Daemon) -> None:
+    explained = as_user(daemon, "nobody", "daemon", "GET", "/v1/studies/3f2a9c/explain")
+    assert explained.status != 403
+    assert [each["action"] for each in daemon.get("/v1/audit?action=study.explain")["entries"]]
+    resolved = as_user(daemon, "nobody", "daemon", "POST", "/v1/studies/resolve")
+    assert resolved.status == 403
+    assert resolved.error["message"] == (
+        "user nobody may not do this: it needs the right to operate, since it shows who is behind a code"
+    )
+
+
 def test_a_refused_user_hears_which_group_to_join_and_the_log_who_asked(daemon: Daemon) -> None:
     refused = as_user(daemon, "nobody", "nogroup", "POST", "/v1/key/rotate")
     assert refused.error["reference"] == "not-permitted"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -252,6 +253,28 @@ def test_a_wrong_profile_says_all_that_is_wrong(serving: Daemon) -> None:
     assert serving.get("/v1/status")["site"]["profile_version"] == 1
 
 
+def test_a_refused_profile_is_in_the_audit_log_under_its_site(daemon: Daemon) -> None:
+    daemon.serve()
+    text = PROFILE.format(version=1, port=99999)
+    assert daemon.ask("POST", "/v1/profiles", {"text": text}).status == 400
+    assert daemon.ask("POST", "/v1/profiles", {"text": "id = 'Not A Site'\n"}).status == 400
+    told = [(e["result"], e["subjects"]) for e in daemon.get("/v1/audit?action=profile.import")["entries"]]
+    assert told[2:] == [("begun", ["st-marys"]), ("invalid", ["st-marys"]), ("begun", []), ("invalid", [])]
+
+
+def test_the_same_import_again_changes_nothing_and_says_so(daemon: Daemon) -> None:
+    daemon.serve()
+    again = daemon.import_profile().json
+    assert (again["version"], again["before"], again["unchanged"]) == (1, 1, True)
+    assert len(daemon.get("/v1/profiles/st-marys/history")["activations"]) == 1
+    assert daemon.get("/v1/audit?action=profile.import")["entries"][-1]["detail"].startswith(
+        "st-marys version 1, in force already"
+    )
+    assert daemon.import_profile(version=2).json["unchanged"] is False
+    lines = [line for line in daemon.log.read_text().splitlines() if "of the profile of st-marys is in force" in line]
+    assert [re.findall("Version ([0-9])", line) for line in lines] == [["1"], ["2"]]
+
+
 def test_the_profile_is_shown_as_it_was_imported(serving: Daemon) -> None:
     shown = serving.get("/v1/profiles/st-marys")
     assert shown["text"] == PROFILE.format(version=1, port=9)
@@ -433,12 +456,12 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
         ("key.init", "begun", []),
         ("audit.seal", "done", []),
         ("key.init", "done", []),
-        ("profile.import", "begun", []),
+        ("profile.import", "begun", ["st-marys"]),
         ("profile.import", "done", ["st-marys"]),
         ("queue.pause", "begun", ["pacs"]),
         ("queue.pause", "done", ["pacs", "abc123"]),
         ("study.resend", "begun", []),
-        ("study.resend", "HTTP status 404", []),
+        ("study.resend", "not-found", []),
     ]
     assert {e["uid"] for e in entries} == {os.geteuid()}
     assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()

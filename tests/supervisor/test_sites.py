@@ -318,7 +318,7 @@ def test_a_key_that_is_not_the_certificates_is_refused(shared: Daemon, tmp_path:
         pem, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
         subprocess.run(
             ["/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-subj", "/CN=box", "-days", "2", "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True
+             "-subj", "/CN=box", "-days", "90", "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True
         )  # fmt: skip
         files += [{"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()} for path in (pem, key)]
     tls = "tls = { ca = 'box.pem', certificate = 'box.pem', key = 'other.key' }\n"
@@ -503,3 +503,17 @@ def test_what_came_into_force_before_an_import_was_cut_short_is_acted_on(two: Da
     active.rmdir()
     assert take(two, *texts).status == 200
     assert sites(two)["lakeside"]["version"] == 2
+
+
+def test_an_import_says_what_would_wait_for_a_destination_that_it_does_not_name() -> None:
+    text = PROFILE.format(version=2, port=9).replace('name = "pacs"', 'name = "archive"')
+    with running("--undelivered", "12") as daemon:
+        daemon.serve()
+        wait_for(lambda: sites(daemon)["st-marys"]["undelivered_images"] == 12, what="the count")
+        assert daemon.import_profile(dry_run=True).json["findings"] == []
+        for dry_run in (True, False):
+            answer = daemon.ask("POST", "/v1/profiles", {"text": text, "dry_run": dry_run}).json
+            (finding,) = answer["findings"]
+            assert finding["message"] == "12 images wait for pacs, which this version does not name"
+            assert finding["level"] == "warning"
+            assert finding["hint"]

@@ -30,6 +30,9 @@ def _closing(value: object) -> Closing:
     if word not in list(Event):
         msg = f"{value!r} does not tell that a study is complete"
         raise Rejected(msg, suggestion(word, list(Event)) if isinstance(value, str) else _HINT)
+    if word == Event.QUIET and not rest:
+        msg = "says not for how long it must be quiet"
+        raise Rejected(msg, _HINT)
     if word != Event.QUIET:
         if rest:
             msg = f"{value!r}: {word} takes no duration"

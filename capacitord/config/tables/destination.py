@@ -103,12 +103,14 @@ def _amounts(parts: Mapping[str, Any], name: str, loss: Loss) -> list[Finding]:
             words = f"takes {' or '.join(takes)}" if takes else "loses nothing"
             findings.append(Finding((amount,), f"{name} {words}", "Leave it out.", at_key=True))
         elif not whole or isinstance(number, bool) or not least <= number <= most:
-            findings.append(Finding((amount,), f"must be a number from {least:g} to {most}"))
+            findings.append(
+                Finding((amount,), f"must be a number from {least:g} to {most}", f"{_USUAL[amount]} is usual.")
+            )
     if takes and not given:
         example = f'{{ transfer_syntax = "{name}", {takes[0]} = {_USUAL[takes[0]]} }}'
         findings.append(Finding((), f"{name} loses something, and it is not said how much", f"Write {example}."))
     elif len(given) > 1 and not findings:
-        findings.append(Finding((), "must say either ratio or quality"))
+        findings.append(Finding((), "must say either ratio or quality", "Leave one of them out."))
     return findings
 
 

@@ -38,6 +38,18 @@ _TIMEZONE: Final = 0x00080201
 _OVERLAY_DATA: Final = 0x3000
 _OVERLAY_TYPE: Final = 0x0040
 
+_NEEDED: Final = MappingProxyType(
+    {
+        0x00080008: "Image Type",
+        0x00080060: "Modality",
+        0x00280004: "Photometric Interpretation",
+        0x0040A040: "Value Type",
+        0x0040A010: "Relationship Type",
+        0x20500020: "Presentation LUT Shape",
+    }
+)
+"""Code strings without which nobody can read an image, or which nobody may make up."""
+
 _STANDARD_ROOT: Final = "1.2.840.10008."
 _TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 CLEANED_VRS: Final = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
@@ -105,7 +117,8 @@ def cleaned(place: Place, subject: Subject) -> AnyElement | None:
 def swept(place: Place, subject: Subject) -> AnyElement | None:
     """Return an element that may stay if nothing in its value tells who the patient is.
 
-    Raises `NotDeidentified` if the value is too large to be looked at, and may hold text.
+    Raises `NotDeidentified` if the value is too large to be looked at, and may hold text, or tells it where none may be
+    missing.
     """
     element, tag, vr, identity = place.element, place.tag, place.vr, subject.identity
     if is_left_out(element):
@@ -122,7 +135,7 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
         except Unfit:
             return None
         if vr == "CS":
-            return None if identity.has_id_in(text) else element
+            return _swept_code(place, text, subject)
         return values.make(tag, vr, [dummies.DUMMIES[vr]]) if identity.is_in(text) else element
     if vr in {"DS", "IS"} and identity.has_number_in("\\".join(place.values())):
         return dummy(place, subject)
@@ -135,6 +148,19 @@ def swept(place: Place, subject: Subject) -> AnyElement | None:
         # Text or items under a VR for bytes: nobody reads it, so nobody knows what it says.
         return None
     return None if identity.is_in_bytes(value) else element
+
+
+def _swept_code(place: Place, text: str, subject: Subject) -> AnyElement | None:
+    if not any(map(subject.identity.is_in_code, text.split("\\"))):
+        return place.element
+    if place.tag in _NEEDED:
+        # Without it the image would be none, and another value would be a lie about it.
+        msg = (
+            f"{_NEEDED[place.tag]} has a word of the patient's name, or an id, in it;"
+            " a transform of the profile can set it anew"
+        )
+        raise NotDeidentified(msg)
+    return None
 
 
 def mapped(place: Place, subject: Subject) -> AnyElement | None:

@@ -53,8 +53,12 @@ class Identity:
         return self._anything is not None and self._anything.search(text.casefold()) is not None
 
     def has_id_in(self, text: str) -> bool:
-        """Whether an id, date or UID of the patient is in a code string, which may well be a word like a name."""
+        """Whether an id, date or UID of the patient is in a text, whatever the patient is called."""
         return self._only_ids is not None and self._only_ids.search(text.casefold()) is not None
+
+    def is_in_code(self, text: str) -> bool:
+        """Whether one value of a code string tells who the patient is; a term of the standard does not by its words."""
+        return self.has_id_in(text) if text.strip() in terms() else self.is_in(text)
 
     def has_number_in(self, text: str) -> bool:
         """Whether a long number of the patient is among numbers; a short one may be any measure."""
@@ -127,5 +131,15 @@ def cleaned(text: str, identity: Identity) -> str:
 @functools.cache
 def vocabulary() -> frozenset[str]:
     """Return the words that are safe, in small letters."""
-    lines = resources.files(__package__).joinpath("words.txt").read_text(encoding="utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+    return frozenset(word for line in _lines("words.txt") for word in line.split())
+
+
+@functools.cache
+def terms() -> frozenset[str]:
+    """Return the terms of code strings that stay although a patient may be called like one of them."""
+    return frozenset(_lines("terms.txt"))
+
+
+def _lines(name: str) -> Iterator[str]:
+    lines = resources.files(__package__).joinpath(name).read_text(encoding="utf-8").splitlines()
+    return (line for line in lines if not line.startswith("#"))

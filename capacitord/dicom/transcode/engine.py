@@ -58,6 +58,9 @@ __all__ = ["NotTranscoded", "Written", "possible", "transcode"]
 LONGEST_NATIVE: Final = 1 << 31
 """Bytes that pixel data may unpack to; all of it is in memory until it has been sent."""
 
+NO_GAIN: Final = "With loss it would not be smaller, so nothing is lost."
+"""Why an image is not compressed with loss although it could be."""
+
 _DOUBLE_FLOAT_PIXELS: Final = 0x7FE00009
 _METHODS: Final = {Method.JPEG: "ISO_10918_1", Method.JPEG_LS: "ISO_14495_1"}
 
@@ -220,6 +223,8 @@ class _Compression:
         without = (PIXEL_DATA, EXTENDED_OFFSETS, EXTENDED_LENGTHS, *(EXTREMES if lossy else ()))
         draft = Draft(self._opened, EXPLICIT_LITTLE, without=without)
         frames = [encoder.encode(pixels) for pixels in self._each()]
+        if lossy and sum(map(len, frames)) >= len(self._opened.value(self._pixels)):
+            raise NotTranscoded(NO_GAIN)
         found = tables([len(frame) for frame in frames])
         if found.extended_offsets:
             draft.put(EXTENDED_OFFSETS, [found.extended_offsets])

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from capacitord.dicom import produce as produced
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Keys, Recipe
 from capacitord.dicom.preview.engine import NotShown, picture
@@ -117,9 +118,16 @@ def prepared(job: Job, recipe: Recipe, keys: Keys, data: memoryview) -> Answer:
     """Return an image as its recipe says. Raises `NotProduced`."""
     image = InMemory(job.transfer_syntax_uid, data)
     product = produce(image, job.sop_instance_uid, recipe, job.came, job.forms, keys=keys, now=dt.datetime.now(dt.UTC))
-    if product is None:
-        return AsReceived(job.number), None
-    made = Made(product.transfer_syntax_uid, product.sop_instance_uid, product.length, job.number, product.codes)
+    if isinstance(product, produced.AsReceived):
+        return AsReceived(job.number, product.without), None
+    made = Made(
+        product.transfer_syntax_uid,
+        product.sop_instance_uid,
+        product.length,
+        job.number,
+        product.codes,
+        product.without,
+    )
     return made, sealed(product.pieces, product.length)
 
 

@@ -23,7 +23,7 @@ class Product:
 
     def __init__(self, made: Made, data: memoryview) -> None:
         self.transfer_syntax_uid, self.sop_instance_uid = made.transfer_syntax_uid, made.sop_instance_uid
-        self.length, self.data, self.codes = made.length, data, made.codes
+        self.length, self.data, self.codes, self.without = made.length, data, made.codes, made.without
 
 
 class Drawn:

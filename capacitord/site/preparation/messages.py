@@ -73,22 +73,27 @@ class Ready(Message, frozen=True, tag="ready"):
 
 
 class Made(Message, frozen=True, tag="made"):
-    """A memory file with the dataset comes with this. `codes` are those of a de-identified image."""
+    """A memory file with the dataset comes with this. `codes` are those of a de-identified image.
+
+    `without` says what was skipped, as the profile lets it be.
+    """
 
     transfer_syntax_uid: str
     sop_instance_uid: str
     length: int
     number: int
     codes: tuple[Code, ...] = ()
+    without: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Made({self.length} bytes)"
 
 
 class AsReceived(Message, frozen=True, tag="as-received"):
-    """Nothing changes: the image is to leave as it was received."""
+    """Nothing changes: the image is to leave as it was received. `without` is that of `Made`."""
 
     number: int
+    without: tuple[str, ...] = ()
 
 
 class NotMade(Message, frozen=True, tag="not-made"):

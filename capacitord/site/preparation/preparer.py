@@ -15,7 +15,7 @@ from capacitord.dicom.contexts import Pair
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.forms import acceptable, forms
 from capacitord.dicom.outgoing import Came, Keys, Recipe, changed
-from capacitord.dicom.produce import in_words
+from capacitord.dicom.produce import in_words, left_out
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import CapacitordError, DamagedObject
 from capacitord.model.codes import Code
@@ -59,7 +59,7 @@ class Image(_Ordered):
     """A queued image as the storage SCU wants it. `unreadable` says why it could not be read, if so.
 
     What it is called in the queue is in `pending`; what is sent may have another UID and another length, and `codes`
-    instead of what tells who the patient is.
+    instead of what tells who the patient is. `without` says what it leaves without, as the profile lets it.
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class Image(_Ordered):
         "sop_instance_uid",
         "transfer_syntax_uid",
         "unreadable",
+        "without",
     )
 
     def __init__(self, pending: Pending) -> None:
@@ -81,6 +82,7 @@ class Image(_Ordered):
         self.transfer_syntax_uid = pending.transfer_syntax_uid
         self.length = pending.length
         self.codes: tuple[Code, ...] = ()
+        self.without: tuple[str, ...] = ()
         self.unreadable: CapacitordError | None = None
         self._contents: Contents = pending.stored
 
@@ -93,6 +95,7 @@ class Image(_Ordered):
     def made(self, product: Product, commission: Commission) -> Image:
         """Return it as the pool made it, whose commission is released when the image is not needed any more."""
         self.becomes(_InMemory(product.data), product.length, product.sop_instance_uid, product.codes)
+        self.without = product.without
         self.transfer_syntax_uid, self._commission = product.transfer_syntax_uid, commission
         return self
 
@@ -162,7 +165,9 @@ class Upcoming(_Ordered):
             return Image(self.pending).made(result, self._commission)
         self.release()
         if isinstance(result, AsReceived):
-            return Image(self.pending)
+            image = Image(self.pending)
+            image.without = result.without
+            return image
         if isinstance(result, NotMade):
             raise Held(result.reason)
         raise result
@@ -222,6 +227,7 @@ class Preparer:
             )
         except (NotTransformed, NotDeidentified) as error:
             raise Held(in_words(error)) from None
+        image.without = left_out(become)
         if become.image.is_as_received:
             return image
         return image.becomes(become.image, become.image.length, become.sop_instance_uid, become.codes)

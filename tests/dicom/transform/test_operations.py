@@ -191,9 +191,9 @@ class TestCopy:
 
     def test_of_a_sequence_is_a_copy(self) -> None:
         start = patient(OtherPatientIDsSequence=other_ids("1"))
-        copy = Copy(at("ReferencedStudySequence"), at("OtherPatientIDsSequence"))
-        out = after(start, copy, Set(at("ReferencedStudySequence.PatientID"), value("2")))
-        assert (out.ReferencedStudySequence[0].PatientID, out.OtherPatientIDsSequence[0].PatientID) == ("2", "1")
+        copy = Copy(at("PatientSpeciesCodeSequence"), at("OtherPatientIDsSequence"))
+        out = after(start, copy, Set(at("PatientSpeciesCodeSequence.PatientID"), value("2")))
+        assert (out.PatientSpeciesCodeSequence[0].PatientID, out.OtherPatientIDsSequence[0].PatientID) == ("2", "1")
 
     def test_from_an_item_takes_the_first(self) -> None:
         start = patient(OtherPatientIDsSequence=other_ids("1", "2"))
