@@ -87,7 +87,7 @@ def test_what_the_scanner_named_and_did_not_send_holds_the_others_until_it_comes
         "2 of 2 images: 1 image that the scanner named has not arrived, and whole studies only are sent."
     )
     (why,) = detail.study.held_for
-    assert (why.reason, why.images) == ("missing", 2)
+    assert (why.reason, why.images) == ("missing-images", 2)
     assert detail.doubts == ("A series without a number has gaps in its instance numbers: 2.",)
     assert pacs.seen == []
     with associated(port) as scanner:
