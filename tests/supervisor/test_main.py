@@ -40,7 +40,7 @@ def test_check_config_says_everything_at_once(tmp_path: Path) -> None:
     assert refused.returncode == 7
     assert refused.stdout == ""
     assert refused.stderr == (
-        f"{bad}:2:8: storage.port: must be at most 65535\n"
+        f"{bad}:2:8: storage.port: must be at most 65535 (Write 65535, or less.)\n"
         f"{bad}:3:1: storage.ae_titel: is not known here (Did you mean ae_title?)\n"
     )
 
