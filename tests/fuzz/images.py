@@ -165,12 +165,13 @@ SEEDS: Final = _seeds()
 
 def _frames() -> tuple[bytes, ...]:
     """Return a frame of each walk, and one that has more than it needs: comments, tables, lengths of packets."""
-    # Large enough that loss makes it smaller: otherwise nothing is lost.
-    source = kit.image(kit.Kind(rows=32, columns=32, allocated=8, stored=8))
+    small = kit.image(kit.Kind(rows=4, columns=6, allocated=8, stored=8))
+    # Nothing is compressed with loss that does not get smaller by it.
+    larger = kit.image(kit.Kind(rows=48, columns=48, allocated=8, stored=8))
     texts = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xee\0\x0eAdobe\0d\0\0\0\0\1\xff\xfe\0\7Erika"
     found = []
     for which, uid in ((0, SV1), (0, BASELINE), (1, JPEG_LS), (2, J2K), (2, HTJ2K)):
-        written = kit.read(kit.transcoded(source, EXPLICIT_UID, kit.EVERYTHING[uid])[1])
+        written = kit.read(kit.transcoded(larger if uid == BASELINE else small, EXPLICIT_UID, kit.EVERYTHING[uid])[1])
         frame = next(generate_frames(written.PixelData, number_of_frames=1))
         at = frame.index(b"\xff\x90") if which == 2 else 2
         length = int.from_bytes(frame[at + 6 : at + 10], "big") + 9

@@ -24,8 +24,10 @@ from tests.images import shipped
 SMALL = [shipped_image for shipped_image in shipped() if shipped_image.size() < 12_000]
 TARGETS = sorted(EVERYTHING)
 SYNTAXES = (RLE, SV1, JPEG_LS, J2K, HTJ2K, BASELINE)
+EDGE = 48
+"""Rows and columns of an image that gets smaller by every compression."""
 _COMPRESSED = {
-    uid: transcoded(image(Kind(rows=16, columns=16, allocated=8, stored=8)), EXPLICIT, EVERYTHING[uid])[1]
+    uid: transcoded(image(Kind(rows=EDGE, columns=EDGE, allocated=8, stored=8)), EXPLICIT, EVERYTHING[uid])[1]
     for uid in SYNTAXES
 }
 LIMITS = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow])
@@ -82,10 +84,10 @@ def test_any_bytes(data: bytes, uid: str, wanted: str) -> None:
 def test_attributes_that_lie(
     *, uid: str, wanted: str, numbers: dict[str, int], frames: str, photometric: str, signed: int, planar: int
 ) -> None:
-    source = _COMPRESSED.get(uid) or image(Kind(rows=16, columns=16, allocated=8, stored=8))
+    source = _COMPRESSED.get(uid) or image(Kind(rows=EDGE, columns=EDGE, allocated=8, stored=8))
     tags = {"SamplesPerPixel": 0x00280002, "Rows": 0x00280010, "Columns": 0x00280011}
     tags |= {"BitsAllocated": 0x00280100, "BitsStored": 0x00280101, "HighBit": 0x00280102}
-    said = {"Rows": 16, "Columns": 16, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "SamplesPerPixel": 1}
+    said = {"Rows": EDGE, "Columns": EDGE, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "SamplesPerPixel": 1}
     values = {tags[name]: ("US", struct.pack("<H", number)) for name, number in (said | numbers).items()}
     values[0x00280103] = ("US", struct.pack("<H", signed))
     values[0x00280006] = ("US", struct.pack("<H", planar))
