@@ -80,6 +80,7 @@ def complete(before: Sequence[str], current: str) -> Candidates:
 def _walk(words: Iterable[str]) -> Place:
     """Follow complete words from the program down to where the cursor is."""
     node: Any = TREE
+    path: list[str] = []
     option, socket, position, over = "", "", 0, False
     used: set[str] = set()
     for word in words:
@@ -96,9 +97,12 @@ def _walk(words: Iterable[str]) -> Place:
             option = "" if equals or not node["options"].get(name, {}).get("metavar") else name
         elif node.get("commands"):
             node, used = node["commands"].get(word, {"options": {}, "arguments": []}), set()
+            path.append(word)
         else:
             position += 1
     wanted = node["options"][option]["metavar"] if option else _argument(node, position)
+    if wanted == "STUDY" and " ".join(path) in OF_HELD:
+        wanted = HELD
     return Place(node, wanted, socket, frozenset(used), over)
 
 
@@ -143,6 +147,10 @@ def _studies(answer: Any, current: str) -> Candidates:
     return found
 
 
+def _held(answer: Any, current: str) -> Candidates:
+    return _studies({"studies": [each["study"] for each in answer.get("held", [])]}, current)
+
+
 def initials(name: str) -> str:
     """Return the initials of a PN value's first group (PS3.5 §6.2.1), given name first: "J.D."."""
     family, _, rest = name.partition("=")[0].partition("^")
@@ -160,6 +168,14 @@ def _destinations_or_all(answer: Any, current: str) -> Candidates:
 
 def _profiles(answer: Any, _current: str) -> Candidates:
     return [(item["id"], item["name"]) for item in answer.get("profiles", [])]
+
+
+def _entries(answer: Any, current: str) -> Candidates:
+    entries = answer.get("entries", [])
+    found = [(e["id"], f"{e['modality']} {initials(e['patient_name'])}".strip()) for e in entries]
+    if current and not any(name.startswith(current) for name, _ in found):
+        found += [(e["accession_number"], e["id"]) for e in entries if e["accession_number"]]
+    return found
 
 
 PLACES: Final[dict[str, Candidates]] = {
@@ -184,13 +200,18 @@ def _versions(site: str, answer: Any) -> Candidates:
 
 
 VERSIONED: Final = frozenset({"PROFILE", "PROFILE|FILE"})
+HELD: Final = "STUDY that is held"
+OF_HELD: Final = frozenset({"held show", "held discard", "release"})
+"""The commands whose studies are those that wait for a person."""
 LIVE: Final[dict[str, tuple[str, Callable[[Any, str], Candidates]]]] = {
     "STUDY": ("study.list", _studies),
+    HELD: ("held.list", _held),
     "DEST": ("destination.list", _destinations),
     "DEST|ALL": ("destination.list", _destinations_or_all),
     "PROFILE": ("profile.list", _profiles),
     "PROFILE|FILE": ("profile.list", _profiles_or_files),
     "SITE": ("profile.list", _profiles),
+    "ENTRY": ("worklist.list", _entries),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -47,10 +48,43 @@ def _start(file: Path) -> bytes:
 
 def must_not_exist(file: Path) -> None:
     """Return if a file can be written without replacing another. Raises `Refused` otherwise."""
+    must_be_free(file, "keys", "Name another.")
+
+
+def must_be_free(file: Path, what: str, instead: str) -> None:
+    """Return if `what` can be written to a file without replacing another. Raises `Refused` with what to do instead."""
     if file != STANDARD and os.path.lexists(file):
-        raise Refused("this file exists and is not overwritten", where=str(file), hint="Name another.")
+        raise Refused("this file exists and is not overwritten", where=str(file), hint=instead)
     if file == STANDARD and sys.stdout.isatty():
-        raise Refused("keys are not printed to a terminal", hint="Name a file, or send standard output to one.")
+        verb = "are" if what == "keys" else "is"
+        hint = "Name a file, or send standard output to one."
+        raise Refused(f"{what} {verb} not printed to a terminal", hint=hint)
+
+
+def write_private(file: Path, data: bytes, *, replace: bool) -> None:
+    """Write bytes for their owner only (mode 0600), durably: all of them, or no file. "-" is standard output.
+
+    With `replace` a file of that name is replaced. Raises `Refused` without it, and OSError.
+    """
+    if file == STANDARD:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    descriptor, name = tempfile.mkstemp(prefix=".fluxctl-", dir=file.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        if not replace:
+            # Not every stick knows links, by which a file appears only if there is none.
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        beside.replace(file)
+    except FileExistsError:
+        raise Refused("this file exists and is not overwritten", where=str(file), hint="Name another.") from None
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_secret(file: Path, text: str) -> Path | None:

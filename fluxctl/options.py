@@ -21,5 +21,8 @@ DestinationOrAll = Annotated[
     str, typer.Argument(metavar="DEST|ALL", help="A destination's name, or the word ALL for every one.")
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is in the audit log.")]
+Operator = Annotated[
+    str, typer.Option("--operator", metavar="NAME", help="Who you are, on a login that several people share.")
+]
 SiteArgument = Annotated[str, typer.Argument(metavar="SITE", help="The site's id.")]
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE", help="Files; - for standard input.")]

@@ -25,9 +25,12 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         "Images",
         (
             Entry("study", "Every study of the site"),
+            Entry("held", "What waits for a person: why, and whose it may be"),
+            Entry("release", "Send a study that is held, on purpose"),
             Entry("queue", "What waits, per destination"),
             Entry("resend", "Send a study, or one image of it, again"),
             Entry("destination", "Where images go, and whether it answers"),
+            Entry("worklist", "Whom the scanner finds on its list"),
         ),
     ),
     (

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies"}
+PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "held.list": "/v1/held", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.resend", "study.resolve", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.resolve", "study.show", "version", "watch", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -94,6 +94,20 @@ TREE: Final[dict[str, Any]] = {
                     },
                     "arguments": ["STUDY"],
                 },
+                "preview": {
+                    "help": "Show a picture of one image, in this terminal or in a PNG file",
+                    "options": {
+                        "--image": {"help": "Which image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
+                        "--frame": {"help": "Which frame; 0 is the one in the middle", "metavar": "N", "many": False},
+                        "--window": {"help": "CENTER/WIDTH, the number or name of one of its own, or full", "metavar": "WINDOW", "many": False},
+                        "--png": {"help": "Write it to this file; - for standard output", "metavar": "FILE", "many": False},
+                        "--size": {"help": "At most so many pixels wide and high", "metavar": "N", "many": False},
+                        "--force": {"help": "Replace the file if there is one", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
                 "resolve": {
                     "help": "Say which study here a code of a de-identified copy stands for",
                     "options": {
@@ -122,6 +136,70 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": ["STUDY"],
                 },
             },
+        },
+        "held": {
+            "help": "What waits for a person: why, and whose it may be",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List the studies that wait for a person, the oldest first",
+                    "options": {
+                        "--limit": {"help": "At most this many", "metavar": "N", "many": False},
+                        "-n": {"help": "At most this many", "metavar": "N", "many": False},
+                        "--all": {"help": "All of them, however many", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Show a study that waits, side by side with the worklist entries that come nearest",
+                    "options": {
+                        "--preview": {"help": "Draw an image of it in this terminal", "metavar": "", "many": False},
+                        "--png": {"help": "Write a picture of an image to this file", "metavar": "FILE", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "discard": {
+                    "help": "Discard what is held of a study: it goes nowhere, and is overwritten after 24 hours",
+                    "options": {
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--name-stdin": {"help": "Read the patient's name from the first line of standard input", "metavar": "", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+                "restore": {
+                    "help": "Have back what `fluxctl held discard` discarded, within 24 hours of the box's time. It is held again",
+                    "options": {
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["STUDY"],
+                },
+            },
+        },
+        "release": {
+            "help": "Send a study that is held, on purpose",
+            "options": {
+                "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
+                "--match": {"help": "As the study of this worklist entry: its patient and order", "metavar": "ENTRY", "many": False},
+                "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": ["STUDY"],
         },
         "queue": {
             "help": "What waits, per destination",
@@ -208,6 +286,42 @@ TREE: Final[dict[str, Any]] = {
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },
                     "arguments": ["DEST|ALL"],
+                },
+            },
+        },
+        "worklist": {
+            "help": "Whom the scanner finds on its list",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "list": {
+                    "help": "List the worklist as scanners get it, by when the patients are awaited",
+                    "options": {
+                        "--vanished": {"help": "Also what vanished at the source", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "show": {
+                    "help": "Show one entry as it came and as it is served, side by side",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["ENTRY"],
+                },
+                "refresh": {
+                    "help": "Ask the source for its list now, and wait for it",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
                 },
             },
         },
@@ -455,6 +569,9 @@ TREE: Final[dict[str, Any]] = {
                         "--action": {"help": "Only this, such as study.discard", "metavar": "ACTION", "many": False},
                         "--subject": {"help": "Only what was done to this", "metavar": "NAME", "many": False},
                         "--since": {"help": "Not before: an age (2h, 3d) or a local time (2025-11-21)", "metavar": "WHEN", "many": False},
+                        "--until": {"help": "Not after: likewise", "metavar": "WHEN", "many": False},
+                        "--study": {"help": "Only what was done to this study, by its short id", "metavar": "STUDY", "many": False},
+                        "--operator": {"help": "Only what this user did, or whoever gave this name", "metavar": "NAME", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

@@ -14,8 +14,11 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
+from capacitord.api.preview import Preview
+from capacitord.api.review import DiscardHeld, HeldDetail, HeldList, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import route
 from capacitord.api.trial import Explain, StudyExplained
+from capacitord.api.worklist import EntryDetail, EntryList, EntryRef, ListEntries, Refreshed
 
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds an ordinary answer may take."""
@@ -36,6 +39,7 @@ PATIENT: Final = frozenset(
         "site.deactivate",
         "study.explain",
         "study.resolve",
+        "worklist.refresh",
     }
 )
 
@@ -178,9 +182,37 @@ class Client:
         """Return a study's images as a tar archive of DICOM files."""
         return Tar(self._open("study.export", m.Export(study), PATIENT_TIMEOUT))
 
+    def study_preview(self, request: Preview) -> bytes:
+        """Return a picture of an image as a PNG file; `preview.label_of` says what it shows."""
+        exchange = self._open("study.preview", request, PATIENT_TIMEOUT)
+        try:
+            return exchange.read()
+        finally:
+            exchange.close()
+
     def study_discard(self, request: m.Discard) -> m.Done:
         """Give a study up."""
         return self.request("study.discard", request, m.Done)
+
+    def held_list(self, request: ListHeld) -> HeldList:
+        """Return a page of the studies that wait for a person."""
+        return self.request("held.list", request, HeldList)
+
+    def held_show(self, study: str) -> HeldDetail:
+        """Return one of them beside its candidates."""
+        return self.request("held.show", m.StudyRef(study), HeldDetail)
+
+    def held_release(self, request: Release) -> m.Done:
+        """Send what is held of a study."""
+        return self.request("held.release", request, m.Done)
+
+    def held_discard(self, request: DiscardHeld) -> m.Done:
+        """Discard what is held of a study."""
+        return self.request("held.discard", request, m.Done)
+
+    def held_restore(self, request: RestoreHeld) -> m.Done:
+        """Have back what was discarded of a study."""
+        return self.request("held.restore", request, m.Done)
 
     def study_resend(self, request: m.Resend) -> m.Done:
         """Send a study, or one image of it, again."""
@@ -213,3 +245,15 @@ class Client:
     def destination_echo(self, destination: str) -> m.Echo:
         """C-ECHO one destination."""
         return self.request("destination.echo", m.DestinationRef(destination), m.Echo)
+
+    def worklist_list(self, *, vanished: bool = False) -> EntryList:
+        """Return the worklist as scanners get it; with `vanished` what the source has no more as well."""
+        return self.request("worklist.list", ListEntries(vanished), EntryList)
+
+    def worklist_show(self, entry: str) -> EntryDetail:
+        """Return a worklist entry before and after its corrections. Raises `NotFound`, or `Ambiguous`."""
+        return self.request("worklist.show", EntryRef(entry), EntryDetail)
+
+    def worklist_refresh(self) -> Refreshed:
+        """Have the source of the worklist asked now, and return what came of it."""
+        return self.request("worklist.refresh", m.Empty(), Refreshed)

@@ -15,6 +15,7 @@ import msgspec
 
 from capacitord.errors import Problem
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+from capacitord.model.worklist_cache import ListState
 
 ALL = "ALL"
 LARGEST_RECOVERY = 1 << 19
@@ -85,7 +86,7 @@ class Gate(Answer, frozen=True):
 
 
 class Listener(Answer, frozen=True):
-    """The storage port as the scanner sees it."""
+    """A port as the scanner sees it: that for storage, or that for the worklist."""
 
     ae_title: str
     address: str
@@ -246,6 +247,32 @@ class SpoolStatus(Answer, frozen=True):
     refused_images: int = 0
 
 
+class WorklistStatus(Answer, frozen=True):
+    """The worklist of the site, and its source.
+
+    `entries` are served to scanners, `vanished` ones are kept and not served. `fetched` is when the last whole list
+    came, and `source` where from; `failures` counts the tries since that failed, the last for `reason`. `next_try` is
+    when the source is asked again. `queries` of scanners were answered since the runtime began. `turned_away` are
+    associations.
+    """
+
+    ae_title: str
+    host: str
+    port: int
+    state: ListState
+    entries: int
+    vanished: int
+    fetched: datetime | None
+    source: str
+    tried: datetime | None
+    failures: int
+    reason: str
+    next_try: datetime | None
+    queries: int = 0
+    last_query: datetime | None = None
+    turned_away: Refusals | None = None
+
+
 class SiteStatus(Answer, frozen=True):
     """The runtime's part of the status; free of patient data.
 
@@ -267,10 +294,16 @@ class SiteStatus(Answer, frozen=True):
     turned_away: Refusals | None = None
     unfit: Refusals | None = None
     as_of: datetime | None = None
+    worklist: WorklistStatus | None = None
 
 
 class Status(Answer, frozen=True):
-    """One screen: what the box does, for whom, and what a person should do."""
+    """One screen: what the box does, for whom, and what a person should do.
+
+    `held_elsewhere` counts images that wait for a person and are of other sites: they show up when theirs is active.
+
+    `listener` is the storage port, `worklist` that for the worklist if the site has one.
+    """
 
     schema: str
     version: str
@@ -282,6 +315,8 @@ class Status(Answer, frozen=True):
     site: Site | None
     traffic: SiteStatus | None
     advice: tuple[Advice, ...]
+    worklist: Listener | None = None
+    held_elsewhere: int = 0
 
 
 # --- studies ------------------------------------------------------------------------------------------
@@ -324,11 +359,21 @@ class StudyDelivery(Answer, frozen=True):
     held: int = 0
 
 
+class HeldFor(Answer, frozen=True):
+    """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do."""
+
+    reason: str
+    images: int
+    sentence: str
+    next_step: str
+
+
 class Study(Answer, frozen=True):
     """A study as a list shows it. `bytes` counts what the spool still holds; `purged` images left it delivered.
 
-    `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
-    `unrouted` ones it is not decided yet.
+    `held` images go nowhere until a person says so, or another version of the profile has a route for them, and
+    `held_for` says why; of `unrouted` ones it is not decided yet. `closed_by` tells what said that the study is
+    complete (commitment, mpps or quiet), the last time, and `closed_at` when.
     """
 
     id: str
@@ -354,6 +399,9 @@ class Study(Answer, frozen=True):
     deliveries: tuple[StudyDelivery, ...]
     held: int = 0
     unrouted: int = 0
+    held_for: tuple[HeldFor, ...] = ()
+    closed_by: str = ""
+    closed_at: datetime | None = None
 
 
 class StudyList(Answer, frozen=True):
@@ -387,7 +435,7 @@ class Image(Answer, frozen=True):
 
     `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
     decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
-    of a profile without routes. `held` says why it is held.
+    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words.
     """
 
     sop_instance_uid: str
@@ -413,14 +461,44 @@ class Image(Answer, frozen=True):
     route: int | None = None
     profile_version: int = 0
     held: str = ""
+    findings: tuple[str, ...] = ()
+
+
+class Decided(Answer, frozen=True):
+    """What was found for a study, or what a person decided: with which entry, by which rule, by whom, when and why.
+
+    `state` is that of `capacitord.model.review.State`. `listed_at` is when the list was fetched that it was judged by.
+    """
+
+    state: str
+    at: datetime
+    entry: str = ""
+    rule: tuple[str, ...] = ()
+    profile_version: int = 0
+    listed_at: datetime | None = None
+    by: str = ""
+    uid: int | None = None
+    reason: str = ""
+    destinations: tuple[str, ...] = ()
+    suggestion: str = ""
+    reconciled: bool = False
 
 
 class StudyDetail(Answer, frozen=True):
-    """A study with its images, in series and instance order."""
+    """A study with its images, in series and instance order.
+
+    `missing` counts images that the scanner named and that have not arrived, and `missing_uids` has the first of them.
+    `doubts` are sentences about what may be missing: gaps in numbers, and counts that do not agree. `decided` is what
+    matching or a person decided of it, if so.
+    """
 
     schema: str
     study: Study
     images: tuple[Image, ...]
+    missing: int = 0
+    missing_uids: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    decided: Decided | None = None
 
 
 class Discard(Message, frozen=True):
@@ -879,16 +957,25 @@ class RecoveryFile(Answer, frozen=True):
 
 
 class AuditQuery(Message, frozen=True):
-    """Which entries: the newest `limit`; `action` and `subject` select."""
+    """Which entries: the newest `limit` that are of this action, study or other subject, operator and time.
+
+    `study` is the beginning of a short id. `operator` is a user, or a name that somebody gave.
+    """
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     action: str = ""
     subject: str = ""
     since: datetime | None = None
+    until: datetime | None = None
+    study: str = ""
+    operator: str = ""
 
 
-class AuditEntry(Answer, frozen=True):
-    """One action: who (uid and name from the socket's peer credentials), what, on what, and what came of it."""
+class AuditEntry(Answer, frozen=True, omit_defaults=True):
+    """One action: who (uid and name from the socket's peer credentials), what, on what, and what came of it.
+
+    `seal` is made of the digest with the box key, if that was at hand.
+    """
 
     number: int
     at: datetime
@@ -900,6 +987,7 @@ class AuditEntry(Answer, frozen=True):
     result: str
     previous: str
     digest: str
+    seal: str = ""
 
 
 class AuditList(Answer, frozen=True):

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, trial
+from capacitord.api import codes, preview, review, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -31,6 +31,7 @@ class Form(enum.StrEnum):
     JSON = "application/json"
     NDJSON = "application/x-ndjson"
     TAR = "application/x-tar"
+    PNG = "image/png"
 
 
 class Route(NamedTuple):
@@ -106,6 +107,47 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.Event,
         "What happens, as it happens",
         Form.NDJSON,
+    ),
+    Route(
+        "held.discard",
+        "POST",
+        "/v1/held/{study}/discard",
+        _O,
+        _SITE,
+        review.DiscardHeld,
+        m.Done,
+        "Discard a study that is held",
+    ),
+    Route("held.list", "GET", "/v1/held", _R, _SITE, review.ListHeld, review.HeldList, "What waits for a person"),
+    Route(
+        "held.release",
+        "POST",
+        "/v1/held/{study}/release",
+        _O,
+        _SITE,
+        review.Release,
+        m.Done,
+        "Send a study that is held",
+    ),
+    Route(
+        "held.restore",
+        "POST",
+        "/v1/held/{study}/restore",
+        _O,
+        _SITE,
+        review.RestoreHeld,
+        m.Done,
+        "Have back what was discarded",
+    ),
+    Route(
+        "held.show",
+        "GET",
+        "/v1/held/{study}",
+        _R,
+        _SITE,
+        m.StudyRef,
+        review.HeldDetail,
+        "A study that waits, beside its candidates",
     ),
     Route(
         "key.export",
@@ -237,6 +279,18 @@ ROUTES: Final[tuple[Route, ...]] = (
         shows="the images themselves",
     ),
     Route("study.list", "GET", "/v1/studies", _R, _SITE, m.StudyQuery, m.StudyList, "The site's studies"),
+    Route(
+        "study.preview",
+        "GET",
+        "/v1/studies/{study}/preview",
+        _O,
+        _SITE,
+        preview.Preview,
+        bytes,
+        "A picture of an image",
+        Form.PNG,
+        shows="the images themselves",
+    ),
     Route("study.resend", "POST", "/v1/studies/{study}/resend", _O, _SITE, m.Resend, m.Done, "Send again"),
     Route(
         "study.resolve",
@@ -258,6 +312,36 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.StudyRef,
         m.StudyDetail,
         "A study and its images",
+    ),
+    Route(
+        "worklist.list",
+        "GET",
+        "/v1/worklist",
+        _R,
+        _SITE,
+        worklist.ListEntries,
+        worklist.EntryList,
+        "The worklist as scanners get it",
+    ),
+    Route(
+        "worklist.refresh",
+        "POST",
+        "/v1/worklist/refresh",
+        _O,
+        _SITE,
+        m.Empty,
+        worklist.Refreshed,
+        "Ask the worklist's source now",
+    ),
+    Route(
+        "worklist.show",
+        "GET",
+        "/v1/worklist/{entry}",
+        _R,
+        _SITE,
+        worklist.EntryRef,
+        worklist.EntryDetail,
+        "A worklist entry before and after its corrections",
     ),
 )
 

@@ -16,7 +16,10 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
+from capacitord.api.preview import Pictured
+from capacitord.api.review import Held, HeldDetail, HeldList
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
+from capacitord.api.worklist import Attribute, Entry, EntryDetail, EntryList, Refreshed
 from capacitord.errors import Problem
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -41,6 +44,14 @@ class Exported(m.Answer, frozen=True):
     images: int
     bytes: int
     files: tuple[str, ...]
+
+
+class Previewed(m.Answer, frozen=True):
+    """A picture that was written: what it shows, and the file; "-" is standard output."""
+
+    picture: Pictured
+    file: str
+    bytes: int
 
 
 class EchoList(m.Answer, frozen=True):
@@ -136,6 +147,10 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "destination.echo": Document(EchoList, ("echoes", m.Echo)),
         "destination.list": Document(m.DestinationList, ("destinations", m.DestinationStatus)),
         "doctor": Document(Doctor, ("checks", m.Check)),
+        "held.discard": Document(m.Done),
+        "held.list": Document(HeldList, ("held", Held)),
+        "held.restore": Document(m.Done),
+        "held.show": Document(HeldDetail),
         "key.export": Document(Recovery),
         "key.init": Document(m.KeyStatus),
         "key.restore": Document(m.KeyStatus),
@@ -157,6 +172,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "queue.pause": Document(m.Done),
         "queue.resume": Document(m.Done),
         "queue.show": Document(m.StudyDetail),
+        "release": Document(m.Done),
         "resend": Document(m.Done),
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
@@ -166,10 +182,14 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "study.explain": Document(StudyExplained),
         "study.export": Document(Exported),
         "study.list": Document(m.StudyList, ("studies", m.Study)),
+        "study.preview": Document(Previewed),
         "study.resolve": Document(Resolved),
         "study.show": Document(m.StudyDetail),
         "version": Document(Version),
         "watch": Document(m.Event),
+        "worklist.list": Document(EntryList, ("entries", Entry)),
+        "worklist.refresh": Document(Refreshed),
+        "worklist.show": Document(EntryDetail, ("attributes", Attribute)),
     }
 )
 

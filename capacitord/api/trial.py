@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime
 from typing import Final
 
-from capacitord.api.messages import Ack, Answer, Message, Study
+from capacitord.api.messages import Ack, Answer, Decided, Message, Study
 from capacitord.model.conditions import Reason
 
 _ITEM: Final = re.compile(r"\[\d+\]")
@@ -242,6 +242,7 @@ class StudyExplained(Answer, frozen=True):
     version: int
     groups: tuple[Explained, ...]
     unopened: int = 0
+    decided: Decided | None = None
 
 
 class Groups:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 import pydantic
 
 from capacitord.config import diagnostics, document
-from capacitord.config.fields import Address, AeTitle, Duration, Network, Size, Space, Table, Uid
+from capacitord.config.fields import Address, AeTitle, Duration, Host, Network, Port, Size, Space, Table, Uid
 from capacitord.config.units import Space as Room
 from capacitord.errors import NotFound, StorageFailed
 
@@ -84,6 +84,38 @@ class StorageTable(Table):
     private_transfer_syntaxes: list[Uid] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
 
 
+class ModalityTable(Table):
+    """`[[modality]]`: where a scanner of this box is, for telling it the result of storage commitment."""
+
+    ae_title: AeTitle
+    host: Host
+    port: Port
+
+
+class WorklistTable(Table):
+    """`[worklist]`: the worklist SCP that the scanner asks, where the site has one. What is empty is as for storage."""
+
+    ae_title: AeTitle | None = None
+    address: Address | None = None
+    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 11113
+    called_ae_titles: list[AeTitle] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    calling_ae_titles: list[AeTitle] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    peers: list[Network] = pydantic.Field(default=[], max_length=_MAX_ENTRIES)
+    associations: Annotated[int, pydantic.Field(ge=1, le=512)] = 16
+
+
+def _each_once(found: list[ModalityTable]) -> list[ModalityTable]:
+    titles = [modality.ae_title for modality in found]
+    twice = [
+        diagnostics.Finding((number, "ae_title"), f"{title} is in this list already", "A scanner is at one address.")
+        for number, title in enumerate(titles)
+        if title in titles[:number]
+    ]
+    if twice:
+        raise diagnostics.Rejections(twice)
+    return found
+
+
 class KeysTable(Table):
     """`[keys]`: where the box key has to come from; without it, `fluxctl key init` chooses."""
 
@@ -117,10 +149,21 @@ class Box(Table):
     box: BoxTable = BoxTable()
     control: ControlTable = ControlTable()
     storage: StorageTable = StorageTable()
+    modality: Annotated[list[ModalityTable], pydantic.AfterValidator(_each_once)] = pydantic.Field(
+        default=[], max_length=_MAX_ENTRIES
+    )
+    worklist: WorklistTable = WorklistTable()
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()
     isolation: IsolationTable = IsolationTable()
     log: LogTable = LogTable()
+
+    @pydantic.model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.worklist.port == self.storage.port and self.worklist.port:
+            msg = "is the port of [storage]"
+            raise diagnostics.Rejections([diagnostics.Finding(("worklist", "port"), msg, "Each needs one of its own.")])
+        return self
 
     @property
     def state(self) -> Path:

@@ -34,6 +34,7 @@ def check(tables: Mapping[str, Any]) -> list[Finding]:
         *_mammograms(tables),
         *_second_deidentification(tables),
         *_without_vr(tables),
+        *_without_worklist(tables),
         *_removed_references(tables),
         *_never(tables),
     ]
@@ -185,6 +186,18 @@ def _without_vr(tables: Mapping[str, Any]) -> Iterator[Finding]:
                 words = "says no VR: an image is held if it does not have the attribute and no dictionary knows it"
                 hint = 'Write { value = "x", vr = "LO" }, with the VR that its maker says.'
                 yield Finding((*key, name, str(text)), words, hint)
+
+
+def _without_worklist(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what has no effect, or an odd one, in a profile that has no worklist."""
+    if "worklist" not in tables:
+        review = tables.get("review")
+        if isinstance(review, Mapping) and not isinstance(review.get("unmatched"), Mapping):
+            words = "holds every study: this profile has no worklist that one could match"
+            yield Finding(("review",), words, "Add [worklist], or leave [review] out.", at_key=True)
+        for key, row in rows(tables, "transform"):
+            if row.get("on") == "worklist":
+                yield Finding((*key, "on"), "changes nothing: this profile has no worklist", "Add [worklist].")
 
 
 def _removed_references(tables: Mapping[str, Any]) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from capacitord.config.diagnostics import Finding, Source, key_text
 from capacitord.config.positions import Key
 from capacitord.config.profile import Profile
 from capacitord.model.delivery import Policy, WhenInactive
-from capacitord.model.transform import On
 
 _EACH: Final = "*"
 """In a key path: every entry of a list."""
@@ -25,9 +24,6 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         ("location",): "the box does not look where it is: it serves the site whose profile is active",
         ("preflight",): "the scanner is not asked for studies of other sites before the storage port opens",
-        ("worklist",): "no worklist is fetched or served",
-        ("review",): "studies are not matched with a worklist, and none is held for that",
-        ("completeness",): "images leave as they arrive; a study closes after [spool] study_quiet of capacitord.toml",
         _TLS: "nothing is sent there: this version has no TLS, and does not send in the clear",
         _STOW: "nothing is sent there: this version has no STOW-RS",
         (
@@ -36,7 +32,6 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
             "commitment",
         ): "it is not asked for storage commitment: its C-STORE response is the proof",
         ("destination", _EACH, "batch"): "an association stays open as long as images wait",
-        ("transform", _EACH, "on"): "no worklist is served, so nothing is changed in one",
         ("delivery", "policy"): "images leave as they arrive",
         ("delivery", "networks"): "images leave over any network",
         ("delivery", "windows"): "images leave at any time",
@@ -48,7 +43,6 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
 _QUIET: Final[Mapping[tuple[str, ...], tuple[object, ...]]] = MappingProxyType(
     {
         ("destination", _EACH, "commitment"): (False,),
-        ("transform", _EACH, "on"): (On.INBOUND, On.OUTBOUND),
         ("delivery", "policy"): ((Policy.REALTIME,),),
         ("delivery", "when_inactive"): (WhenInactive.STOP,),
     }

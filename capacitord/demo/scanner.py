@@ -22,6 +22,10 @@ from pynetdicom.dsutils import split_dataset
 
 from capacitord.api.demo import Answered, DemoImage, Loaded, Send, Sent
 from capacitord.demo.role import Role
+from capacitord.dicom.header import parse_facts
+from capacitord.dicom.intake import Announced
+from capacitord.model.findings import why_invalid
+from capacitord.model.image import Arrival
 
 AE_TITLE: Final = "CT_COACH"
 WANTED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
@@ -41,7 +45,8 @@ class Film(NamedTuple):
 def read(path: Path) -> Film | None:
     """Return the image in a file, None if there is none or it does not fully say what it is.
 
-    The file's meta information (PS3.10 §7.1) and its dataset have to agree: a real scanner's do.
+    The file's meta information (PS3.10 §7.1) and its dataset have to agree, and nothing may be wrong with it for which
+    the box holds an image: a real scanner's are like that.
     """
     try:
         dataset = pydicom.dcmread(path, specific_tags=[*WANTED, *_TOLD])
@@ -54,6 +59,9 @@ def read(path: Path) -> Film | None:
     if not (study and series and instance and syntax) or sop_class not in _STORAGE or told != (sop_class, instance):
         return None
     content = path.read_bytes()[offset:]
+    announced = Announced(sop_class, instance, syntax, Arrival(AE_TITLE, "", "", 0))
+    if why_invalid(parse_facts(content, announced).findings):
+        return None
     image = DemoImage(
         instance,
         UID(sop_class).name,

@@ -106,7 +106,7 @@ class Arriving:
         incoming, header = self._incoming, self._header
         if self.refusal is None and incoming is not None and header is not None:
             try:
-                incoming.commit(header.facts())
+                incoming.commit(header.facts(self.length))
             except Exception as error:  # noqa: BLE001 - it becomes the answer
                 self._refuse(error)
             self._incoming = None

@@ -80,6 +80,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     error_comment: str = ""
     move_originator: str = ""
     move_originator_message_id: int | None = None
+    event_type: int | None = None
 
 
 _ELEMENT = struct.Struct("<HHL")
@@ -97,11 +98,21 @@ _STATUS = 0x0900
 _OFFENDING = 0x0901
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE = 0x1000
+_EVENT_TYPE = 0x1002
 _MOVE_ORIGINATOR = 0x1030
 _MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
 _NUMBERS = frozenset(
-    {_COMMAND_FIELD, _MESSAGE_ID, _RESPONDED_TO, _PRIORITY, _DATA_SET_TYPE, _STATUS, _MOVE_ORIGINATOR_MESSAGE_ID}
+    {
+        _COMMAND_FIELD,
+        _MESSAGE_ID,
+        _RESPONDED_TO,
+        _PRIORITY,
+        _DATA_SET_TYPE,
+        _STATUS,
+        _EVENT_TYPE,
+        _MOVE_ORIGINATOR_MESSAGE_ID,
+    }
 )
 
 
@@ -166,6 +177,7 @@ def decode(data: bytes | bytearray | memoryview) -> Command:
         error_comment=_text(found.get(_ERROR_COMMENT)),
         move_originator=_text(found.get(_MOVE_ORIGINATOR)),
         move_originator_message_id=get(_MOVE_ORIGINATOR_MESSAGE_ID),
+        event_type=get(_EVENT_TYPE),
     )
 
 
@@ -202,6 +214,8 @@ def encode(command: Command) -> bytes:
         parts.append(_value(_ERROR_COMMENT, _ascii(command.error_comment)[:64], b" "))
     if command.sop_instance_uid:
         parts.append(_value(_AFFECTED_SOP_INSTANCE, _ascii(command.sop_instance_uid), b"\0"))
+    if command.event_type is not None:
+        parts.append(number(0, _EVENT_TYPE, 2, command.event_type))
     if command.move_originator:
         parts.append(_value(_MOVE_ORIGINATOR, _ascii(command.move_originator), b" "))
     if command.move_originator_message_id is not None:
@@ -222,6 +236,33 @@ def store_request(
             sop_instance_uid=sop_instance_uid,
             priority=priority,
             has_data_set=True,
+        )
+    )
+
+
+def find_request(message_id: int, sop_class_uid: str, priority: Priority = Priority.MEDIUM) -> bytes:
+    """Return a C-FIND-RQ command set (PS3.7 §9.3.2.1); the identifier follows."""
+    return encode(
+        Command(
+            CommandField.C_FIND_RQ,
+            message_id=message_id,
+            sop_class_uid=sop_class_uid,
+            priority=priority,
+            has_data_set=True,
+        )
+    )
+
+
+def event_report(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type: int) -> bytes:
+    """Return an N-EVENT-REPORT-RQ command set with a data set to come (PS3.7 §10.3.1.1)."""
+    return encode(
+        Command(
+            CommandField.N_EVENT_REPORT_RQ,
+            message_id=message_id,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            has_data_set=True,
+            event_type=event_type,
         )
     )
 

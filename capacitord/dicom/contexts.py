@@ -82,10 +82,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The contexts of one A-ASSOCIATE-RQ, by context id, at most 128; `serves` are the queued pairs they are for."""
+    """The contexts of one A-ASSOCIATE-RQ, by context id, at most 128; `serves` are the queued pairs they are for.
+
+    `as_scp` are SOP classes of which this side is the provider, though it asks for the association (PS3.7 §D.3.3.4).
+    """
 
     contexts: Mapping[int, Pair]
     serves: frozenset[Pair] = frozenset()
+    as_scp: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.contexts) <= MOST_CONTEXTS:

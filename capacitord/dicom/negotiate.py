@@ -17,8 +17,9 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import build_context, build_role
 
 from capacitord.dicom.contexts import Answer, Proposal
 from capacitord.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -83,7 +84,7 @@ def associate_request(called: str, calling: str, proposal: Proposal, max_pdu: in
         context.context_id = context_id
         contexts.append(context)
     request.presentation_context_definition_list = contexts
-    request.user_information = [longest, class_uid, version]
+    request.user_information = [longest, class_uid, version, *map(_provider, proposal.as_scp)]
     try:
         request.called_ae_title = called
         request.calling_ae_title = calling
@@ -94,6 +95,10 @@ def associate_request(called: str, calling: str, proposal: Proposal, max_pdu: in
             hint="Correct the destination in the site's profile.",
         ) from error
     return bytes(A_ASSOCIATE_RQ(request).encode())
+
+
+def _provider(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
+    return build_role(UID(sop_class_uid), scu_role=False, scp_role=True)
 
 
 def read_acceptance(body: bytes) -> Acceptance:

@@ -4,6 +4,8 @@
 step                 its `match` looks at            what it changes
 =================== =============================== =====================================================
 inbound transforms   the image as it was received    every copy of it, and what routes look at
+reconciliation       nothing                         every copy of a study that a person released with an entry of
+                                                     the worklist: who the patient is, and the order
 de-identification    the image after these           this destination's copy; the first that matches, or it is held
 outbound transforms  the image after the inbound     this destination's copy, after de-identification
 compression          nothing                         how the pixels are written
@@ -67,11 +69,12 @@ class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
     outbound: tuple[Transform, ...] = ()
     compress: Compression | None = None
     transfer_syntaxes: tuple[str, ...] = ()
+    reconciled: tuple[Transform, ...] = ()
 
     @property
     def keeps_attributes(self) -> bool:
         """Whether no attribute of any image can change, so that none has to be looked at."""
-        return not (self.inbound or self.deidentifications or self.outbound)
+        return not (self.inbound or self.reconciled or self.deidentifications or self.outbound)
 
     def conditions(self) -> Iterator[Condition]:
         """Yield all conditions that look at an image."""
@@ -240,7 +243,7 @@ def changed(
     `NotDeidentified`, also where a recipe has de-identifications and none matches, and what reading the image raises.
     """
     opened = open_for(image, what.conditions())
-    inbound = fitting(what.inbound, subject_of(opened.attributes, came))
+    inbound = (*fitting(what.inbound, subject_of(opened.attributes, came)), *what.reconciled)
     if not (what.deidentifications or what.outbound):
         return Changed(opened.rewritten(inbound, key=keys.hashes, now=now), sop_instance_uid)
     looked_at = _dataset_after(opened, inbound, keys.hashes, now)

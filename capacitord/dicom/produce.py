@@ -35,7 +35,7 @@ NO_FORM: Final = "It cannot be written as the destination accepts it."
 _STEP: Final = 1 << 20
 _CODECS: Final = (
     *("jpeg8_decode", "jpeg8_encode", "jpegls_decode", "jpegls_encode", "jpeg2k_decode", "jpeg2k_encode"),
-    *("htj2k_encode", "packbits_decode", "packbits_encode"),
+    *("htj2k_encode", "packbits_decode", "packbits_encode", "png_encode"),
 )
 """Functions whose libraries are loaded when they are first named."""
 

@@ -237,5 +237,5 @@ class Receiver:
         self._respond(request, refusal)
 
     def _respond(self, request: Command, answer: Refusal) -> None:
-        response = commands.response(request, answer.status, comment=answer.comment, offending=answer.offending)
+        response = commands.response(request, answer.status, comment=answer.comment)
         self.answer(data_pdus(self._context_id, response, command=True, max_pdu=self.max_pdu))

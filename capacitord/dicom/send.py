@@ -164,6 +164,17 @@ class Line:
             except (MalformedMessage, commands.MalformedCommand):
                 raise self.give_up(End.PROTOCOL, AbortReason.INVALID_PARAMETER) from None
 
+    def read_data(self) -> bytes:
+        """Return the body of the next P-DATA-TF, whatever is in it. The time-out runs as for `read_command`.
+
+        Raises `AssociationEnded`.
+        """
+        self._start_waiting()
+        kind, body = self._read_pdu(self._longest)
+        if kind != PduType.DATA_TF:
+            raise self._unexpected(kind, body)
+        return body
+
     def release(self) -> bool:
         """End the association in good order and close; return whether the peer took part (PS3.8 §7.2)."""
         self._timeout = min(self._timeout, LONGEST_RELEASE)

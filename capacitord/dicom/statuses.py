@@ -6,7 +6,6 @@ import enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capacitord import errors
-from capacitord.dicom.header import Mismatch
 from capacitord.dicom.walker import HeaderError
 
 if TYPE_CHECKING:
@@ -23,16 +22,14 @@ class Status(enum.IntEnum):
     NOT_AUTHORIZED = 0x0124
     UNRECOGNIZED_OPERATION = 0x0211
     OUT_OF_RESOURCES = 0xA700
-    DATA_SET_DOES_NOT_MATCH = 0xA900
     CANNOT_UNDERSTAND = 0xC000
 
 
 class Refusal(NamedTuple):
-    """Why an image is not kept: a status, a comment free of patient data, and the attributes at fault."""
+    """Why an image is not kept: a status, and a comment free of patient data."""
 
     status: Status
     comment: str
-    offending: tuple[int, ...] = ()
 
 
 # The first entry that fits decides, so a subclass stands before its base.
@@ -43,7 +40,6 @@ _OF_ERROR: Final[tuple[tuple[type[Exception], Status, str], ...]] = (
     (errors.Locked, Status.OUT_OF_RESOURCES, "the key of the storage is not available"),
     (errors.Refused, Status.NOT_AUTHORIZED, "no images are taken in now"),
     (errors.NotPermitted, Status.NOT_AUTHORIZED, "not permitted"),
-    (Mismatch, Status.DATA_SET_DOES_NOT_MATCH, ""),
     (HeaderError, Status.CANNOT_UNDERSTAND, ""),
     (errors.CapacitordError, Status.PROCESSING_FAILURE, "the image could not be stored"),
 )
@@ -54,7 +50,7 @@ def refusal_for(error: Exception) -> Refusal:
     for kind, status, comment in _OF_ERROR:
         if isinstance(error, kind):
             if isinstance(error, HeaderError):
-                return Refusal(status, error.message, error.offending)
+                return Refusal(status, error.message)
             return Refusal(status, comment)
     return Refusal(Status.PROCESSING_FAILURE, "the image could not be stored")
 

@@ -99,15 +99,22 @@ class StorageServer:
         refused: Callable[[RefusalView], None] = lambda _: None,
         handlers: Sequence[Handler] = (),
         contexts: Sequence[PresentationContext] = (),
+        storage_classes: frozenset[str] | None = None,
+        name: str = "storage port",
     ) -> None:
-        """`refused` is told of each image that is refused, by the association's thread."""
+        """`refused` is told of each image that is refused, by the association's thread.
+
+        Without `storage_classes` it takes all that are known, and the private ones of the settings.
+        """
         self._refused = refused
         self._listener = listener
         self._intake = intake
         self._settings = settings
         self._handlers = tuple(handlers)
         self._extra = {str(cx.abstract_syntax): cx for cx in contexts}
-        self._storage_classes = accept.storage_classes() | settings.private_sop_classes
+        if storage_classes is None:
+            storage_classes = accept.storage_classes() | settings.private_sop_classes
+        self._storage_classes = storage_classes
         self._classes = self._storage_classes | {accept.VERIFICATION}
         self._syntaxes = accept.transfer_syntaxes() | settings.private_transfer_syntaxes
         self._ae = _application_entity(settings)
@@ -116,7 +123,7 @@ class StorageServer:
         self._refusals: collections.deque[RefusalView] = collections.deque(maxlen=_REMEMBERED_REFUSALS)
         self._closing = False
         self._waker = Waker()
-        self._thread = threading.Thread(target=self._accept_loop, name="storage port", daemon=True)
+        self._thread = threading.Thread(target=self._accept_loop, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to accept connections."""

@@ -45,13 +45,14 @@ TOUCH_POINTS: Final[Mapping[type, tuple[str, ...]]] = MappingProxyType(
     {
         DULServiceProvider: ("_is_transport_event", "_read_pdu_data", "run_reactor", "stop_dul", "kill_dul"),
         Association: ("_serve_request", "_bind_defaults", "run_reactor"),
-        AssociationSocket: ("ready", "recv"),
+        AssociationSocket: ("ready", "recv", "send"),
     }
 )
 """Methods that are overridden here and are no part of pynetdicom's documented interface."""
 
 TOUCHED_ATTRIBUTES: Final = (
     "_reactor_checkpoint",
+    "acse.is_aborted",
     "dimse.msg_queue",
     "dul.event_queue",
     "dul.to_user_queue",
@@ -101,6 +102,7 @@ class BufferedSocket(AssociationSocket):
         self.raw = sock
         self._timeout = timeout
         self._returned = b""
+        self._sending = threading.Lock()
 
     @property
     def ready(self) -> bool:
@@ -119,6 +121,19 @@ class BufferedSocket(AssociationSocket):
         if waker is not None and waker.fileno() in ready:
             waker.clear()
         return self.raw.fileno() in ready
+
+    def send(self, bytestream: bytes) -> None:
+        """Send PDUs for pynetdicom, which is told by an event if the connection is lost."""
+        with self._sending:
+            super().send(bytestream)
+
+    def send_now(self, data: bytes) -> None:
+        """Send whole PDUs past pynetdicom and its queue. For who serves a request. Raises OSError.
+
+        After an error part of a PDU may have been sent: then nothing but the end of the connection may follow.
+        """
+        with self._sending:
+            self.raw.sendall(data)
 
     def give_back(self, data: bytes) -> None:
         """Have `data` read next."""
@@ -287,6 +302,7 @@ class AcceptedAssociation(Association):
     """An association that a peer requested, over a socket that was accepted.
 
     `open_wire` is called once it is established, `on_end` when its connection is closed, in its own thread.
+    `cancelled` has the message ids of requests that the peer cancelled; whoever serves such requests keeps it.
     """
 
     def __init__(
@@ -305,6 +321,7 @@ class AcceptedAssociation(Association):
         self._on_end = on_end
         self._serving = 0
         self.is_cut = False
+        self.cancelled: set[int] = set()
         self.peer = peer.address
         self.gate = self._reactor_checkpoint = ReactorGate()
         self.dul = self.upper_layer = UpperLayer(self)
@@ -326,6 +343,11 @@ class AcceptedAssociation(Association):
     def is_busy(self) -> bool:
         """Whether pynetdicom is serving a request."""
         return self._serving > 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing that is sent now can reach the peer any more. For who serves a request."""
+        return not self.is_established or self.acse.is_aborted()
 
     def open_wire(self, forward: Callable[[int, int, bytes], None]) -> Wire:
         """Return what serves the association from now on."""
@@ -364,6 +386,11 @@ class AcceptedAssociation(Association):
         """Have pynetdicom serve a request; an error in it ends the association, not the program."""
         self._serving += 1
         try:
+            if msg.MessageIDBeingRespondedTo is None and not msg.is_valid_request:
+                # pynetdicom would let it pass in silence, and the peer wait for an answer.
+                LOG.warning("a request of %s lacks what a request needs", self.peer)
+                self.abort(block=False)
+                return
             super()._serve_request(msg, context_id)
         except Exception as error:  # noqa: BLE001 - the peer is told by an abort
             LOG.warning("a request of %s could not be served: %s", self.peer, describe(error))

@@ -32,16 +32,15 @@ _Bytes = bytes | bytearray | memoryview
 
 
 class HeaderError(ValueError):
-    """A dataset is not what a C-STORE needs; `offending` names the attributes, if any."""
+    """A dataset is not what a C-STORE needs."""
 
-    def __init__(self, message: str, offending: tuple[int, ...] = ()) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.offending = offending
 
 
 class Unreadable(HeaderError):
-    """The bytes cannot be parsed, or lack the UIDs that make them an image of a study."""
+    """The bytes cannot be parsed, or say two things."""
 
 
 class _Encoding(NamedTuple):
@@ -64,34 +63,58 @@ _DEFLATED = frozenset(
 )
 
 
+class Stop(NamedTuple):
+    """The element that a walk stopped at, without entering it: `place` is where in the dataset its value begins.
+
+    `length` is 0xFFFFFFFF where it is undefined, and `vr` empty in Implicit VR.
+    """
+
+    tag: int
+    vr: bytes
+    length: int
+    place: int
+
+
 class DatasetWalker:
     """Reads one dataset from its first byte, in pieces of any size.
 
-    `wanted` holds the tags to keep. `feed` it until it returns True or the dataset ends; `values` has what was found.
-    A dataset that is not Big Endian has explicit VRs if its first element has one: that tells private transfer
-    syntaxes apart, and bears with devices that send Implicit VR where they promised Explicit.
+    `wanted` holds the tags to keep, and `further` those behind them that are welcome as well. `feed` it until it
+    returns True or the dataset ends; `values` has what was found. `past` says that all of `wanted` is behind it. It
+    stops at the first element behind the last tag of all: `stopped` is that element, `rest` what of the last bytes is
+    behind its header, valid as long as they are. A dataset that is not Big Endian has explicit VRs if its first element
+    has one: that tells private transfer syntaxes apart, and bears with devices that send Implicit VR where they said
+    Explicit.
     """
 
     __slots__ = (
         "_carry",
         "_encoding",
+        "_fed",
         "_inflated",
         "_inflater",
-        "_last_element",
-        "_last_group",
+        "_last",
+        "_last_of_all",
         "_open",
         "_skip",
         "_wanted",
         "done",
+        "is_deflated",
+        "past",
+        "rest",
+        "stopped",
         "values",
     )
 
-    def __init__(self, transfer_syntax_uid: str, wanted: frozenset[int]) -> None:
+    def __init__(self, transfer_syntax_uid: str, wanted: frozenset[int], further: frozenset[int] = frozenset()) -> None:
         self.values: dict[int, bytes] = {}
-        self.done = False
-        self._wanted = wanted
-        self._last_group, self._last_element = divmod(max(wanted), 0x10000)
-        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS) if transfer_syntax_uid in _DEFLATED else None
+        self.done = self.past = False
+        self.stopped: Stop | None = None
+        self.rest = memoryview(b"")
+        self._wanted = wanted | further
+        self._last, self._last_of_all = max(wanted), max(self._wanted)
+        self._fed = 0
+        self.is_deflated = transfer_syntax_uid in _DEFLATED
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS) if self.is_deflated else None
         self._inflated = 0
         self._encoding = _EXPLICIT_BIG if transfer_syntax_uid == _BIG_ENDIAN else None
         self._open: list[_Encoding] = []
@@ -102,6 +125,11 @@ class DatasetWalker:
     def inside(self) -> bool:
         """Whether the bytes so far end in the middle of an element or a sequence."""
         return bool(self._carry or self._skip or self._open)
+
+    @property
+    def big(self) -> bool:
+        """Whether numbers are in big endian order."""
+        return self._encoding is _EXPLICIT_BIG
 
     def feed(self, data: _Bytes) -> bool:
         """Look at the next bytes of the dataset and return whether everything wanted has passed.
@@ -127,64 +155,93 @@ class DatasetWalker:
                 raise Unreadable(msg)
             if self._feed_plain(piece):
                 self._inflater = None
+                # What follows in this piece is plain, and what follows it is not.
+                self.rest = memoryview(b"")
                 return True
             data = inflater.unconsumed_tail
         return False
 
     def _feed_plain(self, data: _Bytes) -> bool:
-        start = 0
+        start, place = 0, self._fed
+        self._fed += len(data)
         if self._skip:
             start = min(self._skip, len(data))
             self._skip -= start
             if start == len(data):
                 return False
         if self._carry:
+            place -= len(self._carry)
             data = self._carry + bytes(data)
             self._carry = b""
         if self._encoding is None and len(data) >= 8:
             self._encoding = _recognised(bytes(data[4:6]))
         stop = self._walk(data, start, self._encoding) if self._encoding is not None else start
-        if not self.done:
-            self._carry = bytes(data[stop:])
-            self._skip = max(0, stop - len(data))
-        return self.done
+        if self.stopped is not None:
+            self.stopped = self.stopped._replace(place=place + stop)
+            self.rest = memoryview(data)[stop:]
+            return True
+        self._carry = bytes(data[stop:])
+        self._skip = max(0, stop - len(data))
+        return False
 
-    def _walk(self, data: _Bytes, position: int, outermost: _Encoding) -> int:
-        """Walk whole elements from `position` and return where the next one starts, perhaps beyond the end."""
+    def _walk(  # noqa: C901, PLR0912 - a call for each element would cost as much as the rest
+        self, data: _Bytes, position: int, outermost: _Encoding
+    ) -> int:
+        """Walk whole elements from `position` and return where the next one starts, perhaps beyond the end.
+
+        Of the one it stops at, that is where its value starts.
+        """
         end = len(data)
-        levels = self._open
+        levels, wanted, last = self._open, self._wanted, self._last
         encoding = levels[-1] if levels else outermost
-        last_group = self._last_group
-        while not self.done and end - position >= 8:
-            group, element, vr, length, header = _element(data, position, encoding)
-            if header > end - position:
-                break
-            if levels and group == _DELIMITERS:
-                position += 8
-                if element == _SEQUENCE_END:
-                    levels.pop()
-                    encoding = levels[-1] if levels else outermost
-                elif element == _ITEM and length != _UNDEFINED:
-                    position += length
-                continue
-            if group >= last_group and not levels and (group > last_group or element > self._last_element):
-                self.done = True
-            elif length == _UNDEFINED:
-                encoding = self._descend(encoding, vr)
-                position += header
+        unpack = encoding.element.unpack_from
+        explicit = not encoding.implicit
+        while end - position >= 8:
+            header = 0
+            if explicit:
+                # Most elements are like this, so they take the short way; `_element` has the whole one.
+                group, element, vr, length = unpack(data, position)
+                header = 8 if vr in _SHORT_VRS and group != _DELIMITERS else 0
+            if not header:
+                group, element, vr, length, header = _element(data, position, encoding)
+                if header > end - position:
+                    break
+            if levels:
+                if group == _DELIMITERS:
+                    position += 8
+                    if element == _SEQUENCE_END:
+                        levels.pop()
+                        encoding = levels[-1] if levels else outermost
+                        unpack, explicit = encoding.element.unpack_from, not encoding.implicit
+                    elif element == _ITEM and length != _UNDEFINED:
+                        position += length
+                    continue
             else:
-                if not levels and length <= LONGEST_VALUE and group << 16 | element in self._wanted:
+                tag = group << 16 | element
+                if tag > last:
+                    self.past = True
+                    last = self._last = self._last_of_all
+                    if tag > last:
+                        self.done = True
+                        self.stopped = Stop(tag, vr, length, 0)
+                        return position + header
+                if tag in wanted and length <= LONGEST_VALUE:
                     if end - position < header + length:
                         break
-                    self._keep(group << 16 | element, bytes(data[position + header : position + header + length]))
-                position += header + length
+                    self._keep(tag, bytes(data[position + header : position + header + length]))
+            position += header
+            if length == _UNDEFINED:
+                encoding = self._descend(encoding, vr)
+                unpack, explicit = encoding.element.unpack_from, not encoding.implicit
+            else:
+                position += length
         return position
 
     def _keep(self, tag: int, value: bytes) -> None:
         # Some devices write an attribute twice; only two values leave open which one counts.
         if self.values.get(tag, value) != value:
             msg = "an attribute stands twice in the dataset, with two values"
-            raise Unreadable(msg, (tag,))
+            raise Unreadable(msg)
         self.values[tag] = value
 
     def _descend(self, encoding: _Encoding, vr: bytes) -> _Encoding:

@@ -1,14 +1,16 @@
 """What supervisor and runtime say to each other; one message a packet, at most one descriptor with it.
 
 The supervisor speaks first (`Start`). A runtime never opens a connection or a listening socket itself: it is handed
-`Listener` descriptors and asks with `Connect` for connections to destinations its profile names. A `Call` brings a
+`Listener` descriptors and asks with `Connect` for connections to peers that its profile names. A `Call` brings a
 stream socket on which the runtime answers one request of the control socket: one line of JSON (`CallHead`), then the
 body, then end of file.
 """
 
 from __future__ import annotations
 
+import enum
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -16,13 +18,19 @@ from capacitord.errors import Problem
 from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile
 
+MODALITY: Final = "modality:"
+"""How the name of a `Connect.destination` begins that is the AE title of a scanner; no destination's does."""
+
 
 class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """Base of all messages."""
 
 
 class Storage(msgspec.Struct, frozen=True):
-    """The storage SCP's settings; the box's, not the site's."""
+    """The storage SCP's settings; the box's, not the site's.
+
+    `modalities` are the AE titles of scanners to which a connection can be asked for, see `MODALITY`.
+    """
 
     ae_title: str
     called_ae_titles: tuple[str, ...] = ()
@@ -33,6 +41,17 @@ class Storage(msgspec.Struct, frozen=True):
     idle_timeout: float = 60.0
     private_sop_classes: tuple[str, ...] = ()
     private_transfer_syntaxes: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+
+
+class WorklistPort(msgspec.Struct, frozen=True):
+    """The worklist SCP's settings; the box's, not the site's. Empty lists allow everyone."""
+
+    ae_title: str
+    called_ae_titles: tuple[str, ...] = ()
+    calling_ae_titles: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    associations: int = 16
 
 
 class SpoolSettings(msgspec.Struct, frozen=True):
@@ -51,6 +70,7 @@ class Start(LinkMessage, frozen=True, tag="start"):
     key: bytes
     storage: Storage
     limits: SpoolSettings
+    worklist: WorklistPort = WorklistPort("FLUXBOX")
 
     def __repr__(self) -> str:
         return f"Start(site={self.profile.id!r})"
@@ -62,16 +82,23 @@ class Update(LinkMessage, frozen=True, tag="update"):
     profile: Profile
 
 
-class Listener(LinkMessage, frozen=True, tag="listener"):
-    """A listening socket comes with this message. `name` is "storage"."""
+class Port(enum.StrEnum):
+    """What a runtime serves to scanners on a listening socket."""
 
-    name: str
+    STORAGE = "storage"
+    WORKLIST = "worklist"
+
+
+class Listener(LinkMessage, frozen=True, tag="listener"):
+    """A listening socket comes with this message."""
+
+    port: Port
 
 
 class CloseListener(LinkMessage, frozen=True, tag="close-listener"):
     """Stop accepting on that listener; open associations finish within `grace` seconds."""
 
-    name: str
+    port: Port
     grace: float
 
 
@@ -126,11 +153,23 @@ class Ready(LinkMessage, frozen=True, tag="ready"):
     report: tuple[str, ...] = ()
 
 
+class Peer(enum.StrEnum):
+    """What a runtime may ask to be connected to: one of the profile's destinations, or its worklist's source."""
+
+    DESTINATION = "destination"
+    WORKLIST = "worklist"
+
+
 class Connect(LinkMessage, frozen=True, tag="connect"):
-    """Ask for a connection to a destination of this site's profile."""
+    """Ask for a connection to a peer that this site's profile names, or to a scanner of this box (`MODALITY`).
+
+    `destination` is empty for the worklist's source. The two have nothing in common: a destination may well be called
+    "worklist".
+    """
 
     request: int
     destination: str
+    peer: Peer = Peer.DESTINATION
 
 
 class StatusReport(LinkMessage, frozen=True, tag="status-report"):
@@ -170,8 +209,9 @@ FromRuntime = Ready | Connect | StatusReport | Note | Heartbeat | Failed
 class CallHead(msgspec.Struct, frozen=True):
     """The first line of an answer to a `Call`: HTTP status, form of the body, and what the audit log should name.
 
-    `length` is the body's, in bytes, where it is known beforehand: then an answer that breaks off is seen as such.
-    `refusal` is the reference of the error, where the answer is one.
+    `detail` is what it should say of it, without anything of a patient; `refusal` is the reference of the error, where
+    the answer is one. `length` is the body's, in bytes, where it is known beforehand: then an answer that breaks off is
+    seen as such.
     """
 
     status: int
@@ -179,3 +219,4 @@ class CallHead(msgspec.Struct, frozen=True):
     subjects: tuple[str, ...] = ()
     length: int | None = None
     refusal: str = ""
+    detail: str = ""

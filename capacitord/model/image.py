@@ -9,7 +9,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the catalog needs of an image: from its C-STORE request and from the start of its dataset.
 
     Text is decoded from the dataset's own character set, stripped of padding and cut to a bounded length.
-    Numbers are None where the dataset has none or one that cannot be read.
+    Numbers are None where the dataset has none or one that cannot be read. `findings` are lines of `model.findings`.
     """
 
     sop_class_uid: str
@@ -35,6 +35,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     series_description: str = ""
     instance_number: int | None = None
     number_of_frames: int | None = None
+    images_in_acquisition: int | None = None
+    findings: tuple[str, ...] = ()
 
 
 class Arrival(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ from capacitord.model import patterns
 from capacitord.model.attribute import Attribute, NotAllowed, parse
 from capacitord.model.conditions import ALWAYS, Condition
 from capacitord.model.targets import check_replaced, check_target
+from capacitord.model.worklist import Code
 
 _ESCAPES: Final = re.compile(r"\\(.?)", re.DOTALL)
 _GROUPS: Final = frozenset("0123456789")
@@ -190,7 +191,13 @@ class Suffix(_Operation, frozen=True):
     text: str
 
 
-Operation = Set | SetMissing | Remove | Copy | Replace | Map | Clean | Hash | Prefix | Suffix
+class Recode(_Operation, frozen=True):
+    """In each item of the code sequence whose code value is a key, the code becomes another one."""
+
+    codes: dict[str, Code]
+
+
+Operation = Set | SetMissing | Remove | Copy | Replace | Map | Clean | Hash | Prefix | Suffix | Recode
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -185,6 +185,10 @@ class KeyStore:
         opened.generation.sync()
         return key
 
+    def derive(self, purpose: bytes) -> bytes:
+        """Return 32 bytes that follow from the box key, for one purpose and no other. Raises `Locked`."""
+        return self._require_opened().box.derive(purpose)
+
     def repair_site(self, key: SiteKey) -> None:
         """Put a site's key, taken from a recovery file, where it is missing or does not open.
 

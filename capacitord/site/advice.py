@@ -72,8 +72,8 @@ def _others(number: int) -> str:
     return "1 other" if number == 1 else f"{number} others"
 
 
-def advice_on_refusals(refused: Lately, turned_away: m.Refusals | None) -> list[m.Advice]:
-    """Return advice on images that were refused lately, and on connections that were turned away."""
+def advice_on_refusals(refused: Lately) -> list[m.Advice]:
+    """Return advice on images that were refused lately."""
     advice = []
     if refused.for_now is not None:
         advice.append(
@@ -95,16 +95,22 @@ def advice_on_refusals(refused: Lately, turned_away: m.Refusals | None) -> list[
                 "and show this line to its vendor.",
             )
         )
-    if turned_away is not None:
-        advice.append(
-            m.Advice(
-                "turned-away",
-                m.Level.WARNING,
-                f"{_who(turned_away)} was turned away: {turned_away.reason}",
-                "Check the scanner's settings, or the [storage] allow-lists in capacitord.toml.",
-            )
-        )
     return advice
+
+
+def advice_on_turned_away(turned_away: m.Refusals | None, port: str = "storage") -> list[m.Advice]:
+    """Return advice on connections to a port that were turned away; `port` is what the configuration calls it."""
+    if turned_away is None:
+        return []
+    what = "was turned away" if port == "storage" else f"was turned away from the {port} port"
+    return [
+        m.Advice(
+            "turned-away",
+            m.Level.WARNING,
+            f"{_who(turned_away)} {what}: {turned_away.reason}",
+            f"Check the scanner's settings, or the [{port}] allow-lists in capacitord.toml.",
+        )
+    ]
 
 
 def _images(refused: m.Refusals) -> str:
@@ -122,8 +128,8 @@ def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
         return []
     what = f"Study {short} is held" if studies == 1 else f"{studies} studies are held, the first is {short}"
     hint = (
-        f"Send it on purpose with `fluxctl resend {short} --to DEST`, or import a profile that has a route for it; "
-        "`fluxctl study list --state held` lists them."
+        f"`fluxctl held show {short}` says what can be done; `fluxctl release {short}` sends it on purpose; "
+        "`fluxctl held list` lists them, with why each waits."
     )
     return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]
 

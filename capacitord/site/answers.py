@@ -10,7 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api import review as r
 from capacitord.api.codes import Resolve
+from capacitord.api.preview import Preview
 from capacitord.api.routes import Form
 from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
@@ -19,14 +21,20 @@ from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row, unnamed_row
+from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
+from capacitord.site.reviewing import Reviewing
+from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.spool.releasing import Person
+from capacitord.spool.review import STANDINGS
+from capacitord.spool.routed import REASONS
 from capacitord.spool.store import Spool
 
 _LONGEST_REASON = 500
 
 
 class Body(NamedTuple):
-    """An answer: its form, its pieces, and what the audit log should name. `length` is None for a stream.
+    """An answer: its form, its pieces, and what the audit log should name, and say. `length` is None for a stream.
 
     `refusal` is the reference of the error, if it says one.
     """
@@ -36,7 +44,14 @@ class Body(NamedTuple):
     subjects: tuple[str, ...] = ()
     length: int | None = None
     refusal: str = ""
+    detail: str = ""
 
+
+_BY_WHOM = frozenset({"held.discard", "held.release"})
+"""Routes whose answers depend on who asks."""
+
+_RELEASED_ONLY = frozenset(REASONS[standing].word for standing in STANDINGS.values())
+"""Why images are held that leave by a release and by nothing else a person does."""
 
 Handler = Callable[[msgspec.Struct], Body]
 
@@ -52,14 +67,35 @@ def one(answer: msgspec.Struct, *subjects: str) -> Body:
     return Body(Form.JSON, iter([encoded]), subjects, len(encoded))
 
 
+class Desks(NamedTuple):
+    """Who answers what takes more than a question to the spool."""
+
+    explaining: Explaining
+    resolving: Resolving
+    previewing: Previewing
+    worklist: WorklistAnswers
+    reviewing: Reviewing
+
+
 class Answers:
     """Answers by route name. Errors are raised; whoever calls turns them into refusals."""
 
-    def __init__(self, spool: Spool, deliveries: Deliveries, explaining: Explaining, resolving: Resolving) -> None:
-        self._spool, self._deliveries, self._explaining, self._resolving = spool, deliveries, explaining, resolving
+    def __init__(
+        self,
+        spool: Spool,
+        deliveries: Deliveries,
+        desks: Desks,
+    ) -> None:
+        self._spool, self._deliveries = spool, deliveries
+        self._explaining, self._resolving, self._previewing, worklist, self._reviewing = desks
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
+            "held.discard": self._discard_held,
+            "held.list": lambda request: one(self._reviewing.list(request)),
+            "held.release": self._release,
+            "held.restore": self._restore,
+            "held.show": self._held,
             "doctor.verify": self._verify,
             "queue.flush": self._flush,
             "queue.list": self._queue,
@@ -70,13 +106,17 @@ class Answers:
             "study.explain": self._explain,
             "study.export": self._export,
             "study.list": self._studies,
+            "study.preview": self._preview,
             "study.resend": self._resend,
             "study.resolve": self._resolve,
             "study.show": self._study,
+            "worklist.list": lambda request: one(worklist.list(request)),
+            "worklist.refresh": lambda _request: one(worklist.refresh()),
+            "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
 
-    def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None]) -> Body:
-        """Return the answer to a request. Raises `CapacitordError`, and what `demand_caller` raises.
+    def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None], by: Person) -> Body:
+        """Return the answer to a request of a person. Raises `CapacitordError`, and what `demand_caller` raises.
 
         That is called before anything is done, as late as possible: nothing happens for somebody who has gone.
         """
@@ -85,7 +125,7 @@ class Answers:
             raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
         self._spool.settle()
         demand_caller()
-        return handler(request)
+        return handler(request, by) if route in _BY_WHOM else handler(request)
 
     def _destinations(self, _request: m.Empty) -> Body:
         return one(m.DestinationList("fluxctl.destination.list/1", self._deliveries.status()))
@@ -98,7 +138,26 @@ class Answers:
 
     def _study(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
-        return one(self._spool.studies.detail(study, "fluxctl.study.show/1"), short)
+        detail = self._spool.studies.detail(study, "fluxctl.study.show/1")
+        return one(msgspec.structs.replace(detail, decided=self._reviewing.decided(study)), short)
+
+    def _held(self, request: m.StudyRef) -> Body:
+        answer, short = self._reviewing.show(request)
+        return one(answer, short)
+
+    def _release(self, request: r.Release, by: Person) -> Body:
+        done, subjects, detail = self._reviewing.release(request, by._replace(operator=request.operator.strip()))
+        self._deliveries.queued()
+        self._deliveries.wake()
+        return one(done, *subjects)._replace(detail=detail)
+
+    def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
+        done, subjects, detail = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
+        return one(done, *subjects)._replace(detail=detail)
+
+    def _restore(self, request: r.RestoreHeld) -> Body:
+        done, subjects, detail = self._reviewing.restore(request)
+        return one(done, *subjects)._replace(detail=detail)
 
     def _queue_show(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
@@ -150,6 +209,8 @@ class Answers:
     def _resend(self, request: m.Resend) -> Body:
         study, short = self._spool.studies.find(request.study)
         image = self._spool.studies.image(study, request.image) if request.image else None
+        if request.destinations:
+            self._demand_matched(study, short)
         wanted = request.destinations or self._recipients(study, short, image)
         chosen = [self._deliveries.one(name) for name in wanted]
         names = [delivery.destination.name for delivery in chosen]
@@ -176,6 +237,16 @@ class Answers:
             delivery.hasten()
         what = "1 image waits" if count == 1 else f"{count} images wait"
         return one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+
+    def _demand_matched(self, study: int, short: str) -> None:
+        """Raise `Refused` if something of a study waits for a release, which is on record with its reason."""
+        reasons = {each.reason for each in self._spool.studies.some([study])[study].held_for}
+        if reasons & _RELEASED_ONLY:
+            raise Refused(
+                "It is not known whose this study is, so it is not sent again to a destination of choice.",
+                where=f"study {short}",
+                hint=f"Release it: `fluxctl release {short}`. Or discard what is held: `fluxctl held discard {short}`.",
+            )
 
     def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
         """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""
@@ -214,7 +285,12 @@ class Answers:
 
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)
-        return one(answer, short)
+        study, _ = self._spool.studies.find(short)
+        return one(msgspec.structs.replace(answer, decided=self._reviewing.decided(study)), short)
+
+    def _preview(self, request: Preview) -> Body:
+        png, short = self._previewing.preview(request)
+        return Body(Form.PNG, iter([png]), (short,), len(png))
 
     def _resolve(self, request: Resolve) -> Body:
         answer = self._resolving.resolve(request)

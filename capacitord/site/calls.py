@@ -26,10 +26,13 @@ from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Invalid, TryAgain
 from capacitord.link.messages import Call, CallHead
 from capacitord.site.answers import Answers, Body, one
+from capacitord.spool.releasing import Person
 
 LOG = logging.getLogger(__name__)
 QUICK: Final = "quick"
-LANES: Final[Mapping[str, int]] = MappingProxyType({QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1})
+LANES: Final[Mapping[str, int]] = MappingProxyType(
+    {QUICK: 16, "streams": 4, "echoes": 4, "trials": 1, "searches": 1, "sources": 4, "previews": 2}
+)
 """How many calls of each lane are served at once; the others wait their turn."""
 
 _LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
@@ -38,7 +41,9 @@ _LANE_OF: Final[Mapping[str, str]] = MappingProxyType(
         "doctor.verify": "streams",
         "destination.echo": "echoes",
         "study.explain": "trials",
+        "study.preview": "previews",
         "study.resolve": "searches",
+        "worklist.refresh": "sources",
     }
 )
 _PATIENCE: Final = 60.0
@@ -116,7 +121,8 @@ class Calls:
             hint = "Update fluxctl and capacitord together."
             return _refused(Invalid("The request is not one of this site's.", hint=hint))
         try:
-            return self._answers.answer(call.route, request, lambda: _demand_caller(call, connection)), 200
+            by = Person(call.uid, call.user)
+            return self._answers.answer(call.route, request, lambda: _demand_caller(call, connection), by), 200
         except CapacitordError as error:
             return _refused(error)
         except _Gone:
@@ -152,7 +158,7 @@ def _refused(error: CapacitordError) -> tuple[Body, int]:
 
 def _send(connection: socket.socket, body: Body, status: int, name: str) -> None:
     """Send an answer. One that breaks off is seen as such: by its length, or by its last line."""
-    head = CallHead(status, body.form.value, body.subjects, body.length, body.refusal)
+    head = CallHead(status, body.form.value, body.subjects, body.length, body.refusal, body.detail)
     connection.sendall(msgspec.json.encode(head) + b"\n")
     try:
         for piece in body.pieces:

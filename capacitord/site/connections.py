@@ -1,4 +1,4 @@
-"""Connections to destinations, asked of the supervisor: this process has no network of its own."""
+"""Connections to peers of the site, asked of the supervisor: this process has no network of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capacitord.link.channel import LinkClosed
-from capacitord.link.messages import Connect, Connected
+from capacitord.link.messages import Connect, Connected, Peer
 from capacitord.model.outcome import Outcome, Verdict
 
 _PATIENCE: Final = 30.0
@@ -26,14 +26,14 @@ class Connection(NamedTuple):
 class _Waiting:
     """A request that has no answer yet."""
 
-    def __init__(self, destination: str) -> None:
-        self.destination = destination
+    def __init__(self, peer: Peer, destination: str) -> None:
+        self.peer, self.destination = peer, destination
         self.answered = threading.Event()
         self.result: Connection | Outcome = Outcome(Verdict.LATER, "The supervisor did not answer in time.")
 
 
 class Connections:
-    """Asks for connections by the destination's name; any thread may ask, the link's thread answers."""
+    """Asks for connections by what the profile calls a peer; any thread may ask, the link's thread answers."""
 
     def __init__(self, send: Callable[[Connect], None]) -> None:
         self._send = send
@@ -42,12 +42,12 @@ class Connections:
         self._over = False
         self._waiting: dict[int, _Waiting] = {}
 
-    def open(self, destination: str, timeout: float) -> Connection | Outcome:
-        """Return a connection to a destination of this site's profile, or why there is none.
+    def open(self, destination: str, timeout: float, peer: Peer = Peer.DESTINATION) -> Connection | Outcome:
+        """Return a connection to a destination of this site's profile, or to another peer of it, or why there is none.
 
         `timeout` is what the supervisor allows for connecting, in seconds; the answer may take a little longer.
         """
-        waiting = _Waiting(destination)
+        waiting = _Waiting(peer, destination)
         with self._lock:
             if self._over:
                 return _OVER
@@ -55,7 +55,7 @@ class Connections:
             number = self._last
             self._waiting[number] = waiting
         try:
-            self._send(Connect(number, destination))
+            self._send(Connect(number, destination, peer))
         except LinkClosed:
             waiting.result = _OVER
         else:
@@ -86,7 +86,7 @@ class Connections:
         """Tell those who wait for a connection to this destination that nobody needs it any more."""
         with self._lock:
             for number, waiting in list(self._waiting.items()):
-                if waiting.destination == destination:
+                if waiting.peer is Peer.DESTINATION and waiting.destination == destination:
                     del self._waiting[number]
                     waiting.result = Outcome(Verdict.LATER, "The connection is not needed any more.")
                     waiting.answered.set()

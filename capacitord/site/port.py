@@ -1,4 +1,4 @@
-"""The storage port: a listening socket comes and goes as the gate opens and closes, open associations finish."""
+"""A port of the site: a listening socket comes and goes as the gate opens and closes, open associations finish."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from capacitord.dicom.accept import StorageSettings
 from capacitord.dicom.arriving import describe
+from capacitord.dicom.services.handlers import contexts, handlers
+from capacitord.dicom.services.seam import Notices
 from capacitord.dicom.storage_scp import AssociationView, RefusalView, StorageServer
 from capacitord.link.messages import Storage
 from capacitord.site.reception import Reception
@@ -19,19 +21,35 @@ LOG = logging.getLogger(__name__)
 _MARGIN: Final = 5.0
 
 
-class StoragePort:
+class Server(Protocol):
+    """An SCP on one listening socket, such as `StorageServer`."""
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+
+    def stop(self, grace: float) -> int:
+        """Accept no more; return how many associations were aborted after `grace` seconds."""
+
+    def associations(self) -> list[AssociationView]:
+        """Return the associations that are open now."""
+
+    def refusals(self) -> list[RefusalView]:
+        """Return what was turned away lately."""
+
+
+class SitePort:
     """Serves on whichever listening socket came last. For the thread of the link, but for the views."""
 
-    def __init__(self, reception: Reception, storage: Storage, refused: Callable[[RefusalView], None]) -> None:
-        """`refused` is told of each image that is refused, by the association's thread."""
-        self._reception, self._settings, self._refused = reception, storage_settings(storage), refused
-        self._server: StorageServer | None = None
-        self._closing: dict[StorageServer, threading.Thread] = {}
+    def __init__(self, name: str, serve: Callable[[socket.socket], Server]) -> None:
+        """`serve` makes what serves on a socket, which is its from then on."""
+        self._name, self._serve = name, serve
+        self._server: Server | None = None
+        self._closing: dict[Server, threading.Thread] = {}
 
     def open(self, listener: socket.socket) -> None:
         """Begin to accept associations on a listening socket, which is this port's from now on."""
         self.close(0.0)
-        self._server = StorageServer(listener, self._reception, self._settings, refused=self._refused)
+        self._server = self._serve(listener)
         self._server.start()
 
     def close(self, grace: float) -> None:
@@ -42,13 +60,13 @@ class StoragePort:
             self._closing = {**self._closing, server: thread}
             thread.start()
 
-    def _finish(self, server: StorageServer, grace: float) -> None:
+    def _finish(self, server: Server, grace: float) -> None:
         try:
             aborted = server.stop(grace)
             if aborted:
                 LOG.warning("%d associations were aborted after %g s.", aborted, grace)
         except Exception as error:  # noqa: BLE001 - the port is shut by the supervisor in any case
-            LOG.error("The storage port closed in an unforeseen way: %s", describe(error))  # noqa: TRY400
+            LOG.error("The %s port closed in an unforeseen way: %s", self._name, describe(error))  # noqa: TRY400
         finally:
             self._closing = {one: thread for one, thread in self._closing.items() if one is not server}
 
@@ -66,9 +84,28 @@ class StoragePort:
         """Return what was turned away lately, the oldest first. For any thread."""
         return [view for server in self._servers() for view in server.refusals()]
 
-    def _servers(self) -> list[StorageServer]:
+    def _servers(self) -> list[Server]:
         server = self._server
         return [*self._closing, *([] if server is None else [server])]
+
+
+class StoragePort(SitePort):
+    """The port that images come to."""
+
+    def __init__(
+        self, reception: Reception, storage: Storage, refused: Callable[[RefusalView], None], notices: Notices
+    ) -> None:
+        """`refused` is told of each image that is refused, by the association's thread.
+
+        `notices` takes what scanners say of their studies.
+        """
+        settings = storage_settings(storage)
+        super().__init__(
+            "storage",
+            lambda listener: StorageServer(
+                listener, reception, settings, refused=refused, handlers=handlers(notices), contexts=contexts()
+            ),
+        )
 
 
 def storage_settings(storage: Storage) -> StorageSettings:

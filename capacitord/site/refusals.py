@@ -19,7 +19,6 @@ OF_THE_IMAGE: Final = frozenset(
         Status.INVALID_OBJECT_INSTANCE,
         Status.SOP_CLASS_NOT_SUPPORTED,
         Status.UNRECOGNIZED_OPERATION,
-        Status.DATA_SET_DOES_NOT_MATCH,
         Status.CANNOT_UNDERSTAND,
     }
 )

@@ -3,6 +3,9 @@
 What is filed without a decision is found here again after every start. A decision is made with one version of the
 profile and filed as that version's; images that it holds are looked at again with the next version.
 
+Where the profile matches studies with the worklist, an image is matched first: what is not matched goes nowhere, and no
+route is asked (`model.review`). Studies that nothing matched are looked at again when another list has come.
+
 An error that nobody foresaw may pass. So the image is tried again a few times before it is held as one that cannot be
 read; no other image waits for it.
 
@@ -24,10 +27,15 @@ from capacitord.dicom.transform.failure import Unreadable
 from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
+from capacitord.model.review import Opinion, Reason, Record, State, Terms, judge
+from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool.decisions import Decided, Turn, Undecided
+from capacitord.spool.filing import STUDY_SHIFT
+from capacitord.spool.review import Reviewed
+from capacitord.spool.routed import Routed
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -68,10 +76,12 @@ class Router:
         *,
         receiving: Callable[[], bool],
         doubt: Callable[[], None],
+        matcher: Matcher | None = None,
         pause: float = _FIRST_PAUSE,
     ) -> None:
         """`filed` is told for which destinations something waits from now on, and how urgent it is.
 
+        `matcher` has the worklist; without one, nothing is on it.
         `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
         `pause` is in seconds, before what failed is tried again the first time.
         """
@@ -79,6 +89,8 @@ class Router:
         self._failed: dict[int, _Failed] = {}
         self._spool, self._routing, self._filed = spool, routing, filed
         self._receiving, self._doubt = receiving, doubt
+        self._matcher = matcher or Matcher(lambda: NO_LIST)
+        self._rematched: tuple[Listing, InForce] | None = None
         self._key = keys_of(spool.key).hashes
         self._wanted, self._stopping = threading.Event(), threading.Event()
         self._wanted.set()
@@ -139,12 +151,20 @@ class Router:
         self._spool.settle()
         decisions, version = self._spool.decisions, in_force.profile.version
         decisions.order(in_force.order)
+        self._rematch(in_force)
+
+        whole = in_force.profile.completeness.whole
+        if not whole:
+            decisions.free_incomplete()
+
+        def undecided(after: int, limit: int) -> list[Undecided]:
+            return decisions.open(after, limit, whole=whole)
 
         def outdated(after: int, limit: int) -> list[Undecided]:
-            return decisions.outdated(version, after, limit)
+            return decisions.outdated(version, after, limit, whole=whole)
 
         trouble: CapacitordError | None = None
-        for page in _pages(decisions.open, outdated, decisions.unsorted):
+        for page in _pages(undecided, outdated, decisions.unsorted):
             trouble = self._decide(page, in_force) or trouble
             if not self._goes_on(in_force):
                 break
@@ -153,6 +173,29 @@ class Router:
             self._wanted.set()
         return trouble
 
+    def _rematch(self, in_force: InForce) -> None:
+        """Look again at studies that nothing matched, if there is another list: they are offered an entry, or matched.
+
+        See `rematch` of a profile; nothing but an exact match with a single entry counts.
+        """
+        matching, listing = in_force.matching, self._matcher.listing()
+        if matching is None or self._looked_again(listing, in_force):
+            return
+        worklist = self._matcher.worklist(matching.rules)
+        for waiting in self._spool.review.unmatched():
+            entry = entry_for(worklist, waiting.identities)
+            if entry is None:
+                continue
+            if matching.terms.rematch:
+                self._spool.review.reopen(waiting.study)
+            elif waiting.record.suggestion != entry:
+                self._spool.review.suggest(waiting, entry, time.time_ns(), in_force.profile.version)
+        self._rematched = (listing, in_force)
+
+    def _looked_again(self, listing: Listing, in_force: InForce) -> bool:
+        done = self._rematched
+        return done is not None and done[0] is listing and done[1] is in_force
+
     def _goes_on(self, in_force: InForce) -> bool:
         """Return whether decisions are still to be made by this version of the profile."""
         return self._routing.in_force is in_force and not self._stopping.is_set()
@@ -160,6 +203,7 @@ class Router:
     def _decide(self, page: Sequence[Undecided], in_force: InForce) -> CapacitordError | None:
         """Decide for a page of images and file it; return what kept it from deciding for one, if anything did."""
         decided: list[Decided] = []
+        records: dict[int, Record] = {}
         trouble: CapacitordError | None = None
         for image in page:
             if not self._goes_on(in_force):
@@ -170,7 +214,7 @@ class Router:
                 trouble = _unforeseen()
                 continue
             try:
-                decided.append(self._decided(image, in_force))
+                decided.append(self._decided(image, in_force, records))
                 self._failed.pop(image.image, None)
             except NotFound:
                 # It has left: there is nothing to decide, and it has no turn.
@@ -189,10 +233,13 @@ class Router:
                     decided.append(held)
             self._give_way(time.monotonic() - began)
         # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
+        whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
-        urgencies = self._spool.decisions.file(decided, holds) if decided else {}
-        if urgencies:
-            self._filed(urgencies)
+        filed = self._spool.decisions.file(decided, holds, whole=whole) if decided else None
+        if filed is not None and filed.urgencies:
+            self._filed(filed.urgencies)
+        if filed is not None and filed.again:
+            self._wanted.set()
         return trouble
 
     def _unforeseen_at(self, image: Undecided, in_force: InForce) -> Decided | None:
@@ -210,20 +257,57 @@ class Router:
         if self._receiving():
             self._stopping.wait(spent * _SHARE)
 
-    def _decided(self, image: Undecided, in_force: InForce) -> Decided:
-        """Return what is decided for an image. Raises what keeps this box from reading it for now."""
+    def _decided(self, image: Undecided, in_force: InForce, records: dict[int, Record]) -> Decided:
+        """Return what is decided for an image. Raises what keeps this box from reading it for now.
+
+        `records` has what was found for studies on the way and is not filed yet.
+        """
+        invalid = in_force.invalid(image.findings)
+        if invalid is not None:
+            return Decided(image.image, image.received_at, invalid, _LAST if in_force.sorts else None)
         attributes = _Lazy(self._spool, image, in_force, self._key)
+        reviewed: Reviewed | None = None
         try:
-            routed = in_force.routed(attributes, image.calling_ae, image.called_ae, image.received_at)
+            opinion, reviewed = self._reviewed(image, attributes, in_force, records)
+            routed = self._routed(image, attributes, in_force, opinion)
         except Unreadable as error:
             routed = in_force.unreadable(str(error))
         if not in_force.sorts:
-            return Decided(image.image, image.received_at, routed)
+            return Decided(image.image, image.received_at, routed, reviewed=reviewed)
         try:
             turn = in_force.turn(attributes)
         except Unreadable:
             turn = in_force.turn(_Nothing())
-        return Decided(image.image, image.received_at, routed, turn)
+        return Decided(image.image, image.received_at, routed, turn, reviewed)
+
+    def _reviewed(
+        self, image: Undecided, attributes: Attributes, in_force: InForce, records: dict[int, Record]
+    ) -> tuple[Opinion | None, Reviewed | None]:
+        """Return what matching says of an image, None if it does not matter. Raises as `attributes` does."""
+        study = image.image >> STUDY_SHIFT
+        record = records[study] if study in records else self._spool.review.record(study)
+        matching = in_force.matching
+        if matching is None and record is None:
+            return None, None
+        identity = identity_of(attributes, image.calling_ae)
+        look = None if matching is None else self._matcher.look(identity, record, matching.rules)
+        opinion = judge(record, identity, look, Terms() if matching is None else matching.terms)
+        if opinion is None:
+            return None, None
+        records[study] = opinion.record
+        return opinion, Reviewed(record, opinion.record, identity, opinion.reopened)
+
+    def _routed(self, image: Undecided, attributes: Attributes, in_force: InForce, opinion: Opinion | None) -> Routed:
+        """Return where an image goes of which matching says that. Raises as `attributes` does."""
+        if opinion is not None and opinion.reason is not None:
+            return in_force.held(opinion.reason)
+        state = None if opinion is None else opinion.record.state
+        if state is State.RELEASED:
+            released = self._spool.releasing.last(image.image >> STUDY_SHIFT)
+            return in_force.held(Reason.UNMATCHED) if released is None else in_force.following(released)
+        if state is State.LET_THROUGH:
+            return in_force.let_through()
+        return in_force.routed(attributes, image.calling_ae, image.called_ae, image.received_at)
 
 
 class _Lazy:

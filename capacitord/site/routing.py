@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from capacitord.config import dictionary
@@ -14,12 +16,16 @@ from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, 
 from capacitord.model import compare, sorting
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
+from capacitord.model.findings import why_invalid
 from capacitord.model.image import Arrival, Facts
-from capacitord.model.profile import Profile
+from capacitord.model.profile import Matching, Profile
+from capacitord.model.review import WORDS, Reason
 from capacitord.model.routes import Route, choose
 from capacitord.model.sorting import By
 from capacitord.spool.decisions import Turn
-from capacitord.spool.routed import Routed, Standing
+from capacitord.spool.releasing import Released
+from capacitord.spool.review import STANDINGS
+from capacitord.spool.routed import BY_A_PERSON, UNMATCHED_ROUTE, Routed, Standing
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +43,9 @@ class _Wanted(Exception):
 
 
 _UNREAD: Final = _Unread()
+_HELD_FOR: Final[Mapping[Reason, str]] = MappingProxyType(
+    {reason: f"{WORDS[reason].sentence[:1].lower()}{WORDS[reason].sentence[1:].rstrip('.')}" for reason in STANDINGS}
+)
 
 
 class InForce:
@@ -62,6 +71,11 @@ class InForce:
         self._at_once = bool(profile.routes) and profile.routes[0].when == ALWAYS
 
     @property
+    def matching(self) -> Matching | None:
+        """How studies are matched with the worklist, None if they are not."""
+        return self.profile.matching
+
+    @property
     def order(self) -> tuple[str, ...]:
         """What decides what leaves first, as it is written; empty if no attributes do."""
         if not self.sorts:
@@ -80,6 +94,27 @@ class InForce:
         subject = Subject(attributes, calling_ae, called_ae, local_time(received_at, self.profile.timezone))
         number = choose(self.profile.routes, subject)
         return self._none if number is None else self._by_route[number]
+
+    def held(self, reason: Reason) -> Routed:
+        """Return what becomes of an image that matching holds."""
+        words = f"{_HELD_FOR[reason]} (version {self.profile.version} of the profile)"
+        return Routed(self.profile.version, standing=STANDINGS[reason], held=words)
+
+    def let_through(self) -> Routed:
+        """Return where a study goes that nothing matches, where the profile sends such studies somewhere."""
+        to = self.profile.matching.terms.release_to if self.profile.matching is not None else ()
+        if not to:
+            return self.held(Reason.UNMATCHED)
+        return Routed(self.profile.version, to, UNMATCHED_ROUTE)
+
+    def following(self, released: Released) -> Routed:
+        """Return where an image goes that comes after a person has released its study."""
+        return Routed(self.profile.version, released.what.destinations, BY_A_PERSON, release=released.id)
+
+    def invalid(self, findings: Sequence[str]) -> Routed | None:
+        """Return what becomes of an image with these findings (`model.findings`); None if it may go."""
+        why = why_invalid(findings)
+        return Routed(self.profile.version, standing=Standing.INVALID, held=why) if why else None
 
     def unreadable(self, why: str) -> Routed:
         """Return what becomes of an image whose attributes cannot be read, and are asked for."""
@@ -107,10 +142,16 @@ class Routing:
     def profile(self, profile: Profile) -> None:
         self.in_force = InForce(profile)
 
-    def decide(self, _facts: Facts, arrival: Arrival) -> Routed | None:
-        """Return where an image goes; None if that takes its attributes, or if they decide when it leaves."""
+    def decide(self, facts: Facts, arrival: Arrival) -> Routed | None:
+        """Return where an image goes, None if that is decided later.
+
+        It is where it takes attributes, where they decide when the image leaves, and where whole studies only leave.
+        """
         in_force = self.in_force
-        if in_force.sorts:
+        invalid = in_force.invalid(facts.findings) if facts.findings else None
+        if invalid is not None:
+            return invalid
+        if in_force.sorts or in_force.matching is not None or in_force.profile.completeness.whole:
             return None
         try:
             return in_force.routed(_UNREAD, arrival.calling_ae, arrival.called_ae, arrival.received_at)

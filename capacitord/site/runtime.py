@@ -149,7 +149,7 @@ class Runtime:
                 return message.grace
             if isinstance(message, Listener) and descriptor is None:
                 # The supervisor takes the port for open: better to begin anew than to let scanners call in vain.
-                LOG.error("There is no descriptor left for the storage port; finishing what is open.")
+                LOG.error("There is no descriptor left for the %s port; finishing what is open.", message.port)
                 return GRACE_WITHOUT_SUPERVISOR
             try:
                 _heed(message, descriptor, service)
@@ -180,10 +180,10 @@ def _heed(message: ToRuntime, descriptor: int | None, service: Service) -> None:
             service.call(message, descriptor)
             return
         case Listener() if descriptor is not None:
-            service.listen(socket.socket(fileno=descriptor))
+            service.listen(message.port, socket.socket(fileno=descriptor))
             return
         case CloseListener():
-            service.stop_listening(message.grace)
+            service.stop_listening(message.port, message.grace)
         case AskStatus():
             service.ask_status(message.request)
         case Update():

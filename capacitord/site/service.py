@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,30 +14,41 @@ from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
-from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Start
+from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Port, Start
 from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
-from capacitord.site.answers import Answers
+from capacitord.site.answers import Answers, Desks
 from capacitord.site.calls import Calls
+from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
-from capacitord.site.port import StoragePort
+from capacitord.site.listings import Listings
+from capacitord.site.matching import NO_LIST, Matcher
+from capacitord.site.port import SitePort, StoragePort
 from capacitord.site.preparation.preparation import Preparation, keys_of
+from capacitord.site.previewing import Previewing
 from capacitord.site.pulse import Pulse
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Refused
 from capacitord.site.resolving import Resolving
+from capacitord.site.reviewing import Reviewing
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing
-from capacitord.site.site_status import Condition, Reporter, site_status
+from capacitord.site.site_status import Condition, Reporter, site_status, with_worklist
 from capacitord.site.soundness import Soundness
 from capacitord.site.upkeep import Upkeep
+from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.site.worklist.keeper import WorklistKeeper
+from capacitord.site.worklist.port import WorklistPort
 from capacitord.spool.admission import Receipt
-from capacitord.spool.store import Closed, Spool
+from capacitord.spool.closer import Closed
+from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 _MARGIN: Final = 3.0
+_REMEMBERED: Final = 30 * 86400 * 10**9
+"""Nanoseconds for which it is remembered what a scanner said of a study of which nothing is here."""
 
 Send = Callable[[FromRuntime], bool]
 """Tells the supervisor; returns whether the message went out, and never raises."""
@@ -55,21 +66,39 @@ class Service:
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._arrived, self._not_kept, self._soundness.kept)
+        self._listings = Listings(spool.key)
+        self._matcher = Matcher(self._listings.now)
+        self._listed = NO_LIST
         self._router = Router(
             spool,
             routing,
             self._deliveries.wake_for,
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
+            matcher=self._matcher,
         )
-        self._port = StoragePort(self._reception, start.storage, self._refused.add)
-        self._calls = Calls(Answers(spool, self._deliveries, self._explaining(), self._resolving()))
+        self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
+        self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
+        self._worklist = WorklistKeeper(
+            spool,
+            self._connections,
+            start.profile,
+            hashes=self._preparation.keys.hashes,
+            note=lambda reference, message: self._note(reference, message, "", ""),
+            doubt=self._soundness.doubt,
+            receiving=lambda: self._reception.receiving,
+        )
+        self._listings.source = self._worklist
+        self._worklist_port = WorklistPort(self._worklist, start.worklist)
+        self._ports: Mapping[Port, SitePort] = {Port.STORAGE: self._port, Port.WORKLIST: self._worklist_port}
+        self._calls = Calls(self._answers())
         self._reporter = Reporter(self._look, send, doubt=self._soundness.doubt, condition=self._condition)
         self._pulse = Pulse(self._beat)
         self._upkeep = Upkeep(
             spool,
             keep=lambda: routing.profile.keep_delivered,
             quiet=start.limits.study_quiet,
+            rules=lambda: routing.profile.completeness,
             closed=self._closed,
             got_on=self._pulse.got_on,
             doubt=self._soundness.doubt,
@@ -77,15 +106,43 @@ class Service:
                 "try the disk": self._soundness.look,
                 "put the profile in force": self._catch_up,
                 "let others stand in": self._deliveries.stand_in,
+                "match with another list": self._look_for_list,
+                "forget what was discarded": self._forget_discarded,
             },
             rarely={
                 "say why images wait": self._deliveries.explain_unnamed,
                 "look again at what is held": self._deliveries.look_again,
                 "decide where images go": self._router.wake,
+                "forget what scanners said": self._forget,
             },
         )
         self._deliveries.want(start.profile.destinations, start.profile.version)
         self._become()
+
+    def _look_for_list(self) -> None:
+        """Have studies that nothing matched looked at again, if another list has come."""
+        listed = self._matcher.listing()
+        if listed is not self._listed:
+            self._listed = listed
+            self._router.wake()
+
+    def _forget_discarded(self) -> None:
+        """Give up what was discarded and cannot be had back any more."""
+        for study in self._spool.releasing.over(self._spool.tick()):
+            self._spool.housekeeping.discard_set_aside(study, time.time_ns())
+
+    def _answers(self) -> Answers:
+        previewing = Previewing(self._spool, self._preparation.pool)
+        worklist = WorklistAnswers(self._worklist, self._spool.key)
+        reviewing = Reviewing(
+            self._spool,
+            lambda: self._routing.profile,
+            self._matcher,
+            worklist.entries,
+            lambda: [each.name for each in self._routing.profile.destinations],
+        )
+        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing)
+        return Answers(self._spool, self._deliveries, desks)
 
     def _explaining(self) -> Explaining:
         return Explaining(
@@ -108,6 +165,7 @@ class Service:
         self._preparation.take(profile)
         self._routing.profile = profile
         self._deliveries.want(profile.destinations, profile.version)
+        self._worklist.update(profile)
         self._catch_up()
         self._router.wake()
 
@@ -135,13 +193,13 @@ class Service:
             LOG.error("%s", message)
         self._profile_problem = Problem("profile-behind", message, hint="It is tried again every second.")
 
-    def listen(self, listener: socket.socket) -> None:
-        """Serve the storage port on this listening socket."""
-        self._port.open(listener)
+    def listen(self, port: Port, listener: socket.socket) -> None:
+        """Serve a port on this listening socket."""
+        self._ports[port].open(listener)
 
-    def stop_listening(self, grace: float) -> None:
-        """Take no more associations; those that are open finish within `grace` seconds."""
-        self._port.close(grace)
+    def stop_listening(self, port: Port, grace: float) -> None:
+        """Take no more associations there; those that are open finish within `grace` seconds."""
+        self._ports[port].close(grace)
 
     def connected(self, message: Connected, descriptor: int | None) -> None:
         """Hand a connection to the delivery that asked for it."""
@@ -158,17 +216,22 @@ class Service:
     def end(self, grace: float) -> None:
         """Finish what is open within `grace` seconds, all at once: scanners, deliveries, requests; then the spool."""
         deadline = time.monotonic() + grace
+        self._worklist.stop()
         self._connections.close()
-        self._port.close(grace)
+        for port in self._ports.values():
+            port.close(grace)
         others = [
             threading.Thread(target=self._deliveries.stop, args=(grace,), name="end deliveries", daemon=True),
             threading.Thread(target=self._calls.close, args=(grace,), name="end calls", daemon=True),
             threading.Thread(target=self._upkeep.stop, name="end upkeep", daemon=True),
             threading.Thread(target=self._router.stop, name="end router", daemon=True),
+            threading.Thread(target=self._commitments.stop, name="end commitments", daemon=True),
+            threading.Thread(target=self._worklist.wait, name="end worklist", daemon=True),
         ]
         for other in others:
             other.start()
-        self._port.wait(grace)
+        for port in self._ports.values():
+            port.wait(max(0.0, deadline - time.monotonic()))
         for other in others:
             other.join(max(0.0, deadline + _MARGIN - time.monotonic()))
         self._preparation.close()
@@ -176,13 +239,17 @@ class Service:
         self._pulse.stop()
         self._spool.close()
 
+    def _forget(self) -> None:
+        self._spool.evidence.forget(time.time_ns() - _REMEMBERED)
+
     # --- how it is doing
 
     def _look(self) -> m.SiteStatus:
         if not self._soundness.tried:
             # The first status opens the gate: it is to say whether images can be kept.
             self._soundness.look()
-        return site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
+        status = site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
+        return with_worklist(status, self._worklist, self._worklist_port)
 
     def _condition(self) -> Condition:
         return Condition(
@@ -209,7 +276,9 @@ class Service:
     def _arrived(self, receipt: Receipt) -> None:
         """Take notice of an image that is new."""
         if receipt.later:
-            self._router.wake()
+            # Where whole studies only leave, it is decided when the study is closed.
+            if not self._routing.profile.completeness.whole:
+                self._router.wake()
         else:
             self._deliveries.wake_for(receipt.urgencies)
 
@@ -219,6 +288,7 @@ class Service:
 
     def _closed(self, closed: Closed) -> None:
         """Take notice of a study that is complete."""
+        self._router.wake()
         if closed.state is StudyState.HELD:
             self._note("study-held", f"Study {closed.study} is held: {closed.reason}", closed.study, "")
 

@@ -23,6 +23,7 @@ from capacitord.site.advice import (
     advice_on_held,
     advice_on_refusals,
     advice_on_stranded,
+    advice_on_turned_away,
     advice_on_unreadable,
     advice_on_upkeep,
     level_of,
@@ -32,6 +33,8 @@ from capacitord.site.port import StoragePort
 from capacitord.site.reception import Reception
 from capacitord.site.refusals import Lately, turned_away
 from capacitord.site.soundness import OF_THE_DISK
+from capacitord.site.worklist.keeper import WorklistKeeper
+from capacitord.site.worklist.port import WorklistPort
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -94,7 +97,8 @@ def site_status(
             *advice_on_failed(spool.studies.failed(), named),
             *advice_on_elsewhere(destinations),
             *advice_on_stranded(spool.studies.stranded(named), deliveries.version),
-            *advice_on_refusals(condition.refused, away),
+            *advice_on_refusals(condition.refused),
+            *advice_on_turned_away(away),
             # While the disk fails most of this fails with it, and the trouble says so.
             *(() if condition.trouble else advice_on_upkeep(condition.failing, condition.profile)),
         ),
@@ -103,6 +107,17 @@ def site_status(
         unfit=condition.refused.unfit,
         turned_away=away,
     )
+
+
+def with_worklist(status: m.SiteStatus, keeper: WorklistKeeper, port: WorklistPort) -> m.SiteStatus:
+    """Return a status with what there is to say of the worklist."""
+    found = keeper.status()
+    if found is None:
+        return status
+    away = turned_away(port.refusals(), time.monotonic())
+    found = msgspec.structs.replace(found, queries=port.queries, last_query=port.last_query, turned_away=away)
+    advice = (*status.advice, *keeper.advice(), *advice_on_turned_away(away, "worklist"))
+    return msgspec.structs.replace(status, worklist=found, advice=advice)
 
 
 class Reporter:

@@ -11,10 +11,12 @@ from typing import Final
 
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
+from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.site.soundness import OF_THE_DISK
 from capacitord.spool import retention
+from capacitord.spool.closer import Closed
 from capacitord.spool.segment import SEGMENT_SIZE
-from capacitord.spool.store import Closed, Spool
+from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 EVERY: Final = 1.0
@@ -38,6 +40,7 @@ class Upkeep:
         *,
         keep: Callable[[], float],
         quiet: float,
+        rules: Callable[[], Completeness] = lambda: BY_QUIET,
         closed: Callable[[Closed], None] = lambda _: None,
         got_on: Work,
         doubt: Work,
@@ -48,11 +51,14 @@ class Upkeep:
     ) -> None:
         """`keep` gives the seconds to keep delivered images; `closed` is told of each study that is complete.
 
+        `rules` say when one is, and `quiet` is the box's own quiet time in seconds.
+
         `got_on` is called as the work gets on, `doubt` when it was the disk that failed. Other work, by what it is
         called, is done `also`, or `rarely`: once a minute, and again at the next look if it failed.
         """
         self._purge_every = purge_every
         self._spool, self._keep, self._quiet, self._closed = spool, keep, quiet, closed
+        self._rules = rules
         self._got_on, self._doubt, self._every = got_on, doubt, every
         self._also, self._rarely = dict(also), dict(rarely)
         self._stopping = threading.Event()
@@ -84,7 +90,7 @@ class Upkeep:
     def _run(self) -> None:
         while not self._stopping.wait(self._every):
             now = time.monotonic()
-            self._do("close studies", self._close_quiet)
+            self._do("close studies", self._close_arrived)
             self._do("purge", lambda: self._purge_if_due(now))  # noqa: B023 - called at once
             for what, work in self._also.items():
                 self._do(what, work)
@@ -115,11 +121,9 @@ class Upkeep:
             LOG.error("Upkeep could not %s: %s", what, words)
         self._failing = {**self._failing, what: words}
 
-    def _close_quiet(self) -> None:
-        for closed in self._spool.close_quiet(self._quiet):
-            LOG.info(
-                "Study %s is complete: nothing arrived for %g s. It is %s.", closed.study, self._quiet, closed.state
-            )
+    def _close_arrived(self) -> None:
+        for closed in self._spool.close_arrived(self._quiet, self._rules()):
+            LOG.info("Study %s is closed by %s. It is %s.", closed.study, closed.event, closed.state)
             self._closed(closed)
 
     def _purge_if_due(self, now: float) -> None:

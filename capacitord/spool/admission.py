@@ -186,17 +186,24 @@ class Admission:
                 plan.statements.append(("UPDATE segment SET closed = 1 WHERE id = ?", (image.place.segment,)))
             self._catalog.gather(lambda writer: run(writer, plan.statements))
             self._receiving[plan.study] = time.monotonic()
-        return plan.study, plan.urgencies, image.routed is None
+        return plan.study, plan.urgencies, plan.later
 
     def expect(self, studies: Iterable[str]) -> None:
         """Take notice of studies, by short id, that were arriving when the spool was closed."""
         with self._catalog.inside():
             self._receiving.update(dict.fromkeys(studies, time.monotonic()))
 
-    def quiet(self, since: float) -> list[str]:
-        """Return the studies that are arriving, by short id, and of which nothing came after `since` (monotonic)."""
+    def touch(self, studies: Iterable[str]) -> None:
+        """Take notice that something was said of studies, by UID; it matters for those that are arriving."""
         with self._catalog.inside():
-            return [study for study, last in self._receiving.items() if last <= since]
+            for short in map(self._filing.short_id, studies):
+                if short in self._receiving:
+                    self._receiving[short] = time.monotonic()
+
+    def arriving(self) -> list[tuple[str, float]]:
+        """Return the studies that are arriving, by short id, and when something of each came last (monotonic)."""
+        with self._catalog.inside():
+            return list(self._receiving.items())
 
     def close(self, study: str, since: float) -> bool:
         """Take a study as arrived unless an image came after `since`; call it with the catalog held."""

@@ -1,4 +1,9 @@
-"""What a study has come to when nothing of it arrives any more: matched or held, and why. Decided here over counts."""
+"""What a study has come to when it is closed: complete, matched or held, and why. Decided here over counts.
+
+Where a profile sends whole studies only, an image stays undecided as long as its study is receiving. Closing and what
+follows from it (that images wait to be decided, or are held because others are missing) are one transaction, so that
+there is no moment in which part of a study could leave.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +12,28 @@ from typing import Final, NamedTuple
 
 import apsw
 
+from capacitord.model.completeness import Event
 from capacitord.model.states import STUDY, StudyState, advance
+from capacitord.spool import evidence
 from capacitord.spool.catalog import fetch
-from capacitord.spool.filing import Filing, bounds
-from capacitord.spool.routed import BY_A_PERSON, Standing
+from capacitord.spool.filing import STUDY_SHIFT, Filing, bounds
+from capacitord.spool.routed import BY_A_PERSON, UNMATCHED_ROUTE, Standing
 
+_HOLD: Final = """
+UPDATE image SET routing = ?1, held = ?2, decided_by = NULL
+WHERE id BETWEEN ?3 AND ?4 AND routing = ?5 AND here AND NOT conflict
+"""
+_FREE: Final = """
+UPDATE image SET routing = ?1, held = '', decided_by = NULL WHERE id BETWEEN ?2 AND ?3 AND routing = ?4
+"""
+_INCOMPLETE: Final = "SELECT id FROM image WHERE routing > 0 AND routing = ?"
+ARRIVING: Final = "Images are arriving."
 _GROUPS: Final = """
 SELECT routing, route, coalesce(decided_by, profile_version), min(held), count(*) FROM image
-WHERE id BETWEEN ? AND ? AND here AND NOT conflict GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
+WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing >= 0 GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
 """
-_REJUDGED: Final = frozenset({StudyState.HELD, StudyState.MATCHED})
+_REJUDGED: Final = frozenset({StudyState.COMPLETE, StudyState.HELD, StudyState.MATCHED})
+_TO_BE_DECIDED: Final = "It is complete, and it is being decided where its images go."
 
 
 class Group(NamedTuple):
@@ -39,6 +56,8 @@ class Verdict(NamedTuple):
 def verdict(groups: Sequence[Group]) -> Verdict:
     """Return what a study has come to whose images, those that are to be sent, stand like this."""
     total = sum(group.images for group in groups)
+    if any(group.standing is Standing.OPEN for group in groups):
+        return Verdict(StudyState.COMPLETE, _TO_BE_DECIDED)
     held = [group for group in groups if group.standing > Standing.OPEN]
     if held:
         return Verdict(StudyState.HELD, " ".join(_held(group, total) for group in held))
@@ -63,6 +82,8 @@ def _ways(groups: Iterable[Group]) -> list[str]:
             ways.append(f"to every destination of version {group.version} of the profile")
         elif group.route == BY_A_PERSON:
             ways.append("where an operator sent it")
+        elif group.route == UNMATCHED_ROUTE:
+            ways.append(f"where version {group.version} of the profile sends what nothing on the worklist matches")
         else:
             routes.setdefault(group.version, []).append(group.route)
     for version, numbers in routes.items():
@@ -76,10 +97,56 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def close(catalog: apsw.Connection, filing: Filing, study: int) -> Verdict:
+class Closing(NamedTuple):
+    """How a study is closed: by what, whether its profile sends whole studies only, and when (ns since the epoch)."""
+
+    event: Event
+    whole: bool
+    now: int
+
+
+def close(catalog: apsw.Connection, filing: Filing, study: int, closing: Closing) -> Verdict:
     """Take a study as arrived; return what it has come to. Call it within a transaction."""
-    state = StudyState(fetch(catalog, "SELECT state FROM study WHERE id = ?", (study,))[0][0])
-    return _become(catalog, filing, study, advance(STUDY, state, StudyState.COMPLETE))
+    uid, now = fetch(catalog, "SELECT uid, state FROM study WHERE id = ?", (study,))[0]
+    state = advance(STUDY, StudyState(now), StudyState.COMPLETE)
+    catalog.execute(
+        "UPDATE study SET state = ?, closed_by = ?, closed_at = ? WHERE id = ?",
+        (state, closing.event, closing.now, study),
+    )
+    missing = evidence.missing(catalog, uid).images if closing.whole else 0
+    if missing:
+        catalog.execute(_HOLD, (Standing.MISSING, _missing(missing), *bounds(study), Standing.OPEN))
+    else:
+        catalog.execute(_FREE, (Standing.OPEN, *bounds(study), Standing.MISSING))
+    return _become(catalog, filing, study, state)
+
+
+def free_incomplete(catalog: apsw.Connection, filing: Filing) -> bool:
+    """Have it decided where images go that were held because others of their study are missing; say if there are any.
+
+    For a profile that sends images as they arrive. Call it within a transaction.
+    """
+    studies = {image >> STUDY_SHIFT for (image,) in fetch(catalog, _INCOMPLETE, (Standing.MISSING,))}
+    for study in studies:
+        catalog.execute(_FREE, (Standing.OPEN, *bounds(study), Standing.MISSING))
+        filing.forget(study)
+    return bool(studies)
+
+
+def waits_for(kinds: Sequence[str]) -> str:
+    """Return the reason of a study of which nothing arrives any more, and which only evidence of these kinds closes."""
+    return f"Nothing arrives any more, and it is closed by {' or '.join(kinds)}: there was none that is over."
+
+
+def say(catalog: apsw.Connection, filing: Filing, study: int, reason: str) -> None:
+    """Say why a study is still receiving. Call it within a transaction."""
+    catalog.execute("UPDATE study SET reason = ? WHERE id = ? AND state = ?", (reason, study, StudyState.RECEIVING))
+    filing.forget(study)
+
+
+def _missing(count: int) -> str:
+    what = "1 image that the scanner named has" if count == 1 else f"{count} images that the scanner named have"
+    return f"{what} not arrived, and whole studies only are sent"
 
 
 def judge_again(catalog: apsw.Connection, filing: Filing, study: int) -> None:

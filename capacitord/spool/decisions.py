@@ -8,21 +8,25 @@ what goes somewhere goes there.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
 
+from capacitord.model.states import StudyState
 from capacitord.seal.sealed import room
-from capacitord.spool import closing, deliveries
+from capacitord.spool import closing, deliveries, review
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import STUDY_SHIFT, Filing
-from capacitord.spool.routed import Routed, Standing
+from capacitord.spool.review import Reviewed
+from capacitord.spool.routed import REASONS, Routed, Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
 
 _WHAT: Final = """
-SELECT i.id, i.object_id, i.transfer_syntax, i.length, i.calling_ae, i.called_ae, i.received_at, i.segment, i.place
+SELECT i.id, i.object_id, i.transfer_syntax, i.length, i.calling_ae, i.called_ae, i.received_at, i.findings, i.segment,
+  i.place
 """
 _OPEN: Final = (
     _WHAT + "FROM image i WHERE i.routing > 0 AND i.routing = ? AND i.id > ? AND i.here AND NOT i.conflict "
@@ -32,6 +36,7 @@ _OUTDATED: Final = (
     _WHAT + "FROM image i WHERE i.routing > 0 AND i.routing = ? AND i.id > ? AND i.here AND NOT i.conflict "
     "AND i.decided_by != ? ORDER BY i.id LIMIT ?"
 )
+_OF_CLOSED: Final = "AND (SELECT s.state FROM study s WHERE s.id = i.id >> 24) != 'receiving' "
 _UNSORTED: Final = _WHAT + "FROM unsorted u JOIN image i ON i.id = u.image WHERE u.image > ? ORDER BY u.image LIMIT ?"
 _TURN: Final = """
 INSERT OR REPLACE INTO turn (destination, before, haste, after, delivery, image)
@@ -41,7 +46,10 @@ FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = ?1 WHERE d.stu
 
 
 class Undecided(NamedTuple):
-    """An image whose attributes are to be looked at. `received_at` is in nanoseconds since the epoch."""
+    """An image whose attributes are to be looked at. `received_at` is in nanoseconds since the epoch.
+
+    `findings` is what is wrong with it, as lines of `model.findings`.
+    """
 
     image: int
     object_id: bytes
@@ -50,6 +58,7 @@ class Undecided(NamedTuple):
     calling_ae: str
     called_ae: str
     received_at: int
+    findings: tuple[str, ...]
     stored: Stored
 
     def chunks(self) -> Iterator[memoryview]:
@@ -65,12 +74,28 @@ class Turn(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What is to be filed of an image: where it goes, None if that is known; its turn, None if none is wanted."""
+    """What is to be filed of an image: where it goes, None if that is known; its turn, None if none is wanted.
+
+    `reviewed` is what was found for its study on the way: without that, the decision does not count.
+    """
 
     image: int
     received_at: int
     routed: Routed | None
     turn: Turn | None = None
+    reviewed: Reviewed | None = None
+
+
+class Filed(NamedTuple):
+    """What came of decisions: for whom something waits in another place because of them.
+
+    `urgencies` is how urgent the most urgent study is for each destination. `again` says that there is more to
+    decide: somebody else decided something of a study meanwhile, so that what was decided for it does not count, or
+    images of it that were held are to be judged again.
+    """
+
+    urgencies: Mapping[str, int]
+    again: bool = False
 
 
 class Decisions:
@@ -79,15 +104,22 @@ class Decisions:
     def __init__(self, catalog: Catalog, filing: Filing, objects: Objects) -> None:
         self._catalog, self._filing, self._objects = catalog, filing, objects
 
-    def open(self, after: int, limit: int) -> list[Undecided]:
-        """Return images of which it is not decided where they go, by id, beyond `after`."""
-        return self._page(_OPEN, (Standing.OPEN, after, limit))
+    def open(self, after: int, limit: int, *, whole: bool = False) -> list[Undecided]:
+        """Return images of which it is not decided where they go, by id, beyond `after`.
 
-    def outdated(self, version: int, after: int, limit: int) -> list[Undecided]:
-        """Return images that are held by the decision of another version of the profile than this one, by id."""
+        With `whole`, those of studies that are still receiving are left out.
+        """
+        return self._page(_whole(_OPEN) if whole else _OPEN, (Standing.OPEN, after, limit))
+
+    def outdated(self, version: int, after: int, limit: int, *, whole: bool = False) -> list[Undecided]:
+        """Return images that are held by the decision of another version of the profile than this one, by id.
+
+        `whole` as in `open`.
+        """
+        sql = _whole(_OUTDATED) if whole else _OUTDATED
         # Each by itself is a range of the index.
-        held = (standing for standing in Standing if standing > Standing.OPEN)
-        found = [image for standing in held for image in self._page(_OUTDATED, (standing, after, version, limit))]
+        held = (standing for standing, reason in REASONS.items() if reason.by_profile)
+        found = [image for standing in held for image in self._page(sql, (standing, after, version, limit))]
         return sorted(found, key=lambda image: image.image)[:limit]
 
     def unsorted(self, after: int, limit: int) -> list[Undecided]:
@@ -100,22 +132,45 @@ class Decisions:
 
     def _undecided(self, row: tuple[Any, ...]) -> Undecided:
         image, object_id, length = row[0], row[1], row[3]
-        place = Place(row[7], row[8], room(length))
-        return Undecided._make((*row[:7], self._objects.stored(object_id, place, lambda: self._catalog.place(image))))
+        place = Place(row[8], row[9], room(length))
+        stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
+        return Undecided._make((*row[:7], tuple(row[7].splitlines()), stored))
 
-    def file(self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True) -> dict[str, int]:
-        """File decisions in one transaction; return for whom something waits in another place because of them.
+    def free_incomplete(self) -> bool:
+        """Have it decided where images go that were held since others of their study are missing; say if there are any.
 
-        That is how urgent the most urgent study is for each destination.
-
-        `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all.
+        For a profile that sends images as they arrive.
         """
+        with self._catalog.read() as catalog:
+            if (
+                fetch_value(catalog, "SELECT 1 FROM image WHERE routing > 0 AND routing = ?", (Standing.MISSING,))
+                is None
+            ):
+                return False
+        with self._catalog.change() as catalog:
+            return closing.free_incomplete(catalog, self._filing)
+
+    def file(
+        self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True, *, whole: bool = False
+    ) -> Filed:
+        """File decisions in one transaction.
+
+        `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all. With
+        `whole`, no decision is filed for an image of a study that is receiving, as another image may just have come.
+        """
+        again = False
         with self._catalog.change() as catalog:
             if not holds():
-                return {}
+                return Filed({})
             studies, sorted_studies = set(), set()
             for each in decided:
-                routed = each.routed
+                routed = None if whole and _receiving(catalog, each.image) else each.routed
+                if routed is not None and each.reviewed is not None:
+                    clock = (time.time_ns(), routed.version)
+                    if not review.take(catalog, self._filing, each.image >> STUDY_SHIFT, each.reviewed, clock):
+                        again = True
+                        continue
+                    again = again or each.reviewed.reopened
                 if routed is not None and file_decision(catalog, self._filing, each.image, routed, each.received_at):
                     studies.add(each.image >> STUDY_SHIFT)
                 if each.turn is not None:
@@ -124,7 +179,7 @@ class Decisions:
                     sorted_studies.add(each.image >> STUDY_SHIFT)
             for study in studies:
                 closing.judge_again(catalog, self._filing, study)
-            return deliveries.urgencies(catalog, studies | sorted_studies)
+            return Filed(deliveries.urgencies(catalog, studies | sorted_studies), again)
 
     def order(self, attributes: Sequence[str]) -> None:
         """Have what waits leave in the order of these attributes; by priority and arrival if there are none.
@@ -144,15 +199,24 @@ class Decisions:
                 catalog.execute("INSERT OR IGNORE INTO unsorted SELECT image FROM waiting")
 
 
+def _whole(sql: str) -> str:
+    return sql.replace("ORDER BY", _OF_CLOSED + "ORDER BY")
+
+
+def _receiving(catalog: apsw.Connection, image: int) -> bool:
+    state = fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (image >> STUDY_SHIFT,))
+    return bool(state == StudyState.RECEIVING)
+
+
 def file_decision(catalog: apsw.Connection, filing: Filing, image: int, routed: Routed, now: int) -> bool:
     """File where an image goes, unless that was decided; return whether it was not. Call it within a transaction.
 
     `now` is since when it waits, in nanoseconds since the epoch.
     """
     catalog.execute(
-        "UPDATE image SET routing = ?2, route = ?3, decided_by = ?4, held = ?5 WHERE id = ?1 AND here AND NOT conflict "
-        "AND (routing = ?6 OR (routing > ?6 AND decided_by != ?4))",
-        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN),
+        "UPDATE image SET routing = ?2, route = ?3, decided_by = ?4, held = ?5, release = ?7 "
+        "WHERE id = ?1 AND here AND NOT conflict AND (routing = ?6 OR (routing > ?6 AND decided_by != ?4))",
+        (image, routed.standing, routed.route, routed.version, routed.held, Standing.OPEN, routed.release),
     )
     if not catalog.changes():
         return False

@@ -49,23 +49,26 @@ class Filed(NamedTuple):
 class Plan(NamedTuple):
     """The image's id, its study's short id, and the statements that file it.
 
-    `urgencies` are the destinations for which it waits then, with how urgent its study is there.
+    `urgencies` are the destinations for which it waits then, with how urgent its study is there; `later` says that it
+    is still to be decided where it goes.
     """
 
     image: int
     study: str
     statements: list[Statement]
     urgencies: Mapping[str, int]
+    later: bool = False
 
 
 class _Study:
     """What has to be known of a study to file its next image."""
 
-    __slots__ = ("deliveries", "id", "modalities", "next_image", "short", "state")
+    __slots__ = ("deliveries", "id", "modalities", "next_image", "reviewed", "short", "state")
 
     def __init__(self, study: int, short: str, state: StudyState, next_image: int, modalities: set[str]) -> None:
         self.id, self.short, self.state, self.next_image = study, short, state, next_image
         self.modalities = modalities
+        self.reviewed = False
         self.deliveries: dict[str, _Delivery] = {}
 
 
@@ -123,6 +126,9 @@ class Filing:
     def _plan(self, catalog: apsw.Connection, image: Filed) -> Plan:
         statements: list[Statement] = []
         study = self._study(catalog, image, statements)
+        if study.reviewed and image.routed is not None:
+            # What was found for the study decides, and that is not looked at here.
+            image = image._replace(routed=None)
         number = (study.id << STUDY_SHIFT) + study.next_image
         study.next_image += 1
         statements.append(_image(number, image))
@@ -139,7 +145,7 @@ class Filing:
             statements += _replaced(ruin, image.arrival.received_at)
         routed, now = image.routed, image.arrival.received_at
         if routed is None or image.conflict:
-            return Plan(number, study.short, statements, {})
+            return Plan(number, study.short, statements, {}, later=routed is None)
         urgencies = {}
         for destination in routed.to:
             delivery = self._delivery(study, destination, routed.priority, now, statements)
@@ -176,6 +182,7 @@ class Filing:
             known = _Study(
                 study, short, StudyState(state), following, {kind for kind in modalities.split("\\") if kind}
             )
+            known.reviewed = fetch_value(catalog, "SELECT 1 FROM review WHERE study = ?", (study,)) is not None
             rows = fetch(catalog, "SELECT destination, id, state, priority FROM delivery WHERE study = ?", (study,))
             known.deliveries = {
                 name: _Delivery(delivery, DeliveryState(now), priority) for name, delivery, now, priority in rows
@@ -233,8 +240,8 @@ def run(catalog: apsw.Connection, statements: Sequence[Statement]) -> None:
 _IMAGE: Final = (
     "INSERT INTO image (id, object_id, segment, place, length, sop_uid, sop_class, transfer_syntax, series_uid, "
     "series_number, series_description, modality, instance_number, frames, received_at, calling_ae, called_ae, peer, "
-    "profile_version, conflict, routing, route, decided_by, held) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "profile_version, conflict, acquisition, findings, routing, route, decided_by, held) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _STUDY: Final = (
     "INSERT INTO study (id, uid, short, patient_name, patient_id, birth_date, sex, accession_number, study_date, "
@@ -281,6 +288,8 @@ def _image(number: int, image: Filed) -> Statement:
         arrival.peer,
         arrival.profile_version,
         int(image.conflict),
+        facts.images_in_acquisition,
+        "\n".join(facts.findings),
         *_routing(image),
     )
 

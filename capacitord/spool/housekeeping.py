@@ -145,9 +145,10 @@ class Housekeeping:
             count = catalog.changes()
             # It is not asked any more where they go.
             catalog.execute(
-                "UPDATE image SET routing = ? WHERE id BETWEEN ? AND ? AND routing > 0",
+                "UPDATE image SET routing = ? WHERE id BETWEEN ? AND ? AND routing != 0",
                 (Standing.DECIDED, *bounds(study)),
             )
+            catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
             for delivery, acknowledged in fetch(
                 catalog, "SELECT id, done + warned FROM delivery WHERE study = ? AND open", (study,)
             ):
@@ -156,6 +157,31 @@ class Housekeeping:
                 "UPDATE study SET state = ?, reason = ? WHERE id = ?", (StudyState.DISCARDED, reason, study)
             )
             self._filing.forget(study)
+        self.wipe()
+        return count
+
+    def discard_set_aside(self, study: int, now: int) -> int:
+        """Give up what a person set aside of a study and nobody wants back; return how many images.
+
+        Raises `PartlyDone` as `discard` does.
+        """
+        aside = "id BETWEEN ? AND ? AND purged_at IS NULL AND routing < 0"
+        with self._catalog.change() as catalog:
+            for segment, offset, length in fetch(
+                catalog,
+                f"SELECT segment, place, length FROM image WHERE {aside}",  # noqa: S608 - of constants
+                bounds(study),
+            ):
+                _to_wipe(catalog, Place(segment, offset, room(length)))
+            catalog.execute(
+                f"UPDATE image SET purged_at = ?, routing = ? WHERE {aside}",  # noqa: S608 - of constants
+                (now, Standing.DECIDED, *bounds(study)),
+            )
+            count = catalog.changes()
+            catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
+            catalog.execute(
+                "UPDATE study SET reason = replace(reason, ' It can still be had back.', '') WHERE id = ?", (study,)
+            )
         self.wipe()
         return count
 

@@ -13,10 +13,12 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
+import msgspec
 
 from capacitord.model.codes import Coded
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
+from capacitord.model.transform import Transform
 from capacitord.seal.sealed import room
 from capacitord.spool import codebook, deliveries, failover, resending
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
@@ -35,7 +37,8 @@ _ACK: Final = {
 }
 _PENDING: Final = """
 SELECT w.image, w.delivery, d.priority, s.short, i.object_id, i.sop_class, i.sop_uid, i.transfer_syntax, i.calling_ae,
-  i.length, NOT i.conflict AND (w.doubt OR w.known), i.segment, i.place, {turn}
+  i.length, NOT i.conflict AND (w.doubt OR w.known), i.segment, i.place, {turn},
+  (SELECT changes FROM release r WHERE r.id = i.release)
 """
 _NOT_APART: Final = (
     "{delivery} NOT IN (SELECT value FROM json_each(?2)) AND {image} NOT IN (SELECT value FROM json_each(?3))"
@@ -97,6 +100,7 @@ class Pending(NamedTuple):
 
     `repeated` says that an earlier attempt may have brought it there already; never so for an image in conflict, for
     what is there under its UID may be the other one. `turn` is its place where attributes decide what leaves first.
+    `reconciled` is what writes the attributes of a worklist entry into it, as a person said.
     """
 
     image: int
@@ -112,6 +116,7 @@ class Pending(NamedTuple):
     repeated: bool
     stored: Stored
     turn: tuple[bytes, bytes] | None = None
+    reconciled: Transform | None = None
 
 
 class Apart(NamedTuple):
@@ -251,10 +256,11 @@ class Ledger:
         return [self._pending(row) for row in fetch(catalog, sql, values)]
 
     def _pending(self, row: tuple[Any, ...]) -> Pending:
-        image, object_id, length, turn = row[0], row[4], row[9], row[13:15]
+        image, object_id, length, turn, changes = row[0], row[4], row[9], row[13:15], row[15]
         place = Place(row[11], row[12], room(length))
         stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
-        return Pending._make((*row[:10], bool(row[10]), stored, None if turn[0] is None else turn))
+        reconciled = None if changes is None else msgspec.json.decode(changes, type=Transform)
+        return Pending._make((*row[:10], bool(row[10]), stored, None if turn[0] is None else turn, reconciled))
 
     def urgency(self, destination: str) -> int | None:
         """Return the priority of the most urgent study of which something waits for a destination, None if none."""

@@ -77,7 +77,7 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     images = fetch(
         catalog,
         "SELECT id, length, conflict, routing FROM image WHERE id BETWEEN ? AND ? AND id >> 24 = ? AND here "
-        "AND (? OR NOT conflict)",
+        "AND (? OR NOT conflict) AND routing >= 0",
         (low, high, study, image is not None),
     )
     count = 0

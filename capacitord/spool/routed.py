@@ -3,27 +3,71 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.model.image import Arrival, Facts
+from capacitord.model.review import WORDS
+from capacitord.model.review import Reason as Why
 
 
 class Standing(enum.IntEnum):
-    """What became of the question where an image goes; everything above `OPEN` is held."""
+    """What became of the question where an image goes; everything above `OPEN` is held, and `REASONS` says why.
+
+    The numbers are in catalogs: they are never given another meaning. Below zero, the same number stands for an image
+    that was held so and is set aside now.
+    """
 
     DECIDED = 0
     OPEN = 1
     NO_ROUTE = 2
     UNREADABLE = 3
     UNKNOWN_DESTINATION = 4
+    INVALID = 5
+    MISSING = 6
+    UNMATCHED = 10
+    AMBIGUOUS = 11
+    CONFLICT = 12
+
+
+class Reason(NamedTuple):
+    """Why images are held: a word for programs, a sentence, and the next step of a person (`{study}` is the short id).
+
+    Another version of the profile decides again, if that is what they are held by (`by_profile`).
+    """
+
+    word: str
+    sentence: str
+    next_step: str
+    by_profile: bool = True
+
+
+def _reason(why: Why, *, by_profile: bool = True) -> Reason:
+    return Reason(why.value, *WORDS[why], by_profile)
+
+
+REASONS: Final[Mapping[Standing, Reason]] = MappingProxyType(
+    {
+        Standing.NO_ROUTE: _reason(Why.NO_ROUTE),
+        Standing.UNREADABLE: _reason(Why.UNREADABLE),
+        Standing.UNKNOWN_DESTINATION: _reason(Why.UNKNOWN_DESTINATION),
+        Standing.INVALID: _reason(Why.INVALID),
+        Standing.MISSING: _reason(Why.MISSING_IMAGES, by_profile=False),
+        Standing.UNMATCHED: _reason(Why.UNMATCHED, by_profile=False),
+        Standing.AMBIGUOUS: _reason(Why.AMBIGUOUS, by_profile=False),
+        Standing.CONFLICT: _reason(Why.CONFLICT, by_profile=False),
+    }
+)
+"""Of each standing that holds images."""
 
 
 class Routed(NamedTuple):
     """A decision, made under a version of the profile.
 
     `route` counts from 1; None stands for every destination of a profile without routes. `priority` grows with
-    urgency, 0 is routine. An image that is held has a `standing` above `OPEN`, a reason in words, and goes nowhere.
+    urgency, 0 is routine. An image that is held has a `standing` above `OPEN`, a reason in words, and goes nowhere. One
+    that follows a person's release has that `release`.
     """
 
     version: int
@@ -34,6 +78,7 @@ class Routed(NamedTuple):
     priority: int = 0
     standing: Standing = Standing.DECIDED
     held: str = ""
+    release: int | None = None
 
 
 Decide = Callable[[Facts, Arrival], Routed | None]
@@ -41,6 +86,9 @@ Decide = Callable[[Facts, Arrival], Routed | None]
 
 BY_A_PERSON: Final = 0
 """The route of an image that a person has sent somewhere."""
+
+UNMATCHED_ROUTE: Final = -1
+"""The route of an image that nothing matches and that the profile sends somewhere all the same."""
 
 
 class Reachable(NamedTuple):

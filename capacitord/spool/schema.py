@@ -3,8 +3,9 @@
 An image is `here` while its sealed object is in the spool and not known to be damaged. One that is damaged and
 purged was replaced by a good copy, or discarded: it counts no more.
 
-`image.routing` says what became of the question where an image goes (`routed.Standing`). `route` is the route's number
-from 1: 0 stands for a person's word, NULL for every destination of a profile without routes. `decided_by` is the
+`image.routing` says what became of the question where an image goes (`routed.Standing`); below zero, the image was held
+so and is set aside. `route` is the route's number from 1: 0 stands for a person's word, -1 for what becomes of studies
+that nothing matches, NULL for every destination of a profile without routes. `decided_by` is the
 version of the profile that decided; NULL is the one under which the image came, which is what version 1 had.
 """
 
@@ -39,10 +40,12 @@ CREATE TABLE study (
   conflicts INTEGER NOT NULL DEFAULT 0, corrupt INTEGER NOT NULL DEFAULT 0,   -- not purged
   purged INTEGER NOT NULL DEFAULT 0,
   unrouted INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0,   -- of those that are here
-  held_bytes INTEGER NOT NULL DEFAULT 0
+  held_bytes INTEGER NOT NULL DEFAULT 0,
+  closed_by TEXT NOT NULL DEFAULT '', closed_at INTEGER   -- what told that it is complete, the last time, and when
 );
 CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
 CREATE INDEX study_state ON study (state);
+CREATE INDEX study_held ON study (id) WHERE held > 0;
 CREATE INDEX study_here ON study (id) WHERE bytes > conflict_bytes;
 
 CREATE TABLE image (
@@ -58,7 +61,10 @@ CREATE TABLE image (
   ruin INTEGER NOT NULL AS (purged_at IS NULL AND corrupt),
   replaced INTEGER NOT NULL AS (purged_at IS NOT NULL AND corrupt),
   routing INTEGER NOT NULL DEFAULT 0,   -- 0: decided, or nobody is to get it; 1: not decided yet; above: held
-  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT ''   -- why, if it is held
+  route INTEGER, decided_by INTEGER, held TEXT NOT NULL DEFAULT '',  -- why, if it is held
+  release INTEGER,                      -- by which a person sent it, or one it came late for
+  acquisition INTEGER,                  -- how many images the scanner says its acquisition has
+  findings TEXT NOT NULL DEFAULT ''     -- what is wrong with it, a line each (model.findings)
 );
 CREATE INDEX image_sop ON image (sop_uid);
 CREATE INDEX image_segment ON image (segment);
@@ -108,6 +114,34 @@ CREATE TABLE code (                     -- what stood for a patient or a study i
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
 ) WITHOUT ROWID;
+CREATE TABLE review (                   -- what matching found for a study, or a person: `model.review.Record`
+  study INTEGER PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL, entry TEXT NOT NULL DEFAULT '',
+  at INTEGER NOT NULL, version INTEGER NOT NULL     -- of the profile
+);
+CREATE INDEX review_state ON review (state);
+CREATE TABLE claim (                    -- what images of a study under review say they are
+  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+) WITHOUT ROWID;
+CREATE TABLE release (                  -- what a person sent somewhere
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
+  operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
+  changes TEXT                          -- the transform that writes the entry's attributes into what is sent
+);
+CREATE INDEX release_study ON release (study);
+CREATE TABLE set_aside (                -- what a person discarded and can still have back
+  study INTEGER PRIMARY KEY, due REAL NOT NULL,     -- on the retention clock
+  at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE worklist (                 -- entries as the source sent them, those that vanished there too
+  step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
+  copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
+  since REAL NOT NULL,                  -- seconds since the epoch, as all these
+  seen REAL, vanished REAL,             -- NULL while it is on the list
+  PRIMARY KEY (step, study, accession, procedure, patient, copy)
+);
+CREATE TABLE worklist_fetch (            -- one row: when the last whole list came, and where from
+  id INTEGER PRIMARY KEY CHECK (id = 1), fetched REAL NOT NULL, source TEXT NOT NULL
+);
 CREATE TABLE destination (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, last_success INTEGER,
   failing_since REAL                    -- on the retention clock
@@ -115,6 +149,24 @@ CREATE TABLE destination (
 CREATE TABLE wipe (                     -- places of discarded images, until they are overwritten
   segment INTEGER NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
   PRIMARY KEY (segment, place)
+) WITHOUT ROWID;
+CREATE TABLE evidence (                 -- what a scanner said of a study: an MPPS, or a storage commitment request
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, uid TEXT NOT NULL, study_uid TEXT NOT NULL,
+  over INTEGER NOT NULL,                -- 0: an MPPS in progress
+  at INTEGER NOT NULL, calling_ae TEXT NOT NULL
+);
+CREATE UNIQUE INDEX evidence_uid ON evidence (kind, uid, study_uid);
+CREATE INDEX evidence_study ON evidence (study_uid);
+CREATE TABLE expected (                 -- the images it names
+  evidence INTEGER NOT NULL, sop_uid TEXT NOT NULL, PRIMARY KEY (evidence, sop_uid)
+) WITHOUT ROWID;
+CREATE TABLE request (                  -- for storage commitment, until its result is reported
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL, calling_ae TEXT NOT NULL, called_ae TEXT NOT NULL, at INTEGER NOT NULL,
+  UNIQUE (uid, calling_ae)
+);
+CREATE TABLE asked (                    -- the images it is about
+  request INTEGER NOT NULL, number INTEGER NOT NULL, sop_class TEXT NOT NULL, sop_uid TEXT NOT NULL,
+  PRIMARY KEY (request, number)
 ) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 """
@@ -182,10 +234,16 @@ DROP TRIGGER waiting_removed; DROP TRIGGER ack_added; DROP TRIGGER ack_removed;
 ALTER TABLE study ADD COLUMN unrouted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX study_held ON study (id) WHERE held > 0;
+ALTER TABLE study ADD COLUMN closed_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE study ADD COLUMN closed_at INTEGER;
 ALTER TABLE image ADD COLUMN routing INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE image ADD COLUMN route INTEGER;
 ALTER TABLE image ADD COLUMN decided_by INTEGER;
 ALTER TABLE image ADD COLUMN held TEXT NOT NULL DEFAULT '';
+ALTER TABLE image ADD COLUMN release INTEGER;
+ALTER TABLE image ADD COLUMN acquisition INTEGER;
+ALTER TABLE image ADD COLUMN findings TEXT NOT NULL DEFAULT '';
 CREATE INDEX image_routing ON image (routing, id) WHERE routing > 0;
 DROP INDEX delivery_open;
 ALTER TABLE delivery DROP COLUMN open;
@@ -214,6 +272,52 @@ CREATE TABLE code (
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
 ) WITHOUT ROWID;
+CREATE TABLE review (
+  study INTEGER PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL, entry TEXT NOT NULL DEFAULT '',
+  at INTEGER NOT NULL, version INTEGER NOT NULL
+);
+CREATE INDEX review_state ON review (state);
+CREATE TABLE claim (
+  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+) WITHOUT ROWID;
+CREATE TABLE release (
+  id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
+  operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
+  changes TEXT
+);
+CREATE INDEX release_study ON release (study);
+CREATE TABLE set_aside (
+  study INTEGER PRIMARY KEY, due REAL NOT NULL,
+  at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE worklist (
+  step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
+  copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
+  since REAL NOT NULL,
+  seen REAL, vanished REAL,
+  PRIMARY KEY (step, study, accession, procedure, patient, copy)
+);
+CREATE TABLE worklist_fetch (
+  id INTEGER PRIMARY KEY CHECK (id = 1), fetched REAL NOT NULL, source TEXT NOT NULL
+);
 ALTER TABLE destination ADD COLUMN failing_since REAL;
+CREATE TABLE evidence (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, uid TEXT NOT NULL, study_uid TEXT NOT NULL,
+  over INTEGER NOT NULL,
+  at INTEGER NOT NULL, calling_ae TEXT NOT NULL
+);
+CREATE UNIQUE INDEX evidence_uid ON evidence (kind, uid, study_uid);
+CREATE INDEX evidence_study ON evidence (study_uid);
+CREATE TABLE expected (
+  evidence INTEGER NOT NULL, sop_uid TEXT NOT NULL, PRIMARY KEY (evidence, sop_uid)
+) WITHOUT ROWID;
+CREATE TABLE request (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL, calling_ae TEXT NOT NULL, called_ae TEXT NOT NULL, at INTEGER NOT NULL,
+  UNIQUE (uid, calling_ae)
+);
+CREATE TABLE asked (
+  request INTEGER NOT NULL, number INTEGER NOT NULL, sop_class TEXT NOT NULL, sop_uid TEXT NOT NULL,
+  PRIMARY KEY (request, number)
+) WITHOUT ROWID;
 """
 """What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""

@@ -11,21 +11,26 @@ from typing import NamedTuple
 import apsw
 
 from capacitord.errors import CapacitordError, DamagedObject, PartlyDone
+from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.image import Arrival
 from capacitord.model.states import StudyState
 from capacitord.seal.keys import SiteKey
-from capacitord.spool import closing, deliveries
+from capacitord.spool import deliveries
 from capacitord.spool.admission import Admission, Incoming
 from capacitord.spool.catalog import fetch, fetch_value
+from capacitord.spool.closer import Closed, Closer
 from capacitord.spool.codebook import Codebook
 from capacitord.spool.damage import Damage
 from capacitord.spool.decisions import Decisions
 from capacitord.spool.disk import Disk
+from capacitord.spool.evidence import Evidence
 from capacitord.spool.filing import Filing
 from capacitord.spool.housekeeping import Housekeeping
 from capacitord.spool.ledger import Doubt, Ledger
 from capacitord.spool.opening import Folder
 from capacitord.spool.recovery import Recovery, Report
+from capacitord.spool.releasing import Releasing
+from capacitord.spool.review import Review
 from capacitord.spool.routed import Decide
 from capacitord.spool.segment import Layout
 from capacitord.spool.space import Ballast, SpaceGuard
@@ -33,6 +38,7 @@ from capacitord.spool.spares import Spares
 from capacitord.spool.stored import Objects
 from capacitord.spool.studies import Studies
 from capacitord.spool.twins import Twins
+from capacitord.spool.worklist import Worklist
 from capacitord.spool.writer import SegmentWriter
 
 
@@ -53,14 +59,6 @@ class Counts(NamedTuple):
     unrouted: int = 0
     held_back: int = 0
     refused: int = 0
-
-
-class Closed(NamedTuple):
-    """A study that was taken as arrived, by short id, and what it came to."""
-
-    study: str
-    state: StudyState
-    reason: str
 
 
 class Spool:
@@ -115,10 +113,15 @@ class Spool:
                 decide=decide,
                 tick=self.tick,
             )
+            self.evidence = Evidence(self._catalog, self._admission.touch)
+            self._closer = Closer(self._catalog, self._filing, self._admission)
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
             self.decisions = Decisions(self._catalog, self._filing, self._objects)
+            self.review = Review(self._catalog, self._filing)
+            self.releasing = Releasing(self._catalog, self._filing)
             self.codebook = Codebook(self._catalog)
             self.studies = Studies(self._catalog, names, self._objects)
+            self.worklist = Worklist(self._catalog)
             self.housekeeping = Housekeeping(
                 self._objects, self._catalog, self._filing, self._writer, self._damage, ballast
             )
@@ -194,23 +197,12 @@ class Spool:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
         return self._admission.begin(arrival)
 
-    def close_quiet(self, quiet: float) -> list[Closed]:
-        """Close the studies of which nothing arrived for `quiet` seconds, once it is decided where their images go."""
-        since = time.monotonic() - quiet
-        found = (self._close_study(short, since) for short in self._admission.quiet(since))
-        return [closed for closed in found if closed is not None]
+    def close_arrived(self, quiet: float, rules: Completeness = BY_QUIET) -> list[Closed]:
+        """Close the studies that have arrived by these rules; `quiet` is the box's own, in seconds.
 
-    def _close_study(self, short: str, since: float) -> Closed | None:
-        closed = False
-        try:
-            with self._catalog.change() as catalog:
-                study, unrouted = fetch(catalog, "SELECT id, unrouted FROM study WHERE short = ?", (short,))[0]
-                closed = not unrouted and self._admission.close(short, since)
-                return Closed(short, *closing.close(catalog, self._filing, study)) if closed else None
-        except CapacitordError:
-            if closed:
-                self._admission.expect([short])
-            raise
+        Where images leave as they arrive, that is done once it is decided where those of a study go.
+        """
+        return self._closer.close_arrived(quiet, rules)
 
     def tick(self) -> float:
         """Return the retention clock: seconds this spool was open and running, over all its lives."""

@@ -14,20 +14,22 @@ import apsw
 
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
+from capacitord.model import doubts, findings
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.seal.sealed import room
+from capacitord.spool import evidence
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import bounds
 from capacitord.spool.ledger import Doubt
-from capacitord.spool.routed import Standing
+from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
 
 _STUDY: Final = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
   s.study_time, s.description, s.modalities, s.state, s.reason, s.images, s.bytes, s.conflicts, s.corrupt, s.purged,
-  s.first_received, s.last_received, s.held, s.unrouted
+  s.first_received, s.last_received, s.held, s.unrouted, s.closed_by, s.closed_at
 FROM study s
 """
 _SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
@@ -58,7 +60,7 @@ _UNANSWERED: Final[Mapping[Doubt, tuple[AckState, str]]] = MappingProxyType(
     }
 )
 _ROUTING: Final[Mapping[Standing, str]] = MappingProxyType(
-    dict.fromkeys(Standing, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
+    dict.fromkeys(REASONS, "held") | {Standing.DECIDED: "routed", Standing.OPEN: "unrouted"}
 )
 _FAILED: Final = """
 SELECT f.destination, f.number, s.short, d.reason, f.images FROM (
@@ -90,11 +92,22 @@ SELECT s.short, (
 FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
 """
 """Images in conflict that nobody has asked to be sent: nobody gets them, and nobody has said that this is right."""
+_HELD_FOR: Final = """
+SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
+"""
+_NUMBERED: Final = """
+SELECT series_uid, series_number, instance_number, acquisition FROM image
+WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
+"""
 _MANY: Final = 20
 _SHORTEST: Final = 4
 _PAGE: Final = 1000
 _SENDABLE_PAGE: Final = 200
 _BEYOND_ALL: Final = 1 << 40
+
+
+def _routing(standing: int) -> str:
+    return _ROUTING[Standing(standing)] if standing >= 0 else "set aside"
 
 
 def _moment(nanoseconds: int) -> datetime:
@@ -109,6 +122,18 @@ def _ahead(moment: int | None) -> datetime | None:
 def when(nanoseconds: int | None) -> datetime | None:
     """Return a catalog time as an aware datetime."""
     return None if nanoseconds is None else _moment(nanoseconds)
+
+
+def _held_for(catalog: apsw.Connection, study: int, short: str) -> tuple[m.HeldFor, ...]:
+    rows = fetch(catalog, _HELD_FOR, bounds(study))
+    known = ((REASONS[Standing(standing)], count) for standing, count in rows)
+    return tuple(
+        m.HeldFor(reason.word, count, reason.sentence, reason.next_step.format(study=short)) for reason, count in known
+    )
+
+
+def _numbered(catalog: apsw.Connection, study: int) -> list[doubts.Numbered]:
+    return [doubts.Numbered._make(row) for row in fetch(catalog, _NUMBERED, bounds(study))]
 
 
 class Failed(NamedTuple):
@@ -266,6 +291,18 @@ class Studies:
             rows = fetch(catalog, _STUDY + "WHERE s.state = ? ORDER BY s.id LIMIT ?", (StudyState.HELD, limit))
             return tuple(self._study(catalog, row) for row in rows)
 
+    def held_page(self, limit: int, after: str) -> tuple[list[tuple[int, m.Study]], int, str]:
+        """Return studies of which something waits for a person, the oldest first, with their ids.
+
+        With them how many there are in all, and what the next page is `after`; empty if there is none.
+        """
+        beyond = int(after) if after.isdecimal() else -1
+        with self._catalog.read() as catalog:
+            total = fetch_value(catalog, "SELECT count(*) FROM study WHERE held > 0")
+            rows = fetch(catalog, _STUDY + "WHERE s.held > 0 AND s.id > ? ORDER BY s.id LIMIT ?", (beyond, limit + 1))
+            found = [(row[0], self._study(catalog, row)) for row in rows[:limit]]
+        return found, int(total), str(rows[limit - 1][0]) if len(rows) > limit else ""
+
     def held_back(self) -> tuple[int, str, str]:
         """Return how many studies are held, and the short id and the reason of the one that came first."""
         with self._catalog.read() as catalog:
@@ -303,12 +340,20 @@ class Studies:
                 catalog,
                 "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
                 "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
-                "object_id, routing, route, coalesce(decided_by, profile_version), held "
+                "object_id, routing, route, coalesce(decided_by, profile_version), held, findings "
                 "FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
                 "ORDER BY series_number, series_uid, instance_number, id",
                 bounds(study),
             )
-            return m.StudyDetail(schema, self._study(catalog, row), tuple(self._image(image, acks) for image in images))
+            missing = evidence.missing(catalog, row[2])
+            return m.StudyDetail(
+                schema,
+                self._study(catalog, row),
+                tuple(self._image(image, acks) for image in images),
+                missing.images,
+                missing.uids,
+                tuple(doubts.doubts(_numbered(catalog, study))),
+            )
 
     def some(self, studies: Collection[int]) -> dict[int, m.Study]:
         """Return those of these studies that there are, each as `page` has it."""
@@ -341,6 +386,9 @@ class Studies:
             deliveries=self._deliveries(catalog, row[0]),
             held=row[21],
             unrouted=row[22],
+            held_for=_held_for(catalog, row[0], row[1]) if row[21] else (),
+            closed_by=row[23],
+            closed_at=when(row[24]),
         )
 
     @staticmethod
@@ -432,10 +480,11 @@ class Studies:
             corrupt=bool(row[14]),
             purged=row[15] is not None,
             object_id=row[16].hex(),
-            routing=_ROUTING[Standing(row[17])] if not (row[13] or row[14]) else "",
+            routing=_routing(row[17]) if not (row[13] or row[14]) else "",
             route=row[18],
             profile_version=row[19],
             held=row[20],
+            findings=tuple(findings.sentence(line) for line in row[21].splitlines()),
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
         )
 

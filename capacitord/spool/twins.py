@@ -75,6 +75,7 @@ class Twins:
     def look(self, facts: Facts, length: int, image: Chunked) -> Found:
         """Return what the spool has of an image with these facts, of `length` bytes and with this content.
 
+        What a person discarded does not count, though it can still be had back: the scanner sends it for a reason.
         A stored image that proves to be damaged is set aside at once. Raises `StorageFailed` if `image` itself
         can't be read back, and what the catalog raises.
         """
@@ -82,7 +83,7 @@ class Twins:
             known = fetch(
                 catalog,
                 "SELECT id, object_id, segment, place, corrupt, transfer_syntax = ? AND length = ? FROM image "
-                "WHERE sop_uid = ? AND purged_at IS NULL",
+                "WHERE sop_uid = ? AND purged_at IS NULL AND routing >= 0",
                 (facts.transfer_syntax_uid, length, facts.sop_instance_uid),
             )
         twin, ruins = Twin.NONE, []

@@ -20,9 +20,23 @@ import msgspec
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
 from capacitord.errors import CapacitordError, NotFound
 from capacitord.supervisor import files
-from capacitord.supervisor.chain import MAX_LINE, START, Finding, Head, entry_in, examine, judge, line_of, sealed
+from capacitord.supervisor.chain import (
+    MAX_LINE,
+    START,
+    Finding,
+    Head,
+    SealingKey,
+    entry_in,
+    examine,
+    judge,
+    judge_seal,
+    line_of,
+    sealed,
+)
 
 BEGUN: Final = "begun"
+OPERATOR: Final = "operator (as claimed): "
+"""How a detail begins that has the name somebody gave for a shared login."""
 DONE: Final = "done"
 _MAX_TEXT: Final = 1000
 _MAX_SUBJECTS: Final = 100
@@ -36,6 +50,7 @@ class AuditLog:
         self._head_file = folder / "head"
         self._last: Head | None = None
         self._writing = threading.Lock()
+        self._key: SealingKey | None = None
         self.trouble = ""
 
     def open(self) -> None:
@@ -65,6 +80,27 @@ class AuditLog:
         elif finding.torn:
             self._take_off(finding)
 
+    def take_key(self, key: SealingKey) -> None:
+        """Seal every entry with this key from now on, and what was written before with the first of them.
+
+        What is there is followed through before: what is wrong with it is in `trouble`, and the entry says so. Raises
+        `StorageFailed` or `OutOfSpace`; then the next entry is the first that is sealed.
+        """
+        with self._writing:
+            if self._last is None:
+                self._open()
+            finding = self._examine_all()
+            wrong = judge(finding, self._read_head()) or judge_seal(finding, key)
+            other = finding.seal and not finding.seal.startswith(f"{key.id}:")
+            self._key = key
+            if wrong and not other:
+                self.trouble = wrong
+                self._write((os.geteuid(), "capacitord"), "audit.damage", (), wrong, DONE)
+                return
+            before = f"after entry {finding.sealed.number}" if finding.seal else "for the first time"
+            words = f"sealed with box key {key.id}, {before}"
+            self._write((os.geteuid(), "capacitord"), "audit.seal", (), words, DONE)
+
     def write(
         self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
     ) -> AuditEntry:
@@ -90,7 +126,8 @@ class AuditLog:
                 result=result[:_MAX_TEXT],
                 previous=last.digest,
                 digest="",
-            )
+            ),
+            self._key,
         )
         head = Head(entry.number, entry.digest)
         before = self._append(line_of(entry))
@@ -108,11 +145,7 @@ class AuditLog:
         found: list[AuditEntry] = []
         for line in self._lines_backwards():
             entry = entry_in(line)
-            if entry is None or (query.action and entry.action != query.action):
-                continue
-            if query.since is not None and entry.at < query.since:
-                continue
-            if query.subject and query.subject not in entry.subjects:
+            if entry is None or not _selected(entry, query):
                 continue
             found.append(entry)
             if len(found) >= query.limit:
@@ -122,15 +155,32 @@ class AuditLog:
     def verify(self, schema: str) -> AuditReport:
         """Follow the whole chain and say whether it is whole."""
         with self._writing, files.typed(self._log):
-            head, size = self._read_head(), self._log.stat().st_size
+            head, size, key = self._read_head(), self._log.stat().st_size, self._key
         finding = examine(self._lines(size))
-        damage = judge(finding, head)
+        damage = judge(finding, head) or self._judge_seals(finding, key)
         entries = finding.last.number
         if damage:
             hint = "Compare with the copies in your log archive; somebody or something changed this log."
             return AuditReport(schema, ok=False, entries=entries, message=damage, hint=hint)
         torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
-        return AuditReport(schema, ok=True, entries=entries, message=f"all {entries} entries are in order{torn}")
+        seals = "and the last seal vouches for them" if key else "their seals are not checked while the box key is away"
+        words = f"all {entries} entries are in order, {seals}{torn}"
+        return AuditReport(schema, ok=True, entries=entries, message=words)
+
+    def _judge_seals(self, finding: Finding, key: SealingKey | None) -> str:
+        """Return what is wrong with the seals of a log to which entries are added with a key, or nothing."""
+        if key is None:
+            return ""
+        if self.trouble:
+            return self.trouble
+        if finding.sealed.number < finding.last.number:
+            return f"entry {finding.last.number} has no seal, though the box key was at hand"
+        return judge_seal(finding, key)
+
+    def _examine_all(self) -> Finding:
+        with files.typed(self._log):
+            size = self._log.stat().st_size
+        return examine(self._lines(size))
 
     def _append(self, line: bytes) -> int:
         """Add a line, whole or not at all; return the size of the log before it."""
@@ -199,6 +249,24 @@ class AuditLog:
                 yield from (line + b"\n" for line in lines if line)
             if rest:
                 yield rest + b"\n"
+
+
+def _selected(entry: AuditEntry, query: AuditQuery) -> bool:
+    """Return whether a query asks for an entry."""
+    return (
+        (not query.action or entry.action == query.action)
+        and (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at <= query.until)
+        and (not query.subject or query.subject in entry.subjects)
+        and (not query.study or any(subject.startswith(query.study) for subject in entry.subjects))
+        and (not query.operator or _is_by(entry, query.operator))
+    )
+
+
+def _is_by(entry: AuditEntry, operator: str) -> bool:
+    claimed = f"{OPERATOR}{operator}"
+    said = entry.detail.partition("; ")[0]
+    return entry.user == operator or said == claimed
 
 
 def _write(handle: int, line: bytes) -> None:

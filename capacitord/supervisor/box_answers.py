@@ -22,8 +22,10 @@ from capacitord.model.destination import Destination
 from capacitord.supervisor import doctor, relay, settings, status
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.brokerage import worklist_source
 from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
+from capacitord.supervisor.port import Port
 from capacitord.supervisor.profile_answers import ProfileAnswers
 from capacitord.supervisor.serving import Serving
 
@@ -104,11 +106,12 @@ class BoxAnswers:
         """Return the status as of now."""
         serving, gatekeeper = self._serving, self._serving.gatekeeper
         traffic = await serving.reporter.traffic()
-        storage = self._box.storage
         box = status.Box(
             started=self._started,
             gate=gatekeeper.gate,
-            listener=m.Listener(storage.ae_title, gatekeeper.address, gatekeeper.port, gatekeeper.bound),
+            listener=_listener(gatekeeper.storage, self._box.storage.ae_title),
+            worklist=self._worklist(),
+            worklist_problem=gatekeeper.worklist.problem,
             runtime=serving.keeper.status,
             profile=None if serving.stored is None else serving.stored.profile,
             audit_trouble=self._audit.trouble,
@@ -116,6 +119,7 @@ class BoxAnswers:
             unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,
             damaged=self._damaged(),
+            held_elsewhere=sum(held.held_images for held in serving.elsewhere.values()),
             elsewhere={site: staying(held) for site, held in serving.elsewhere.items()},
         )
         return status.compose(schema("status"), box, traffic)
@@ -163,6 +167,13 @@ class BoxAnswers:
 
     # --- what they need
 
+    def _worklist(self) -> m.Listener | None:
+        """Return the worklist port of the site that is served; None if it has none."""
+        stored = self._serving.stored
+        if stored is None or stored.profile.worklist is None:
+            return None
+        return _listener(self._serving.gatekeeper.worklist, settings.worklist(self._box).ae_title)
+
     def _damaged(self) -> tuple[m.DamagedProfile, ...]:
         """Return the damaged profiles that the gate does not speak of already."""
         serving = self._serving
@@ -192,12 +203,15 @@ class BoxAnswers:
         await serving.look_around()
         known: tuple[Destination, ...] = ()
         parked = serving.parked is not None
+        source: Destination | None = None
         try:
             profile = doctor.profile("", others=serving.others, parked=parked)
             if serving.site:
                 stored = await asyncio.to_thread(serving.profiles.read, serving.site)
                 profile = doctor.profile(f"{stored.profile.id} version {stored.profile.version}")
-                known = in_force(stored.profile).destinations
+                acting = in_force(stored.profile)
+                known = acting.destinations
+                source = None if acting.worklist is None else worklist_source(acting.worklist)
         except CapacitordError as error:
             profile = doctor.profile("", error.problem())
         try:
@@ -227,8 +241,13 @@ class BoxAnswers:
             *([doctor.images(now.traffic, await asyncio.to_thread(doctor.set_aside, state))] if served else []),
             *await doctor.destinations(known),
             *doctor.queues(now.traffic),
+            *([] if source is None else [await doctor.worklist(source)]),
             *doctor.advised(now),
         ]
+
+
+def _listener(port: Port, ae_title: str) -> m.Listener:
+    return m.Listener(ae_title, port.address, port.port, port.bound)
 
 
 def missing_groups(box: Box) -> tuple[str, ...]:

@@ -1,15 +1,20 @@
-"""The runtime's requests for connections, each answered once, and never to another runtime than the one that asked."""
+"""The runtime's requests for connections, each answered once, and never to another runtime than the one that asked.
+
+A runtime names who it wants to be connected to; where that is, the profile says, and nobody else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from capacitord.errors import CapacitordError
-from capacitord.link.messages import Connect, Connected
+from capacitord.link.messages import Connect, Connected, Peer
 from capacitord.model.destination import Destination
+from capacitord.model.profile import Profile, Worklist
 from capacitord.supervisor import relay
 from capacitord.supervisor.broker import Connection, connect, later
 
@@ -29,11 +34,37 @@ class Runtime(relay.Runtime, Protocol):
         ...
 
 
+Named = tuple[Peer, str]
+"""How a runtime names a peer: what it is, and which destination."""
+
+NOWHERE: Final[Mapping[Named, Destination]] = MappingProxyType({})
+
+
+def peers_of(profile: Profile) -> dict[Named, Destination]:
+    """Return everybody that a profile names, and that its site's runtime may be connected to."""
+    found = {(Peer.DESTINATION, destination.name): destination for destination in profile.destinations}
+    if profile.worklist is not None:
+        found[Peer.WORKLIST, ""] = worklist_source(profile.worklist)
+    return found
+
+
+def worklist_source(worklist: Worklist) -> Destination:
+    """Return where the source of a worklist is, to be connected to."""
+    source = worklist.source
+    return Destination(
+        "the worklist's source",
+        source.ae_title,
+        source.host,
+        source.port,
+        connect_timeout=source.connect_timeout,
+    )
+
+
 class Broker:
-    """Connects for one runtime at a time. `destinations` are those of its profile; nothing else is reachable."""
+    """Connects for one runtime at a time. `peers` are those of its profile; nothing else is reachable."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self.destinations: Mapping[str, Destination] = {}
+        self.peers: Mapping[Named, Destination] = NOWHERE
         self._runtime = runtime
         self._attempts: set[asyncio.Task[None]] = set()
 
@@ -42,10 +73,11 @@ class Broker:
         if len(self._attempts) >= MOST_UNANSWERED:
             self._runtime.break_off(f"it asks for more than {MOST_UNANSWERED} connections and takes no answer")
             return
-        destination = self.destinations.get(wanted.destination)
+        destination = self.peers.get((wanted.peer, wanted.destination))
         if destination is None:
-            _log.warning("the runtime asked for a destination that its profile does not name")
-            self._refuse(wanted, "The site's profile has no destination of that name.")
+            _log.warning("the runtime asked for a %s that its profile does not name", wanted.peer)
+            has_no = "destination of that name" if wanted.peer is Peer.DESTINATION else "worklist"
+            self._refuse(wanted, f"The site's profile has no {has_no}.")
         elif len(self._attempts) >= MOST:
             self._refuse(wanted, "Too many connections are being made at once.")
         else:
@@ -65,7 +97,7 @@ class Broker:
         try:
             made = await connect(destination)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
-            _log.exception("a connection to %s failed in an unforeseen way", wanted.destination)
+            _log.exception("a connection to %s failed in an unforeseen way", destination.name)
             made = Connection(None, later(f"An unforeseen error in this box: {type(error).__name__}."), 0.0)
         if made.socket is None:
             await self._answer(Connected(wanted.request, made.seconds, made.failure))
@@ -75,7 +107,7 @@ class Broker:
                 self._runtime.send(Connected(wanted.request, made.seconds), connected.fileno())
             except (CapacitordError, OSError) as error:
                 words = error.message if isinstance(error, CapacitordError) else str(error.strerror)
-                _log.warning("a connection to %s could not be handed over: %s", wanted.destination, words)
+                _log.warning("a connection to %s could not be handed over: %s", destination.name, words)
                 failure = later("The connection was made, and could not be handed over.")
             else:
                 return

@@ -2,12 +2,16 @@
 
 A line is the one canonical form of its entry, so that a changed byte is a changed entry. A head, kept in a file
 beside the log and written after each entry, says how far the log got, so that cutting entries off its end shows.
-Who may write both files can still forge both: the chain shows accidents and edits, it does not stop root.
+Who may write both files could forge both. So each entry is sealed with a key that is derived from the box key, while
+that is at hand. A digest depends on all entries before it, so the last seal vouches for all of them, whatever key the
+ones before were made with. Who has no box key can cut entries off the end, and head and log back to an earlier seal
+together; who has it can do anything.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -31,7 +35,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Finding(NamedTuple):
     """What a log holds. `size` is where its last whole line ends, `torn` the bytes after that.
 
-    `damage` says what is wrong, and is empty if nothing is.
+    `damage` says what is wrong, and is empty if nothing is. `sealed` is the last entry with a `seal`.
     """
 
     last: Head
@@ -39,11 +43,40 @@ class Finding(NamedTuple):
     size: int
     torn: int
     damage: str
+    sealed: Head = Head()
+    seal: str = ""
 
 
-def sealed(entry: AuditEntry) -> AuditEntry:
-    """Return the entry with its digest, which covers all its other fields."""
-    return msgspec.structs.replace(entry, digest=_digest(entry))
+class SealingKey(NamedTuple):
+    """What entries are sealed with: a secret derived from the box key, and the box key's fingerprint."""
+
+    id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"SealingKey({self.id})"
+
+    def seal(self, digest: str) -> str:
+        """Return the seal of an entry with this digest: HMAC-SHA-256, behind the box key's fingerprint."""
+        return f"{self.id}:{hmac.digest(self.secret, digest.encode(), 'sha256').hex()}"
+
+
+def sealed(entry: AuditEntry, key: SealingKey | None = None) -> AuditEntry:
+    """Return the entry with its digest, which covers all its other fields, and with its seal if there is a key."""
+    digest = _digest(entry)
+    return msgspec.structs.replace(entry, digest=digest, seal="" if key is None else key.seal(digest))
+
+
+def judge_seal(finding: Finding, key: SealingKey) -> str:
+    """Return what is wrong with the last seal of a log, or nothing; none at all is not wrong by itself."""
+    if not finding.seal:
+        return ""
+    known = finding.seal.partition(":")[0]
+    if known != key.id:
+        return f"entry {finding.sealed.number} is sealed with box key {known}, and this is {key.id}"
+    if not hmac.compare_digest(finding.seal, key.seal(finding.sealed.digest)):
+        return f"the seal of entry {finding.sealed.number} is not right: entries before it are not what was written"
+    return ""
 
 
 def line_of(entry: AuditEntry) -> bytes:
@@ -63,9 +96,10 @@ def entry_in(line: bytes) -> AuditEntry | None:
 def examine(lines: Iterable[bytes]) -> Finding:
     """Follow the chain through the lines of a log, in order, up to its end or its first damage."""
     last, previous, size = Head(), START, 0
+    mark: tuple[Head, str] = (Head(), "")
     for line in lines:
         if not line.endswith(b"\n") and len(line) < MAX_LINE:
-            return Finding(last, previous, size, len(line), "")
+            return Finding(last, previous, size, len(line), "", *mark)
         entry = entry_in(line)
         damage = ""
         if entry is None:
@@ -75,9 +109,11 @@ def examine(lines: Iterable[bytes]) -> Finding:
         elif entry.previous != last.digest:
             damage = f"entry {entry.number} does not continue the chain"
         if entry is None or damage:
-            return Finding(last, previous, size, 0, damage)
+            return Finding(last, previous, size, 0, damage, *mark)
         last, previous, size = Head(entry.number, entry.digest), entry.previous, size + len(line)
-    return Finding(last, previous, size, 0, "")
+        if entry.seal:
+            mark = (last, entry.seal)
+    return Finding(last, previous, size, 0, "", *mark)
 
 
 def judge(finding: Finding, head: Head | None) -> str:
@@ -100,5 +136,5 @@ def judge(finding: Finding, head: Head | None) -> str:
 
 
 def _digest(entry: AuditEntry) -> str:
-    blank = msgspec.structs.replace(entry, digest="")
+    blank = msgspec.structs.replace(entry, digest="", seal="")
     return hashlib.sha256(msgspec.json.encode(blank)).hexdigest()

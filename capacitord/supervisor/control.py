@@ -23,7 +23,7 @@ from capacitord.api.messages import EventQuery, ProfileImport
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
-from capacitord.supervisor.audit import BEGUN, DONE
+from capacitord.supervisor.audit import BEGUN, DONE, OPERATOR
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
@@ -157,7 +157,8 @@ class _Dispatcher:
         """Do what is asked between its two entries in the audit log."""
         exchange = _Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
         exchange.subjects = named_in(message)
-        await self._services.write_audit(peer, route.name, exchange.subjects, "", BEGUN)
+        exchange.detail = said_in(message)
+        await self._services.write_audit(peer, route.name, exchange.subjects, exchange.detail, BEGUN)
         result = "failed"
         try:
             response = await exchange.run()
@@ -214,7 +215,7 @@ class _Exchange:
                 return await self._stream(lines, self.route.form.value, 200, None)
         outcome = await self._services.answer(self.route, self.peer, self._message)
         self.subjects = outcome.subjects or self.subjects
-        self.detail = outcome.detail
+        self.detail = outcome.detail or self.detail
         return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
 
     def _gone(self) -> bool:
@@ -223,6 +224,7 @@ class _Exchange:
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
+        self.detail = "; ".join(part for part in (self.detail, head.detail) if part)
         if head.status != HTTPStatus.OK:
             self.result = head.refusal or f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
@@ -271,6 +273,19 @@ def named_in(message: msgspec.Struct) -> tuple[str, ...]:
         value = getattr(message, field, ())
         found.extend((value,) if isinstance(value, str) else value)
     return tuple(found)
+
+
+def said_in(message: msgspec.Struct) -> str:
+    """Return what a person said of why she does it, and who she says she is: of the requests that have both.
+
+    Other requests keep their reasons with what they are about, since they may name a patient.
+    """
+    operator = getattr(message, "operator", None)
+    if operator is None:
+        return ""
+    said = [f"{OPERATOR}{operator.replace(';', ',')}"] if operator else []
+    reason = getattr(message, "reason", "")
+    return "; ".join([*said, *([f"reason: {reason}"] if reason else [])])
 
 
 async def _within(seconds: float, step: Awaitable[object]) -> None:

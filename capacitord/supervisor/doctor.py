@@ -243,19 +243,28 @@ async def destinations(known: Iterable[Destination]) -> list[Check]:
     return list(await asyncio.gather(*(_destination(each) for each in known)))
 
 
+async def worklist(source: Destination) -> Check:
+    """Try a TCP connection to the source of the worklist."""
+    hint = "Check the network of the coach and the profile; then: fluxctl worklist refresh"
+    return await _reached("worklist source", source, hint)
+
+
 async def _destination(known: Destination) -> Check:
-    name = f"destination {known.name}"
+    return await _reached(f"destination {known.name}", known, _network(known))
+
+
+async def _reached(name: str, known: Destination, hint: str) -> Check:
     where = f"{known.host} port {known.port}"
     try:
         async with asyncio.timeout(_PATIENCE):
             made = await connect(known)
     except TimeoutError:
-        return Check(name, Level.FAILURE, f"{where}: no answer within {_PATIENCE:g} s", _network(known))
+        return Check(name, Level.FAILURE, f"{where}: no answer within {_PATIENCE:g} s", hint)
     if made.socket is not None:
         made.socket.close()
         return Check(name, Level.OK, f"{where} takes connections ({made.seconds * 1000:.0f} ms)")
     reason = made.failure.reason if made.failure is not None else where
-    return Check(name, Level.FAILURE, reason, _network(known))
+    return Check(name, Level.FAILURE, reason, hint)
 
 
 def _network(known: Destination) -> str:

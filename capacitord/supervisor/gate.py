@@ -23,7 +23,8 @@ class Facts:
     `others` counts the sites that could be served instead. `key_problem` says why the box key is not at hand.
     `port_problem` says why the storage port can't be bound. `heard` says that the runtime has told its status since it
     began; `trouble` why it cannot keep images; `silent` that it has not told its status for too long. `leaving` says
-    why the site that is served is being left. `parked` says who parked the box, if somebody did.
+    why the site that is served is being left. `parked` says who parked the box, if somebody did. `worklist` says that
+    the runtime was told to serve one.
     """
 
     profile: str = ""
@@ -41,6 +42,7 @@ class Facts:
     leaving: str = ""
     others: int = 0
     parked: Parked | None = None
+    worklist: bool = False
 
 
 def may_listen(facts: Facts) -> bool:

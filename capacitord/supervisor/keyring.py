@@ -18,6 +18,7 @@ from capacitord.seal.sources import credentials_directory, key_from_material
 from capacitord.supervisor.recovery_note import HINT, Exported, RecoveryNote, lacking
 
 _Result = TypeVar("_Result")
+_AUDIT: Final = b"capacitord audit log seal"
 _RESTORE: Final = "Put it back from the recovery file: fluxctl key restore FILE"
 
 
@@ -34,6 +35,9 @@ class Keys:
         self.unsaved = ""
         """What the last recovery file lacks, empty while the keys are not at hand or it has them all."""
         self._one_at_a_time = threading.Lock()
+        self.taken: Callable[[str, bytes], None] = lambda *_: None
+        """Told of each box key that comes to hand: its fingerprint, and what seals the audit log. May block."""
+        self._told = ""
 
     async def unlock(self, passphrase: str | None = None) -> m.KeyStatus:
         """Take the box key. Raises what the key store does; `problem` says it, too."""
@@ -163,6 +167,10 @@ class Keys:
                 self.problem = error.problem()
                 raise
             self.problem = Problem("locked", status.reason, hint=status.hint) if status.locked else None
+        if not status.locked and status.id != self._told:
+            self._told = status.id
+            secret = await self._locked(lambda: self._store.derive(_AUDIT))
+            await asyncio.to_thread(self.taken, status.id, secret)
         return status
 
     async def _locked(self, action: Callable[[], _Result]) -> _Result:

@@ -34,7 +34,7 @@ def document() -> dict[str, Any]:
     kinds: list[Any] = [Refusal]
     for route in ROUTES:
         kinds.append(route.request)
-        if route.form is not Form.TAR:
+        if route.form in {Form.JSON, Form.NDJSON}:
             kinds.append(route.response)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     found = dict(zip(map(id, kinds), schemas, strict=True))
@@ -89,7 +89,7 @@ def _success(route: Route, found: dict[int, Any]) -> dict[str, Any]:
             content: dict[str, Any] = {"schema": found[id(route.response)]}
         case Form.NDJSON:
             content = {"schema": {"type": "string"}, "x-line": found[id(route.response)]}
-        case Form.TAR:
+        case Form.TAR | Form.PNG:
             content = {"schema": {"type": "string", "contentEncoding": "binary"}}
     return {"description": route.summary, "content": {route.form.value: content}}
 

@@ -20,7 +20,7 @@ from capacitord.model.profile import Profile
 from capacitord.supervisor import files, settings
 from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
-from capacitord.supervisor.brokerage import Broker
+from capacitord.supervisor.brokerage import Broker, peers_of
 from capacitord.supervisor.events import Hub
 from capacitord.supervisor.gate import Facts
 from capacitord.supervisor.gatekeeper import Gatekeeper
@@ -52,6 +52,7 @@ class Serving:
         self.broker = Broker(self.keeper)
         self.gatekeeper = Gatekeeper(
             (box.storage.address, box.storage.port),
+            (box.worklist.address or box.storage.address, box.worklist.port),
             self.keeper,
             facts=self._facts,
             changed=gate_changed,
@@ -207,6 +208,7 @@ class Serving:
             leaving=self._leaving,
             others=self.others,
             parked=self.parked,
+            worklist=self._told is not None and self._told.worklist is not None,
         )
 
     async def _plan(self) -> link.Start:
@@ -232,7 +234,8 @@ class Serving:
             profile=profile,
             spool=str(folder),
             key=key,
-            storage=settings.storage(self._box.storage),
+            storage=settings.storage(self._box.storage, self._box.modality),
+            worklist=settings.worklist(self._box),
             limits=settings.limits(self._box.spool, total),
         )
 
@@ -248,7 +251,8 @@ class Serving:
 
     def _now_told(self, profile: Profile) -> None:
         self._told = profile
-        self.broker.destinations = {destination.name: destination for destination in profile.destinations}
+        scanners = {(link.Peer.DESTINATION, each.name): each for each in map(settings.scanner, self._box.modality)}
+        self.broker.peers = {**peers_of(profile), **scanners}
 
     def _runtime_changed(self) -> None:
         state = self.keeper.state

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from capacitord.config.box import SpoolTable, StorageTable
+from collections.abc import Sequence
+
+from capacitord.config.box import Box, ModalityTable, SpoolTable, StorageTable
 from capacitord.link import messages as link
+from capacitord.model.destination import Destination
 
 
-def storage(source: StorageTable) -> link.Storage:
-    """Return the storage SCP's settings."""
+def storage(source: StorageTable, modalities: Sequence[ModalityTable] = ()) -> link.Storage:
+    """Return the storage SCP's settings, and the scanners of which it is known where they are."""
     return link.Storage(
         ae_title=source.ae_title,
         called_ae_titles=tuple(source.called_ae_titles),
@@ -18,6 +21,24 @@ def storage(source: StorageTable) -> link.Storage:
         idle_timeout=source.idle_timeout,
         private_sop_classes=tuple(source.private_sop_classes),
         private_transfer_syntaxes=tuple(source.private_transfer_syntaxes),
+        modalities=tuple(modality.ae_title for modality in modalities),
+    )
+
+
+def scanner(source: ModalityTable) -> Destination:
+    """Return a scanner as the broker connects to it."""
+    return Destination(link.MODALITY + source.ae_title, source.ae_title, source.host, source.port)
+
+
+def worklist(box: Box) -> link.WorklistPort:
+    """Return the worklist SCP's settings; what is not said for it is as for storage."""
+    source, storage = box.worklist, box.storage
+    return link.WorklistPort(
+        ae_title=source.ae_title or storage.ae_title,
+        called_ae_titles=tuple(source.called_ae_titles or storage.called_ae_titles),
+        calling_ae_titles=tuple(source.calling_ae_titles or storage.calling_ae_titles),
+        peers=tuple(source.peers or storage.peers),
+        associations=source.associations,
     )
 
 

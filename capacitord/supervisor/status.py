@@ -51,6 +51,12 @@ class Box(NamedTuple):
     damaged: tuple[DamagedProfile, ...] = ()
     elsewhere: Mapping[str, str] = MappingProxyType({})
     """What stays here of other sites, in words, as far as that is known."""
+    held_elsewhere: int = 0
+    """Images that wait for a person, of all sites that are not active."""
+    worklist: Listener | None = None
+    """The worklist port, if the site has a worklist."""
+    worklist_problem: Problem | None = None
+    """Why it is not open, though it should be."""
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -68,6 +74,8 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         site=site,
         traffic=traffic,
         advice=(*_of_the_runtime(box, traffic), *_advice(box)),
+        worklist=box.worklist,
+        held_elsewhere=box.held_elsewhere,
     )
 
 
@@ -92,6 +100,9 @@ def _advice(box: Box) -> list[Advice]:
     found = []
     if not box.runtime.isolated:
         found.append(NOT_ISOLATED)
+    if box.worklist_problem is not None:
+        words = f"no scanner gets a worklist: {box.worklist_problem.message}"
+        found.append(Advice("worklist-port", Level.FAILURE, words, box.worklist_problem.hint))
     if box.audit_trouble:
         words = f"the audit log is damaged: {box.audit_trouble}"
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))

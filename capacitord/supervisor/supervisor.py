@@ -18,6 +18,7 @@ from capacitord.supervisor import files
 from capacitord.supervisor.audit import DONE, AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.box_answers import BoxAnswers
+from capacitord.supervisor.chain import SealingKey
 from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
 from capacitord.supervisor.http_server import HttpServer
@@ -72,6 +73,7 @@ class Supervisor:
     ) -> None:
         box, bounds = self._box, self._bounds
         serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
+        serving.keys.taken = partial(_seal, audit)
         answers = BoxAnswers(box, bounds, serving, audit)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
@@ -115,6 +117,16 @@ async def _begin(audit: AuditLog) -> None:
     if audit.trouble:
         _log.critical("the audit log is damaged: %s", audit.trouble)
     await _tell(audit, "daemon.start", f"version {__version__}, process {os.getpid()}")
+
+
+def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:
+    """Have the audit log sealed from now on."""
+    try:
+        audit.take_key(SealingKey(box_key, secret))
+    except CapacitordError as error:
+        _log.critical("the audit log could not be sealed: %s", error.message)
+    if audit.trouble:
+        _log.critical("the audit log is damaged: %s", audit.trouble)
 
 
 async def _tell(audit: AuditLog, action: str, detail: str, *, locked: Problem | None = None) -> None:

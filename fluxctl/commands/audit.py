@@ -27,6 +27,7 @@ app = noun("audit", "Who did what on this box, and that nobody edited the record
     "show",
     ("fluxctl audit show", "The hundred newest entries, newest last."),
     ("fluxctl audit show --since 2h", "What was done in the last two hours."),
+    ("fluxctl audit show --study 3f2a9c --operator ann", "What ann did to a study."),
     ("fluxctl audit show --action study.discard --since 2025-11-01 --jsonl", "Every discard since a day."),
 )
 def show_entries(
@@ -40,11 +41,26 @@ def show_entries(
     since: Annotated[
         str, typer.Option("--since", metavar="WHEN", help="Not before: an age (2h, 3d) or a local time (2025-11-21).")
     ] = "",
+    until: Annotated[str, typer.Option("--until", metavar="WHEN", help="Not after: likewise.")] = "",
+    study: Annotated[
+        str, typer.Option("--study", metavar="STUDY", help="Only what was done to this study, by its short id.")
+    ] = "",
+    operator: Annotated[
+        str, typer.Option("--operator", metavar="NAME", help="Only what this user did, or whoever gave this name.")
+    ] = "",
     json: AsJson = False,
     jsonl: AsLines = False,
 ) -> None:
     """Show who did what to what, and what came of it."""
-    query = m.AuditQuery(limit=limit, action=action, subject=subject, since=parse_since(since))
+    query = m.AuditQuery(
+        limit=limit,
+        action=action,
+        subject=subject,
+        since=parse_since(since),
+        until=parse_since(until),
+        study=study,
+        operator=operator,
+    )
     answer = daemon(ctx).audit_show(query)
 
     def page(look: Look) -> RenderableType:
@@ -58,12 +74,13 @@ def show_entries(
 @verb(
     app,
     "verify",
-    ("fluxctl audit verify", "Follow the chain of digests from the first entry to the last."),
+    ("fluxctl audit verify", "Follow the chain from the first entry to the last, and check its seal."),
 )
 def verify(ctx: typer.Context, json: AsJson = False) -> None:
     """Prove that no entry was changed, removed or put in between.
 
-    Ends with 1 if one was.
+    Each entry has a digest of the one before it, and a seal that only the box key makes. Ends with 1 if something is
+    not as it was written.
     """
     answer = daemon(ctx).audit_verify()
 

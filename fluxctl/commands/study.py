@@ -139,6 +139,70 @@ def explain_study(
 
 @verb(
     app,
+    "preview",
+    ("fluxctl study preview 3f2a9c", "Draw an image from the middle of the study here."),
+    ("fluxctl study preview 3f2a9c --image 0f02ab --window 40/400", "This image, by the beginning of its object id."),
+    ("fluxctl study preview 3f2a9c --frame 12 --png breast.png", "Write a picture of its twelfth frame to a file."),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID, exits.TRY_AGAIN),
+)
+def preview_study(
+    ctx: typer.Context,
+    study: StudyArgument,
+    *,
+    image: Annotated[
+        str, typer.Option("--image", metavar="OBJECT", help="Which image: the beginning of its object id or UID.")
+    ] = "",
+    frame: Annotated[
+        int, typer.Option("--frame", metavar="N", min=0, max=1 << 20, help="Which frame; 0 is the one in the middle.")
+    ] = 0,
+    window: Annotated[
+        str,
+        typer.Option("--window", metavar="WINDOW", help="CENTER/WIDTH, the number or name of one of its own, or full."),
+    ] = "",
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write it to this file; - for standard output.")
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", metavar="N", min=16, max=4096, help="At most so many pixels wide and high.")
+    ] = 1024,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show a picture of one image, in this terminal or in a PNG file.
+
+    It is drawn by kitty's graphics protocol or as sixels where the terminal can, in half blocks elsewhere; nothing is
+    written to a disk without --png. A picture may hold a name that is burnt in. It is no replacement for a reading
+    station. That somebody looked is in the audit log.
+    """
+    from capacitord.api.preview import Preview
+    from fluxctl import preview
+
+    request = Preview(study, image=image, frame=frame, size=size, window=window)
+    if json and str(png or "-") == "-":
+        from capacitord.errors import Refused
+
+        raise Refused("a picture is no JSON document", hint="Write it to a file: --png FILE --json")
+    if png is None:
+        found = preview.draw(daemon(ctx), request)
+        from fluxctl.output import show_page
+        from fluxctl.render.preview import caption
+
+        show_page(lambda _look: caption(found))
+        return
+    answer = preview.write(daemon(ctx), request, png, force=force)
+    if str(png) == "-":
+        return
+
+    def page(_look: Look) -> RenderableType:
+        from fluxctl.render.preview import written
+
+        return written(answer)
+
+    show("study.preview", answer, form(json=json), page)
+
+
+@verb(
+    app,
     "resolve",
     ("fluxctl study resolve TP7PQWGYQGBF", "Which patient a research archive has under this id."),
     ("fluxctl study resolve 'tp7p qwgy qgbf' --to research", "The same as somebody reads it out, at one destination."),

@@ -23,7 +23,7 @@ GATE = {
     GateState.CANDIDATE: "A site is known, and its runtime is about to start.",
     GateState.PREFLIGHT: "The spool of the site is being opened.",
     GateState.BLOCKED: "Something has to be put right first. `fluxctl status` says what and how.",
-    GateState.OPEN: "The storage port is bound. In no other state is it.",
+    GateState.OPEN: "The storage port is bound, and the worklist port if there is one. In no other state is either.",
     GateState.CLOSING: "Open associations may finish; no new ones begin.",
 }
 STARTING = (errors.NotFound, errors.Refused, errors.Invalid, errors.TryAgain, errors.StorageFailed)
@@ -165,7 +165,10 @@ def _rest(page: Page) -> None:
         "What of them was found damaged, and the profiles of sites that were removed. Nothing is deleted by the "
         "program.",
     )
-    page.item(f"{state}/audit", "Who did what: entries chained by digests, checked with `fluxctl audit verify`.")
+    page.item(
+        f"{state}/audit",
+        "Who did what: entries chained by digests and sealed with the box key, checked with `fluxctl audit verify`.",
+    )
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(
         f"{state}/sites/SITE/corrupt",

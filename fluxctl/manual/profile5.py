@@ -62,6 +62,8 @@ def page() -> str:
     _keys(page, profile_schema())
     _matches(page)
     _operations(page)
+    _validation(page)
+    _completeness(page)
     _order(page)
     _deidentification(page)
     _idle(page)
@@ -262,6 +264,51 @@ def _order(page: Page) -> None:
         "An image that one of these fails for is held by this box: the destination was not asked, and no other stands "
         "in. `fluxctl study show` says why. The next version of the profile tries again by itself, and so does "
         "`fluxctl resend`. Where nothing changes an image, it leaves byte for byte as it came."
+    )
+
+
+def _completeness(page: Page) -> None:
+    page.section("WHEN A STUDY IS COMPLETE")
+    page.text(
+        "`study_closes` of `[completeness]` lists what closes a study, and the first of it does. Without the table a "
+        "study is closed after `study_quiet` of `capacitord.toml`(5), and images leave as they arrive."
+    )
+    page.item(
+        "quiet",
+        "Nothing of the study has come for so long.",
+    )
+    page.item(
+        "mpps",
+        "The scanner's modality performed procedure steps are all over. They are served on the storage port, kept, and "
+        "not passed on.",
+    )
+    page.item(
+        "commitment",
+        "The scanner has asked for storage commitment, on the storage port. It is told what is safe on this box or at "
+        "a destination: over the same association if it stays open, else where `[[modality]]` of `capacitord.toml`(5) "
+        "says that the scanner is, else when it associates again.",
+    )
+    page.text(
+        "These two close a study at once if they name exactly the images that are here. If they name others too, not "
+        "all, or none, they close it when nothing has come for as long as quiet time takes. Images that were named and "
+        "have not arrived are shown by `fluxctl study show`; gaps in instance numbers and counts that do not agree are "
+        "shown there too, and hold nothing."
+    )
+    page.text(
+        'With `send = "study"` nothing of a study leaves before it is closed, and nothing at all while an image that '
+        "was named is missing: the study is held until it comes, or until a person sends what is here. An image that "
+        "comes later opens the study again, and it alone is sent."
+    )
+
+
+def _validation(page: Page) -> None:
+    page.section("WHAT IS WRONG WITH AN IMAGE")
+    page.text(
+        "Each image is checked while it arrives, under any profile: its UIDs against those of the request and "
+        "PS3.5 section 9.1, its attributes, the length of its pixels against rows, columns, frames and bits, and its "
+        "transfer syntax against its pixels. Whatever is found, the image is taken in, since the scanner may have no "
+        "other copy. With an error it is held for every destination; a warning is shown by `fluxctl study show`, and "
+        "the image leaves. `fluxctl resend --to` sends what is held as it is."
     )
 
 

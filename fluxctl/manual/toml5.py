@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from capacitord.config.box import DEFAULT_FILE, Box
@@ -28,6 +29,25 @@ KEYS = {
     "storage.idle_timeout": ("duration", "After this long without a byte an association is aborted."),
     "storage.private_sop_classes": ("list of UIDs", "SOP classes to accept beside those of the standard."),
     "storage.private_transfer_syntaxes": ("list of UIDs", "Transfer syntaxes to accept beside those of the standard."),
+    "modality.ae_title": ("AE title", "What the scanner calls itself when it asks for storage commitment."),
+    "modality.host": ("host", "Where it takes the result. Without an entry it gets it over an association of its own."),
+    "modality.port": ("number", "The port on which it takes the result."),
+    "worklist.ae_title": ("AE title", "The AE title of the worklist SCP; not set, it is that of `[storage]`."),
+    "worklist.address": ("address", "The address to listen on; not set, it is that of `[storage]`."),
+    "worklist.port": (
+        "number",
+        "The port to listen on, open while that for storage is, if the site has a worklist. 0 takes a free one.",
+    ),
+    "worklist.called_ae_titles": (
+        "list of AE titles",
+        "The titles that a scanner may call; empty, those of `[storage]`.",
+    ),
+    "worklist.calling_ae_titles": (
+        "list of AE titles",
+        "The titles that a scanner may call itself; empty, those of `[storage]`.",
+    ),
+    "worklist.peers": ("list of networks", "The addresses that may connect; empty, those of `[storage]`."),
+    "worklist.associations": ("number", "How many associations may be open at once."),
     "keys.source": (
         '"file", "credential" or "passphrase"',
         "Where the box key has to come from. Without it, `fluxctl key init` chooses.",
@@ -40,7 +60,10 @@ KEYS = {
         "size or share of the disk",
         "Below this much free space status warns. Never less than the reserve.",
     ),
-    "spool.study_quiet": ("duration", "After this long without a new image a study counts as complete."),
+    "spool.study_quiet": (
+        "duration",
+        "After this long without a new image a study is complete, unless the profile has `[completeness]`.",
+    ),
     "isolation.mode": (
         '"preferred" or "required"',
         'Whether a runtime may run without a container of its own. "required" refuses to start without one.',
@@ -72,7 +95,7 @@ def page() -> str:
     page.text(f"`{DEFAULT_FILE}`")
     page.section("DESCRIPTION")
     page.text(
-        "The file holds what belongs to this box and not to a site: the storage port, the control socket, room on the "
+        "The file holds what belongs to this box and not to a site: its ports, the control socket, room on the "
         "disk. What is true of one facility is in its profile, which `fluxctl profile import` brings: "
         "`capacitord-profile`(5). The format is TOML 1.0. Every key has a default, so an empty file is a valid one. A "
         "key that is not known is an error and never ignored. `capacitord check-config` says all that is wrong with a "
@@ -88,9 +111,17 @@ def page() -> str:
     for name, field in Box.model_fields.items():
         if name == "schema_":
             continue
+        if isinstance(field.default, list):
+            (of,) = typing.get_args(field.annotation)
+            page.subsection(f"[[{name}]]")
+            page.text(_about(of))
+            for key in of.model_fields:
+                kind, meaning = unexplained.pop(f"{name}.{key}")
+                page.item(key, f"{meaning} [{kind}]")
+            continue
         table = field.default
         page.subsection(f"[{name}]")
-        page.text(_about(table))
+        page.text(_about(type(table)))
         for key in type(table).model_fields:
             kind, meaning = unexplained.pop(f"{name}.{key}")
             page.item(key, f"{meaning} [{kind}; default: {_written(f'{name}.{key}', getattr(table, key))}]")
@@ -105,9 +136,9 @@ def page() -> str:
     return page.render()
 
 
-def _about(table: Any) -> str:
+def _about(table: type[Any]) -> str:
     """Return the sentence of a table's docstring, without the table's name before it."""
-    text = (type(table).__doc__ or "").partition(": ")[2]
+    text = (table.__doc__ or "").partition(": ")[2]
     return text[:1].upper() + text[1:]
 
 

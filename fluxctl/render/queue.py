@@ -46,21 +46,22 @@ def listed(found: QueueList, look: Look) -> RenderableType:
         parts += [BLANK, Text("In the order they leave", style=STRONG), study.table(found.studies, look)]
     if found.held:
         parts += [BLANK, Text("Held: they go nowhere until you say so", style=STRONG)]
-        parts += [hanging(f"  {study}", words) for study, words in held(found.held)]
+        parts += [hanging(f"  {study_id}", words) for study_id, words in held(found.held)]
     return stack(parts)
 
 
 def held(studies: Sequence[Study]) -> list[tuple[str, str]]:
     """Return the held studies of each reason: the first one's id, and how many there are, why, and what to do."""
-    by_reason: dict[str, list[str]] = {}
+    alike: dict[tuple[str, ...], list[Study]] = {}
     for each in studies:
-        by_reason.setdefault(each.reason, []).append(each.id)
+        alike.setdefault((each.reason, *(why.reason for why in each.held_for)), []).append(each)
     found = []
-    for reason, ids in by_reason.items():
-        more, unnamed = ids[1 : 1 + _NAMED_TOGETHER], len(ids) - 1 - _NAMED_TOGETHER
+    for first, *others in alike.values():
+        more, unnamed = [each.id for each in others[:_NAMED_TOGETHER]], len(others) - _NAMED_TOGETHER
         more += [f"{unnamed} more"] if unnamed > 0 else []
         also = f"For the same reason: {', '.join(more)}." if more else ""
-        found.append((ids[0], " ".join(filter(None, (reason, f"Send it: fluxctl resend {ids[0]} --to DEST.", also)))))
+        steps = (f"Next: {step}" for step in study.next_steps(first))
+        found.append((first.id, " ".join(filter(None, (first.reason, *steps, also)))))
     return found
 
 

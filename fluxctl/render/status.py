@@ -25,8 +25,10 @@ from capacitord.api.messages import (
     Site,
     SiteStatus,
     Status,
+    WorklistStatus,
 )
 from capacitord.api.staying import HELD, HELD_BACK
+from capacitord.model.worklist_cache import ListState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, joined, rate, size, until
@@ -76,12 +78,16 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
     lines: list[tuple[str, RenderableType]] = [
         ("Site", Text(_site(status.site))),
         ("Storage port", _listener(status.listener, status.gate, look)),
+        *_worklist(status, look),
     ]
     if status.traffic:
         lines += [(label, Text(text)) for label, text in _receiving(status.traffic, look)]
         refused = [found for found in (status.traffic.refused, status.traffic.unfit) if found]
         lines += [("Refused", Text(_refused(found, look), style=CARE)) for found in refused]
         lines += [("Spool", Text(_spool(status.traffic))), ("Disk", disk(status.traffic.disk))]
+    if status.held_elsewhere:
+        words = f"{count(status.held_elsewhere, 'image')} of sites that are not active"
+        lines.append(("Held elsewhere", Text(words, style=CARE)))
     lines.append(("Daemon", _daemon(status, look)))
     return lines
 
@@ -98,6 +104,35 @@ def _listener(listener: Listener, gate: Gate, look: Look) -> Text:
     if not listener.bound:
         return Text(f"{text}, closed: no scanner can connect", style=BAD)
     return Text(f"{text}, open" + (f" since {clock(gate.since, look)}" if gate.since else ""))
+
+
+def _worklist(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
+    """Return the worklist port, and below it how the list and its source are."""
+    if status.worklist is None:
+        return []
+    lines: list[tuple[str, RenderableType]] = [("Worklist port", _listener(status.worklist, status.gate, look))]
+    found = status.traffic.worklist if status.traffic else None
+    if found is not None:
+        style = "" if found.state is ListState.FRESH else CARE
+        lines.append(("Worklist", Text(worklist(found, look), style=style)))
+    return lines
+
+
+def worklist(found: WorklistStatus, look: Look) -> str:
+    """Return how many patients are on the list, how old it is, and what its source does."""
+    source = f"{found.ae_title} at {found.host}:{found.port}"
+    if found.state is ListState.NEVER and not found.failures:
+        return f"none yet; {source} is being asked"
+    if found.state is ListState.NEVER:
+        words = "none: scanners get an empty list"
+    else:
+        words = f"{count(found.entries, 'entry', 'entries')}, fetched {ago(found.fetched, look)}"
+        words += ", out of date" if found.state is ListState.STALE else ""
+    if not found.failures:
+        return f"{words} from {source}"
+    asked = f", asked again {until(found.next_try, look)}" if found.next_try else ", being asked"
+    tries = "the last try failed" if found.failures == 1 else f"the last {found.failures:,} tries failed"
+    return f"{words}; {tries}{asked}: {found.reason}"
 
 
 def _receiving(traffic: SiteStatus, look: Look) -> list[tuple[str, str]]:

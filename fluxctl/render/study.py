@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import Ack, Image, Study, StudyDelivery, StudyDetail, StudyList
+from capacitord.api.messages import Ack, Decided, Image, Study, StudyDelivery, StudyDetail, StudyList
 from capacitord.api.staying import HELD
 from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState, StudyState
+from fluxctl.render.deciding import said
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, joined, size, until
@@ -146,9 +149,10 @@ def _warnings(images: Iterable[Image]) -> list[RenderableType]:
 
 def queued(detail: StudyDetail, look: Look) -> RenderableType:
     """Return one study in the queue: who, how far it is where, and every image that needs a person."""
-    parts: list[RenderableType] = [head(detail.study, look)]
+    parts: list[RenderableType] = [head(detail.study, look, detail.decided)]
     if detail.study.deliveries:
         parts += [BLANK, deliveries(detail.study.deliveries, look)]
+    parts += _missing(detail)
     troubled = [(image, found) for image in detail.images if (found := _troubles(image, detail))]
     if troubled:
         short = short_ids(detail.images)
@@ -157,8 +161,25 @@ def queued(detail: StudyDetail, look: Look) -> RenderableType:
     return stack(parts)
 
 
-def head(study: Study, look: Look) -> RenderableType:
-    """Return who was examined, how, and when it came in."""
+def _missing(detail: StudyDetail) -> list[RenderableType]:
+    """Return what has not arrived though the scanner named it, and what may be missing."""
+    found: list[RenderableType] = []
+    if detail.missing:
+        said = (
+            "1 image that the scanner named has"
+            if detail.missing == 1
+            else f"{detail.missing:,} images that the scanner named have"
+        )
+        more = detail.missing - len(detail.missing_uids)
+        named = "\n".join([*detail.missing_uids, *([f"and {more:,} more"] if more else [])])
+        found += [BLANK, Text(f"⚠ {said} not arrived", style=CARE), hanging(" ", named)]
+    if detail.doubts:
+        found += [BLANK, *(hanging("⚠", words) for words in detail.doubts)]
+    return found
+
+
+def head(study: Study, look: Look, decided: Decided | None = None) -> RenderableType:
+    """Return who was examined, how, and when it came in; and what matching or a person decided of it, if so."""
     born = f"born {dicom_date(study.birth_date)}" if study.birth_date else ""
     patient = [dicom_name(study.patient_name), study.patient_id, born, study.sex]
     when = f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip()
@@ -184,7 +205,9 @@ def head(study: Study, look: Look) -> RenderableType:
             ("Study UID", Text(study.study_uid)),
             ("On this box", Text(_joined(held))),
             ("Received", Text(received)),
+            *_closed(study, look),
             ("State", Text(state)),
+            *([("Worklist", Text(said(decided, look)))] if decided is not None else []),
             *_next(study),
         ]
     )
@@ -192,9 +215,25 @@ def head(study: Study, look: Look) -> RenderableType:
 
 def _next(study: Study) -> list[tuple[str, Text]]:
     """Return what a person may do about a study that is held; nothing if it is not."""
-    if not study.held:
+    return [("Next", Text(step)) for step in next_steps(study)]
+
+
+def next_steps(study: Study) -> tuple[str, ...]:
+    """Return what a person may do about the images of a study that are held, each once."""
+    return tuple(dict.fromkeys(reason.next_step for reason in study.held_for))
+
+
+CLOSED_BY: Final[Mapping[str, str]] = MappingProxyType(
+    {"commitment": "a storage commitment request", "mpps": "an MPPS", "quiet": "quiet: nothing arrived any more"}
+)
+
+
+def _closed(study: Study, look: Look) -> list[tuple[str, Text]]:
+    """Return what told that a study is complete, and when; nothing if it still arrives."""
+    if study.closed_at is None or study.state is StudyState.RECEIVING:
         return []
-    return [("Next", Text(f"fluxctl resend {study.id} --to DEST, or a profile with a route for it"))]
+    words = CLOSED_BY.get(study.closed_by, study.closed_by)
+    return [("Closed", Text(f"{ago(study.closed_at, look)}, by {words}"))]
 
 
 def deliveries(found: Iterable[StudyDelivery], look: Look) -> RenderableType:
@@ -301,6 +340,8 @@ def _way(image: Image) -> str:
     """Return which route an image took, of which version of the profile."""
     if image.routing != "routed":
         return image.routing or NOTHING
+    if image.route == -1:
+        return "unmatched"
     if image.route == 0:
         return "operator"
     return f"{'all' if image.route is None else image.route} of v{image.profile_version}"
@@ -327,6 +368,7 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
         found.append("✘ cannot be read: it is in corrupt/ now")
     if image.held:
         found.append(f"⚠ held: {image.held}")
+    found += [f"⚠ {finding}" for finding in image.findings if finding not in image.held]
     if image.conflict:
         found += _conflict(image, detail)
     said = {each.destination: each.reason for each in detail.study.deliveries}

@@ -119,7 +119,7 @@ def exact(number: int) -> str:
 
 def explained(found: StudyExplained, look: Look, *, everything: bool = False) -> RenderableType:
     """Return what was decided for a study and what would be now: images dealt with alike once."""
-    parts: list[RenderableType] = [head(found.study, look)]
+    parts: list[RenderableType] = [head(found.study, look, found.decided)]
     if found.study.deliveries:
         parts += [BLANK, deliveries(found.study.deliveries, look)]
     for group in found.groups:
@@ -161,6 +161,8 @@ def _recorded(found: Recorded) -> Iterable[str]:
 def _by(route: int | None) -> str:
     if route is None:
         return "goes where every image goes"
+    if route < 0:
+        return "unmatched, where the profile sends such studies"
     return f"by route {route}" if route else "sent by a person"
 
 

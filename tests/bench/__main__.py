@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import change
+from tests.bench import change, held, worklist
 from tests.bench.command import start_up
 from tests.bench.deliver import at_once, by_box, by_dcmsend
 from tests.bench.phantom import write_phantom
 from tests.bench.receive import Load, Result, Round, one_round, summary
 from tests.bench.workloads import Workload, workloads
 
-PARTS = ("receive", "nagle", "deliver", "change", "command")
+PARTS = ("receive", "nagle", "deliver", "change", "worklist", "held", "command")
 RECEIVERS = ("capacitord", "Orthanc", "storescp")
 _NAGLE_IMAGES = {"tiny": 120, "CT": 120}
 """Enough of them: at 25 images/s a peer takes seconds."""
@@ -48,6 +48,7 @@ class _Bench:
     def __init__(self, console: Console, folder: Path, rounds: int, scale: float) -> None:
         self._console, self._folder, self._rounds, self._kinds = console, folder, rounds, workloads(scale)
         self._slices = max(20, int(500 * scale))
+        self._entries = max(100, int(10_000 * scale))
         self._runs = 0
 
     def _fresh(self) -> Path:
@@ -145,6 +146,42 @@ class _Bench:
             rates = [1 / statistics.median(seconds) for seconds in (alone, taken)]
             table.add_row(workload.name, *(f"{rate:,.0f}" for rate in rates), f"{rates[1] / rates[0]:.0%}")
         return table
+
+    def worklist(self) -> None:
+        """Answer queries over one list."""
+        table = Table("server", title=f"A worklist of {self._entries:,} entries", title_justify="left")
+        for heading in ("answers/s", "box/server", "queries for one", "99th percentile ms", "server/box"):
+            table.add_column(heading, justify="right")
+        rates: defaultdict[str, list[float]] = defaultdict(list)
+        waits: defaultdict[str, list[float]] = defaultdict(list)
+        folder = self._fresh()
+        folder.mkdir()
+        with worklist.all_servers(folder, self._entries) as servers:
+            for number in range(self._rounds):
+                for name, server in servers.items():
+                    # The others read every file for every query, so they get few.
+                    patients = range(number, self._entries, self._entries // (100 if name == "capacitord" else 3))
+                    answered = worklist.one_round(server, self._entries, patients)
+                    rates[name].append(answered.rate)
+                    waits[name] += answered.waits
+        ours = statistics.median(rates["capacitord"]), worklist.percentile(waits["capacitord"])
+        for name in worklist.SERVERS:
+            rate, wait = statistics.median(rates[name]), worklist.percentile(waits[name])
+            share = "" if name == "capacitord" else f"{ours[0] / rate:.1f}x"
+            quicker = "" if name == "capacitord" else f"{wait / ours[1]:.1f}x"
+            table.add_row(name, f"{rate:,.0f}", share, f"{len(waits[name])}", f"{1000 * wait:,.1f}", quicker)
+        self._console.print(table)
+
+    def held(self) -> None:
+        """Time the list of what waits for a person."""
+        studies = max(20, self._entries * held.STUDIES // 10_000)
+        title = f"Held studies beside a worklist of {self._entries:,} entries, whole processes, milliseconds"
+        table = Table("command", title=title, title_justify="left")
+        table.add_column("median", justify="right")
+        found = held.listing(self._fresh(), studies, self._entries, max(3, self._rounds))
+        for name, median in found.items():
+            table.add_row(name, f"{median:.0f}")
+        self._console.print(table)
 
     def command(self) -> None:
         """Time the command line."""

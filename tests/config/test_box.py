@@ -35,8 +35,18 @@ max_pdu = "128 KiB"
 idle_timeout = "2m"
 private_sop_classes = ["1.2.840.113619.4.26"]
 private_transfer_syntaxes = ["1.2.840.113619.5.2"]
+[[modality]]
+ae_title = "CT1"
+host = "10.20.5.21"
+port = 104
 [keys]
 source = "passphrase"
+[worklist]
+ae_title = "COACHWL"
+address = "10.0.0.2"
+port = 105
+peers = ["10.0.0.0/24"]
+associations = 4
 [spool]
 reserve = "5%"
 warning = "20 GiB"
@@ -61,7 +71,14 @@ def test_an_empty_file_is_a_whole_configuration() -> None:
     assert found.socket == SYSTEM
     assert found.state == Path("/var/lib/capacitord")
     assert (found.storage.port, found.storage.max_pdu) == (11112, 1 << 20)
+    assert (found.worklist.port, found.worklist.ae_title) == (11113, None)
     assert found.isolation.mode is Isolation.PREFERRED
+
+
+def test_a_scanner_has_one_address_and_all_of_it() -> None:
+    entry = "[[modality]]\nae_title = 'CT1'\nhost = 'ct1'\n"
+    assert "modality[1].ae_title: CT1 is in this list already" in " ".join(problems(2 * f"{entry}port = 104\n"))
+    assert "modality[0].port" in " ".join(problems(entry))
 
 
 def test_everything_can_be_said() -> None:
@@ -69,8 +86,10 @@ def test_everything_can_be_said() -> None:
     assert found.storage.max_pdu == 128 << 10
     assert found.storage.idle_timeout == 120
     assert found.storage.peers == ["10.0.0.0/8", "fe80::1", "127.0.0.1"]
+    assert (found.worklist.ae_title, found.worklist.port, found.worklist.associations) == ("COACHWL", 105, 4)
     assert found.spool.reserve.on(1000) == 50
     assert found.keys.source == "passphrase"
+    assert [(each.ae_title, each.host, each.port) for each in found.modality] == [("CT1", "10.20.5.21", 104)]
     assert found.isolation.mode is Isolation.REQUIRED
 
 
@@ -117,6 +136,8 @@ x = 1
         ("[storage]\nidle_timeout = '0s'", "at least one second"),
         ("[storage]\nprivate_sop_classes = ['1.02']", "is not a UID"),
         ("[storage]\nassociations = 0", "must be at least 1"),
+        ("[worklist]\nport = 11112", "worklist.port: is the port of [storage]"),
+        ("[storage]\nport = 104\n[worklist]\nport = 104", "worklist.port: is the port of [storage]"),
         ("[keys]\nsource = 'usb'", "must be 'file', 'credential' or 'passphrase'"),
         ("[log]\nlevel = 5", "must be 'debug', 'info', 'warning' or 'error'"),
         ("storage = 5", "must be a table"),

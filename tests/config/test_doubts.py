@@ -90,6 +90,12 @@ def test_a_window_in_a_correction_of_the_worklist_is_looked_at() -> None:
     assert warning.startswith("worklist.correct[0].match.time: does not come on 20")
 
 
+def test_a_transform_of_a_worklist_that_there_is_not_is_pointed_out() -> None:
+    rule = "[[transform]]\non = 'worklist'\nremove = ['PatientComments']\n"
+    assert said(rule)[1] == ["transform[0].on: changes nothing: this profile has no worklist"]
+    assert said(rule + WORKLIST)[1] == []
+
+
 WORKLIST = "[worklist]\nsource = { ae_title = 'R', host = 'r', port = 1 }\n"
 PRIVATE = "'(0029,xx10,MYCREATOR)'"
 

@@ -17,11 +17,10 @@ def test_a_profile_that_asks_for_nothing_more_has_no_notes() -> None:
 
 
 def test_every_key_that_does_not_act_is_noted_with_its_place() -> None:
-    text = WHOLE + "[[transform]]\non = 'worklist'\nremove = ['PatientAddress']\n"
-    found = notes(profile.parse(text, "p.toml"), text)
+    found = notes(profile.parse(WHOLE, "p.toml"), WHOLE)
     patterns = {tuple("*" if part.isdecimal() else part for part in _parts(note.key)) for note in found}
     assert patterns == set(IDLE)
-    lines = text.splitlines()
+    lines = WHOLE.splitlines()
     for note in found:
         assert note.line is not None
         assert note.column is not None
@@ -39,6 +38,8 @@ def _parts(key: str) -> list[str]:
         f"{SMALL}commitment = false\n",
         f"{SMALL}compress = 'JPEG2000Lossless'\ntransfer_syntaxes = ['JPEG2000Lossless']\n",
         f"{SMALL}[[transform]]\non = 'inbound'\nset = {{ StudyID = 'X' }}\n",
+        f"{SMALL}[worklist]\nsource = {{ ae_title = 'RIS', host = 'ris', port = 104 }}\n",
+        f"{SMALL}[[transform]]\non = 'worklist'\nremove = ['PatientAddress']\n",
         f"{SMALL}[[transform]]\ndeidentify = {{ profile = 'basic' }}\n",
         f"{SMALL}[delivery]\npolicy = 'realtime'\n",
         f"{SMALL}[delivery]\nwhen_inactive = 'stop'\nkeep_delivered = '1h'\n",

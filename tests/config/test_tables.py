@@ -9,17 +9,20 @@ import pytest
 from capacitord.config import profile
 from capacitord.config.diagnostics import Rejected, key_text
 from capacitord.config.fields import host
-from capacitord.config.tables.completeness import Closing, Event
+from capacitord.config.in_force import in_force
+from capacitord.config.tables.completeness import Closing
 from capacitord.config.tables.destination import TlsTable
 from capacitord.config.tables.location import Agreement
-from capacitord.config.tables.review import MatchKey, Rematch
+from capacitord.config.tables.review import Rematch
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.location import geofence
+from capacitord.model.completeness import Event
 from capacitord.model.compression import CAN_COMPRESS, Compression
 from capacitord.model.delivery import Batch, Policy, Send, WhenInactive
+from capacitord.model.matching import MatchKey
 from capacitord.model.routes import Priority
 from capacitord.model.schedule import Window
-from capacitord.model.worklist import Code
+from capacitord.model.worklist import Code, Source
 from tests.config.test_profile import SMALL
 
 FENCE = "[[[-87.63, 41.88], [-87.62, 41.88], [-87.62, 41.886], [-87.63, 41.886], [-87.63, 41.88]]]"
@@ -108,6 +111,10 @@ def test_everything_can_be_said() -> None:
     assert found.worklist.window.future == 3 * 86400
     (recode,) = found.worklist.correct[1].codes
     assert recode.codes == {"CTHD": Code("CTHEAD", "99STM", "CT")}
+    acting = in_force(found).worklist
+    assert acting is not None
+    assert acting.source == Source("STM_RIS", "10.20.1.11", 104)
+    assert [each.name for each in acting.corrections] == ["worklist.correct[0]", "worklist.correct[1]"]
     assert found.review is not None
     assert found.review.match[1] == (MatchKey.PATIENT_ID, MatchKey.MODALITY, MatchKey.SCHEDULED_DATE)
     assert found.review.unmatched is not None

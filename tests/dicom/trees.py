@@ -13,7 +13,7 @@ from tests.dicom.samples import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED)
 ENCAPSULATED = "1.2.840.10008.1.2.4.70"
 
-_LONG = frozenset({"OB", "OW", "SQ", "UN", "UT"})
+_LONG = frozenset({"OB", "OW", "SQ", "UC", "UN", "UR", "UT"})
 _UNDEFINED = 0xFFFFFFFF
 
 

@@ -19,7 +19,8 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import samples, trial_samples
+from tests.fluxctl import held_samples, picture_samples, samples, trial_samples
+from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
 Answer = Callable[[Any], Any]
@@ -105,6 +106,11 @@ ANSWERS: dict[str, Answer] = {
     "doctor.check": lambda _: samples.DOCTOR,
     "doctor.verify": lambda _: samples.VERIFY,
     "events": lambda _: samples.EVENTS,
+    "held.discard": lambda request: m.Done(message=f"Study {request.study} is discarded."),
+    "held.list": lambda _: held_samples.LIST,
+    "held.release": lambda request: m.Done(message=f"Study {request.study} is released."),
+    "held.restore": lambda request: m.Done(message=f"Study {request.study} is held again."),
+    "held.show": lambda _: held_samples.DETAIL,
     "key.export": lambda _: samples.RECOVERY,
     "key.init": lambda _: samples.KEY,
     "key.restore": lambda _: samples.KEY,
@@ -131,9 +137,13 @@ ANSWERS: dict[str, Answer] = {
     "study.explain": lambda request: samples.changed(trial_samples.EXPLAINED, study=resolve(request.study)),
     "study.export": lambda _: archive(EXPORTED),
     "study.list": page_of,
+    "study.preview": lambda _: picture_samples.GREY_PNG,
     "study.resend": lambda request: m.Done(message=f"study {resolve(request.study).id} will be sent again"),
     "study.resolve": lambda request: samples.changed(trial_samples.RESOLVED, searched=request.destinations),
     "study.show": lambda request: detail(request.study),
+    "worklist.list": lambda request: w.listed(vanished=request.vanished),
+    "worklist.refresh": lambda _: w.REFRESHED,
+    "worklist.show": lambda request: w.detail(request.entry),
 }
 
 
@@ -175,6 +185,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         if route.form is Form.JSON:
             self._whole(200, msgspec.json.encode(answer), route.form)
+        elif route.form is Form.PNG:
+            self._whole(200, answer, route.form)
         elif route.form is Form.TAR:
             self._pieces(route.form, (answer[at : at + 65536] for at in range(0, len(answer), 65536)))
         else:

@@ -16,6 +16,7 @@ from capacitord.api import messages as m
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import (
     Doctor,
+    Previewed,
     ProfileChange,
     ProfileDiff,
     ProfileExported,
@@ -24,14 +25,33 @@ from capacitord.api.schemas import (
     Version,
 )
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_elsewhere, advice_on_failed, advice_on_held
+from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
 from fluxctl.commands import doctor
-from fluxctl.render import box, codes, destination, profile, queue, site, status, study, trial, watch
+from fluxctl.render import (
+    box,
+    codes,
+    destination,
+    held,
+    preview,
+    profile,
+    queue,
+    site,
+    status,
+    study,
+    trial,
+    watch,
+    worklist,
+)
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
+from tests.fluxctl import held_samples as h
+from tests.fluxctl import picture_samples as p
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
+from tests.fluxctl import worklist_samples as w
 
 FOLDER: Final = Path(__file__).parent / "pages"
 LOOK: Final = Look(width=80, color=False, unicode=True, now=s.NOW, zone=ZoneInfo("America/Chicago"))
@@ -114,6 +134,29 @@ CLOSING: Final = s.changed(
 )
 
 
+OLD_LIST: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        worklist=s.changed(
+            s.WORKLIST,
+            state=ListState.STALE,
+            fetched=s.ago(hours=13),
+            failures=391,
+            reason="10.20.1.11 port 104: the host did not answer within 10 s.",
+        ),
+        advice=(
+            m.Advice(
+                "worklist-old",
+                m.Level.WARNING,
+                w.listed(state=ListState.STALE).remark,
+                "See whether the source answers: fluxctl worklist refresh.",
+            ),
+        ),
+    ),
+)
+
+
 def _watched() -> watch.Picture:
     picture = watch.Picture()
     earlier = s.changed(
@@ -148,12 +191,20 @@ CONFLICTS: Final = s.changed(
     ),
 )
 _NO_ROUTE: Final = "no route of version 7 of the profile matches it"
+
+
+def _held_for(standing: Standing, images: int, short: str) -> tuple[m.HeldFor, ...]:
+    reason = REASONS[standing]
+    return (m.HeldFor(reason.word, images, reason.sentence, reason.next_step.format(study=short)),)
+
+
 HELD_IN_PART: Final = s.changed(
     s.BREAST,
     state=StudyState.HELD,
     reason="1 of 5 images: no route of version 7 of the profile matches it.",
     conflicts=0,
     held=1,
+    held_for=_held_for(Standing.NO_ROUTE, 1, s.BREAST.id),
     deliveries=(
         s.delivery("backup", DeliveryState.QUEUED, 1, 0, priority="stat", reason="Stands in for pacs."),
         s.delivery(
@@ -276,7 +327,30 @@ HELD_WHOLE: Final = s.changed(
     state=StudyState.HELD,
     reason="2 of 2 images: no route of version 7 of the profile matches them.",
     held=2,
+    held_for=_held_for(Standing.NO_ROUTE, 2, s.CHEST.id),
     deliveries=(),
+)
+_SHORT: Final = "its pixels have 8120 bytes, and rows, columns, frames and bits make 8192"
+INCOMPLETE: Final = m.StudyDetail(
+    "",
+    s.changed(
+        s.CHEST,
+        state=StudyState.HELD,
+        reason="1 of 2 images: 2 images that the scanner named have not arrived, and whole studies only are sent. "
+        f"1 of 2 images: {_SHORT}.",
+        held=2,
+        held_for=(*_held_for(Standing.MISSING, 1, s.CHEST.id), *_held_for(Standing.INVALID, 1, s.CHEST.id)),
+        deliveries=(),
+        closed_by="mpps",
+        closed_at=s.ago(minutes=4),
+    ),
+    (
+        s.image(1, routing="held", held="2 images that the scanner named have not arrived", profile_version=7),
+        s.image(2, routing="held", held=_SHORT, findings=(_SHORT, "it has no Modality"), profile_version=7),
+    ),
+    missing=2,
+    missing_uids=("1.2.826.0.1.3680043.8.498.1003.2.3", "1.2.826.0.1.3680043.8.498.1003.2.5"),
+    doubts=("Series 2 has gaps in its instance numbers: 3.",),
 )
 HOLDING: Final = s.changed(
     s.STATUS,
@@ -399,6 +473,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
     "study-show-conflicts": (LOOK, lambda look: study.shown(CONFLICTS, look, images=True)),
     "study-show-held": (LOOK, lambda look: study.shown(HELD, look, images=True)),
+    "study-show-incomplete": (LOOK, lambda look: study.shown(INCOMPLETE, look)),
     "study-list-held": (
         LOOK,
         lambda look: study.listed(s.changed(s.STUDIES, studies=(HELD_IN_PART, HELD_WHOLE), total=2), look),
@@ -417,7 +492,10 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
             s.changed(
                 s.QUEUE,
                 studies=(),
-                held=tuple(s.changed(HELD_WHOLE, id=f"8b01d{n}") for n in range(8)),
+                held=tuple(
+                    s.changed(HELD_WHOLE, id=short, held_for=_held_for(Standing.NO_ROUTE, 2, short))
+                    for short in (f"8b01d{n}" for n in range(8))
+                ),
             ),
             look,
         ),
@@ -425,6 +503,13 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "queue-list-held": (
         LOOK,
         lambda look: queue.listed(s.changed(s.QUEUE, studies=(HELD_IN_PART,), held=(HELD_IN_PART, HELD_WHOLE)), look),
+    ),
+    "study-preview": (LOOK, lambda _look: preview.caption(p.PICTURED)),
+    "study-preview-file": (
+        LOOK,
+        lambda _look: preview.written(
+            Previewed(s.changed(p.PICTURED, frames=30, is_whole=False), "/home/kim/a.png", 1)
+        ),
     ),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
     "queue-list": (LOOK, lambda look: queue.listed(s.QUEUE, look)),
@@ -467,6 +552,23 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
     "study-resolve": (LOOK, lambda look: codes.resolved(t.RESOLVED, look)),
     "study-resolve-60-columns": (NARROW, lambda look: codes.resolved(t.RESOLVED, look)),
+    "status-worklist-old": (LOOK, lambda look: status.page(OLD_LIST, look)),
+    "held-list": (LOOK, lambda look: held.listed(h.LIST, look)),
+    "held-list-60-columns": (NARROW, lambda look: held.listed(h.LIST, look)),
+    "held-list-none": (LOOK, lambda look: held.listed(h.NONE, look)),
+    "held-show": (LOOK, lambda look: held.shown(h.DETAIL, look)),
+    "held-show-discarded": (LOOK, lambda look: held.shown(h.GONE, look)),
+    "worklist-list": (LOOK, lambda look: worklist.listed(w.listed(), look)),
+    "worklist-list-60-columns": (NARROW, lambda look: worklist.listed(w.listed(), look)),
+    "worklist-list-vanished": (LOOK, lambda look: worklist.listed(w.listed(vanished=True), look)),
+    "worklist-list-old": (LOOK, lambda look: worklist.listed(w.listed(state=ListState.STALE), look)),
+    "worklist-list-never": (LOOK, lambda look: worklist.listed(w.NEVER, look)),
+    "worklist-show": (LOOK, lambda look: worklist.shown(w.DETAIL, look)),
+    "worklist-show-120-columns": (WIDE, lambda look: worklist.shown(w.DETAIL, look)),
+    "worklist-refresh": (LOOK, lambda look: worklist.refreshed(w.REFRESHED, look)),
+    "worklist-refresh-same": (LOOK, lambda look: worklist.refreshed(w.SAME, look)),
+    "worklist-refresh-failed": (LOOK, lambda look: worklist.refreshed(w.FAILED, look)),
+    "worklist-refresh-never": (LOOK, lambda look: worklist.refreshed(w.NEVER_REFRESHED, look)),
     "key-status": (LOOK, lambda look: box.key(s.KEY, look)),
     "key-status-none": (LOOK, lambda look: box.key(s.NO_KEY, look)),
     "key-status-locked": (

@@ -9,6 +9,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
+from capacitord.model.worklist_cache import ListState
 
 NOW = datetime(2025, 11, 21, 20, 2, 11, tzinfo=UTC)
 MIB = 2**20
@@ -92,6 +93,22 @@ DISK = m.Disk(total=500 * GIB, free=330 * GIB, reserve=20 * GIB, warning=50 * GI
 SPOOL = m.SpoolStatus(
     studies=14, images=4024, bytes=int(1.9 * GIB), undelivered_images=884, conflicts=0, corrupt=0, recovered=0
 )
+WORKLIST = m.WorklistStatus(
+    ae_title="STM_RIS",
+    host="10.20.1.11",
+    port=104,
+    state=ListState.FRESH,
+    entries=17,
+    vanished=2,
+    fetched=ago(seconds=74),
+    source="STM_RIS at 10.20.1.11:104",
+    tried=ago(seconds=74),
+    failures=0,
+    reason="",
+    next_try=NOW + timedelta(seconds=46),
+    queries=12,
+    last_query=ago(minutes=3),
+)
 TRAFFIC = m.SiteStatus(
     incoming=(m.Incoming(calling_ae="CT_COACH", peer="10.20.5.20", since=ago(seconds=41), images=57, bytes=28 * MIB),),
     images_received=1204,
@@ -101,6 +118,7 @@ TRAFFIC = m.SiteStatus(
     disk=DISK,
     destinations=(PACS, BACKUP),
     advice=(),
+    worklist=WORKLIST,
 )
 STATUS = m.Status(
     schema="fluxctl.status/1",
@@ -113,6 +131,7 @@ STATUS = m.Status(
     site=SITE,
     traffic=TRAFFIC,
     advice=(ISOLATION,),
+    worklist=m.Listener(ae_title="FLUXBOX", address="10.20.5.7", port=11113, bound=True),
 )
 NO_SITE = m.Status(
     schema="fluxctl.status/1",

@@ -25,6 +25,8 @@ from capacitord.api import socket_path
 from capacitord.api.client import Client
 from capacitord.api.codes import Resolve
 from capacitord.api.connection import Lines, Tar
+from capacitord.api.preview import Preview
+from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Form, route
 from capacitord.api.trial import Explain
 from capacitord.api.unreachable import explain
@@ -56,6 +58,11 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "queue.flush": lambda c: c.queue_flush("ALL"),
     "queue.list": lambda c: c.queue_list(),
     "queue.pause": lambda c: c.queue_pause("ALL"),
+    "held.discard": lambda c: c.held_discard(DiscardHeld("3f2a9c", "x", m.Secret("DOE^JANE"))),
+    "held.list": lambda c: c.held_list(ListHeld()),
+    "held.release": lambda c: c.held_release(Release("3f2a9c", ("pacs",), "x")),
+    "held.restore": lambda c: c.held_restore(RestoreHeld("3f2a9c")),
+    "held.show": lambda c: c.held_show("3f2a9c"),
     "queue.resume": lambda c: c.queue_resume("ALL"),
     "queue.show": lambda c: c.queue_show("3f2a9c"),
     "site.activate": lambda c: c.site_activate("st-marys", "x"),
@@ -66,9 +73,13 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "study.explain": lambda c: c.study_explain(Explain("3f2a9c")),
     "study.export": lambda c: c.study_export("3f2a9c"),
     "study.list": lambda c: c.study_list(m.StudyQuery()),
+    "study.preview": lambda c: c.study_preview(Preview("3f2a9c")),
     "study.resend": lambda c: c.study_resend(m.Resend("3f2a9c")),
     "study.resolve": lambda c: c.study_resolve(Resolve("TP7PQWGYQGBF")),
     "study.show": lambda c: c.study_show("3f2a9c"),
+    "worklist.list": lambda c: c.worklist_list(vanished=True),
+    "worklist.refresh": lambda c: c.worklist_refresh(),
+    "worklist.show": lambda c: c.worklist_show("5be10c77"),
 }
 
 

@@ -44,6 +44,10 @@ LINES: dict[str, list[str]] = {
     "destination.echo": ["destination", "echo", "pacs"],
     "destination.list": ["destination", "list"],
     "doctor": ["doctor"],
+    "held.discard": ["held", "discard", "77ac01", "--reason", "phantom", "--name-stdin"],
+    "held.list": ["held", "list"],
+    "held.restore": ["held", "restore", "77ac01"],
+    "held.show": ["held", "show", "77ac01"],
     "key.export": ["key", "export", "--recovery", "{tmp}/recovery", "--passphrase-stdin"],
     "key.init": ["key", "init"],
     "key.restore": ["key", "restore", "{tmp}/recovery.txt", "--passphrase-stdin"],
@@ -65,6 +69,7 @@ LINES: dict[str, list[str]] = {
     "queue.pause": ["queue", "pause", "pacs"],
     "queue.resume": ["queue", "resume", "ALL"],
     "queue.show": ["queue", "show", "3f2a9c"],
+    "release": ["release", "77ac01", "--to", "pacs", "--reason", "trauma", "--yes"],
     "resend": ["resend", "3f2a9c", "--yes"],
     "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
     "site.deactivate": ["site", "deactivate", "--yes"],
@@ -74,9 +79,13 @@ LINES: dict[str, list[str]] = {
     "study.explain": ["study", "explain", "3f2a9c"],
     "study.export": ["study", "export", "c77e02", "{tmp}/out"],
     "study.list": ["study", "list"],
+    "study.preview": ["study", "preview", "3f2a9c", "--png", "{tmp}/picture.png"],
     "study.resolve": ["study", "resolve", "TP7PQWGYQGBF", "--to", "research"],
     "study.show": ["study", "show", "3f2a9c"],
     "version": ["version"],
+    "worklist.list": ["worklist", "list"],
+    "worklist.refresh": ["worklist", "refresh"],
+    "worklist.show": ["worklist", "show", "5be10c77"],
 }
 """A command line for every document, but for the endless watch and the demo, which plays a whole box."""
 ENDLESS = {"watch", "demo"}

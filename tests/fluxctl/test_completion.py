@@ -38,7 +38,7 @@ def names(*words: str) -> list[str]:
 
 def test_commands() -> None:
     assert names("st") == ["status", "study"]
-    assert names("study", "") == ["list", "show", "explain", "resolve", "export", "discard"]
+    assert names("study", "") == ["list", "show", "explain", "preview", "resolve", "export", "discard"]
     assert names("--socket", "/x", "queue", "f") == ["flush"]
     assert names("--socket=/x", "queue", "f") == ["flush"]
     assert names("nonsense", "") == []
@@ -95,6 +95,8 @@ def test_initials_are_all_that_is_told_of_a_patient(daemon: Daemon) -> None:
         (("site", "activate", "l"), ["lakeside\tLakeside Clinic"]),
         (("profile", "diff", "lakeside", "l"), ["lakeside\tLakeside Clinic"]),
         (("profile", "diff", "la/x"), [":files"]),
+        (("worklist", "show", "5"), ["5be10c77\tCT A.M."]),
+        (("worklist", "show", "A-1002"), ["A-1002\t0a41f2d9"]),
         (
             ("profile", "show", "st-marys@"),
             ["st-marys@7	2025-11-18 kim", "st-marys@6	2025-11-12 alex", "st-marys@5	2025-10-12 alex"],

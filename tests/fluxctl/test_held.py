@@ -40,7 +40,7 @@ def test_a_study_that_no_route_matches_waits_for_a_person_who_can_see_it_everywh
         for words in (["study", "show", study["id"]], ["queue", "list"], ["status"]):
             page = " ".join(operator.run(*words).out.split())
             assert reason in page
-            assert f"fluxctl resend {study['id']} --to DEST" in page
+            assert f"fluxctl release {study['id']}" in page
         assert "held" in operator.run("study", "list").out
         assert [each["id"] for each in operator.json("study", "list", "--undelivered")["studies"]] == [study["id"]]
         assert not [note for note in operator.run("status").out.splitlines() if "route does not act" in note]

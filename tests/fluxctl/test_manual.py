@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -161,9 +162,11 @@ def test_every_key_of_the_configuration_is_in_its_page_with_its_default() -> Non
     for name, field in box.Box.model_fields.items():
         if name == "schema_":
             continue
-        _, _, section = text.partition(f"\n   [{name}]\n")
+        several = isinstance(field.default, list)
+        table = typing.get_args(field.annotation)[0] if several else type(field.default)
+        _, _, section = text.partition(f"\n   [[{name}]]\n" if several else f"\n   [{name}]\n")
         assert section
-        for key in type(field.default).model_fields:
+        for key in table.model_fields:
             assert f"\n       {key}" in section
     assert '"FLUXBOX"' in text
     assert '"1 MiB"' in text

@@ -15,6 +15,8 @@ import pydicom
 import pytest
 
 from capacitord.api import schemas
+from capacitord.api.preview import label_of
+from capacitord.dicom.preview import png
 from tests.fluxctl.conftest import Result, command
 from tests.images import TINY, Image, write_study
 from tests.peers.senders import storescu
@@ -160,6 +162,22 @@ def test_export(scene: Scene, tmp_path: Path) -> None:
         found[str(pydicom.dcmread(path).SOPInstanceUID)] = path
     assert set(found) == {image.sop_instance_uid for image in images}
     assert operator.run("study", "export", study, str(tmp_path / "out")).code == 6
+
+
+def test_preview(scene: Scene, tmp_path: Path) -> None:
+    operator, images, _ = scene
+    study, path = the_study(operator)["id"], tmp_path / "picture.png"
+    document = operator.json("study", "preview", study, "--png", str(path), "--size", "64")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert document["file"] == str(path)
+    assert label_of(path.read_bytes()).image == document["picture"]["image"]
+    assert max(png.decoded(path.read_bytes()).shape) <= 64
+    assert operator.run("study", "preview", study, "--png", str(path)).code == 6
+    uid = images[0].sop_instance_uid
+    assert operator.run("study", "preview", study, "--image", uid, "--png", str(path), "--force").code == 0
+    assert operator.run("study", "preview", study, "--frame", "2", "--png", "-").code == 5
+    entries = operator.json("audit", "show", "--action", "study.preview")["entries"]
+    assert ([study], "done") in [(entry["subjects"], entry["result"]) for entry in entries]
 
 
 def test_keys(scene: Scene, tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from capacitord.api import messages as m
 from capacitord.api import wire
 from capacitord.api.codes import Resolve
+from capacitord.api.preview import LARGEST, Preview
+from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Route, route
 from capacitord.api.trial import Explain
+from capacitord.api.worklist import EntryRef, ListEntries
 from capacitord.errors import Invalid
 from capacitord.model.states import StudyState
 from tests.fluxctl.daemon import _pattern
@@ -63,6 +66,14 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.SiteDeactivate: st.builds(m.SiteDeactivate, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
     Explain: st.builds(Explain, study=NAMES, image=NAMES),
+    Preview: st.builds(
+        Preview,
+        study=NAMES,
+        image=NAMES,
+        frame=st.integers(0, 1 << 20),
+        size=st.integers(16, LARGEST),
+        window=NAMES.filter(lambda name: len(name) <= 64),
+    ),
     Resolve: st.builds(Resolve, code=NAMES, destinations=st.lists(NAMES).map(tuple)),
     m.Export: st.builds(m.Export, NAMES),
     m.Discard: st.builds(m.Discard, study=NAMES, reason=NAMES, confirm=NAMES),
@@ -75,6 +86,21 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
         limit=st.integers(1, 1000),
         after=NAMES,
     ),
+    DiscardHeld: st.builds(
+        DiscardHeld, study=NAMES, reason=NAMES, patient_name=st.builds(m.Secret, NAMES), operator=NAMES
+    ),
+    ListHeld: st.builds(ListHeld, limit=st.integers(1, 1000), after=NAMES),
+    Release: st.builds(
+        Release,
+        study=NAMES,
+        destinations=st.lists(NAMES, min_size=1, max_size=3).map(tuple),
+        reason=NAMES,
+        match=NAMES,
+        operator=NAMES,
+    ),
+    RestoreHeld: st.builds(RestoreHeld, study=NAMES, operator=NAMES),
+    ListEntries: st.builds(ListEntries, vanished=st.booleans()),
+    EntryRef: st.builds(EntryRef, NAMES),
 }
 
 

@@ -15,11 +15,11 @@ from capacitord.dicom.intake import Announced
 from capacitord.dicom.pdu import data_pdus
 from capacitord.dicom.reader import Fragment, PduReader, ProtocolViolation
 from capacitord.dicom.receive import Context, Correspondents, Receiver
-from capacitord.dicom.walker import HeaderError
+from capacitord.model.findings import parse
 from capacitord.model.image import Arrival, Facts
 from tests.dicom.memory_intake import MemoryIntake
 from tests.dicom.samples import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, dataset
-from tests.fuzz import images, sealed_objects
+from tests.fuzz import images, pictures, sealed_objects, services, worklists
 
 UID = "1.2.3.4.5"
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, "1.3.99.private")
@@ -43,8 +43,8 @@ def command_set(data: bytes) -> None:
 
 
 def header(data: bytes) -> None:
-    """A data set gives the same facts, or the same refusal, in one piece and in many."""
-    if len(data) < 2:
+    """A data set gives the same facts and findings in one piece and in many."""
+    if len(data) < 3:
         return
     request = Announced(CT, UID, SYNTAXES[data[0] % len(SYNTAXES)], ARRIVAL)
     step = data[1] % 32 + 1
@@ -54,15 +54,13 @@ def header(data: bytes) -> None:
         assert _facts(request, [body]) == _facts(request, [body[at : at + step] for at in range(0, len(body), step)])
 
 
-def _facts(request: Announced, pieces: list[bytes]) -> Facts | type[HeaderError]:
+def _facts(request: Announced, pieces: list[bytes]) -> Facts:
     reader = HeaderReader(request)
-    try:
-        for piece in pieces:
-            reader.feed(piece)
-        facts = reader.facts()
-    except HeaderError as error:
-        return type(error)
+    for piece in pieces:
+        reader.feed(piece)
+    facts = reader.facts(sum(map(len, pieces)))
     assert (facts.sop_class_uid, facts.sop_instance_uid) == (CT, UID)
+    assert all(parse(line) is not None for line in facts.findings)
     return facts
 
 
@@ -125,6 +123,9 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "deidentify": images.deidentify,
         "markers": images.markers,
         "transcode": images.transcode,
+        **worklists.TARGETS,
+        "preview": pictures.preview,
+        "services": services.services,
     }
 )
 
@@ -146,6 +147,9 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
         "deidentify": images.SEEDS,
         "markers": images.FRAMES,
         "transcode": images.SEEDS,
+        **worklists.SEEDS,
+        "preview": pictures.SEEDS,
+        "services": services.SEEDS,
     }
 )
 """Inputs worth beginning with."""

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from capacitord.link.messages import Connect, Connected
+from capacitord.link.messages import Connect, Connected, Peer
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.site.connections import Connections
 
@@ -18,7 +18,7 @@ REFUSED = Outcome(Verdict.LATER, "Nothing listens there.")
 class Broker:
     """Answers each request for a connection in a thread, but for destinations in `never`.
 
-    `asked` counts requests by destination.
+    `asked` counts requests by destination; the worklist's source goes by the name of "worklist".
     """
 
     def __init__(self, **targets: int) -> None:
@@ -39,8 +39,9 @@ class Broker:
         self._answering.set()
 
     def _ask(self, wanted: Connect) -> None:
-        self.asked[wanted.destination] = self.asked.get(wanted.destination, 0) + 1
-        if wanted.destination in self.never:
+        name = _named(wanted)
+        self.asked[name] = self.asked.get(name, 0) + 1
+        if name in self.never:
             return
         thread = threading.Thread(target=self._connect, args=(wanted,), daemon=True)
         self._threads.append(thread)
@@ -50,7 +51,7 @@ class Broker:
         began = time.monotonic()
         assert self._answering.wait(60)
         try:
-            made = socket.create_connection(("127.0.0.1", self.targets[wanted.destination]), timeout=10)
+            made = socket.create_connection(("127.0.0.1", self.targets[_named(wanted)]), timeout=10)
         except OSError:
             self.connections.answer(Connected(wanted.request, time.monotonic() - began, REFUSED), None)
             return
@@ -68,3 +69,7 @@ class Broker:
         for thread in self._threads:
             thread.join(15)
             assert not thread.is_alive()
+
+
+def _named(wanted: Connect) -> str:
+    return wanted.destination if wanted.peer is Peer.DESTINATION else wanted.peer

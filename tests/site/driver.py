@@ -22,9 +22,10 @@ from capacitord.errors import from_problem
 from capacitord.link import messages as link
 from capacitord.link.channel import Channel, LinkClosed, pair
 from capacitord.model.attribute import Attribute
+from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.profile import Profile
+from capacitord.model.profile import Profile, Worklist
 from capacitord.model.routes import Route
 from tests.site.stock import KEY
 from tests.wait import wait_for
@@ -118,11 +119,11 @@ class Supervisor:
             assert descriptor is None
             self.received.append(message)
             if isinstance(message, link.Connect):
-                self.connects.append(message.destination)
+                self.connects.append(message.destination or message.peer)
                 threading.Thread(target=self._connect, args=(message,), daemon=True).start()
 
     def _connect(self, wanted: link.Connect) -> None:
-        port = self.ports.get(wanted.destination, 1)
+        port = self.ports.get(wanted.destination or wanted.peer, 1)
         with contextlib.suppress(LinkClosed):
             try:
                 made = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -162,8 +163,10 @@ class Supervisor:
         limits: link.SpoolSettings | None = None,
         routes: Sequence[Route] = (),
         order: Sequence[Attribute | None] = (None,),
+        completeness: Completeness = BY_QUIET,
+        worklist: Worklist | None = None,
     ) -> None:
-        self._profile = profile(destinations, 1, keep_delivered, routes, order)
+        self._profile = profile(destinations, 1, keep_delivered, routes, order, completeness, worklist=worklist)
         self.ports.update({each.name: each.port for each in destinations})
         self.channel.send(
             link.Start(
@@ -176,17 +179,21 @@ class Supervisor:
         )
 
     def update(
-        self, *destinations: Destination, routes: Sequence[Route] = (), order: Sequence[Attribute | None] = (None,)
+        self,
+        *destinations: Destination,
+        routes: Sequence[Route] = (),
+        order: Sequence[Attribute | None] = (None,),
+        worklist: Worklist | None = None,
     ) -> None:
         version = self._profile.version + 1
-        self._profile = profile(destinations, version, self._profile.keep_delivered, routes, order)
+        self._profile = profile(destinations, version, self._profile.keep_delivered, routes, order, worklist=worklist)
         self.ports.update({each.name: each.port for each in destinations})
         self.channel.send(link.Update(self._profile))
 
-    def listen(self) -> int:
-        """Open the storage port and return its number."""
+    def listen(self, port_: link.Port = link.Port.STORAGE) -> int:
+        """Open a port and return its number."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.channel.send(link.Listener("storage"), listener.fileno())
+            self.channel.send(link.Listener(port_), listener.fileno())
             port: int = listener.getsockname()[1]
             return port
 
@@ -241,12 +248,15 @@ class Supervisor:
         return wait_for(delivered, within=PATIENCE, what=f"{count} images to be delivered to {name}")
 
 
-def profile(
+def profile(  # noqa: PLR0917 - as tests name what they change
     destinations: Iterable[Destination],
     version: int,
     keep_delivered: float = 86400.0,
     routes: Sequence[Route] = (),
     order: Sequence[Attribute | None] = (None,),
+    completeness: Completeness = BY_QUIET,
+    *,
+    worklist: Worklist | None = None,
 ) -> Profile:
     """Return a version of the profile; without routes everything goes to all destinations."""
     chosen = tuple(destinations)
@@ -260,4 +270,6 @@ def profile(
         routes=tuple(routes) or (to_all,),
         order=tuple(order),
         keep_delivered=keep_delivered,
+        worklist=worklist,
+        completeness=completeness,
     )

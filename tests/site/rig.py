@@ -16,13 +16,18 @@ from capacitord.model.destination import Destination
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Route
 from capacitord.model.transform import Transform
-from capacitord.site.answers import Answers
+from capacitord.site.answers import Answers, Desks
 from capacitord.site.backoff import Backoff
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.explaining import Explaining
+from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation, keys_of
+from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
+from capacitord.site.reviewing import Reviewing
+from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.site.worklist.keeper import WorklistKeeper
 from capacitord.spool.disk import Disk
 from capacitord.spool.routed import Decide
 from capacitord.spool.store import Spool
@@ -42,6 +47,7 @@ class Rig:
     broker: Broker
     deliveries: Deliveries
     preparation: Preparation
+    worklist: WorklistAnswers
     destinations: dict[str, Destination]
     notes: list[tuple[str, str, str, str]] = field(default_factory=list)
     version: int = 1
@@ -79,7 +85,11 @@ class Rig:
         profile = msgspec.structs.replace(self.profile(*names), routes=(Route(names),))
         explaining = Explaining(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
         resolving = Resolving(self.spool, lambda: profile, self.preparation, receiving=lambda: False)
-        return Answers(self.spool, self.deliveries, explaining, resolving)
+        previewing = Previewing(self.spool, self.preparation.pool)
+        reviewing = Reviewing(
+            self.spool, lambda: profile, Matcher(lambda: NO_LIST), self.worklist.entries, lambda: tuple(names)
+        )
+        return Answers(self.spool, self.deliveries, Desks(explaining, resolving, previewing, self.worklist, reviewing))
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)
@@ -141,7 +151,9 @@ def rig(
             QUICK,
             queued=lambda: queued.append(1),
         )
-        made = Rig(spool, broker, deliveries, preparation, {one.name: one for one in destinations}, notes)
+        keeper = WorklistKeeper(spool, broker.connections, Profile("st-marys", "", 0, "UTC", ()), hashes=bytes(32))
+        worklist = WorklistAnswers(keeper, KEY)
+        made = Rig(spool, broker, deliveries, preparation, worklist, {one.name: one for one in destinations}, notes)
         made.queued = queued
         made.transforms, made.deidentifications = transforms, deidentifications
         preparation.take(made.profile(*made.destinations))
@@ -153,4 +165,6 @@ def rig(
         finally:
             deliveries.stop(1.0)
             preparation.close()
+            keeper.stop()
+            keeper.wait()
             spool.close()

@@ -20,6 +20,7 @@ from capacitord.dicom.intake import Announced
 from capacitord.model.conditions import ALWAYS, Condition, Exactly, Glob, Has, Values
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Priority, Route
+from capacitord.site.matching import NO_LIST, Listing, Matcher
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing
 from capacitord.spool.disk import Disk
@@ -81,10 +82,23 @@ def routed_spool(root: Path, routing: Routing, disk: Disk | None = None) -> Spoo
 
 
 @contextmanager
-def running(spool: Spool, routing: Routing, receiving: Callable[[], bool] = lambda: False) -> Iterator[Box]:
+def running(
+    spool: Spool,
+    routing: Routing,
+    receiving: Callable[[], bool] = lambda: False,
+    worklist: Callable[[], Listing] = lambda: NO_LIST,
+) -> Iterator[Box]:
     """Decide for what is in a spool, which is closed in the end, while the block runs."""
     urgencies: list[Mapping[str, int]] = []
-    router = Router(spool, routing, urgencies.append, receiving=receiving, doubt=lambda: None, pause=0.05)
+    router = Router(
+        spool,
+        routing,
+        urgencies.append,
+        receiving=receiving,
+        doubt=lambda: None,
+        matcher=Matcher(worklist),
+        pause=0.05,
+    )
     try:
         yield Box(spool, routing, router, urgencies)
     finally:

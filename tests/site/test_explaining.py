@@ -29,6 +29,7 @@ from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 from tests.images import Image, shipped
 from tests.peers.storescp import Storescp
+from tests.site.reviewing import ANN
 from tests.site.rig import Rig, destination, rig
 from tests.site.stock import put_files, put_images
 
@@ -116,7 +117,7 @@ def test_a_study_is_explained_with_the_key_of_the_site(tmp_path: Path) -> None:
 
 
 def explained(box: Rig, study: str, image: str = "") -> StudyExplained:
-    body = box.answers().answer("study.explain", Explain(study, image), lambda: None)
+    body = box.answers().answer("study.explain", Explain(study, image), lambda: None, ANN)
     found = msgspec.json.decode(b"".join(body.pieces), type=StudyExplained)
     assert body.subjects == (found.study.id,)
     return found

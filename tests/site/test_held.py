@@ -16,6 +16,7 @@ from tests.dicom.transform.kit import at
 from tests.images import Image, shipped
 from tests.peers.storescp import Storescp
 from tests.site.pacs import Pacs
+from tests.site.reviewing import ANN
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import put_files, put_images, waiting
 from tests.site.test_stand_ins import to
@@ -42,7 +43,7 @@ def studies(box: Rig) -> tuple[m.Study, ...]:
 
 
 def answered(box: Rig, route: str, request: m.Message) -> dict[str, object]:
-    return dict(json.loads(b"".join(box.answers().answer(route, request, lambda: None).pieces)))
+    return dict(json.loads(b"".join(box.answers().answer(route, request, lambda: None, ANN).pieces)))
 
 
 def test_the_log_says_once_why_images_are_held_and_of_which_study(

@@ -14,6 +14,7 @@ from capacitord.errors import TryAgain
 from capacitord.model.states import DeliveryState
 from tests.dicom.acceptor import Request
 from tests.site.pacs import STORED, Pacs, Reaction
+from tests.site.reviewing import ANN
 from tests.site.rig import PATIENCE, destination, rig
 from tests.site.stock import put_images, states, waiting
 from tests.site.test_refusals import delivery_of
@@ -128,7 +129,7 @@ def test_a_study_that_is_discarded_while_it_is_sent_ends_there(tmp_path: Path) -
         box.wake()
         wait_for(lambda: pacs.seen, within=PATIENCE, what="the first image to be under way")
         study, short = box.spool.studies.find("1.2.1")
-        assert short in [closed.study for closed in box.spool.close_quiet(0.0)]
+        assert short in [closed.study for closed in box.spool.close_arrived(0.0)]
         box.spool.housekeeping.discard(study, 1, "by a test")
         pacs.go_on()
         wait_for(lambda: set(others) <= set(pacs.counts), within=PATIENCE, what="the other study to arrive")
@@ -151,10 +152,10 @@ def test_nothing_is_promised_to_be_sent_again_while_the_answers_before_are_not_w
         answers = box.answers()
         request = m.Resend(box.spool.studies.find(STUDY)[1])
         with pytest.raises(TryAgain, match="not all written yet") as told:
-            answers.answer("study.resend", request, lambda: None)
+            answers.answer("study.resend", request, lambda: None, ANN)
         assert told.value.hint
         pacs.react = lambda _: STORED
         vfs.work_again()
         box.wait_until_delivered()
-        answers.answer("study.resend", request, lambda: None)
+        answers.answer("study.resend", request, lambda: None, ANN)
         wait_for(lambda: Counter(pacs.seen) == dict.fromkeys(uids, 2), within=PATIENCE, what="all to be sent again")

@@ -8,10 +8,17 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.dicom.storage_scp import RefusalView
-from capacitord.site.advice import advice_on, advice_on_failed, advice_on_refusals, advice_on_stranded, level_of
+from capacitord.site.advice import (
+    advice_on,
+    advice_on_failed,
+    advice_on_refusals,
+    advice_on_stranded,
+    advice_on_turned_away,
+    level_of,
+)
 from capacitord.site.circuit import Circuit, CircuitState
 from capacitord.site.overview import why, worth_telling
-from capacitord.site.refusals import RECENT, Lately, Refused, turned_away
+from capacitord.site.refusals import RECENT, Refused, turned_away
 from capacitord.site.reporting import PAUSED
 from capacitord.site.rests import Rest
 from capacitord.site.situation import State
@@ -84,7 +91,7 @@ def test_who_was_turned_away_is_told_for_a_while() -> None:
     told = turned_away([old, new], RECENT + 1)
     assert told is not None
     assert (told.count, told.calling_ae, told.peer, told.status) == (1, "CT1", "10.0.0.7", "")
-    (advice,) = advice_on_refusals(Lately(None, None), told)
+    (advice,) = advice_on_turned_away(told)
     assert advice.message == "CT1 at 10.0.0.7 was turned away: it is not known"
 
 
@@ -96,7 +103,7 @@ def test_refused_images_are_counted_while_it_goes_on_and_forgotten_a_while_after
     told = refused.lately(RECENT)
     assert told.for_now is not None
     assert (told.for_now.count, told.for_now.reason, told.for_now.status) == (3, "The disk refused.", "A700")
-    (advice,) = advice_on_refusals(told, None)
+    (advice,) = advice_on_refusals(told)
     assert advice.message == "3 images were refused, the last from CT1 at 10.0.0.7: The disk refused."
     assert "send these studies from the scanner again" in advice.hint
     assert refused.lately(31 + RECENT) == (None, None)
@@ -106,7 +113,7 @@ def test_refused_images_are_counted_while_it_goes_on_and_forgotten_a_while_after
     assert (again.count, again.since) == (1, again.at)
 
 
-@pytest.mark.parametrize("status", [0x0117, 0x0122, 0x0211, 0xA900, 0xC000])
+@pytest.mark.parametrize("status", [0x0117, 0x0122, 0x0211, 0xC000])
 def test_an_image_that_is_refused_for_what_it_is_is_not_to_be_sent_again(status: int) -> None:
     refused = Refused()
     for moment in range(100):
@@ -115,7 +122,7 @@ def test_an_image_that_is_refused_for_what_it_is_is_not_to_be_sent_again(status:
     told = refused.lately(100.0)
     assert told.for_now is not None
     assert told.for_now.count == 100, "one does not hide the others"
-    of_the_disk, of_the_image = advice_on_refusals(told, None)
+    of_the_disk, of_the_image = advice_on_refusals(told)
     assert "again" in of_the_disk.hint
     assert of_the_image.message == (
         "1 image was refused, the last from CT1 at 10.0.0.7: The data set ends within an element. "

@@ -11,6 +11,7 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.errors import CapacitordError, OutOfSpace, PartlyDone
 from tests.site.pacs import Pacs
+from tests.site.reviewing import ANN
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import put_images
 from tests.spool.faulty import FaultyVfs, faulty_catalog
@@ -70,7 +71,7 @@ def test_of_several_the_answer_says_which_are_done(tmp_path: Path) -> None:
             box.deliveries.pause("second", paused=False)
             vfs.fail_at(step, apsw.FullError, only="write")
             try:
-                answers.answer("queue.pause", m.QueueSelect(m.ALL), lambda: None)
+                answers.answer("queue.pause", m.QueueSelect(m.ALL), lambda: None, ANN)
             except PartlyDone as error:
                 told.add(PartlyDone)
                 left = error.candidates

@@ -112,7 +112,7 @@ def test_a_study_that_was_discarded_while_it_was_sent_is_not_brought_back(tmp_pa
     chosen = due(spool)
     handed = spool.ledger.sending(chosen[:2], "on their way")
     study, short = spool.studies.find(STUDY)
-    assert [closed.study for closed in spool.close_quiet(0.0)] == [short]
+    assert [closed.study for closed in spool.close_arrived(0.0)] == [short]
     spool.housekeeping.discard(study, 1, "by a test")
     assert spool.ledger.sending(chosen, "on their way") == []
     answers = [Answer(image.image, image.delivery, Outcome(Verdict.DONE, "stored", 0), 1) for image in handed]

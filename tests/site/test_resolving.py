@@ -94,7 +94,7 @@ def test_whatever_a_destination_got_leads_back_after_the_images_were_purged(tmp_
         (stored,) = peer.images()
         got = pydicom.dcmread(stored.path)
         assert got.PatientID == f"TRIAL-{got.PatientName}"
-        box.spool.close_quiet(0.0)
+        box.spool.close_arrived(0.0)
         (study,) = [each.study for page in box.spool.codebook.studies() for each in page]
         assert box.spool.housekeeping.purge(study, 5) == 1
         assert kinds(box, got.PatientID) == ("patient id",)

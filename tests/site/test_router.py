@@ -48,7 +48,7 @@ CT_ONLY = version(7, URGENT, route("pacs", when=has("Modality", "CT")))
 
 
 def close(box: Box) -> None:
-    assert [closed.study for closed in box.spool.close_quiet(0.0)]
+    assert [closed.study for closed in box.spool.close_arrived(0.0)]
 
 
 def test_the_first_route_that_matches_wins(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_only_what_comes_behind_a_look_at_attributes_is_decided_later(tmp_path: 
     spool.settle()
     assert going(spool, STUDY) == {1: ("coach",), 2: ()}
     assert spool.counts().unrouted == 1
-    assert spool.close_quiet(0.0) == [], "it is not known yet where an image of it goes"
+    assert spool.close_arrived(0.0) == [], "it is not known yet where an image of it goes"
     spool.close()
 
 

@@ -87,7 +87,7 @@ def test_images_go_where_routes_say_and_the_rest_waits_for_a_person(tmp_path: Pa
         status = supervisor.status()
         (advice,) = [each for each in status.advice if each.reference == "study-held"]
         assert held.id in advice.message
-        assert "--to DEST" in advice.hint
+        assert f"fluxctl release {held.id}" in advice.hint
         assert status.spool.held_images == 2
         assert [each.id for each in supervisor.ask("queue.list").held] == [held.id]
         assert any(note.reference == "study-held" for note in supervisor.of(link.Note))

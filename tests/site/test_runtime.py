@@ -83,7 +83,7 @@ def test_the_port_is_served_while_it_is_open_and_only_then(supervisor: Superviso
     port = supervisor.listen()
     with scanner(port, images) as association:
         assert association.store(images[0]) == 0
-        supervisor.channel.send(link.CloseListener("storage", PATIENCE))
+        supervisor.channel.send(link.CloseListener(link.Port.STORAGE, PATIENCE))
         wait_for(lambda: refuses(port, images), within=PATIENCE, what="the port to be closed")
         # Meanwhile everything else goes on, and so does the association that was open.
         assert [each.images for each in supervisor.status().incoming] == [1]
@@ -139,19 +139,19 @@ def test_somebody_who_is_turned_away_is_told_of(tmp_path: Path, images: list[Ima
         assert "WIRE" in advice.message
 
 
-def test_an_image_that_says_two_things_of_itself_is_told_of_when_its_association_is_gone(
+def test_an_image_with_a_uid_that_is_none_is_told_of_when_its_association_is_gone(
     supervisor: Supervisor, images: list[Image]
 ) -> None:
     supervisor.start()
-    other = replace(images[0], sop_instance_uid="1.2.3.4")
+    other = replace(images[0], sop_instance_uid="1.2.x")
     with scanner(supervisor.listen(), images) as association:
-        assert association.store(other, 1) == 0xA900
+        assert association.store(other, 1) == 0x0117
         association.release()
     wait_for(lambda: not supervisor.status().incoming, within=PATIENCE, what="the association to be gone")
     refused = supervisor.status().unfit
     assert refused is not None
-    assert (refused.count, refused.calling_ae, refused.status) == (1, "WIRE", "A900")
-    assert refused.reason == "The dataset is of another SOP instance than the request."
+    assert (refused.count, refused.calling_ae, refused.status) == (1, "WIRE", "0117")
+    assert refused.reason == "The SOP Instance UID is not a UID."
 
 
 def test_heartbeats_come_from_the_start_and_while_nothing_happens(supervisor: Supervisor) -> None:
@@ -264,7 +264,7 @@ def test_a_message_out_of_turn_is_passed_over(supervisor: Supervisor) -> None:
     supervisor.tell_start()
     with Path(os.devnull).open() as odd:
         supervisor.channel.send(link.AskStatus(77), odd.fileno())
-        supervisor.channel.send(link.Listener("storage"), odd.fileno())
+        supervisor.channel.send(link.Listener(link.Port.STORAGE), odd.fileno())
     supervisor.channel.send(link.Connected(4711, 0.0))
     assert supervisor.status()
     assert "out of turn: Start" in supervisor.log

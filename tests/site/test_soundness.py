@@ -287,7 +287,7 @@ def test_housekeeping_that_fails_is_said_and_does_not_say_that_images_cannot_be_
     # Less than the warning is free, so the upkeep purges at each look.
     spool = open_spool(tmp_path, disk=disk, warning=1 << 60)
     time.sleep(0.02)
-    assert spool.close_quiet(0.0)
+    assert spool.close_arrived(0.0)
     spool.housekeeping.discard(spool.studies.find("1.2.3")[0], time.time_ns(), "A test.")
     with served(tmp_path, spool) as box:
         beat = wait_for(

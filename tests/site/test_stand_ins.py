@@ -15,6 +15,7 @@ from capacitord.site.advice import advice_on_elsewhere
 from capacitord.spool.routed import Decide, Routed
 from tests.dicom.acceptor import Request
 from tests.site.pacs import NO_ROOM, STORED, UNKNOWN, Pacs, Reaction
+from tests.site.reviewing import ANN
 from tests.site.rig import PATIENCE, Rig, destination, rig
 from tests.site.stock import acks, put_images, waiting
 from tests.spool.recount import recount
@@ -225,7 +226,7 @@ def test_a_destination_that_refuses_and_is_stood_in_for_says_so(tmp_path: Path) 
         (advice,) = advice_on_elsewhere(box.deliveries.status())
         assert advice.message.startswith(f"3 images for research went elsewhere, the last of study {found.study}: ")
         assert f"fluxctl resend {found.study} --to research" in advice.hint
-        answer = b"".join(box.answers().answer("queue.list", m.Empty(), lambda: None).pieces)
+        answer = b"".join(box.answers().answer("queue.list", m.Empty(), lambda: None, ANN).pieces)
         rows = {row.destination: row for row in msgspec.json.decode(answer, type=m.QueueList).destinations}
         assert rows["research"].elsewhere == found
         assert rows["night"].elsewhere is None
@@ -238,7 +239,7 @@ def test_what_waits_for_a_destination_that_is_not_named_has_a_row_with_the_reaso
     ):
         put_images(box.spool, 2)
         box.become("pacs")
-        answer = b"".join(box.answers().answer("queue.list", m.Empty(), lambda: None).pieces)
+        answer = b"".join(box.answers().answer("queue.list", m.Empty(), lambda: None, ANN).pieces)
         rows = {row.destination: row for row in msgspec.json.decode(answer, type=m.QueueList).destinations}
         assert rows["pacs"].named
         assert (rows["old"].named, rows["old"].images) == (False, 2)
@@ -366,7 +367,7 @@ def test_how_long_a_destination_failed_is_forgotten_while_nothing_waits_for_it(t
         box.wake()
         box.wait_for_reason("Nothing listens")
         until(box, lambda: box.spool.ledger.failing_since("pacs") is not None, "it to be taken for failing")
-        box.spool.close_quiet(0.0)
+        box.spool.close_arrived(0.0)
         box.spool.housekeeping.discard(box.spool.studies.find(STUDY)[0], 1, "A person said so.")
         until(box, lambda: box.spool.ledger.failing_since("pacs") is None, "that to be forgotten")
         began = time.monotonic()

@@ -146,7 +146,7 @@ def deliver(spool: Spool, destination: str = "pacs") -> None:
 
 def close_studies(spool: Spool) -> None:
     """Take all studies as arrived."""
-    spool.close_quiet(0.0)
+    spool.close_arrived(0.0)
 
 
 def as_after_a_kill(root: Path, copy: Path) -> Path:

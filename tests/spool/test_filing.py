@@ -251,7 +251,13 @@ def test_a_plan_that_came_to_nothing_is_forgotten(tmp_path: Path) -> None:
         assert plans[0].image != plans[1].image
 
 
-TEXTS = [name for name in Facts.__struct_fields__[5:] if not name.endswith(("_number", "_frames"))]
+TEXTS = [
+    name
+    for name in Facts.__struct_fields__[5:]
+    if not name.endswith(("_number", "_frames", "_acquisition", "findings"))
+]
+FINDINGS = ("other-class", *("pixels-short|" + "9" * 40 + "|" + "9" * 40 for _ in range(10)))
+"""More than any image can have."""
 UIDS = Facts.__struct_fields__[:5]
 uid_texts = st.text(st.sampled_from("0123456789."), max_size=64)
 texts = st.text(max_size=256) | st.text(st.characters(min_codepoint=0x10000), min_size=200, max_size=256)
@@ -260,12 +266,12 @@ texts = st.text(max_size=256) | st.text(st.characters(min_codepoint=0x10000), mi
 @given(st.fixed_dictionaries({**dict.fromkeys(UIDS, uid_texts), **dict.fromkeys([*TEXTS, "accession_number"], texts)}))
 @example({**dict.fromkeys(UIDS, "1" * 64), **dict.fromkeys([*TEXTS, "accession_number"], "\U0001f9e0" * 256)})
 def test_a_description_always_fits_and_keeps_its_uids(words: dict[str, str]) -> None:
-    given_facts = Facts(**words)  # type: ignore[arg-type]  # texts and UIDs only
+    given_facts = Facts(**words, findings=FINDINGS)  # type: ignore[arg-type]  # texts and UIDs only
     came = Arrival("SCANNER_16_CHARS", "FLUXBOX_16_CHARS", "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]", 1 << 62)
     encoded = describe.encode(given_facts, came)
     assert len(encoded) <= MAX_DESCRIPTION
     kept = describe.decode(encoded)
-    assert kept.arrival == came
+    assert (kept.arrival, kept.facts.findings) == (came, FINDINGS)
     for name, value in words.items():
         kept_value = getattr(kept.facts, name)
         assert kept_value == value if name in UIDS else value.startswith(kept_value)

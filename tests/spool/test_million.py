@@ -44,7 +44,7 @@ def questions(spool: Spool) -> dict[str, Callable[[], object]]:
         "purge": lambda: housekeeping.purge(1, 5),
         "release": housekeeping.release_segments,
         "resend": lambda: ledger.resend(20, ["pacs"], None, 5),
-        "close quiet": lambda: spool.close_quiet(0.0),
+        "close quiet": lambda: spool.close_arrived(0.0),
     }
 
 

@@ -100,7 +100,7 @@ def test_a_rebuilt_catalog_knows_all_of_an_image_that_the_first_one_knew(tmp_pat
         spool.settle()
         detail = spool.studies.detail(find(spool), "x")
         images = tuple(msgspec.structs.replace(image, acks=()) for image in detail.images)
-        study = msgspec.structs.replace(detail.study, state="", reason="", deliveries=())
+        study = msgspec.structs.replace(detail.study, state="", reason="", deliveries=(), closed_by="", closed_at=None)
         return msgspec.structs.replace(detail, study=study, images=images)
 
     with opened(tmp_path) as spool:

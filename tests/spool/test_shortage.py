@@ -178,7 +178,7 @@ def test_when_it_is_urgent_nothing_is_waited_for_that_has_to_be_moved(tmp_path: 
         for study in (1, 2):
             take(spool, study, 0, size=LARGE - 1)
         deliver(spool)
-        assert len(spool.close_quiet(0.0)) == 2
+        assert len(spool.close_arrived(0.0)) == 2
         (first, _) = sorted(spool.housekeeping.candidates().studies)
         assert spool.housekeeping.purge(first.study, 1) == 1
         assert spool.housekeeping.candidates().leaving > 0

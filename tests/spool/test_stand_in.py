@@ -143,7 +143,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def grow_quiet(self) -> None:
-        for closed in self.spool.close_quiet(0.0):
+        for closed in self.spool.close_arrived(0.0):
             images = self.spool.studies.detail(self.spool.studies.find(closed.study)[0], "").images
             assert "unrouted" not in {image.routing for image in images}
             assert (closed.state is StudyState.HELD) == ("held" in {image.routing for image in images})

@@ -37,7 +37,7 @@ class FakeRuntime:
         self.channel = channel
         self.options = options
         self.start: link.Start | None = None
-        self.listener: socket.socket | None = None
+        self.listeners: dict[link.Port, socket.socket] = {}
         self.accepted: list[socket.socket] = []
         self.requests = 0
         self.waiting: dict[int, socket.socket] = {}
@@ -50,18 +50,21 @@ class FakeRuntime:
                 self.channel.send(self.beat())
                 last_beat = now
             watched = [self.channel.fileno()]
-            if self.listener is not None:
-                watched.append(self.listener.fileno())
+            watched += [listener.fileno() for listener in self.listeners.values()]
             ready, _, _ = select.select(watched, [], [], HEARTBEAT / 2)
             if self.channel.fileno() in ready:
                 self.take(*self.channel.receive())
-            if self.listener is not None and self.listener.fileno() in ready:
-                try:
-                    peer, _ = self.listener.accept()
-                except OSError:
-                    continue
-                peer.sendall(b"fake runtime\n")
-                self.accepted.append(peer)
+            for port, listener in self.listeners.items():
+                if listener.fileno() in ready:
+                    self.accept(port, listener)
+
+    def accept(self, port: link.Port, listener: socket.socket) -> None:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return
+        peer.sendall(f"fake runtime, {port}\n".encode())
+        self.accepted.append(peer)
 
     def beat(self) -> link.Heartbeat:
         trouble = Problem("storage-failed", "The disk has become read-only.", hint="Look at it.")
@@ -79,7 +82,7 @@ class FakeRuntime:
             case link.Update():
                 self.update(message.profile)
             case link.Listener() | link.CloseListener():
-                self.listen(descriptor)
+                self.listen(message.port, descriptor)
             case link.Connected():
                 self.connected(message, descriptor)
             case link.Call():
@@ -113,10 +116,12 @@ class FakeRuntime:
         self.start = msgspec.structs.replace(self.start, profile=profile)
         self.note("updated", f"version {profile.version}")
 
-    def listen(self, descriptor: int | None) -> None:
-        if self.listener is not None:
-            self.listener.close()
-        self.listener = None if descriptor is None else socket.socket(fileno=descriptor)
+    def listen(self, port: link.Port, descriptor: int | None) -> None:
+        before = self.listeners.pop(port, None)
+        if before is not None:
+            before.close()
+        if descriptor is not None:
+            self.listeners[port] = socket.socket(fileno=descriptor)
 
     def note(self, reference: str, message: str) -> None:
         self.channel.send(link.Note(datetime.now(UTC), reference, message))

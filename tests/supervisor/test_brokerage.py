@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import msgspec
+
 from capacitord.errors import TryAgain
-from capacitord.link.messages import Connect, Connected, ToRuntime
+from capacitord.link.messages import Connect, Connected, Peer, ToRuntime
 from capacitord.model.destination import Destination
-from capacitord.supervisor.brokerage import MOST_UNANSWERED, Broker
+from capacitord.model.profile import Profile, Worklist
+from capacitord.model.worklist import Source
+from capacitord.supervisor.brokerage import MOST_UNANSWERED, Broker, peers_of
 
 
 class Deaf:
@@ -34,16 +38,17 @@ class Deaf:
         self.heard.set_result(message)
 
 
-def answer(wanted: str, *, refusals: int = 0) -> Connected:
-    """Return what the runtime hears when it asks for a destination."""
+def answer(wanted: str, *, refusals: int = 0, peer: Peer = Peer.DESTINATION) -> Connected:
+    """Return what the runtime hears when it asks for a peer."""
 
     async def ask() -> Connected:
         runtime = Deaf(refusals)
         broker = Broker(runtime)
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            broker.destinations = {"pacs": Destination("pacs", "PACS", "127.0.0.1", port, connect_timeout=5.0)}
-            broker.ask(Connect(1, wanted))
+            pacs = Destination("pacs", "PACS", "127.0.0.1", port, connect_timeout=5.0)
+            broker.peers = {(Peer.DESTINATION, "pacs"): pacs}
+            broker.ask(Connect(1, wanted, peer))
             return await asyncio.wait_for(runtime.heard, 5)
 
     return asyncio.run(ask())
@@ -61,6 +66,29 @@ def test_an_answer_that_is_not_taken_is_given_again() -> None:
     told = answer("elsewhere", refusals=1)
     assert told.failure is not None
     assert told.failure.reason == "The site's profile has no destination of that name."
+
+
+def test_a_destination_is_not_the_worklist_whatever_it_is_called() -> None:
+    for wanted, peer, has_no in (
+        ("worklist", Peer.DESTINATION, "destination of that name"),
+        ("", Peer.WORKLIST, "worklist"),
+        ("pacs", Peer.WORKLIST, "worklist"),
+    ):
+        told = answer(wanted, peer=peer)
+        assert told.failure is not None
+        assert told.failure.reason == f"The site's profile has no {has_no}."
+
+
+def test_the_peers_of_a_profile_are_its_destinations_and_the_source_of_its_worklist() -> None:
+    pacs = Destination("worklist", "PACS", "10.0.0.1", 104)
+    profile = Profile("st-marys", "", 1, "UTC", (pacs,))
+    assert peers_of(profile) == {(Peer.DESTINATION, "worklist"): pacs}
+    worklist = Worklist(Source("RIS", "10.0.0.2", 105, connect_timeout=3.0))
+    found = peers_of(msgspec.structs.replace(profile, worklist=worklist))
+    assert found[Peer.DESTINATION, "worklist"] == pacs
+    source = found[Peer.WORKLIST, ""]
+    assert (source.host, source.port, source.ae_title, source.connect_timeout) == ("10.0.0.2", 105, "RIS", 3.0)
+    assert len(found) == 2
 
 
 def test_a_runtime_that_asks_and_takes_no_answer_is_ended() -> None:

@@ -454,6 +454,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     assert told == [
         ("daemon.start", "done", []),
         ("key.init", "begun", []),
+        ("audit.seal", "done", []),
         ("key.init", "done", []),
         ("profile.import", "begun", ["st-marys"]),
         ("profile.import", "done", ["st-marys"]),
@@ -465,8 +466,8 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     assert {e["uid"] for e in entries} == {os.geteuid()}
     assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
     report = daemon.post("/v1/audit/verify")
-    assert (report["ok"], report["entries"]) == (True, 9)
-    assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 3]
+    assert (report["ok"], report["entries"]) == (True, 10)
+    assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 4]
     assert [e["action"] for e in daemon.get("/v1/audit?subject=abc123")["entries"]] == ["queue.pause"]
 
 

@@ -61,7 +61,7 @@ class Box:
         folder: Path,
         *targets: Target,
         keep_delivered: str = "24h",
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Mapping[str, Any] | None = None,
         state: Path | None = None,
         before: Sequence[str] = (),
         tables: Mapping[str, Any] | None = None,
@@ -215,7 +215,7 @@ class Box:
             "spool": {"reserve": "16 MiB", "warning": "32 MiB"},
         }
         for name, table in self._settings.items():
-            tables[name] = {**tables.get(name, {}), **table}
+            tables[name] = {**tables.get(name, {}), **table} if isinstance(table, Mapping) else table
         path = self.folder / "capacitord.toml"
         path.write_text(tomli_w.dumps(tables))
         return path

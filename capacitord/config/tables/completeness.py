@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated, Final
 
 import msgspec
@@ -12,15 +11,8 @@ from capacitord.config import units
 from capacitord.config.diagnostics import Rejected, suggestion
 from capacitord.config.fields import DURATION, Table, each_once, written
 from capacitord.errors import Invalid
+from capacitord.model.completeness import Event
 from capacitord.model.delivery import Send
-
-
-class Event(enum.StrEnum):
-    """What tells that a study is complete."""
-
-    COMMITMENT = "commitment"
-    MPPS = "mpps"
-    QUIET = "quiet"
 
 
 class Closing(msgspec.Struct, frozen=True):

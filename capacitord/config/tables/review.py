@@ -9,23 +9,7 @@ import pydantic
 
 from capacitord.config.diagnostics import Rejected, suggestion
 from capacitord.config.fields import Slug, Table
-
-
-class MatchKey(enum.StrEnum):
-    """What a study and an entry of the worklist can have in common."""
-
-    ACCESSION_NUMBER = "AccessionNumber"
-    STUDY_INSTANCE_UID = "StudyInstanceUID"
-    PATIENT_ID = "PatientID"
-    PATIENT_NAME = "PatientName"
-    PATIENT_BIRTH_DATE = "PatientBirthDate"
-    PATIENT_SEX = "PatientSex"
-    MODALITY = "Modality"
-    SCHEDULED_DATE = "ScheduledDate"
-    SCHEDULED_STATION = "ScheduledStationAETitle"
-    SCHEDULED_STEP = "ScheduledProcedureStepID"
-    REQUESTED_PROCEDURE = "RequestedProcedureID"
-    STUDY_DESCRIPTION = "StudyDescription"
+from capacitord.model.matching import MatchKey, Rule
 
 
 class Rematch(enum.StrEnum):
@@ -35,11 +19,7 @@ class Rematch(enum.StrEnum):
     RELEASE = "release"
 
 
-Keys = tuple[MatchKey, ...]
-"""All of them must agree."""
-
-
-def _keys(value: object) -> Keys:
+def _keys(value: object) -> Rule:
     names = value if isinstance(value, list) else [value]
     known = [key.value for key in MatchKey]
     for name in names:
@@ -54,7 +34,7 @@ def _keys(value: object) -> Keys:
 
 _NAME: Final[dict[str, Any]] = {"enum": [key.value for key in MatchKey]}
 MatchKeys = Annotated[
-    Keys,
+    Rule,
     pydantic.PlainValidator(_keys),
     pydantic.WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]}),
 ]
@@ -96,17 +76,26 @@ def _unmatched(value: object) -> object:
 
 
 class ReviewTable(Table):
-    """`[review]`: how a study is matched with the worklist, and what becomes of one that is not."""
+    """`[review]`: how a study is matched with the worklist, and what becomes of one that is not.
+
+    A profile with `[review]` or `[worklist]` matches every study; with neither, nothing is matched. Matching looks at
+    an image as the inbound transforms leave it, and is exact, but for padding, case and delimiters that say nothing.
+    Two entries that agree are no match. A study under the order of another patient is a conflict. What does not match
+    goes nowhere until a person releases it, whatever later versions of the profile say.
+    """
 
     match: list[MatchKeys] = pydantic.Field(
         default=[(MatchKey.ACCESSION_NUMBER,), (MatchKey.STUDY_INSTANCE_UID,)], min_length=1, max_length=20
     )
-    """What must agree, tried in order; a list within the list must agree in all its entries."""
+    """What must agree, tried in order; a list within the list must agree in all its entries. The first by which an
+    entry agrees decides. An empty value agrees with nothing."""
     unmatched: Annotated[
         ReleaseTable | None,
         pydantic.BeforeValidator(_unmatched),
         pydantic.WithJsonSchema(_UNMATCHED),
     ] = None
-    """What becomes of a study that nothing matches: it is held for a person, or released."""
+    """What becomes of a study that nothing matches: it is held for a person, or released. Several candidates and
+    conflicts are held in any case."""
     rematch: Annotated[Rematch, pydantic.Field(strict=False)] = Rematch.SUGGEST
-    """What a later worklist entry does that matches a held study."""
+    """What a worklist entry does that comes later and matches a study that nothing matched: it is shown to a person, or
+    releases the study."""

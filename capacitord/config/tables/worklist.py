@@ -9,13 +9,13 @@ import pydantic
 
 from capacitord.config import attributes
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, unknown
-from capacitord.config.fields import Duration, Table
+from capacitord.config.fields import AeTitle, Duration, Table
 from capacitord.config.matching import Match
 from capacitord.config.tables.node import NodeTable
 from capacitord.config.tables.transform import OperationsTable
 from capacitord.model.conditions import ALWAYS
-from capacitord.model.transform import On, Transform
-from capacitord.model.worklist import Code, Recode
+from capacitord.model.transform import On, Recode, Transform
+from capacitord.model.worklist import Code
 
 _SHORTEST = 10.0
 _PARTS = {"value": 16, "scheme": 16, "meaning": 64}
@@ -97,7 +97,7 @@ class CorrectTable(OperationsTable):
 
     def transform(self, number: int) -> Transform:
         """Return its operations as they are carried out; `number` is its place in the profile, from 0."""
-        return Transform(f"worklist.correct[{number}]", On.WORKLIST, self.operations, self.match)
+        return Transform(f"worklist.correct[{number}]", On.WORKLIST, (*self.operations, *self.codes), self.match)
 
 
 class WindowTable(Table):
@@ -116,10 +116,17 @@ def _refresh(seconds: float) -> float:
     return seconds
 
 
+class SourceTable(NodeTable):
+    """`source`: the site's worklist SCP."""
+
+    calling_ae_title: AeTitle = "FLUXBOX"
+    """What this box calls itself there."""
+
+
 class WorklistTable(Table):
     """`[worklist]`: where the worklist of the site comes from, and how it is served to the scanner."""
 
-    source: NodeTable
+    source: SourceTable
     """The site's worklist SCP."""
     refresh: Annotated[Duration, pydantic.AfterValidator(_refresh)] = 120.0
     """How often it is asked."""

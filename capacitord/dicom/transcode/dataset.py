@@ -28,7 +28,7 @@ class Opened:
     def __init__(self, data: memoryview | bytes, transfer_syntax_uid: str) -> None:
         self.data = memoryview(data).cast("B") if isinstance(data, memoryview) else memoryview(data)
         if transfer_syntax_uid in deflated.SYNTAXES:
-            self.data = memoryview(_inflated(self.data))
+            self.data = memoryview(inflated(self.data))
         reader = HeadReader(transfer_syntax_uid, whole=True)
         try:
             for start in range(0, len(self.data), _STEP):
@@ -71,7 +71,8 @@ def _each_once(elements: Iterable[Element]) -> Iterator[Element]:
             raise NotTranscoded(msg)
 
 
-def _inflated(data: memoryview) -> bytes:
+def inflated(data: memoryview) -> bytes:
+    """Return a deflated dataset as it is written out. Raises `NotTranscoded` if it is damaged or too large."""
     gathered = bytearray()
     try:
         for piece in deflated.inflated([data]):

@@ -78,6 +78,12 @@ def encapsulated_frames(value: memoryview, frames: int) -> list[Piece]:
     return [group[0].data if len(group) == 1 else b"".join(part.data for part in group) for group in groups]
 
 
+def encapsulated_frame(value: memoryview, frames: int, number: int) -> Piece:
+    """Return one frame of encapsulated pixel data, counted from 0; the others are not copied. Raises as above."""
+    group = grouped(*fragments(value), frames)[number]
+    return group[0].data if len(group) == 1 else b"".join(part.data for part in group)
+
+
 def grouped(table: memoryview, each: Sequence[Fragment], frames: int) -> list[list[Fragment]]:
     """Return the fragments of each frame. Raises `NotTranscoded` if it cannot be told which are whose."""
     if frames == 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from capacitord.dicom.elements import Element, Encoding
@@ -25,16 +26,19 @@ LARGEST_FRAME: Final = 1 << 28
 
 SUBSAMPLED: Final = "YBR_FULL_422"
 
-_SAMPLES: Final = {
-    "MONOCHROME1": 1,
-    "MONOCHROME2": 1,
-    "PALETTE COLOR": 1,
-    "RGB": 3,
-    "YBR_FULL": 3,
-    SUBSAMPLED: 3,
-    "YBR_RCT": 3,
-    "YBR_ICT": 3,
-}
+KNOWN: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "MONOCHROME1": 1,
+        "MONOCHROME2": 1,
+        "PALETTE COLOR": 1,
+        "RGB": 3,
+        "YBR_FULL": 3,
+        SUBSAMPLED: 3,
+        "YBR_RCT": 3,
+        "YBR_ICT": 3,
+    }
+)
+"""Photometric interpretations and their samples per pixel (PS3.3 §C.7.6.3.1.2)."""
 
 
 class Attributes:
@@ -95,11 +99,14 @@ class Layout(NamedTuple):
         return self.high == self.stored - 1
 
 
-def layout_of(attributes: Attributes) -> Layout:
-    """Return the layout. Raises `NotTranscoded` if it is not said, contradicts itself, or is none that is known."""
+def layout_of(attributes: Attributes, known: Mapping[str, int] = KNOWN) -> Layout:
+    """Return the layout, of one of the photometric interpretations that are `known`.
+
+    Raises `NotTranscoded` if it is not said, contradicts itself, or is none that is known.
+    """
     photometric = attributes.text(PHOTOMETRIC_INTERPRETATION)
     samples = _needed(attributes, SAMPLES_PER_PIXEL, "Samples per Pixel")
-    if _SAMPLES.get(photometric) != samples:
+    if known.get(photometric) != samples:
         msg = (
             "The image has a photometric interpretation that is not known here, or does not fit its samples per pixel."
         )

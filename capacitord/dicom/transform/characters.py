@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Final
 
 from pydicom import charset as pydicom_charset
@@ -25,8 +26,11 @@ _MISSPELLED: Final = ((re.compile(r"^ISO.IR."), "ISO_IR "), (re.compile(r"^ISO.2
 _SELF_ESCAPING: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 """Python's codecs of these sets write and read the escape sequences themselves."""
 
-_GB2312: Final = "iso_ir_58"
-_GB2312_ESCAPE: Final = b"\x1b$)A"
+_ESCAPES_LEFT_OUT: Final = MappingProxyType(
+    {"iso_ir_58": b"\x1b$)A"}
+    | {name: code for code, name in pydicom_charset.CODES_TO_ENCODINGS.items() if code.startswith(b"\x1b-")}
+)
+"""Sets in G1, by Python's names, with what selects them (PS3.3 tables C.12-3 and C.12-4)."""
 
 
 class CharacterSet:
@@ -104,9 +108,11 @@ class CharacterSet:
         # Asked for a character it has no place for, pydicom would write a question mark.
         if "\x1b" in run or not all(any(_has(name, char) for name in self._encodings) for char in set(run)):
             raise Unfit(_NO_PLACE)
-        if _GB2312 in self._encodings[1:] and all(_has(_GB2312, char) for char in run):
-            # pydicom leaves the escape sequence of this set out.
-            return _GB2312_ESCAPE + run.encode(_GB2312)
+        for name in self._encodings[1:]:
+            # pydicom leaves the escape sequences of these out, or takes the default repertoire for Latin-1.
+            escape = _ESCAPES_LEFT_OUT.get(name, b"")
+            if escape and all(_has(name, char) for char in run):
+                return escape + run.encode(name)
         # It also knows the default repertoire by a name of its own.
         names = [pydicom_charset.default_encoding if name == "ascii" else name for name in self._encodings]
         return pydicom_charset.encode_string(run, names)

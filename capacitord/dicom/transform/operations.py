@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydicom import config
 from pydicom.dataelem import DataElement, RawDataElement
@@ -16,7 +16,7 @@ from capacitord.dicom.transform.level import element_of, is_empty, is_left_out, 
 from capacitord.dicom.transform.rules import OnValues, rule
 from capacitord.model.attribute import Attribute
 from capacitord.model.representation import NUMBERS, check, split
-from capacitord.model.transform import Copy, Operation, Remove, Set, SetMissing, Source, Template
+from capacitord.model.transform import Copy, Operation, Recode, Remove, Set, SetMissing, Source, Template
 
 
 class _New(NamedTuple):
@@ -37,6 +37,8 @@ def carry_out(operation: Operation, draft: Draft, key: bytes) -> None:
                     draft.remove(path)
         case Copy():
             _copy(operation, draft)
+        case Recode():
+            _recode(operation, draft)
         case _:
             _change_values(operation, draft, key)
 
@@ -46,7 +48,7 @@ def _set(operation: Set, draft: Draft) -> None:
     target = operation.target
     for path in draft.make_way(target) if target.exact else draft.find(target):
         if not isinstance(operation, SetMissing) or _is_missing(draft, path):
-            _write_text(draft, path, text, operation.vr)
+            write_text(draft, path, text, operation.vr)
 
 
 def _is_missing(draft: Draft, path: Path) -> bool:
@@ -54,7 +56,8 @@ def _is_missing(draft: Draft, path: Path) -> bool:
     return element is None or is_empty(element)
 
 
-def _write_text(draft: Draft, path: Path, text: str, given_vr: str = "") -> None:
+def write_text(draft: Draft, path: Path, text: str, given_vr: str = "") -> None:
+    """Place text as a value in the draft. Raises `Unfit` if the attribute cannot have it."""
     vr = values.vr_to_write(draft.level(path[:-1]), path[-1], given_vr)
     if vr not in values.STRING_VRS and vr not in NUMBERS:
         msg = f"text cannot be written under the VR {vr}"
@@ -99,6 +102,32 @@ def _copy_whole(draft: Draft, source: Path, path: Path, vr: str) -> None:
     else:
         content = element.value
     draft.put(path, DataElement(BaseTag(path[-1]), vr, content, validation_mode=config.IGNORE))
+
+
+def _recode(operation: Recode, draft: Draft) -> None:
+    for path in draft.find(operation.target):
+        if not is_sequence(draft.element(path)):
+            msg = "is not a code sequence"
+            raise Unfit(msg)
+        for number in range(len(draft.items(path))):
+            item = (*path, number)
+            level, characters = draft.level(item), draft.characters(item)
+            found = [value for tag in _CODE_VALUES for value in values.read(level, tag, characters)]
+            code = operation.codes.get(found[0]) if found else None
+            if code is None:
+                continue
+            for tag in _OF_OLD_CODE:
+                if draft.element((*item, tag)) is not None:
+                    draft.remove((*item, tag))
+            for tag, text in ((_CODE_VALUE, code.value), (_SCHEME, code.scheme), (_MEANING, code.meaning)):
+                write_text(draft, (*item, tag), text)
+
+
+_CODE_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
+_CODE_VALUES: Final = (_CODE_VALUE, 0x00080119, 0x00080120)
+"""Code Value, Long Code Value, URN Code Value: one of them is there (PS3.3 table 8.8-1)."""
+_OF_OLD_CODE: Final = (*_CODE_VALUES[1:], 0x00080103, 0x00080105, 0x00080106, 0x0008010F, 0x00080117, 0x00080118)
+"""What would be untrue of another code: its version, and the context group it is from."""
 
 
 def _change_values(operation: OnValues, draft: Draft, key: bytes) -> None:

@@ -113,7 +113,7 @@ def _hashing(vr: str, key: bytes, length: int) -> Rule:
     if vr not in HASHED_VRS:
         msg = f"a hash is not a value of the VR {vr}"
         raise Unfit(msg)
-    return functools.partial(_hashed_uid, key) if vr == "UI" else functools.partial(_hashed, key, length)
+    return functools.partial(hashed_uid, key) if vr == "UI" else functools.partial(_hashed, key, length)
 
 
 def _hashed(key: bytes, length: int, value: str) -> str:
@@ -121,7 +121,8 @@ def _hashed(key: bytes, length: int, value: str) -> str:
     return base64.b32encode(digest).decode("ascii")[:length]
 
 
-def _hashed_uid(key: bytes, value: str) -> str:
+def hashed_uid(key: bytes, value: str) -> str:
+    """Return a UID that only the holder of `key` can make: the same for the same value."""
     # PS3.5 §B.2: a UID from 128 bits, here those of a keyed hash.
     digest = hmac.digest(key, value.encode(), hashlib.sha256)
     return f"2.25.{int.from_bytes(digest[:16])}"

@@ -14,11 +14,14 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from capacitord.dicom import produce as produced
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Keys, Recipe
+from capacitord.dicom.preview.engine import NotShown, picture
 from capacitord.dicom.produce import InMemory, NotProduced, load, produce
 from capacitord.link import logs
 from capacitord.link.channel import Channel, LinkClosed
@@ -26,6 +29,8 @@ from capacitord.site.preparation.memory import mapped, sealed
 from capacitord.site.preparation.messages import (
     AsReceived,
     Begin,
+    Draw,
+    Drew,
     Follow,
     FromHelper,
     Job,
@@ -33,11 +38,15 @@ from capacitord.site.preparation.messages import (
     NotMade,
     Ready,
     ToHelper,
+    Work,
 )
 
 LOG = logging.getLogger(__name__)
 NICENESS: Final = 19
 """Reception and delivery go before, and get all the time they want."""
+
+Answer = tuple[FromHelper, int | None]
+"""What is said to the runtime, with a memory file if there is one."""
 
 _LIBRARIES: Final = 1 << 30
 """Bytes that libraries may reserve, mostly for threads, whatever the image."""
@@ -77,9 +86,12 @@ def serve(channel: Channel[FromHelper, ToHelper]) -> None:
         if isinstance(job, Follow):
             recipe = job.recipe
             continue
-        if not isinstance(job, Job) or descriptor is None or recipe is None:
+        if isinstance(job, Draw) and descriptor is not None:
+            answer, made = do(job, descriptor, partial(drawn, job))
+        elif isinstance(job, Job) and descriptor is not None and recipe is not None:
+            answer, made = do(job, descriptor, partial(prepared, job, recipe, begin.keys))
+        else:
             return
-        answer, made = do(job, recipe, descriptor, begin.keys)
         try:
             channel.send(answer, made)
         finally:
@@ -87,25 +99,11 @@ def serve(channel: Channel[FromHelper, ToHelper]) -> None:
                 os.close(made)
 
 
-def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelper, int | None]:
-    """Return the answer to a job, with a memory file if there is one."""
+def do(job: Work, descriptor: int, make: Callable[[memoryview], Answer]) -> Answer:
+    """Return what `make` makes of the dataset in a memory file, or why there is nothing."""
     try:
-        image = InMemory(job.transfer_syntax_uid, mapped(descriptor, job.length))
-        product = produce(
-            image, job.sop_instance_uid, recipe, job.came, job.forms, keys=keys, now=dt.datetime.now(dt.UTC)
-        )
-        if isinstance(product, produced.AsReceived):
-            return AsReceived(job.number, product.without), None
-        made = Made(
-            product.transfer_syntax_uid,
-            product.sop_instance_uid,
-            product.length,
-            job.number,
-            product.codes,
-            product.without,
-        )
-        return made, sealed(product.pieces, product.length)
-    except NotProduced as error:
+        return make(mapped(descriptor, job.length))
+    except (NotProduced, NotShown) as error:
         return NotMade(str(error), job.number), None
     except MemoryError:
         why = "To prepare the image takes more memory than this box may use for that."
@@ -114,6 +112,31 @@ def do(job: Job, recipe: Recipe, descriptor: int, keys: Keys) -> tuple[FromHelpe
         LOG.warning("An image could not be prepared for an unforeseen reason: %s", describe(error))
         why = "The image could not be prepared because of an unforeseen error; the box's log says more."
         return NotMade(why, job.number), None
+
+
+def prepared(job: Job, recipe: Recipe, keys: Keys, data: memoryview) -> Answer:
+    """Return an image as its recipe says. Raises `NotProduced`."""
+    image = InMemory(job.transfer_syntax_uid, data)
+    product = produce(image, job.sop_instance_uid, recipe, job.came, job.forms, keys=keys, now=dt.datetime.now(dt.UTC))
+    if isinstance(product, produced.AsReceived):
+        return AsReceived(job.number, product.without), None
+    made = Made(
+        product.transfer_syntax_uid,
+        product.sop_instance_uid,
+        product.length,
+        job.number,
+        product.codes,
+        product.without,
+    )
+    return made, sealed(product.pieces, product.length)
+
+
+def drawn(job: Draw, data: memoryview) -> Answer:
+    """Return a picture of an image. Raises `NotShown`."""
+    made = picture(data, job.transfer_syntax_uid, size=job.size, frame=job.frame, window=job.window)
+    length = len(made.png)
+    drew = Drew(length, made.rows, made.columns, made.frame, made.frames, made.window, made.is_whole, job.number)
+    return drew, sealed([made.png], length)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from capacitord.errors import CapacitordError
-from capacitord.site.preparation.messages import AsReceived, Job, Made, NotMade
+from capacitord.site.preparation.messages import AsReceived, Done, Drew, Made, NotMade, Work
 
 
 class Readable(Protocol):
@@ -26,11 +26,27 @@ class Product:
         self.length, self.data, self.codes, self.without = made.length, data, made.codes, made.without
 
 
+class Drawn:
+    """A picture of an image as a PNG file, in memory, and what it shows."""
+
+    def __init__(self, drew: Drew, data: memoryview) -> None:
+        self.rows, self.columns, self.frame, self.frames = drew.rows, drew.columns, drew.frame, drew.frames
+        self.window, self.is_whole, self.data = drew.window, drew.is_whole, data
+
+
+def in_hand(done: Done, data: memoryview) -> Product | Drawn:
+    """Return what a helper made."""
+    return Product(done, data) if isinstance(done, Made) else Drawn(done, data)
+
+
 Key = tuple[str, int, int]
 """Which image for whom: destination, delivery, image."""
 
 Result = Product | AsReceived | NotMade | CapacitordError
 """An error is `HelperLost`, or why the image could not be read."""
+
+Drawing = Drawn | NotMade | CapacitordError
+"""The same where a picture was asked for."""
 
 
 class State(enum.Enum):
@@ -53,14 +69,14 @@ class Keeper(Protocol):
 
 
 class Commission:
-    """One image that is to be prepared. Whoever asked for it waits, looks at `result`, and releases it in the end."""
+    """One image that is to be prepared or drawn. Whoever asked waits, looks at it, and releases it in the end."""
 
-    def __init__(self, image: Readable, job: Job, key: Key, pool: Keeper) -> None:
+    def __init__(self, image: Readable, job: Work, key: Key, pool: Keeper) -> None:
         self.image, self.job, self.key = image, job, key
         self.state = State.QUEUED
         self.cost = 0
         self.overtaken = 0
-        self._result: Result | None = None
+        self._result: Result | Drawing | None = None
         self._done = threading.Event()
         self._pool = pool
 
@@ -80,13 +96,21 @@ class Commission:
 
     @property
     def result(self) -> Result:
-        """What came of it. Only when it is done."""
-        if self._result is None:
+        """What came of an image that was to be prepared. Only when it is done."""
+        if self._result is None or isinstance(self._result, Drawn):
             msg = "the image is not prepared yet"
             raise ValueError(msg)
         return self._result
 
-    def finish(self, result: Result) -> None:
+    @property
+    def drawing(self) -> Drawing:
+        """What came of an image that was to be drawn. Only when it is done."""
+        if self._result is None or isinstance(self._result, Product | AsReceived):
+            msg = "the image is not drawn yet"
+            raise ValueError(msg)
+        return self._result
+
+    def finish(self, result: Result | Drawing) -> None:
         """Take the result. For the pool."""
         self._result = result
         self._done.set()

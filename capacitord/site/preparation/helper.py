@@ -23,13 +23,14 @@ from capacitord.site.preparation.memory import NotSealed, mapped
 from capacitord.site.preparation.messages import (
     AsReceived,
     Begin,
+    Done,
     Follow,
     FromHelper,
     Job,
-    Made,
     NotMade,
     Ready,
     ToHelper,
+    Work,
 )
 
 START_PATIENCE: Final = 300.0
@@ -76,19 +77,21 @@ class Helper:
             raise self._lost("did not begin as it should")
         self._tell(begin, None)
 
-    def make(self, job: Job, descriptor: int, patience: float) -> tuple[Made, memoryview] | AsReceived | NotMade:
-        """Have an image prepared; `descriptor` is the memory file of it, which stays the caller's.
+    def make(self, job: Work, descriptor: int, patience: float) -> tuple[Done, memoryview] | AsReceived | NotMade:
+        """Have an image prepared, or drawn; `descriptor` is the memory file of it, which stays the caller's.
 
         `patience` is in seconds. Raises `HelperLost`.
         """
-        if job.recipe is not None and job.recipe is not self._recipe:
-            self._tell(Follow(job.recipe), None)
-            self._recipe = job.recipe
+        if isinstance(job, Job):
+            if job.recipe is not None and job.recipe is not self._recipe:
+                self._tell(Follow(job.recipe), None)
+                self._recipe = job.recipe
+            job = msgspec.structs.replace(job, recipe=None)
         number = next(self._numbers)
-        self._tell(msgspec.structs.replace(job, recipe=None, number=number), descriptor)
+        self._tell(msgspec.structs.replace(job, number=number), descriptor)
         answer, made = self._receive(patience)
         is_for_it = not isinstance(answer, Ready) and answer.number == number
-        if is_for_it and isinstance(answer, Made) and made is not None:
+        if is_for_it and isinstance(answer, Done) and made is not None:
             try:
                 return answer, mapped(made, answer.length)
             except NotSealed:

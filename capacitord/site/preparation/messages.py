@@ -2,7 +2,8 @@
 
 A helper speaks first (`Ready`) and is told what it may have (`Begin`). Then it is given one `Job` after the other,
 each with a sealed memory file that holds the dataset as it was received, and answers each by its number: with another
-memory file (`Made`), or with why there is none.
+memory file (`Made`), or with why there is none. In between it may be given a `Draw`, and answers with a picture
+(`Drew`), or in the same way with why there is none.
 """
 
 from __future__ import annotations
@@ -53,6 +54,20 @@ class Job(Message, frozen=True, tag="job"):
         return f"Job({self.length} bytes)"
 
 
+class Draw(Message, frozen=True, tag="draw"):
+    """Make a picture of one frame of the dataset, as `dicom.preview.engine.picture` does."""
+
+    transfer_syntax_uid: str
+    length: int
+    frame: int
+    size: int
+    window: str
+    number: int = 0
+
+    def __repr__(self) -> str:
+        return f"Draw({self.length} bytes)"
+
+
 class Ready(Message, frozen=True, tag="ready"):
     """The helper has loaded what it needs."""
 
@@ -88,5 +103,27 @@ class NotMade(Message, frozen=True, tag="not-made"):
     number: int
 
 
-ToHelper = Begin | Follow | Job
-FromHelper = Ready | Made | AsReceived | NotMade
+class Drew(Message, frozen=True, tag="drew"):
+    """A memory file with a picture comes with this, as a PNG file; what it shows is told beside it."""
+
+    length: int
+    rows: int
+    columns: int
+    frame: int
+    frames: int
+    window: str
+    is_whole: bool
+    number: int
+
+    def __repr__(self) -> str:
+        return f"Drew({self.length} bytes)"
+
+
+Work = Job | Draw
+"""What a helper is given, with a dataset."""
+
+Done = Made | Drew
+"""What it answers, with a memory file."""
+
+ToHelper = Begin | Follow | Work
+FromHelper = Ready | Done | AsReceived | NotMade

@@ -21,10 +21,20 @@ import msgspec
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Keys
 from capacitord.errors import CapacitordError
-from capacitord.site.preparation.commission import Commission, Key, Product, Readable, Result, State
+from capacitord.site.preparation.commission import (
+    Commission,
+    Drawing,
+    Drawn,
+    Key,
+    Product,
+    Readable,
+    Result,
+    State,
+    in_hand,
+)
 from capacitord.site.preparation.helper import Helper, HelperLost
 from capacitord.site.preparation.memory import sealed
-from capacitord.site.preparation.messages import Begin, Job
+from capacitord.site.preparation.messages import Begin, Draw, Job, Work
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +47,12 @@ LARGEST: Final = 1 << 30
 
 WHILE_PREPARED: Final = 4
 """How many times its length an image may take while it is prepared: as received, unpacked, and written anew."""
+
+WHILE_DRAWN: Final = 2
+"""The same for one of which a picture is made, in which a single frame is unpacked."""
+
+DRAWING: Final = 60.0
+"""Seconds that making a picture may take: whoever waits for it does not wait longer."""
 
 OVERTAKEN: Final = 16
 """How many images may be begun before one that waits for room in memory: then room is kept for it."""
@@ -67,6 +83,7 @@ class Pool:
         self.size = size or len(os.sched_getaffinity(0))
         self.budget = budget or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MOST_OF_MEMORY
         self.largest = min(LARGEST, self.budget // WHILE_PREPARED)
+        self.largest_drawn = min(LARGEST, self.budget // WHILE_DRAWN)
         self._begin = Begin(keys, WHILE_PREPARED * self.largest)
         self._command, self._idle, self._patience = command, idle, patience
         self._changed = threading.Condition()
@@ -91,13 +108,13 @@ class Pool:
         with self._changed:
             return frozenset(self._helpers)
 
-    def submit(self, image: Readable, job: Job, key: Key, priority: int) -> Commission:
-        """Have an image prepared, of at most `largest` bytes; a higher priority goes first.
+    def submit(self, image: Readable, job: Work, key: Key, priority: int) -> Commission:
+        """Have an image prepared, of at most `largest` bytes, or drawn, `largest_drawn`; a higher priority goes first.
 
         What was set aside under this key is taken up again if it was for the same job.
         """
         commission = Commission(image, job, key, self)
-        commission.cost = min(self.budget, WHILE_PREPARED * job.length)
+        commission.cost = min(self.budget, (WHILE_DRAWN if isinstance(job, Draw) else WHILE_PREPARED) * job.length)
         with self._changed:
             aside = self._aside.pop(key, None)
             if aside is not None and _is_same(aside, job):
@@ -213,7 +230,7 @@ class Pool:
     def _carry_out(self, commission: Commission, helper: Helper | None) -> Helper | None:
         helper, result = self._make(commission, helper)
         with self._changed:
-            keeps = len(result.data) if isinstance(result, Product) else 0
+            keeps = len(result.data) if isinstance(result, Product | Drawn) else 0
             if commission.state is State.RELEASED:
                 keeps = 0
             else:
@@ -224,7 +241,7 @@ class Pool:
         commission.finish(result)
         return helper
 
-    def _make(self, commission: Commission, helper: Helper | None) -> tuple[Helper | None, Result]:
+    def _make(self, commission: Commission, helper: Helper | None) -> tuple[Helper | None, Result | Drawing]:
         """Return a helper for the next image, if there is one, and the result."""
         job = commission.job
         try:
@@ -243,14 +260,14 @@ class Pool:
                     if self._closing:
                         helper.kill()
                 helper.begin(self._begin)
-            made = helper.make(job, descriptor, self._patience(job.length))
+            made = helper.make(job, descriptor, self._patience_with(job))
         except HelperLost as error:
             LOG.warning("%s", error.message)
             lost = error
         except Exception as error:  # noqa: BLE001 - whoever waits is to be told
             lost = _unforeseen(error)
         else:
-            return helper, Product(*made) if isinstance(made, tuple) else made
+            return helper, in_hand(*made) if isinstance(made, tuple) else made
         finally:
             os.close(descriptor)
         if helper is not None:
@@ -258,6 +275,10 @@ class Pool:
             self._forget(helper)
             helper.abandon()
         return None, lost
+
+    def _patience_with(self, job: Work) -> float:
+        patience = self._patience(job.length)
+        return min(patience, DRAWING) if isinstance(job, Draw) else patience
 
     def _forget(self, helper: Helper) -> None:
         with self._changed:
@@ -269,9 +290,11 @@ def _unforeseen(error: Exception) -> HelperLost:
     return HelperLost("An unforeseen error in this box; its log says more.")
 
 
-def _is_same(aside: Commission, job: Job) -> bool:
+def _is_same(aside: Commission, job: Work) -> bool:
     """Whether what was set aside can be had for a job: it was made by the same recipe, and came to something."""
     before = aside.job
+    if not isinstance(before, Job) or not isinstance(job, Job):
+        return False
     if before.recipe is not job.recipe or msgspec.structs.replace(before, recipe=None) != msgspec.structs.replace(
         job, recipe=None
     ):

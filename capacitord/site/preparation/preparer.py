@@ -9,6 +9,8 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
+import msgspec
+
 from capacitord.dicom.contexts import Pair
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.forms import acceptable, forms
@@ -17,6 +19,7 @@ from capacitord.dicom.produce import in_words, left_out
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import CapacitordError, DamagedObject
 from capacitord.model.codes import Code
+from capacitord.model.transform import Transform
 from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
@@ -176,6 +179,8 @@ class Preparer:
     def __init__(self, recipe: Recipe, accepted: Mapping[Pair, int], pool: Pool, keys: Keys) -> None:
         self.recipe = recipe
         self._accepted, self._pool, self._keys = accepted, pool, keys
+        # For images that a person has reconciled; the same object for the same, so that a helper is told it once.
+        self._reconciling: dict[Transform, Recipe] = {}
 
     @property
     def ahead(self) -> int:
@@ -205,20 +210,20 @@ class Preparer:
             pending.length,
             self._came(pending),
             possible,
-            self.recipe,
+            self._recipe_for(pending),
         )
         key = (self.recipe.destination, pending.delivery, pending.image)
         return Upcoming(pending, self, self._pool.submit(pending.stored, job, key, pending.priority))
 
     def at_once(self, pending: Pending) -> Image:
         """Return an image in the transfer syntax it was received in. Raises as `Upcoming.image` does."""
-        image = Image(pending)
-        if self.recipe.keeps_attributes:
+        image, what = Image(pending), self._recipe_for(pending)
+        if what.keeps_attributes:
             return image
         now = dt.datetime.now(dt.UTC)
         try:
             become = changed(
-                _Received(pending), pending.sop_instance_uid, self.recipe, self._came(pending), keys=self._keys, now=now
+                _Received(pending), pending.sop_instance_uid, what, self._came(pending), keys=self._keys, now=now
             )
         except (NotTransformed, NotDeidentified) as error:
             raise Held(in_words(error)) from None
@@ -226,6 +231,16 @@ class Preparer:
         if become.image.is_as_received:
             return image
         return image.becomes(become.image, become.image.length, become.sop_instance_uid, become.codes)
+
+    def _recipe_for(self, pending: Pending) -> Recipe:
+        """Return what is to become of an image: what the profile says, and what a person said of its study."""
+        changes = pending.reconciled
+        if changes is None:
+            return self.recipe
+        known = self._reconciling.get(changes)
+        if known is None:
+            known = self._reconciling[changes] = msgspec.structs.replace(self.recipe, reconciled=(changes,))
+        return known
 
     def _came(self, pending: Pending) -> Came:
         arrival = pending.stored.arrival()

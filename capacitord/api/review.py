@@ -1,0 +1,102 @@
+"""Studies that wait for a person, as the control socket tells them. All of it but the requests holds patient data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from capacitord.api.messages import Answer, Decided, Message, Reason, Secret, Study
+from capacitord.api.worklist import Entry
+
+Operator = Annotated[str, msgspec.Meta(max_length=64)]
+"""The name of a person who shares a login with others. It is what was claimed."""
+
+
+class ListHeld(Message, frozen=True):
+    """Which to list: the oldest first, `limit` at most; `after` is the `next` of the last page."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 200
+    after: str = ""
+
+
+class Release(Message, frozen=True):
+    """Send what is held of a study to destinations of this site. With `match`, as the study of that worklist entry."""
+
+    study: str
+    destinations: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)]
+    reason: Reason
+    match: str = ""
+    operator: Operator = ""
+
+    def __repr__(self) -> str:
+        return f"Release({', '.join(self.destinations)})"
+
+
+class DiscardHeld(Message, frozen=True):
+    """Discard what is held of a study; it can be had back for a while. `patient_name` repeats the patient's name."""
+
+    study: str
+    reason: Reason
+    patient_name: Secret
+    operator: Operator = ""
+
+
+class RestoreHeld(Message, frozen=True):
+    """Have back what was discarded of a study."""
+
+    study: str
+    operator: Operator = ""
+
+
+class Candidate(Answer, frozen=True):
+    """An entry that a study may belong to, with the keys in which it agrees and differs (`MatchKey`)."""
+
+    entry: Entry
+    agreeing: tuple[str, ...]
+    differing: tuple[str, ...]
+    suggested: bool = False
+
+
+class Held(Answer, frozen=True):
+    """A study that waits (`held_for` says why), and the nearest entries of the worklist, the nearest first.
+
+    `said` is what its images say they are, by the keys of matching, one for each that differs.
+    """
+
+    study: Study
+    candidates: tuple[Candidate, ...] = ()
+    said: tuple[dict[str, str], ...] = ()
+
+
+class HeldList(Answer, frozen=True):
+    """A page of studies that wait; `next` is empty on the last one. `destinations` are those of this site."""
+
+    schema: str
+    held: tuple[Held, ...]
+    total: int
+    destinations: tuple[str, ...] = ()
+    next: str = ""
+
+
+class Line(Answer, frozen=True):
+    """One key of matching: what the images say, what each candidate says, and whether these agree.
+
+    A candidate's `agrees` is None where one of the two says nothing.
+    """
+
+    key: str
+    study: str
+    entries: tuple[str, ...]
+    agrees: tuple[bool | None, ...]
+
+
+class HeldDetail(Answer, frozen=True):
+    """A study that waits, side by side with its candidates, and what a person decided of it before."""
+
+    schema: str
+    held: Held
+    lines: tuple[Line, ...]
+    destinations: tuple[str, ...]
+    decided: Decided | None = None
+    restorable_until: float | None = None

@@ -1,0 +1,200 @@
+"""An entry as it is served: corrected as the profile says, and filled in where the standard wants a value.
+
+In a profile an attribute of the scheduled procedure step may be named without its sequence: `Modality` is
+`ScheduledProcedureStepSequence.Modality`, in conditions too. A correction that cannot be carried out is left out and
+told of, for a patient who is missing from the list is worse than a name with an accent too many. The original entry
+stays as it is.
+
+What is filled in, if it is missing or empty (return keys of type 1 and 1C, PS3.4 table K.6-1):
+
+================================= ==============================================================
+attribute                         from
+================================= ==============================================================
+Scheduled Procedure Step ID       Requested Procedure ID, else Accession Number
+Requested Procedure ID            Scheduled Procedure Step ID, else Accession Number
+Scheduled Procedure Step          Requested Procedure Description, else the meaning of a code of
+Description                       the step or the procedure; not if the step has codes
+Requested Procedure Description   Scheduled Procedure Step Description, else the meaning of a
+                                  code; not if the procedure has codes
+Scheduled Procedure Step Start    midnight, if there is a date: it starts with its day
+Time
+Study Instance UID                made from what the order is called by, with the site's key: the
+                                  same each time, and one that nobody else makes
+================================= ==============================================================
+
+Who the patient is, when and where she is awaited and for what modality is never made up. What is missing after all
+that is named in `lacking`, and the entry is served.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from capacitord.dicom.transform.attributes import DatasetAttributes
+from capacitord.dicom.transform.draft import Draft, Path
+from capacitord.dicom.transform.engine import Change, apply
+from capacitord.dicom.transform.failure import TransformFailed, Unfit
+from capacitord.dicom.transform.operations import write_text
+from capacitord.dicom.transform.rules import hashed_uid
+from capacitord.dicom.worklist.entry import Entry
+from capacitord.dicom.worklist.keys import START_DATE, START_TIME, STEP, STEPS, SUPPORTED, tag
+from capacitord.model import conditions
+from capacitord.model.attribute import Attribute, Step
+from capacitord.model.conditions import Subject
+from capacitord.model.transform import Copy, OnError, Operation, Set, Source, Template, Transform
+
+FILLED: Final = "required"
+"""What a change is called that fills an attribute in."""
+
+_STEP_ID, _PROCEDURE_ID = tag("ScheduledProcedureStepID"), tag("RequestedProcedureID")
+_ACCESSION, _STUDY = tag("AccessionNumber"), tag("StudyInstanceUID")
+_STEP_WORDS, _STEP_CODES = tag("ScheduledProcedureStepDescription"), tag("ScheduledProtocolCodeSequence")
+_WORDS, _CODES = tag("RequestedProcedureDescription"), tag("RequestedProcedureCodeSequence")
+_MEANING = tag("CodeMeaning")
+_PATIENT = tag("PatientID")
+_NEEDED: Final = ("PatientName", "PatientID", "StudyInstanceUID", "RequestedProcedureID")
+_NEEDED_IN_STEP: Final = (
+    "Modality",
+    "ScheduledStationAETitle",
+    "ScheduledProcedureStepStartDate",
+    "ScheduledProcedureStepStartTime",
+    "ScheduledProcedureStepID",
+)
+
+
+class Corrected(NamedTuple):
+    """An entry as it is served, and what became of it on the way.
+
+    `changes` are for a person to see, and not for a log, since they have the values; `skipped` are the corrections
+    that could not be carried out, `lacking` the keywords of what is missing.
+    """
+
+    entry: Entry
+    changes: tuple[Change, ...]
+    skipped: tuple[TransformFailed, ...]
+    lacking: tuple[str, ...]
+
+
+def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now: dt.datetime) -> Corrected:
+    """Return the entry as it is served; `original` is not changed.
+
+    `transforms` are those of the profile for the worklist, in order; each is carried out if its condition holds for
+    the original. `key` is the site's key for hashes, `now` is in the site's time zone.
+    """
+    seen = EntryAttributes(original)
+    subject = Subject(seen, "", "", now)
+    fitting = [_placed(each) for each in transforms if conditions.holds(each.match, subject)]
+    done = apply(fitting, original.dataset, key=key, now=now)
+    draft = Draft(done.dataset)
+    filled = _fill(draft, key)
+    entry = Entry(draft.dataset)
+    entry.prepare(SUPPORTED)
+    changes = (*(each for each in done.changes if (each.before or "") != (each.after or "")), *filled)
+    return Corrected(entry, changes, done.skipped, tuple(_lacking(entry)))
+
+
+class EntryAttributes:
+    """The attributes of an entry as conditions want them, those of its steps without their sequence too."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._attributes = DatasetAttributes(entry.dataset)
+
+    def values(self, attribute: Attribute) -> tuple[str, ...] | None:
+        """Return all values of what `attribute` names; see `conditions.Attributes`."""
+        return self._attributes.values(placed(attribute))
+
+
+def placed(attribute: Attribute) -> Attribute:
+    """Return where an attribute of a profile is in an entry: one that only the step has is looked for there."""
+    first = attribute.steps[0]
+    if attribute.anywhere or not first.exact or first.creator or first.tag not in STEP or first.tag in SUPPORTED:
+        return attribute
+    return msgspec.structs.replace(attribute, steps=(Step(STEPS), *attribute.steps))
+
+
+def _placed(transform: Transform) -> Transform:
+    operations = tuple(map(_operation_placed, transform.operations))
+    return msgspec.structs.replace(transform, operations=operations, on_error=OnError.SKIP)
+
+
+def _operation_placed(operation: Operation) -> Operation:
+    operation = msgspec.structs.replace(operation, target=placed(operation.target))
+    if isinstance(operation, Copy):
+        return msgspec.structs.replace(operation, source=placed(operation.source))
+    if isinstance(operation, Set):
+        return msgspec.structs.replace(operation, value=_template_placed(operation.value))
+    return operation
+
+
+def _template_placed(template: Template) -> Template:
+    parts = tuple(
+        msgspec.structs.replace(part, attribute=placed(part.attribute)) if isinstance(part, Source) else part
+        for part in template.parts
+    )
+    return msgspec.structs.replace(template, parts=parts)
+
+
+def _fill(draft: Draft, key: bytes) -> list[Change]:
+    """Fill in what is missing and can be known; return what was done."""
+    entry = Entry(draft.dataset)
+    for path, text in list(_fillings(entry, key)):
+        try:
+            write_text(draft, path, text)
+        except Unfit:
+            # What fits one attribute may be too long for another; then it stays empty and is among what is lacking.
+            continue
+    done = [Change(path, before, draft.shown_if_there(path), FILLED, "fill") for path, before in draft.log]
+    draft.log.clear()
+    return done
+
+
+def _fillings(entry: Entry, key: bytes) -> Iterator[tuple[Path, str]]:
+    steps = entry.items(STEPS)
+    first = steps[0] if steps else None
+    step_id = _one(first, _STEP_ID)
+    accession, procedure = _one(entry, _ACCESSION), _one(entry, _PROCEDURE_ID)
+    meaning = _meaning(entry, _CODES)
+    if not procedure and (step_id or accession):
+        yield (_PROCEDURE_ID,), step_id or accession
+    if not _one(entry, _STUDY) and key and (accession or procedure or step_id):
+        called = "\0".join((_one(entry, _PATIENT), accession, procedure, step_id))
+        yield (_STUDY,), hashed_uid(key, called)
+    if not _one(entry, _WORDS) and not entry.items(_CODES):
+        words = _one(first, _STEP_WORDS) or _meaning(first, _STEP_CODES)
+        if words:
+            yield (_WORDS,), words
+    for number, step in enumerate(steps):
+        prefix = (STEPS, number)
+        if not _one(step, _STEP_ID) and (procedure or accession):
+            yield (*prefix, _STEP_ID), procedure or accession
+        words = _one(entry, _WORDS) or meaning
+        if not _one(step, _STEP_WORDS) and not step.items(_STEP_CODES) and words:
+            yield (*prefix, _STEP_WORDS), words
+        if _one(step, START_DATE) and not _one(step, START_TIME):
+            yield (*prefix, START_TIME), "000000"
+
+
+def _one(entry: Entry | None, tag: int) -> str:
+    return next(iter(entry.values(tag)), "") if entry is not None else ""
+
+
+def _meaning(entry: Entry | None, tag: int) -> str:
+    items = entry.items(tag) if entry is not None else ()
+    return next((text for item in items for text in item.values(_MEANING) if text), "")
+
+
+def _lacking(entry: Entry) -> Iterator[str]:
+    yield from (keyword for keyword in _NEEDED if not _one(entry, tag(keyword)))
+    if not _one(entry, _WORDS) and not entry.items(_CODES):
+        yield "RequestedProcedureDescription"
+    steps = entry.items(STEPS)
+    if not steps:
+        yield "ScheduledProcedureStepSequence"
+    for step in steps:
+        yield from (keyword for keyword in _NEEDED_IN_STEP if not _one(step, tag(keyword)))
+        if not _one(step, _STEP_WORDS) and not step.items(_STEP_CODES):
+            yield "ScheduledProcedureStepDescription"

@@ -1,0 +1,207 @@
+"""The worklist SCU: all entries of some days from the source, over a connected socket, whole or not at all.
+
+A list that is not known to be whole would make patients vanish from the scanner. So whatever is not a row of matches
+that ends with Success gives `NotFetched` with words: a failure, a cancellation, an abort, silence, an answer that
+cannot be read, more answers than are believed, and a peer that goes on for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from capacitord.dicom import commands
+from capacitord.dicom.classify import End
+from capacitord.dicom.commands import Command, CommandField
+from capacitord.dicom.contexts import Pair, propose
+from capacitord.dicom.elements import DEEPEST_NESTING, Malformed
+from capacitord.dicom.fragments import MalformedMessage
+from capacitord.dicom.pdu import AbortReason, data_pdus
+from capacitord.dicom.send import AssociationEnded, Line
+from capacitord.dicom.transform.characters import character_set
+from capacitord.dicom.transform.failure import Unfit
+from capacitord.dicom.transform.level import items_of, public_vr, sequences
+from capacitord.dicom.worklist import words
+from capacitord.dicom.worklist.encoding import Content, Leaf, encode
+from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
+from capacitord.dicom.worklist.keys import MODALITY_WORKLIST, START_DATE, STEPS, SUPPORTED, Keys, tag
+from capacitord.dicom.worklist.messages import Message, MessageReader
+from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.worklist import Days, EntryKey, Listed, Source, distinct
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from pydicom.dataset import Dataset
+
+_MESSAGE_ID: Final = 1
+_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+"""Proposed in a context each, preferred first."""
+_PENDING: Final = frozenset({0xFF00, 0xFF01})
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How much of an answer is believed: entries, and bytes in all."""
+
+    entries: int = 20000
+    bytes: int = 128 << 20
+
+
+DEFAULT_BOUNDS: Final = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The whole list of those days. `seconds` is how long it took."""
+
+    entries: tuple[Listed, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """There is no list: why, in words, and how the association ended if it ended by itself."""
+
+    outcome: Outcome
+    how: End | None = None
+
+
+def fetch(
+    connection: socket.socket, source: Source, days: Days, bounds: Bounds = DEFAULT_BOUNDS
+) -> Fetched | NotFetched:
+    """Ask for the entries of these days, release the association and close the socket.
+
+    Raises `Invalid` for an AE title that is none.
+    """
+    started = time.monotonic()
+    line = Line(connection, source.ae_title, source.response_timeout, source.max_pdu)
+    try:
+        return _Fetch(line, source, bounds, started).run(days)
+    except AssociationEnded as end:
+        return NotFetched(end.outcome, end.how)
+    finally:
+        line.close()
+
+
+def listed(data: bytes, transfer_syntax_uid: str) -> Listed:
+    """Return an entry with what it is called by. Raises `Malformed` or `Unfit` if some of it cannot be read."""
+    entry = read(data, transfer_syntax_uid)
+    _look_through(entry.dataset)
+    steps = entry.items(STEPS)
+    step = steps[0] if steps else entry
+    key = EntryKey(
+        step=_first(step, "ScheduledProcedureStepID"),
+        study=_first(entry, "StudyInstanceUID"),
+        accession=_first(entry, "AccessionNumber"),
+        procedure=_first(entry, "RequestedProcedureID"),
+        patient=_first(entry, "PatientID"),
+    )
+    return Listed(key, data, transfer_syntax_uid)
+
+
+def _look_through(level: Dataset, depth: int = 0) -> None:
+    """Read all sequences, so that one that cannot be is noticed before its entry is on a list."""
+    if depth > DEEPEST_NESTING:
+        msg = "the sequences are nested too deeply"
+        raise Malformed(msg)
+    for at in sequences(level):
+        for item in items_of(level, at):
+            _look_through(item, depth + 1)
+
+
+def _first(entry: Entry, keyword: str) -> str:
+    return next(iter(entry.values(tag(keyword))), "")
+
+
+def identifier(days: Days, transfer_syntax_uid: str) -> bytes:
+    """Return the query for all entries of these days, with every attribute that this box knows (PS3.4 §K.2.2.1.1)."""
+    asked = _universal(SUPPORTED)
+    steps = asked[STEPS]
+    if isinstance(steps, list):
+        steps[0][START_DATE] = Leaf("DA", (f"{days.first:%Y%m%d}-{days.last:%Y%m%d}",))
+    return encode(asked, character_set(""), SYNTAXES[transfer_syntax_uid])
+
+
+def _universal(keys: Keys) -> Content:
+    return {at: Leaf(public_vr(at)) if inside is None else [_universal(inside)] for at, inside in keys.items()}
+
+
+class _Fetch:
+    """One C-FIND on one association."""
+
+    def __init__(self, line: Line, source: Source, bounds: Bounds, started: float) -> None:
+        self._line = line
+        self._source = source
+        self._bounds = bounds
+        self._started = started
+        self._entries: list[Listed] = []
+        self._bytes = 0
+
+    def run(self, days: Days) -> Fetched | NotFetched:
+        line, source = self._line, self._source
+        proposal = propose([Pair(MODALITY_WORKLIST, syntax) for syntax in _SYNTAXES])
+        agreement, max_pdu = line.associate(source.ae_title, source.calling_ae_title, proposal, source.max_pdu)
+        accepted = next((pair for pair in proposal.contexts.values() if pair in agreement.accepted), None)
+        if accepted is None:
+            line.release()
+            return NotFetched(words.no_worklist(source.ae_title))
+        context_id = agreement.accepted[accepted]
+        command = commands.find_request(_MESSAGE_ID, MODALITY_WORKLIST)
+        query = identifier(days, accepted.transfer_syntax_uid)
+        request = data_pdus(context_id, command, command=True, max_pdu=max_pdu)
+        request += data_pdus(context_id, query, command=False, max_pdu=max_pdu)
+        line.write([request], len(request))
+        for message in self._messages(MessageReader(context_id)):
+            status = self._status_of(message.command)
+            if status not in _PENDING:
+                return self._ended(message, status)
+            refused = self._take(message, accepted.transfer_syntax_uid)
+            if refused is not None:
+                line.give_up(End.STOPPED)
+                return NotFetched(refused)
+        raise line.give_up(End.PROTOCOL)
+
+    def _messages(self, reader: MessageReader) -> Iterator[Message]:
+        """Yield what the source says, until it says what does not belong there or takes too long."""
+        while True:
+            body = self._line.read_data()
+            try:
+                yield from reader.feed(body)
+            except MalformedMessage:
+                raise self._line.give_up(End.PROTOCOL, AbortReason.INVALID_PARAMETER) from None
+            if time.monotonic() - self._started > self._source.fetch_timeout:
+                raise self._line.give_up(End.NO_ANSWER)
+
+    def _status_of(self, answer: Command) -> int:
+        status = answer.status
+        if (
+            answer.field != CommandField.C_FIND_RSP
+            or answer.responded_to != _MESSAGE_ID
+            or status is None
+            or answer.has_data_set != (status in _PENDING)
+        ):
+            raise self._line.give_up(End.PROTOCOL, AbortReason.UNEXPECTED_PARAMETER)
+        return status
+
+    def _take(self, message: Message, transfer_syntax_uid: str) -> Outcome | None:
+        """Take an entry, or return why this list cannot be taken."""
+        data = message.data or b""
+        self._bytes += len(data)
+        if len(self._entries) >= self._bounds.entries or self._bytes > self._bounds.bytes:
+            return words.too_many(self._source.ae_title, len(self._entries), self._bytes)
+        try:
+            self._entries.append(listed(data, transfer_syntax_uid))
+        except (Malformed, Unfit):
+            return words.unreadable(self._source.ae_title, len(self._entries) + 1)
+        return None
+
+    def _ended(self, message: Message, status: int) -> Fetched | NotFetched:
+        self._line.release()
+        outcome = words.find_answer(self._source.ae_title, status, message.command.error_comment)
+        if outcome.verdict is not Verdict.DONE:
+            return NotFetched(outcome)
+        return Fetched(distinct(self._entries), time.monotonic() - self._started)

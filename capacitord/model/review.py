@@ -1,0 +1,289 @@
+"""Studies that wait for a person: why, what she can do, and what may become of them.
+
+What matching has found for a study is kept with it, and every image that comes later is judged by that:
+
+============== ========= =========== =========== =========== ========== ===========
+state          matches   matches     no match    several     contra-    a person
+                         later                   match       dicts      releases
+============== ========= =========== =========== =========== ========== ===========
+none yet       matched   matched     unmatched   ambiguous   conflict
+matched        matched   matched     matched     matched     matched    released
+let through    matched   matched     let through ambiguous   let thr.   released
+unmatched      matched   unmatched   unmatched   ambiguous   conflict   released
+ambiguous      ambiguous ambiguous   ambiguous   ambiguous   conflict   released
+conflict       conflict  conflict    conflict    conflict    conflict   released
+released       released  released    released    released    released   released
+============== ========= =========== =========== =========== ========== ===========
+
+"Matches later" is a match with an entry that came onto the list after the study was held: it is shown, and leads on to
+matched only where the profile says so (`rematch = "release"`). An image that contradicts the study it came with is held
+whatever the state is; the others of a study that goes somewhere go there.
+
+Nothing else leads out of a state that holds: neither another version of the profile nor a profile without matching.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import msgspec
+
+from capacitord.model.matching import (
+    Ambiguous,
+    Conflict,
+    Finding,
+    Identity,
+    Matched,
+    MatchKey,
+    Rule,
+    contradictions,
+)
+
+
+class Reason(enum.StrEnum):
+    """Why a study, or an image of it, waits for a person."""
+
+    UNMATCHED = "unmatched"
+    CONFLICT = "conflict"
+    AMBIGUOUS = "ambiguous"
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    NO_ROUTE = "no-route"
+    UNKNOWN_DESTINATION = "unknown-destination"
+    UNREADABLE = "unreadable"
+    TRANSFORM_FAILED = "transform-failed"
+    BURNED_IN = "burned-in"
+    MISSING_IMAGES = "missing-images"
+
+
+class Words(NamedTuple):
+    """A reason in a sentence, and the next step; `{study}` stands for the short id."""
+
+    sentence: str
+    step: str
+
+
+_LOOK: Final = "Look at it: `fluxctl held show {study}`. "
+_RELEASE: Final = "Send it on purpose: `fluxctl release {study}`."
+
+WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
+    {
+        Reason.UNMATCHED: Words(
+            "Nothing on the worklist agrees with it by the rules of the profile.",
+            _LOOK + "Release it with the entry it belongs to: `fluxctl release {study} --match ENTRY`.",
+        ),
+        Reason.CONFLICT: Words(
+            "It came under the identity of another patient.",
+            _LOOK + "Find out who was examined before you release or discard it.",
+        ),
+        Reason.AMBIGUOUS: Words(
+            "Several entries of the worklist agree with it, which is as good as none.",
+            _LOOK + "Say which one it is: `fluxctl release {study} --match ENTRY`.",
+        ),
+        Reason.INVALID: Words(
+            "Its images are not what they say they are, and other systems may refuse or misread them.",
+            _LOOK + "Send it again from the scanner, or release it as it is.",
+        ),
+        Reason.DUPLICATE: Words(
+            "An image came again under the same UID with other content, and nobody gets it.",
+            "Compare them: `fluxctl study show {study} --images`. Send one: `fluxctl resend {study} --image OBJECT`.",
+        ),
+        Reason.NO_ROUTE: Words("No route of the profile matches it.", "Add a route to the profile. " + _RELEASE),
+        Reason.UNKNOWN_DESTINATION: Words(
+            "Its route names a destination that the profile does not have.", "Mend the profile. " + _RELEASE
+        ),
+        Reason.UNREADABLE: Words("What routes or matching look at cannot be read in it.", _LOOK + _RELEASE),
+        Reason.TRANSFORM_FAILED: Words(
+            "The profile changes it, and that failed.", "See why: `fluxctl study explain {study}`. Mend the profile."
+        ),
+        Reason.BURNED_IN: Words(
+            "The patient may be readable in its pixels, so it does not leave de-identified.",
+            "Look at the images: `fluxctl held show {study} --png FILE`. The profile says where such images may go.",
+        ),
+        Reason.MISSING_IMAGES: Words(
+            "Images are missing that the scanner has announced.",
+            "Send them again from the scanner; their names: `fluxctl study show {study}`. " + _RELEASE,
+        ),
+    }
+)
+
+
+class State(enum.StrEnum):
+    """What matching, or a person, has found for a study."""
+
+    MATCHED = "matched"
+    LET_THROUGH = "let-through"
+    UNMATCHED = "unmatched"
+    AMBIGUOUS = "ambiguous"
+    CONFLICT = "conflict"
+    RELEASED = "released"
+
+
+class Event(enum.StrEnum):
+    """What happens to a study under review."""
+
+    MATCHES = "matches"
+    MATCHES_LATER = "matches-later"
+    NO_MATCH = "no-match"
+    SEVERAL_MATCH = "several-match"
+    CONTRADICTS = "contradicts"
+    RELEASE = "release"
+
+
+HOLDS: Final[Mapping[State, Reason]] = MappingProxyType(
+    {
+        State.UNMATCHED: Reason.UNMATCHED,
+        State.AMBIGUOUS: Reason.AMBIGUOUS,
+        State.CONFLICT: Reason.CONFLICT,
+    }
+)
+"""The states in which nothing of a study leaves, and why."""
+
+_S, _E = State, Event
+
+
+def _row(*states: State) -> Mapping[Event, State]:
+    return MappingProxyType(dict(zip(Event, states, strict=False)))
+
+
+REVIEW: Final[Mapping[State | None, Mapping[Event, State]]] = MappingProxyType(
+    {
+        None: _row(_S.MATCHED, _S.MATCHED, _S.UNMATCHED, _S.AMBIGUOUS, _S.CONFLICT, _S.RELEASED),
+        _S.MATCHED: _row(_S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED, _S.RELEASED),
+        _S.LET_THROUGH: _row(_S.MATCHED, _S.MATCHED, _S.LET_THROUGH, _S.AMBIGUOUS, _S.LET_THROUGH, _S.RELEASED),
+        _S.UNMATCHED: _row(_S.MATCHED, _S.UNMATCHED, _S.UNMATCHED, _S.AMBIGUOUS, _S.CONFLICT, _S.RELEASED),
+        _S.AMBIGUOUS: _row(_S.AMBIGUOUS, _S.AMBIGUOUS, _S.AMBIGUOUS, _S.AMBIGUOUS, _S.CONFLICT, _S.RELEASED),
+        _S.CONFLICT: _row(_S.CONFLICT, _S.CONFLICT, _S.CONFLICT, _S.CONFLICT, _S.CONFLICT, _S.RELEASED),
+        _S.RELEASED: _row(_S.RELEASED, _S.RELEASED, _S.RELEASED, _S.RELEASED, _S.RELEASED, _S.RELEASED),
+    }
+)
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is kept of a study under review.
+
+    `identity` is that of the image by which it was decided first. `listed_at` is when the list was fetched that it was
+    judged by, in seconds since the epoch, 0 if there was none. `entry` and `rule` are those of a match; `candidates`
+    are entries that came into question, and `fields` what contradicts in a conflict. `suggestion` is an entry that
+    matches and came later.
+    """
+
+    state: State
+    identity: Identity
+    listed_at: float = 0.0
+    entry: str = ""
+    rule: Rule = ()
+    candidates: tuple[str, ...] = ()
+    fields: tuple[MatchKey, ...] = ()
+    suggestion: str = ""
+
+
+class Terms(NamedTuple):
+    """What a profile says of review. `release_to` is where studies go that nothing matches; empty holds them."""
+
+    rematch: bool = False
+    release_to: tuple[str, ...] = ()
+
+
+class Look(NamedTuple):
+    """What was found for an image now: by a list fetched at `listed_at`, with the entry on it `since` then."""
+
+    finding: Finding
+    listed_at: float = 0.0
+    since: float = 0.0
+
+
+class Opinion(NamedTuple):
+    """What becomes of an image: held for a `reason`, None if it goes; and the study's record from now on.
+
+    `reopened` says that images of the study that were held as unmatched are to be judged again: they are matched.
+    """
+
+    reason: Reason | None
+    record: Record
+    reopened: bool = False
+
+
+def judge(record: Record | None, identity: Identity, look: Look | None, terms: Terms) -> Opinion | None:
+    """Return what becomes of an image of a study; None where nothing is matched and nothing was.
+
+    `look` is None for a profile that does not match.
+    """
+    if record is None:
+        return None if look is None else _first(identity, look, terms)
+    if _contradicts(record, identity, look):
+        return _contradicted(record, identity, look)
+    if look is None:
+        return Opinion(HOLDS.get(record.state), record)
+    event = _event(record, look, terms)
+    state = REVIEW[record.state][event]
+    if record.state is State.LET_THROUGH and state is State.LET_THROUGH and not terms.release_to:
+        state = State.UNMATCHED
+    became = _became(record, state, look, event)
+    return Opinion(HOLDS.get(state), became, record.state is State.UNMATCHED and state is State.MATCHED)
+
+
+def _first(identity: Identity, look: Look, terms: Terms) -> Opinion:
+    event = _found(look.finding)
+    state = REVIEW[None][event]
+    if state is State.UNMATCHED and terms.release_to:
+        state = State.LET_THROUGH
+    record = _became(Record(state, identity, look.listed_at), state, look, event)
+    return Opinion(HOLDS.get(state), record)
+
+
+def _contradicts(record: Record, identity: Identity, look: Look | None) -> bool:
+    if contradictions(record.identity, identity):
+        return True
+    if record.state is State.RELEASED:
+        # A person has seen what the worklist says of this order.
+        key = MatchKey.ACCESSION_NUMBER
+        return record.identity.value(key) != identity.value(key)
+    return look is not None and isinstance(look.finding, Conflict)
+
+
+def _contradicted(record: Record, identity: Identity, look: Look | None) -> Opinion:
+    state = REVIEW[record.state][Event.CONTRADICTS]
+    fields = contradictions(record.identity, identity)
+    entries: tuple[str, ...] = ()
+    if look is not None and isinstance(look.finding, Conflict):
+        entries, fields = look.finding.entries, fields or look.finding.fields
+    return Opinion(Reason.CONFLICT, msgspec.structs.replace(record, state=state, candidates=entries, fields=fields))
+
+
+def _event(record: Record, look: Look, terms: Terms) -> Event:
+    event = _found(look.finding)
+    if event is Event.MATCHES and record.state is State.UNMATCHED and look.since > record.listed_at:
+        return Event.MATCHES if terms.rematch else Event.MATCHES_LATER
+    return event
+
+
+def _found(finding: Finding) -> Event:
+    match finding:
+        case Matched():
+            return Event.MATCHES
+        case Ambiguous():
+            return Event.SEVERAL_MATCH
+        case Conflict():
+            return Event.CONTRADICTS
+        case _:
+            return Event.NO_MATCH
+
+
+def _became(record: Record, state: State, look: Look, event: Event) -> Record:
+    """Return the record with what was found, if that is what decided."""
+    found = look.finding
+    if isinstance(found, Matched) and state is State.MATCHED and not record.entry:
+        return msgspec.structs.replace(
+            record, state=state, listed_at=look.listed_at, entry=found.entry, rule=found.rule, suggestion=""
+        )
+    if isinstance(found, Matched) and event is Event.MATCHES_LATER:
+        return msgspec.structs.replace(record, state=state, suggestion=found.entry)
+    if isinstance(found, Ambiguous) and state is State.AMBIGUOUS:
+        return msgspec.structs.replace(record, state=state, rule=found.rule, candidates=found.entries)
+    if isinstance(found, Conflict) and state is State.CONFLICT:
+        return msgspec.structs.replace(record, state=state, candidates=found.entries, fields=found.fields)
+    return msgspec.structs.replace(record, state=state)

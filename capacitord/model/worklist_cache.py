@@ -1,0 +1,216 @@
+"""What a site knows of its worklist, and what follows from it: pure, over seconds since the epoch.
+
+A whole fresh list takes the place of the old one; nothing else does. An entry that is not on it any more has vanished:
+it is not served, but kept and marked, because images of it may be on their way or wait for a person. A fetch that
+failed changes nothing but what is known of the source.
+
+======= =================================================== =======================================
+state   when                                                 what the scanner gets
+======= =================================================== =======================================
+never   no list was ever fetched                             an empty list, with a warning
+fresh   the last whole list is not older than `stale_after`  the list
+stale   it is older, or the clock says it is of the future   the list, with a warning
+======= =================================================== =======================================
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from capacitord.model.worklist import EntryKey, Listed
+
+CLOCK_SLACK: Final = 60.0
+"""Seconds a clock may be set back without a list being taken for one of unknown age."""
+
+
+class ListState(enum.StrEnum):
+    """How far a worklist can be relied on."""
+
+    NEVER = "never"
+    FRESH = "fresh"
+    STALE = "stale"
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """How often the source is asked, in seconds.
+
+    After a failure it is asked again in `retry`, then in twice that, and so on up to `refresh`. Between two fetches
+    for a scanner that looks for somebody lie at least `demand`. Entries that vanished are kept for `keep`.
+    """
+
+    refresh: float = 120.0
+    stale_after: float = 43200.0
+    retry: float = 5.0
+    demand: float = 10.0
+    keep: float = 1209600.0
+
+
+class Held(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An entry: on the list since `since`, seen there last at `seen`, vanished at `vanished` if it has."""
+
+    listed: Listed
+    since: float
+    seen: float
+    vanished: float | None = None
+
+    @property
+    def key(self) -> EntryKey:
+        """What it is called by."""
+        return self.listed.key
+
+
+class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that is known. `fetched` is when the last whole list came, `tried` when the last try ended, well or not.
+
+    `source` says where that list came from. `failures` counts those since, and `failure` says in words what the last
+    one was.
+    """
+
+    entries: tuple[Held, ...] = ()
+    fetched: float | None = None
+    tried: float | None = None
+    failures: int = 0
+    failure: str = ""
+    source: str = ""
+
+    def present(self) -> tuple[Held, ...]:
+        """Return the entries of the last whole list: those that are served."""
+        return tuple(held for held in self.entries if held.vanished is None)
+
+    def vanished(self) -> tuple[Held, ...]:
+        """Return the entries that were on a list and are no more, those that went last first."""
+        gone = [held for held in self.entries if held.vanished is not None]
+        return tuple(sorted(gone, key=lambda held: held.vanished or 0.0, reverse=True))
+
+    def find(self, key: EntryKey) -> Held | None:
+        """Return an entry, vanished or not."""
+        return next((held for held in self.entries if held.key == key), None)
+
+
+def merged(cache: Cache, fresh: Sequence[Listed], now: float, source: str = "") -> Cache:
+    """Return the cache with a whole list that was fetched from `source` just now; its keys differ (see `distinct`)."""
+    before = {held.key: held for held in cache.entries}
+    present = tuple(Held(each, before[each.key].since if each.key in before else now, now) for each in fresh)
+    keys = {each.key for each in fresh}
+    gone = tuple(
+        held if held.vanished is not None else msgspec.structs.replace(held, vanished=now)
+        for held in cache.entries
+        if held.key not in keys
+    )
+    return Cache(present + gone, fetched=now, tried=now, source=source)
+
+
+class News(msgspec.Struct, frozen=True):
+    """What a fresh list brought: keys of entries that are new on it, that vanished, and that say something else."""
+
+    new: tuple[EntryKey, ...] = ()
+    vanished: tuple[EntryKey, ...] = ()
+    changed: tuple[EntryKey, ...] = ()
+
+
+def news(before: Cache, after: Cache) -> News:
+    """Return what is different on the list `after` from the one `before`."""
+    old = {held.key: held.listed for held in before.present()}
+    now = {held.key: held.listed for held in after.present()}
+    return News(
+        tuple(key for key in now if key not in old),
+        tuple(key for key in old if key not in now),
+        tuple(key for key, listed in now.items() if key in old and old[key] != listed),
+    )
+
+
+def failed(cache: Cache, why: str, now: float) -> Cache:
+    """Return the cache after a fetch that gave no list; `why` is in words, without anything of a patient."""
+    return msgspec.structs.replace(cache, tried=now, failures=cache.failures + 1, failure=why)
+
+
+def pruned(cache: Cache, now: float, rhythm: Rhythm, referred: Callable[[EntryKey], bool]) -> Cache:
+    """Return the cache without entries that vanished long ago and that no study refers to.
+
+    `referred` says of a key whether one does. An entry that vanished in what is the future now is kept.
+    """
+    kept = tuple(
+        held
+        for held in cache.entries
+        if held.vanished is None or now - held.vanished <= rhythm.keep or referred(held.key)
+    )
+    return cache if len(kept) == len(cache.entries) else msgspec.structs.replace(cache, entries=kept)
+
+
+def age(cache: Cache, now: float) -> float | None:
+    """Return how old the list is in seconds; None if there is none, or if it is from the future."""
+    if cache.fetched is None or now < cache.fetched - CLOCK_SLACK:
+        return None
+    return max(0.0, now - cache.fetched)
+
+
+def state(cache: Cache, now: float, rhythm: Rhythm) -> ListState:
+    """Return how far the list can be relied on."""
+    if cache.fetched is None:
+        return ListState.NEVER
+    old = age(cache, now)
+    return ListState.STALE if old is None or old > rhythm.stale_after else ListState.FRESH
+
+
+def warning(cache: Cache, now: float, rhythm: Rhythm) -> str:
+    """Return what a scanner is told with its answer, at most 64 characters of ASCII; empty for a fresh list."""
+    match state(cache, now, rhythm):
+        case ListState.NEVER:
+            return "No worklist has been fetched yet: this list is empty."
+        case ListState.FRESH:
+            return ""
+        case ListState.STALE:
+            old = age(cache, now)
+            if old is None:
+                return "This worklist is of unknown age: the clock was set back."
+            return f"This worklist is old: fetched {_span(old)} ago."
+
+
+def sentence(cache: Cache, now: float, rhythm: Rhythm) -> str:
+    """Return the same for a person, with why the source does not answer if it does not."""
+    found = state(cache, now, rhythm)
+    old = age(cache, now)
+    if found is ListState.NEVER:
+        words = "No worklist has been fetched yet, and scanners get an empty one."
+    elif old is None:
+        words = "The worklist is of unknown age, because the clock was set back since it was fetched."
+    else:
+        words = f"The worklist was fetched {_span(old)} ago{' and is out of date' if found is ListState.STALE else ''}."
+    if not cache.failures:
+        return words
+    times = "The last try failed" if cache.failures == 1 else f"The last {cache.failures} tries failed"
+    return f"{words} {times}: {cache.failure}"
+
+
+def due_in(cache: Cache, now: float, rhythm: Rhythm, jitter: float = 1.0) -> float:
+    """Return in how many seconds the source is to be asked, 0 for now.
+
+    `jitter`, from 0 to 1, shortens the wait after a failure to between a half and all of it, so that the boxes of a
+    source that was down do not all come back at once. A clock that was set back never makes the wait longer.
+    """
+    if cache.tried is None or now < cache.tried:
+        return 0.0
+    pause = rhythm.refresh
+    if cache.failures:
+        # 2.0 ** 1024 overflows, and long before that the interval holds.
+        pause = min(pause, rhythm.retry * 2.0 ** min(cache.failures - 1, 64)) * (0.5 + jitter / 2)
+    return max(0.0, cache.tried + pause - now)
+
+
+def may_ask(cache: Cache, now: float, rhythm: Rhythm) -> bool:
+    """Whether the source may be asked out of turn, for a scanner that looks for somebody who is not on the list."""
+    return cache.tried is None or not 0 <= now - cache.tried < rhythm.demand
+
+
+def _span(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02} min"
+    return f"{hours // 24} days"

@@ -1,0 +1,45 @@
+"""The worklist as matching sees it: every entry as scanners get it, and those that vanished at the source too."""
+
+from __future__ import annotations
+
+from capacitord.dicom.worklist.identity import identity_of
+from capacitord.model.matching import Candidate
+from capacitord.model.profile import Worklist
+from capacitord.model.worklist_cache import Held
+from capacitord.seal.keys import SiteKey
+from capacitord.site.matching import NO_LIST, Listing
+from capacitord.site.worklist.ids import EntryIds
+from capacitord.site.worklist.keeper import WorklistKeeper
+
+
+class Listings:
+    """Makes a listing of what the keeper has, once for each list. Any thread may ask."""
+
+    def __init__(self, site: SiteKey) -> None:
+        self._ids = EntryIds(site)
+        self.source: WorklistKeeper | None = None
+        """Who keeps the list; None while nobody does yet."""
+        # Replaced and never changed, so that whoever looks needs no lock.
+        self._made: tuple[tuple[Held, ...], Worklist | None, Listing] = ((), None, NO_LIST)
+
+    def now(self) -> Listing:
+        """Return the list as it is; the same object as long as it is the same."""
+        keeper = self.source
+        if keeper is None:
+            return NO_LIST
+        cache, rules = keeper.cache, keeper.worklist
+        entries, of_rules, listing = self._made
+        if cache.fetched is None or (entries is cache.entries and of_rules is rules):
+            return listing if cache.fetched is not None else NO_LIST
+        candidates = tuple(
+            Candidate(
+                self._ids.of(key),
+                each.held.since,
+                identity_of(each.corrected.entry),
+                gone=each.held.vanished is not None,
+            )
+            for key, each in keeper.shown().items()
+        )
+        listing = Listing(candidates, cache.fetched)
+        self._made = (cache.entries, rules, listing)
+        return listing

@@ -1,0 +1,246 @@
+"""Review: what waits for a person, what she should know of it, and what she decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from capacitord.api import messages as m
+from capacitord.api import review as r
+from capacitord.dicom.worklist.reconciling import reconciliation
+from capacitord.dicom.worklist.served import Shown
+from capacitord.errors import NotFound, Refused
+from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
+from capacitord.model.profile import Profile
+from capacitord.model.review import Record
+from capacitord.site.matching import Matcher
+from capacitord.site.worklist import ids, telling
+from capacitord.spool.releasing import Person, Release, Released
+from capacitord.spool.review import Kept
+from capacitord.spool.store import Spool
+
+MOST: Final = 3
+"""Candidates that a list shows of each study."""
+
+_MOST_OF_ONE: Final = 8
+
+Entries = Callable[[], tuple[tuple[str, Shown], ...]]
+"""All entries of the worklist with their short ids."""
+
+
+class Decision(NamedTuple):
+    """What was done, what the audit log should name, and what it should say: how it was before and after."""
+
+    done: m.Done
+    subjects: tuple[str, ...]
+    detail: str
+
+
+class Reviewing:
+    """Answers what is asked of studies that wait, and carries out what a person decides. Any thread may ask."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        profile: Callable[[], Profile],
+        matcher: Matcher,
+        entries: Entries,
+        destinations: Callable[[], Sequence[str]],
+    ) -> None:
+        """`destinations` gives the names of those of this site: nothing is released to any other."""
+        self._spool, self._profile, self._matcher = spool, profile, matcher
+        self._entries, self._destinations = entries, destinations
+
+    def list(self, request: r.ListHeld) -> r.HeldList:
+        """Return studies that wait, the oldest first, with why and what they may belong to."""
+        rows, total, following = self._spool.studies.held_page(request.limit, request.after)
+        worklist, shown = self._worklist(), dict(self._entries())
+        held = tuple(self._held(number, study, worklist, shown, MOST) for number, study in rows)
+        return r.HeldList("fluxctl.held.list/1", held, total, tuple(self._destinations()), following)
+
+    def show(self, request: m.StudyRef) -> tuple[r.HeldDetail, str]:
+        """Return one of them side by side with its candidates, and its short id."""
+        number, short = self._spool.studies.find(request.study)
+        study = self._spool.studies.some([number])[number]
+        worklist, shown = self._worklist(), dict(self._entries())
+        held = self._held(number, study, worklist, shown, _MOST_OF_ONE)
+        aside = self._spool.releasing.aside(number)
+        left = None if aside is None else max(0.0, aside.due - self._spool.tick())
+        lines = tuple(_lines(held.said, [worklist.candidate(each.entry.id) for each in held.candidates]))
+        return (
+            r.HeldDetail(
+                "fluxctl.held.show/1",
+                held,
+                lines,
+                tuple(self._destinations()),
+                self.decided(number),
+                left,
+            ),
+            short,
+        )
+
+    def decided(self, number: int) -> m.Decided | None:
+        """Return what was found or decided for a study last, None if it was never matched nor released."""
+        kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
+        return decided(kept, released)
+
+    def release(self, request: r.Release, by: Person) -> Decision:
+        """Send what is held of a study."""
+        number, short = self._spool.studies.find(request.study)
+        names = tuple(dict.fromkeys(request.destinations))
+        known = tuple(self._destinations())
+        for name in names:
+            if name not in known:
+                raise NotFound(
+                    f"This site has no destination {name!r}.",
+                    where=f"study {short}",
+                    hint="A study is released to destinations of its own site only: fluxctl destination list",
+                    candidates=known,
+                )
+        reason = _said(request.reason, short)
+        entry, changes = "", None
+        if request.match:
+            entry, found = ids.find(request.match, self._entries())
+            changes = reconciliation(found.corrected.entry)
+        what = Release(names, reason, entry, changes)
+        before = self._before(number)
+        images = self._spool.releasing.release(number, what, by, time.time_ns())
+        waits = "1 image waits" if images == 1 else f"{images} images wait"
+        as_entry = f" as worklist entry {entry}" if entry else ""
+        words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}."
+        subjects = (short, *names, *([entry] if entry else []))
+        return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
+
+    def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
+        """Discard what is held of a study, so that it can be had back for a while."""
+        number, short = self._spool.studies.find(request.study)
+        study = self._spool.studies.some([number])[number]
+        key = MatchKey.PATIENT_NAME
+        if normal(key, request.patient_name.value) != normal(key, study.patient_name):
+            raise Refused(
+                "The name that was typed is not the patient's.",
+                where=f"study {short}",
+                hint=f"Type it as `fluxctl held show {short}` has it.",
+            )
+        reason = _said(request.reason, short)
+        before = self._before(number)
+        images = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
+        gone = "1 image goes" if images == 1 else f"{images} images go"
+        words = f"Study {short} is discarded: {gone} nowhere. For 24 hours `fluxctl held restore {short}` undoes it."
+        return Decision(m.Done(words, (short,)), (short,), f"{before} -> discarded, {_images(images)}")
+
+    def restore(self, request: r.RestoreHeld) -> Decision:
+        """Have back what was discarded of a study."""
+        number, short = self._spool.studies.find(request.study)
+        images = self._spool.releasing.restore(number)
+        back = "1 image is" if images == 1 else f"{images} images are"
+        words = f"{back} held again in study {short}."
+        if not images:
+            words = f"All images of study {short} came again meanwhile, and are held."
+        return Decision(m.Done(words, (short,)), (short,), f"discarded -> held, {_images(images)}")
+
+    def _before(self, number: int) -> str:
+        """Return how a study stood, for the audit log."""
+        words = [each.reason for each in self._spool.studies.some([number])[number].held_for]
+        return f"held ({', '.join(words)})" if words else "not held"
+
+    def _worklist(self) -> Worklist:
+        matching = self._profile().matching
+        return self._matcher.worklist(() if matching is None else matching.rules)
+
+    def _held(self, number: int, study: m.Study, worklist: Worklist, shown: dict[str, Shown], most: int) -> r.Held:
+        identities = self._spool.review.identities(number) or (_identity_of(study),)
+        record = self._spool.review.record(number)
+        near = _nearest(worklist, identities[0], record, most)
+        candidates = tuple(
+            r.Candidate(
+                telling.row(each.entry, shown[each.entry]),
+                tuple(each.agreeing),
+                tuple(each.differing),
+                suggested=record is not None and record.suggestion == each.entry,
+            )
+            for each in near
+            if each.entry in shown
+        )
+        said = tuple({str(key): text for key, text in each.values.items()} for each in identities)
+        return r.Held(study, candidates, said)
+
+
+def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
+    """Return what was found for a study, or decided by a person, whichever was last."""
+    if released is not None and (kept is None or released.at >= kept.at):
+        what = released.what
+        return m.Decided(
+            "released",
+            _moment(released.at),
+            what.entry,
+            by=str(released.by),
+            uid=released.by.uid,
+            reason=what.reason,
+            destinations=what.destinations,
+            reconciled=what.changes is not None,
+        )
+    if kept is None:
+        return None
+    record = kept.record
+    return m.Decided(
+        record.state,
+        _moment(kept.at),
+        record.entry,
+        tuple(record.rule),
+        kept.version,
+        telling.when_or_never(record.listed_at or None),
+        suggestion=record.suggestion,
+    )
+
+
+def _nearest(worklist: Worklist, study: Identity, record: Record | None, most: int) -> tuple[Near, ...]:
+    """Return the entries to be shown: those that came into question first, then the nearest."""
+    asked = () if record is None else (record.suggestion, *record.candidates, record.entry)
+    first = [worklist.compared(study, name) for name in dict.fromkeys(asked) if worklist.candidate(name) is not None]
+    names = {near.entry for near in first}
+    return (*first, *(near for near in worklist.nearest(study, most) if near.entry not in names))[:most]
+
+
+def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None]) -> Iterable[r.Line]:
+    identities = [Identity() if each is None else each.identity for each in candidates]
+    for key in MatchKey:
+        texts = list(dict.fromkeys(text for each in said if (text := each.get(key, ""))))
+        theirs = [identity.values.get(key, "") for identity in identities]
+        if not texts and not any(theirs):
+            continue
+        own = {normal(key, text) for text in texts}
+        agrees = tuple((normal(key, text) in own) if text and own else None for text in theirs)
+        yield r.Line(key, " / ".join(texts), tuple(theirs), agrees)
+
+
+def _identity_of(study: m.Study) -> Identity:
+    """Return what a study says it is, as the catalog has it: for one that matching never looked at."""
+    found = {
+        MatchKey.ACCESSION_NUMBER: study.accession_number,
+        MatchKey.STUDY_INSTANCE_UID: study.study_uid,
+        MatchKey.PATIENT_ID: study.patient_id,
+        MatchKey.PATIENT_NAME: study.patient_name,
+        MatchKey.PATIENT_BIRTH_DATE: study.birth_date,
+        MatchKey.PATIENT_SEX: study.sex,
+        MatchKey.MODALITY: next(iter(study.modalities), ""),
+        MatchKey.SCHEDULED_DATE: study.study_date,
+        MatchKey.STUDY_DESCRIPTION: study.description,
+    }
+    return Identity({key: text for key, text in found.items() if text})
+
+
+def _said(reason: str, short: str) -> str:
+    if not reason.strip():
+        raise Refused("This is done for a reason only.", where=f"study {short}", hint="Say why: it is kept.")
+    return reason.strip()
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)

@@ -1,0 +1,1 @@
+"""The worklist of the site: fetched, kept, corrected and served."""

@@ -1,0 +1,62 @@
+"""What people call worklist entries by: short, the same in every life of the spool, and nothing of a patient."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from capacitord.dicom.worklist.keys import tag
+from capacitord.dicom.worklist.served import Shown
+from capacitord.errors import Ambiguous, NotFound
+from capacitord.model.worklist import EntryKey
+from capacitord.seal.keys import SiteKey
+
+_PURPOSE: Final = b"capacitord worklist ids 1"
+_DIGITS: Final = 8
+_SHORTEST: Final = 4
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
+_ACCESSION, _STUDY = tag("AccessionNumber"), tag("StudyInstanceUID")
+
+
+class EntryIds:
+    """Short ids of entries, made with a key of the site's."""
+
+    def __init__(self, site: SiteKey) -> None:
+        self._key = site.derive(_PURPOSE)
+
+    def of(self, key: EntryKey) -> str:
+        """Return an entry's id: eight hex digits."""
+        return hmac.digest(self._key, msgspec.json.encode(key), "sha256").hex()[:_DIGITS]
+
+
+def find(reference: str, entries: Iterable[tuple[str, Shown]]) -> tuple[str, Shown]:
+    """Return the entry that the beginning of an id, an accession number or a Study Instance UID names, with its id.
+
+    Raises `NotFound`, or `Ambiguous` with the ids it could be.
+    """
+    known = list(entries)
+    found = [each for each in known if reference and reference in _numbers(each[1])]
+    low = reference.lower()
+    if not found and len(low) >= _SHORTEST and _HEXADECIMAL.issuperset(low):
+        found = [each for each in known if each[0].startswith(low)]
+    if not found:
+        raise NotFound(
+            "No worklist entry has this short id, accession number or Study Instance UID.",
+            hint="List them: fluxctl worklist list --vanished. A short id needs four digits at least.",
+        )
+    if len(found) > 1:
+        raise Ambiguous(
+            f"This names {len(found)} worklist entries.",
+            hint="Name one of them by its short id.",
+            candidates=tuple(name for name, _ in found),
+        )
+    return found[0]
+
+
+def _numbers(shown: Shown) -> set[str]:
+    """Return what an entry is called by as it came, and as it is served."""
+    key, served = shown.held.key, shown.corrected.entry
+    return {key.accession, key.study, *served.values(_ACCESSION), *served.values(_STUDY)}

@@ -1,0 +1,336 @@
+"""The worklist of the site: taken from the spool at the start, asked for again and again, and served meanwhile.
+
+One thread asks the source: when it is due, when an operator wants it, and when a scanner looks for somebody who is not
+on the list. Whatever comes of that, there is a list to serve: a whole fresh one, or the one before.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from capacitord.api import messages as m
+from capacitord.dicom.arriving import describe
+from capacitord.dicom.elements import Malformed
+from capacitord.dicom.transform.failure import Unfit
+from capacitord.dicom.worklist.entries import Snapshot
+from capacitord.dicom.worklist.served import ServedList, Shown
+from capacitord.errors import CapacitordError, DamagedObject, Problem, TryAgain
+from capacitord.model import worklist_cache as cached
+from capacitord.model.outcome import Outcome
+from capacitord.model.profile import Profile, Worklist
+from capacitord.model.transform import Transform
+from capacitord.model.worklist import EntryKey
+from capacitord.model.worklist_cache import Cache, ListState, News, Rhythm
+from capacitord.site.breather import rest
+from capacitord.site.connections import Connections
+from capacitord.site.worklist import telling
+from capacitord.site.worklist.rounds import Rounds
+from capacitord.site.worklist.source import SourceClient, name_of
+from capacitord.spool.store import Spool
+
+LOG = logging.getLogger(__name__)
+
+LOOK: Final = 8.0
+"""Seconds a scanner's query waits for the source."""
+
+PATIENCE: Final = 140.0
+"""Seconds an operator waits for it: longer than a fetch may take."""
+
+_LOADING: Final = 20.0
+_WATCH: Final = 2.0
+"""Seconds a query waits for the list to be read from the spool, and at most between two looks at the clock."""
+
+_UNFORESEEN: Final = "An unforeseen error in this box."
+_UNREADABLE: Final = "An entry of the list cannot be read, so none of it is taken."
+
+
+class Came(NamedTuple):
+    """What the last try brought: what is different since, None if there is no list, and how long it took."""
+
+    news: News | None
+    reason: str
+    seconds: float
+
+
+_NOTHING: Final = Came(None, "", 0.0)
+
+
+class WorklistKeeper:
+    """`Entries` of the worklist port, and all else that is asked of the worklist. Any thread may call anything."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        connections: Connections,
+        profile: Profile,
+        *,
+        hashes: bytes,
+        note: Callable[[str, str], None] = lambda *_: None,
+        doubt: Callable[[], None] = lambda: None,
+        receiving: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.time,
+        retry: float = Rhythm().retry,
+        look: float = LOOK,
+    ) -> None:
+        """`hashes` is the site's key for hashes. `note` tells watchers of a change, `doubt` that the disk failed.
+
+        While images arrive (`receiving`) it takes its time. `clock` gives seconds since the epoch, `retry` is after
+        how many of them the source is asked again when it failed first, `look` how many a scanner waits for it.
+        """
+        self._kept, self._source = spool.worklist, SourceClient(connections)
+        self._note, self._doubt, self._clock, self._retry, self._look_for = note, doubt, clock, retry, look
+        self._worklist, self._zone = profile.worklist, ZoneInfo(profile.timezone)
+        self._served = ServedList(
+            self._corrections(),
+            key=hashes,
+            zone=self._zone,
+            rhythm=self.rhythm,
+            clock=clock,
+            ask=self._look,
+            rest=lambda began: rest(began, receiving),
+        )
+        self._cache = Cache()
+        self._rounds = Rounds()
+        self._loaded = threading.Event()
+        self._to_load, self._to_heed = True, False
+        self._came = _NOTHING
+        self._unsaved: Problem | None = None
+        self._jitter = 1.0
+        self._said: tuple[ListState, str] = (ListState.NEVER, "")
+        self._thread = threading.Thread(target=self._run, name="worklist", daemon=True)
+        self._thread.start()
+
+    def update(self, profile: Profile) -> None:
+        """Act on another version of the profile: corrections are made anew, and another source is asked at once."""
+        before, self._worklist = self._worklist, profile.worklist
+        self._zone, self._to_heed = ZoneInfo(profile.timezone), True
+        if profile.worklist is not None and (before is None or before.source != profile.worklist.source):
+            self._rounds.want()
+        self._rounds.stir()
+
+    def stop(self) -> None:
+        """Ask no more; whoever waits for the source hears so, and a fetch that is under way is broken off."""
+        self._rounds.stop()
+        self._source.hang_up()
+
+    def wait(self) -> None:
+        """Wait until nothing more is written into the spool; after `stop`."""
+        self._thread.join()
+
+    # --- for scanners
+
+    def snapshot(self) -> Snapshot:
+        """Return the list as it is served now; at the start that takes until it is read from the spool."""
+        self._loaded.wait(_LOADING)
+        return self._served.snapshot()
+
+    def look_again(self) -> Snapshot | None:
+        """Ask the source once for all who look; see `Entries.look_again`."""
+        return None if self._worklist is None else self._served.look_again()
+
+    def _look(self) -> bool:
+        """Have the source asked, and wait for it within `LOOK`; return whether a list came."""
+        running = self._rounds.running
+        if running is None:
+            ended = self._rounds.wait(self._rounds.want(), self._look_for)
+        else:
+            # One that hangs is waited for once, and not by everybody anew.
+            ended = self._rounds.wait(running.number, self._look_for - running.seconds)
+        return ended and self._came.news is not None
+
+    # --- for people
+
+    @property
+    def worklist(self) -> Worklist | None:
+        """What the profile says of it, None if there is none."""
+        return self._worklist
+
+    @property
+    def cache(self) -> Cache:
+        """All that is known of the list."""
+        return self._cache
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """How often the source is asked, and how old a list may be."""
+        worklist = self._worklist
+        if worklist is None:
+            return Rhythm(retry=self._retry)
+        return Rhythm(worklist.refresh, worklist.stale_after, min(self._retry, worklist.refresh))
+
+    def now(self) -> float:
+        """Return the seconds since the epoch, as all times of the list are told."""
+        return self._clock()
+
+    def shown(self) -> dict[EntryKey, Shown]:
+        """Return all entries, those that vanished too, as they came and as they are served."""
+        self._loaded.wait(_LOADING)
+        return {each.held.key: each for each in self._served.shown()}
+
+    def refresh(self) -> Came:
+        """Have the source asked now, and return what came of it. Raises `TryAgain` if that takes too long."""
+        if self._rounds.wait(self._rounds.want(), PATIENCE):
+            return self._came
+        if self._rounds.over:
+            raise TryAgain("The site's runtime is ending.", hint="Try again in a moment.")
+        raise TryAgain("The source is still being asked.", hint="See what came of it: fluxctl worklist list")
+
+    def status(self) -> m.WorklistStatus | None:
+        """Return how the worklist is, None if the profile has none."""
+        worklist, cache, now = self._worklist, self._cache, self._clock()
+        if worklist is None:
+            return None
+        due = None if self._rounds.running else cached.due_in(cache, now, self.rhythm, self._jitter)
+        return telling.status_of(worklist.source, cache, now, self.rhythm, due)
+
+    def advice(self) -> list[m.Advice]:
+        """Return what a person should do about the worklist."""
+        if self._worklist is None:
+            return []
+        return telling.advice_on(self._cache, self._clock(), self.rhythm, self._unsaved)
+
+    # --- the thread
+
+    def _run(self) -> None:
+        try:
+            self._load()
+        finally:
+            self._loaded.set()
+        while not self._rounds.over:
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001 - without this thread the list would grow old unnoticed
+                LOG.error("The worklist was not fetched for an unforeseen reason: %s", describe(error))  # noqa: TRY400
+                self._take(cached.failed(self._cache, _UNFORESEEN, self._clock()))
+                self._end(Came(None, _UNFORESEEN, 0.0))
+
+    def _load(self) -> None:
+        """Take the list that was kept. One that the disk does not give now is asked for again before the next fetch."""
+        self._to_load = False
+        try:
+            cache = self._kept.load()
+            self._served.take(cache)
+        except CapacitordError as error:
+            LOG.error("The worklist that was kept cannot be read: %s", error.message)  # noqa: TRY400
+            self._to_load = not isinstance(error, DamagedObject)
+            self._doubt()
+        except Exception as error:  # noqa: BLE001 - a fresh list takes its place
+            LOG.error("The worklist that was kept cannot be read: %s", describe(error))  # noqa: TRY400
+        else:
+            self._cache = cache
+            if cache.fetched is not None:
+                self._said = (cached.state(cache, self._clock(), self.rhythm), "")
+                LOG.info("worklist: %d entries from the last life; %s", len(cache.present()), self._sentence(cache))
+
+    def _step(self) -> None:
+        """Do the next thing that is to be done, or wait for it."""
+        if self._to_heed:
+            self._to_heed = False
+            self._served.heed(self._corrections(), zone=self._zone, rhythm=self.rhythm)
+        worklist = self._worklist
+        if worklist is None:
+            # Whoever waits for a list that nobody wants any more is told so.
+            self._came = _NOTHING
+            self._rounds.end()
+        # The clock may be set meanwhile, and a list grows old without anybody saying so.
+        due = cached.due_in(self._cache, self._clock(), self.rhythm, self._jitter)
+        if self._rounds.begin(_WATCH if worklist is None else min(_WATCH, due)) and worklist is not None:
+            self._end(self._fetch(worklist))
+        else:
+            self._say()
+
+    def _fetch(self, worklist: Worklist) -> Came:
+        """Ask the source; take what came, or that nothing did."""
+        began = time.monotonic()
+        if self._to_load:
+            self._load()
+        before = self._cache
+        result = self._source.ask(worklist, dt.datetime.fromtimestamp(self._clock(), self._zone))
+        seconds = time.monotonic() - began
+        now = self._clock()
+        if isinstance(result, Outcome):
+            self._take(cached.failed(before, result.reason, now))
+            return Came(None, result.reason, seconds)
+        after = self._pruned(cached.merged(before, result.entries, now, name_of(worklist.source)), now)
+        try:
+            self._take(after)
+        except (Malformed, Unfit):
+            self._take(cached.failed(before, _UNREADABLE, now))
+            return Came(None, _UNREADABLE, seconds)
+        self._keep(after)
+        news = cached.news(before, after)
+        if news != News():
+            LOG.info(
+                "worklist: %d entries from %s in %.2f s: %d new, %d vanished, %d changed",
+                len(after.present()),
+                worklist.source.ae_title,
+                seconds,
+                len(news.new),
+                len(news.vanished),
+                len(news.changed),
+            )
+        return Came(news, "", seconds)
+
+    def _take(self, cache: Cache) -> None:
+        self._served.take(cache)
+        self._cache = cache
+
+    def _end(self, came: Came) -> None:
+        self._jitter = random.random()  # noqa: S311 - spreads boxes over time
+        self._came = came
+        self._rounds.end()
+        self._say()
+
+    def _pruned(self, cache: Cache, now: float) -> Cache:
+        try:
+            return cached.pruned(cache, now, self.rhythm, self._kept.referred)
+        except CapacitordError:
+            # Whether a study refers to what vanished is not known now, so nothing is forgotten.
+            self._doubt()
+            return cache
+
+    def _keep(self, cache: Cache) -> None:
+        """Keep a list for the next start. One that cannot be kept is served all the same."""
+        if self._to_load:
+            # What vanished before is known to the disk only: it is not written over.
+            return
+        try:
+            self._kept.save(cache)
+        except CapacitordError as error:
+            if self._unsaved is None:
+                LOG.error("The worklist is served, and cannot be kept: %s", error.message)  # noqa: TRY400
+            words = f"The worklist is served, but would be lost with a restart: {error.message}"
+            self._unsaved = Problem("worklist-not-kept", words, hint=error.hint)
+            self._doubt()
+        else:
+            self._unsaved = None
+
+    def _say(self) -> None:
+        """Say once that the list is not what it was: out of date, or of today again, or not to be had."""
+        cache, now = self._cache, self._clock()
+        known = cached.state(cache, now, self.rhythm)
+        before, self._said = self._said, (known, cache.failure)
+        if self._worklist is None or before == self._said:
+            return
+        words = self._sentence(cache)
+        if known is not ListState.FRESH or cache.failure:
+            LOG.warning("worklist: %s", words)
+        else:
+            LOG.info("worklist: %s", words)
+        if before[0] is not known:
+            self._note(f"worklist-{known}", words)
+
+    # --- the profile
+
+    def _sentence(self, cache: Cache) -> str:
+        return cached.sentence(cache, self._clock(), self.rhythm)
+
+    def _corrections(self) -> tuple[Transform, ...]:
+        return () if self._worklist is None else self._worklist.corrections

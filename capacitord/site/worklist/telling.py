@@ -1,0 +1,107 @@
+"""The worklist in the words of the control socket's answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from capacitord.api import messages as m
+from capacitord.api import worklist as w
+from capacitord.dicom.telling import skip_of
+from capacitord.dicom.worklist.comparing import compared
+from capacitord.dicom.worklist.entry import Entry
+from capacitord.dicom.worklist.keys import START_DATE, START_TIME, STEPS, tag
+from capacitord.dicom.worklist.served import Shown
+from capacitord.errors import Problem
+from capacitord.model.worklist import Source
+from capacitord.model.worklist_cache import Cache, ListState, Rhythm, sentence, state
+
+_NAME, _ID, _BIRTH, _SEX = map(tag, ("PatientName", "PatientID", "PatientBirthDate", "PatientSex"))
+_ACCESSION, _STUDY = tag("AccessionNumber"), tag("StudyInstanceUID")
+_PROCEDURE, _STEP = tag("RequestedProcedureDescription"), tag("ScheduledProcedureStepDescription")
+_CODES, _MEANING = tag("RequestedProcedureCodeSequence"), tag("CodeMeaning")
+_MODALITY, _STATION = tag("Modality"), tag("ScheduledStationAETitle")
+_NEXT = (
+    "The list that there is goes on being served. See whether the source answers: fluxctl worklist refresh; then check "
+    "the network, and [worklist] source in the profile."
+)
+
+
+def row(short: str, shown: Shown) -> w.Entry:
+    """Return an entry as a row of the list."""
+    held, served = shown.held, shown.corrected.entry
+    step = next(iter(served.items(STEPS)), None)
+    code = next(iter(served.items(_CODES)), None)
+    return w.Entry(
+        id=short,
+        patient_name=_one(served, _NAME),
+        patient_id=_one(served, _ID),
+        birth_date=_one(served, _BIRTH),
+        sex=_one(served, _SEX),
+        accession_number=_one(served, _ACCESSION),
+        study_uid=_one(served, _STUDY),
+        description=_one(step, _STEP) or _one(served, _PROCEDURE) or _one(code, _MEANING),
+        modality=_one(step, _MODALITY),
+        station="/".join(step.values(_STATION)) if step is not None else "",
+        start_date=_one(step, START_DATE),
+        start_time=_one(step, START_TIME),
+        since=when(held.since),
+        seen=when(held.seen),
+        vanished=None if held.vanished is None else when(held.vanished),
+        changed=bool(shown.corrected.changes),
+        lacking=shown.corrected.lacking,
+    )
+
+
+def detail(short: str, shown: Shown) -> w.EntryDetail:
+    """Return an entry with all that it says, before and after."""
+    return w.EntryDetail(
+        "fluxctl.worklist.show/1",
+        row(short, shown),
+        tuple(w.Attribute(*each) for each in compared(shown.original, shown.corrected)),
+        tuple(map(skip_of, shown.corrected.skipped)),
+    )
+
+
+def status_of(source: Source, cache: Cache, now: float, rhythm: Rhythm, due: float | None) -> m.WorklistStatus:
+    """Return how the list is and what its source does; `due` is in how many seconds it is asked, None if it is now."""
+    present = len(cache.present())
+    return m.WorklistStatus(
+        ae_title=source.ae_title,
+        host=source.host,
+        port=source.port,
+        state=state(cache, now, rhythm),
+        entries=present,
+        vanished=len(cache.entries) - present,
+        fetched=when_or_never(cache.fetched),
+        source=cache.source,
+        tried=when_or_never(cache.tried),
+        failures=cache.failures,
+        reason=cache.failure,
+        next_try=None if due is None else when(now + due),
+    )
+
+
+def advice_on(cache: Cache, now: float, rhythm: Rhythm, unsaved: Problem | None) -> list[m.Advice]:
+    """Return what a person should do about the worklist; nothing while it is of today."""
+    found = []
+    known = state(cache, now, rhythm)
+    if known is ListState.STALE or (known is ListState.NEVER and cache.failures):
+        reference = "worklist-old" if known is ListState.STALE else "worklist-none"
+        found.append(m.Advice(reference, m.Level.WARNING, sentence(cache, now, rhythm), _NEXT))
+    if unsaved is not None:
+        found.append(m.Advice(unsaved.reference, m.Level.WARNING, unsaved.message, unsaved.hint))
+    return found
+
+
+def when(seconds: float) -> datetime:
+    """Return seconds since the epoch as a time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def when_or_never(seconds: float | None) -> datetime | None:
+    """Return the same of what may never have been."""
+    return None if seconds is None else when(seconds)
+
+
+def _one(entry: Entry | None, tag: int) -> str:
+    return next(iter(entry.values(tag)), "") if entry is not None else ""

@@ -1,0 +1,181 @@
+"""`fluxctl held`: studies that wait for a person."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from capacitord.api import messages as m
+from fluxctl import ask, exits
+from fluxctl.command import noun, verb
+from fluxctl.options import AsJson, AsLines, Operator, Reason, StudyArgument
+from fluxctl.output import form, show, show_done, show_first
+from fluxctl.session import daemon
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from capacitord.api.client import Client
+    from capacitord.api.review import HeldList, ListHeld
+    from fluxctl.render.look import Look
+
+PAGE: Final = 1000
+"""The most studies the daemon gives at once."""
+
+app = noun(
+    "held",
+    "Studies that wait for a person: why, and what they may belong to. STUDY is a short id as the list shows it (any "
+    "unambiguous start of it will do), a Study Instance UID, or an accession number.",
+)
+
+
+@verb(
+    app,
+    "list",
+    ("fluxctl held list", "Who, what, when, why, and the worklist entries that come nearest."),
+    ("fluxctl held list --all --jsonl | jq -r .study.id", "All of them, one JSON document per line."),
+)
+def list_held(
+    ctx: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=PAGE, help="At most this many.")] = 200,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
+    """List the studies that wait for a person, the oldest first.
+
+    Each with why it waits, the next step, and the entries of the worklist that come nearest to it; in what these
+    differ is marked. Nothing is ever released because an entry comes near.
+    """
+    from capacitord.api.review import ListHeld
+
+    query, client = ListHeld(limit=limit), daemon(ctx)
+    answer = _all(client, query) if everything else client.held_list(query)
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.held import listed
+
+        return listed(answer, look)
+
+    show("held.list", answer, form(json=json, jsonl=jsonl), page)
+
+
+def _all(client: Client, query: ListHeld) -> HeldList:
+    query = msgspec.structs.replace(query, limit=PAGE)
+    found = page = client.held_list(query)
+    while page.next:
+        page = client.held_list(msgspec.structs.replace(query, after=page.next))
+        found = msgspec.structs.replace(found, held=(*found.held, *page.held), next="")
+    return found
+
+
+@verb(
+    app,
+    "show",
+    ("fluxctl held show 3f2a9c", "What it says beside what the nearest worklist entries say."),
+    ("fluxctl held show 3f2a9c --preview", "With a picture of an image, here in the terminal."),
+    ("fluxctl held show 3f2a9c --png look.png", "With a picture of an image in this file."),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+)
+def show_held(
+    ctx: typer.Context,
+    study: StudyArgument,
+    *,
+    preview: Annotated[bool, typer.Option("--preview", help="Draw an image of it in this terminal.")] = False,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write a picture of an image to this file.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show a study that waits, side by side with the worklist entries that come nearest.
+
+    A picture is made only where --preview or --png asks for it; that somebody looked is in the audit log.
+    """
+    client = daemon(ctx)
+    answer = client.held_show(study)
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.held import shown
+
+        return shown(answer, look)
+
+    show("held.show", answer, form(json=json), page)
+    if preview or png is not None:
+        from capacitord.api.preview import Preview
+        from fluxctl import preview as pictures
+
+        request = Preview(answer.held.study.id)
+        if png is not None:
+            pictures.write(client, request, png, force=False)
+        if preview:
+            pictures.draw(client, request)
+
+
+@verb(
+    app,
+    "discard",
+    ("fluxctl held discard 3f2a9c", "Show it, ask for a reason and for the patient's name, then discard it."),
+    (
+        "fluxctl held discard 3f2a9c --reason 'test images' --name-stdin",
+        "The same from a script: the name is read from standard input.",
+    ),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+)
+def discard(
+    ctx: typer.Context,
+    study: StudyArgument,
+    *,
+    reason: Reason = "",
+    name_stdin: Annotated[
+        bool, typer.Option("--name-stdin", help="Read the patient's name from the first line of standard input.")
+    ] = False,
+    operator: Operator = "",
+    json: AsJson = False,
+) -> None:
+    """Discard what is held of a study: it goes nowhere, and is overwritten after 24 hours.
+
+    Until then `fluxctl held restore` has it back. It needs the patient's name, typed as `fluxctl held show` has it;
+    a name is never an argument, for other users of this machine can read those.
+    """
+    from capacitord.api.review import DiscardHeld
+
+    client = daemon(ctx)
+    found = client.held_show(study)
+    if not name_stdin:
+        ask.must_be_possible(yes=False, json=json)
+
+        def page(look: Look) -> RenderableType:
+            from fluxctl.render.held import head
+
+            return head(found.held.study, look)
+
+        show_first(page)
+    reason = ask.reason(reason, "Why? ", yes=name_stdin, json=json)
+    name = sys.stdin.readline().rstrip("\r\n") if name_stdin else ask.line("Type the patient's name to discard it: ")
+    request = DiscardHeld(
+        study=found.held.study.id, reason=reason, patient_name=m.Secret(_as_dicom(name)), operator=operator
+    )
+    show_done("held.discard", client.held_discard(request), json=json)
+
+
+def _as_dicom(name: str) -> str:
+    """Return a name that was typed as people write it, "Doe, Jane", as DICOM does: "Doe^Jane"."""
+    return "^".join(part.strip() for part in name.split(",")) if "^" not in name else name.strip()
+
+
+@verb(
+    app,
+    "restore",
+    ("fluxctl held restore 3f2a9c", "Have back what was discarded; it is held again."),
+    codes=(exits.NOT_FOUND, exits.REFUSED),
+)
+def restore(ctx: typer.Context, study: StudyArgument, *, operator: Operator = "", json: AsJson = False) -> None:
+    """Have back what `fluxctl held discard` discarded, within 24 hours of the box's time. It is held again."""
+    from capacitord.api.review import RestoreHeld
+
+    show_done("held.restore", daemon(ctx).held_restore(RestoreHeld(study=study, operator=operator)), json=json)

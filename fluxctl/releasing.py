@@ -1,0 +1,108 @@
+"""The way to a release at a terminal: the study, its candidates, the destinations, the reason, a confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from capacitord.errors import NotFound, Refused
+from fluxctl import ask
+from fluxctl.output import say, show_first
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from capacitord.api.client import Client
+    from capacitord.api.review import Candidate, HeldDetail
+    from fluxctl.render.look import Look
+
+
+class Given(NamedTuple):
+    """What is known of a release: where to, why, and as the study of which worklist entry."""
+
+    to: tuple[str, ...]
+    reason: str
+    match: str
+
+
+def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) -> tuple[str, Given]:
+    """Return the study's short id and all that a release takes; what is not given is asked for.
+
+    Raises `Refused`, with what is missing, where there is nobody to ask, and where the answer is no.
+    """
+    possible = ask.possible(json=json) and not yes
+    missing = [
+        name
+        for name, there in (("--to", given.to), ("--reason", given.reason.strip()), ("--yes", yes))
+        if not (there or possible)
+    ]
+    if missing:
+        raise Refused(
+            f"a release takes {' and '.join(missing)}, and there is nobody to ask",
+            hint='Give them: fluxctl release STUDY --to DEST --reason "…" [--match ENTRY] --yes',
+        )
+    found = client.held_show(study)
+    short = found.held.study.id
+    if not possible:
+        return short, given
+    show_first(lambda look: _page(found, look))
+    given = given if given.match else given._replace(match=_asked_entry(found.held.candidates))
+    given = given if given.to else given._replace(to=_asked_destinations(found.destinations))
+    given = given._replace(reason=ask.reason(given.reason, "Why is it released? ", yes=False, json=json))
+    ask.agreed(_question(found, given), yes=False, json=json)
+    return short, given
+
+
+def _page(found: HeldDetail, look: Look) -> RenderableType:
+    from fluxctl.render.held import shown  # noqa: PLC0415 - rich, for people only
+
+    return shown(found, look)
+
+
+def _asked_entry(candidates: Sequence[Candidate]) -> str:
+    """Return which worklist entry the study belongs to, as a person says; empty for none."""
+    if not candidates:
+        say("No entry of the worklist comes near it: it is released as it is, or with --match ENTRY.")
+        return ""
+    numbers = ", ".join(str(number) for number in range(1, len(candidates) + 1))
+    while True:
+        typed = ask.line(f"Which entry does it belong to? [{numbers}, or none] ").lower()
+        if typed in {"none", "n", "no"}:
+            return ""
+        if typed.isdecimal() and 1 <= int(typed) <= len(candidates):
+            return candidates[int(typed) - 1].entry.id
+        ids = [each.entry.id for each in candidates if len(typed) >= 4 and each.entry.id.startswith(typed)]
+        if len(ids) == 1:
+            return ids[0]
+        say("Type one of the numbers, or none.")
+
+
+def _asked_destinations(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the destinations that a person names, of those of this site."""
+    if not names:
+        raise NotFound("this site has no destination", hint="Add one to the profile.")
+    while True:
+        typed = ask.line(f"To which destinations of this site? [{', '.join(names)}] ").replace(",", " ").split()
+        unknown = [name for name in typed if name not in names]
+        if typed and not unknown:
+            return tuple(dict.fromkeys(typed))
+        say(f"{', '.join(unknown)}: no destination of this site." if unknown else "Type a name, or several.")
+
+
+def _question(found: HeldDetail, given: Given) -> str:
+    """Return the confirmation: patient, study, destination and entry, in words."""
+    from fluxctl.render.held import awaited, who  # noqa: PLC0415 - rich, for people only
+    from fluxctl.render.words import count  # noqa: PLC0415
+
+    study = found.held.study
+    what = " ".join(part for part in ("/".join(study.modalities), study.description) if part)
+    images = count(study.held or study.images, "image")
+    words = f"Send {images} of study {study.id} of {who(study)}, {what or 'a study'}"
+    entry = next((each.entry for each in found.held.candidates if each.entry.id == given.match), None)
+    if entry is not None:
+        words += f", as the study of {awaited(entry)} (entry {entry.id})"
+    elif given.match:
+        words += f", as the study of entry {given.match}"
+    else:
+        words += ", as it is"
+    return f"{words}, to {' and '.join(given.to)}?"

@@ -1,0 +1,43 @@
+"""What was decided of a study, by matching or by a person, in a sentence or two."""
+
+from __future__ import annotations
+
+from capacitord.api.messages import Decided
+from capacitord.model.matching import MatchKey
+from fluxctl.render.look import Look
+from fluxctl.render.words import clock
+
+_WORDS = {
+    MatchKey.ACCESSION_NUMBER: "accession number",
+    MatchKey.STUDY_INSTANCE_UID: "study UID",
+    MatchKey.PATIENT_ID: "patient id",
+    MatchKey.PATIENT_NAME: "name",
+    MatchKey.PATIENT_BIRTH_DATE: "birth date",
+    MatchKey.PATIENT_SEX: "sex",
+    MatchKey.MODALITY: "modality",
+    MatchKey.SCHEDULED_DATE: "date",
+    MatchKey.SCHEDULED_STATION: "station",
+    MatchKey.SCHEDULED_STEP: "step id",
+    MatchKey.REQUESTED_PROCEDURE: "procedure id",
+    MatchKey.STUDY_DESCRIPTION: "description",
+}
+
+
+def word(key: str) -> str:
+    """Return what a person calls a key of matching."""
+    return _WORDS[MatchKey(key)] if key in list(MatchKey) else key
+
+
+def said(found: Decided, look: Look) -> str:
+    """Return what matching found for a study, or what a person decided, in a sentence or two."""
+    when = clock(found.at, look)
+    if found.state == "released":
+        text = f"Released by {found.by} {when} to {', '.join(found.destinations)}: {found.reason}"
+        return f"{text.rstrip('.')}. It goes as worklist entry {found.entry} says." if found.reconciled else text
+    version = f"version {found.profile_version} of the profile"
+    listed = "" if found.listed_at is None else f", on the list of {clock(found.listed_at, look)}"
+    if found.entry:
+        rule = " and ".join(map(word, found.rule))
+        return f"Matched {when} with worklist entry {found.entry} by {rule} ({version}{listed})."
+    text = f"Judged {when}: {found.state.replace('-', ' ')} ({version}{listed})."
+    return f"{text} Entry {found.suggestion} matches since." if found.suggestion else text

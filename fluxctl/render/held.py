@@ -1,0 +1,133 @@
+"""Studies that wait for a person: a list with the nearest worklist entries, and one side by side with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.messages import Study
+from capacitord.api.review import Candidate, Held, HeldDetail, HeldList, Line
+from capacitord.api.worklist import Entry
+from fluxctl.render.deciding import said, word
+from fluxctl.render.look import Look
+from fluxctl.render.page import BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration
+
+DIFFERS, AGREES = "✘", "✔"
+
+
+def listed(found: HeldList, look: Look) -> RenderableType:
+    """Return each study that waits: who, what, when, why, the next step, and what it may belong to."""
+    if not found.held:
+        return Text("Nothing waits for a person.")
+    below = count(found.total, "study waits", "studies wait") + " for a person"
+    if found.next:
+        below = f"{len(found.held):,} of {below}; the others: --all"
+    parts: list[RenderableType] = []
+    for each in found.held:
+        parts += [*_one(each, look), BLANK]
+    return stack([*parts, Text(f"{below}.", style=QUIET)])
+
+
+def _one(held: Held, look: Look) -> Iterable[RenderableType]:
+    yield head(held.study, look)
+    yield from (
+        hanging("  ⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for
+    )
+    yield from (_near(each) for each in held.candidates)
+    yield from (hanging("  next:", step) for step in dict.fromkeys(why.next_step for why in held.study.held_for))
+
+
+def _of(images: int, study: Study) -> str:
+    return "" if images >= study.images - study.purged else f"{count(images, 'image')} of {study.images:,}: "
+
+
+def head(study: Study, look: Look) -> Text:
+    """Return who and what a study is, in one line."""
+    parts = [
+        who(study),
+        "/".join(study.modalities),
+        study.description,
+        f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip(),
+        count(study.images, "image"),
+        f"came {ago(study.last_received, look)}",
+    ]
+    line = Text(study.id, style=STRONG)
+    return line.append(f"  {', '.join(part for part in parts if part)}", style="not bold")
+
+
+def who(study: Study) -> str:
+    """Return the patient of a study: name and id."""
+    name = dicom_name(study.patient_name) or "nobody"
+    return f"{name} ({study.patient_id})" if study.patient_id else name
+
+
+def awaited(entry: Entry) -> str:
+    """Return whom and what a worklist entry is for."""
+    name = dicom_name(entry.patient_name) or "nobody"
+    when = f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip()
+    who = f"{name} ({entry.patient_id})" if entry.patient_id else name
+    gone = "vanished at the source" if entry.vanished is not None else ""
+    parts = (who, entry.modality, entry.description, when, entry.accession_number, gone)
+    return ", ".join(part for part in parts if part)
+
+
+def _near(candidate: Candidate) -> RenderableType:
+    entry = candidate.entry
+    line = Text(f"{entry.id}  {awaited(entry)}")
+    if candidate.suggested:
+        line.append("  matches, and came later", style=GOOD)
+    if candidate.differing:
+        line.append(f"  {DIFFERS} other {', '.join(map(word, candidate.differing))}", style=CARE)
+    return labelled([("  perhaps", line)], width=11)
+
+
+def shown(found: HeldDetail, look: Look) -> RenderableType:
+    """Return one study: why it waits, and what it says beside what its candidates say."""
+    held = found.held
+    parts: list[RenderableType] = [head(held.study, look)]
+    parts += [hanging("⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for]
+    if not held.study.held_for:
+        parts.append(hanging(" ", held.study.reason or "Nothing of it waits for a person."))
+    if len(held.said) > 1:
+        parts.append(hanging("⚠", f"Its images say {len(held.said)} different things of themselves.", style=CARE))
+    if found.decided is not None:
+        parts.append(hanging(" ", said(found.decided, look)))
+    if found.lines:
+        parts += [BLANK, beside(found.lines, held.candidates, look)]
+    if not held.candidates:
+        parts += [BLANK, Text("No entry of the worklist comes near it.", style=QUIET)]
+    if found.restorable_until is not None:
+        left = duration(found.restorable_until)
+        parts.append(hanging("⚠", f"It was discarded, and can be had back for {left} of the box's time.", style=CARE))
+    steps = list(dict.fromkeys(why.next_step for why in held.study.held_for))
+    if steps:
+        parts += [BLANK, labelled([("Destinations", Text(", ".join(found.destinations) or NOTHING))])]
+        parts += [hanging("next:", step) for step in steps]
+    return stack(parts)
+
+
+def beside(lines: Sequence[Line], candidates: Sequence[Candidate], look: Look) -> RenderableType:
+    """Return what a study says beside what each candidate says; what differs is marked."""
+    heads = [
+        Column(""),
+        Column("The study says", keep=False, least=14),
+        *(
+            Column(f"{number}: entry {each.entry.id}", keep=False, least=14)
+            for number, each in enumerate(candidates, 1)
+        ),
+    ]
+    rows = [_row(line) for line in lines]
+    return columns(heads, rows, look)
+
+
+def _row(line: Line) -> tuple[str | Text, ...]:
+    cells = zip(line.entries, line.agrees, strict=True)
+    return (word(line.key), line.study or NOTHING, *(_cell(text, agrees) for text, agrees in cells))
+
+
+def _cell(text: str, agrees: bool | None) -> Text:
+    mark = " " if agrees is None else AGREES if agrees else DIFFERS
+    return Text(f"{mark} {text or NOTHING}", style=CARE if agrees is False else "")

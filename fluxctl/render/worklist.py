@@ -1,0 +1,150 @@
+"""The worklist: who is awaited, one entry before and after its corrections, and what a fresh list brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from capacitord.api.worklist import Attribute, Entry, EntryDetail, EntryList, Refreshed
+from capacitord.model.worklist_cache import ListState
+from fluxctl.render.look import Look
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.words import NOTHING, ago, clock, count, dicom_date, dicom_name, dicom_time
+
+_DIFFERS = "▸"
+_MOST_LACKING = 5
+_REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
+"""What changed an attribute, where it was no part of the profile."""
+
+
+def listed(found: EntryList, look: Look) -> RenderableType:
+    """Return how far the list can be relied on, then its entries, then what vanished from it."""
+    present = [each for each in found.entries if each.vanished is None]
+    gone = [each for each in found.entries if each.vanished is not None]
+    parts: list[RenderableType] = [_reliance(found)]
+    if found.source:
+        parts.append(hanging(" ", f"{count(len(present), 'entry', 'entries')} from {found.source}", style=QUIET))
+    if present:
+        parts += [BLANK, table(present, look), *_lacking(present)]
+    if gone:
+        parts += [BLANK, Text("Vanished at the source: kept, and not served", style=STRONG)]
+        parts += [table(gone, look), *(hanging(f"  {each.id}", f"gone {ago(each.vanished, look)}") for each in gone)]
+    return stack(parts)
+
+
+def _reliance(found: EntryList) -> RenderableType:
+    symbol, style = ("✔", GOOD) if found.state is ListState.FRESH else ("⚠", CARE)
+    return hanging(symbol, found.remark, style=style)
+
+
+def table(entries: Sequence[Entry], look: Look) -> RenderableType:
+    """Return entries as a table."""
+    heads = [
+        Column("Entry"),
+        Column("When", keep=False, least=10),
+        Column("Patient", keep=False, least=10),
+        Column("Id", keep=False, most=14, least=6),
+        Column("What", keep=False, least=10),
+        Column("Station", keep=False, most=16, least=6),
+    ]
+    rows = [
+        (
+            each.id,
+            _awaited(each),
+            dicom_name(each.patient_name) or NOTHING,
+            each.patient_id or NOTHING,
+            _what(each) or NOTHING,
+            each.station or NOTHING,
+        )
+        for each in entries
+    ]
+    return columns(heads, rows, look)
+
+
+def _what(entry: Entry) -> str:
+    """Return what is to be done, with the modality unless the words begin with it."""
+    words = entry.description
+    return words if words.upper().split()[:1] == [entry.modality] else f"{entry.modality} {words}".strip()
+
+
+def _awaited(entry: Entry) -> str:
+    return f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip() or NOTHING
+
+
+def _lacking(entries: Sequence[Entry]) -> list[RenderableType]:
+    """Return which entries a scanner may not take, since nobody knows what it needs."""
+    found = [each for each in entries if each.lacking]
+    lines = [hanging(f"  {each.id}", f"lacks {', '.join(each.lacking)}", style=CARE) for each in found[:_MOST_LACKING]]
+    more = len(found) - _MOST_LACKING
+    return [*lines, *([Text(f"  and {count(more, 'other')}", style=CARE)] if more > 0 else [])]
+
+
+def shown(found: EntryDetail, look: Look) -> RenderableType:
+    """Return an entry: how it is on the list, then every attribute as it came and as it is served."""
+    entry = found.entry
+    since = f"on the list since {clock(entry.since, look)}"
+    if entry.vanished is not None:
+        since += f"; it vanished at the source {ago(entry.vanished, look)}: it is kept, and not served"
+    heads = [
+        Column(""),
+        Column("Attribute", keep=False, least=20, tail=True),
+        Column("As it came", keep=False, least=12),
+        Column("As it is served", keep=False, least=12),
+    ]
+    lines = [labelled([("Entry", Text(entry.id)), ("", Text(since))]), BLANK]
+    lines.append(columns(heads, [_attribute(each) for each in found.attributes], look))
+    by = [each for each in found.attributes if each.before != each.after and each.by]
+    if by:
+        lines += [BLANK, Text("Changed by", style=STRONG)]
+        lines += [hanging(f"  {each.name}:", ", ".join(_REQUIRED.get(name, name) for name in each.by)) for each in by]
+    for skip in found.skipped:
+        lines.append(
+            hanging("⚠", f"{skip.transform}: {skip.operation} {skip.attribute} was left out: {skip.reason}", style=CARE)
+        )
+    if entry.lacking:
+        lines.append(hanging("⚠", f"A scanner may need what nobody knows: {', '.join(entry.lacking)}", style=CARE))
+    return stack(lines)
+
+
+def _attribute(each: Attribute) -> tuple[str | Text, ...]:
+    differs = each.before != each.after
+    style = STRONG if differs else ""
+    return (
+        Text(_DIFFERS if differs else " ", style=style),
+        each.name,
+        Text(_value(each.before), style=style),
+        Text(_value(each.after), style=style),
+    )
+
+
+def _value(value: str | None) -> str:
+    return NOTHING if value is None else value or '""'
+
+
+def refreshed(found: Refreshed, look: Look) -> RenderableType:
+    """Return what came of asking the source."""
+    if not found.ok:
+        kept = (
+            f"{count(found.entries, 'entry', 'entries')} of {clock(found.fetched, look)} go on being served."
+            if found.fetched is not None
+            else "There is none from before, so scanners get an empty list."
+        )
+        return stack(
+            [
+                hanging("✘", f"{found.source} did not send its list: {found.reason}", style=BAD),
+                hanging(" ", kept),
+                hanging("  next:", "Check the network and the profile; it is asked again by itself."),
+            ]
+        )
+    entries = count(found.entries, "entry", "entries")
+    parts: list[RenderableType] = [hanging("✔", f"{entries} from {found.source} in {found.seconds:.1f} s", style=GOOD)]
+    for title, rows in (("New", found.new), ("Vanished", found.vanished), ("Changed", found.changed)):
+        if rows:
+            parts += [BLANK, Text(f"{title}: {len(rows):,}", style=STRONG), table(rows, look)]
+    if len(parts) == 1:
+        parts.append(hanging(" ", "Nothing is different."))
+    return stack(parts)

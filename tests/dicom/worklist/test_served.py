@@ -1,0 +1,159 @@
+"""The list as it is served: swapped whole, corrected once, and looked for out of turn by one for all."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from capacitord.dicom.elements import Malformed
+from capacitord.dicom.worklist.scu import listed
+from capacitord.dicom.worklist.served import ServedList
+from capacitord.model.transform import On, Set, Transform
+from capacitord.model.worklist import EntryKey, Listed
+from capacitord.model.worklist_cache import Cache, Rhythm, failed, merged
+from tests.dicom.samples import EXPLICIT
+from tests.dicom.serving import Requestor
+from tests.dicom.transform.kit import at, value
+from tests.dicom.worklist import kit
+from tests.dicom.worklist.serving import serving
+from tests.dicom.worklist.test_scp import WORKLIST, asking, statuses
+from tests.wait import wait_for
+
+COACH = Transform("coach", On.WORKLIST, (Set(at("ScheduledStationAETitle"), value("COACH")),))
+
+
+class Site:
+    """A clock, a source that may have a list, and the served list between them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.cache = Cache()
+        self.source: list[Listed] | None = None
+        self.asked = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.served = ServedList(
+            [COACH], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: self.now, ask=self.ask
+        )
+
+    def ask(self) -> bool:
+        self.asked += 1
+        assert self.may_answer.wait(10)
+        if self.source is None:
+            self.cache = failed(self.cache, "no answer", self.now)
+        else:
+            self.cache = merged(self.cache, self.source, self.now)
+        self.served.take(self.cache)
+        return self.source is not None
+
+
+def patients(*numbers: int, comment: str = "") -> list[Listed]:
+    rng = random.Random(1)
+    return [listed(kit.data({**kit.patient(number, rng), "PatientComments": comment}), EXPLICIT) for number in numbers]
+
+
+def test_without_a_list_there_is_an_empty_one_with_a_warning() -> None:
+    now = Site().served.snapshot()
+    assert (now.entries, now.age, now.stale) == ((), None, True)
+    assert now.warning == "No worklist has been fetched yet: this list is empty."
+
+
+def test_a_list_is_served_corrected_and_shown_with_its_original() -> None:
+    site = Site()
+    site.source = patients(1, 2)
+    site.ask()
+    now = site.served.snapshot()
+    assert [entry.items(0x00400100)[0].values(0x00400001) for entry in now.entries] == [("COACH",)] * 2
+    shown = site.served.shown()[0]
+    assert shown.original.items(0x00400100)[0].values(0x00400001) != ("COACH",)
+    assert [(change.transform, change.after) for change in shown.corrected.changes] == [("coach", "COACH")]
+
+
+def test_what_did_not_change_is_not_corrected_again_and_what_vanished_is_not_served() -> None:
+    site = Site()
+    site.source = patients(1, 2)
+    site.ask()
+    before = site.served.snapshot()
+    site.source = patients(1)
+    site.ask()
+    after = site.served.snapshot()
+    assert after.entries == before.entries[:1]
+    assert len(before.entries) == 2
+    assert [shown.held.vanished for shown in site.served.shown()] == [None, 1000.0]
+
+
+def test_a_failure_leaves_the_list_and_an_old_one_is_said_to_be_old() -> None:
+    site = Site()
+    site.source = patients(1)
+    site.ask()
+    site.now, site.source = 51000.0, None
+    site.ask()
+    now = site.served.snapshot()
+    assert (len(now.entries), now.age, now.stale) == (1, 50000.0, True)
+    assert now.warning == "This worklist is old: fetched 13 h 53 min ago."
+
+
+def test_a_damaged_cache_does_not_take_the_place_of_a_good_list() -> None:
+    site = Site()
+    site.source = patients(1)
+    site.ask()
+    damaged = Listed(EntryKey("", "", "", "", ""), b"damaged", EXPLICIT)
+    with pytest.raises(Malformed):
+        site.served.take(merged(site.cache, [damaged], 2000.0))
+    assert len(site.served.snapshot().entries) == 1
+
+
+def test_the_source_is_asked_once_in_a_while_and_by_one_for_all() -> None:
+    site = Site()
+    site.source = patients(7)
+    site.may_answer.clear()
+    with serving(site.served) as scp, ThreadPoolExecutor(6) as pool:
+
+        def look(_: int) -> list[int]:
+            with Requestor.associated(scp.port, WORKLIST) as requestor:
+                requestor.send(asking({"PatientID": "P00007"}))
+                return statuses(requestor)
+
+        found = [pool.submit(look, number) for number in range(6)]
+        wait_for(lambda: site.asked and len(scp.server.associations()) == 6, what="everybody to look")
+        site.may_answer.set()
+        assert [each.result(20) for each in found] == [[0xFF00, 0]] * 6
+        assert site.asked == 1
+        with Requestor.associated(scp.port, WORKLIST) as requestor:
+            requestor.send(asking({"PatientID": "P00008"}))
+            assert statuses(requestor) == [0]
+            assert site.asked == 1
+            site.now += 60
+            requestor.send(asking({"PatientID": "P00008"}, 2))
+            assert statuses(requestor) == [0]
+            assert site.asked == 2
+
+
+def test_another_version_of_the_profile_corrects_what_is_served_anew_and_only_then() -> None:
+    site = Site()
+    site.source = patients(1, 2)
+    site.ask()
+    before = site.served.snapshot().entries
+    site.served.heed([COACH], zone=dt.UTC, rhythm=Rhythm(stale_after=1.0))
+    assert site.served.snapshot().entries is before
+    site.now += 2.0
+    assert site.served.snapshot().stale
+    other = Transform("other", On.WORKLIST, (Set(at("ScheduledStationAETitle"), value("OTHER")),))
+    site.served.heed([other], zone=dt.UTC, rhythm=Rhythm())
+    stations = {shown.attributes.values(at("ScheduledStationAETitle")) for shown in site.served.shown()}
+    assert stations == {("OTHER",)}
+
+
+def test_correcting_many_entries_rests_now_and_then() -> None:
+    rests: list[float] = []
+    served = ServedList(
+        [], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: 0.0, ask=lambda: False, rest=rests.append
+    )
+    served.take(merged(Cache(), patients(*range(50)), 0.0))
+    assert len(rests) == 2
+    served.take(merged(Cache(), patients(1), 0.0))
+    assert len(rests) == 2

@@ -1,0 +1,59 @@
+"""Studies that wait for a person, as the daemon would tell them. Names are invented."""
+
+from __future__ import annotations
+
+from capacitord.api import messages as m
+from capacitord.api import review as r
+from capacitord.model.states import StudyState
+from tests.fluxctl import worklist_samples as w
+from tests.fluxctl.samples import HEAD, ago, changed
+
+NEXT = (
+    "Look at it: `fluxctl held show 77ac01d2e9`. Release it with the entry it belongs to: "
+    "`fluxctl release 77ac01d2e9 --match ENTRY`."
+)
+UNMATCHED = m.HeldFor("unmatched", 3, "Nothing on the worklist agrees with it by the rules of the profile.", NEXT)
+TRAUMA = changed(
+    HEAD,
+    id="77ac01d2e9",
+    patient_name="TRAUMA^UNKNOWN",
+    patient_id="T-77",
+    accession_number="",
+    state=StudyState.HELD,
+    reason="3 of 3 images: nothing on the worklist agrees with it (version 7 of the profile).",
+    images=3,
+    held=3,
+    deliveries=(),
+    held_for=(UNMATCHED,),
+)
+NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "PatientName"))
+LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
+ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
+LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
+NONE = r.HeldList("fluxctl.held.list/1", (), 0)
+LINES = (
+    r.Line("PatientID", "T-77", ("STM104711", "STM104711"), (False, False)),
+    r.Line("PatientName", "TRAUMA^UNKNOWN", ("MILLER^ANNA^M", "SMITH^JOHN"), (False, False)),
+    r.Line("PatientBirthDate", "19610524", ("19610524", ""), (True, None)),
+    r.Line("Modality", "CT", ("CT", "CT"), (True, True)),
+)
+JUDGED = m.Decided("unmatched", ago(minutes=20), profile_version=7, listed_at=ago(minutes=22), suggestion="c20e9f14")
+DETAIL = r.HeldDetail("fluxctl.held.show/1", ROW, LINES, ("pacs", "backup"), JUDGED)
+RELEASED = m.Decided(
+    "released",
+    ago(minutes=3),
+    "5be10c77",
+    by="Dr Ann (as ct)",
+    uid=1001,
+    reason="named by her son",
+    destinations=("pacs",),
+    reconciled=True,
+)
+GONE = r.HeldDetail(
+    "fluxctl.held.show/1",
+    r.Held(changed(TRAUMA, state=StudyState.DISCARDED, reason="Discarded by ann: a test.", held=0, held_for=()), ()),
+    (),
+    ("pacs", "backup"),
+    RELEASED,
+    71_000.0,
+)

@@ -1,0 +1,213 @@
+"""The cache's table: examples, and a machine that fetches, fails, forgets and turns the clock."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from capacitord.model.worklist import EntryKey, Listed
+from capacitord.model.worklist_cache import (
+    Cache,
+    Held,
+    ListState,
+    News,
+    Rhythm,
+    age,
+    due_in,
+    failed,
+    may_ask,
+    merged,
+    news,
+    pruned,
+    sentence,
+    state,
+    warning,
+)
+
+RHYTHM = Rhythm(refresh=120, stale_after=1000, retry=5, demand=10, keep=5000)
+NOBODY = Cache()
+
+
+def listed(name: str, data: bytes = b"x") -> Listed:
+    return Listed(EntryKey(name, "", "", "", ""), data, "1.2.840.10008.1.2")
+
+
+A, B = listed("a"), listed("b")
+
+
+def test_a_fresh_list_takes_the_place_of_the_old_one() -> None:
+    cache = merged(merged(NOBODY, [A, B], 10), [listed("a", b"y")], 20)
+    assert cache.present() == (Held(listed("a", b"y"), 10, 20),)
+    assert cache.vanished() == (Held(B, 10, 10, 20),)
+    again = merged(cache, [B], 30)
+    assert again.present() == (Held(B, 10, 30),)
+    assert again.vanished()[0].vanished == 30
+
+
+def test_a_failure_changes_nothing_of_the_list() -> None:
+    cache = merged(NOBODY, [A], 10)
+    later = failed(failed(cache, "No answer.", 130), "No path.", 135)
+    assert later.entries == cache.entries
+    assert (later.fetched, later.tried, later.failures, later.failure) == (10, 135, 2, "No path.")
+    assert merged(later, [A], 200).failures == 0
+
+
+@pytest.mark.parametrize(
+    ("cache", "now", "expected", "told"),
+    [
+        (NOBODY, 5, ListState.NEVER, "No worklist has been fetched yet: this list is empty."),
+        (merged(NOBODY, [], 0), 1000, ListState.FRESH, ""),
+        (merged(NOBODY, [], 0), 1001, ListState.STALE, "This worklist is old: fetched 16 min ago."),
+        (merged(NOBODY, [], 0), 50000, ListState.STALE, "This worklist is old: fetched 13 h 53 min ago."),
+        (merged(NOBODY, [], 0), 500000, ListState.STALE, "This worklist is old: fetched 5 days ago."),
+        (merged(NOBODY, [], 1000), 990, ListState.FRESH, ""),
+        (merged(NOBODY, [], 1000), 900, ListState.STALE, "This worklist is of unknown age: the clock was set back."),
+    ],
+)
+def test_states_and_what_the_scanner_is_told(cache: Cache, now: float, expected: ListState, told: str) -> None:
+    assert state(cache, now, RHYTHM) is expected
+    assert warning(cache, now, RHYTHM) == told
+    assert len(told) <= 64
+    assert told.isascii()
+
+
+def test_a_person_is_told_why() -> None:
+    assert sentence(merged(NOBODY, [], 0), 240, RHYTHM) == "The worklist was fetched 4 min ago."
+    assert sentence(failed(NOBODY, "RIS does not answer.", 1), 2, RHYTHM) == (
+        "No worklist has been fetched yet, and scanners get an empty one. The last try failed: RIS does not answer."
+    )
+    old = failed(failed(merged(NOBODY, [], 0), "x", 1), "RIS is off.", 2)
+    assert sentence(old, 7200, RHYTHM) == (
+        "The worklist was fetched 2 h 00 min ago and is out of date. The last 2 tries failed: RIS is off."
+    )
+    assert "unknown age" in sentence(merged(NOBODY, [], 1000), 0, RHYTHM)
+
+
+def test_when_the_source_is_asked() -> None:
+    assert due_in(NOBODY, 5, RHYTHM) == 0
+    cache = merged(NOBODY, [], 100)
+    assert due_in(cache, 100, RHYTHM) == 120
+    assert due_in(cache, 230, RHYTHM) == 0
+    assert due_in(cache, 50, RHYTHM) == 0
+    waits = []
+    for number in range(1, 8):
+        cache = failed(cache, "x", 100)
+        waits.append(due_in(cache, 100, RHYTHM))
+        assert due_in(cache, 100, RHYTHM, jitter=0) == waits[-1] / 2, number
+    assert waits == [5, 10, 20, 40, 80, 120, 120]
+    assert due_in(msgspec.structs.replace(cache, failures=10**9), 100, RHYTHM) == 120
+
+
+def test_asking_out_of_turn_is_bounded() -> None:
+    assert may_ask(NOBODY, 0, RHYTHM)
+    assert not may_ask(merged(NOBODY, [], 100), 109, RHYTHM)
+    assert not may_ask(failed(NOBODY, "x", 100), 109, RHYTHM)
+    assert may_ask(merged(NOBODY, [], 100), 110, RHYTHM)
+    assert may_ask(merged(NOBODY, [], 100), 50, RHYTHM)
+
+
+def test_what_vanished_is_kept_while_a_study_may_refer_to_it() -> None:
+    cache = merged(merged(NOBODY, [A, B], 0), [], 10)
+    assert pruned(cache, 5010, RHYTHM, lambda _: False) is cache
+    assert pruned(cache, -100000, RHYTHM, lambda _: False) is cache
+    assert [held.key for held in pruned(cache, 5011, RHYTHM, lambda key: key == B.key).entries] == [B.key]
+    assert cache.find(A.key) == Held(A, 0, 0, 10)
+    assert pruned(cache, 5011, RHYTHM, lambda _: False).find(A.key) is None
+
+
+def test_a_cache_can_be_written_down() -> None:
+    cache = failed(merged(merged(NOBODY, [A, B], 1), [B], 2), "x", 3)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(cache), type=Cache) == cache
+
+
+class Keeping(RuleBasedStateMachine):
+    """A source, a site and a clock, and beside the cache the plainest notes of what has happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = NOBODY
+        self.now = 1_000_000.0
+        self.last: dict[str, bytes] | None = None
+        self.fetched = 0.0
+        self.ever: dict[str, float] = {}
+        self.referred: set[str] = set()
+
+    @rule(names=st.dictionaries(st.sampled_from("abcdef"), st.binary(max_size=2), max_size=6))
+    def fetch(self, names: dict[str, bytes]) -> None:
+        for name in (self.last or {}).keys() - names.keys():
+            self.ever[name] = self.now
+        self.cache = merged(self.cache, [listed(name, data) for name, data in names.items()], self.now)
+        self.last, self.fetched = names, self.now
+
+    @rule()
+    def fail(self) -> None:
+        before = self.cache
+        self.cache = failed(before, "no answer", self.now)
+        assert self.cache.entries == before.entries
+        assert self.cache.fetched == before.fetched
+        assert due_in(self.cache, self.now, RHYTHM) <= RHYTHM.refresh
+
+    @rule(seconds=st.floats(-3000, 8000))
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(name=st.sampled_from("abcdef"))
+    def study_arrives(self, name: str) -> None:
+        if self.cache.find(listed(name).key) is not None:
+            self.referred.add(name)
+
+    @rule()
+    def prune(self) -> None:
+        self.cache = pruned(self.cache, self.now, RHYTHM, lambda key: key.step in self.referred)
+        present = (self.last or {}).keys()
+        self.ever = {
+            name: at
+            for name, at in self.ever.items()
+            if name not in present and (name in self.referred or self.now - at <= RHYTHM.keep)
+        }
+
+    @invariant()
+    def what_is_served_is_the_last_whole_list(self) -> None:
+        assert {held.key.step: held.listed.data for held in self.cache.present()} == (self.last or {})
+
+    @invariant()
+    def nothing_that_may_be_needed_is_lost(self) -> None:
+        known = {held.key.step for held in self.cache.entries}
+        assert len(known) == len(self.cache.entries)
+        assert self.ever.keys() | (self.last or {}).keys() == known
+        assert self.referred <= known
+
+    @invariant()
+    def an_old_list_is_never_called_fresh(self) -> None:
+        found = state(self.cache, self.now, RHYTHM)
+        assert (found is ListState.NEVER) is (self.last is None)
+        if found is ListState.FRESH:
+            assert -60 <= self.now - self.fetched <= RHYTHM.stale_after
+        else:
+            assert warning(self.cache, self.now, RHYTHM)
+        old = age(self.cache, self.now)
+        assert old is None or old >= 0
+
+    @invariant()
+    def the_source_is_asked_in_time(self) -> None:
+        assert 0 <= due_in(self.cache, self.now, RHYTHM) <= RHYTHM.refresh
+
+
+TestKeeping = Keeping.TestCase
+
+
+def test_news_are_what_a_list_has_more_less_and_otherwise() -> None:
+    def entry(step: str, data: bytes = b"") -> Listed:
+        return Listed(EntryKey(step, "", "", "", ""), data, "1.2.840.10008.1.2.1")
+
+    first = merged(Cache(), [entry("1"), entry("2"), entry("3")], 1.0, "RIS")
+    second = merged(first, [entry("2"), entry("3", b"anew"), entry("4")], 2.0, "RIS")
+    found = news(first, second)
+    steps = [[key.step for key in keys] for keys in (found.new, found.vanished, found.changed)]
+    assert steps == [["4"], ["1"], ["3"]]
+    assert news(second, failed(second, "it is down", 3.0)) == News()
+    back = merged(second, [entry("1"), entry("2"), entry("3", b"anew"), entry("4")], 4.0)
+    assert [key.step for key in news(second, back).new] == ["1"], "who was away is new again"
+    assert (second.source, back.source) == ("RIS", "")

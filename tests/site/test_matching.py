@@ -1,0 +1,202 @@
+"""What the worklist does not announce goes nowhere, until a person or an exact match says where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from capacitord.errors import Refused, TryAgain
+from capacitord.model.matching import MatchKey
+from capacitord.model.review import State
+from capacitord.model.states import StudyState
+from capacitord.spool.releasing import GRACE, Release
+from tests.site.reviewing import ANN, BOB, TO_PACS, entry, matching, reviewing
+from tests.site.routes import going, put_image, study_of
+from tests.site.stock import waiting
+from tests.spool.recount import recount
+from tests.wait import wait_for
+
+STUDY = "1.2.3"
+JANE = {"PatientID": "P1", "PatientName": "Doe^Jane", "AccessionNumber": "A-1"}
+EVE = {"PatientID": "P2", "PatientName": "Roe^Eve", "AccessionNumber": "A-1"}
+HER_ENTRY = entry("e1", accession_number="A-1", patient_id="P1", patient_name="DOE^JANE")
+
+
+def test_what_the_worklist_announces_goes_by_the_routes(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
+        kept = one.spool.review.kept(one.id(STUDY))
+        assert kept is not None
+        assert (kept.record.state, kept.record.entry, kept.record.rule, kept.record.listed_at, kept.version) == (
+            State.MATCHED,
+            "e1",
+            (MatchKey.ACCESSION_NUMBER,),
+            10.0,
+            1,
+        )
+        assert one.spool.review.refers("e1")
+
+
+def test_what_it_does_not_announce_is_held_whole_and_outlives_restarts(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        recount(one.spool)
+    with reviewing(tmp_path, matching()) as one:
+        found = study_of(one.spool, STUDY)
+        assert (found.state, found.held, found.deliveries) == (StudyState.HELD, 2, ())
+        assert "nothing on the worklist agrees with it" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([entry("e1", accession_number="A-1", patient_id="P9")], "identity of another patient"),
+        ([HER_ENTRY, entry("e2", accession_number="a-1", patient_id="p1")], "several entries"),
+    ],
+)
+def test_a_conflict_and_two_candidates_are_held(tmp_path: Path, entries: list, reason: str) -> None:  # type: ignore[type-arg]
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(*entries)
+        put_image(one.spool, STUDY, 1, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert reason in study_of(one.spool, STUDY).reason
+        one.fetch(HER_ENTRY, at=20.0)
+        put_image(one.spool, STUDY, 2, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert waiting(one.spool) == []
+
+
+def test_an_image_of_another_patient_in_a_matched_study_is_held_and_the_others_go(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        put_image(one.spool, STUDY, 3, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: (), 3: ("pacs",)}
+
+
+def test_images_that_match_nothing_themselves_follow_their_study(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(entry("e1", patient_id="P1", modality="CT"))
+        put_image(one.spool, STUDY, 1, PatientID="P1", Modality="SR")
+        one.box.settled()
+        put_image(one.spool, STUDY, 2, PatientID="P1")
+        put_image(one.spool, STUDY, 3, PatientID="P1", Modality="PR")
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert set(going(one.spool, STUDY).values()) == {("pacs",)}
+
+
+def test_a_later_entry_is_suggested_and_releases_nothing(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        one.fetch(msgspec.structs.replace(HER_ENTRY, since=15.0), at=20.0)
+        wait_for(lambda: suggestion(one) == "e1", within=20.0, what="the entry to be suggested")
+        put_image(one.spool, STUDY, 2, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.box.become(matching(2))
+        assert one.closed(STUDY) is StudyState.HELD
+        one.box.become(msgspec.structs.replace(matching(3), matching=None))
+        put_image(one.spool, STUDY, 3, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert waiting(one.spool) == []
+
+
+def suggestion(one) -> str:  # type: ignore[no-untyped-def]
+    record = one.spool.review.record(one.id(STUDY))
+    return "" if record is None else str(record.suggestion)
+
+
+def test_a_later_entry_releases_what_it_matches_where_the_profile_says_so(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        for number in range(1, 101):
+            put_image(one.spool, STUDY, number, **JANE)
+        put_image(one.spool, "1.2.4", 1, **{**JANE, "AccessionNumber": "A-2"})
+        one.closed(STUDY)
+        one.closed("1.2.4")
+        one.fetch(msgspec.structs.replace(HER_ENTRY, since=15.0), at=20.0)
+        wait_for(
+            lambda: study_of(one.spool, STUDY).state is StudyState.MATCHED, within=20.0, what="the study to be matched"
+        )
+        assert len(waiting(one.spool)) == 100
+        assert study_of(one.spool, "1.2.4").state is StudyState.HELD
+
+
+def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(release_to=("archive",))) as one:
+        one.fetch(entry("e1", accession_number="A-1", patient_id="P9"))
+        put_image(one.spool, STUDY, 1, **{**JANE, "AccessionNumber": "A-2"})
+        put_image(one.spool, "1.2.4", 1, **JANE)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert going(one.spool, STUDY) == {1: ("archive",)}
+        assert "what nothing on the worklist matches" in study_of(one.spool, STUDY).reason
+        assert one.closed("1.2.4") is StudyState.HELD
+
+
+def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_somebody_else(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        assert one.spool.releasing.release(one.id(STUDY), TO_PACS, BOB, 5) == 1
+        found = study_of(one.spool, STUDY)
+        assert (found.state, found.held) == (StudyState.RELEASED, 0)
+        assert found.reason == "Released by Dr Bob (as bob) to pacs."
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
+        with pytest.raises(Refused, match="was released by Dr Bob"):
+            one.spool.releasing.release(one.id(STUDY), TO_PACS, ANN, 6)
+        put_image(one.spool, STUDY, 2, **JANE)
+        with pytest.raises(TryAgain):
+            one.spool.releasing.release(one.id(STUDY), TO_PACS, ANN, 6)
+        put_image(one.spool, STUDY, 3, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",), 3: ()}
+        one.spool.releasing.release(one.id(STUDY), Release(("archive",), "it is Eve"), ANN, 7)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",), 3: ("archive",)}
+        recount(one.spool)
+
+
+def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        assert one.spool.releasing.set_aside(study, "a test exposure.", ANN, (5, 100.0)) == 1
+        assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.DISCARDED, 0)
+        assert one.spool.releasing.over(100.0 + GRACE - 1) == []
+        with pytest.raises(Refused, match="was discarded by ann"):
+            one.spool.releasing.release(study, TO_PACS, BOB, 6)
+        assert one.spool.ledger.resend(study, ["pacs"], None, 6) == 0
+        assert one.spool.releasing.restore(study) == 1
+        assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.HELD, 1)
+        with pytest.raises(Refused, match="Nothing of this study can be had back"):
+            one.spool.releasing.restore(study)
+        one.spool.releasing.set_aside(study, "a test exposure.", ANN, (7, 200.0))
+        assert one.spool.releasing.over(200.0 + GRACE) == [study]
+        assert one.spool.housekeeping.discard_set_aside(study, 8) == 1
+        found = study_of(one.spool, STUDY)
+        assert (found.state, found.bytes, found.purged) == (StudyState.DISCARDED, 0, 1)
+        with pytest.raises(Refused):
+            one.spool.releasing.restore(study)
+        recount(one.spool)
+
+
+def test_an_image_that_comes_again_after_a_discard_is_a_new_one(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        one.spool.releasing.set_aside(study, "by mistake.", ANN, (5, 0.0))
+        put_image(one.spool, STUDY, 1, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert one.spool.releasing.restore(study) == 0
+        one.spool.housekeeping.discard_set_aside(study, 8)
+        assert study_of(one.spool, STUDY).held == 1
+        recount(one.spool)

@@ -1,0 +1,350 @@
+"""The worklist of a site: kept over restarts, asked for when it is due or wanted, served whatever its source does."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import pytest
+
+from capacitord.api.worklist import ListEntries
+from capacitord.dicom.worklist.entries import Snapshot
+from capacitord.errors import Ambiguous, NotFound, TryAgain
+from capacitord.model.profile import Profile, Worklist
+from capacitord.model.transform import On, Set, Transform
+from capacitord.model.worklist import EntryKey, Listed, Source
+from capacitord.model.worklist_cache import Cache, ListState, merged
+from capacitord.seal.keys import SiteKey
+from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.site.worklist.ids import EntryIds
+from capacitord.site.worklist.keeper import WorklistKeeper
+from capacitord.site.worklist.rounds import Rounds
+from capacitord.spool.disk import Disk
+from capacitord.spool.store import Spool
+from tests.dicom.transform.kit import at, value
+from tests.dicom.worklist import kit
+from tests.dicom.worklist.serving import Held, Scp, listed, serving
+from tests.site.broker import Broker
+from tests.site.stock import KEY, open_spool
+from tests.spool.faulty import faulty_catalog
+from tests.wait import wait_for
+
+TODAY = f"{dt.datetime.now(dt.UTC):%Y%m%d}"
+WORKLIST = Worklist(Source("RIS", "127.0.0.1", 104, response_timeout=10.0))
+STATION = 0x00400001
+
+
+@dataclass
+class Site:
+    """A keeper, what it asks, and a clock that a test may set forward."""
+
+    spool: Spool
+    broker: Broker
+    keeper: WorklistKeeper
+    answers: WorklistAnswers
+    notes: list[str]
+    ahead: list[float]
+
+    def names(self, *, vanished: bool = False) -> set[str]:
+        """Return the accession numbers on the list."""
+        return {each.accession_number for each in self.answers.list(ListEntries(vanished)).entries}
+
+    def served(self) -> set[str]:
+        """Return the accession numbers that a scanner gets."""
+        return {each.values(0x00080050)[0] for each in self.keeper.snapshot().entries}
+
+    def wait_for_tries(self, number: int = 1) -> None:
+        """Wait until the source was asked so often and answered, or did not."""
+        wait_for(lambda: self.broker.asked.get("worklist", 0) >= number, what="the source to be asked")
+        wait_for(lambda: self.keeper.cache.tried, what="a try to end")
+
+
+def profile(worklist: Worklist | None = WORKLIST, version: int = 1) -> Profile:
+    return Profile("st-marys", "St. Mary's", version, "UTC", (), worklist=worklist)
+
+
+def patients(*numbers: int, **more: Any) -> list[kit.Said]:
+    return [{**kit.patient(number, random.Random(number), day=TODAY), **more} for number in numbers]
+
+
+@contextmanager
+def source(*numbers: int) -> Iterator[Scp]:
+    """Run a worklist server that knows these patients."""
+    with serving(patients(*numbers)) as scp:
+        yield scp
+
+
+def knows(scp: Scp, *numbers: int, **more: Any) -> None:
+    """Have a worklist server know these from now on."""
+    assert isinstance(scp.held, Held)
+    scp.held.now = Snapshot(listed(patients(*numbers, **more)), 1.0)
+
+
+@contextmanager
+def site(
+    root: Path, port: int, worklist: Worklist | None = WORKLIST, *, disk: Disk | None = None, **settings: Any
+) -> Iterator[Site]:
+    """Keep the worklist of a spool whose source is on this port; 1 is one where nobody is."""
+    spool = open_spool(root, disk=disk)
+    notes: list[str] = []
+    ahead = [0.0]
+    with Broker(worklist=port) as broker:
+        keeper = WorklistKeeper(
+            spool,
+            broker.connections,
+            profile(worklist),
+            hashes=bytes(32),
+            note=lambda reference, _: notes.append(reference),
+            clock=lambda: time.time() + ahead[0],
+            **settings,
+        )
+        try:
+            yield Site(spool, broker, keeper, WorklistAnswers(keeper, KEY), notes, ahead)
+        finally:
+            keeper.stop()
+            keeper.wait()
+            spool.close()
+
+
+def test_a_list_is_fetched_at_once_kept_and_there_after_a_restart_without_its_source(tmp_path: Path) -> None:
+    with source(1, 2) as ris, site(tmp_path, ris.port) as first:
+        assert first.answers.refresh().ok
+        assert first.served() == {"A00001", "A00002"}
+        wait_for(lambda: first.notes == ["worklist-fresh"], what="watchers to be told")
+    with site(tmp_path, 1) as again:
+        assert again.served() == {"A00001", "A00002"}
+        again.wait_for_tries()
+        assert again.served() == {"A00001", "A00002"}
+        status = again.keeper.status()
+        assert status is not None
+        assert (status.state, status.entries, status.source) == (ListState.FRESH, 2, "RIS at 127.0.0.1:104")
+        assert status.failures >= 1
+        assert status.reason == "Nothing listens there."
+        assert again.keeper.advice() == []
+        assert not again.answers.refresh().ok
+
+
+def test_a_refresh_says_what_is_new_what_vanished_and_what_changed(tmp_path: Path) -> None:
+    with source(1, 2, 3) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        knows(ris, 2, 3, 4)
+        came = here.answers.refresh()
+        assert [[each.accession_number for each in rows] for rows in (came.new, came.vanished, came.changed)] == [
+            ["A00004"],
+            ["A00001"],
+            [],
+        ]
+        knows(ris, 2, 3, 4, PatientComments="she is deaf")
+        assert len(here.answers.refresh().changed) == 3
+        assert here.names() == {"A00002", "A00003", "A00004"}
+        assert here.names(vanished=True) == {"A00001", "A00002", "A00003", "A00004"}
+        assert here.served() == {"A00002", "A00003", "A00004"}
+        assert {held.key.accession for held in here.spool.worklist.load().vanished()} == {"A00001"}
+
+
+def test_what_vanished_long_ago_is_forgotten(tmp_path: Path) -> None:
+    with source(1, 2) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        knows(ris, 2)
+        assert here.answers.refresh().ok
+        here.ahead[0] = 15 * 86400.0
+        knows(ris, 3)
+        here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=20 * 86400.0)))
+        assert here.answers.refresh().ok
+        assert here.names(vanished=True) == {"A00002", "A00003"}
+
+
+def test_it_is_asked_again_by_itself_when_it_is_due_and_sooner_after_a_failure(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, 1, retry=0.1) as here:
+        here.wait_for_tries(3)
+        here.broker.targets["worklist"] = ris.port
+        wait_for(lambda: here.served() == {"A00001"}, what="the source to be asked again")
+        knows(ris, 2)
+        here.ahead[0] = 121.0
+        wait_for(lambda: here.served() == {"A00002"}, what="the list to be due")
+
+
+def test_a_scanner_that_looks_for_somebody_has_the_source_asked_once_for_all(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        knows(ris, 1, 2)
+        here.ahead[0] = 20.0
+        asked = here.broker.asked["worklist"]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: here.keeper.look_again(), range(4)))
+        assert here.broker.asked["worklist"] == asked + 1
+        assert any(snapshot is not None and len(snapshot.entries) == 2 for snapshot in found)
+        assert here.served() == {"A00001", "A00002"}
+
+
+def test_a_source_that_hangs_is_waited_for_once_and_not_long(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port, look=0.3) as here:
+        assert here.answers.refresh().ok
+        here.ahead[0] = 20.0
+        here.broker.hold()
+        asked = here.broker.asked["worklist"]
+        for _ in range(3):
+            assert here.keeper.look_again() is None
+        assert here.broker.asked["worklist"] == asked + 1
+        began = time.monotonic()
+        assert here.keeper.look_again() is None
+        assert time.monotonic() - began < 0.3
+        assert here.served() == {"A00001"}
+        knows(ris, 2)
+        here.broker.go_on()
+        wait_for(lambda: here.served() == {"A00002"}, what="the answer to be taken in the end")
+
+
+def test_whoever_waits_for_the_source_is_told_when_the_box_stops(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        here.broker.hold()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(here.answers.refresh)
+            wait_for(lambda: here.broker.asked, what="the source to be asked")
+            here.broker.connections.close()
+            here.keeper.stop()
+            with pytest.raises(TryAgain):
+                waiting.result(10)
+        here.broker.go_on()
+
+
+def test_a_new_version_of_the_profile_corrects_anew_and_asks_another_source_at_once(tmp_path: Path) -> None:
+    coach = Transform("coach", On.WORKLIST, (Set(at("ScheduledStationAETitle"), value("COACH")),))
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+
+        def stations() -> set[str]:
+            return {each.items(0x00400100)[0].values(STATION)[0] for each in here.keeper.snapshot().entries}
+
+        asked = here.broker.asked["worklist"]
+        assert stations() != {"COACH"}
+        here.keeper.update(profile(msgspec.structs.replace(WORKLIST, corrections=(coach,)), 2))
+        wait_for(lambda: stations() == {"COACH"}, what="the list to be corrected anew")
+        assert here.broker.asked["worklist"] == asked, "what is served can be corrected without the source"
+        here.keeper.update(profile(Worklist(Source("OTHER", "127.0.0.1", 105)), 3))
+        wait_for(lambda: here.broker.asked["worklist"] > asked, what="the other source to be asked")
+        here.keeper.update(profile(None, 4))
+        assert here.keeper.status() is None
+        assert here.keeper.look_again() is None
+        with pytest.raises(NotFound, match="has no worklist"):
+            here.answers.refresh()
+
+
+def test_a_site_without_a_worklist_asks_nobody(tmp_path: Path) -> None:
+    with site(tmp_path, 1, None) as here:
+        assert here.keeper.snapshot().entries == ()
+        assert here.keeper.advice() == []
+        for ask in (here.answers.refresh, lambda: here.answers.show("A1"), lambda: here.answers.list(ListEntries())):
+            with pytest.raises(NotFound):
+                ask()
+        assert here.broker.asked == {}
+
+
+def test_an_old_list_and_none_at_all_are_said_once_and_advised_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="capacitord.site.worklist")
+    with source(1) as ris, site(tmp_path, 1, retry=0.1) as here:
+        here.wait_for_tries(3)
+        (advice,) = here.keeper.advice()
+        assert (advice.reference, "scanners get an empty one" in advice.message) == ("worklist-none", True)
+        here.broker.targets["worklist"] = ris.port
+        wait_for(lambda: here.served() == {"A00001"}, what="a list")
+        here.broker.targets["worklist"] = 1
+        here.ahead[0] = 43300.0
+        wait_for(lambda: "worklist-stale" in here.notes, what="watchers to be told")
+        (advice,) = here.keeper.advice()
+        assert advice.reference == "worklist-old"
+        assert here.keeper.snapshot().warning.startswith("This worklist is old")
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("scanners get an empty one" in words for words in told) == 1
+    assert sum("is out of date" in words for words in told) <= 2
+    assert not any(name in words for words in told for name in ("Miller", "Meyer", "Smith", "Novak", "P00001", "A0000"))
+
+
+def test_a_list_that_cannot_be_kept_is_served_and_said_until_it_is(tmp_path: Path) -> None:
+    with (
+        faulty_catalog() as (disk, vfs),
+        source(1) as ris,
+        site(tmp_path, ris.port, disk=disk) as here,
+    ):
+        assert here.answers.refresh().ok
+        knows(ris, 2)
+        vfs.fail_at(1, apsw.IOError, for_good=True)
+        assert here.answers.refresh().ok
+        assert here.served() == {"A00002"}
+        (advice,) = here.keeper.advice()
+        assert (advice.reference, "would be lost" in advice.message) == ("worklist-not-kept", True)
+        vfs.work_again()
+        assert here.answers.refresh().ok
+        assert here.keeper.advice() == []
+        assert {held.key.accession for held in here.spool.worklist.load().present()} == {"A00002"}
+
+
+def test_a_kept_list_that_is_damaged_gives_way_to_a_fresh_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = open_spool(tmp_path)
+    damaged = Listed(EntryKey("S1", "", "SECRET", "", ""), b"SECRET", "1.2.840.10008.1.2.1")
+    spool.worklist.save(merged(Cache(), [damaged], time.time()))
+    spool.close()
+    with source(1) as ris, site(tmp_path, 1) as here:
+        here.wait_for_tries()
+        assert here.keeper.snapshot().warning == "No worklist has been fetched yet: this list is empty."
+        here.broker.targets["worklist"] = ris.port
+        assert here.answers.refresh().ok
+        assert here.names(vanished=True) == {"A00001"}
+    assert "The worklist that was kept cannot be read" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+def test_rounds_are_waited_for_by_number() -> None:
+    rounds = Rounds()
+    assert rounds.running is None
+    assert not rounds.begin(0.01)
+    assert rounds.begin(0.0), "what is due begins"
+    assert rounds.want() == 2, "the one that runs has begun already"
+    assert not rounds.wait(1, 0.0)
+    rounds.end()
+    assert rounds.wait(1, 0.0)
+    assert rounds.begin(60.0), "what is wanted begins"
+    running = rounds.running
+    assert running is not None
+    assert running.number == 2
+    rounds.end()
+    assert rounds.wait(rounds.want() - 1, 0.0)
+    rounds.end()
+    assert rounds.wait(3, 0.0), "nobody waits for what will not come"
+    rounds.stop()
+    assert not rounds.wait(rounds.want(), 60.0)
+    assert not rounds.begin(0.0)
+
+
+def test_ids_are_short_keyed_and_named_by_their_beginning(tmp_path: Path) -> None:
+    key = EntryKey("S1", "1.2.3", "A1", "R1", "P1")
+    ours = EntryIds(KEY)
+    assert ours.of(key) == EntryIds(KEY).of(key)
+    assert ours.of(key) != EntryIds(SiteKey(KEY.site, bytes(32))).of(key)
+    assert len({ours.of(msgspec.structs.replace(key, copy=copy)) for copy in range(1000)}) == 1000
+    with source(1, 2) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        (short, shown), _ = here.answers.entries()
+        assert len(short) == 8
+        for reference in (short, short[:4].upper(), shown.held.key.accession, shown.held.key.study):
+            assert here.answers.show(reference).entry.id == short
+        for reference in (short[:3], "", "P00001", "zzzz"):
+            with pytest.raises(NotFound):
+                here.answers.show(reference)
+        knows(ris, 1, 1, 2, AccessionNumber="SAME")
+        assert here.answers.refresh().ok
+        with pytest.raises(Ambiguous) as error:
+            here.answers.show("SAME")
+        assert short not in error.value.candidates
+        assert len(error.value.candidates) >= 2

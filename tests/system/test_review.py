@@ -1,0 +1,268 @@
+"""What the worklist does not announce waits for a person, on the real box among programs of DCMTK."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from capacitord.api import messages as m
+from capacitord.api.review import Held, ListHeld, Release
+from capacitord.errors import CapacitordError, NotFound, Refused
+from capacitord.model.states import StudyState
+from capacitord.model.worklist_cache import ListState
+from tests.dicom.worklist import painters
+from tests.fluxctl.terminal import Terminal
+from tests.images import read_image
+from tests.peers.senders import storescu
+from tests.peers.storescp import Storescp
+from tests.site.routes import write_image
+from tests.system.box import AE_TITLE, PATIENCE, Box, Target
+from tests.system.test_worklist import ZONE, Ris, table
+from tests.wait import wait_for
+
+pytestmark = pytest.mark.peers
+
+DCMDUMP = "/usr/bin/dcmdump"
+JANE: dict[str, Any] = {
+    "AccessionNumber": "A-1",
+    "PatientName": "Doe^Jane",
+    "PatientID": "P1",
+    "PatientBirthDate": "19700101",
+    "PatientSex": "F",
+    "StudyInstanceUID": "1.2.826.0.1.3680043.9.77.1",
+    "RequestedProcedureID": "R1",
+    "RequestedProcedureDescription": "CT Head",
+    "ReferringPhysicianName": "Sculley^Dana",
+}
+UNKNOWN: dict[str, Any] = {
+    "PatientName": "Trauma^Unknown",
+    "PatientID": "T-77",
+    "PatientSex": "O",
+    "StudyDescription": "Head trauma",
+}
+
+
+class Clinic:
+    """A box whose site has a worklist and one PACS."""
+
+    def __init__(self, folder: Path, ris: Ris, pacs: Storescp, box: Box) -> None:
+        self.folder, self.ris, self.pacs, self.box = folder, ris, pacs, box
+
+    def await_patient(self, **said: str) -> None:
+        """Put an entry on the worklist and wait until the box has it."""
+        today = f"{dt.datetime.now(ZONE):%Y%m%d}"
+        step = {
+            "Modality": "CT",
+            "ScheduledStationAETitle": "COACH",
+            "ScheduledProcedureStepStartDate": today,
+            "ScheduledProcedureStepStartTime": "0900",
+            "ScheduledProcedureStepID": "S1",
+            "ScheduledProcedureStepDescription": "Head",
+        }
+        entries = {**JANE, **said}
+        painters.write({**entries, "ScheduledProcedureStepSequence": [step]}, self.ris.entries / f"{len(said)}.wl")
+        assert self.box.client.worklist_refresh().ok
+
+    def send(self, study: str, number: int = 1, **attributes: Any) -> None:
+        path = write_image(self.folder / "images", study, number, **attributes)
+        assert storescu([read_image(path)], self.box.host, self.box.port, called=AE_TITLE).acknowledged == [path]
+
+    def held(self, count: int = 1) -> Sequence[Held]:
+        """Wait until so many studies are held and closed, and return them."""
+
+        def look() -> Sequence[Held] | None:
+            try:
+                held = self.box.client.held_list(ListHeld()).held
+            except CapacitordError:
+                return None
+            ready = len(held) == count and all(each.study.state is StudyState.HELD for each in held)
+            return held if ready else None
+
+        return wait_for(look, within=PATIENCE, what=f"{count} studies to be held")
+
+    def fluxctl(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        command = [*fluxctl(self.box), *arguments]
+        return subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=60)
+
+    def audit(self, action: str) -> list[m.AuditEntry]:
+        return list(self.box.client.audit_show(m.AuditQuery(action=action)).entries)
+
+
+def fluxctl(box: Box) -> list[str]:
+    return [str(Path(sys.executable).with_name("fluxctl")), "--socket", str(box.client.socket_path)]
+
+
+@contextmanager
+def clinic(folder: Path, **review: object) -> Iterator[Clinic]:
+    with Ris(folder / "ris") as ris, Storescp(folder / "pacs") as pacs:
+        tables = {"worklist": table(ris.port), "review": review} if review else {"worklist": table(ris.port)}
+        settings: dict[str, dict[str, Any]] = {"worklist": {"port": 0}, "spool": {"study_quiet": "1s"}}
+        with Box(folder / "box", Target("pacs", "STORESCP", pacs.port), settings=settings, tables=tables) as box:
+            box.wait(
+                lambda status: bool(
+                    status.traffic and status.traffic.worklist and status.traffic.worklist.state is ListState.FRESH
+                ),
+                what="the first list",
+            )
+            yield Clinic(folder, ris, pacs, box)
+
+
+def dumped(path: Path) -> str:
+    return subprocess.run([DCMDUMP, str(path)], capture_output=True, text=True, check=True).stdout
+
+
+def test_matched_goes_and_unmatched_waits_until_a_script_reconciles_it(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.await_patient()
+        one.send("1.2.3", AccessionNumber="a-1 ", PatientID="P1", PatientName="DOE^JANE")
+        one.pacs.wait_for_images(1)
+        detail = one.box.client.study_show("1.2.3")
+        assert detail.decided is not None
+        assert (detail.decided.state, detail.decided.rule) == ("matched", ("AccessionNumber",))
+
+        one.send("1.2.4", PatientBirthDate="19700101", **UNKNOWN)
+        one.send("1.2.4", 2, PatientBirthDate="19700101", **UNKNOWN)
+        (held,) = one.held()
+        assert [each.reason for each in held.study.held_for] == ["unmatched"]
+        assert held.candidates[0].entry.accession_number == "A-1"
+        assert {"PatientID", "PatientName", "PatientSex"} <= set(held.candidates[0].differing)
+        entry, short = held.candidates[0].entry.id, held.study.id
+        assert "Unknown" in one.fluxctl("held", "list").stdout
+
+        bypass = one.fluxctl("resend", short, "--to", "pacs", "--yes")
+        assert (bypass.returncode, "fluxctl release" in bypass.stderr) == (6, True)
+        refused = one.fluxctl("release", short, "--to", "pacs")
+        assert (refused.returncode, "--reason and --yes" in refused.stderr) == (6, True)
+        elsewhere = one.fluxctl("release", short, "--to", "lakeside", "--reason", "x", "--yes")
+        assert (elsewhere.returncode, "no destination" in elsewhere.stderr) == (5, True)
+        done = one.fluxctl(
+            "release", short, "--to", "pacs", "--match", entry, "--reason", "trauma, named later", "--yes",
+            "--operator", "Dr Ann",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        again = one.fluxctl("release", short, "--to", "pacs", "--reason", "x", "--yes")
+        assert again.returncode == 6
+        assert "was released by Dr Ann" in again.stderr
+
+        images = one.pacs.wait_for_images(3)
+        reconciled = [image for image in images if image.sop_instance_uid.startswith("1.2.4")]
+        for image in reconciled:
+            found = pydicom.dcmread(image.path)
+            assert (found.PatientName, found.PatientID, found.PatientSex) == ("Doe^Jane", "P1", "F")
+            assert (found.AccessionNumber, found.StudyInstanceUID) == ("A-1", "1.2.4")
+            (request,) = found.RequestAttributesSequence
+            assert (request.RequestedProcedureID, request.ScheduledProcedureStepID) == ("R1", "S1")
+            (original,) = found.OriginalAttributesSequence
+            (before,) = original.ModifiedAttributesSequence
+            assert (original.ReasonForTheAttributeModification, before.PatientName) == ("CORRECT", "Trauma^Unknown")
+            assert "[Doe^Jane]" in dumped(image.path)
+        kept = {each.patient_name for each in one.box.studies()}
+        assert "Trauma^Unknown" in kept
+
+        one.fluxctl("resend", short, "--to", "pacs", "--yes")
+        wait_for(lambda: one.pacs.requests() >= 5, within=PATIENCE, what="the copy to be sent again")
+        one.box.wait_until_delivered()
+        assert all(pydicom.dcmread(image.path).PatientID == "P1" for image in one.pacs.images())
+
+        (entry_of,) = [each for each in one.audit("held.release") if each.result == "done"]
+        assert {short, "pacs", entry} <= set(entry_of.subjects)
+        assert "operator (as claimed): Dr Ann" in entry_of.detail
+        assert "reason: trauma, named later" in entry_of.detail
+        assert "held (unmatched) -> released, 2 images" in entry_of.detail
+        assert one.box.client.audit_verify().ok
+        assert "Trauma" not in "".join(map(str, one.audit("held.release"))) + one.box.log
+
+
+def test_a_release_at_a_terminal_walks_through_it(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.await_patient()
+        one.send("1.2.4", PatientBirthDate="19700101", **UNKNOWN)
+        (held,) = one.held()
+        with Terminal([*fluxctl(one.box), "release", held.study.id], dict(os.environ)) as terminal:
+            terminal.wait_for("Which entry does it belong to?", within=PATIENCE)
+            terminal.press("7\n")
+            terminal.wait_for("Type one of the numbers")
+            terminal.press("1\n")
+            terminal.wait_for("To which destinations of this site? [pacs]")
+            terminal.press("archive\n")
+            terminal.wait_for("no destination of this site")
+            terminal.press("pacs\n")
+            terminal.wait_for("Why is it released?")
+            terminal.press("named by her son\n")
+            said = terminal.wait_for("[y/N]")
+            question = " ".join(said[said.rindex("Send 1 image") :].split())
+            assert "Unknown" in question
+            assert "Jane" in question
+            assert question.endswith("to pacs? [y/N]")
+            terminal.press("y\n")
+            assert terminal.end() == 0, terminal.output
+        (image,) = one.pacs.wait_for_images(1)
+        assert pydicom.dcmread(image.path).PatientID == "P1"
+
+
+def test_a_conflict_is_discarded_by_name_and_had_back(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.await_patient()
+        one.send("1.2.5", AccessionNumber="A-1", PatientID="P2", PatientName="Roe^Eve")
+        (held,) = one.held()
+        short = held.study.id
+        assert [each.reason for each in held.study.held_for] == ["conflict"]
+        assert one.fluxctl("held", "discard", short, "--reason", "test").returncode == 6
+        wrong = one.fluxctl("held", "discard", short, "--reason", "test", "--name-stdin", typed="Doe, Jane\n")
+        assert (wrong.returncode, "Roe" in wrong.stderr) == (6, False)
+        done = one.fluxctl("held", "discard", short, "--reason", "test", "--name-stdin", typed="roe, eve\n")
+        assert done.returncode == 0, done.stderr
+        assert one.box.client.held_list(ListHeld()).held == ()
+        one.box.kill_runtime()
+        one.box.wait_until_open()
+        assert one.fluxctl("held", "restore", short).returncode == 0
+        (held,) = one.held()
+        assert held.study.id == short
+        assert one.pacs.received() == []
+
+
+def test_a_later_entry_is_offered_and_a_kill_leaves_a_study_held_or_released(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.send("1.2.6", AccessionNumber="A-1", PatientID="P1", PatientName="Doe^Jane")
+        (held,) = one.held()
+        short = held.study.id
+        one.await_patient()
+        wait_for(lambda: any(each.suggested for each in one.held()[0].candidates), within=PATIENCE, what="a suggestion")
+        assert one.pacs.received() == []
+        sender = subprocess.Popen(
+            [*fluxctl(one.box), "release", short, "--to", "pacs", "--reason", "x", "--yes"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        one.box.kill()
+        sender.wait(PATIENCE)
+        one.box.start()
+        state = one.box.client.study_show(short).study.state
+        assert state in {StudyState.HELD, StudyState.RELEASED}
+        if state is StudyState.HELD:
+            one.box.client.held_release(Release(short, ("pacs",), "x"))
+        with pytest.raises(Refused):
+            one.box.client.held_release(Release(short, ("pacs",), "x"))
+        one.pacs.wait_for_images(1)
+
+
+def test_rematch_releases_only_where_the_profile_says_so(tmp_path: Path) -> None:
+    with clinic(tmp_path, rematch="release") as one:
+        one.send("1.2.6", AccessionNumber="A-1", PatientID="P1", PatientName="Doe^Jane")
+        one.send("1.2.7", AccessionNumber="A-9", PatientID="P9", PatientName="Roe^Eve")
+        one.held(2)
+        one.await_patient()
+        one.pacs.wait_for_images(1)
+        (held,) = one.held()
+        assert held.study.study_uid == "1.2.7"
+        with pytest.raises(NotFound):
+            one.box.client.held_release(Release(held.study.id, ("lakeside",), "x"))
