@@ -150,7 +150,9 @@ def test_the_record_decides_when_the_daemon_is_killed_on_the_way() -> None:
                  "http://box/v1/sites/lakeside/activate"], stdout=subprocess.DEVNULL
             ):  # fmt: skip
                 record = daemon.state / "active-site"
-                wait_for(lambda: record.read_text().strip() == "lakeside", within=20, what="the record to name the other")
+                wait_for(
+                    lambda: record.read_text().strip() == "lakeside", within=20, what="the record to name the other"
+                )
                 daemon.stop(signal.SIGKILL)
             daemon.start()
             daemon.up()
