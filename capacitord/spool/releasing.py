@@ -28,6 +28,7 @@ GRACE: Final = 86400.0
 """Seconds for which something that was discarded can be had back."""
 
 _HELD: Final = "id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ?"
+_RELEASES: Final = "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release"
 _WAIT: Final = """
 INSERT OR IGNORE INTO waiting (delivery, image, bytes, since)
 SELECT ?1, id, length, ?3 FROM image WHERE id = ?2 AND NOT EXISTS (
@@ -101,7 +102,7 @@ class Releasing:
                 f"UPDATE image SET routing = ?, route = ?, decided_by = NULL, held = '', release = ? WHERE {_HELD}",  # noqa: S608
                 (Standing.DECIDED, BY_A_PERSON, number, *bounds(study), Standing.DECIDED),
             )
-            review.keep_released(catalog, self._filing, study, what.entry, now)
+            review.keep_released(catalog, self._filing, study, now, entry=what.entry, release=number)
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
         return len(images)
 
@@ -171,6 +172,11 @@ class Releasing:
         with self._catalog.read() as catalog:
             return _last(catalog, study)
 
+    def made(self, number: int) -> Released | None:
+        """Return the release of that number, None if there is none."""
+        with self._catalog.read() as catalog:
+            return _one(catalog, "id = ?", number)
+
     def aside(self, study: int) -> SetAside | None:
         """Return what a person set aside of a study, None if nothing can be had back."""
         with self._catalog.read() as catalog:
@@ -208,11 +214,12 @@ def _written(catalog: apsw.Connection, study: int, what: Release, by: Person, no
 
 
 def _last(catalog: apsw.Connection, study: int) -> Released | None:
+    return _one(catalog, "study = ?", study)
+
+
+def _one(catalog: apsw.Connection, which: str, value: int) -> Released | None:
     for number, at, uid, user, operator, reason, destinations, entry, changes in fetch(
-        catalog,
-        "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release WHERE study = ? "
-        "ORDER BY id DESC LIMIT 1",
-        (study,),
+        catalog, f"{_RELEASES} WHERE {which} ORDER BY id DESC LIMIT 1", (value,)
     ):
         transform = None if changes is None else msgspec.json.decode(changes, type=Transform)
         what = Release(tuple(destinations.split()), reason, entry, transform)

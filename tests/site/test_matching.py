@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.matching import MatchKey
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
+from capacitord.model.transform import On, Set, Template, Transform
 from capacitord.spool.releasing import GRACE, Release
-from tests.site.reviewing import ANN, BOB, TO_PACS, entry, matching, reviewing
+from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, study_of
 from tests.site.stock import waiting
 from tests.spool.recount import recount
@@ -161,6 +163,81 @@ def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_
         one.spool.releasing.release(one.id(STUDY), Release(("archive",), "it is Eve"), ANN, 7)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",), 3: ("archive",)}
         recount(one.spool)
+
+
+def as_whose(patient: str) -> Transform:
+    """Return what a release with an entry of this patient writes."""
+    return Transform("reconcile", On.INBOUND, (Set(attribute("PatientID"), Template(patient, (patient,))),))
+
+
+def written(one: Reviewing, destination: str) -> dict[str, str]:
+    """Return as whose each image leaves that waits for a destination; empty for one that leaves as it came."""
+    found = one.spool.ledger.due(destination, 99)
+    return {
+        each.sop_instance_uid: "" if each.reconciled is None else each.reconciled.operations[0].value.text  # type: ignore[union-attr]
+        for each in found
+    }
+
+
+def test_late_images_never_get_what_was_said_of_another_patient(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        jane, eve = (Release(("pacs",), "known", name, as_whose(name)) for name in ("jane", "eve"))
+        one.spool.releasing.release(one.id(STUDY), jane, ANN, 5)
+        put_image(one.spool, STUDY, 2, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.spool.releasing.release(one.id(STUDY), eve, ANN, 6)
+        put_image(one.spool, STUDY, 3, **JANE)
+        one.closed(STUDY)
+        assert written(one, "pacs") == {f"{STUDY}.1": "jane", f"{STUDY}.2": "eve", f"{STUDY}.3": "jane"}
+
+
+def test_who_releases_one_image_of_a_matched_study_decides_for_that_only(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        eve = Release(("archive",), "it is Eve", "e2", as_whose("eve"))
+        one.spool.releasing.release(one.id(STUDY), eve, ANN, 6)
+        put_image(one.spool, STUDY, 3, **JANE)
+        put_image(one.spool, STUDY, 4, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert written(one, "pacs") == {f"{STUDY}.1": "", f"{STUDY}.3": ""}
+        assert written(one, "archive") == {f"{STUDY}.2": "eve"}
+
+
+def test_a_late_image_that_says_more_of_the_patient_than_was_seen_is_held(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1)
+        one.closed(STUDY)
+        one.spool.releasing.release(one.id(STUDY), Release(("pacs",), "it is Jane", "e1", as_whose("jane")), ANN, 5)
+        put_image(one.spool, STUDY, 2, PatientID="P2", PatientName="Roe^Eve")
+        put_image(one.spool, STUDY, 3)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert written(one, "pacs") == {f"{STUDY}.1": "jane", f"{STUDY}.3": "jane"}
+
+
+def test_an_image_of_nobody_does_not_make_a_study_the_one_of_another_patient(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(entry("e2", accession_number="A-2", patient_id="P2"))
+        put_image(one.spool, STUDY, 1, PatientID="P1")
+        one.box.settled()
+        put_image(one.spool, STUDY, 2, AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert waiting(one.spool) == []
+
+
+def test_the_patient_of_a_matched_study_is_the_one_of_its_entry_where_images_say_nothing(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, AccessionNumber="A-1")
+        one.box.settled()
+        put_image(one.spool, STUDY, 2, PatientID="P2")
+        put_image(one.spool, STUDY, 3, PatientID="P1")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: (), 3: ("pacs",)}
 
 
 def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
