@@ -160,13 +160,16 @@ class Housekeeping:
         self.wipe()
         return count
 
-    def discard_set_aside(self, study: int, now: int) -> int:
+    def discard_set_aside(self, study: int, now: int, tick: float) -> int:
         """Give up what a person set aside of a study and nobody wants back; return how many images.
 
-        Raises `PartlyDone` as `discard` does.
+        That is none before its time by the retention clock, which is `tick` now: somebody may have had it back and
+        discarded it once more. Raises `PartlyDone` as `discard` does.
         """
         aside = "id BETWEEN ? AND ? AND purged_at IS NULL AND routing < 0"
         with self._catalog.change() as catalog:
+            if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ? AND due <= ?", (study, tick)) is None:
+                return 0
             for segment, offset, length in fetch(
                 catalog,
                 f"SELECT segment, place, length FROM image WHERE {aside}",  # noqa: S608 - of constants

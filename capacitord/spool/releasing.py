@@ -28,6 +28,14 @@ GRACE: Final = 86400.0
 """Seconds for which something that was discarded can be had back."""
 
 _HELD: Final = "id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ?"
+_BACK: Final = """
+SELECT id FROM image WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 AND NOT EXISTS (
+  SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid AND other.id != image.id AND other.here
+    AND (other.routing >= 0 OR other.id > image.id)
+)
+"""
+_NOT_HELD: Final = frozenset({StudyState.DISCARDED, StudyState.RELEASED})
+"""States that a study leaves when something of it is had back."""
 _RELEASES: Final = "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release"
 _WAIT: Final = """
 INSERT OR IGNORE INTO waiting (delivery, image, bytes, since)
@@ -136,7 +144,8 @@ class Releasing:
     def restore(self, study: int) -> int:
         """Have back what was set aside of a study; return how many images. Raises `Refused` if nothing is.
 
-        An image that came again meanwhile is held anyway, so the one that was discarded stays so.
+        An image that came again meanwhile is held anyway, so the one that was discarded stays so. Of one that was
+        discarded twice the last is had back.
         """
         with self._catalog.change() as catalog:
             if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ?", (study,)) is None:
@@ -144,22 +153,17 @@ class Releasing:
                     "Nothing of this study can be had back.",
                     hint="What is discarded can be for 24 hours that the box is on. Send it from the scanner again.",
                 )
-            catalog.execute(
-                "UPDATE image SET routing = -routing WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 "
-                "AND NOT EXISTS (SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid "
-                "AND other.id != image.id AND other.here AND other.routing >= 0)",
-                bounds(study),
-            )
-            count = catalog.changes()
+            back = [number for (number,) in fetch(catalog, _BACK, bounds(study))]
+            catalog.executemany("UPDATE image SET routing = -routing WHERE id = ?", ((number,) for number in back))
             if not fetch_value(
                 catalog, "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0", bounds(study)
             ):
                 catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
             state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
-            if state is StudyState.DISCARDED and count:
+            if state in _NOT_HELD and back:
                 self._become(catalog, study, StudyState.HELD, "")
             closing.judge_again(catalog, self._filing, study)
-        return count
+        return len(back)
 
     def over(self, tick: float) -> list[int]:
         """Return the studies of which what was set aside cannot be had back any more; `tick` is the retention clock."""

@@ -9,11 +9,14 @@ import pytest
 
 from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
+from capacitord.model.evidence import Named
 from capacitord.model.matching import MatchKey
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
+from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
+from tests.images import CT_STORAGE
 from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, study_of
 from tests.site.stock import waiting
@@ -257,7 +260,8 @@ def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
             one.spool.releasing.restore(study)
         one.spool.releasing.set_aside(study, "a test exposure.", ANN, (7, 200.0))
         assert one.spool.releasing.over(200.0 + GRACE) == [study]
-        assert one.spool.housekeeping.discard_set_aside(study, 8) == 1
+        assert one.spool.housekeeping.discard_set_aside(study, 8, 200.0 + GRACE - 1) == 0
+        assert one.spool.housekeeping.discard_set_aside(study, 8, 200.0 + GRACE) == 1
         found = study_of(one.spool, STUDY)
         assert (found.state, found.bytes, found.purged) == (StudyState.DISCARDED, 0, 1)
         with pytest.raises(Refused):
@@ -274,6 +278,47 @@ def test_an_image_that_comes_again_after_a_discard_is_a_new_one(tmp_path: Path) 
         put_image(one.spool, STUDY, 1, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         assert one.spool.releasing.restore(study) == 0
-        one.spool.housekeeping.discard_set_aside(study, 8)
+        one.spool.housekeeping.discard_set_aside(study, 8, GRACE)
         assert study_of(one.spool, STUDY).held == 1
         recount(one.spool)
+
+
+def test_what_is_had_back_after_a_release_is_held_and_can_be_released(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        one.spool.releasing.set_aside(study, "by mistake.", ANN, (5, 0.0))
+        put_image(one.spool, STUDY, 2, **JANE)
+        one.closed(STUDY)
+        one.spool.releasing.release(study, TO_PACS, ANN, 6)
+        assert one.spool.releasing.restore(study) == 1
+        assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.HELD, 1)
+        assert one.spool.releasing.release(study, TO_PACS, BOB, 7) == 1
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+        recount(one.spool)
+
+
+def test_of_an_image_that_was_discarded_twice_one_is_had_back(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        for _ in range(2):
+            put_image(one.spool, STUDY, 1, **JANE)
+            one.closed(STUDY)
+            one.spool.releasing.set_aside(one.id(STUDY), "by mistake.", ANN, (5, 0.0))
+        assert one.spool.releasing.restore(one.id(STUDY)) == 1
+        assert study_of(one.spool, STUDY).held == 1
+        assert one.spool.releasing.over(GRACE) == [one.id(STUDY)]
+        recount(one.spool)
+
+
+def test_this_box_does_not_stand_for_what_was_discarded(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        evidence = one.spool.evidence
+        named = Named(CT_STORAGE, f"{STUDY}.1")
+        evidence.asked("1.9.1", [named], "CT1", "BOX", 5)
+        (request,) = evidence.unreported()
+        assert evidence.result(request.id).committed == (named,)
+        one.spool.releasing.set_aside(one.id(STUDY), "a test.", ANN, (5, 0.0))
+        assert evidence.result(request.id).failed == ((named, NO_SUCH_OBJECT),)
