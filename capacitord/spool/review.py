@@ -30,6 +30,7 @@ INSERT INTO review (study, state, record, entry, at, version) VALUES (?, ?, ?, ?
 ON CONFLICT (study) DO UPDATE SET state = excluded.state, record = excluded.record, entry = excluded.entry,
   at = excluded.at, version = excluded.version
 """
+_WAITS: Final = "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing IN (?, ?, ?) LIMIT 1"
 _CLAIMS: Final = "SELECT identity FROM claim WHERE study = ? ORDER BY identity"
 _UNMATCHED: Final = """
 SELECT r.study, r.record, c.identity FROM review r LEFT JOIN claim c ON c.study = r.study
@@ -165,6 +166,12 @@ def keep_released(catalog: apsw.Connection, filing: Filing, study: int, now: int
     version = fetch_value(catalog, "SELECT version FROM review WHERE study = ?", (study,))
     _keep(catalog, study, record, now, version)
     filing.forget(study)
+
+
+def waits(catalog: apsw.Connection, study: int) -> bool:
+    """Return whether something of a study is held because nothing says whose it is."""
+    found = fetch_value(catalog, _WAITS, (*bounds(study), *STANDINGS.values()))
+    return found is not None
 
 
 def holds(record: Record | None) -> bool:

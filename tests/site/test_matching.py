@@ -14,11 +14,12 @@ from capacitord.model.matching import MatchKey
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
+from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
 from tests.images import CT_STORAGE
 from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
-from tests.site.routes import going, put_image, study_of
+from tests.site.routes import going, put_image, routed_spool, study_of
 from tests.site.stock import waiting
 from tests.spool.recount import recount
 from tests.wait import wait_for
@@ -241,6 +242,35 @@ def test_the_patient_of_a_matched_study_is_the_one_of_its_entry_where_images_say
         put_image(one.spool, STUDY, 3, PatientID="P1")
         assert one.closed(STUDY) is StudyState.HELD
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: (), 3: ("pacs",)}
+
+
+def test_what_waits_for_a_release_leaves_by_nothing_else(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        with pytest.raises(Refused, match="not known whose"):
+            one.spool.ledger.resend(study, ["archive"], None, 9)
+        with pytest.raises(Refused, match="patient's name"):
+            one.spool.housekeeping.discard(study, 9, "x")
+        assert (waiting(one.spool, "archive"), study_of(one.spool, STUDY).held) == ([], 1)
+        one.spool.releasing.set_aside(study, "not hers", ANN, (5, 0.0))
+        with pytest.raises(Refused, match="can still be had back"):
+            one.spool.housekeeping.discard(study, 9, "x")
+        assert one.spool.ledger.resend(study, ["archive"], None, 9) == 1
+        recount(one.spool)
+
+
+def test_nobody_sends_what_is_not_matched_yet(tmp_path: Path) -> None:
+    spool = routed_spool(tmp_path, Routing(matching()))
+    put_image(spool, STUDY, 1, **JANE)
+    spool.settle()
+    with pytest.raises(TryAgain, match="not decided yet"):
+        spool.ledger.resend(spool.studies.find(STUDY)[0], ["pacs"], None, 9)
+    assert waiting(spool) == []
+    spool.close()
 
 
 def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
