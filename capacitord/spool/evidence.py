@@ -160,7 +160,9 @@ class Evidence:
         """Return what is to be reported of a request, by what the spool knows at this moment."""
         committed: list[Named] = []
         failed: list[tuple[Named, int]] = []
-        with self._catalog.inside() as catalog:
+        # Beside the writing connection, so that a request that names very many keeps no image waiting.
+        self._catalog.settle()
+        with self._catalog.read() as catalog:
             for sop_class, sop_uid in fetch(catalog, _ASKED, (request,)):
                 classes = {found for (found,) in fetch(catalog, _STATE, (sop_uid,))}
                 named = Named(sop_class, sop_uid)
