@@ -34,8 +34,6 @@ SELECT id FROM image WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 AND NOT
     AND (other.routing >= 0 OR other.id > image.id)
 )
 """
-_NOT_HELD: Final = frozenset({StudyState.DISCARDED, StudyState.RELEASED})
-"""States that a study leaves when something of it is had back."""
 _RELEASES: Final = "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release"
 _WAIT: Final = """
 INSERT OR IGNORE INTO waiting (delivery, image, bytes, since)
@@ -160,7 +158,7 @@ class Releasing:
             ):
                 catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
             state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
-            if state in _NOT_HELD and back:
+            if state is StudyState.DISCARDED and back:
                 self._become(catalog, study, StudyState.HELD, "")
             closing.judge_again(catalog, self._filing, study)
         return len(back)
@@ -188,12 +186,18 @@ class Releasing:
 
     def _decidable(self, catalog: apsw.Connection, study: int) -> list[int]:
         """Return the images of a study that wait for a person. Raises `Refused` and `TryAgain`."""
-        state, short = fetch(catalog, "SELECT state, short FROM study WHERE id = ?", (study,))[0]
+        state, short, unrouted = fetch(catalog, "SELECT state, short, unrouted FROM study WHERE id = ?", (study,))[0]
         if StudyState(state) is StudyState.RECEIVING:
             raise TryAgain(
                 "Images of this study are arriving.",
                 where=f"study {short}",
                 hint="Wait until the scanner has finished and try again.",
+            )
+        if StudyState(state) is StudyState.HELD and unrouted:
+            raise TryAgain(
+                "It is being decided where images of this study go.",
+                where=f"study {short}",
+                hint="Try again in a moment.",
             )
         rows = fetch(catalog, f"SELECT id FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
         if StudyState(state) is StudyState.HELD and rows:
