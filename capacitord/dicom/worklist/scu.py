@@ -91,16 +91,20 @@ def listed(data: bytes, transfer_syntax_uid: str) -> Listed:
     """Return an entry with what it is called by. Raises `Malformed` or `Unfit` if some of it cannot be read."""
     entry = read(data, transfer_syntax_uid)
     _look_through(entry.dataset)
+    return Listed(key_of(entry), data, transfer_syntax_uid)
+
+
+def key_of(entry: Entry) -> EntryKey:
+    """Return what an entry is called by, as it is or as it is served."""
     steps = entry.items(STEPS)
     step = steps[0] if steps else entry
-    key = EntryKey(
+    return EntryKey(
         step=_first(step, "ScheduledProcedureStepID"),
         study=_first(entry, "StudyInstanceUID"),
         accession=_first(entry, "AccessionNumber"),
         procedure=_first(entry, "RequestedProcedureID"),
         patient=_first(entry, "PatientID"),
     )
-    return Listed(key, data, transfer_syntax_uid)
 
 
 def _look_through(level: Dataset, depth: int = 0) -> None:
