@@ -208,6 +208,14 @@ def test_a_key_in_no_declared_set_is_still_understood() -> None:
     assert asked.matches(entry({"PatientID": "Ä1"}, "ISO_IR 100"))
 
 
+def test_nothing_in_an_entry_steers_what_shows_it() -> None:
+    names = b"DOE\r\n^A\x1b[2J\x9b2J\x7f"
+    there = entry({"PatientName": names, "PatientComments": b"one\r\ntwo\x07", "Modality": b"C\nT "}, "ISO_IR 100")
+    assert there.values(tag_for_keyword("PatientName") or 0) == ("DOE??^A?[2J?2J?",)
+    assert there.values(tag_for_keyword("PatientComments") or 0) == ("one\r\ntwo?",)
+    assert there.values(tag_for_keyword("Modality") or 0) == ("C?T",)
+
+
 @pytest.mark.parametrize("syntax", [IMPLICIT, BIG_ENDIAN])
 def test_every_encoding_is_read(syntax: str) -> None:
     there = entry({"PatientName": "Smith^John", "PatientWeight": "70", **step(Modality="CT")}, syntax=syntax)
