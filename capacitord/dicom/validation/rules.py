@@ -1,7 +1,8 @@
 """The rules: what was seen of an image against what it has to be. Pure; nothing is read here.
 
-An image that says nothing of its pixels has none to be checked, and a private SOP class or transfer syntax may do as it
-likes. What is an error and what a warning, `model.findings` says.
+An image that says nothing of its pixels has none to be checked. What is in the pixels of a private SOP class or
+transfer syntax is its own affair, as long as all of it is there. What is an error and what a warning, `model.findings`
+says.
 """
 
 from __future__ import annotations
@@ -58,6 +59,12 @@ _BELONG_TO_NO_STUDY: Final = frozenset(
     }
 )
 """Non-Patient Object Storage (PS3.4 §GG): hanging protocols, palettes, implants, protocols, inventories."""
+
+_STANDARD: Final = "1.2.840.10008."
+"""How the UIDs of the standard begin (PS3.5 §9.2)."""
+
+_SHORTEST_HEAD: Final = 64
+"""Bytes by which any codec can be told; a frame may be in several fragments, and the first of them shorter."""
 
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _LIKE_A_UID: Final = re.compile(r"[0-9][0-9.]*")
@@ -180,6 +187,8 @@ def _native(seen: Seen, pixels: Pixels, length: int) -> Iterator[Finding]:
     if pixels.present is not None and pixels.present + 1 < length:
         yield Finding(Fault.CUT_OFF, (f"{length - pixels.present} bytes of its pixels are missing",))
         return
+    if not seen.sop_class_uid.startswith(_STANDARD):
+        return
     rows, columns, allocated = seen.number(_ROWS), seen.number(_COLUMNS), _allocated(seen, pixels)
     for name, number in (("Rows", rows), ("Columns", columns), ("Bits Allocated", allocated)):
         if not number:
@@ -211,7 +220,7 @@ def _compressed(seen: Seen, pixels: Pixels, syntax: Compressed) -> Iterator[Find
     if not pixels.ended:
         yield Finding(Fault.CUT_OFF, ("its compressed pixels have no end",))
         return
-    if syntax.codec is None:
+    if syntax.codec is None or not seen.sop_class_uid.startswith(_STANDARD):
         return
     frames = _frames(seen)
     counted = str(frames), str(pixels.fragments)
@@ -222,7 +231,8 @@ def _compressed(seen: Seen, pixels: Pixels, syntax: Compressed) -> Iterator[Find
         yield Finding(Fault.FRAGMENTS_MANY, counted)
     if pixels.offsets not in {0, frames}:
         yield Finding(Fault.OFFSETS, (str(frames), str(pixels.offsets)))
-    yield from _codestream(seen, pixels.beginning, syntax, syntax.codec)
+    if len(pixels.beginning) >= _SHORTEST_HEAD or pixels.fragments <= frames:
+        yield from _codestream(seen, pixels.beginning, syntax, syntax.codec)
 
 
 def _codestream(seen: Seen, beginning: bytes, syntax: Compressed, codec: Codec) -> Iterator[Finding]:
