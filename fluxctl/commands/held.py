@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from capacitord.api import messages as m
+from capacitord.errors import Refused
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines, Operator, Reason, StudyArgument
@@ -96,6 +97,11 @@ def show_held(
 
     A picture is made only where --preview or --png asks for it; that somebody looked is in the audit log.
     """
+    if str(png) == "-":
+        raise Refused(
+            "standard output is taken by what the study says",
+            hint="Name a file, or have the picture alone: fluxctl study preview STUDY --png -",
+        )
     client = daemon(ctx)
     answer = client.held_show(study)
 
