@@ -155,8 +155,8 @@ def _held(answer: Any, current: str) -> Candidates:
 
 
 def initials(name: str) -> str:
-    """Return the initials of a PN value's first group (PS3.5 §6.2.1), given name first: "J.D."."""
-    family, _, rest = name.partition("=")[0].partition("^")
+    """Return the initials of a PN value (PS3.5 §6.2.1), given name first: "J.D.". Of its first group with a name."""
+    family, _, rest = next((group for group in name.split("=") if group.strip("^ ")), "").partition("^")
     return "".join(f"{part[0]}." for part in (rest.partition("^")[0], family) if part)
 
 

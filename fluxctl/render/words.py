@@ -153,7 +153,8 @@ def dicom_time(text: str) -> str:
 
 
 def dicom_name(text: str) -> str:
-    """Return the first group of a PN value (PS3.5 §6.2.1) as "Family, Given"."""
-    family, _, rest = text.partition("=")[0].partition("^")
+    """Return the first group of a PN value (PS3.5 §6.2.1) that says something as "Family, Given"."""
+    group = next((group for group in text.split("=") if group.strip("^ ")), "")
+    family, _, rest = group.partition("^")
     given = " ".join(part for part in rest.split("^")[:2] if part)
     return ", ".join(part for part in (family, given) if part)

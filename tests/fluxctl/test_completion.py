@@ -79,6 +79,7 @@ def test_nothing_more_where_everything_was_given() -> None:
 def test_initials_are_all_that_is_told_of_a_patient(daemon: Daemon) -> None:
     assert initials("DOE^JANE^A") == "J.D."
     assert initials("DOE") == "D."
+    assert initials("=山田^花子") == "花.山."
     assert initials("") == ""
     text = ask(daemon.path, "zsh", "study", "show", "")
     assert "3f2a9c:CT J.D." in text

@@ -89,6 +89,8 @@ def test_times_are_local_with_their_zone() -> None:
 def test_dicom_values() -> None:
     assert words.dicom_name("DOE^JANE^A^DR") == "DOE, JANE A"
     assert words.dicom_name("YAMADA^HANAKO=山田^花子") == "YAMADA, HANAKO"
+    assert words.dicom_name("=山田^花子") == "山田, 花子"
+    assert words.dicom_name("^^=^=やまだ^はなこ") == "やまだ, はなこ"
     assert words.dicom_name("") == ""
     assert words.dicom_date("20251121") == "2025-11-21"
     assert words.dicom_date("2025") == "2025"
