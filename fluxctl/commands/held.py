@@ -163,14 +163,19 @@ def discard(
         show_first(page)
     reason = ask.reason(reason, "Why? ", yes=name_stdin, json=json)
     name = sys.stdin.readline().rstrip("\r\n") if name_stdin else ask.line("Type the patient's name to discard it: ")
-    request = DiscardHeld(
-        study=found.held.study.id, reason=reason, patient_name=m.Secret(_as_dicom(name)), operator=operator
-    )
+    known = found.held.study
+    name = _as_dicom(name, known.patient_name)
+    request = DiscardHeld(study=known.id, reason=reason, patient_name=m.Secret(name), operator=operator)
     show_done("held.discard", client.held_discard(request), json=json)
 
 
-def _as_dicom(name: str) -> str:
-    """Return a name that was typed as people write it, "Doe, Jane", as DICOM does: "Doe^Jane"."""
+def _as_dicom(name: str, known: str) -> str:
+    """Return a name as DICOM writes it: the study's own if it was typed as pages have that, like "Doe, Jane A"."""
+    from fluxctl.render.words import dicom_name
+
+    typed = " ".join(name.split())
+    if typed and typed.casefold() == dicom_name(known).casefold():
+        return known
     return "^".join(part.strip() for part in name.split(",")) if "^" not in name else name.strip()
 
 
