@@ -113,6 +113,11 @@ def test_cleaned_texts_hold_nothing_that_steers(text: str) -> None:
         assert character not in "\x7f\x9b\u202e\u2066"
 
 
+def test_ids_that_differ_look_different() -> None:
+    assert words.clean("P1\u200b \u00ad\ufeff\u3164") == "P1� ���"
+    assert words.clean("ک\u200cو MÜLLER 山田 홍길동") == "ک\u200cو MÜLLER 山田 홍길동"
+
+
 def test_progress_lines() -> None:
     assert line("Reading", 5, 120, 0, 0.5) == "Reading 5 of 120 images"
     assert line("Reading", 60, 120, 20 * 2**20, 10) == "Reading 60 of 120 images, 2.0 MiB/s, 10 s left"
