@@ -1,6 +1,6 @@
 """The rules: what was seen of an image against what it has to be. Pure; nothing is read here.
 
-An image that says nothing of its pixels has none to be checked. What is in the pixels of a private SOP class or
+An object that says nothing of pixels has none to be checked. What is in the pixels of a private SOP class or
 transfer syntax is its own affair, as long as all of it is there. What is an error and what a warning, `model.findings`
 says.
 """
@@ -96,7 +96,7 @@ class Seen(NamedTuple):
 
     `values` are attributes of its top level as they are encoded, in `order`. `unreadable` says why the attributes up
     to Number of Frames cannot be read, and `odd` why those behind them cannot; both are empty as a rule. `pixels` is
-    None if it has none, or if they were not reached.
+    None if it has none, or if they were not reached: of an image that `is_whole` it has none.
     """
 
     sop_class_uid: str
@@ -108,6 +108,7 @@ class Seen(NamedTuple):
     odd: str = ""
     cut_off: str = ""
     pixels: Pixels | None = None
+    is_whole: bool = False
 
     def text(self, tag: int) -> str:
         """Return a value of letters and digits without padding, empty if there is none."""
@@ -130,6 +131,8 @@ def findings(seen: Seen) -> tuple[Finding, ...]:
         return (*found, Finding(Fault.ODD_BEHIND_HEADER, (seen.odd,)))
     if seen.pixels is not None:
         found += _pixels(seen, seen.pixels)
+    elif seen.is_whole and _should_have_pixels(seen):
+        found.append(Finding(Fault.NO_PIXELS))
     return tuple(found)
 
 
@@ -166,6 +169,13 @@ def _attributes(seen: Seen) -> Iterator[Finding]:
     for tag, name in _EXPECTED.items():
         if tag not in seen.values:
             yield Finding(Fault.ABSENT, (name,))
+
+
+def _should_have_pixels(seen: Seen) -> bool:
+    """Whether an image describes pixels that are in it; those of JPIP are elsewhere, and a private class may differ."""
+    known = seen.transfer_syntax_uid in syntaxes.NATIVE or seen.transfer_syntax_uid in syntaxes.COMPRESSED
+    is_standard = seen.sop_class_uid.startswith(_STANDARD)
+    return known and is_standard and all(map(seen.number, (_ROWS, _COLUMNS, _BITS_ALLOCATED)))
 
 
 def _pixels(seen: Seen, pixels: Pixels) -> Iterator[Finding]:

@@ -95,7 +95,9 @@ CASES: dict[str, tuple[Callable[[], Dataset], str, list[str]]] = {
     "nothing": (image, EXPLICIT_LITTLE, []),
     "nothing, implicit": (image, IMPLICIT_LITTLE, []),
     "nothing, big endian": (image, EXPLICIT_BIG, []),
-    "no pixels at all": (lambda: image(PixelData=None), EXPLICIT_LITTLE, []),
+    "no pixels at all": (lambda: image(PixelData=None), EXPLICIT_LITTLE, ["no-pixels"]),
+    "no pixels, and none described": (lambda: image(PixelData=None, Rows=None, Columns=None), EXPLICIT_LITTLE, []),
+    "pixels that are elsewhere": (lambda: image(PixelData=None), "1.2.840.10008.1.2.4.94", []),
     "a pad byte": (lambda: image(**EIGHT, Rows=3, Columns=3, PixelData=bytes(10)), EXPLICIT_LITTLE, []),
     "bits that share bytes": (
         lambda: image(BitsAllocated=1, BitsStored=1, HighBit=0, Rows=3, Columns=3, **TWO, PixelData=bytes(4)),
