@@ -35,9 +35,9 @@ class Fault(enum.StrEnum):
     ODD_UID = "odd-uid"
     ABSENT = "absent"
     UNDESCRIBED = "undescribed"
-    NO_PIXELS = "no-pixels"
     PIXELS_SHORT = "pixels-short"
     PIXELS_LONG = "pixels-long"
+    NO_PIXELS = "no-pixels"
     NOT_COMPRESSED = "not-compressed"
     COMPRESSED = "compressed"
     FRAGMENTS_BROKEN = "fragments-broken"
@@ -72,9 +72,9 @@ RULES: Final[Mapping[Fault, Rule]] = MappingProxyType(
         _F.ODD_UID: Rule(_W, "its {} has a component that begins with zero, or is empty (PS3.5 §9.1)"),
         _F.ABSENT: Rule(_W, "it has no {}"),
         _F.UNDESCRIBED: Rule(_W, "it has pixels and no {}, so they were not checked"),
-        _F.NO_PIXELS: Rule(_W, "it says how many rows, columns and bits it has, and has no pixels"),
         _F.PIXELS_SHORT: Rule(_E, "its pixels have {} bytes, and rows, columns, frames and bits make {}"),
         _F.PIXELS_LONG: Rule(_W, "its pixels have {} bytes, and rows, columns, frames and bits make only {}"),
+        _F.NO_PIXELS: Rule(_W, "it says how many rows, columns and bits it has, and has no pixels"),
         _F.NOT_COMPRESSED: Rule(_E, "its transfer syntax says that its pixels are compressed, and they are not"),
         _F.COMPRESSED: Rule(_E, "its transfer syntax says that its pixels are not compressed, and they are"),
         _F.FRAGMENTS_BROKEN: Rule(_E, "its compressed pixels are not in fragments as they should be (PS3.5 §A.4)"),

@@ -61,10 +61,7 @@ _BELONG_TO_NO_STUDY: Final = frozenset(
 """Non-Patient Object Storage (PS3.4 §GG): hanging protocols, palettes, implants, protocols, inventories."""
 
 _STANDARD: Final = "1.2.840.10008."
-"""How the UIDs of the standard begin (PS3.5 §9.2)."""
-
-_SHORTEST_HEAD: Final = 64
-"""Bytes by which any codec can be told; a frame may be in several fragments, and the first of them shorter."""
+"""How every UID of the standard begins; a SOP class with another may describe its pixels as it likes."""
 
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _LIKE_A_UID: Final = re.compile(r"[0-9][0-9.]*")
@@ -72,6 +69,9 @@ _LONGEST_UID: Final = 64
 _NUMBER: Final = re.compile(rb"[ \0]*\+?([0-9]{1,9})[ \0]*")
 _HALVED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 """Two samples of colour for two pixels (PS3.3 §C.7.6.3.1.2): in native form that is two samples a pixel."""
+
+_SHORTEST_HEAD: Final = 64
+"""Bytes by which any codec can be told; a frame may be in several fragments, and the first of them shorter."""
 
 
 class Pixels(NamedTuple):
