@@ -19,6 +19,9 @@ FILES, DIRECTORIES = ":files", ":directories"
 MENU: Final = frozenset({"37", "42"})
 """The values of bash's COMP_TYPE with which it inserts whole entries, so that they may hold no explanation."""
 
+MEANS_SOMETHING: Final = frozenset(" \t\"'`$\\|&;<>(){}[]*?!#~^")
+"""The characters of a line that bash does not take as they are."""
+
 Candidates = list[tuple[str, str]]
 
 
@@ -152,8 +155,8 @@ def _held(answer: Any, current: str) -> Candidates:
 
 
 def initials(name: str) -> str:
-    """Return the initials of a PN value's first group (PS3.5 §6.2.1), given name first: "J.D."."""
-    family, _, rest = name.partition("=")[0].partition("^")
+    """Return the initials of a PN value (PS3.5 §6.2.1), given name first: "J.D.". Of its first group with a name."""
+    family, _, rest = next((group for group in name.split("=") if group.strip("^ ")), "").partition("^")
     return "".join(f"{part[0]}." for part in (rest.partition("^")[0], family) if part)
 
 
@@ -226,7 +229,12 @@ def _written(shell: str, found: Candidates) -> list[str]:
 
 
 def _for_bash(found: Candidates) -> list[str]:
-    """Bash knows no explanations; they stand in the entries, unless one of those would be inserted whole."""
+    """Bash knows no explanations; they stand in the entries, unless one of those would be inserted whole.
+
+    It inserts entries as they are, and an accession number is whatever a scanner sends: one that would be more than
+    a word to the shell is left out.
+    """
+    found = [(value, text) for value, text in found if MEANS_SOMETHING.isdisjoint(value)]
     if len(found) < 2 or os.environ.get("_FLUXCTL_COMP_TYPE") in MENU:
         return [value for value, _ in found]
     width = max(len(value) for value, _ in found)

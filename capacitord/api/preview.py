@@ -1,6 +1,7 @@
 """A picture of one frame of an image: what may be asked, and the PNG file that answers, which says what it shows.
 
-The file is a picture of a patient. What it says of itself holds no name: the box's own ids, and how it was made.
+The file is a picture of a patient. What it says of itself holds no name but a window's: the box's own ids, and how it
+was made.
 """
 
 from __future__ import annotations

@@ -146,6 +146,7 @@ class HeaderReader:
             odd,
             cut_off,
             self._pixels(length),
+            length is not None,
         )
 
     def _pixels(self, length: int | None) -> Pixels | None:

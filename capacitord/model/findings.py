@@ -37,6 +37,7 @@ class Fault(enum.StrEnum):
     UNDESCRIBED = "undescribed"
     PIXELS_SHORT = "pixels-short"
     PIXELS_LONG = "pixels-long"
+    NO_PIXELS = "no-pixels"
     NOT_COMPRESSED = "not-compressed"
     COMPRESSED = "compressed"
     FRAGMENTS_BROKEN = "fragments-broken"
@@ -73,6 +74,7 @@ RULES: Final[Mapping[Fault, Rule]] = MappingProxyType(
         _F.UNDESCRIBED: Rule(_W, "it has pixels and no {}, so they were not checked"),
         _F.PIXELS_SHORT: Rule(_E, "its pixels have {} bytes, and rows, columns, frames and bits make {}"),
         _F.PIXELS_LONG: Rule(_W, "its pixels have {} bytes, and rows, columns, frames and bits make only {}"),
+        _F.NO_PIXELS: Rule(_W, "it says how many rows, columns and bits it has, and has no pixels"),
         _F.NOT_COMPRESSED: Rule(_E, "its transfer syntax says that its pixels are compressed, and they are not"),
         _F.COMPRESSED: Rule(_E, "its transfer syntax says that its pixels are not compressed, and they are"),
         _F.FRAGMENTS_BROKEN: Rule(_E, "its compressed pixels are not in fragments as they should be (PS3.5 §A.4)"),

@@ -28,6 +28,7 @@ HASHED_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "
 
 LONGEST: Final = MappingProxyType({"AE": 16, "CS": 16, "LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024, "UI": 64})
 """The most characters of a value; of a person name, of each component group."""
+_MANY_LINES: Final = frozenset({"LT", "ST", "UT"})
 _LINE_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TEXT_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 _PATTERNS: Final = MappingProxyType(
@@ -120,9 +121,18 @@ def conforms(values: Sequence[str], vr: str) -> bool:
     return True
 
 
+def without_controls(value: str, vr: str, instead: str) -> str:
+    """Return a value with `instead` for each control character that its VR does not allow (PS3.5 §6.1.3)."""
+    return value if value.isprintable() else _controls(vr).sub(instead, value)
+
+
+def _controls(vr: str) -> re.Pattern[str]:
+    return _TEXT_CONTROLS if vr in _MANY_LINES else _LINE_CONTROLS
+
+
 def _check_text(value: str, vr: str) -> None:
-    many_lines = vr in {"LT", "ST", "UT"}
-    if (_TEXT_CONTROLS if many_lines else _LINE_CONTROLS).search(value):
+    many_lines = vr in _MANY_LINES
+    if _controls(vr).search(value):
         raise Unfit(f"the value has control characters, which the VR {vr} does not allow")
     if "\\" in value and not many_lines:
         raise Unfit("the value has a backslash, which separates values")

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from capacitord.api import messages as m
+from capacitord.errors import Refused
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines, Operator, Reason, StudyArgument
@@ -96,6 +97,11 @@ def show_held(
 
     A picture is made only where --preview or --png asks for it; that somebody looked is in the audit log.
     """
+    if str(png) == "-":
+        raise Refused(
+            "standard output is taken by what the study says",
+            hint="Name a file, or have the picture alone: fluxctl study preview STUDY --png -",
+        )
     client = daemon(ctx)
     answer = client.held_show(study)
 
@@ -157,14 +163,19 @@ def discard(
         show_first(page)
     reason = ask.reason(reason, "Why? ", yes=name_stdin, json=json)
     name = sys.stdin.readline().rstrip("\r\n") if name_stdin else ask.line("Type the patient's name to discard it: ")
-    request = DiscardHeld(
-        study=found.held.study.id, reason=reason, patient_name=m.Secret(_as_dicom(name)), operator=operator
-    )
+    known = found.held.study
+    name = _as_dicom(name, known.patient_name)
+    request = DiscardHeld(study=known.id, reason=reason, patient_name=m.Secret(name), operator=operator)
     show_done("held.discard", client.held_discard(request), json=json)
 
 
-def _as_dicom(name: str) -> str:
-    """Return a name that was typed as people write it, "Doe, Jane", as DICOM does: "Doe^Jane"."""
+def _as_dicom(name: str, known: str) -> str:
+    """Return a name as DICOM writes it: the study's own if it was typed as pages have that, like "Doe, Jane A"."""
+    from fluxctl.render.words import dicom_name
+
+    typed = " ".join(name.split())
+    if typed and typed.casefold() == dicom_name(known).casefold():
+        return known
     return "^".join(part.strip() for part in name.split(",")) if "^" not in name else name.strip()
 
 

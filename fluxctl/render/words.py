@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -12,19 +12,19 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 MIB, GIB, TIB = 2**20, 2**30, 2**40
 NOTHING = "—"
 ASCII = str.maketrans("✔✘⚠→—…·•█░▸", "+x!>-~.*#.>")
-_STEERING = frozenset(chr(n) for n in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-"""The characters that reverse or reorder a line (Unicode Standard Annex #9)."""
+_STEERING = r"\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""The characters that a terminal obeys, or that reverse or reorder a line (Unicode Standard Annex #9)."""
+_UNSEEN = (
+    r"\u00ad\u034f\u115f\u1160\u180e\u200b\u2028\u2029\u2060-\u2064\u3164\ufeff\uffa0\ufff9-\ufffb"
+    r"\U000e0000-\U000e007f"
+)
+"""The characters that make two names or ids differ and look alike; those that join letters are not among them."""
+_HARMFUL = re.compile(f"[{_STEERING}{_UNSEEN}]")
 
 
 def clean(text: str) -> str:
-    """Return `text` with every character that could steer a terminal or reverse its lines made visible as "�"."""
-    if text.isprintable():
-        return text
-    return "".join("\ufffd" if _steers(c) else c for c in text)
-
-
-def _steers(character: str) -> bool:
-    return character in _STEERING or (character != "\n" and unicodedata.category(character) in {"Cc", "Cs"})
+    """Return `text` with every character made visible as "�" that steers a terminal, reverses a line, or is unseen."""
+    return _HARMFUL.sub("\ufffd", text)
 
 
 def plain(text: str) -> str:
@@ -153,7 +153,8 @@ def dicom_time(text: str) -> str:
 
 
 def dicom_name(text: str) -> str:
-    """Return the first group of a PN value (PS3.5 §6.2.1) as "Family, Given"."""
-    family, _, rest = text.partition("=")[0].partition("^")
+    """Return the first group of a PN value (PS3.5 §6.2.1) that says something as "Family, Given"."""
+    group = next((group for group in text.split("=") if group.strip("^ ")), "")
+    family, _, rest = group.partition("^")
     given = " ".join(part for part in rest.split("^")[:2] if part)
     return ", ".join(part for part in (family, given) if part)

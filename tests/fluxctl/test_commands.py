@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 from pydicom.data import get_testdata_file
 
@@ -22,6 +23,7 @@ from capacitord.config import idle, profile
 from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
 from capacitord.model.states import StudyState
 from fluxctl.manual import walk
+from tests.fluxctl import held_samples
 from tests.fluxctl import samples as s
 from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon, archive
@@ -729,3 +731,21 @@ def test_only_options_that_a_command_has_are_hinted_at(run: Run) -> None:
     assert removed.code == 6
     assert "Say so beforehand with --yes." in removed.err
     assert "--reason" not in removed.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("Doe, Jane A", "DOE^JANE^A^DR=山田^花子"),
+        ("doe,  jane a ", "DOE^JANE^A^DR=山田^花子"),
+        ("DOE^JANE^A^DR=山田^花子", "DOE^JANE^A^DR=山田^花子"),
+        ("Doe, Jane", "Doe^Jane"),
+        ("", ""),
+    ],
+)
+def test_a_name_may_be_typed_as_it_is_shown(daemon: Daemon, spawn: Run, typed: str, sent: str) -> None:
+    study = msgspec.structs.replace(held_samples.DETAIL.held.study, patient_name="DOE^JANE^A^DR=山田^花子")
+    held = msgspec.structs.replace(held_samples.DETAIL.held, study=study)
+    daemon.answers["held.show"] = lambda _: msgspec.structs.replace(held_samples.DETAIL, held=held)
+    assert spawn("held", "discard", study.id, "--reason", "x", "--name-stdin", stdin=f"{typed}\n").code == 0
+    assert daemon.asked("held.discard")[-1].patient_name.value == sent

@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fluxctl.completion import complete, initials
 from fluxctl.shells import SCRIPTS
+from tests.fluxctl import worklist_samples
 from tests.fluxctl.conftest import Run, command
 from tests.fluxctl.daemon import Daemon
 
@@ -77,6 +79,7 @@ def test_nothing_more_where_everything_was_given() -> None:
 def test_initials_are_all_that_is_told_of_a_patient(daemon: Daemon) -> None:
     assert initials("DOE^JANE^A") == "J.D."
     assert initials("DOE") == "D."
+    assert initials("=山田^花子") == "花.山."
     assert initials("") == ""
     text = ask(daemon.path, "zsh", "study", "show", "")
     assert "3f2a9c:CT J.D." in text
@@ -135,6 +138,15 @@ def test_bash_gets_explanations_only_where_they_are_not_inserted(daemon: Daemon)
     assert ask(daemon.path, "bash", "study", "show", "3") == "3f2a9c\n"
     menu = ask(daemon.path, "bash", "study", "show", "", _FLUXCTL_COMP_TYPE="37")
     assert menu.splitlines() == ["3f2a9c", "8b01d4", "c77e02"]
+
+
+def test_what_a_scanner_calls_a_study_is_never_a_command_of_the_shell(daemon: Daemon) -> None:
+    entries = [
+        worklist_samples.entry(f"0000000{number}", "DOE", accession_number=accession)
+        for number, accession in enumerate(("A1;reboot", "A2 $(reboot)", "A3`reboot`", "A4|reboot", "A/5"))
+    ]
+    daemon.answers["worklist.list"] = lambda _: msgspec.structs.replace(worklist_samples.NEVER, entries=tuple(entries))
+    assert ask(daemon.path, "bash", "worklist", "show", "A") == "A/5\n"
 
 
 # --- real shells

@@ -144,3 +144,10 @@ def test_a_picture_to_standard_output_is_nothing_else(spawn: Run, daemon: Daemon
     assert "✔" not in result.out
     assert result.out.count("series 2") == 1
     assert len(daemon.asked("study.preview")) == 1
+
+
+def test_a_held_study_and_its_picture_are_not_mixed_in_standard_output(run: Run, daemon: Daemon) -> None:
+    result = run("held", "show", "3f2a9c", "--png", "-")
+    assert (result.code, result.out) == (exits.REFUSED, "")
+    assert "fluxctl study preview STUDY --png -" in " ".join(result.err.split())
+    assert not daemon.asked("study.preview")

@@ -89,6 +89,8 @@ def test_times_are_local_with_their_zone() -> None:
 def test_dicom_values() -> None:
     assert words.dicom_name("DOE^JANE^A^DR") == "DOE, JANE A"
     assert words.dicom_name("YAMADA^HANAKO=山田^花子") == "YAMADA, HANAKO"
+    assert words.dicom_name("=山田^花子") == "山田, 花子"
+    assert words.dicom_name("^^=^=やまだ^はなこ") == "やまだ, はなこ"
     assert words.dicom_name("") == ""
     assert words.dicom_date("20251121") == "2025-11-21"
     assert words.dicom_date("2025") == "2025"
@@ -109,6 +111,11 @@ def test_cleaned_texts_hold_nothing_that_steers(text: str) -> None:
     for character in cleaned:
         assert character == "\n" or ord(character) >= 32
         assert character not in "\x7f\x9b\u202e\u2066"
+
+
+def test_ids_that_differ_look_different() -> None:
+    assert words.clean("P1\u200b \u00ad\ufeff\u3164") == "P1� ���"
+    assert words.clean("ک\u200cو MÜLLER 山田 홍길동") == "ک\u200cو MÜLLER 山田 홍길동"
 
 
 def test_progress_lines() -> None:

@@ -36,7 +36,7 @@ from tests.dicom.transform.kit import at, value
 from tests.dicom.worklist import kit
 from tests.dicom.worklist.serving import Held, Scp, listed, serving
 from tests.site.broker import Broker
-from tests.site.stock import KEY, open_spool
+from tests.site.stock import KEY, open_spool, put_images
 from tests.spool.faulty import faulty_catalog
 from tests.wait import wait_for
 
@@ -163,6 +163,22 @@ def test_what_vanished_long_ago_is_forgotten(tmp_path: Path) -> None:
         here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=20 * 86400.0)))
         assert here.answers.refresh().ok
         assert here.names(vanished=True) == {"A00002", "A00003"}
+
+
+def test_what_vanished_is_kept_while_a_study_has_the_uid_that_was_made_for_it_here(tmp_path: Path) -> None:
+    nameless: dict[str, Any] = {"StudyInstanceUID": None, "AccessionNumber": None}
+    with source() as ris, site(tmp_path, ris.port) as here:
+        knows(ris, 1, 2, **nameless)
+        assert here.answers.refresh().ok
+        made = {each.patient_id: each.study_uid for each in here.answers.list(ListEntries()).entries}
+        put_images(here.spool, study=made["P00001"])
+        knows(ris)
+        assert here.answers.refresh().ok
+        here.ahead[0] = 15 * 86400.0
+        knows(ris, 3)
+        here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=20 * 86400.0)))
+        assert here.answers.refresh().ok
+        assert {held.key.patient for held in here.keeper.cache.vanished()} == {"P00001"}
 
 
 def test_it_is_asked_again_by_itself_when_it_is_due_and_sooner_after_a_failure(tmp_path: Path) -> None:

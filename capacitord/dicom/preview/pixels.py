@@ -127,6 +127,9 @@ class Image:
             return self._bits(pixels, layout, number)
         if layout.photometric == PARTIAL:
             layout = layout._replace(photometric=SUBSAMPLED)
+        if layout.photometric == SUBSAMPLED and pixels.length >= layout.rows * layout.columns * 3 * layout.frames:
+            # Devices in the field say so of colours that are not subsampled.
+            layout = layout._replace(photometric="YBR_FULL")
         if layout.photometric == SUBSAMPLED and layout.columns % 2:
             msg = "The image has subsampled colour and an odd number of columns."
             raise NotShown(msg)

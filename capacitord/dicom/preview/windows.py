@@ -27,6 +27,9 @@ FULL: Final = "full"
 
 _NUMBER: Final = r"[-+]?\d{1,12}(?:\.\d{1,6})?"
 _CUSTOM: Final = re.compile(rf"({_NUMBER})/({_NUMBER})")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9 _.,/+-]{1,32}")
+"""Names that are repeated. Others are in some character set, or more than a name, and this stands in a file."""
+
 _STEEPEST: Final = 700.0
 
 
@@ -63,8 +66,7 @@ class Window(NamedTuple):
     def words(self) -> str:
         """What it is called under a picture."""
         kind = "" if self.function is Function.LINEAR else f" {self.function}"
-        named = f" ({self.name})" if self.name else ""
-        return f"window {self.center:.10g}/{self.width:.10g}{kind}{named}"
+        return f"window {self.center:.10g}/{self.width:.10g}{kind}{_by_name(self.name)}"
 
 
 class Range(NamedTuple):
@@ -143,5 +145,9 @@ def _custom(center: float, width: float) -> Window:
 def words(voi: Voi | Range) -> str:
     """Return what is written under a picture."""
     if isinstance(voi, Lut):
-        return f"VOI LUT ({voi.name})" if voi.name else "VOI LUT"
+        return f"VOI LUT{_by_name(voi.name)}"
     return voi.words
+
+
+def _by_name(name: str) -> str:
+    return f" ({name})" if _PLAIN.fullmatch(name) else ""

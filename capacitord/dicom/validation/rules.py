@@ -1,7 +1,8 @@
 """The rules: what was seen of an image against what it has to be. Pure; nothing is read here.
 
-An image that says nothing of its pixels has none to be checked, and a private SOP class or transfer syntax may do as it
-likes. What is an error and what a warning, `model.findings` says.
+An object that says nothing of pixels has none to be checked. What is in the pixels of a private SOP class or
+transfer syntax is its own affair, as long as all of it is there. What is an error and what a warning, `model.findings`
+says.
 """
 
 from __future__ import annotations
@@ -59,12 +60,18 @@ _BELONG_TO_NO_STUDY: Final = frozenset(
 )
 """Non-Patient Object Storage (PS3.4 §GG): hanging protocols, palettes, implants, protocols, inventories."""
 
+_STANDARD: Final = "1.2.840.10008."
+"""How every UID of the standard begins; a SOP class with another may describe its pixels as it likes."""
+
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _LIKE_A_UID: Final = re.compile(r"[0-9][0-9.]*")
 _LONGEST_UID: Final = 64
 _NUMBER: Final = re.compile(rb"[ \0]*\+?([0-9]{1,9})[ \0]*")
 _HALVED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 """Two samples of colour for two pixels (PS3.3 §C.7.6.3.1.2): in native form that is two samples a pixel."""
+
+_SHORTEST_HEAD: Final = 64
+"""Bytes by which any codec can be told; a frame may be in several fragments, and the first of them shorter."""
 
 
 class Pixels(NamedTuple):
@@ -89,7 +96,7 @@ class Seen(NamedTuple):
 
     `values` are attributes of its top level as they are encoded, in `order`. `unreadable` says why the attributes up
     to Number of Frames cannot be read, and `odd` why those behind them cannot; both are empty as a rule. `pixels` is
-    None if it has none, or if they were not reached.
+    None if it has none, or if they were not reached: of an image that `is_whole` it has none.
     """
 
     sop_class_uid: str
@@ -101,6 +108,7 @@ class Seen(NamedTuple):
     odd: str = ""
     cut_off: str = ""
     pixels: Pixels | None = None
+    is_whole: bool = False
 
     def text(self, tag: int) -> str:
         """Return a value of letters and digits without padding, empty if there is none."""
@@ -123,6 +131,8 @@ def findings(seen: Seen) -> tuple[Finding, ...]:
         return (*found, Finding(Fault.ODD_BEHIND_HEADER, (seen.odd,)))
     if seen.pixels is not None:
         found += _pixels(seen, seen.pixels)
+    elif seen.is_whole and _should_have_pixels(seen):
+        found.append(Finding(Fault.NO_PIXELS))
     return tuple(found)
 
 
@@ -161,6 +171,13 @@ def _attributes(seen: Seen) -> Iterator[Finding]:
             yield Finding(Fault.ABSENT, (name,))
 
 
+def _should_have_pixels(seen: Seen) -> bool:
+    """Whether an image describes pixels that are in it; those of JPIP are elsewhere, and a private class may differ."""
+    known = seen.transfer_syntax_uid in syntaxes.NATIVE or seen.transfer_syntax_uid in syntaxes.COMPRESSED
+    is_standard = seen.sop_class_uid.startswith(_STANDARD)
+    return known and is_standard and all(map(seen.number, (_ROWS, _COLUMNS, _BITS_ALLOCATED)))
+
+
 def _pixels(seen: Seen, pixels: Pixels) -> Iterator[Finding]:
     uid = seen.transfer_syntax_uid
     compressed = syntaxes.COMPRESSED.get(uid)
@@ -179,6 +196,8 @@ def _pixels(seen: Seen, pixels: Pixels) -> Iterator[Finding]:
 def _native(seen: Seen, pixels: Pixels, length: int) -> Iterator[Finding]:
     if pixels.present is not None and pixels.present + 1 < length:
         yield Finding(Fault.CUT_OFF, (f"{length - pixels.present} bytes of its pixels are missing",))
+        return
+    if not seen.sop_class_uid.startswith(_STANDARD):
         return
     rows, columns, allocated = seen.number(_ROWS), seen.number(_COLUMNS), _allocated(seen, pixels)
     for name, number in (("Rows", rows), ("Columns", columns), ("Bits Allocated", allocated)):
@@ -211,7 +230,7 @@ def _compressed(seen: Seen, pixels: Pixels, syntax: Compressed) -> Iterator[Find
     if not pixels.ended:
         yield Finding(Fault.CUT_OFF, ("its compressed pixels have no end",))
         return
-    if syntax.codec is None:
+    if syntax.codec is None or not seen.sop_class_uid.startswith(_STANDARD):
         return
     frames = _frames(seen)
     counted = str(frames), str(pixels.fragments)
@@ -222,7 +241,8 @@ def _compressed(seen: Seen, pixels: Pixels, syntax: Compressed) -> Iterator[Find
         yield Finding(Fault.FRAGMENTS_MANY, counted)
     if pixels.offsets not in {0, frames}:
         yield Finding(Fault.OFFSETS, (str(frames), str(pixels.offsets)))
-    yield from _codestream(seen, pixels.beginning, syntax, syntax.codec)
+    if len(pixels.beginning) >= _SHORTEST_HEAD or pixels.fragments <= frames:
+        yield from _codestream(seen, pixels.beginning, syntax, syntax.codec)
 
 
 def _codestream(seen: Seen, beginning: bytes, syntax: Compressed, codec: Codec) -> Iterator[Finding]:

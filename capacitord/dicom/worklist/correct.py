@@ -161,7 +161,9 @@ def _fillings(entry: Entry, key: bytes) -> Iterator[tuple[Path, str]]:
     if not procedure and (step_id or accession):
         yield (_PROCEDURE_ID,), step_id or accession
     if not _one(entry, _STUDY) and key and (accession or procedure or step_id):
-        called = "\0".join((_one(entry, _PATIENT), accession, procedure, step_id))
+        # A study is of a requested procedure, all its steps; without an order's number its own may be used again.
+        apart = "" if accession and procedure else step_id
+        called = "\0".join((_one(entry, _PATIENT), accession, procedure, apart))
         yield (_STUDY,), hashed_uid(key, called)
     if not _one(entry, _WORDS) and not entry.items(_CODES):
         words = _one(first, _STEP_WORDS) or _meaning(first, _STEP_CODES)

@@ -25,7 +25,7 @@ from capacitord.dicom.transform.level import (
     public_vr,
     vr_of,
 )
-from capacitord.model.representation import split
+from capacitord.model.representation import split, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,10 @@ SYNTAXES: Final[Mapping[str, Encoding]] = MappingProxyType(
 """Transfer syntaxes that queries and entries may be in."""
 
 _LOST: Final = "?"
-"""Stands in text for what is not in the set that was declared, so that it has a place in any other set."""
+"""Stands in text for what is not in the set that was declared, so that it has a place in any other set.
+
+So it does for control characters, which steer what shows them: a scanner, a terminal, a question to a person.
+"""
 
 _Made = TypeVar("_Made")
 
@@ -106,7 +109,8 @@ class Entry:
     def values(self, tag: int) -> tuple[str, ...]:
         """Return the values without padding, none if the attribute is missing or empty.
 
-        What cannot be decoded is a question mark in the text; what is neither text nor number has no values.
+        What cannot be decoded, and each control character that does not belong there, is a question mark in the text;
+        what is neither text nor number has no values.
         """
         try:
             return self._values[tag]
@@ -151,7 +155,7 @@ class Entry:
                 found = values.read(self._level, tag, self._characters)
         except Unfit:
             found = self._guess(value, vr) if isinstance(value, bytes) else []
-        return tuple(normal(text) for text in found)
+        return tuple(normal(text, vr) for text in found)
 
     def _guess(self, value: bytes, vr: str) -> list[str]:
         if vr not in values.STRING_VRS:
@@ -169,8 +173,7 @@ class Entry:
             return ()
 
 
-def normal(text: str) -> str:
+def normal(text: str, vr: str) -> str:
     """Return text in composed form (NFC), so that one letter is one character however it was written."""
-    if text.isascii():
-        return text.replace("\x1b", _LOST)
-    return unicodedata.normalize("NFC", text).replace("\x1b", _LOST)
+    text = without_controls(text, vr, _LOST)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

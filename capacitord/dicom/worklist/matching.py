@@ -191,7 +191,7 @@ def _test(tag: int, keys: Entry, offset: str) -> Test | None:
         if (vr == "PN" or vr in _WILDCARD_VRS) and any(map(matches_all, wanted)):
             return None
         if vr == "PN":
-            return _of_names(tag, wanted)
+            return None if any(map(names.says_nothing, wanted)) else _of_names(tag, wanted)
         return _of_text(tag, wanted, wildcards=vr in _WILDCARD_VRS)
     except NotAMoment as error:
         raise BadKey(tag, f"a key {error}") from None

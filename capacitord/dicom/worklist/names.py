@@ -4,6 +4,7 @@
   "muller" finds "Müller". Other letters count as they are; a sound mark of kana is no accent.
 * Delimiters at the end, of components and of component groups, count as little as they do in PS3.5, and neither do
   spaces around a component.
+* A key of nothing but delimiters and spaces is an empty one, for what is left out at the end says nothing.
 * A key without "=" may match the whole name or any component group of it. In a key with "=" each group that is not
   empty has to match its counterpart.
 * In a wildcard key a name has as many components as the key asks for: "SMITH^*" finds "Smith".
@@ -36,6 +37,11 @@ def _group(group: str) -> str:
     if " " in group:
         group = "^".join(component.strip(" ") for component in group.split("^"))
     return group.rstrip("^")
+
+
+def says_nothing(key: str) -> bool:
+    """Whether a key has no component with anything in it, like "^": then it is as good as empty (PS3.5 §6.2.1)."""
+    return not key.strip("^= ")
 
 
 class NameKey:

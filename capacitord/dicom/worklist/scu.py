@@ -17,10 +17,11 @@ from capacitord.dicom import commands
 from capacitord.dicom.classify import End
 from capacitord.dicom.commands import Command, CommandField
 from capacitord.dicom.contexts import Pair, propose
-from capacitord.dicom.elements import DEEPEST_NESTING, Malformed
+from capacitord.dicom.elements import DEEPEST_NESTING, Header, Malformed, elements
 from capacitord.dicom.fragments import MalformedMessage
 from capacitord.dicom.pdu import AbortReason, data_pdus
 from capacitord.dicom.send import AssociationEnded, Line
+from capacitord.dicom.tally import Tally
 from capacitord.dicom.transform.characters import character_set
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import items_of, public_vr, sequences
@@ -44,11 +45,19 @@ _SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _PENDING: Final = frozenset({0xFF00, 0xFF01})
 
 
+MOST_PARTS: Final = 2000
+"""Elements and items of one entry, on all levels; all that is asked for is some hundred."""
+
+
 class Bounds(msgspec.Struct, frozen=True):
-    """How much of an answer is believed: entries, and bytes in all."""
+    """How much of an answer is believed: entries, and bytes, elements and items in all.
+
+    An empty item has eight bytes and takes a thousand once it is read, so bytes alone bound no memory.
+    """
 
     entries: int = 20000
     bytes: int = 128 << 20
+    parts: int = 2_000_000
 
 
 DEFAULT_BOUNDS: Final = Bounds()
@@ -91,16 +100,33 @@ def listed(data: bytes, transfer_syntax_uid: str) -> Listed:
     """Return an entry with what it is called by. Raises `Malformed` or `Unfit` if some of it cannot be read."""
     entry = read(data, transfer_syntax_uid)
     _look_through(entry.dataset)
+    return Listed(key_of(entry), data, transfer_syntax_uid)
+
+
+def parts_of(data: bytes, transfer_syntax_uid: str) -> int:
+    """Return how many elements and items an entry has. Raises `Malformed` if they are too many, or cannot be read."""
+    encoding, tally = SYNTAXES[transfer_syntax_uid], Tally()
+    for element in elements(data, encoding):
+        tally.add()
+        found = Header(element.tag, element.vr, element.length, element.header)
+        tally.look_into(data, element.start + element.header, found, encoding)
+        if tally.read > MOST_PARTS:
+            msg = f"an entry has more than {MOST_PARTS} elements and items"
+            raise Malformed(msg)
+    return tally.read
+
+
+def key_of(entry: Entry) -> EntryKey:
+    """Return what an entry is called by, as it is or as it is served."""
     steps = entry.items(STEPS)
     step = steps[0] if steps else entry
-    key = EntryKey(
+    return EntryKey(
         step=_first(step, "ScheduledProcedureStepID"),
         study=_first(entry, "StudyInstanceUID"),
         accession=_first(entry, "AccessionNumber"),
         procedure=_first(entry, "RequestedProcedureID"),
         patient=_first(entry, "PatientID"),
     )
-    return Listed(key, data, transfer_syntax_uid)
 
 
 def _look_through(level: Dataset, depth: int = 0) -> None:
@@ -139,7 +165,7 @@ class _Fetch:
         self._bounds = bounds
         self._started = started
         self._entries: list[Listed] = []
-        self._bytes = 0
+        self._bytes = self._parts = 0
 
     def run(self, days: Days) -> Fetched | NotFetched:
         line, source = self._line, self._source
@@ -191,9 +217,11 @@ class _Fetch:
         """Take an entry, or return why this list cannot be taken."""
         data = message.data or b""
         self._bytes += len(data)
-        if len(self._entries) >= self._bounds.entries or self._bytes > self._bounds.bytes:
-            return words.too_many(self._source.ae_title, len(self._entries), self._bytes)
+        bounds, number = self._bounds, len(self._entries)
+        if number >= bounds.entries or self._bytes > bounds.bytes or self._parts > bounds.parts:
+            return words.too_many(self._source.ae_title, number, self._bytes)
         try:
+            self._parts += parts_of(data, transfer_syntax_uid)
             self._entries.append(listed(data, transfer_syntax_uid))
         except (Malformed, Unfit):
             return words.unreadable(self._source.ae_title, len(self._entries) + 1)

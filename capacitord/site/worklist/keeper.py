@@ -20,6 +20,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.dicom.elements import Malformed
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.worklist.entries import Snapshot
+from capacitord.dicom.worklist.scu import key_of
 from capacitord.dicom.worklist.served import ServedList, Shown
 from capacitord.errors import CapacitordError, DamagedObject, Problem, TryAgain
 from capacitord.model import worklist_cache as cached
@@ -294,7 +295,14 @@ class WorklistKeeper:
 
     def _pruned(self, cache: Cache, now: float) -> Cache:
         try:
-            return cached.pruned(cache, now, self.rhythm, self._kept.referred)
+            served = {each.held.key: each.corrected.entry for each in self._served.shown()}
+            return cached.pruned(
+                cache,
+                now,
+                self.rhythm,
+                # Images say what the scanner got, which may be corrected, or a UID that was made here.
+                lambda key: self._kept.referred(key) or (key in served and self._kept.referred(key_of(served[key]))),
+            )
         except CapacitordError:
             # Whether a study refers to what vanished is not known now, so nothing is forgotten.
             self._doubt()

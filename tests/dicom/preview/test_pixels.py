@@ -118,6 +118,15 @@ def test_subsampled_colours(tmp_path: Path) -> None:
     assert "odd number of columns" in refusal(ds)
 
 
+def test_colours_that_are_said_to_be_subsampled_and_are_not() -> None:
+    kind = Kind(rows=8, columns=9, samples=3, photometric="YBR_FULL", allocated=8, stored=8, frames=2)
+    ds = kit.dataset(kind, kit.native(kind, kit.pixels(kind)))
+    right = show(ds)
+    ds.PhotometricInterpretation = "YBR_FULL_422"
+    assert right.is_whole
+    assert np.array_equal(show(ds).pixels, right.pixels)
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_samples_of_one_bit(syntax: str) -> None:
     random = np.random.default_rng(2)

@@ -120,6 +120,13 @@ def test_what_stands_under_a_picture() -> None:
     assert words(Range(0, 4095)) == "all values, 0 to 4095"
 
 
+@pytest.mark.parametrize("name", ["\x9b2J", "A\r\nB", "DOE^JANE", "\x1b$B;3ED", "Größe", "A" * 33])
+def test_a_name_that_is_more_than_plain_words_is_not_repeated(name: str) -> None:
+    assert words(LUNG._replace(name=name)) == "window -600/1500"
+    assert words(TABLE._replace(name=name)) == "VOI LUT"
+    assert chosen(name, [LUNG._replace(name=name)], []) is not None
+
+
 RAMP: Numbers = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 

@@ -29,6 +29,7 @@ ARRIVAL = Arrival("SCANNER", "FLUXBOX", "10.0.0.7", 0)
 JPEG, LOSSLESS, JPEG_LS, J2K, HTJ2K, RLE, VIDEO = (
     f"1.2.840.10008.1.2.{rest}" for rest in ("4.50", "4.70", "4.80", "4.90", "4.201", "5", "4.102")
 )
+PRIVATE = "1.3.46.670589.99.1"
 PALETTE = "1.2.840.10008.5.1.4.39.1"
 
 
@@ -94,7 +95,9 @@ CASES: dict[str, tuple[Callable[[], Dataset], str, list[str]]] = {
     "nothing": (image, EXPLICIT_LITTLE, []),
     "nothing, implicit": (image, IMPLICIT_LITTLE, []),
     "nothing, big endian": (image, EXPLICIT_BIG, []),
-    "no pixels at all": (lambda: image(PixelData=None), EXPLICIT_LITTLE, []),
+    "no pixels at all": (lambda: image(PixelData=None), EXPLICIT_LITTLE, ["no-pixels"]),
+    "no pixels, and none described": (lambda: image(PixelData=None, Rows=None, Columns=None), EXPLICIT_LITTLE, []),
+    "pixels that are elsewhere": (lambda: image(PixelData=None), "1.2.840.10008.1.2.4.94", []),
     "a pad byte": (lambda: image(**EIGHT, Rows=3, Columns=3, PixelData=bytes(10)), EXPLICIT_LITTLE, []),
     "bits that share bytes": (
         lambda: image(BitsAllocated=1, BitsStored=1, HighBit=0, Rows=3, Columns=3, **TWO, PixelData=bytes(4)),
@@ -140,6 +143,11 @@ CASES: dict[str, tuple[Callable[[], Dataset], str, list[str]]] = {
     "other samples": (lambda: compressed(j2k(samples=3)), J2K, ["other-samples"]),
     "more bits than are said": (lambda: compressed(j2k(bits=16)), J2K, []),
     "fewer bits than are said": (lambda: compressed(j2k(bits=8)), J2K, ["other-bits"]),
+    "a first fragment that tells nothing": (
+        lambda: compressed(j2k()[:2], j2k()[2:], table=False),
+        J2K,
+        [],
+    ),
     "video": (lambda: compressed(bytes(100), table=False, NumberOfFrames=50), VIDEO, []),
     "a private syntax": (lambda: image(PixelData=bytes(2)), "1.3.99.1", []),
 }
@@ -173,6 +181,21 @@ def test_what_cannot_be_read_behind_the_header_is_a_warning() -> None:
 def test_what_belongs_to_no_patient_needs_no_study() -> None:
     palette = image(SOPClassUID=PALETTE, StudyInstanceUID=None, SeriesInstanceUID=None, PatientName=None)
     assert found(palette, sop_class=PALETTE) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "syntax", "lines"),
+    [
+        (lambda: image(SOPClassUID=PRIVATE, PixelData=bytes(2)), EXPLICIT_LITTLE, []),
+        (lambda: compressed(bytes(100), SOPClassUID=PRIVATE, **TWO), J2K, []),
+        (lambda: image(SOPClassUID=PRIVATE, StudyInstanceUID=None), EXPLICIT_LITTLE, ["no-uid"]),
+    ],
+)
+def test_the_pixels_of_a_private_class_are_its_own_affair(
+    make: Callable[[], Dataset], syntax: str, lines: list[str]
+) -> None:
+    assert found(make(), syntax, sop_class=PRIVATE) == lines
+    assert found(encoded(make(), syntax)[:-10], syntax, sop_class=PRIVATE) == [*lines, "cut-off"]
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")

@@ -187,6 +187,20 @@ def test_a_study_gets_the_same_uid_each_time_and_no_other() -> None:
     assert corrected(said, key=b"x" * 32).entry.values(0x0020000D) != (uid,)
 
 
+def test_all_steps_of_a_procedure_get_the_same_study() -> None:
+    said = {name: value for name, value in WHOLE.items() if name != "StudyInstanceUID"}
+
+    def uid_of(number: str, **changed: str | None) -> tuple[str, ...]:
+        other = {**said[STEP][0], "ScheduledProcedureStepID": number}
+        return corrected({**said, **changed, STEP: [other]}).entry.values(0x0020000D)
+
+    assert uid_of("S1") == uid_of("S2")
+    assert uid_of("S1", RequestedProcedureID="R2") != uid_of("S1")
+    # Without the number of the order, the next visit's may have the same one.
+    assert uid_of("S1", AccessionNumber=None) != uid_of("S2", AccessionNumber=None)
+    assert uid_of("S1", RequestedProcedureID=None) != uid_of("S2", RequestedProcedureID=None)
+
+
 @pytest.mark.parametrize(
     ("said", "lacking"),
     [

@@ -116,6 +116,9 @@ def test_the_standards_examples(asked: Said, there: Said, *, expected: bool) -> 
         ({"PatientName": "Smith^*^*"}, {"PatientName": "Smith^John"}, True),
         ({"PatientName": "Sm?th^J*"}, {"PatientName": "SMYTH^JOHN"}, True),
         ({"PatientName": "smith ^ john"}, {"PatientName": "Smith^John"}, True),
+        ({"PatientName": "^"}, {"PatientName": "Smith^John"}, True),
+        ({"PatientName": "^^^^"}, {"PatientName": None}, True),
+        ({"PatientName": "^ ="}, {}, True),
         ({"PatientName": "muller^jorg"}, {"PatientName": "Müller^Jörg"}, True),
         ({"PatientName": "MÜLLER*"}, {"PatientName": "Muller^Jorg"}, True),
         ({"PatientName": "ОЛЬГА"}, {"PatientName": "Ольга"}, True),
@@ -203,6 +206,14 @@ def test_names_of_several_bytes_a_character(characters: str, name: str) -> None:
 def test_a_key_in_no_declared_set_is_still_understood() -> None:
     asked = query({"PatientID": "Ä1".encode("latin-1")})
     assert asked.matches(entry({"PatientID": "Ä1"}, "ISO_IR 100"))
+
+
+def test_nothing_in_an_entry_steers_what_shows_it() -> None:
+    names = b"DOE\r\n^A\x1b[2J\x9b2J\x7f"
+    there = entry({"PatientName": names, "PatientComments": b"one\r\ntwo\x07", "Modality": b"C\nT "}, "ISO_IR 100")
+    assert there.values(tag_for_keyword("PatientName") or 0) == ("DOE??^A?[2J?2J?",)
+    assert there.values(tag_for_keyword("PatientComments") or 0) == ("one\r\ntwo?",)
+    assert there.values(tag_for_keyword("Modality") or 0) == ("C?T",)
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, BIG_ENDIAN])

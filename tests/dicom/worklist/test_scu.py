@@ -271,6 +271,7 @@ def test_anything_but_a_whole_list_is_none(script: Script, words: str) -> None:
         kit.data(ANN)[:-1],
         kit.data({"PatientID": "1"}, syntax=IMPLICIT),
         kit.data({"ScheduledProcedureStepSequence": [ANN]})[:-10] + b"\xff" * 10,
+        kit.data({"ScheduledProcedureStepSequence": [{}] * 2000}),
     ],
 )
 def test_one_entry_that_cannot_be_read_spoils_the_list(data: bytes) -> None:
@@ -298,7 +299,11 @@ def endless(message: Callable[[int], bytes]) -> Script:
 
 @pytest.mark.parametrize(
     ("bounds", "words"),
-    [(Bounds(entries=50), "more than 50 entries"), (Bounds(bytes=5000), "not believed")],
+    [
+        (Bounds(entries=50), "more than 50 entries"),
+        (Bounds(bytes=5000), "not believed"),
+        (Bounds(parts=50), "more than 51 entries"),
+    ],
 )
 def test_a_source_that_never_ends_is_not_believed(bounds: Bounds, words: str) -> None:
     with acceptor(endless(lambda number: response({"PatientID": str(number)}))) as connection:
