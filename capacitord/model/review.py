@@ -57,6 +57,7 @@ class Reason(enum.StrEnum):
     TRANSFORM_FAILED = "transform-failed"
     BURNED_IN = "burned-in"
     MISSING_IMAGES = "missing-images"
+    TOGETHER = "together"
 
 
 class Words(NamedTuple):
@@ -106,6 +107,11 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
         Reason.MISSING_IMAGES: Words(
             "Images are missing that the scanner has announced.",
             "Send them again from the scanner; their names: `fluxctl study show {study}`. " + _RELEASE,
+        ),
+        Reason.TOGETHER: Words(
+            "Another image of its study cannot leave, and the profile sends whole studies only.",
+            _LOOK + "Discard what is held, and the others leave: `fluxctl held discard {study}`. "
+            "Or release all of it: `fluxctl release {study}`.",
         ),
     }
 )

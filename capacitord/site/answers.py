@@ -153,6 +153,7 @@ class Answers:
 
     def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
         done, subjects, detail = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
+        self._deliveries.queued()
         return one(done, *subjects)._replace(detail=detail)
 
     def _restore(self, request: r.RestoreHeld) -> Body:
