@@ -468,6 +468,7 @@ class Decided(Answer, frozen=True):
     """What was found for a study, or what a person decided: with which entry, by which rule, by whom, when and why.
 
     `state` is that of `capacitord.model.review.State`. `listed_at` is when the list was fetched that it was judged by.
+    `steps` are all entries of the order that was matched, where it is not known which of them the study is.
     """
 
     state: str
@@ -482,6 +483,7 @@ class Decided(Answer, frozen=True):
     destinations: tuple[str, ...] = ()
     suggestion: str = ""
     reconciled: bool = False
+    steps: tuple[str, ...] = ()
 
 
 class StudyDetail(Answer, frozen=True):

@@ -172,9 +172,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of a study under review.
 
     `identity` is that of the image by which it was decided first. `listed_at` is when the list was fetched that it was
-    judged by, in seconds since the epoch, 0 if there was none. `entry` and `rule` are those of a match; `candidates`
-    are entries that came into question, and `fields` what contradicts in a conflict. `suggestion` is an entry that
-    matches and came later.
+    judged by, in seconds since the epoch, 0 if there was none. `entry` and `rule` are those of a match, and `steps` all
+    entries of its order where it is not known which of them it is. `candidates` are entries that came into question,
+    and `fields` what contradicts in a conflict. `suggestion` is an entry that matches and came later.
     """
 
     state: State
@@ -185,6 +185,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     candidates: tuple[str, ...] = ()
     fields: tuple[MatchKey, ...] = ()
     suggestion: str = ""
+    steps: tuple[str, ...] = ()
 
 
 class Terms(NamedTuple):
@@ -284,7 +285,13 @@ def _became(record: Record, state: State, look: Look, event: Event) -> Record:
     found = look.finding
     if isinstance(found, Matched) and state is State.MATCHED and not record.entry:
         return msgspec.structs.replace(
-            record, state=state, listed_at=look.listed_at, entry=found.entry, rule=found.rule, suggestion=""
+            record,
+            state=state,
+            listed_at=look.listed_at,
+            entry=found.entry,
+            rule=found.rule,
+            steps=found.steps,
+            suggestion="",
         )
     if isinstance(found, Matched) and event is Event.MATCHES_LATER:
         return msgspec.structs.replace(record, state=state, suggestion=found.entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capacitord.dicom.worklist.identity import identity_of
+from capacitord.dicom.worklist.identity import identity_of, order_of
 from capacitord.model.matching import Candidate
 from capacitord.model.profile import Worklist
 from capacitord.model.worklist_cache import Held
@@ -37,6 +37,7 @@ class Listings:
                 each.held.since,
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
+                order=order_of(each.original, each.corrected.entry),
             )
             for key, each in keeper.shown().items()
         )

@@ -196,6 +196,7 @@ def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
         kept.version,
         telling.when_or_never(record.listed_at or None),
         suggestion=record.suggestion,
+        steps=record.steps,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,10 +29,10 @@ STUDY = "1.2.3"
 WHOLE = Completeness((Event.QUIET,), 0.0, Send.STUDY)
 CT = has("Modality", "CT")
 PACS = ("pacs",)
-INVALID = {"Rows": 4, "Columns": 4, "BitsAllocated": 16, "PixelData": bytes(10)}
+INVALID: dict[str, Any] = {"Rows": 4, "Columns": 4, "BitsAllocated": 16, "PixelData": bytes(10)}
 
 
-def whole(number: int = 1, **changes: object) -> Profile:
+def whole(number: int = 1, **changes: Any) -> Profile:
     """Return a version that sends whole studies of CT to pacs."""
     plain = version(number, route("pacs", when=CT), names=("pacs", "archive"))
     return msgspec.structs.replace(plain, completeness=WHOLE, **changes)
@@ -63,7 +64,7 @@ def why(box: Box) -> dict[str, int]:
     [(INVALID, Reason.INVALID), ({"Modality": "MR"}, Reason.NO_ROUTE)],
 )
 def test_one_image_that_is_held_holds_its_study_and_a_late_one_until_it_is_discarded(
-    tmp_path: Path, attributes: dict[str, object], reason: Reason
+    tmp_path: Path, attributes: dict[str, Any], reason: Reason
 ) -> None:
     with whole_box(tmp_path) as one:
         for number in (1, 2, 3):
@@ -71,9 +72,10 @@ def test_one_image_that_is_held_holds_its_study_and_a_late_one_until_it_is_disca
         put_image(one.spool, STUDY, 4, **attributes)
         closed(one, StudyState.HELD)
         assert why(one) == {reason: 1, Reason.TOGETHER: 3}
-        assert "3 of 4 images: 1 image of the study is held, and whole studies only are sent." in study_of(
-            one.spool, STUDY
-        ).reason
+        assert (
+            "3 of 4 images: 1 image of the study is held, and whole studies only are sent."
+            in study_of(one.spool, STUDY).reason
+        )
         put_image(one.spool, STUDY, 5)
         closed(one, StudyState.HELD)
         assert why(one) == {reason: 1, Reason.TOGETHER: 4}
@@ -160,7 +162,7 @@ ONLY_MR = (Deidentification(match=has("Modality", "MR")),)
     ],
 )
 def test_an_image_that_cannot_be_changed_as_the_profile_says_holds_its_study_until_that_is_mended(
-    tmp_path: Path, changes: dict[str, object]
+    tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     with whole_box(tmp_path, whole(**changes)) as one:
         put_image(one.spool, STUDY, 1, PatientID="P1")
