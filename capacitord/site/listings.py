@@ -37,7 +37,7 @@ class Listings:
                 each.held.since,
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
-                order=order_of(each.original, each.corrected.entry),
+                order=None if each.corrected.mishap else order_of(each.original, each.corrected.entry),
             )
             for key, each in keeper.shown().items()
         )
