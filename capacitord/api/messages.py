@@ -404,13 +404,28 @@ class Study(Answer, frozen=True):
     closed_at: datetime | None = None
 
 
+class AnnouncedStudy(Answer, frozen=True):
+    """A study of which a scanner has said something, last `at`, and of which no image ever came.
+
+    `images` are those it named; `over` says that it names no more.
+    """
+
+    id: str
+    study_uid: str
+    calling_ae: str
+    at: datetime
+    over: bool
+    images: int
+
+
 class StudyList(Answer, frozen=True):
-    """A page of studies; `next` is empty on the last one."""
+    """A page of studies; `next` is empty on the last one. On the first are those that were announced and never came."""
 
     schema: str
     studies: tuple[Study, ...]
     total: int
     next: str = ""
+    announced: tuple[AnnouncedStudy, ...] = ()
 
 
 class Ack(Answer, frozen=True):
@@ -468,6 +483,7 @@ class Decided(Answer, frozen=True):
     """What was found for a study, or what a person decided: with which entry, by which rule, by whom, when and why.
 
     `state` is that of `capacitord.model.review.State`. `listed_at` is when the list was fetched that it was judged by.
+    `steps` are all entries of the order that was matched, where it is not known which of them the study is.
     """
 
     state: str
@@ -482,6 +498,7 @@ class Decided(Answer, frozen=True):
     destinations: tuple[str, ...] = ()
     suggestion: str = ""
     reconciled: bool = False
+    steps: tuple[str, ...] = ()
 
 
 class StudyDetail(Answer, frozen=True):

@@ -29,7 +29,8 @@ class Entry(Answer, frozen=True):
 
     Dates and times are as in DICOM (DA, TM), in the site's zone. It was on the list first at `since`, last at `seen`,
     and vanished from it at `vanished` if it has. `changed` says that it is not served as it came; `lacking` are
-    attributes that a scanner needs and that nobody knows.
+    attributes that a scanner needs and that nobody knows. `mishap` is empty as a rule: an unforeseen error kept the
+    entry from being corrected, and it is served "as-it-came" or "withheld".
     """
 
     id: str
@@ -49,6 +50,7 @@ class Entry(Answer, frozen=True):
     vanished: datetime | None = None
     changed: bool = False
     lacking: tuple[str, ...] = ()
+    mishap: str = ""
 
 
 class EntryList(Answer, frozen=True):

@@ -243,26 +243,47 @@ def changed(
     `NotDeidentified`, also where a recipe has de-identifications and none matches, and what reading the image raises.
     """
     opened = open_for(image, what.conditions())
+    inbound, how, outbound = steps = _steps(opened, what, came, keys=keys, now=now)
+    if how is None:
+        return Changed(opened.rewritten((*inbound, *outbound), key=keys.hashes, now=now), sop_instance_uid)
+    return _deidentified(Opened(image, whole=True), what, steps, how, keys=keys, now=now)
+
+
+def demand_changeable(image: Encoded, what: Recipe, came: Came, *, keys: Keys, now: dt.datetime) -> None:
+    """Raise what `changed` raises, as far as that can be told without the pixels: all of it but de-identification.
+
+    Of that only whether one of the profile's matches the image.
+    """
+    opened = open_for(image, what.conditions())
+    inbound, how, outbound = _steps(opened, what, came, keys=keys, now=now)
+    if how is None:
+        opened.rewritten((*inbound, *outbound), key=keys.hashes, now=now)
+
+
+_Steps = tuple[tuple[Transform, ...], Deidentification | None, tuple[Transform, ...]]
+
+
+def _steps(opened: Opened, what: Recipe, came: Came, *, keys: Keys, now: dt.datetime) -> _Steps:
+    """Return what of a recipe fits an image. Raises as `changed` does."""
     inbound = (*fitting(what.inbound, subject_of(opened.attributes, came)), *what.reconciled)
     if not (what.deidentifications or what.outbound):
-        return Changed(opened.rewritten(inbound, key=keys.hashes, now=now), sop_instance_uid)
+        return inbound, None, ()
     looked_at = _dataset_after(opened, inbound, keys.hashes, now)
     outbound = fitting(what.outbound, subject_of(DatasetAttributes(looked_at), came))
-    if not what.deidentifications:
-        return Changed(opened.rewritten((*inbound, *outbound), key=keys.hashes, now=now), sop_instance_uid)
-    how = _fitting_deidentification(what, looked_at, came)
-    return _deidentified(Opened(image, whole=True), what, (inbound, how, outbound), keys=keys, now=now)
+    how = _fitting_deidentification(what, looked_at, came) if what.deidentifications else None
+    return inbound, how, outbound
 
 
 def _deidentified(
     opened: Opened,
     what: Recipe,
-    steps: tuple[tuple[Transform, ...], Deidentification, tuple[Transform, ...]],
+    steps: _Steps,
+    how: Deidentification,
     *,
     keys: Keys,
     now: dt.datetime,
 ) -> Changed:
-    inbound, how, outbound = steps
+    inbound, _, outbound = steps
     before = apply(inbound, opened.dataset, key=keys.hashes, now=now)
     codes = Codes(keys.codes, what.destination)
     without = deidentified(before.dataset, how, codes=codes, large=pixels.large_value(opened))

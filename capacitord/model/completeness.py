@@ -3,6 +3,9 @@
 Quiet time closes a study after nothing came for so long. Evidence (a storage commitment request, or an MPPS that is
 over) closes it at once where it names exactly the images that are here. Where it names others as well, or not all that
 are here, or none, they get as long as quiet time takes before the study is closed without them.
+
+Where whole studies only leave, closing is not all: while one image of a study cannot leave, no other does
+(`why_together`). A person decides on that image, or another version of the profile does where that is what holds it.
 """
 
 from __future__ import annotations
@@ -60,6 +63,36 @@ class Witness(NamedTuple):
     def satisfied(self) -> bool:
         """Whether exactly the images are here that it names."""
         return self.over and self.named > 0 and not self.missing and not self.unnamed
+
+
+class Obstacles(NamedTuple):
+    """How many images of a study cannot leave with the others.
+
+    They are `held` for what is in them or what matching found; they came `twice`, with other content, and nobody has
+    said which it is; or they were `damaged` before anybody got them.
+    """
+
+    held: int = 0
+    twice: int = 0
+    damaged: int = 0
+
+
+def why_together(obstacles: Obstacles) -> str:
+    """Return why the other images of a study wait, where whole studies only leave; empty if they may leave."""
+    found = [
+        f"{_images(number)} of the study {'is' if number == 1 else 'are'} {what}"
+        for number, what in (
+            (obstacles.held, "held"),
+            (obstacles.twice, "in conflict with another of the same UID"),
+            (obstacles.damaged, "damaged"),
+        )
+        if number
+    ]
+    return f"{' and '.join(found)}, and whole studies only are sent" if found else ""
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def closed_by(rules: Completeness, idle: float, box_quiet: float, witnesses: Sequence[Witness]) -> Event | None:

@@ -35,6 +35,7 @@ class Fault(enum.StrEnum):
     ODD_UID = "odd-uid"
     ABSENT = "absent"
     UNDESCRIBED = "undescribed"
+    WITHOUT_SIZE = "without-size"
     PIXELS_SHORT = "pixels-short"
     PIXELS_LONG = "pixels-long"
     NO_PIXELS = "no-pixels"
@@ -72,6 +73,7 @@ RULES: Final[Mapping[Fault, Rule]] = MappingProxyType(
         _F.ODD_UID: Rule(_W, "its {} has a component that begins with zero, or is empty (PS3.5 §9.1)"),
         _F.ABSENT: Rule(_W, "it has no {}"),
         _F.UNDESCRIBED: Rule(_W, "it has pixels and no {}, so they were not checked"),
+        _F.WITHOUT_SIZE: Rule(_E, "it has pixels and no {}, so nobody can tell how many they are"),
         _F.PIXELS_SHORT: Rule(_E, "its pixels have {} bytes, and rows, columns, frames and bits make {}"),
         _F.PIXELS_LONG: Rule(_W, "its pixels have {} bytes, and rows, columns, frames and bits make only {}"),
         _F.NO_PIXELS: Rule(_W, "it says how many rows, columns and bits it has, and has no pixels"),

@@ -15,7 +15,9 @@ dates                  the dots of ACR-NEMA (1988.03.07)
 Everything else counts, leading zeros as well. An empty value agrees with nothing.
 
 Rules are tried in order. The first by which an entry agrees decides: one entry is a match, two are none, and the rules
-behind it are not asked. Before them all stands what no rule can outweigh: an entry with the study's own accession
+behind it are not asked. Several entries count as one where they are steps of one order: the patient and the order are
+the same to the letter in all that entries say of them (`Order`). Which step it was is known only if the study names its
+Scheduled Procedure Step ID. Before them all stands what no rule can outweigh: an entry with the study's own accession
 number or Study Instance UID that is of another patient is a conflict.
 """
 
@@ -76,16 +78,55 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
         return Identity(self.counts())
 
 
+class Order(msgspec.Struct, frozen=True):
+    """All that an entry says of the patient and of the order, as it is written there: nothing of the step.
+
+    `more` is what else a release with the entry would write into images, or what the entry said before corrections.
+    """
+
+    patient_id: str
+    patient_name: str
+    accession_number: str
+    study_instance_uid: str
+    requested_procedure: str
+    issuer_of_patient_id: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    more: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Order()"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it says all by which a patient and an order are called, and no character of it was unreadable."""
+        named = (
+            self.patient_id,
+            self.patient_name,
+            self.accession_number,
+            self.study_instance_uid,
+            self.requested_procedure,
+        )
+        said = (*named, self.issuer_of_patient_id, self.birth_date, self.sex, *self.more)
+        return all(named) and not any(_UNREADABLE & set(text) for text in said)
+
+
+_UNREADABLE: Final = frozenset("?\ufffd")
+"""What stands for characters that could not be decoded: two of them need not be the same."""
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """An entry of the worklist: what people call it by, since when it is on the list, and what it says.
 
-    One that is `gone` from the list since counts only where no other does.
+    One that is `gone` from the list since counts only where no other does. Of one without an `order` nobody knows
+    whether it is a step of the same order as another.
     """
 
     reference: str
     since: float
     identity: Identity
     gone: bool = False
+    order: Order | None = None
 
     def counts(self) -> dict[MatchKey, str]:
         """Return what it says, as it counts."""
@@ -93,10 +134,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Matched(NamedTuple):
-    """One entry agrees by the rule."""
+    """One entry agrees by the rule; or several do, and they are `steps` of one order, of which `entry` is the first.
+
+    Where it is known which step it was there are no `steps`: that is the entry.
+    """
 
     entry: str
     rule: Rule
+    steps: tuple[str, ...] = ()
 
 
 class Unmatched(NamedTuple):
@@ -181,8 +226,21 @@ class Worklist:
             if len(found) == 1:
                 return Matched(found[0], rule)
             if found:
-                return Ambiguous(found, rule)
+                return self._of_one_order(values, found, rule) or Ambiguous(found, rule)
         return Unmatched()
+
+    def is_one_order(self, references: Iterable[str]) -> bool:
+        """Say whether entries of the list are steps of one order. One entry is, whatever it says."""
+        names = set(references)
+        orders = {each.order if each is not None else None for each in map(self.candidate, names)}
+        return len(names) == 1 or (len(orders) == 1 and all(order is not None and order.is_named for order in orders))
+
+    def _of_one_order(self, study: _Values, names: tuple[str, ...], rule: Rule) -> Matched | None:
+        if not self.is_one_order(names):
+            return None
+        step = study.get(MatchKey.SCHEDULED_STEP)
+        named = [name for name in names if step and self._values[name].get(MatchKey.SCHEDULED_STEP) == step]
+        return Matched(named[0], rule) if len(named) == 1 else Matched(names[0], rule, names)
 
     def nearest(self, study: Identity, most: int) -> tuple[Near, ...]:
         """Return the entries that agree with a study in most, the nearest first. Only to be shown to a person."""

@@ -61,6 +61,7 @@ class Reason(enum.StrEnum):
     TRANSFORM_FAILED = "transform-failed"
     BURNED_IN = "burned-in"
     MISSING_IMAGES = "missing-images"
+    TOGETHER = "together"
 
 
 class Words(NamedTuple):
@@ -110,6 +111,11 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
         Reason.MISSING_IMAGES: Words(
             "Images are missing that the scanner has announced.",
             "Send them again from the scanner; their names: `fluxctl study show {study}`. " + _RELEASE,
+        ),
+        Reason.TOGETHER: Words(
+            "Another image of its study cannot leave, and the profile sends whole studies only.",
+            _LOOK + "Discard what is held, and the others leave: `fluxctl held discard {study}`. "
+            "Or release all of it: `fluxctl release {study}`.",
         ),
     }
 )
@@ -173,10 +179,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `identity` is that of the image by which it was decided first; of a study that is matched, with what its entry says
     of the patient where that image says nothing, and of one that was released, with what its other images said then.
-    `listed_at` is when the list was fetched that it was
-    judged by, in seconds since the epoch, 0 if there was none. `entry` and `rule` are those of a match; `candidates`
-    are entries that came into question, and `fields` what contradicts in a conflict. `suggestion` is an entry that
-    matches and came later. `release` is the number of the release that late images follow, 0 if there is none.
+    `listed_at` is when the list was fetched that it was judged by, in seconds since the epoch, 0 if there was none.
+    `entry` and `rule` are those of a match, and `steps` all entries of its order where it is not known which of them it
+    is; `candidates` are entries that came into question, and `fields` what contradicts in a conflict. `suggestion` is
+    an entry that matches and came later. `release` is the number of the release that late images follow, 0 if there is
+    none.
     """
 
     state: State
@@ -188,6 +195,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     fields: tuple[MatchKey, ...] = ()
     suggestion: str = ""
     release: int = 0
+    steps: tuple[str, ...] = ()
 
 
 NOBODY: Final = Identity()
@@ -340,6 +348,7 @@ def _became(record: Record, state: State, look: Look, event: Event) -> Record:
             listed_at=look.listed_at,
             entry=found.entry,
             rule=found.rule,
+            steps=found.steps,
             suggestion="",
         )
     if isinstance(found, Matched) and event is Event.MATCHES_LATER:

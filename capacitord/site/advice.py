@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from capacitord.api import messages as m
 from capacitord.errors import Problem
 from capacitord.site.refusals import Lately
+from capacitord.spool.evidence import Announced
 from capacitord.spool.sealing import LEAST_ROOM
 from capacitord.spool.studies import Failed
 
@@ -132,6 +133,23 @@ def advice_on_held(studies: int, short: str, reason: str) -> list[m.Advice]:
         "`fluxctl held list` lists them, with why each waits."
     )
     return [m.Advice("study-held", m.Level.WARNING, f"{what}: {reason}", hint)]
+
+
+def advice_on_announced(announced: Sequence[Announced], now: int, quiet: float) -> list[m.Advice]:
+    """Return what a person should do about studies whose scanner says that they are done, and of which nothing came.
+
+    `now` is in nanoseconds since the epoch; what was said less than `quiet` seconds ago may still come.
+    """
+    late = [each for each in announced if each.over and each.images and now - each.at > quiet * 1e9]
+    if not late:
+        return []
+    first = late[0]
+    images = "1 image" if first.images == 1 else f"{first.images} images"
+    words = f"{first.calling_ae} announced study {first.short} with {images}, and none of them is here."
+    if len(late) > 1:
+        words = f"{len(late)} studies were announced and nothing of them is here. The latest: {words}"
+    hint = "Send it from the scanner, before the coach leaves. `fluxctl study list` has all that were announced."
+    return [m.Advice("study-announced", m.Level.WARNING, words, hint)]
 
 
 def advice_on_failed(failed: Sequence[Failed], named: Collection[str]) -> list[m.Advice]:

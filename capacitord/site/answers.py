@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -129,7 +130,21 @@ class Answers:
         return one(self._deliveries.echo(request.destination), request.destination)
 
     def _studies(self, request: m.StudyQuery) -> Body:
-        return one(self._spool.studies.page(request))
+        page = self._spool.studies.page(request)
+        if request.after or request.state is not None:
+            return one(page)
+        announced = tuple(
+            m.AnnouncedStudy(
+                each.short,
+                each.uid,
+                each.calling_ae,
+                datetime.fromtimestamp(each.at / 1e9, UTC),
+                each.over,
+                each.images,
+            )
+            for each in self._spool.evidence.announced()
+        )
+        return one(msgspec.structs.replace(page, announced=announced))
 
     def _study(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
@@ -148,6 +163,7 @@ class Answers:
 
     def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
         done, subjects, detail = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
+        self._deliveries.queued()
         return one(done, *subjects)._replace(detail=detail)
 
     def _restore(self, request: r.RestoreHeld) -> Body:

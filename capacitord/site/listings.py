@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from capacitord.dicom.worklist.identity import identity_of
+from capacitord.dicom.worklist.identity import identity_of, order_of
 from capacitord.dicom.worklist.served import Shown
 from capacitord.model.matching import Candidate
 from capacitord.model.worklist import EntryKey
@@ -42,6 +42,7 @@ class Listings:
                 each.held.since,
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
+                order=None if each.corrected.mishap else order_of(each.original, each.corrected.entry),
             )
             for key, each in shown.items()
         )

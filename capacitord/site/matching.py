@@ -39,12 +39,17 @@ def identity_of(attributes: Attributes, calling_ae: str) -> Identity:
 
 
 def entry_for(worklist: Worklist, identities: Sequence[Identity]) -> str | None:
-    """Return the one entry that a study matches which says of itself all this; None if one of it says otherwise."""
+    """Return the entry that a study matches which says of itself all this; None if one of it says otherwise.
+
+    Several entries count as one if they are steps of one order.
+    """
     found = [worklist.judge(identity) for identity in identities]
     entries = {each.entry for each in found if isinstance(each, Matched)}
-    if len(entries) != 1 or not all(isinstance(each, Matched | Unmatched) for each in found):
+    if not entries or not all(isinstance(each, Matched | Unmatched) for each in found):
         return None
-    entry = worklist.candidate(*entries)
+    if not worklist.is_one_order(entries):
+        return None
+    entry = worklist.candidate(min(entries))
     agrees = entry is not None and not any(contradictions(identity, entry.identity) for identity in identities)
     return entry.reference if entry is not None and agrees else None
 
@@ -101,4 +106,6 @@ class Matcher:
         is_held = record is not None and record.state is State.UNMATCHED
         if is_held and record is not None and isinstance(worklist.judge(record.identity), Matched):
             return Look(finding, fetched, math.inf, said)
-        return Look(finding, fetched, entry.since if entry is not None else math.inf, said)
+        entries = map(worklist.candidate, finding.steps or (finding.entry,))
+        since = max((math.inf if each is None else each.since) for each in entries)
+        return Look(finding, fetched, since, said)

@@ -14,7 +14,7 @@ from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
 from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
 from capacitord.model.profile import Profile
-from capacitord.model.review import Record
+from capacitord.model.review import Reason, Record
 from capacitord.site.matching import Matcher
 from capacitord.site.worklist import ids, telling
 from capacitord.spool.releasing import Person, Release, Released
@@ -126,9 +126,12 @@ class Reviewing:
             )
         reason = _said(request.reason, short)
         before = self._before(number)
+        why = {each.reason for each in study.held_for}
+        others = " What waited for it goes where the profile says." if Reason.TOGETHER in why and len(why) > 1 else ""
         images = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
         gone = "1 image goes" if images == 1 else f"{images} images go"
         words = f"Study {short} is discarded: {gone} nowhere. For 24 hours `fluxctl held restore {short}` undoes it."
+        words += others
         return Decision(m.Done(words, (short,)), (short,), f"{before} -> discarded, {_images(images)}")
 
     def restore(self, request: r.RestoreHeld) -> Decision:
@@ -193,6 +196,7 @@ def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
         kept.version,
         telling.when_or_never(record.listed_at or None),
         suggestion=record.suggestion,
+        steps=record.steps,
     )
 
 

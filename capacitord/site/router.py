@@ -15,6 +15,7 @@ between two of them.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import threading
 import time
@@ -22,8 +23,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
-from capacitord.dicom.outgoing import Came
-from capacitord.dicom.transform.failure import Unreadable
+from capacitord.dicom.deidentify.engine import NotDeidentified
+from capacitord.dicom.outgoing import Came, demand_changeable
+from capacitord.dicom.produce import in_words
+from capacitord.dicom.transform.failure import NotTransformed, Unreadable
 from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
@@ -32,7 +35,7 @@ from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, ident
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
 from capacitord.site.soundness import OF_THE_DISK
-from capacitord.spool.decisions import Decided, Turn, Undecided
+from capacitord.spool.decisions import Decided, Filed, Turn, Undecided
 from capacitord.spool.filing import STUDY_SHIFT
 from capacitord.spool.review import Reviewed
 from capacitord.spool.routed import Routed
@@ -91,7 +94,7 @@ class Router:
         self._receiving, self._doubt = receiving, doubt
         self._matcher = matcher or Matcher(lambda: NO_LIST)
         self._rematched: tuple[Listing, InForce] | None = None
-        self._key = keys_of(spool.key).hashes
+        self._keys = keys_of(spool.key)
         self._wanted, self._stopping = threading.Event(), threading.Event()
         self._wanted.set()
         self._pause = 0.0
@@ -154,8 +157,9 @@ class Router:
         self._rematch(in_force)
 
         whole = in_force.profile.completeness.whole
-        if not whole:
-            decisions.free_incomplete()
+        decisions.begin(version, whole=whole)
+        if whole:
+            self._tell(decisions.leave(lambda: self._routing.in_force is in_force))
 
         def undecided(after: int, limit: int) -> list[Undecided]:
             return decisions.open(after, limit, whole=whole)
@@ -219,6 +223,9 @@ class Router:
             except NotFound:
                 # It has left: there is nothing to decide, and it has no turn.
                 decided += [Decided(image.image, image.received_at, None, _LAST)] * in_force.sorts
+                if in_force.profile.completeness.whole:
+                    # The others of its study may have waited for its decision.
+                    self._wanted.set()
                 self._failed.pop(image.image, None)
             except CapacitordError as error:
                 trouble = error
@@ -236,11 +243,16 @@ class Router:
         whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
         filed = self._spool.decisions.file(decided, holds, whole=whole) if decided else None
-        if filed is not None and filed.urgencies:
-            self._filed(filed.urgencies)
-        if filed is not None and filed.again:
-            self._wanted.set()
+        if filed is not None:
+            self._tell(filed)
         return trouble
+
+    def _tell(self, filed: Filed) -> None:
+        """Say for which destinations something waits, and look again if there is more to decide."""
+        if filed.urgencies:
+            self._filed(filed.urgencies)
+        if filed.again:
+            self._wanted.set()
 
     def _unforeseen_at(self, image: Undecided, in_force: InForce) -> Decided | None:
         """Take notice of an unforeseen error at an image; return the decision to hold it, None while it may pass."""
@@ -265,11 +277,13 @@ class Router:
         invalid = in_force.invalid(image.findings)
         if invalid is not None:
             return Decided(image.image, image.received_at, invalid, _LAST if in_force.sorts else None)
-        attributes = _Lazy(self._spool, image, in_force, self._key)
+        attributes = _Lazy(self._spool, image, in_force, self._keys.hashes)
         reviewed: Reviewed | None = None
         try:
             opinion, reviewed = self._reviewed(image, attributes, in_force, records)
             routed = self._routed(image, attributes, in_force, opinion)
+            if in_force.profile.completeness.whole:
+                routed = self._demand_changeable(image, routed, in_force)
         except Unreadable as error:
             routed = in_force.unreadable(str(error))
         if not in_force.sorts:
@@ -279,6 +293,21 @@ class Router:
         except Unreadable:
             turn = in_force.turn(_Nothing())
         return Decided(image.image, image.received_at, routed, turn, reviewed)
+
+    def _demand_changeable(self, image: Undecided, routed: Routed, in_force: InForce) -> Routed:
+        """Return a decision; one to hold the image if it could not leave by it, for the others wait for that.
+
+        Raises what reading the image raises.
+        """
+        for what in in_force.changes_for(routed):
+            came = Came.at(in_force.profile.timezone, image.calling_ae, image.called_ae, image.received_at)
+            try:
+                demand_changeable(image, what, came, keys=self._keys, now=dt.datetime.now(dt.UTC))
+            except (NotTransformed, NotDeidentified) as error:
+                return in_force.unchangeable(what, in_words(error))
+            except DamagedObject as error:
+                raise _damaged(self._spool, image, error) from error
+        return routed
 
     def _reviewed(
         self, image: Undecided, attributes: Attributes, in_force: InForce, records: dict[int, Record]
@@ -325,11 +354,16 @@ class _Lazy:
                 came = Came.at(profile.timezone, image.calling_ae, image.called_ae, image.received_at)
                 self._read = attributes_for_routing(image, profile, came, self._key)
             except DamagedObject as error:
-                # It may have been moved while it was read: if it is damaged still, it is set aside and goes nowhere.
-                if self._spool.housekeeping.examine(self._image.image):
-                    raise NotFound(error.message) from error
-                raise
+                raise _damaged(self._spool, self._image, error) from error
         return self._read.values(attribute)
+
+
+def _damaged(spool: Spool, image: Undecided, error: DamagedObject) -> CapacitordError:
+    """Return what is wrong with an image that seems damaged: if it is, it is set aside and goes nowhere.
+
+    It may have been moved while it was read.
+    """
+    return NotFound(error.message) if spool.housekeeping.examine(image.image) else error
 
 
 class _Nothing:

@@ -10,7 +10,7 @@ from typing import Final
 
 from capacitord.config import dictionary
 from capacitord.dicom.arriving import describe
-from capacitord.dicom.outgoing import Came, attributes_after_inbound, open_for_routing
+from capacitord.dicom.outgoing import Came, Recipe, attributes_after_inbound, open_for_routing, recipe
 from capacitord.dicom.rewriting import Encoded
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed, Unreadable
 from capacitord.model import compare, sorting
@@ -69,6 +69,7 @@ class InForce:
         self._before = _sorted_by(profile.order[:place])
         self._after = _sorted_by(profile.order[place:])
         self._at_once = bool(profile.routes) and profile.routes[0].when == ALWAYS
+        self._recipes = {each.name: recipe(profile, each) for each in profile.destinations}
 
     @property
     def matching(self) -> Matching | None:
@@ -120,6 +121,16 @@ class InForce:
         """Return what becomes of an image whose attributes cannot be read, and are asked for."""
         held = f"the attributes that routes look at cannot be read: {why.rstrip('.')}"
         return Routed(self.profile.version, standing=Standing.UNREADABLE, held=held)
+
+    def changes_for(self, routed: Routed) -> list[Recipe]:
+        """Return what may change the attributes of an image on its way to the destinations of a decision."""
+        found = (self._recipes[name] for name in routed.to if name in self._recipes)
+        return [each for each in found if not each.keeps_attributes]
+
+    def unchangeable(self, what: Recipe, why: str) -> Routed:
+        """Return what becomes of an image that cannot be changed for a destination as the profile says."""
+        held = f"it cannot be made ready for {what.destination}: {why[:1].lower()}{why[1:].rstrip('.')}"
+        return Routed(self.profile.version, standing=Standing.TRANSFORM_FAILED, held=held)
 
     def turn(self, attributes: Attributes) -> Turn:
         """Return when an image leaves."""

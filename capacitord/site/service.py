@@ -35,7 +35,7 @@ from capacitord.site.resolving import Resolving
 from capacitord.site.reviewing import Reviewing
 from capacitord.site.router import Router
 from capacitord.site.routing import Routing
-from capacitord.site.site_status import Condition, Reporter, site_status, with_worklist
+from capacitord.site.site_status import Condition, Reporter, site_status, with_announced, with_worklist
 from capacitord.site.soundness import Soundness
 from capacitord.site.upkeep import Upkeep
 from capacitord.site.worklist.answering import WorklistAnswers
@@ -59,6 +59,7 @@ class Service:
 
     def __init__(self, start: Start, spool: Spool, routing: Routing, send: Send) -> None:
         self._spool, self._routing, self._send = spool, routing, send
+        self._quiet = start.limits.study_quiet
         self._profile_problem: Problem | None = None
         self._connections = Connections(self._ask)
         self._preparation = Preparation(keys_of(spool.key), start.profile)
@@ -250,6 +251,8 @@ class Service:
             # The first status opens the gate: it is to say whether images can be kept.
             self._soundness.look()
         status = site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
+        rules = self._routing.profile.completeness
+        status = with_announced(status, self._spool, self._quiet if rules.quiet is None else rules.quiet)
         return with_worklist(status, self._worklist, self._worklist_port)
 
     def _condition(self) -> Condition:

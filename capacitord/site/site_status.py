@@ -18,6 +18,7 @@ from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
 from capacitord.site.advice import (
     advice_on,
+    advice_on_announced,
     advice_on_elsewhere,
     advice_on_failed,
     advice_on_held,
@@ -118,6 +119,12 @@ def with_worklist(status: m.SiteStatus, keeper: WorklistKeeper, port: WorklistPo
     found = msgspec.structs.replace(found, queries=port.queries, last_query=port.last_query, turned_away=away)
     advice = (*status.advice, *keeper.advice(), *advice_on_turned_away(away, "worklist"))
     return msgspec.structs.replace(status, worklist=found, advice=advice)
+
+
+def with_announced(status: m.SiteStatus, spool: Spool, quiet: float) -> m.SiteStatus:
+    """Return a status with what there is to say of studies that were announced `quiet` seconds ago and did not come."""
+    found = advice_on_announced(spool.evidence.announced(), time.time_ns(), quiet)
+    return msgspec.structs.replace(status, advice=(*status.advice, *found))
 
 
 class Reporter:

@@ -14,19 +14,11 @@ import apsw
 
 from capacitord.model.completeness import Event
 from capacitord.model.states import STUDY, StudyState, advance
-from capacitord.spool import evidence
+from capacitord.spool import evidence, together
 from capacitord.spool.catalog import fetch
-from capacitord.spool.filing import STUDY_SHIFT, Filing, bounds
+from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, UNMATCHED_ROUTE, Standing
 
-_HOLD: Final = """
-UPDATE image SET routing = ?1, held = ?2, decided_by = NULL
-WHERE id BETWEEN ?3 AND ?4 AND routing = ?5 AND here AND NOT conflict
-"""
-_FREE: Final = """
-UPDATE image SET routing = ?1, held = '', decided_by = NULL WHERE id BETWEEN ?2 AND ?3 AND routing = ?4
-"""
-_INCOMPLETE: Final = "SELECT id FROM image WHERE routing > 0 AND routing = ?"
 ARRIVING: Final = "Images are arriving."
 _GROUPS: Final = """
 SELECT routing, route, coalesce(decided_by, profile_version), min(held), count(*) FROM image
@@ -115,20 +107,20 @@ def close(catalog: apsw.Connection, filing: Filing, study: int, closing: Closing
     )
     missing = evidence.missing(catalog, uid).images if closing.whole else 0
     if missing:
-        catalog.execute(_HOLD, (Standing.MISSING, _missing(missing), *bounds(study), Standing.OPEN))
+        together.hold_incomplete(catalog, study, missing)
     else:
-        catalog.execute(_FREE, (Standing.OPEN, *bounds(study), Standing.MISSING))
+        together.free_complete(catalog, study)
+    together.free(catalog, study)
     return _become(catalog, filing, study, state)
 
 
-def free_incomplete(catalog: apsw.Connection, filing: Filing) -> bool:
-    """Have it decided where images go that were held because others of their study are missing; say if there are any.
+def free_waiting(catalog: apsw.Connection, filing: Filing) -> bool:
+    """Have it decided where images go that wait for nothing but others of their study; say if there are any.
 
     For a profile that sends images as they arrive. Call it within a transaction.
     """
-    studies = {image >> STUDY_SHIFT for (image,) in fetch(catalog, _INCOMPLETE, (Standing.MISSING,))}
+    studies = together.free_all(catalog)
     for study in studies:
-        catalog.execute(_FREE, (Standing.OPEN, *bounds(study), Standing.MISSING))
         filing.forget(study)
     return bool(studies)
 
@@ -144,20 +136,19 @@ def say(catalog: apsw.Connection, filing: Filing, study: int, reason: str) -> No
     filing.forget(study)
 
 
-def _missing(count: int) -> str:
-    what = "1 image that the scanner named has" if count == 1 else f"{count} images that the scanner named have"
-    return f"{what} not arrived, and whole studies only are sent"
-
-
-def judge_again(catalog: apsw.Connection, filing: Filing, study: int) -> None:
+def judge_again(catalog: apsw.Connection, filing: Filing, study: int) -> bool:
     """Have a study that was closed say what it has come to now. Call it within a transaction.
 
-    One that was released stays so, unless something of it is held that was not then.
+    One that was released stays so, unless something of it is held that was not then. Returns whether images of it are
+    to be decided again that waited for others: nothing is in their way any more.
     """
+    freed = False
     for state, held, unrouted in fetch(catalog, "SELECT state, held, unrouted FROM study WHERE id = ?", (study,)):
         held_since = StudyState(state) is StudyState.RELEASED and held and not unrouted
         if StudyState(state) in _REJUDGED or held_since:
+            freed = together.free(catalog, study)
             _become(catalog, filing, study, StudyState(state))
+    return freed
 
 
 def release(catalog: apsw.Connection, filing: Filing, study: int, to: Sequence[str]) -> None:

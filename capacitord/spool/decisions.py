@@ -16,7 +16,7 @@ import apsw
 
 from capacitord.model.states import StudyState
 from capacitord.seal.sealed import room
-from capacitord.spool import closing, deliveries, review
+from capacitord.spool import closing, deliveries, review, together
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import STUDY_SHIFT, Filing
 from capacitord.spool.review import Reviewed
@@ -36,8 +36,16 @@ _OUTDATED: Final = (
     _WHAT + "FROM image i WHERE i.routing > 0 AND i.routing = ? AND i.id > ? AND i.here AND NOT i.conflict "
     "AND i.decided_by != ? ORDER BY i.id LIMIT ?"
 )
-_OF_CLOSED: Final = "AND (SELECT s.state FROM study s WHERE s.id = i.id >> 24) != 'receiving' "
+_OF_CLOSED: Final = (
+    "AND NOT EXISTS (SELECT 1 FROM staged WHERE image = i.id) "
+    "AND (SELECT s.state FROM study s WHERE s.id = i.id >> 24) != 'receiving' "
+)
 _UNSORTED: Final = _WHAT + "FROM unsorted u JOIN image i ON i.id = u.image WHERE u.image > ? ORDER BY u.image LIMIT ?"
+_STAGED: Final = "EXISTS (SELECT 1 FROM staged WHERE ?1 IS NULL OR version != ?1)"
+_WAIT_FOR_OTHERS: Final = " OR ".join(
+    f"EXISTS (SELECT 1 FROM image WHERE routing > 0 AND routing = {standing:d})"  # noqa: S608 - of constants
+    for standing in together.WAIT_FOR_OTHERS
+)
 _TURN: Final = """
 INSERT OR REPLACE INTO turn (destination, before, haste, after, delivery, image)
 SELECT d.destination, ?2, -d.priority, ?3, w.delivery, w.image
@@ -107,7 +115,8 @@ class Decisions:
     def open(self, after: int, limit: int, *, whole: bool = False) -> list[Undecided]:
         """Return images of which it is not decided where they go, by id, beyond `after`.
 
-        With `whole`, those of studies that are still receiving are left out.
+        With `whole`, those of studies that are still receiving are left out, and those that wait for others of their
+        study to be decided.
         """
         return self._page(_whole(_OPEN) if whole else _OPEN, (Standing.OPEN, after, limit))
 
@@ -136,19 +145,19 @@ class Decisions:
         stored = self._objects.stored(object_id, place, lambda: self._catalog.place(image))
         return Undecided._make((*row[:7], tuple(row[7].splitlines()), stored))
 
-    def free_incomplete(self) -> bool:
-        """Have it decided where images go that were held since others of their study are missing; say if there are any.
+    def begin(self, version: int, *, whole: bool) -> bool:
+        """Forget decisions of other versions of the profile that wait for those of other images.
 
-        For a profile that sends images as they arrive.
+        Where images leave as they arrive, it is also decided where those go that wait for others of their study.
+        Returns whether there are any.
         """
+        waiting = _STAGED if whole else f"{_STAGED} OR {_WAIT_FOR_OTHERS}"
         with self._catalog.read() as catalog:
-            if (
-                fetch_value(catalog, "SELECT 1 FROM image WHERE routing > 0 AND routing = ?", (Standing.MISSING,))
-                is None
-            ):
+            if not fetch_value(catalog, f"SELECT {waiting}", (version if whole else None,)):
                 return False
         with self._catalog.change() as catalog:
-            return closing.free_incomplete(catalog, self._filing)
+            together.drop(catalog, version if whole else None)
+            return False if whole else closing.free_waiting(catalog, self._filing)
 
     def file(
         self, decided: Sequence[Decided], holds: Callable[[], bool] = lambda: True, *, whole: bool = False
@@ -156,7 +165,8 @@ class Decisions:
         """File decisions in one transaction.
 
         `holds` is asked within it, by when nobody else can file anything: whether they are to be filed at all. With
-        `whole`, no decision is filed for an image of a study that is receiving, as another image may just have come.
+        `whole`, no decision is filed for an image of a study that is receiving, as another image may just have come,
+        and those that send images are kept until all images of the study may leave.
         """
         again = False
         with self._catalog.change() as catalog:
@@ -171,15 +181,39 @@ class Decisions:
                         again = True
                         continue
                     again = again or each.reviewed.reopened
-                if routed is not None and file_decision(catalog, self._filing, each.image, routed, each.received_at):
+                if routed is not None and self._take(catalog, each, routed, whole=whole):
                     studies.add(each.image >> STUDY_SHIFT)
                 if each.turn is not None:
                     catalog.execute(_TURN, (each.image, each.turn.before, each.turn.after))
                     catalog.execute("DELETE FROM unsorted WHERE image = ?", (each.image,))
                     sorted_studies.add(each.image >> STUDY_SHIFT)
             for study in studies:
-                closing.judge_again(catalog, self._filing, study)
+                again = self._come_to(catalog, study, whole=whole) or again
             return Filed(deliveries.urgencies(catalog, studies | sorted_studies), again)
+
+    def leave(self, holds: Callable[[], bool] = lambda: True) -> Filed:
+        """Have studies leave of which nothing is to be decided any more but whether they do; `holds` as in `file`.
+
+        That is so where the last image to be decided was damaged or discarded instead.
+        """
+        with self._catalog.read() as catalog:
+            if not together.studies(catalog):
+                return Filed({})
+        with self._catalog.change() as catalog:
+            studies = together.studies(catalog) if holds() else []
+            again = [self._come_to(catalog, study, whole=True) for study in studies]
+            return Filed(deliveries.urgencies(catalog, studies), any(again))
+
+    def _come_to(self, catalog: apsw.Connection, study: int, *, whole: bool) -> bool:
+        """Have a study leave if it may; return whether images of it are to be decided again."""
+        for staged in together.leaving(catalog, study) if whole else ():
+            file_decision(catalog, self._filing, staged.image, staged.routed, staged.received_at)
+        return closing.judge_again(catalog, self._filing, study)
+
+    def _take(self, catalog: apsw.Connection, decided: Decided, routed: Routed, *, whole: bool) -> bool:
+        if whole and routed.standing is Standing.DECIDED:
+            return together.stage(catalog, decided.image, routed)
+        return file_decision(catalog, self._filing, decided.image, routed, decided.received_at)
 
     def order(self, attributes: Sequence[str]) -> None:
         """Have what waits leave in the order of these attributes; by priority and arrival if there are none.

@@ -47,6 +47,13 @@ SELECT i.sop_class FROM image i WHERE i.sop_uid = ?1 AND NOT i.corrupt AND (i.he
 One that a person discarded is here for a while, and then it is overwritten.
 """
 
+_ANNOUNCED: Final = """
+SELECT e.study_uid, e.calling_ae, max(e.at), min(e.over), (
+  SELECT count(DISTINCT x.sop_uid) FROM evidence o JOIN expected x ON x.evidence = o.id WHERE o.study_uid = e.study_uid
+) AS named
+FROM evidence e WHERE NOT EXISTS (SELECT 1 FROM study s WHERE s.uid = e.study_uid)
+GROUP BY e.study_uid HAVING named > 0 OR min(e.over) = 0 ORDER BY 3 DESC, 1
+"""
 _FORGOTTEN: Final = """
 SELECT e.id FROM evidence e WHERE e.at < ?
 AND NOT EXISTS (SELECT 1 FROM study s WHERE s.uid = e.study_uid AND s.bytes > 0)
@@ -58,6 +65,20 @@ class Missing(NamedTuple):
 
     images: int
     uids: tuple[str, ...]
+
+
+class Announced(NamedTuple):
+    """A study of which something was said and nothing ever came, by short id and UID: by whom, how many images.
+
+    `over` is false while an MPPS of it is in progress; `at` is when it was said last, in nanoseconds since the epoch.
+    """
+
+    short: str
+    uid: str
+    calling_ae: str
+    at: int
+    over: bool
+    images: int
 
 
 class Request(NamedTuple):
@@ -78,9 +99,11 @@ CLASS_INSTANCE_CONFLICT: Final = 0x0119
 class Evidence:
     """Takes evidence in, and answers what follows from it."""
 
-    def __init__(self, catalog: Catalog, touched: Callable[[Collection[str]], None]) -> None:
-        """`touched` is told the Study Instance UIDs of which something was said."""
-        self._catalog, self._touched = catalog, touched
+    def __init__(
+        self, catalog: Catalog, touched: Callable[[Collection[str]], None], short: Callable[[str], str]
+    ) -> None:
+        """`touched` is told the Study Instance UIDs of which something was said; `short` gives a study's short id."""
+        self._catalog, self._touched, self._short = catalog, touched, short
 
     # --- modality performed procedure steps (PS3.4 §F.7)
 
@@ -179,6 +202,12 @@ class Evidence:
             catalog.execute("DELETE FROM request WHERE id = ?", (request,))
 
     # ---
+
+    def announced(self) -> list[Announced]:
+        """Return the studies of which something was said and no image ever came, the latest first."""
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, _ANNOUNCED)
+        return [Announced(self._short(uid), uid, ae, at, bool(over), images) for uid, ae, at, over, images in rows]
 
     def forget(self, before: int) -> None:
         """Forget what was said before a moment (ns since the epoch) of studies of which nothing is here any more."""

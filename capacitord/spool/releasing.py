@@ -115,15 +115,16 @@ class Releasing:
     def set_aside(self, study: int, reason: str, by: Person, clocks: tuple[int, float]) -> int:
         """Discard what is held of a study, for now so that it can be had back; return how many images.
 
-        `clocks` are the time in nanoseconds since the epoch and the retention clock. Raises as `release` does.
+        Images that wait for nothing but what is held are not discarded: it is decided where they go. `clocks` are the
+        time in nanoseconds since the epoch and the retention clock. Raises as `release` does.
         """
         now, tick = clocks
         with self._catalog.change() as catalog:
-            images = self._decidable(catalog, study)
-            catalog.execute(
-                f"UPDATE image SET routing = -routing WHERE {_HELD}",  # noqa: S608
-                (*bounds(study), Standing.DECIDED),
-            )
+            waiting = self._decidable(catalog, study)
+            held = [image for image, standing in waiting.items() if standing is not Standing.TOGETHER]
+            images = held or list(waiting)
+            for image in images:
+                catalog.execute("UPDATE image SET routing = -routing WHERE id = ?", (image,))
             catalog.execute(
                 "INSERT OR REPLACE INTO set_aside (study, due, at, uid, user, operator, reason) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -184,8 +185,8 @@ class Releasing:
         with self._catalog.read() as catalog:
             return _aside(catalog, study)
 
-    def _decidable(self, catalog: apsw.Connection, study: int) -> list[int]:
-        """Return the images of a study that wait for a person. Raises `Refused` and `TryAgain`."""
+    def _decidable(self, catalog: apsw.Connection, study: int) -> dict[int, Standing]:
+        """Return the images of a study that wait for a person, and how they stand. Raises `Refused` and `TryAgain`."""
         state, short, unrouted = fetch(catalog, "SELECT state, short, unrouted FROM study WHERE id = ?", (study,))[0]
         if StudyState(state) is StudyState.RECEIVING:
             raise TryAgain(
@@ -199,9 +200,9 @@ class Releasing:
                 where=f"study {short}",
                 hint="Try again in a moment.",
             )
-        rows = fetch(catalog, f"SELECT id FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
+        rows = fetch(catalog, f"SELECT id, routing FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
         if StudyState(state) is StudyState.HELD and rows:
-            return [image for (image,) in rows]
+            return {image: Standing(routing) for image, routing in rows}
         raise _decided_before(catalog, study, short)
 
     def _become(self, catalog: apsw.Connection, study: int, state: StudyState, reason: str) -> None:

@@ -95,6 +95,9 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
         count += len(again)
     if chosen and destinations:
         _release(catalog, filing, study, destinations, [row[0] for row in images if row[3] > Standing.OPEN])
+    if count and any(row[2] for row in images):
+        # One in conflict is not in the way of the others any more.
+        closing.judge_again(catalog, filing, study)
     return count
 
 

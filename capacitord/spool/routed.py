@@ -26,6 +26,8 @@ class Standing(enum.IntEnum):
     UNKNOWN_DESTINATION = 4
     INVALID = 5
     MISSING = 6
+    TOGETHER = 7
+    TRANSFORM_FAILED = 8
     UNMATCHED = 10
     AMBIGUOUS = 11
     CONFLICT = 12
@@ -54,6 +56,8 @@ REASONS: Final[Mapping[Standing, Reason]] = MappingProxyType(
         Standing.UNKNOWN_DESTINATION: _reason(Why.UNKNOWN_DESTINATION),
         Standing.INVALID: _reason(Why.INVALID),
         Standing.MISSING: _reason(Why.MISSING_IMAGES, by_profile=False),
+        Standing.TOGETHER: _reason(Why.TOGETHER, by_profile=False),
+        Standing.TRANSFORM_FAILED: _reason(Why.TRANSFORM_FAILED),
         Standing.UNMATCHED: _reason(Why.UNMATCHED, by_profile=False),
         Standing.AMBIGUOUS: _reason(Why.AMBIGUOUS, by_profile=False),
         Standing.CONFLICT: _reason(Why.CONFLICT, by_profile=False),

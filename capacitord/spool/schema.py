@@ -110,6 +110,10 @@ CREATE TABLE ack (                      -- what a destination answered for an im
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 
+CREATE TABLE staged (                   -- where an image goes once all of its study may leave
+  image INTEGER PRIMARY KEY, version INTEGER NOT NULL,     -- of the profile
+  routed TEXT NOT NULL
+);
 CREATE TABLE code (                     -- what stood for a patient or a study in images that were sent
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)
@@ -185,6 +189,7 @@ CREATE TRIGGER image_routed AFTER UPDATE OF routing ON image WHEN new.routing !=
   UPDATE study SET unrouted = unrouted + (new.routing = 1) - (old.routing = 1),
     held = held + (new.routing > 1) - (old.routing > 1),
     held_bytes = held_bytes + ((new.routing > 1) - (old.routing > 1)) * new.length WHERE id = new.id >> 24;
+  DELETE FROM staged WHERE image = new.id;
 END;
 CREATE TRIGGER image_changed AFTER UPDATE OF segment, corrupt, purged_at ON image BEGIN
   UPDATE segment SET images = images - old.here, bytes = bytes - old.here * old.length WHERE id = old.segment;
@@ -199,6 +204,7 @@ CREATE TRIGGER image_changed AFTER UPDATE OF segment, corrupt, purged_at ON imag
     held = held + (new.here - old.here) * (new.routing > 1),
     held_bytes = held_bytes + (new.here - old.here) * (new.routing > 1) * new.length
     WHERE id = new.id >> 24;
+  DELETE FROM staged WHERE image = new.id AND NOT new.here;
 END;
 CREATE TRIGGER waiting_added AFTER INSERT ON waiting BEGIN
   UPDATE delivery SET waiting = waiting + 1, waiting_bytes = waiting_bytes + new.bytes,
@@ -268,6 +274,10 @@ CREATE TABLE turn (
 ) WITHOUT ROWID;
 CREATE INDEX turn_image ON turn (delivery, image);
 CREATE TABLE unsorted (image INTEGER PRIMARY KEY);
+CREATE TABLE staged (
+  image INTEGER PRIMARY KEY, version INTEGER NOT NULL,
+  routed TEXT NOT NULL
+);
 CREATE TABLE code (
   destination TEXT NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, study INTEGER NOT NULL,
   PRIMARY KEY (destination, code, kind, study)

@@ -113,7 +113,7 @@ class Spool:
                 decide=decide,
                 tick=self.tick,
             )
-            self.evidence = Evidence(self._catalog, self._admission.touch)
+            self.evidence = Evidence(self._catalog, self._admission.touch, self._filing.short_id)
             self._closer = Closer(self._catalog, self._filing, self._admission)
             self.ledger = Ledger(self._catalog, self._filing, self._objects)
             self.decisions = Decisions(self._catalog, self._filing, self._objects)

@@ -25,6 +25,7 @@ from capacitord.spool.ledger import Doubt
 from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
+from capacitord.spool.together import UNDECIDED
 
 _STUDY: Final = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
@@ -34,17 +35,13 @@ FROM study s
 """
 _SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
 _COUNT: Final = "SELECT count(*) FROM study s"
-_LISTED: Final = """
+_LISTED: Final = f"""
 WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS (
   SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0 OR d.held > 0)
 ) OR (s.conflicts AND EXISTS (
-  SELECT 1 FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
-                    WHERE d.study = s.id)
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
-                    WHERE d.study = s.id)
+  SELECT 1 FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND {UNDECIDED}
 )))
-"""
+"""  # noqa: S608 - of constants
 _QUEUED: Final = """
 JOIN (
   SELECT study, max(priority) AS priority, min(id) AS first FROM delivery
@@ -81,16 +78,12 @@ WHERE a.state = 'moved' ORDER BY a.at DESC LIMIT 1
 _NAMED: Final = """
 SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
 """
-_UNDECIDED: Final = """
+_UNDECIDED: Final = f"""
 SELECT s.short, (
-  SELECT count(*) FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
-                    WHERE d.study = s.id)
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
-                    WHERE d.study = s.id)
+  SELECT count(*) FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND {UNDECIDED}
 ) AS undecided
 FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
-"""
+"""  # noqa: S608 - of constants
 """Images in conflict that nobody has asked to be sent: nobody gets them, and nobody has said that this is right."""
 _HELD_FOR: Final = """
 SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1

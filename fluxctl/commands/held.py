@@ -145,6 +145,7 @@ def discard(
 ) -> None:
     """Discard what is held of a study: it goes nowhere, and is overwritten after 24 hours.
 
+    Where the profile sends whole studies only, images that merely wait for what is held are not discarded: they leave.
     Until then `fluxctl held restore` has it back. It needs the patient's name, typed as `fluxctl held show` has it;
     a name is never an argument, for other users of this machine can read those.
     """

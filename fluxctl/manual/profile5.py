@@ -64,6 +64,7 @@ def page() -> str:
     _operations(page)
     _validation(page)
     _completeness(page)
+    _matching(page)
     _order(page)
     _deidentification(page)
     _idle(page)
@@ -298,6 +299,33 @@ def _completeness(page: Page) -> None:
         'With `send = "study"` nothing of a study leaves before it is closed, and nothing at all while an image that '
         "was named is missing: the study is held until it comes, or until a person sends what is here. An image that "
         "comes later opens the study again, and it alone is sent."
+    )
+    page.text(
+        "Nothing of it leaves either while one of its images cannot: as it is invalid, matches no route, is not "
+        "matched, came again with other content, was damaged on this box, or cannot be changed as the profile says. "
+        "The others wait for it and say so, late ones too; what has left stays where it is. A person decides: "
+        "`fluxctl held discard` gives up what is held, and the others go where the profile says; `fluxctl release` "
+        "sends all that waits; `fluxctl resend --image` sends the one. Another version of the profile decides as well, "
+        "where the profile is what holds it. What only shows while a copy is made, in de-identification and "
+        "compression, is found out at the destination's turn: it holds that image at that destination, and no other.",
+        "A study whose steps name images of which none has come is listed by `fluxctl study list`. When the steps are "
+        "over and nothing comes for as long as quiet time takes, `fluxctl status` warns of it.",
+    )
+
+
+def _matching(page: Page) -> None:
+    page.section("WHICH ENTRY A STUDY BELONGS TO")
+    page.text(
+        "The rules of `match` in `[review]` are tried in order, and the first by which an entry agrees decides. One "
+        "entry is a match; two are none, and the study waits for a person.",
+        "An order of several scheduled procedure steps is several entries. They count as one where all that they say "
+        "of the patient and the order is the same to the letter: patient id and its issuer, name, birth date, sex, "
+        "other ids, accession number, Study Instance UID, requested procedure with its description and codes, and "
+        "referring physician; as the source sent it, and as it is served. Patient id, name, accession number, study "
+        "and procedure must be given, and nothing of it unreadable. Only what is of the step may differ: its id, "
+        "protocol, time, modality and station. Anything else that differs makes them two orders.",
+        "The study then belongs to the order. To a step of it only if its images name that step's Scheduled Procedure "
+        "Step ID in Request Attributes Sequence; else none is claimed, and `fluxctl study show` names them all.",
     )
 
 

@@ -38,6 +38,12 @@ def said(found: Decided, look: Look) -> str:
     listed = "" if found.listed_at is None else f", on the list of {clock(found.listed_at, look)}"
     if found.entry:
         rule = " and ".join(map(word, found.rule))
+        if found.steps:
+            entries = f"{', '.join(found.steps[:-1])} and {found.steps[-1]}"
+            return (
+                f"Matched {when} with an order by {rule} ({version}{listed}). "
+                f"Worklist entries {entries} are its steps, and the study does not say which one it is."
+            )
         return f"Matched {when} with worklist entry {found.entry} by {rule} ({version}{listed})."
     text = f"Judged {when}: {found.state.replace('-', ' ')} ({version}{listed})."
     return f"{text} Entry {found.suggestion} matches since." if found.suggestion else text

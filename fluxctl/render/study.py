@@ -53,13 +53,25 @@ ACK_SYMBOL = {
 def listed(found: StudyList, look: Look) -> RenderableType:
     """Return studies as a table, and how many there are in all."""
     if not found.studies:
-        return Text("No studies.")
+        return stack([Text("No studies."), *_announced(found, look)])
     shown = len(found.studies)
     if found.next:
         below = f"{shown:,} of {count(found.total, 'study', 'studies')}; the others: --all"
     else:
         below = count(shown, "study", "studies")
-    return stack([table(found.studies, look), BLANK, Text(below, style=QUIET)])
+    return stack([table(found.studies, look), *_announced(found, look), BLANK, Text(below, style=QUIET)])
+
+
+def _announced(found: StudyList, look: Look) -> list[RenderableType]:
+    """Return what scanners have said of studies of which nothing came."""
+    if not found.announced:
+        return []
+    parts: list[RenderableType] = [BLANK, Text("Announced, and nothing of it is here", style=STRONG)]
+    for each in found.announced:
+        images = f"0 of {count(each.images, 'image')} here" if each.images else "no images are named yet"
+        state = "done" if each.over else "in progress"
+        parts.append(hanging(f"  {each.id}", f"{each.calling_ae} {ago(each.at, look)}, {state}: {images}", style=CARE))
+    return [*parts, hanging("  next:", "Send what is done from the scanner again, or look where it sends its images.")]
 
 
 def table(studies: Iterable[Study], look: Look) -> RenderableType:

@@ -19,6 +19,14 @@ _DIFFERS = "▸"
 _MOST_LACKING = 5
 _REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
 """What changed an attribute, where it was no part of the profile."""
+_MISHAPS: Final = MappingProxyType(
+    {
+        "as-it-came": "It could not be corrected for an unforeseen reason, and scanners get it as it came.",
+        "withheld": "It could not be corrected for an unforeseen reason, and is not served: scanners might get another "
+        "patient's or order's id with it.",
+    }
+)
+"""What became of an entry that could not be corrected."""
 
 
 def listed(found: EntryList, look: Look) -> RenderableType:
@@ -29,7 +37,7 @@ def listed(found: EntryList, look: Look) -> RenderableType:
     if found.source:
         parts.append(hanging(" ", f"{count(len(present), 'entry', 'entries')} from {found.source}", style=QUIET))
     if present:
-        parts += [BLANK, table(present, look), *_lacking(present)]
+        parts += [BLANK, table(present, look), *_lacking(present), *_uncorrected(present)]
     if gone:
         parts += [BLANK, Text("Vanished at the source: kept, and not served", style=STRONG)]
         parts += [table(gone, look), *(hanging(f"  {each.id}", f"gone {ago(each.vanished, look)}") for each in gone)]
@@ -83,6 +91,10 @@ def _lacking(entries: Sequence[Entry]) -> list[RenderableType]:
     return [*lines, *([Text(f"  and {count(more, 'other')}", style=CARE)] if more > 0 else [])]
 
 
+def _uncorrected(entries: Sequence[Entry]) -> list[RenderableType]:
+    return [hanging(f"  {each.id}", _MISHAPS[each.mishap], style=CARE) for each in entries if each.mishap in _MISHAPS]
+
+
 def shown(found: EntryDetail, look: Look) -> RenderableType:
     """Return an entry: how it is on the list, then every attribute as it came and as it is served."""
     entry = found.entry
@@ -105,6 +117,8 @@ def shown(found: EntryDetail, look: Look) -> RenderableType:
         lines.append(
             hanging("⚠", f"{skip.transform}: {skip.operation} {skip.attribute} was left out: {skip.reason}", style=CARE)
         )
+    if entry.mishap in _MISHAPS:
+        lines.append(hanging("⚠", _MISHAPS[entry.mishap], style=CARE))
     if entry.lacking:
         lines.append(hanging("⚠", f"A scanner may need what nobody knows: {', '.join(entry.lacking)}", style=CARE))
     return stack(lines)

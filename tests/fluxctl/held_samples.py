@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
+from capacitord.model.review import WORDS, Reason
 from capacitord.model.states import StudyState
 from tests.fluxctl import worklist_samples as w
 from tests.fluxctl.samples import HEAD, ago, changed
@@ -30,6 +31,21 @@ NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "Pa
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
 ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
 LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
+TOGETHER = changed(
+    TRAUMA,
+    reason="1 of 40 images: it has no Series Instance UID. 39 of 40 images: 1 image of the study is held, and whole "
+    "studies only are sent.",
+    images=40,
+    held=40,
+    held_for=tuple(
+        m.HeldFor(why.value, images, WORDS[why].sentence, WORDS[why].step.format(study="77ac01d2e9"))
+        for why, images in ((Reason.INVALID, 1), (Reason.TOGETHER, 39))
+    ),
+)
+WHOLE = r.HeldList("fluxctl.held.list/1", (r.Held(TOGETHER, ()),), 1, ("pacs", "backup"))
+ORDER = m.Decided(
+    "matched", ago(minutes=20), "5be10c77", ("AccessionNumber",), 7, ago(minutes=22), steps=("5be10c77", "c20e9f14")
+)
 NONE = r.HeldList("fluxctl.held.list/1", (), 0)
 LINES = (
     r.Line("PatientID", "T-77", ("STM104711", "STM104711"), (False, False)),

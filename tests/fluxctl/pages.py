@@ -453,6 +453,10 @@ STRANDING: Final = s.changed(
 DAMAGE: Final = m.VerifyDamage(object_id="0f02" * 8, study="3f2a9c", message="The header is not what was sealed.")
 VERIFIED: Final = Verified(3, 3 * s.MIB, 1, "1 damaged image is in corrupt/ now.", (DAMAGE,))
 SOUND: Final = Verified(3, 3 * s.MIB, 0, "", ())
+ANNOUNCED: Final = (
+    m.AnnouncedStudy("77d01c52e9", "1.2.826.77", "CT1", s.ago(minutes=21), over=True, images=40),
+    m.AnnouncedStudy("0b9e4f6a31", "1.2.826.78", "MR1", s.ago(minutes=3), over=False, images=0),
+)
 PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status": (LOOK, lambda look: status.page(s.STATUS, look)),
     "status-60-columns": (NARROW, lambda look: status.page(s.STATUS, look)),
@@ -468,8 +472,10 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-list": (LOOK, lambda look: study.listed(s.STUDIES, look)),
     "study-list-page": (LOOK, lambda look: study.listed(s.changed(s.STUDIES, total=412, next="3"), look)),
     "study-list-empty": (LOOK, lambda look: study.listed(m.StudyList(schema="", studies=(), total=0), look)),
+    "study-list-announced": (LOOK, lambda look: study.listed(s.changed(s.STUDIES, announced=ANNOUNCED), look)),
     "study-show": (LOOK, lambda look: study.shown(s.DETAIL, look)),
     "study-show-images": (LOOK, lambda look: study.shown(s.DETAIL, look, images=True)),
+    "study-show-order": (LOOK, lambda look: study.shown(s.changed(s.DETAIL, decided=h.ORDER), look)),
     "study-show-moving": (LOOK, lambda look: study.shown(m.StudyDetail("", s.HEAD, ()), look)),
     "study-show-conflicts": (LOOK, lambda look: study.shown(CONFLICTS, look, images=True)),
     "study-show-held": (LOOK, lambda look: study.shown(HELD, look, images=True)),
@@ -555,6 +561,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-worklist-old": (LOOK, lambda look: status.page(OLD_LIST, look)),
     "held-list": (LOOK, lambda look: held.listed(h.LIST, look)),
     "held-list-60-columns": (NARROW, lambda look: held.listed(h.LIST, look)),
+    "held-list-whole": (LOOK, lambda look: held.listed(h.WHOLE, look)),
     "held-list-none": (LOOK, lambda look: held.listed(h.NONE, look)),
     "held-show": (LOOK, lambda look: held.shown(h.DETAIL, look)),
     "held-show-discarded": (LOOK, lambda look: held.shown(h.GONE, look)),
@@ -562,6 +569,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "worklist-list-60-columns": (NARROW, lambda look: worklist.listed(w.listed(), look)),
     "worklist-list-vanished": (LOOK, lambda look: worklist.listed(w.listed(vanished=True), look)),
     "worklist-list-old": (LOOK, lambda look: worklist.listed(w.listed(state=ListState.STALE), look)),
+    "worklist-list-uncorrected": (LOOK, lambda look: worklist.listed(w.uncorrected(), look)),
     "worklist-list-never": (LOOK, lambda look: worklist.listed(w.NEVER, look)),
     "worklist-show": (LOOK, lambda look: worklist.shown(w.DETAIL, look)),
     "worklist-show-120-columns": (WIDE, lambda look: worklist.shown(w.DETAIL, look)),

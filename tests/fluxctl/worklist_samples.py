@@ -49,6 +49,13 @@ NOBODY = entry("77d3a1b0", "", patient_id="", description="", modality="", stati
 GONE = entry("c20e9f14", "SMITH^JOHN", accession_number="A-0997", start_time="0930", vanished=ago(minutes=31))
 
 
+def uncorrected() -> w.EntryList:
+    """Return a list of which two entries could not be corrected."""
+    mishaps = (changed(MILLER, mishap="as-it-came"), changed(NOVAK, mishap="withheld", lacking=()))
+    found: w.EntryList = changed(listed(), entries=mishaps)
+    return found
+
+
 def listed(*, vanished: bool = False, state: ListState = ListState.FRESH) -> w.EntryList:
     """Return the list, or how it is when it is old."""
     remark = "The worklist was fetched 1 min ago."

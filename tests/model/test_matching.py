@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from capacitord.model.matching import (
     Identity,
     Matched,
     MatchKey,
+    Order,
     Rule,
     Unmatched,
     Worklist,
@@ -122,6 +124,60 @@ def test_the_nearest_come_first_and_what_everybody_shares_is_not_near() -> None:
 
 def test_nothing_of_a_patient_is_in_its_repr() -> None:
     assert "P1" not in repr(ANNA)
+    assert "P1" not in repr(steps(ORDER))
+
+
+ORDER = Order("P1", "Doe^Jane", "A-1", "1.2.3", "RP-1", "HOSPITAL", "19700101", "F", ("MRN-7", "CT thorax"))
+
+
+def steps(*orders: Order, rule: str = "A-1") -> list[Candidate]:
+    """Return entries of these orders, each with a step of its own."""
+    return [
+        msgspec.structs.replace(candidate(f"e{n}", accession_number=rule, scheduled_step=f"S-{n}"), order=order)
+        for n, order in enumerate(orders)
+    ]
+
+
+def test_steps_of_one_order_are_a_match_and_the_step_is_known_only_if_the_study_names_it() -> None:
+    entries = steps(ORDER, ORDER, ORDER)
+    by = (K.ACCESSION_NUMBER,)
+    assert judged(identity(accession_number="A-1"), *entries) == Matched("e0", by, ("e0", "e1", "e2"))
+    assert judged(identity(accession_number="A-1", scheduled_step="S-2"), *entries) == Matched("e2", by)
+    assert judged(identity(accession_number="A-1", scheduled_step="S"), *entries) == Matched(
+        "e0", by, ("e0", "e1", "e2")
+    )
+
+
+def test_entries_without_an_order_are_as_good_as_none() -> None:
+    for other in (None, msgspec.structs.replace(ORDER, accession_number="")):
+        found = judged(identity(accession_number="A-1"), *steps(other, other))  # type: ignore[arg-type]
+        assert found == Ambiguous(("e0", "e1"), (K.ACCESSION_NUMBER,))
+
+
+PARTS = [name for name in Order.__struct_fields__ if name != "more"]
+WRITTEN = st.sampled_from(["", "?", "P1", "p1", "P1 ", "19700101", "F", "\ufffd", "A-1"])
+CHANGES = st.lists(st.tuples(st.sampled_from(PARTS), WRITTEN), max_size=4)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(PARTS), WRITTEN), max_size=4), st.integers(0, 2), st.sampled_from(["", "S-1"])
+)
+def test_nothing_is_one_order_that_differs_in_anything_of_patient_or_order(
+    changes: list[tuple[str, str]], which: int, step: str
+) -> None:
+    other = msgspec.structs.replace(ORDER, **dict(changes))
+    orders = [other if number == which else ORDER for number in range(3)]
+    found = judged(identity(accession_number="A-1", scheduled_step=step), *steps(*orders))
+    if other == ORDER:
+        assert isinstance(found, Matched)
+    else:
+        assert found == Ambiguous(("e0", "e1", "e2"), (K.ACCESSION_NUMBER,))
+
+
+@given(st.sampled_from(PARTS[:5]), st.sampled_from(["", "?", "a\ufffd"]))
+def test_orders_that_do_not_say_who_they_are_for_are_not_one(part: str, text: str) -> None:
+    unclear = msgspec.structs.replace(ORDER, **{part: text})
+    assert isinstance(judged(identity(accession_number="A-1"), *steps(unclear, unclear)), Ambiguous)
 
 
 VALUES = st.sampled_from(["", " ", "\0", "a", "A", "a ", "b", "B^", "b^^", "ab"])

@@ -240,3 +240,29 @@ def test_an_image_with_an_error_is_taken_and_held_for_every_destination(
     (held,) = [each for each in detail.images if each.held]
     assert (held.sop_instance_uid, held.held, held.findings) == ("1.2.3.1", words, (words,))
     assert [reason.reason for reason in detail.study.held_for] == ["invalid"]
+
+
+def test_a_study_that_was_announced_and_never_came_is_listed_and_warned_of(supervisor: Supervisor) -> None:
+    supervisor.start(destination("pacs", 1), limits=QUICK)
+    with associated(supervisor.listen()) as scanner:
+        begin_step(scanner, "1.9.1", STUDY)
+        (announced,) = listed(supervisor).announced
+        assert (announced.images, announced.over, announced.calling_ae) == (0, False, TITLE)
+        end_step(scanner, "1.9.1", uids(1, 2, 3))
+        (announced,) = listed(supervisor).announced
+        assert (announced.study_uid, announced.images, announced.over) == (STUDY, 3, True)
+        advice = wait_for(
+            lambda: [each for each in supervisor.status().advice if each.reference == "study-announced"],
+            within=20.0,
+            what="the study to be warned of",
+        )
+        assert f"announced study {announced.id} with 3 images" in advice[0].message
+        store(scanner, image(STUDY, 1))
+    assert listed(supervisor).announced == ()
+    assert study(supervisor).missing == 2
+    assert all(each.reference != "study-announced" for each in supervisor.status().advice)
+
+
+def listed(supervisor: Supervisor) -> m.StudyList:
+    found: m.StudyList = supervisor.ask("study.list", m.StudyQuery())
+    return found

@@ -10,7 +10,7 @@ import pytest
 from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.evidence import Named
-from capacitord.model.matching import MatchKey
+from capacitord.model.matching import Candidate, MatchKey, Order
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
@@ -77,6 +77,41 @@ def test_a_conflict_and_two_candidates_are_held(tmp_path: Path, entries: list, r
         put_image(one.spool, STUDY, 2, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         assert waiting(one.spool) == []
+
+
+ORDER = Order("P1", "Doe^Jane", "A-1", "1.2.9", "RP-1")
+
+
+def step(number: int, order: Order = ORDER, since: float = 1.0) -> Candidate:
+    """Return an entry of Jane's order."""
+    found = entry(f"e{number}", since, accession_number="A-1", patient_id="P1", scheduled_step=f"S-{number}")
+    return msgspec.structs.replace(found, order=order)
+
+
+def test_two_steps_of_one_order_are_a_match(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(step(1), step(2))
+        put_image(one.spool, STUDY, 1, **JANE)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
+        record = one.spool.review.record(one.id(STUDY))
+        assert record is not None
+        assert (record.entry, record.steps) == ("e1", ("e1", "e2"))
+        put_image(one.spool, "1.2.4", 1, **JANE, RequestAttributesSequence={"ScheduledProcedureStepID": "S-2"})
+        assert one.closed("1.2.4") is StudyState.MATCHED
+        named = one.spool.review.record(one.id("1.2.4"))
+        assert named is not None
+        assert (named.entry, named.steps) == ("e2", ())
+
+
+def test_two_steps_that_come_later_release_a_study_of_both(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        for number in (1, 2):
+            request = {"ScheduledProcedureStepID": f"S-{number}"}
+            put_image(one.spool, STUDY, number, **JANE, RequestAttributesSequence=request)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.fetch(step(1, since=15.0), step(2, since=15.0), at=20.0)
+        wait_for(lambda: len(waiting(one.spool)) == 2, within=20.0, what="the study to leave")
 
 
 def test_an_image_of_another_patient_in_a_matched_study_is_held_and_the_others_go(tmp_path: Path) -> None:

@@ -80,8 +80,9 @@ class ReviewTable(Table):
 
     A profile with `[review]` or `[worklist]` matches every study; with neither, nothing is matched. Matching looks at
     an image as the inbound transforms leave it, and is exact, but for padding, case and delimiters that say nothing.
-    Two entries that agree are no match. A study under the order of another patient is a conflict. What does not match
-    goes nowhere until a person releases it, whatever later versions of the profile say.
+    Two entries that agree are no match, unless they are steps of one order and differ in nothing else. A study under
+    the order of another patient is a conflict. What does not match goes nowhere until a person releases it, whatever
+    later versions of the profile say.
     """
 
     match: list[MatchKeys] = pydantic.Field(

@@ -181,6 +181,8 @@ def _should_have_pixels(seen: Seen) -> bool:
 def _pixels(seen: Seen, pixels: Pixels) -> Iterator[Finding]:
     uid = seen.transfer_syntax_uid
     compressed = syntaxes.COMPRESSED.get(uid)
+    if uid in syntaxes.NATIVE or compressed is not None:
+        yield from _size(seen, pixels)
     if uid in syntaxes.NATIVE:
         if pixels.length is None:
             yield Finding(Fault.COMPRESSED)
@@ -193,6 +195,16 @@ def _pixels(seen: Seen, pixels: Pixels) -> Iterator[Finding]:
             yield from _compressed(seen, pixels, compressed)
 
 
+def _size(seen: Seen, pixels: Pixels) -> Iterator[Finding]:
+    """Yield what is missing of what says how many bytes the pixels are; all of it is of type 1 (PS3.3 §C.7.6.3)."""
+    of_the_standard = seen.sop_class_uid.startswith(_STANDARD)
+    fault = Fault.WITHOUT_SIZE if of_the_standard else Fault.UNDESCRIBED
+    numbers = (seen.number(_ROWS), seen.number(_COLUMNS), _allocated(seen, pixels))
+    for name, number in zip(("Rows", "Columns", "Bits Allocated"), numbers, strict=True):
+        if not number:
+            yield Finding(fault, (name,))
+
+
 def _native(seen: Seen, pixels: Pixels, length: int) -> Iterator[Finding]:
     if pixels.present is not None and pixels.present + 1 < length:
         yield Finding(Fault.CUT_OFF, (f"{length - pixels.present} bytes of its pixels are missing",))
@@ -200,9 +212,6 @@ def _native(seen: Seen, pixels: Pixels, length: int) -> Iterator[Finding]:
     if not seen.sop_class_uid.startswith(_STANDARD):
         return
     rows, columns, allocated = seen.number(_ROWS), seen.number(_COLUMNS), _allocated(seen, pixels)
-    for name, number in (("Rows", rows), ("Columns", columns), ("Bits Allocated", allocated)):
-        if not number:
-            yield Finding(Fault.UNDESCRIBED, (name,))
     if not rows or not columns or not allocated:
         return
     samples = 2 if seen.text(_PHOTOMETRIC) in _HALVED else seen.number(_SAMPLES) or 1

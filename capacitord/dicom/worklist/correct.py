@@ -22,6 +22,10 @@ Study Instance UID                made from what the order is called by, with th
                                   same each time, and one that nobody else makes
 ================================= ==============================================================
 
+An error that nobody foresaw costs the one entry and no other: it is served as it came where that is safe, and else
+not at all (`uncorrected`). It is so where the entry lacks nothing, and the profile corrects nothing by which a patient
+or an order is called, so that nobody is examined under an id that the site does not mean.
+
 Who the patient is, when and where she is awaited and for what modality is never made up. What is missing after all
 that is named in `lacking`, and the entry is served.
 """
@@ -29,10 +33,12 @@ that is named in `lacking`, and the entry is served.
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+from pydicom.dataset import Dataset
 
 from capacitord.dicom.transform.attributes import DatasetAttributes
 from capacitord.dicom.transform.draft import Draft, Path
@@ -41,11 +47,11 @@ from capacitord.dicom.transform.failure import TransformFailed, Unfit
 from capacitord.dicom.transform.operations import write_text
 from capacitord.dicom.transform.rules import hashed_uid
 from capacitord.dicom.worklist.entry import Entry
-from capacitord.dicom.worklist.keys import START_DATE, START_TIME, STEP, STEPS, SUPPORTED, tag
+from capacitord.dicom.worklist.keys import IDENTITY, START_DATE, START_TIME, STEP, STEPS, SUPPORTED, tag
 from capacitord.model import conditions
 from capacitord.model.attribute import Attribute, Step
 from capacitord.model.conditions import Subject
-from capacitord.model.transform import Copy, OnError, Operation, Set, Source, Template, Transform
+from capacitord.model.transform import Clean, Copy, OnError, Operation, Set, Source, Template, Transform
 
 FILLED: Final = "required"
 """What a change is called that fills an attribute in."""
@@ -66,17 +72,25 @@ _NEEDED_IN_STEP: Final = (
 )
 
 
+class Mishap(enum.StrEnum):
+    """What became of an entry that an unforeseen error kept from being corrected."""
+
+    AS_IT_CAME = "as-it-came"
+    WITHHELD = "withheld"
+
+
 class Corrected(NamedTuple):
     """An entry as it is served, and what became of it on the way.
 
     `changes` are for a person to see, and not for a log, since they have the values; `skipped` are the corrections
-    that could not be carried out, `lacking` the keywords of what is missing.
+    that could not be carried out, `lacking` the keywords of what is missing. With a `mishap` nothing was corrected.
     """
 
     entry: Entry
-    changes: tuple[Change, ...]
-    skipped: tuple[TransformFailed, ...]
-    lacking: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    skipped: tuple[TransformFailed, ...] = ()
+    lacking: tuple[str, ...] = ()
+    mishap: Mishap | None = None
 
 
 def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now: dt.datetime) -> Corrected:
@@ -95,6 +109,24 @@ def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now
     entry.prepare(SUPPORTED)
     changes = (*(each for each in done.changes if (each.before or "") != (each.after or "")), *filled)
     return Corrected(entry, changes, done.skipped, tuple(_lacking(entry)))
+
+
+def uncorrected(original: Entry, transforms: Sequence[Transform]) -> Corrected:
+    """Return what becomes of an entry that could not be corrected for a reason that nobody foresaw. Never raises."""
+    try:
+        entry = Entry(original.dataset)
+        entry.prepare(SUPPORTED)
+        lacking = tuple(_lacking(entry))
+    except Exception:  # noqa: BLE001 - what cannot be read is not served, and the other entries are
+        return Corrected(Entry(Dataset()), mishap=Mishap.WITHHELD)
+    is_safe = not lacking and not any(map(_changes_identity, transforms))
+    return Corrected(entry, lacking=lacking, mishap=Mishap.AS_IT_CAME if is_safe else Mishap.WITHHELD)
+
+
+def _changes_identity(transform: Transform) -> bool:
+    """Say whether a transform may make another one of the patient or the order; characters that it cleans do not."""
+    targets = [operation.target for operation in transform.operations if not isinstance(operation, Clean)]
+    return any(target.anywhere or not target.steps[0].exact or target.steps[0].tag in IDENTITY for target in targets)
 
 
 class EntryAttributes:

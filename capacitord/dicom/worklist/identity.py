@@ -1,14 +1,14 @@
-"""What a worklist entry says it is about, by the keys that studies are matched by."""
+"""What a worklist entry says it is about: by the keys that studies are matched by, and of which order it is a step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from capacitord.dicom.worklist.entry import Entry
-from capacitord.dicom.worklist.keys import START_DATE, STEPS, tag
-from capacitord.model.matching import Identity, MatchKey
+from capacitord.dicom.worklist.keys import CODE, START_DATE, STEPS, tag
+from capacitord.model.matching import Identity, MatchKey, Order
 
 _TOP: Final[Mapping[MatchKey, int]] = MappingProxyType(
     {
@@ -30,6 +30,44 @@ _OF_THE_STEP: Final[Mapping[MatchKey, int]] = MappingProxyType(
         MatchKey.SCHEDULED_STEP: tag("ScheduledProcedureStepID"),
     }
 )
+
+_ISSUER: Final = tag("IssuerOfPatientID")
+_ORDER: Final = (
+    _ISSUER,
+    *map(tag, ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")),
+    *map(tag, ("AccessionNumber", "StudyInstanceUID", "RequestedProcedureID")),
+)
+_MORE: Final = tuple(map(tag, ("OtherPatientIDs", "ReferringPhysicianName", "RequestedProcedureDescription")))
+_CODES: Final = tag("RequestedProcedureCodeSequence")
+
+
+def order_of(original: Entry, served: Entry) -> Order:
+    """Return what an entry says of the patient and the order as it is served.
+
+    What it said as it came is among it, so that no correction makes two orders one.
+    """
+    return Order(
+        patient_id=_text(served, _TOP[MatchKey.PATIENT_ID]),
+        patient_name=_text(served, _TOP[MatchKey.PATIENT_NAME]),
+        accession_number=_text(served, _TOP[MatchKey.ACCESSION_NUMBER]),
+        study_instance_uid=_text(served, _TOP[MatchKey.STUDY_INSTANCE_UID]),
+        requested_procedure=_text(served, _TOP[MatchKey.REQUESTED_PROCEDURE]),
+        issuer_of_patient_id=_text(served, _ISSUER),
+        birth_date=_text(served, _TOP[MatchKey.PATIENT_BIRTH_DATE]),
+        sex=_text(served, _TOP[MatchKey.PATIENT_SEX]),
+        more=(*_all_of(served), *_all_of(original)),
+    )
+
+
+def _all_of(entry: Entry) -> Iterator[str]:
+    yield from (_text(entry, place) for place in (*_ORDER, *_MORE))
+    codes = entry.items(_CODES)
+    yield str(len(codes))
+    yield from (_text(code, place) for code in codes for place in sorted(CODE))
+
+
+def _text(entry: Entry, place: int) -> str:
+    return "\\".join(entry.values(place))
 
 
 def identity_of(entry: Entry) -> Identity:

@@ -35,6 +35,11 @@ NAMING: Final = frozenset(
 )
 """Keys by which one patient or one order is asked for."""
 
+IDENTITY: Final = NAMING | frozenset(
+    map(tag, ("IssuerOfPatientID", "OtherPatientIDs", "PatientBirthDate", "PatientSex"))
+)
+"""What tells one patient or order from another."""
+
 
 def _keys(words: str, sequences: Mapping[str, Keys] = MappingProxyType({})) -> Keys:
     plain: dict[int, Keys | None] = {tag(keyword): None for keyword in words.split()}

@@ -1,24 +1,29 @@
 """The list as scanners get it: what the cache holds, corrected once, with what is to be said about its age.
 
 A new list is corrected before it takes the place of the old one, so no query waits for that; and an entry whose bytes
-did not change is not corrected again, unless the profile did.
+did not change is not corrected again, unless the profile did. An entry that cannot be corrected for a reason that
+nobody foresaw keeps no fresh list from being served (`correct.uncorrected`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from capacitord.dicom.worklist.correct import Corrected, EntryAttributes, correct
+from capacitord.dicom.arriving import describe
+from capacitord.dicom.worklist.correct import Corrected, EntryAttributes, Mishap, correct, uncorrected
 from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.dicom.worklist.entry import Entry, read
 from capacitord.model.transform import Transform
 from capacitord.model.worklist import EntryKey
 from capacitord.model.worklist_cache import Cache, Held, ListState, Rhythm, age, may_ask, state, warning
 
+LOG = logging.getLogger(__name__)
 PATIENCE: Final = 15.0
 """Seconds a scanner's query waits for another one's look at the source."""
 
@@ -90,13 +95,17 @@ class ServedList:
         self, cache: Cache, before: Mapping[EntryKey, Shown]
     ) -> tuple[dict[EntryKey, Shown], tuple[Entry, ...]]:
         shown = {}
+        errors: list[str] = []
         began = time.monotonic()
         for number, held in enumerate(cache.entries):
             if number % _AT_ONCE == 0 and number:
                 self._rest(began)
                 began = time.monotonic()
-            shown[held.key] = self._shown(held, before.get(held.key))
-        return shown, tuple(shown[held.key].corrected.entry for held in cache.present())
+            shown[held.key] = self._shown(held, before.get(held.key), errors)
+        if errors:
+            LOG.error("%d entries of the worklist could not be corrected: %s", len(errors), errors[0])
+        corrected = (shown[held.key].corrected for held in cache.present())
+        return shown, tuple(each.entry for each in corrected if each.mishap is not Mishap.WITHHELD)
 
     def snapshot(self) -> Snapshot:
         """Return the list as it is served now."""
@@ -119,6 +128,15 @@ class ServedList:
         finally:
             self._looking.release()
 
+    def mishaps(self) -> Mapping[Mishap, int]:
+        """Return how many entries of the list could not be corrected for a reason that nobody foresaw, by what came."""
+        _, shown, _ = self._now
+        return Counter(
+            each.corrected.mishap
+            for each in shown.values()
+            if each.corrected.mishap is not None and each.held.vanished is None
+        )
+
     def shown(self) -> tuple[Shown, ...]:
         """Return all entries that are held, vanished ones too, as they came and as they are served."""
         return tuple(self._now[1].values())
@@ -131,9 +149,18 @@ class ServedList:
         cache, shown, _ = self._now
         return cache, shown
 
-    def _shown(self, held: Held, before: Shown | None) -> Shown:
-        if before is not None and before.held.listed == held.listed:
+    def _shown(self, held: Held, before: Shown | None, errors: list[str]) -> Shown:
+        """Return an entry as it is shown; `errors` gets what kept it from being corrected, if that is new."""
+        same = before is not None and before.held.listed == held.listed
+        mishap = before.corrected.mishap if before is not None and same else None
+        if before is not None and same and mishap is None:
             return before._replace(held=held)
         original = read(held.listed.data, held.listed.transfer_syntax_uid)
         now = dt.datetime.fromtimestamp(self._clock(), self._zone)
-        return Shown(held, original, correct(original, self._transforms, key=self._key, now=now))
+        try:
+            corrected = correct(original, self._transforms, key=self._key, now=now)
+        except Exception as error:  # noqa: BLE001 - one entry must not keep the others from scanners
+            corrected = uncorrected(original, self._transforms)
+            if mishap is None:
+                errors.append(describe(error))
+        return Shown(held, original, corrected)

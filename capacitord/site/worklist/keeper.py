@@ -199,7 +199,8 @@ class WorklistKeeper:
         """Return what a person should do about the worklist."""
         if self._worklist is None:
             return []
-        return telling.advice_on(self._cache, self._clock(), self.rhythm, self._unsaved)
+        about_list = telling.advice_on(self._cache, self._clock(), self.rhythm, self._unsaved)
+        return [*about_list, *telling.advice_on_mishaps(self._served.mishaps())]
 
     # --- the thread
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.api import worklist as w
 from capacitord.dicom.telling import skip_of
 from capacitord.dicom.worklist.comparing import compared
+from capacitord.dicom.worklist.correct import Mishap
 from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.keys import START_DATE, START_TIME, STEPS, tag
 from capacitord.dicom.worklist.served import Shown
@@ -23,6 +27,11 @@ _MODALITY, _STATION = tag("Modality"), tag("ScheduledStationAETitle")
 _NEXT = (
     "The list that there is goes on being served. See whether the source answers: fluxctl worklist refresh; then check "
     "the network, and [worklist] source in the profile."
+)
+
+
+_MISHAPS: Final[Mapping[Mishap, str]] = MappingProxyType(
+    {Mishap.AS_IT_CAME: "served as it came", Mishap.WITHHELD: "not served"}
 )
 
 
@@ -49,6 +58,7 @@ def row(short: str, shown: Shown) -> w.Entry:
         vanished=None if held.vanished is None else when(held.vanished),
         changed=bool(shown.corrected.changes),
         lacking=shown.corrected.lacking,
+        mishap=shown.corrected.mishap or "",
     )
 
 
@@ -91,6 +101,20 @@ def advice_on(cache: Cache, now: float, rhythm: Rhythm, unsaved: Problem | None)
     if unsaved is not None:
         found.append(m.Advice(unsaved.reference, m.Level.WARNING, unsaved.message, unsaved.hint))
     return found
+
+
+def advice_on_mishaps(mishaps: Mapping[Mishap, int]) -> list[m.Advice]:
+    """Return what a person should do about entries that could not be corrected, by what became of them."""
+    total = sum(mishaps.values())
+    if not total:
+        return []
+    what = "1 entry of the worklist" if total == 1 else f"{total} entries of the worklist"
+    parts = [
+        f"{count} {'is' if count == 1 else 'are'} {_MISHAPS[mishap]}" for mishap in Mishap if (count := mishaps[mishap])
+    ]
+    words = f"{what} could not be corrected: {' and '.join(parts)}."
+    hint = "See which: fluxctl worklist list. The log of this box says where it failed; show that to its maker."
+    return [m.Advice("worklist-uncorrected", m.Level.WARNING, words, hint)]
 
 
 def when(seconds: float) -> datetime:

@@ -112,7 +112,15 @@ CASES: dict[str, tuple[Callable[[], Dataset], str, list[str]]] = {
     "two short": (lambda: image(PixelData=bytes(46)), EXPLICIT_LITTLE, ["pixels-short"]),
     "a frame short": (lambda: image(**TWO), EXPLICIT_LITTLE, ["pixels-short"]),
     "long": (lambda: image(PixelData=bytes(60)), EXPLICIT_LITTLE, ["pixels-long"]),
-    "no rows": (lambda: image(Rows=None), EXPLICIT_LITTLE, ["undescribed"]),
+    "no rows": (lambda: image(Rows=None), EXPLICIT_LITTLE, ["without-size"]),
+    "no columns": (lambda: image(Columns=0), EXPLICIT_LITTLE, ["without-size"]),
+    "no size at all": (
+        lambda: image(Rows=None, Columns=None, BitsAllocated=None),
+        IMPLICIT_LITTLE,
+        ["without-size"] * 3,
+    ),
+    "no rows, compressed": (lambda: compressed(j2k(), Rows=None), J2K, ["without-size"]),
+    "no rows and cut short": (lambda: image(Rows=None, PixelData=bytes(2)), EXPLICIT_LITTLE, ["without-size"]),
     "no study": (lambda: image(StudyInstanceUID=None), EXPLICIT_LITTLE, ["no-uid"]),
     "an empty series": (lambda: image(SeriesInstanceUID=""), EXPLICIT_LITTLE, ["no-uid"]),
     "a zero in a UID": (lambda: image(StudyInstanceUID="1.02.3"), EXPLICIT_LITTLE, ["odd-uid"]),
@@ -149,7 +157,7 @@ CASES: dict[str, tuple[Callable[[], Dataset], str, list[str]]] = {
         [],
     ),
     "video": (lambda: compressed(bytes(100), table=False, NumberOfFrames=50), VIDEO, []),
-    "a private syntax": (lambda: image(PixelData=bytes(2)), "1.3.99.1", []),
+    "a private syntax": (lambda: image(PixelData=bytes(2), Rows=None), "1.3.99.1", []),
 }
 
 
@@ -176,6 +184,12 @@ def test_what_cannot_be_read_behind_the_header_is_a_warning() -> None:
     place = data.index(b"\xe0\x7f\x10\x00")
     odd = data[:place] + b"\x88\x00\x40\x01\0\0\0\0" + data[place:]
     assert found(odd) == ["odd-behind-header"]
+
+
+def test_a_private_kind_of_image_may_describe_its_pixels_as_it_likes() -> None:
+    private = image(SOPClassUID="1.3.99.2", Rows=None)
+    lines = parse_facts(encoded(private), announced(sop_class="1.3.99.2")).findings
+    assert [(line.split("|")[0], severity(line)) for line in lines] == [("undescribed", Severity.WARNING)]
 
 
 def test_what_belongs_to_no_patient_needs_no_study() -> None:

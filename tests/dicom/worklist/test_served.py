@@ -5,14 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import random
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacitord.dicom.elements import Malformed
+from capacitord.dicom.worklist.correct import Mishap
+from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.scu import listed
 from capacitord.dicom.worklist.served import ServedList
-from capacitord.model.transform import On, Set, Transform
+from capacitord.model.conditions import Exactly, Has, Values
+from capacitord.model.transform import Map, On, Operation, Prefix, Set, Suffix, Transform
 from capacitord.model.worklist import EntryKey, Listed
 from capacitord.model.worklist_cache import Cache, Rhythm, failed, merged
 from tests.dicom.samples import EXPLICIT
@@ -71,6 +77,73 @@ def test_a_list_is_served_corrected_and_shown_with_its_original() -> None:
     shown = site.served.shown()[0]
     assert shown.original.items(0x00400100)[0].values(0x00400001) != ("COACH",)
     assert [(change.transform, change.after) for change in shown.corrected.changes] == [("coach", "COACH")]
+
+
+ODD: object = b"\xff"
+"""An argument that no operation of a profile has: whoever works with it fails in a way that nobody foresaw."""
+
+
+def odd(name: str, *, of: str) -> Transform:
+    """Return a correction that fails so, for one patient."""
+    operation = Suffix(at(name), ODD)  # type: ignore[arg-type]
+    return Transform("odd", On.WORKLIST, (operation,), Has(at("PatientID"), Values((Exactly(of),))))
+
+
+def of(entries: Sequence[Entry]) -> list[str]:
+    return [entry.values(0x00100020)[0] for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("name", "mishap"),
+    [("Modality", Mishap.AS_IT_CAME), ("PatientID", Mishap.WITHHELD), ("PatientName", Mishap.WITHHELD)],
+)
+def test_an_error_that_nobody_foresaw_costs_one_entry_and_no_list(
+    name: str, mishap: Mishap, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site()
+    site.source = patients(1, 2, 3)
+    site.ask()
+    everybody = of(site.served.snapshot().entries)
+    site.served.heed([COACH, odd(name, of=everybody[1])], zone=dt.UTC, rhythm=Rhythm())
+    site.source = patients(1, 2, 3, 4)
+    site.ask()
+    assert site.served.mishaps() == {mishap: 1}
+    now = of(site.served.snapshot().entries)
+    assert now[:-1] == [each for each in everybody if mishap is Mishap.AS_IT_CAME or each != everybody[1]]
+    failed_entry = site.served.shown()[1]
+    assert failed_entry.corrected.mishap is mishap
+    assert failed_entry.corrected.changes == ()
+    assert [each.message.count("could not be corrected: ") for each in caplog.records] == [1], "it is said once"
+    assert everybody[1] not in caplog.text
+    site.served.heed([COACH], zone=dt.UTC, rhythm=Rhythm())
+    assert site.served.mishaps() == {}
+    assert len(site.served.snapshot().entries) == 4
+
+
+ODD_THINGS = st.one_of(st.none(), st.integers(), st.binary(max_size=3), st.text(max_size=3), st.lists(st.integers()))
+ODD_TARGETS = st.sampled_from(["PatientID", "PatientName", "Modality", "ScheduledStationAETitle"])
+ODD_OPERATIONS = st.builds(
+    lambda make, name, what: make(at(name), what),
+    st.sampled_from([Suffix, Prefix, Set, Map]),
+    ODD_TARGETS,
+    ODD_THINGS,
+)
+
+
+@given(st.lists(ODD_OPERATIONS, max_size=3))
+def test_whatever_a_correction_does_a_fresh_list_takes_the_place_of_the_old_one(operations: list[Operation]) -> None:
+    site = Site()
+    site.source = patients(1)
+    site.ask()
+    site.served.heed([Transform("odd", On.WORKLIST, tuple(operations))], zone=dt.UTC, rhythm=Rhythm())
+    site.source = patients(2, 3)
+    site.now += 60
+    assert site.ask()
+    assert site.cache.fetched == site.now
+    kept = {each.held.key for each in site.served.shown() if each.held.vanished is None}
+    assert len(kept) == 2
+    withheld = site.served.mishaps().get(Mishap.WITHHELD, 0)
+    assert len(site.served.snapshot().entries) == 2 - withheld
 
 
 def test_what_did_not_change_is_not_corrected_again_and_what_vanished_is_not_served() -> None:
