@@ -360,20 +360,25 @@ class StudyDelivery(Answer, frozen=True):
 
 
 class HeldFor(Answer, frozen=True):
-    """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do."""
+    """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do.
+
+    `reason` is one of `capacitord.model.reasons.Reason`. Where a `destination` is named, only its copies are held.
+    """
 
     reason: str
     images: int
     sentence: str
     next_step: str
+    destination: str = ""
 
 
 class Study(Answer, frozen=True):
     """A study as a list shows it. `bytes` counts what the spool still holds; `purged` images left it delivered.
 
-    `held` images go nowhere until a person says so, or another version of the profile has a route for them, and
-    `held_for` says why; of `unrouted` ones it is not decided yet. `closed_by` tells what said that the study is
-    complete (commitment, mpps or quiet), the last time, and `closed_at` when.
+    `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
+    `unrouted` ones it is not decided yet. `held_for` says why something waits for a person: these, images that came
+    again with other content, and copies that this box does not send to a destination. `closed_by` tells what said that
+    the study is complete (commitment, mpps or quiet), the last time, and `closed_at` when.
     """
 
     id: str
@@ -417,7 +422,8 @@ class Ack(Answer, frozen=True):
     """One image at one destination, as the ledger has it. `status` is the DIMSE status, `comment` the PACS's own.
 
     `profile_version` is the version under which the copy was made that was answered for, or was held instead; None
-    where none was made, and for what was answered before this was recorded.
+    where none was made, and for what was answered before this was recorded. `held` is why one that is held is, as in
+    `HeldFor`.
     """
 
     destination: str
@@ -428,6 +434,7 @@ class Ack(Answer, frozen=True):
     attempts: int
     at: datetime | None
     profile_version: int | None = None
+    held: str = ""
 
 
 class Image(Answer, frozen=True):

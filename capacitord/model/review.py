@@ -41,74 +41,7 @@ from capacitord.model.matching import (
     Rule,
     contradictions,
 )
-
-
-class Reason(enum.StrEnum):
-    """Why a study, or an image of it, waits for a person."""
-
-    UNMATCHED = "unmatched"
-    CONFLICT = "conflict"
-    AMBIGUOUS = "ambiguous"
-    INVALID = "invalid"
-    DUPLICATE = "duplicate"
-    NO_ROUTE = "no-route"
-    UNKNOWN_DESTINATION = "unknown-destination"
-    UNREADABLE = "unreadable"
-    TRANSFORM_FAILED = "transform-failed"
-    BURNED_IN = "burned-in"
-    MISSING_IMAGES = "missing-images"
-
-
-class Words(NamedTuple):
-    """A reason in a sentence, and the next step; `{study}` stands for the short id."""
-
-    sentence: str
-    step: str
-
-
-_LOOK: Final = "Look at it: `fluxctl held show {study}`. "
-_RELEASE: Final = "Send it on purpose: `fluxctl release {study}`."
-
-WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
-    {
-        Reason.UNMATCHED: Words(
-            "Nothing on the worklist agrees with it by the rules of the profile.",
-            _LOOK + "Release it with the entry it belongs to: `fluxctl release {study} --match ENTRY`.",
-        ),
-        Reason.CONFLICT: Words(
-            "It came under the identity of another patient.",
-            _LOOK + "Find out who was examined before you release or discard it.",
-        ),
-        Reason.AMBIGUOUS: Words(
-            "Several entries of the worklist agree with it, which is as good as none.",
-            _LOOK + "Say which one it is: `fluxctl release {study} --match ENTRY`.",
-        ),
-        Reason.INVALID: Words(
-            "Its images are not what they say they are, and other systems may refuse or misread them.",
-            _LOOK + "Send it again from the scanner, or release it as it is.",
-        ),
-        Reason.DUPLICATE: Words(
-            "An image came again under the same UID with other content, and nobody gets it.",
-            "Compare them: `fluxctl study show {study} --images`. Send one: `fluxctl resend {study} --image OBJECT`.",
-        ),
-        Reason.NO_ROUTE: Words("No route of the profile matches it.", "Add a route to the profile. " + _RELEASE),
-        Reason.UNKNOWN_DESTINATION: Words(
-            "Its route names a destination that the profile does not have.", "Mend the profile. " + _RELEASE
-        ),
-        Reason.UNREADABLE: Words("What routes or matching look at cannot be read in it.", _LOOK + _RELEASE),
-        Reason.TRANSFORM_FAILED: Words(
-            "The profile changes it, and that failed.", "See why: `fluxctl study explain {study}`. Mend the profile."
-        ),
-        Reason.BURNED_IN: Words(
-            "The patient may be readable in its pixels, so it does not leave de-identified.",
-            "Look at the images: `fluxctl held show {study} --png FILE`. The profile says where such images may go.",
-        ),
-        Reason.MISSING_IMAGES: Words(
-            "Images are missing that the scanner has announced.",
-            "Send them again from the scanner; their names: `fluxctl study show {study}`. " + _RELEASE,
-        ),
-    }
-)
+from capacitord.model.reasons import Reason
 
 
 class State(enum.StrEnum):

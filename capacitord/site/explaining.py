@@ -121,8 +121,8 @@ def by_pool(pool: Pool) -> Make:
         finally:
             commission.release()
         match result:
-            case NotMade(reason):
-                raise NotProduced(reason)
+            case NotMade():
+                raise NotProduced(result.reason, result.held)
             case Product():
                 data = result.data
                 return Copy(result.transfer_syntax_uid, result.sop_instance_uid, result.length, lambda: iter((data,)))

@@ -114,7 +114,7 @@ class Reviewing:
         return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
 
     def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
-        """Discard what is held of a study, so that it can be had back for a while."""
+        """Discard what is held of a study, so that it can be had back for a while, and leave out held copies."""
         number, short = self._spool.studies.find(request.study)
         study = self._spool.studies.some([number])[number]
         key = MatchKey.PATIENT_NAME
@@ -126,10 +126,19 @@ class Reviewing:
             )
         reason = _said(request.reason, short)
         before = self._before(number)
-        images = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
-        gone = "1 image goes" if images == 1 else f"{images} images go"
-        words = f"Study {short} is discarded: {gone} nowhere. For 24 hours `fluxctl held restore {short}` undoes it."
-        return Decision(m.Done(words, (short,)), (short,), f"{before} -> discarded, {_images(images)}")
+        gone = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
+        left_out = [f"{_images(count)} for {name}" for name, count in gone.left_out.items()]
+        words, after = [], []
+        if gone.images:
+            go = "1 image goes" if gone.images == 1 else f"{gone.images} images go"
+            words.append(f"{go} nowhere. For 24 hours `fluxctl held restore {short}` undoes it.")
+            after.append(f"discarded, {_images(gone.images)}")
+        if left_out:
+            words.append(f"Left out: {', '.join(left_out)}. `fluxctl resend {short} --to DEST` undoes that.")
+            after.append(f"left out, {', '.join(left_out)}")
+        subjects = (short, *gone.left_out)
+        done = m.Done(f"Study {short} is discarded: {' '.join(words)}", subjects)
+        return Decision(done, subjects, f"{before} -> {'; '.join(after)}")
 
     def restore(self, request: r.RestoreHeld) -> Decision:
         """Have back what was discarded of a study."""
@@ -143,7 +152,7 @@ class Reviewing:
 
     def _before(self, number: int) -> str:
         """Return how a study stood, for the audit log."""
-        words = [each.reason for each in self._spool.studies.some([number])[number].held_for]
+        words = dict.fromkeys(each.reason for each in self._spool.studies.some([number])[number].held_for)
         return f"held ({', '.join(words)})" if words else "not held"
 
     def _worklist(self) -> Worklist:

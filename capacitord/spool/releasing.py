@@ -4,7 +4,8 @@ Each decision is one transaction, read and written with nobody in between: of tw
 is told who that was. A crash leaves a study held or released, and nothing in between.
 
 What is discarded is set aside for `GRACE` seconds on the retention clock: it goes nowhere, nobody is shown it as held,
-and it can be had back. Then its bytes are overwritten as `Housekeeping.discard` does.
+and it can be had back. Then its bytes are overwritten as `Housekeeping.discard` does. Copies that this box does not
+send to a destination are left out: that destination does not get them, and the images stay as they are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ GRACE: Final = 86400.0
 """Seconds for which something that was discarded can be had back."""
 
 _HELD: Final = "id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ?"
+_TWINS: Final = """
+id BETWEEN ?1 AND ?2 AND here AND conflict AND routing = 0
+AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = image.id WHERE d.study = ?3)
+AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = image.id WHERE d.study = ?3)
+"""
+"""Images in conflict that nobody gets, and of which nobody has said that this is right."""
+_CAME_AGAIN: Final = """
+EXISTS (SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid AND other.id != image.id AND other.here
+        AND other.routing >= 0)
+"""
 _WAIT: Final = """
 INSERT OR IGNORE INTO waiting (delivery, image, bytes, since)
 SELECT ?1, id, length, ?3 FROM image WHERE id = ?2 AND NOT EXISTS (
@@ -77,6 +88,16 @@ class SetAside(NamedTuple):
     reason: str
 
 
+class Discarded(NamedTuple):
+    """What a person discarded of a study: how many images were set aside, and how many copies are left out.
+
+    `left_out` are by destination.
+    """
+
+    images: int
+    left_out: dict[str, int]
+
+
 class Releasing:
     """A person's decisions about studies. Every change is on stable storage when it returns."""
 
@@ -91,6 +112,8 @@ class Releasing:
         """
         with self._catalog.change() as catalog:
             images = self._decidable(catalog, study)
+            if not images:
+                raise _decided_before(catalog, study)
             number = _written(catalog, study, what, by, now)
             for destination in what.destinations:
                 delivery = self._filing.delivery(catalog, study, destination, now)
@@ -105,32 +128,45 @@ class Releasing:
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
         return len(images)
 
-    def set_aside(self, study: int, reason: str, by: Person, clocks: tuple[int, float]) -> int:
-        """Discard what is held of a study, for now so that it can be had back; return how many images.
+    def set_aside(self, study: int, reason: str, by: Person, clocks: tuple[int, float]) -> Discarded:
+        """Discard what waits for a person in a study: images so that they can be had back for now, and copies.
 
         `clocks` are the time in nanoseconds since the epoch and the retention clock. Raises as `release` does.
         """
         now, tick = clocks
         with self._catalog.change() as catalog:
             images = self._decidable(catalog, study)
+            left_out = dict(deliveries.leave_out(catalog, self._filing, study, now, tick))
             catalog.execute(
-                f"UPDATE image SET routing = -routing WHERE {_HELD}",  # noqa: S608
-                (*bounds(study), Standing.DECIDED),
+                f"UPDATE image SET routing = ?4 WHERE {_TWINS}",  # noqa: S608
+                (*bounds(study), study, -Standing.DUPLICATE),
             )
-            catalog.execute(
-                "INSERT OR REPLACE INTO set_aside (study, due, at, uid, user, operator, reason) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (study, tick + GRACE, now, *by, reason),
-            )
-            left = fetch_value(
-                catalog, "SELECT count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing >= 0", bounds(study)
-            )
-            if left:
-                closing.judge_again(catalog, self._filing, study)
-            else:
-                words = f"Discarded by {by}: {reason} It can still be had back."
-                self._become(catalog, study, StudyState.DISCARDED, words)
-        return len(images)
+            twins = catalog.changes()
+            if not (images or twins or left_out):
+                raise _decided_before(catalog, study)
+            if images:
+                catalog.execute(
+                    f"UPDATE image SET routing = -routing WHERE {_HELD}",  # noqa: S608
+                    (*bounds(study), Standing.DECIDED),
+                )
+            if images or twins:
+                catalog.execute(
+                    "INSERT OR REPLACE INTO set_aside (study, due, at, uid, user, operator, reason) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (study, tick + GRACE, now, *by, reason),
+                )
+            self._filing.forget(study)
+            if images:
+                self._without(catalog, study, f"Discarded by {by}: {reason} It can still be had back.")
+        return Discarded(len(images) + twins, left_out)
+
+    def _without(self, catalog: apsw.Connection, study: int, words: str) -> None:
+        """Give a study the state that it has without what was set aside of it."""
+        left = "SELECT count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing >= 0"
+        if fetch_value(catalog, left, bounds(study)):
+            closing.judge_again(catalog, self._filing, study)
+        else:
+            self._become(catalog, study, StudyState.DISCARDED, words)
 
     def restore(self, study: int) -> int:
         """Have back what was set aside of a study; return how many images. Raises `Refused` if nothing is.
@@ -143,21 +179,25 @@ class Releasing:
                     "Nothing of this study can be had back.",
                     hint="What is discarded can be for 24 hours that the box is on. Send it from the scanner again.",
                 )
+            aside = "id BETWEEN ? AND ? AND here AND routing < 0"
             catalog.execute(
-                "UPDATE image SET routing = -routing WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 "
-                "AND NOT EXISTS (SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid "
-                "AND other.id != image.id AND other.here AND other.routing >= 0)",
+                f"UPDATE image SET routing = -routing WHERE {aside} AND NOT conflict AND NOT {_CAME_AGAIN}",  # noqa: S608
                 bounds(study),
             )
             count = catalog.changes()
-            if not fetch_value(
-                catalog, "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0", bounds(study)
-            ):
+            if count:
+                state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
+                if state is StudyState.DISCARDED:
+                    self._become(catalog, study, StudyState.HELD, "")
+                closing.judge_again(catalog, self._filing, study)
+            catalog.execute(
+                f"UPDATE image SET routing = ? WHERE {aside} AND conflict",  # noqa: S608
+                (Standing.DECIDED, *bounds(study)),
+            )
+            count += catalog.changes()
+            if not fetch_value(catalog, f"SELECT 1 FROM image WHERE {aside}", bounds(study)):  # noqa: S608
                 catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
-            state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
-            if state is StudyState.DISCARDED and count:
-                self._become(catalog, study, StudyState.HELD, "")
-            closing.judge_again(catalog, self._filing, study)
+            self._filing.forget(study)
         return count
 
     def over(self, tick: float) -> list[int]:
@@ -177,7 +217,7 @@ class Releasing:
             return _aside(catalog, study)
 
     def _decidable(self, catalog: apsw.Connection, study: int) -> list[int]:
-        """Return the images of a study that wait for a person. Raises `Refused` and `TryAgain`."""
+        """Return the images of a study that go nowhere until a person says so. Raises `TryAgain`."""
         state, short = fetch(catalog, "SELECT state, short FROM study WHERE id = ?", (study,))[0]
         if StudyState(state) is StudyState.RECEIVING:
             raise TryAgain(
@@ -185,10 +225,10 @@ class Releasing:
                 where=f"study {short}",
                 hint="Wait until the scanner has finished and try again.",
             )
+        if StudyState(state) is not StudyState.HELD:
+            return []
         rows = fetch(catalog, f"SELECT id FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
-        if StudyState(state) is StudyState.HELD and rows:
-            return [image for (image,) in rows]
-        raise _decided_before(catalog, study, short)
+        return [image for (image,) in rows]
 
     def _become(self, catalog: apsw.Connection, study: int, state: StudyState, reason: str) -> None:
         now = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
@@ -228,8 +268,9 @@ def _aside(catalog: apsw.Connection, study: int) -> SetAside | None:
     return None
 
 
-def _decided_before(catalog: apsw.Connection, study: int, short: str) -> Refused:
+def _decided_before(catalog: apsw.Connection, study: int) -> Refused:
     aside, released = _aside(catalog, study), _last(catalog, study)
+    short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
     where = f"study {short}"
     if aside is not None and (released is None or aside.at > released.at):
         words = f"This study was discarded by {aside.by} {_when(aside.at)}."
@@ -239,7 +280,8 @@ def _decided_before(catalog: apsw.Connection, study: int, short: str) -> Refused
             f"This study was released by {released.by} {_when(released.at)} to {_listed(released.what.destinations)}."
         )
         return Refused(words, where=where, hint=f"Send it again on purpose: `fluxctl resend {short} --to DEST`.")
-    return Refused("This study is not held.", where=where, hint=f"See where it goes: `fluxctl study show {short}`.")
+    hint = f"See where it goes, and what of it waits for a person: `fluxctl study show {short}`."
+    return Refused("This study is not held.", where=where, hint=hint)
 
 
 def _when(nanoseconds: int) -> str:

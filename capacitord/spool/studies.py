@@ -15,6 +15,7 @@ import apsw
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
 from capacitord.model import doubts, findings
+from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.seal.sealed import room
@@ -34,17 +35,17 @@ FROM study s
 """
 _SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
 _COUNT: Final = "SELECT count(*) FROM study s"
-_LISTED: Final = """
+_TWIN: Final = """
+i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here AND i.routing = 0
+  AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id WHERE d.study = s.id)
+  AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id WHERE d.study = s.id)
+"""
+"""An image in conflict that nobody has asked to be sent: nobody gets it, and nobody has said that this is right."""
+_LISTED: Final = f"""
 WHERE (?1 IS NULL OR s.state = ?1) AND (NOT ?2 OR s.held OR s.unrouted OR EXISTS (
   SELECT 1 FROM delivery d WHERE d.study = s.id AND d.open AND (d.waiting > 0 OR d.refused > 0 OR d.held > 0)
-) OR (s.conflicts AND EXISTS (
-  SELECT 1 FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
-                    WHERE d.study = s.id)
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
-                    WHERE d.study = s.id)
-)))
-"""
+) OR (s.conflicts AND EXISTS (SELECT 1 FROM image i WHERE {_TWIN})))
+"""  # noqa: S608 - of constants
 _QUEUED: Final = """
 JOIN (
   SELECT study, max(priority) AS priority, min(id) AS first FROM delivery
@@ -81,20 +82,27 @@ WHERE a.state = 'moved' ORDER BY a.at DESC LIMIT 1
 _NAMED: Final = """
 SELECT id, lower(hex(object_id)) FROM image WHERE id BETWEEN ?1 AND ?2 AND NOT replaced AND {match} ORDER BY id LIMIT ?4
 """
-_UNDECIDED: Final = """
-SELECT s.short, (
-  SELECT count(*) FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND i.conflict AND i.here
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
-                    WHERE d.study = s.id)
-    AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
-                    WHERE d.study = s.id)
-) AS undecided
+_UNDECIDED: Final = f"""
+SELECT s.short, (SELECT count(*) FROM image i WHERE {_TWIN}) AS undecided
 FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
-"""
-"""Images in conflict that nobody has asked to be sent: nobody gets them, and nobody has said that this is right."""
+"""  # noqa: S608 - of constants
 _HELD_FOR: Final = """
 SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
 """
+_HELD_BACK: Final = """
+SELECT a.held, d.destination, count(*)
+FROM delivery d CROSS JOIN ack a ON a.delivery = d.id JOIN image i ON i.id = a.image
+WHERE d.study = ? AND d.held > 0 AND a.state = 'held' AND i.here AND i.routing >= 0 GROUP BY 1, 2 ORDER BY 2, 1
+"""
+_AWAITED: Final = f"""
+SELECT id FROM study WHERE held > 0
+UNION SELECT d.study FROM delivery d WHERE d.open AND d.held > 0 AND EXISTS (
+  SELECT 1 FROM ack a JOIN image i ON i.id = a.image
+  WHERE a.delivery = d.id AND a.state = 'held' AND i.here AND i.routing >= 0
+)
+UNION SELECT s.id FROM study s WHERE s.conflicts > 0 AND EXISTS (SELECT 1 FROM image i WHERE {_TWIN})
+"""  # noqa: S608 - of constants
+"""The studies of which something waits for a person."""
 _NUMBERED: Final = """
 SELECT series_uid, series_number, instance_number, acquisition FROM image
 WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
@@ -124,12 +132,19 @@ def when(nanoseconds: int | None) -> datetime | None:
     return None if nanoseconds is None else _moment(nanoseconds)
 
 
-def _held_for(catalog: apsw.Connection, study: int, short: str) -> tuple[m.HeldFor, ...]:
-    rows = fetch(catalog, _HELD_FOR, bounds(study))
-    known = ((REASONS[Standing(standing)], count) for standing, count in rows)
-    return tuple(
-        m.HeldFor(reason.word, count, reason.sentence, reason.next_step.format(study=short)) for reason, count in known
-    )
+def _held_for(catalog: apsw.Connection, study: int, short: str, twins: int) -> Iterator[m.HeldFor]:
+    """Yield why something of a study waits: whole images, those in conflict, copies for one destination."""
+    for standing, count in fetch(catalog, _HELD_FOR, bounds(study)):
+        yield _waits(Reason(REASONS[Standing(standing)].word), count, short)
+    if twins:
+        yield _waits(Reason.DUPLICATE, twins, short)
+    for why, destination, count in fetch(catalog, _HELD_BACK, (study,)):
+        yield _waits(Reason(why), count, short, destination)
+
+
+def _waits(why: Reason, count: int, short: str, destination: str = "") -> m.HeldFor:
+    sentence, step = (text.format(study=short, destination=destination) for text in WORDS[why])
+    return m.HeldFor(why, count, sentence, step, destination)
 
 
 def _numbered(catalog: apsw.Connection, study: int) -> list[doubts.Numbered]:
@@ -298,10 +313,11 @@ class Studies:
         """
         beyond = int(after) if after.isdecimal() else -1
         with self._catalog.read() as catalog:
-            total = fetch_value(catalog, "SELECT count(*) FROM study WHERE held > 0")
-            rows = fetch(catalog, _STUDY + "WHERE s.held > 0 AND s.id > ? ORDER BY s.id LIMIT ?", (beyond, limit + 1))
+            waiting = [study for (study,) in fetch(catalog, f"{_AWAITED} ORDER BY 1")]
+            page = [study for study in waiting if study > beyond][: limit + 1]
+            rows = fetch(catalog, f"{_STUDY} {_SOME} ORDER BY s.id", (json.dumps(page),))
             found = [(row[0], self._study(catalog, row)) for row in rows[:limit]]
-        return found, int(total), str(rows[limit - 1][0]) if len(rows) > limit else ""
+        return found, len(waiting), str(rows[limit - 1][0]) if len(rows) > limit else ""
 
     def held_back(self) -> tuple[int, str, str]:
         """Return how many studies are held, and the short id and the reason of the one that came first."""
@@ -362,6 +378,9 @@ class Studies:
             return {row[0]: self._study(catalog, row) for row in rows}
 
     def _study(self, catalog: apsw.Connection, row: Sequence[Any]) -> m.Study:
+        deliveries = self._deliveries(catalog, row[0])
+        twins = self._undecided(catalog, row[0]) if row[16] else 0
+        waits = row[21] or twins or any(delivery.held for delivery in deliveries)
         return m.Study(
             id=row[1],
             study_uid=row[2],
@@ -378,15 +397,15 @@ class Studies:
             reason=row[13],
             images=row[14],
             bytes=row[15],
-            conflicts=row[16] and self._undecided(catalog, row[0]),
+            conflicts=twins,
             corrupt=row[17],
             purged=row[18],
             first_received=_moment(row[19]),
             last_received=_moment(row[20]),
-            deliveries=self._deliveries(catalog, row[0]),
+            deliveries=deliveries,
             held=row[21],
             unrouted=row[22],
-            held_for=_held_for(catalog, row[0], row[1]) if row[21] else (),
+            held_for=tuple(_held_for(catalog, row[0], row[1], twins)) if waits else (),
             closed_by=row[23],
             closed_at=when(row[24]),
         )
@@ -448,15 +467,15 @@ class Studies:
             if last and state is AckState.WAITING:
                 reason = f"{reason} The last attempt: {last}"
             acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
-        for image, destination, state, reason, status, comment, attempts, at, version in fetch(
+        for image, destination, state, reason, status, comment, attempts, at, version, held in fetch(
             catalog,
             "SELECT a.image, d.destination, a.state, a.reason, a.status, a.comment, a.attempts, a.at, "
-            "a.profile_version "
+            "a.profile_version, a.held "
             "FROM delivery d JOIN ack a ON a.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
             (study,),
         ):
             acks.setdefault(image, []).append(
-                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at), version)
+                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at), version, held)
             )
         return acks
 
