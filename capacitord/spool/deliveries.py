@@ -120,9 +120,7 @@ def settle_again(catalog: apsw.Connection, filing: Filing, delivery: int, now: i
         settle(catalog, filing, delivery, last, tick)
 
 
-def leave_out(
-    catalog: apsw.Connection, filing: Filing, study: int, now: int, tick: float
-) -> Iterator[tuple[str, int]]:
+def leave_out(catalog: apsw.Connection, filing: Filing, study: int, now: int, tick: float) -> Iterator[tuple[str, int]]:
     """Forget on a person's word the copies of a study that this box does not send; yield destinations and how many.
 
     What was acknowledged stays known, and what waits goes on to wait. A delivery of which nothing is left is gone.

@@ -133,7 +133,13 @@ def test_what_an_old_association_held_after_the_new_profile_came_is_looked_at_by
         put_images(box.spool, 1)
         (pending,) = box.spool.ledger.sending(box.spool.ledger.due("pacs", 9), "Images are on their way.")
         box.become("pacs")
-        late = Answer(pending.image, pending.delivery, classify.held("It was late.", Reason.TRANSFORM_FAILED), 1, profile_version=1)
+        late = Answer(
+            pending.image,
+            pending.delivery,
+            classify.held("It was late.", Reason.TRANSFORM_FAILED),
+            1,
+            profile_version=1,
+        )
         box.spool.ledger.record([late], box.spool.tick())
         assert [ack.state for ack in told(box)] == [AckState.HELD]
         box.deliveries.look_again()
@@ -146,7 +152,13 @@ def test_what_a_profile_does_not_name_any_more_stays_held(tmp_path: Path) -> Non
         box.destinations["other"] = destination("other", other.port)
         put_images(box.spool, 1)
         (pending,) = box.spool.ledger.sending(box.spool.ledger.due("pacs", 9), "Images are on their way.")
-        held = Answer(pending.image, pending.delivery, classify.held("It was held.", Reason.TRANSFORM_FAILED), 1, profile_version=1)
+        held = Answer(
+            pending.image,
+            pending.delivery,
+            classify.held("It was held.", Reason.TRANSFORM_FAILED),
+            1,
+            profile_version=1,
+        )
         box.spool.ledger.record([held], box.spool.tick())
         box.become("other")
         assert [ack.state for ack in told(box)] == [AckState.HELD]

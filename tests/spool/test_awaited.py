@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import apsw
@@ -10,6 +11,7 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.dicom import classify
 from capacitord.errors import CapacitordError, Refused
+from capacitord.model.image import Arrival, Facts
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.reasons import FOR_A_DESTINATION, WORDS, Reason
 from capacitord.model.states import AckState, DeliveryState, StudyState
@@ -18,7 +20,7 @@ from capacitord.spool.releasing import GRACE, Person
 from capacitord.spool.routed import Routed, Standing
 from capacitord.spool.store import Spool
 from tests.spool.faulty import faulty_catalog
-from tests.spool.kit import KEY, close_studies, deliver, due, find, open_spool, opened, take
+from tests.spool.kit import KEY, close_studies, deliver, due, find, open_spool, opened, study_uid, take
 from tests.spool.recount import recount
 
 ANN = Person(1001, "ann")
@@ -35,6 +37,7 @@ def hold(spool: Spool, reason: Reason, destination: str = "pacs", *, images: int
 
 def awaited(spool: Spool, study: int = 1) -> list[tuple[str, int, str]]:
     """Return why something of a study waits, how many images, and for which destination."""
+    spool.settle()
     found = dict(spool.studies.held_page(9, "")[0])
     number = find(spool, study)
     return [(why.reason, why.images, why.destination) for why in found[number].held_for] if number in found else []
@@ -94,11 +97,12 @@ def test_a_study_waits_for_several_reasons_and_is_listed_once(tmp_path: Path) ->
 
 
 def test_pages_are_of_all_kinds_the_oldest_first(tmp_path: Path) -> None:
-    def decide(facts: object, _arrival: object) -> Routed:
-        third = getattr(facts, "study_uid", "").endswith(".3")
-        return Routed(1, standing=Standing.NO_ROUTE, held="no route") if third else Routed(1, ("pacs",))
+    def decide(facts: Facts, _arrival: Arrival) -> Routed:
+        if facts.study_uid == study_uid(3):
+            return Routed(1, standing=Standing.NO_ROUTE, held="no route")
+        return Routed(1, ("pacs",))
 
-    with Spool(tmp_path, KEY, reserve=0, warning=0, decide=decide) as spool:
+    with contextlib.closing(Spool(tmp_path, KEY, reserve=0, warning=0, decide=decide)) as spool:
         take(spool, 1)
         take(spool, 1, variant=1)
         take(spool, 2)

@@ -30,7 +30,10 @@ BOTH = Reachable(["pacs", "backup"], {})
 
 
 def hold(spool: Spool, images: list[Pending], version: int, reachable: Reachable = BOTH) -> None:
-    given = [Answer(each.image, each.delivery, classify.held(WHY, Reason.TRANSFORM_FAILED), 5, profile_version=version) for each in images]
+    given = [
+        Answer(each.image, each.delivery, classify.held(WHY, Reason.TRANSFORM_FAILED), 5, profile_version=version)
+        for each in images
+    ]
     spool.ledger.record(given, spool.tick(), reachable)
 
 
@@ -67,7 +70,9 @@ def test_what_is_held_is_open_as_what_is_refused_is_and_says_who_holds_it(tmp_pa
         delivery = of(spool)
         assert (delivery.state, delivery.refused, delivery.held) == (DeliveryState.FAILED, 0, 2)
         assert (delivery.images, delivery.acknowledged) == (3, 1)
-        assert delivery.reason == f"2 images held back by this box: {classify.held(WHY, Reason.TRANSFORM_FAILED).reason}"
+        assert (
+            delivery.reason == f"2 images held back by this box: {classify.held(WHY, Reason.TRANSFORM_FAILED).reason}"
+        )
         assert "Correct the profile" in delivery.reason
         assert "fluxctl resend" in delivery.reason
         assert [ack.state for ack in told(spool)] == [AckState.HELD, AckState.HELD, AckState.DONE]
@@ -87,7 +92,13 @@ def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> No
         for number in range(1, 9):
             take(spool, number=number)
         given = [
-            Answer(each.image, each.delivery, classify.held(f"Reason {why}.", Reason.TRANSFORM_FAILED), 5, profile_version=1)
+            Answer(
+                each.image,
+                each.delivery,
+                classify.held(f"Reason {why}.", Reason.TRANSFORM_FAILED),
+                5,
+                profile_version=1,
+            )
             for each, why in zip(sent(spool), "ADDBBBCE", strict=True)
         ]
         spool.ledger.record(given, spool.tick())
@@ -225,7 +236,9 @@ def test_what_was_held_under_no_version_is_looked_at_again(tmp_path: Path) -> No
     with opened(tmp_path, destinations=("pacs",)) as spool:
         take(spool)
         (image,) = sent(spool)
-        spool.ledger.record([Answer(image.image, image.delivery, classify.held(WHY, Reason.TRANSFORM_FAILED), 5)], spool.tick())
+        spool.ledger.record(
+            [Answer(image.image, image.delivery, classify.held(WHY, Reason.TRANSFORM_FAILED), 5)], spool.tick()
+        )
         assert spool.ledger.look_again("pacs", 2, 9) == 1
 
 
