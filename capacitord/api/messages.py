@@ -25,6 +25,8 @@ LARGEST_IMPORT = 1 << 24
 ProfileVersion = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 """Why something is done, for the audit log."""
+Operator = Annotated[str, msgspec.Meta(max_length=64)]
+"""The name of a person who shares a login with others. It is what was claimed."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -514,6 +516,7 @@ class Discard(Message, frozen=True):
     study: str
     reason: str
     confirm: str
+    operator: Operator = ""
 
 
 class Resend(Message, frozen=True):
@@ -525,6 +528,8 @@ class Resend(Message, frozen=True):
     study: str
     destinations: tuple[str, ...] = ()
     image: str = ""
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    operator: Operator = ""
 
 
 class Export(Message, frozen=True):
@@ -663,6 +668,7 @@ class ProfileRollback(Message, frozen=True):
     profile: str
     reason: Reason
     version: ProfileVersion | None = None
+    operator: Operator = ""
 
 
 class ProfileRemove(Message, frozen=True):
@@ -827,12 +833,14 @@ class SiteActivate(Message, frozen=True):
 
     site: str
     reason: Reason
+    operator: Operator = ""
 
 
 class SiteDeactivate(Message, frozen=True):
     """Have the box serve no site: the storage port is shut."""
 
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    operator: Operator = ""
 
 
 class SiteEntry(Answer, frozen=True):

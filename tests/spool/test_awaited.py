@@ -1,4 +1,4 @@
-"""The list of what waits for a person: whole images, those in conflict, and copies that do not leave; what she can do."""
+"""The list of what waits for a person: whole images, those in conflict, held copies; and what she can do about it."""
 
 from __future__ import annotations
 
