@@ -444,7 +444,8 @@ class Image(Answer, frozen=True):
 
     `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
     decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
-    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words.
+    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words. `entry` is that
+    of the worklist whose patient and order are written into what is sent of it, as a person said.
     """
 
     sop_instance_uid: str
@@ -471,6 +472,7 @@ class Image(Answer, frozen=True):
     profile_version: int = 0
     held: str = ""
     findings: tuple[str, ...] = ()
+    entry: str = ""
 
 
 class Decided(Answer, frozen=True):

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import apsw
+import msgspec
 
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
@@ -18,6 +19,7 @@ from capacitord.model import doubts, findings
 from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
+from capacitord.model.transform import Transform
 from capacitord.seal.sealed import room
 from capacitord.spool import evidence
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
@@ -190,7 +192,10 @@ class Sendable(NamedTuple):
 
 
 class Specimen(NamedTuple):
-    """An image of a study to be looked into, and how it came; `received_at` is in nanoseconds since the epoch."""
+    """An image of a study to be looked into, and how it came; `received_at` is in nanoseconds since the epoch.
+
+    `reconciled` is what writes the attributes of a worklist entry into what is sent of it, as a person said.
+    """
 
     object_id: bytes
     sop_class_uid: str
@@ -201,6 +206,7 @@ class Specimen(NamedTuple):
     length: int
     received_at: int
     stored: Stored
+    reconciled: Transform | None = None
 
     def chunks(self) -> Iterator[memoryview]:
         """Yield the dataset chunk by chunk, each valid until the next is asked for. Raises as `Stored.chunks`."""
@@ -356,7 +362,8 @@ class Studies:
                 catalog,
                 "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
                 "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
-                "object_id, routing, route, coalesce(decided_by, profile_version), held, findings "
+                "object_id, routing, route, coalesce(decided_by, profile_version), held, findings, "
+                "(SELECT entry FROM release r WHERE r.id = image.release AND r.changes IS NOT NULL) "
                 "FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
                 "ORDER BY series_number, series_uid, instance_number, id",
                 bounds(study),
@@ -504,6 +511,7 @@ class Studies:
             profile_version=row[19],
             held=row[20],
             findings=tuple(findings.sentence(line) for line in row[21].splitlines()),
+            entry=row[22] or "",
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
         )
 
@@ -547,13 +555,15 @@ class Studies:
             rows = fetch(
                 catalog,
                 "SELECT object_id, sop_class, sop_uid, transfer_syntax, calling_ae, called_ae, length, received_at, "
-                "segment, place FROM image WHERE id = ? AND here",
+                "segment, place, (SELECT changes FROM release r WHERE r.id = image.release) "
+                "FROM image WHERE id = ? AND here",
                 (image,),
             )
         for row in rows:
             place = Place(row[8], row[9], room(row[6]))
             stored = self._objects.stored(row[0], place, lambda: self._catalog.place(image))
-            return Specimen._make((*row[:8], stored))
+            reconciled = None if row[10] is None else msgspec.json.decode(row[10], type=Transform)
+            return Specimen._make((*row[:8], stored, reconciled))
         return None
 
     def _stored(self, row: Sequence[Any]) -> Stored:
