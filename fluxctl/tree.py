@@ -146,7 +146,7 @@ TREE: Final[dict[str, Any]] = {
             "arguments": [],
             "commands": {
                 "list": {
-                    "help": "List the studies that wait for a person, the oldest first",
+                    "help": "List the studies of which something waits for a person, the oldest first",
                     "options": {
                         "--limit": {"help": "At most this many", "metavar": "N", "many": False},
                         "-n": {"help": "At most this many", "metavar": "N", "many": False},

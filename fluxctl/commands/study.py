@@ -267,12 +267,11 @@ def export_study(
     answer = export(daemon(ctx), study, directory)
 
     def page(_look: Look) -> RenderableType:
-        from rich.text import Text
-
+        from fluxctl.render.page import in_one_line
         from fluxctl.render.words import count, size
 
         done = f"{count(answer.images, 'image')}, {size(answer.bytes)}"
-        return Text(f"✔ Study {answer.study} is in {answer.directory}: {done}.")
+        return in_one_line(f"✔ Study {answer.study} is in {answer.directory}: {done}.")
 
     show("study.export", answer, form(json=json), page)
 

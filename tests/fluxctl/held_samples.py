@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
+from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.states import StudyState
 from tests.fluxctl import worklist_samples as w
-from tests.fluxctl.samples import HEAD, ago, changed
+from tests.fluxctl.samples import BREAST, CHEST, HEAD, ago, changed
 
 NEXT = (
     "Look at it: `fluxctl held show 77ac01d2e9`. Release it with the entry it belongs to: "
@@ -30,6 +31,22 @@ NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "Pa
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
 ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
 LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
+
+
+def waits(why: Reason, images: int, short: str, destination: str = "") -> m.HeldFor:
+    sentence, step = (text.format(study=short, destination=destination) for text in WORDS[why])
+    return m.HeldFor(why, images, sentence, step, destination)
+
+
+TWIN = changed(CHEST, conflicts=1, held_for=(waits(Reason.DUPLICATE, 1, CHEST.id),))
+HEART = changed(
+    BREAST,
+    held_for=(
+        waits(Reason.BURNED_IN, 4, BREAST.id, "research"),
+        waits(Reason.TRANSFORM_FAILED, 1, BREAST.id, "pacs"),
+    ),
+)
+ALL_KINDS = r.HeldList("fluxctl.held.list/1", (r.Held(TWIN), r.Held(HEART)), 2, ("pacs", "research"))
 NONE = r.HeldList("fluxctl.held.list/1", (), 0)
 LINES = (
     r.Line("PatientID", "T-77", ("STM104711", "STM104711"), (False, False)),

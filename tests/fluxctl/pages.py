@@ -508,7 +508,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-preview-file": (
         LOOK,
         lambda _look: preview.written(
-            Previewed(s.changed(p.PICTURED, frames=30, is_whole=False), "/home/kim/a.png", 1)
+            Previewed(
+                s.changed(p.PICTURED, frames=30, is_whole=False),
+                "/home/kim/mammography/2025-11-21/a-picture-with-a-name-of-its-own/left-breast.png",
+                1,
+            )
         ),
     ),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
@@ -555,6 +559,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-worklist-old": (LOOK, lambda look: status.page(OLD_LIST, look)),
     "held-list": (LOOK, lambda look: held.listed(h.LIST, look)),
     "held-list-60-columns": (NARROW, lambda look: held.listed(h.LIST, look)),
+    "held-list-all-kinds": (LOOK, lambda look: held.listed(h.ALL_KINDS, look)),
     "held-list-none": (LOOK, lambda look: held.listed(h.NONE, look)),
     "held-show": (LOOK, lambda look: held.shown(h.DETAIL, look)),
     "held-show-discarded": (LOOK, lambda look: held.shown(h.GONE, look)),
