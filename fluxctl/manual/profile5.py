@@ -263,8 +263,8 @@ def _order(page: Page) -> None:
     page.text(
         "An image that one of these fails for is held by this box: the destination was not asked, and no other stands "
         "in. `fluxctl held list` says why, and what to do. The next version of the profile tries again by itself, and "
-        "so does `fluxctl resend`; `fluxctl held discard` leaves the copy out. Where nothing changes an image, it leaves "
-        "byte for byte as it came."
+        "so does `fluxctl resend`; `fluxctl held discard` leaves the copy out. Where nothing changes an image, it "
+        "leaves byte for byte as it came."
     )
 
 

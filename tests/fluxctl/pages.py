@@ -510,7 +510,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
         lambda _look: preview.written(
             Previewed(
                 s.changed(p.PICTURED, frames=30, is_whole=False),
-                "/home/kim/mammography/2025-11-21/a-picture-with-a-name-of-its-own/left-breast.png",
+                "/home/kim/a.png",
                 1,
             )
         ),
