@@ -102,9 +102,9 @@ class Trial(Answer, frozen=True):
     """What a profile would do with one image that came like this. `local` is when, on the wall clock of the site.
 
     It goes to all of `to`; `else_to` may stand in for them, in order. `route` counts from 1; it is None in a profile
-    that sends every image everywhere. `reconciled` is what a worklist entry changes in every copy, where a person has
-    released its study with one. An image that is `held` goes nowhere, for that reason. `destinations` are those
-    that were asked for, of both.
+    that sends every image everywhere. `findings` say what is wrong with it. `reconciled` is what a worklist entry
+    changes in every copy, where a person has released its study with one. An image that is `held` goes nowhere, for
+    that reason. `destinations` are those that were asked for, of both.
     """
 
     sop_class: str
@@ -119,6 +119,7 @@ class Trial(Answer, frozen=True):
     inbound: tuple[Changed, ...] = ()
     inbound_skipped: tuple[Skipped, ...] = ()
     reconciled: tuple[Changed, ...] = ()
+    findings: tuple[str, ...] = ()
     routes: tuple[TriedRoute, ...] = ()
     route: int | None = None
     held: str = ""
@@ -139,7 +140,7 @@ class Trial(Answer, frozen=True):
             self.transfer_syntax.uid,
             _alike((*self.inbound, *self.reconciled), self.inbound_skipped),
             tuple((tried.route, tried.matches, tuple(each.what for each in tried.decisive)) for tried in self.routes),
-            self.held,
+            (self.held, self.findings),
             (self.to, self.else_to, self.priority),
             tuple(_leaving_alike(each) for each in self.destinations),
         )

@@ -24,6 +24,7 @@ from capacitord.dicom.telling import (
     attributes_of,
     change_of,
     differing,
+    findings_of,
     first,
     of_routing,
     route_of,
@@ -32,6 +33,7 @@ from capacitord.dicom.telling import (
 )
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import TryAgain
+from capacitord.model import findings
 from capacitord.model.attribute import Attribute
 from capacitord.model.routes import Decision, Route, decide
 from capacitord.model.transform import On, Transform
@@ -140,6 +142,11 @@ class Bench:
             # What fails here fails for every copy, which says so.
             with contextlib.suppress(NotTransformed):
                 told = self._changed_for_all(subject, told)
+        lines = findings_of(subject.image, subject.sop_class_uid, subject.sop_instance_uid)
+        told = msgspec.structs.replace(told, findings=tuple(map(findings.sentence, lines)))
+        why = findings.why_invalid(lines)
+        if why:
+            return Tried(msgspec.structs.replace(told, held=why), {})
         attributes = _Lazy(lambda: self._after_inbound(subject))
         try:
             decision = decide(self.profile.routes, subject_of(attributes, subject.came))

@@ -96,6 +96,7 @@ def _group(files: Sequence[TriedFile], look: Look, *, everything: bool) -> list[
 def image(trial: Trial, look: Look, *, everything: bool = False) -> list[RenderableType]:
     """Return what would become of one image, line by line."""
     parts: list[RenderableType] = [hanging(" ", came(trial), style=QUIET), BLANK, *_decision(trial)]
+    parts += [hanging("  ⚠", f"{each}.", style=CARE) for each in trial.findings if each not in trial.held]
     if trial.inbound or trial.inbound_skipped:
         parts += [BLANK, Text("  As it comes in, for every copy")]
         parts += changes(trial.inbound, trial.inbound_skipped, look, everything=everything)

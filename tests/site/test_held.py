@@ -221,6 +221,7 @@ def test_what_waits_for_one_destination_is_listed_by_its_kind_and_a_person_leave
         wait_for(lambda: len(waits_for(box)) == 2, within=PATIENCE, what="it to be held")
         assert waits_for(box) == [("transform-failed", "archive"), ("burned-in", "research")]
         pacs.wait_for_images(1)
+        box.spool.close_arrived(0.0)
         (study,) = studies(box)
         request = DiscardHeld(study.id, "a test", m.Secret(study.patient_name))
         body = box.answers().answer("held.discard", request, lambda: None, ANN)
