@@ -551,6 +551,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-try": (LOOK, lambda look: trial.tried(t.ONE, look)),
     "profile-try-120-columns": (WIDE, lambda look: trial.tried(t.ONE, look)),
     "profile-try-60-columns": (NARROW, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-findings": (LOOK, lambda look: trial.tried(t.WITH_FINDINGS, look)),
     "profile-try-many": (LOOK, lambda look: trial.tried(t.MANY, look)),
     "profile-try-deidentified": (LOOK, lambda look: trial.tried(t.DEIDENTIFIED, look)),
     "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
