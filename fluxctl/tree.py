@@ -128,7 +128,8 @@ TREE: Final[dict[str, Any]] = {
                 "discard": {
                     "help": "Give a study up: its images are deleted for ever",
                     "options": {
-                        "--reason": {"help": "Why; it is kept with the study", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
@@ -145,7 +146,7 @@ TREE: Final[dict[str, Any]] = {
             "arguments": [],
             "commands": {
                 "list": {
-                    "help": "List the studies that wait for a person, the oldest first",
+                    "help": "List the studies of which something waits for a person, the oldest first",
                     "options": {
                         "--limit": {"help": "At most this many", "metavar": "N", "many": False},
                         "-n": {"help": "At most this many", "metavar": "N", "many": False},
@@ -256,6 +257,8 @@ TREE: Final[dict[str, Any]] = {
             "options": {
                 "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
                 "--image": {"help": "Only this image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
+                "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                 "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                 "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                 "--help": {"help": "Show this text", "metavar": "", "many": False},
@@ -345,6 +348,7 @@ TREE: Final[dict[str, Any]] = {
                     "help": "Serve a site: from now on images belong to it and go to its destinations",
                     "options": {
                         "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
@@ -355,6 +359,7 @@ TREE: Final[dict[str, Any]] = {
                     "help": "Park the box: no scanner can send, and nothing leaves, until a site is activated",
                     "options": {
                         "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
@@ -462,6 +467,7 @@ TREE: Final[dict[str, Any]] = {
                     "options": {
                         "--to": {"help": "The version; without it the one that was before", "metavar": "VERSION", "many": False},
                         "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

@@ -128,13 +128,13 @@ class Client:
         """Return the sites of this box."""
         return self.request("site.list", m.Empty(), m.SiteList)
 
-    def site_activate(self, site: str, reason: str) -> m.Done:
+    def site_activate(self, site: str, reason: str, operator: str = "") -> m.Done:
         """Have the box serve a site."""
-        return self.request("site.activate", m.SiteActivate(site, reason), m.Done)
+        return self.request("site.activate", m.SiteActivate(site, reason, operator), m.Done)
 
-    def site_deactivate(self, reason: str = "") -> m.Done:
+    def site_deactivate(self, reason: str = "", operator: str = "") -> m.Done:
         """Have the box serve no site."""
-        return self.request("site.deactivate", m.SiteDeactivate(reason), m.Done)
+        return self.request("site.deactivate", m.SiteDeactivate(reason, operator), m.Done)
 
     def key_status(self) -> m.KeyStatus:
         """Return the state of the keys."""

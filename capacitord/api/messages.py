@@ -25,6 +25,8 @@ LARGEST_IMPORT = 1 << 24
 ProfileVersion = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 """Why something is done, for the audit log."""
+Operator = Annotated[str, msgspec.Meta(max_length=64)]
+"""The name of a person who shares a login with others. It is what was claimed."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -360,20 +362,25 @@ class StudyDelivery(Answer, frozen=True):
 
 
 class HeldFor(Answer, frozen=True):
-    """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do."""
+    """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do.
+
+    `reason` is one of `capacitord.model.reasons.Reason`. Where a `destination` is named, only its copies are held.
+    """
 
     reason: str
     images: int
     sentence: str
     next_step: str
+    destination: str = ""
 
 
 class Study(Answer, frozen=True):
     """A study as a list shows it. `bytes` counts what the spool still holds; `purged` images left it delivered.
 
-    `held` images go nowhere until a person says so, or another version of the profile has a route for them, and
-    `held_for` says why; of `unrouted` ones it is not decided yet. `closed_by` tells what said that the study is
-    complete (commitment, mpps or quiet), the last time, and `closed_at` when.
+    `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
+    `unrouted` ones it is not decided yet. `held_for` says why something waits for a person: these, images that came
+    again with other content, and copies that this box does not send to a destination. `closed_by` tells what said that
+    the study is complete (commitment, mpps or quiet), the last time, and `closed_at` when.
     """
 
     id: str
@@ -432,7 +439,8 @@ class Ack(Answer, frozen=True):
     """One image at one destination, as the ledger has it. `status` is the DIMSE status, `comment` the PACS's own.
 
     `profile_version` is the version under which the copy was made that was answered for, or was held instead; None
-    where none was made, and for what was answered before this was recorded.
+    where none was made, and for what was answered before this was recorded. `held` is why one that is held is, as in
+    `HeldFor`.
     """
 
     destination: str
@@ -443,6 +451,7 @@ class Ack(Answer, frozen=True):
     attempts: int
     at: datetime | None
     profile_version: int | None = None
+    held: str = ""
 
 
 class Image(Answer, frozen=True):
@@ -450,7 +459,8 @@ class Image(Answer, frozen=True):
 
     `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
     decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
-    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words.
+    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words. `entry` is that
+    of the worklist whose patient and order are written into what is sent of it, as a person said.
     """
 
     sop_instance_uid: str
@@ -477,6 +487,7 @@ class Image(Answer, frozen=True):
     profile_version: int = 0
     held: str = ""
     findings: tuple[str, ...] = ()
+    entry: str = ""
 
 
 class Decided(Answer, frozen=True):
@@ -524,6 +535,7 @@ class Discard(Message, frozen=True):
     study: str
     reason: str
     confirm: str
+    operator: Operator = ""
 
 
 class Resend(Message, frozen=True):
@@ -535,6 +547,8 @@ class Resend(Message, frozen=True):
     study: str
     destinations: tuple[str, ...] = ()
     image: str = ""
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    operator: Operator = ""
 
 
 class Export(Message, frozen=True):
@@ -673,6 +687,7 @@ class ProfileRollback(Message, frozen=True):
     profile: str
     reason: Reason
     version: ProfileVersion | None = None
+    operator: Operator = ""
 
 
 class ProfileRemove(Message, frozen=True):
@@ -837,12 +852,14 @@ class SiteActivate(Message, frozen=True):
 
     site: str
     reason: Reason
+    operator: Operator = ""
 
 
 class SiteDeactivate(Message, frozen=True):
     """Have the box serve no site: the storage port is shut."""
 
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    operator: Operator = ""
 
 
 class SiteEntry(Answer, frozen=True):

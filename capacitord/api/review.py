@@ -6,11 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from capacitord.api.messages import Answer, Decided, Message, Reason, Secret, Study
+from capacitord.api.messages import Answer, Decided, Message, Operator, Reason, Secret, Study
 from capacitord.api.worklist import Entry
-
-Operator = Annotated[str, msgspec.Meta(max_length=64)]
-"""The name of a person who shares a login with others. It is what was claimed."""
 
 
 class ListHeld(Message, frozen=True):

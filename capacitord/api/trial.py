@@ -102,8 +102,9 @@ class Trial(Answer, frozen=True):
     """What a profile would do with one image that came like this. `local` is when, on the wall clock of the site.
 
     It goes to all of `to`; `else_to` may stand in for them, in order. `route` counts from 1; it is None in a profile
-    that sends every image everywhere. An image that is `held` goes nowhere, for that reason. `destinations` are those
-    that were asked for, of both.
+    that sends every image everywhere. `findings` say what is wrong with it. `reconciled` is what a worklist entry
+    changes in every copy, where a person has released its study with one. An image that is `held` goes nowhere, for
+    that reason. `destinations` are those that were asked for, of both.
     """
 
     sop_class: str
@@ -117,6 +118,8 @@ class Trial(Answer, frozen=True):
     local: datetime
     inbound: tuple[Changed, ...] = ()
     inbound_skipped: tuple[Skipped, ...] = ()
+    reconciled: tuple[Changed, ...] = ()
+    findings: tuple[str, ...] = ()
     routes: tuple[TriedRoute, ...] = ()
     route: int | None = None
     held: str = ""
@@ -135,9 +138,9 @@ class Trial(Answer, frozen=True):
         """What is equal for images that are dealt with alike, whatever their values and sizes."""
         return (
             self.transfer_syntax.uid,
-            _alike(self.inbound, self.inbound_skipped),
+            _alike((*self.inbound, *self.reconciled), self.inbound_skipped),
             tuple((tried.route, tried.matches, tuple(each.what for each in tried.decisive)) for tried in self.routes),
-            self.held,
+            (self.held, self.findings),
             (self.to, self.else_to, self.priority),
             tuple(_leaving_alike(each) for each in self.destinations),
         )
@@ -218,8 +221,8 @@ class Recorded(Answer, frozen=True):
 class Explained(Answer, frozen=True):
     """Images of a study that are dealt with alike, and one of them as an example.
 
-    `opened` of the `images` were looked into. `trial` is what the profile in force would do with the example now,
-    None if it cannot be read; then `problem` says why.
+    `opened` of the `images` were looked into. They are sent as the worklist `entry` says, if there is one. `trial` is
+    what the profile in force would do with the example now, None if it cannot be read; then `problem` says why.
     """
 
     images: int
@@ -229,6 +232,7 @@ class Explained(Answer, frozen=True):
     recorded: Recorded
     trial: Trial | None = None
     problem: str = ""
+    entry: str = ""
 
 
 class StudyExplained(Answer, frozen=True):

@@ -24,6 +24,7 @@ import msgspec
 
 from capacitord.dicom.contexts import Pair, Refusal, sop_class_name, syntax_name
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.reasons import Reason
 
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 LONGEST_COMMENT: Final = 128
@@ -340,27 +341,30 @@ def context_refused(peer: str, pair: Pair, refusal: Refusal) -> Outcome:
         return Outcome(
             Verdict.HELD,
             f"The UIDs of the image cannot be proposed to any system ({sop} as {syntax}). Export the image.",
+            held=Reason.UNFIT_UIDS,
         )
     hint = _ADD_SOP_CLASS if refusal is Refusal.SOP_CLASS else _ADD_SYNTAX
     words = f"{_CONTEXTS[refusal]} {hint}".format(peer=peer, sop=sop, syntax=syntax)
     return Outcome(_PERSON, words, by_peer=refusal in _SAID)
 
 
-_CURES: Final = (
-    ("its device", "No profile can mend that: correct it at the device, or discard the study."),
-    (
-        "as the destination accepts it",
-        "Have it accept the image as it came, or correct the profile: a new version tries again, or `fluxctl resend`.",
-    ),
-)
-"""By words of a reason why an image is held: what a person can do where correcting the profile is not what helps."""
 _CORRECT: Final = "Correct the profile: its next version tries again, as does `fluxctl resend`."
+_CURES: Final[Mapping[Reason, str]] = MappingProxyType(
+    {
+        Reason.UNCLEAR_PIXELS: "No profile can mend that: correct it at the device, or leave it out.",
+        Reason.NOT_WRITABLE: (
+            "Have it accept the image as it came, or correct the profile: a new version tries again, "
+            "or `fluxctl resend`."
+        ),
+        Reason.NOT_PREPARED: "Try again: `fluxctl resend`.",
+    }
+)
+"""What a person can do where correcting the profile is not what helps, in short; `reasons.WORDS` says more."""
 
 
-def held(why: str) -> Outcome:
+def held(why: str, reason: Reason) -> Outcome:
     """Return what it means that an image does not leave for a destination as the profile is, and what to do."""
-    step = next((step for words, step in _CURES if words in why), _CORRECT)
-    return Outcome(Verdict.HELD, f"{why} {step}")
+    return Outcome(Verdict.HELD, f"{why} {_CURES.get(reason, _CORRECT)}", held=reason)
 
 
 def sent_without(outcome: Outcome, without: Sequence[str]) -> Outcome:
@@ -375,6 +379,7 @@ def damaged_image() -> Outcome:
     return Outcome(
         Verdict.HELD,
         "This box's copy of the image is damaged and was not sent. Send the image from the scanner again.",
+        held=Reason.DAMAGED,
     )
 
 

@@ -28,6 +28,7 @@ from capacitord.dicom.transform.level import declared
 from capacitord.model.codes import Code, Kind
 from capacitord.model.compression import Compression
 from capacitord.model.deidentify import Deidentification, Option
+from capacitord.model.reasons import Reason
 
 Piece = bytes | memoryview
 
@@ -44,7 +45,14 @@ _CREATED: Final = (0x00080012, 0x00080013)
 
 
 class NotProduced(Exception):
-    """An image cannot leave in any form it may: a sentence for a person, without anything of the image."""
+    """An image cannot leave in any form it may: a sentence for a person, without anything of the image.
+
+    `held` is which reason to hold it that is.
+    """
+
+    def __init__(self, why: str, held: Reason = Reason.NOT_WRITABLE) -> None:
+        super().__init__(why)
+        self.held = held
 
 
 class Product(NamedTuple):
@@ -146,12 +154,17 @@ def attributes_changed(
     try:
         return changed(image, sop_instance_uid, what, came, keys=keys, now=now)
     except (NotTransformed, NotDeidentified) as error:
-        raise NotProduced(in_words(error)) from None
+        raise NotProduced(in_words(error), reason_of(error)) from None
 
 
 def left_out(become: Changed) -> tuple[str, ...]:
     """Return what could not be done to an image and was skipped, as sentences without anything of the image."""
     return tuple(dict.fromkeys(f"Sent without it: {in_words(each)}" for each in become.image.skipped))
+
+
+def reason_of(error: NotTransformed | NotDeidentified) -> Reason:
+    """Return which reason to hold an image it is that its attributes could not be changed."""
+    return error.held if isinstance(error, NotDeidentified) else Reason.TRANSFORM_FAILED
 
 
 def in_words(error: NotTransformed | NotDeidentified) -> str:

@@ -9,12 +9,15 @@ from capacitord.api.trial import Changed, Skipped, Syntax, TriedRoute
 from capacitord.dicom.contexts import syntax_name
 from capacitord.dicom.differing import differences
 from capacitord.dicom.head import FIRST_PIXELS, LAST_PIXELS
+from capacitord.dicom.header import HeaderReader
+from capacitord.dicom.intake import Announced
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.rewriting import Opened
 from capacitord.dicom.transform.engine import name_of
 from capacitord.dicom.transform.failure import NotTransformed, TransformFailed
 from capacitord.model.attribute import Attribute, Step
 from capacitord.model.conditions import decisive
+from capacitord.model.image import Arrival
 from capacitord.model.routes import Considered
 
 if TYPE_CHECKING:
@@ -40,6 +43,19 @@ def attributes_of(image: Encoded) -> Attributes | None:
         return Opened(image).attributes
     except NotTransformed:
         return None
+
+
+def findings_of(image: Encoded, sop_class_uid: str, sop_instance_uid: str) -> tuple[str, ...]:
+    """Return what is wrong with an image that comes under these UIDs, as reception finds it, in lines to be kept.
+
+    Raises what reading the image raises.
+    """
+    arrival = Arrival("", "", "", 0)
+    reader = HeaderReader(Announced(sop_class_uid, sop_instance_uid, image.transfer_syntax_uid, arrival))
+    for piece in image.chunks():
+        if reader.feed(piece):
+            break
+    return reader.facts(image.length).findings if image.length else ()
 
 
 def first(attributes: Attributes | None, tag: int) -> str:

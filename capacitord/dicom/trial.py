@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
-from capacitord.api.trial import Changed, Fate, Leaving, Trial
+from capacitord.api.trial import Fate, Leaving, Trial
 from capacitord.dicom import outgoing
 from capacitord.dicom.contexts import Pair, sop_class_name
 from capacitord.dicom.deidentify.engine import NotDeidentified
@@ -24,6 +24,7 @@ from capacitord.dicom.telling import (
     attributes_of,
     change_of,
     differing,
+    findings_of,
     first,
     of_routing,
     route_of,
@@ -32,9 +33,10 @@ from capacitord.dicom.telling import (
 )
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import TryAgain
+from capacitord.model import findings
 from capacitord.model.attribute import Attribute
 from capacitord.model.routes import Decision, Route, decide
-from capacitord.model.transform import On
+from capacitord.model.transform import On, Transform
 
 if TYPE_CHECKING:
     from capacitord.dicom.part10 import File
@@ -74,12 +76,16 @@ class Tried(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """An image to try a profile on, and how it came. UIDs that are empty are taken from the dataset."""
+    """An image to try a profile on, and how it came. UIDs that are empty are taken from the dataset.
+
+    `reconciled` is what a person said is written into every copy of it, behind the inbound transforms.
+    """
 
     image: Encoded
     came: Came
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
+    reconciled: tuple[Transform, ...] = ()
 
 
 def in_file(file: File, came: Came) -> Subject:
@@ -132,24 +138,25 @@ class Bench:
     def tried(self, subject: Subject) -> Tried:
         """Return what the profile would do with an image. Raises what reading the image raises."""
         subject, told = self._looked_at(subject)
+        if self._inbound or subject.reconciled:
+            # What fails here fails for every copy, which says so.
+            with contextlib.suppress(NotTransformed):
+                told = self._changed_for_all(subject, told)
+        lines = findings_of(subject.image, subject.sop_class_uid, subject.sop_instance_uid)
+        told = msgspec.structs.replace(told, findings=tuple(map(findings.sentence, lines)))
+        why = findings.why_invalid(lines)
+        if why:
+            return Tried(msgspec.structs.replace(told, held=why), {})
         attributes = _Lazy(lambda: self._after_inbound(subject))
         try:
             decision = decide(self.profile.routes, subject_of(attributes, subject.came))
         except NotTransformed as error:
             return Tried(msgspec.structs.replace(told, held=of_routing(error)), {})
         told = msgspec.structs.replace(told, **self._decided(decision))
-        inbound: tuple[Changed, ...] = ()
-        if self._inbound:
-            # What fails here fails for every copy, which says so.
-            with contextlib.suppress(NotTransformed):
-                become = self._changed(subject, self._recipe_of_all()).image
-                inbound = tuple(map(change_of, become.changes))
-                skipped = tuple(map(skip_of, become.skipped))
-                told = msgspec.structs.replace(told, inbound=inbound, inbound_skipped=skipped)
         leaving: list[Leaving] = []
         copies: dict[str, Copy] = {}
         for destination in self._asked_for(decision):
-            one, copy = self._leaving(subject, destination, len(inbound))
+            one, copy = self._leaving(subject, destination, len(told.inbound) + len(told.reconciled))
             leaving.append(msgspec.structs.replace(one, stands_in=destination.name not in decision.to))
             if copy is not None:
                 copies[destination.name] = copy
@@ -201,18 +208,30 @@ class Bench:
 
     # --- what becomes of it
 
-    def _recipe_of_all(self) -> Recipe:
+    def _recipe_of_all(self, subject: Subject) -> Recipe:
         """Return what happens to every copy."""
-        return Recipe("", self.profile.timezone, self._inbound)
+        return Recipe("", self.profile.timezone, self._inbound, reconciled=subject.reconciled)
+
+    def _changed_for_all(self, subject: Subject, told: Trial) -> Trial:
+        """Tell what is changed in every copy, by the profile and by a person. Raises `NotTransformed`."""
+        become = self._changed(subject, self._recipe_of_all(subject)).image
+        names = {each.name for each in subject.reconciled}
+        changes = tuple(map(change_of, become.changes))
+        return msgspec.structs.replace(
+            told,
+            inbound=tuple(each for each in changes if each.transform not in names),
+            inbound_skipped=tuple(map(skip_of, become.skipped)),
+            reconciled=tuple(each for each in changes if each.transform in names),
+        )
 
     def _changed(self, subject: Subject, what: Recipe) -> outgoing.Changed:
         return outgoing.changed(
             subject.image, subject.sop_instance_uid, what, subject.came, keys=self._keys, now=self._now
         )
 
-    def _leaving(self, subject: Subject, destination: Destination, inbound: int) -> tuple[Leaving, Copy | None]:
-        """Return what leaves for a destination, and the copy. The first `inbound` changes are those of every copy."""
-        what = recipe(self.profile, destination)
+    def _leaving(self, subject: Subject, destination: Destination, for_all: int) -> tuple[Leaving, Copy | None]:
+        """Return what leaves for a destination, and the copy. The first `for_all` changes are those of every copy."""
+        what = msgspec.structs.replace(recipe(self.profile, destination), reconciled=subject.reconciled)
         leaving = Leaving(destination.name, destination.ae_title, Fate.LEAVES)
         if destination.barred:
             leaving = msgspec.structs.replace(leaving, fate=Fate.BARRED, reason=destination.barred)
@@ -222,7 +241,7 @@ class Bench:
                 changed = self._changed(subject, what)
             except (NotTransformed, NotDeidentified) as error:
                 return msgspec.structs.replace(leaving, fate=Fate.HELD, reason=in_words(error)), None
-            leaving = self._told(leaving, subject, what, changed, inbound)
+            leaving = self._told(leaving, subject, what, changed, for_all)
         wanted = forms(
             Pair(subject.sop_class_uid, subject.image.transfer_syntax_uid), what.compress, what.transfer_syntaxes
         )
@@ -230,15 +249,15 @@ class Bench:
         return leaving, copy if leaving.fate is Fate.LEAVES else None
 
     def _told(
-        self, leaving: Leaving, subject: Subject, what: Recipe, changed: outgoing.Changed, inbound: int
+        self, leaving: Leaving, subject: Subject, what: Recipe, changed: outgoing.Changed, for_all: int
     ) -> Leaving:
         """Tell what the transforms and the de-identification of a recipe changed."""
         changes = [change_of(each) for each in changed.image.changes]
         if changed.is_deidentified:
-            before = self._changed(subject, self._recipe_of_all())
+            before = self._changed(subject, self._recipe_of_all(subject))
             after = self._changed(subject, msgspec.structs.replace(what, outbound=()))
             syntax = subject.image.transfer_syntax_uid
-            changes[inbound:inbound] = differing(_Again(syntax, before.image), _Again(syntax, after.image), DEIDENTIFY)
+            changes[for_all:for_all] = differing(_Again(syntax, before.image), _Again(syntax, after.image), DEIDENTIFY)
         return msgspec.structs.replace(
             leaving,
             deidentified=changed.is_deidentified,

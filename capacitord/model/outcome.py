@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from capacitord.model.reasons import Reason
+
 
 class Verdict(enum.StrEnum):
     """What an attempt can mean for the queue. `HELD`: this box itself does not send the image as it is."""
@@ -20,7 +22,8 @@ class Verdict(enum.StrEnum):
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """A verdict with its evidence: the DIMSE status if there was an answer, the peer's comment, our words.
 
-    `by_peer` says that the peer said it in another way than by a status: it does not accept such images at all.
+    `by_peer` says that the peer said it in another way than by a status: it does not accept such images at all. `held`
+    is why this box does not send it, if that is the verdict.
     """
 
     verdict: Verdict
@@ -28,6 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int | None = None
     comment: str = ""
     by_peer: bool = False
+    held: Reason | None = None
 
     @property
     def is_refusal(self) -> bool:

@@ -53,7 +53,8 @@ def advice_on(conflicts: Sequence[tuple[str, int]], corrupt: int, disk: m.Level)
                 "conflict",
                 m.Level.WARNING,
                 f"{what} of {where} came again with other content under a known UID; {they} here for a person.",
-                f"`fluxctl study show {short}` names them; send one with `fluxctl resend {short} --image OBJECT`.",
+                f"`fluxctl study show {short}` names them; send one with `fluxctl resend {short} --image OBJECT`, "
+                f"or leave them out: `fluxctl held discard {short}`.",
             )
         )
     if corrupt:

@@ -46,8 +46,8 @@ class Body(NamedTuple):
     detail: str = ""
 
 
-_BY_WHOM = frozenset({"held.discard", "held.release"})
-"""Routes whose answers depend on who asks."""
+_BY_WHOM = frozenset({"held.discard", "held.release", "study.discard"})
+"""Routes whose answers depend on who asks, and on the name that was given for a shared login."""
 
 Handler = Callable[[msgspec.Struct], Body]
 
@@ -121,7 +121,9 @@ class Answers:
             raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
         self._spool.settle()
         demand_caller()
-        return handler(request, by) if route in _BY_WHOM else handler(request)
+        if route not in _BY_WHOM:
+            return handler(request)
+        return handler(request, by._replace(operator=getattr(request, "operator", "").strip()))
 
     def _destinations(self, _request: m.Empty) -> Body:
         return one(m.DestinationList("fluxctl.destination.list/1", self._deliveries.status()))
@@ -156,13 +158,13 @@ class Answers:
         return one(answer, short)
 
     def _release(self, request: r.Release, by: Person) -> Body:
-        done, subjects, detail = self._reviewing.release(request, by._replace(operator=request.operator.strip()))
+        done, subjects, detail = self._reviewing.release(request, by)
         self._deliveries.queued()
         self._deliveries.wake()
         return one(done, *subjects)._replace(detail=detail)
 
     def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
-        done, subjects, detail = self._reviewing.discard(request, by._replace(operator=request.operator.strip()))
+        done, subjects, detail = self._reviewing.discard(request, by)
         self._deliveries.queued()
         return one(done, *subjects)._replace(detail=detail)
 
@@ -233,7 +235,7 @@ class Answers:
                 )
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
-        by_name = bool(request.destinations)
+        by_name, before = bool(request.destinations), self._state_of(study)
         count = self._spool.ledger.resend(study, names, image, time.time_ns(), chosen=by_name)
         if not count:
             raise Refused(
@@ -245,7 +247,8 @@ class Answers:
         for delivery in chosen:
             delivery.hasten()
         what = "1 image waits" if count == 1 else f"{count} images wait"
-        return one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+        done = one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+        return done._replace(detail=f"{before} -> {self._state_of(study)}, {what}")
 
     def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
         """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""
@@ -264,7 +267,7 @@ class Answers:
             hint=f"Name where: `fluxctl resend {short} --to DEST`. Why it is held: `fluxctl study show {short}`.",
         )
 
-    def _discard(self, request: m.Discard) -> Body:
+    def _discard(self, request: m.Discard, by: Person) -> Body:
         study, short = self._spool.studies.find(request.study)
         if request.confirm != short:
             raise Refused(
@@ -273,14 +276,16 @@ class Answers:
                 hint=f"Confirm with {short} if this is the study.",
             )
         if not request.reason.strip():
-            raise Refused(
-                "A discard needs a reason.", where=f"study {short}", hint="Say why; it is kept with the study."
-            )
-        # The reason may name a patient, so it stays in the sealed catalog; the audit log names study and operator.
-        reason = f"Discarded by an operator: {request.reason.strip()[:_LONGEST_REASON]}"
+            raise Refused("A discard needs a reason.", where=f"study {short}", hint="Say why; it is in the audit log.")
+        before = self._state_of(study)
+        reason = f"Discarded by {by}: {request.reason.strip()[:_LONGEST_REASON]}"
         count = self._spool.housekeeping.discard(study, time.time_ns(), reason)
         gone = "1 image is" if count == 1 else f"{count} images are"
-        return one(m.Done(f"Study {short} is discarded: {gone} gone.", (short,)), short)
+        done = one(m.Done(f"Study {short} is discarded: {gone} gone.", (short,)), short)
+        return done._replace(detail=f"{before} -> {self._state_of(study)}, {gone} gone")
+
+    def _state_of(self, study: int) -> str:
+        return self._spool.studies.some([study])[study].state
 
     def _explain(self, request: Explain) -> Body:
         answer, short = self._explaining.explain(request)

@@ -137,7 +137,7 @@ class Consignment:
         try:
             self._ahead.append(self._preparer.begin(pending))
         except Held as held:
-            self._feed.held(pending, classify.held(str(held)), self._version)
+            self._feed.held(pending, classify.held(str(held), held.reason), self._version)
         except CapacitordError as error:
             self._feed.unreadable(pending, error)
         except BaseException:
@@ -166,7 +166,7 @@ class Consignment:
         try:
             image = upcoming.image()
         except Held as held:
-            self._feed.held(pending, classify.held(str(held)), self._version)
+            self._feed.held(pending, classify.held(str(held), held.reason), self._version)
         except HelperLost as lost:
             self._feed.not_prepared(pending, lost.message)
         except CapacitordError as error:

@@ -92,7 +92,9 @@ class Explaining:
             specimen = self._spool.studies.specimen(self._spool.studies.image(study, example.object_id))
             if specimen is not None:
                 came = Came.at(bench.profile.timezone, specimen.calling_ae, specimen.called_ae, specimen.received_at)
-                trial = bench.tried(Subject(specimen, came, specimen.sop_class_uid, specimen.sop_instance_uid)).trial
+                reconciled = () if specimen.reconciled is None else (specimen.reconciled,)
+                uids = (specimen.sop_class_uid, specimen.sop_instance_uid)
+                trial = bench.tried(Subject(specimen, came, *uids, reconciled)).trial
         except CapacitordError as error:
             problem = error.message
         except Exception as error:  # noqa: BLE001 - the other images are explained all the same
@@ -100,7 +102,16 @@ class Explaining:
             LOG.error("An image could not be explained: %s", describe(error))  # noqa: TRY400
         if trial is None and not problem:
             problem = "Its bytes have left this box." if example.purged else "It cannot be read."
-        return Explained(len(kind.images), 1, (_series(example),), example.object_id, recorded(example), trial, problem)
+        return Explained(
+            len(kind.images),
+            1,
+            (_series(example),),
+            example.object_id,
+            recorded(example),
+            trial,
+            problem,
+            example.entry,
+        )
 
 
 def by_pool(pool: Pool) -> Make:
@@ -121,8 +132,8 @@ def by_pool(pool: Pool) -> Make:
         finally:
             commission.release()
         match result:
-            case NotMade(reason):
-                raise NotProduced(reason)
+            case NotMade():
+                raise NotProduced(result.reason, result.held)
             case Product():
                 data = result.data
                 return Copy(result.transfer_syntax_uid, result.sop_instance_uid, result.length, lambda: iter((data,)))
@@ -146,7 +157,7 @@ def merged(found: Iterable[Explained]) -> list[Explained]:
     """Return what was and would be dealt with alike as one, with the first as the example."""
     groups: dict[Hashable, Explained] = {}
     for each in found:
-        alike = (each.recorded.profile_version, each.recorded.route, each.recorded.held, _outcome(each))
+        alike = (each.recorded.profile_version, each.recorded.route, each.recorded.held, each.entry, _outcome(each))
         known = groups.setdefault(alike, each)
         if known is not each:
             groups[alike] = msgspec.structs.replace(
@@ -170,7 +181,7 @@ def _kind(image: m.Image) -> Hashable:
         image.sop_class_uid,
         image.transfer_syntax_uid,
         image.calling_ae,
-        (image.profile_version, image.route, image.routing, image.held),
+        (image.profile_version, image.route, image.routing, image.held, image.entry),
         image.conflict,
         image.corrupt,
         image.purged,

@@ -14,7 +14,8 @@ from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
 from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
 from capacitord.model.profile import Profile
-from capacitord.model.review import Reason, Record
+from capacitord.model.reasons import Reason
+from capacitord.model.review import Record
 from capacitord.site.matching import Matcher
 from capacitord.site.worklist import ids, telling
 from capacitord.spool.releasing import Person, Release, Released
@@ -114,7 +115,7 @@ class Reviewing:
         return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
 
     def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
-        """Discard what is held of a study, so that it can be had back for a while."""
+        """Discard what is held of a study, so that it can be had back for a while, and leave out held copies."""
         number, short = self._spool.studies.find(request.study)
         study = self._spool.studies.some([number])[number]
         key = MatchKey.PATIENT_NAME
@@ -127,12 +128,21 @@ class Reviewing:
         reason = _said(request.reason, short)
         before = self._before(number)
         why = {each.reason for each in study.held_for}
-        others = " What waited for it goes where the profile says." if Reason.TOGETHER in why and len(why) > 1 else ""
-        images = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
-        gone = "1 image goes" if images == 1 else f"{images} images go"
-        words = f"Study {short} is discarded: {gone} nowhere. For 24 hours `fluxctl held restore {short}` undoes it."
-        words += others
-        return Decision(m.Done(words, (short,)), (short,), f"{before} -> discarded, {_images(images)}")
+        gone = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
+        left_out = [f"{_images(count)} for {name}" for name, count in gone.left_out.items()]
+        words, after = [], []
+        if gone.images:
+            go = "1 image goes" if gone.images == 1 else f"{gone.images} images go"
+            words.append(f"{go} nowhere. For 24 hours `fluxctl held restore {short}` undoes it.")
+            after.append(f"discarded, {_images(gone.images)}")
+        if left_out:
+            words.append(f"Left out: {', '.join(left_out)}. `fluxctl resend {short} --to DEST` undoes that.")
+            after.append(f"left out, {', '.join(left_out)}")
+        if Reason.TOGETHER in why and len(why) > 1:
+            words.append("What waited for it goes where the profile says.")
+        subjects = (short, *gone.left_out)
+        done = m.Done(f"Study {short} is discarded: {' '.join(words)}", subjects)
+        return Decision(done, subjects, f"{before} -> {'; '.join(after)}")
 
     def restore(self, request: r.RestoreHeld) -> Decision:
         """Have back what was discarded of a study."""
@@ -146,7 +156,7 @@ class Reviewing:
 
     def _before(self, number: int) -> str:
         """Return how a study stood, for the audit log."""
-        words = [each.reason for each in self._spool.studies.some([number])[number].held_for]
+        words = dict.fromkeys(each.reason for each in self._spool.studies.some([number])[number].held_for)
         return f"held ({', '.join(words)})" if words else "not held"
 
     def _worklist(self) -> Worklist:

@@ -30,7 +30,8 @@ from capacitord.dicom.transform.failure import NotTransformed, Unreadable
 from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
-from capacitord.model.review import Opinion, Reason, Record, State, Terms, judge
+from capacitord.model.reasons import Reason
+from capacitord.model.review import Opinion, Record, State, Terms, judge
 from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing

@@ -19,7 +19,7 @@ from capacitord.model.conditions import ALWAYS, Attributes, Subject, local_time
 from capacitord.model.findings import why_invalid
 from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Matching, Profile
-from capacitord.model.review import WORDS, Reason
+from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.routes import Route, choose
 from capacitord.model.sorting import By
 from capacitord.spool.decisions import Turn

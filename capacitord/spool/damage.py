@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from capacitord.errors import CapacitordError, DamagedObject, NotFound
+from capacitord.model.reasons import Reason
 from capacitord.model.states import AckState
 from capacitord.seal.sealed import room
 from capacitord.spool import closing, deliveries, failover
@@ -74,6 +75,6 @@ class Damage:
                 words = f"The spool's copy is damaged: {reason}"
                 catalog.execute("DELETE FROM waiting WHERE delivery = ? AND image = ?", key)
                 catalog.execute(ANSWERED, (*key, AckState.HELD, None, words, "", waits.attempts, 0, None))
-                failover.keep(catalog, waits, damaged=True)
+                failover.keep(catalog, waits, Reason.DAMAGED)
                 deliveries.settle(catalog, self._filing, waits.delivery)
             closing.judge_again(catalog, self._filing, image >> STUDY_SHIFT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import apsw
@@ -118,6 +118,25 @@ def settle_again(catalog: apsw.Connection, filing: Filing, delivery: int, now: i
     elif not waiting and settled_state(waiting, refused, held, moved) is not DeliveryState(state):
         reopen(catalog, filing, delivery, "", now)
         settle(catalog, filing, delivery, last, tick)
+
+
+def leave_out(catalog: apsw.Connection, filing: Filing, study: int, now: int, tick: float) -> Iterator[tuple[str, int]]:
+    """Forget on a person's word the copies of a study that this box does not send; yield destinations and how many.
+
+    What was acknowledged stays known, and what waits goes on to wait. A delivery of which nothing is left is gone.
+    """
+    held = fetch(catalog, "SELECT id, destination, refused FROM delivery WHERE study = ? AND open AND held", (study,))
+    for delivery, destination, refused in held:
+        catalog.execute("DELETE FROM ack WHERE delivery = ? AND state = ?", (delivery, AckState.HELD))
+        count = catalog.changes()
+        if refused:
+            # It stays as it is, but for its reason.
+            reopen(catalog, filing, delivery, "", now)
+            settle(catalog, filing, delivery)
+        else:
+            settle_again(catalog, filing, delivery, now, tick)
+        filing.forget(study)
+        yield destination, count
 
 
 def settle_replaced(catalog: apsw.Connection, filing: Filing, now: int, tick: float, study: int | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from capacitord.model.outcome import Outcome
+from capacitord.model.reasons import Reason
 from capacitord.model.states import AckState
 from capacitord.spool import deliveries
 from capacitord.spool.catalog import fetch
@@ -50,7 +51,7 @@ ORDER BY d.id, w.image LIMIT ?
 """
 )
 _KEPT: Final = """
-UPDATE ack SET else_to = ?3, else_after = ?4, since = ?5, may_be_there = ?6, damaged = ?7
+UPDATE ack SET else_to = ?3, else_after = ?4, since = ?5, may_be_there = ?6, held = ?7
 WHERE delivery = ?1 AND image = ?2
 """
 _TAKEN: Final = """
@@ -123,13 +124,13 @@ def waiting(catalog: apsw.Connection, key: Key) -> Waits | None:
     return Waits._make(rows[0]) if rows else None
 
 
-def keep(catalog: apsw.Connection, waits: Waits, *, damaged: bool = False) -> None:
-    """Keep with what was written down of an image that is held what it is to wait with once more.
+def keep(catalog: apsw.Connection, waits: Waits, why: Reason) -> None:
+    """Keep with what was written down of an image that is held why it is, and what it is to wait with once more.
 
-    One that is `damaged` is held from every profile.
+    One that is damaged is held from every profile.
     """
     values = (waits.delivery, waits.image, waits.else_to, waits.else_after, waits.since)
-    catalog.execute(_KEPT, (*values, int(waits.may_be_there), int(damaged)))
+    catalog.execute(_KEPT, (*values, int(waits.may_be_there), why))
 
 
 def prospects(catalog: apsw.Connection, failure: Failure, reachable: Reachable) -> Prospects:

@@ -17,6 +17,7 @@ import msgspec
 
 from capacitord.model.codes import Coded
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.reasons import Reason
 from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
 from capacitord.model.transform import Transform
 from capacitord.seal.sealed import room
@@ -416,7 +417,7 @@ class Ledger:
         )
         if state is AckState.HELD:
             # Another version of the profile may send it, and others may have to stand in then.
-            failover.keep(catalog, waits)
+            failover.keep(catalog, waits, outcome.held or Reason.NOT_PREPARED)
         if state in ACKNOWLEDGED:
             catalog.execute(
                 "INSERT INTO destination (name, last_success) SELECT destination, ?2 FROM delivery WHERE id = ?1 "

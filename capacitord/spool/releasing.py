@@ -4,7 +4,8 @@ Each decision is one transaction, read and written with nobody in between: of tw
 is told who that was. A crash leaves a study held or released, and nothing in between.
 
 What is discarded is set aside for `GRACE` seconds on the retention clock: it goes nowhere, nobody is shown it as held,
-and it can be had back. Then its bytes are overwritten as `Housekeeping.discard` does.
+and it can be had back. Then its bytes are overwritten as `Housekeeping.discard` does. Copies that this box does not
+send to a destination are left out: that destination does not get them, and the images stay as they are.
 """
 
 from __future__ import annotations
@@ -23,17 +24,19 @@ from capacitord.spool import closing, deliveries, review
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, Standing
+from capacitord.spool.together import UNDECIDED
 
 GRACE: Final = 86400.0
 """Seconds for which something that was discarded can be had back."""
 
 _HELD: Final = "id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ?"
 _BACK: Final = """
-SELECT id FROM image WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 AND NOT EXISTS (
+SELECT id FROM image WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 AND NOT conflict AND NOT EXISTS (
   SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid AND other.id != image.id AND other.here
-    AND (other.routing >= 0 OR other.id > image.id)
+    AND (other.routing >= 0 OR other.id > image.id AND NOT other.conflict)
 )
 """
+_TWINS: Final = f"SELECT i.id FROM image i WHERE i.id BETWEEN ? AND ? AND {UNDECIDED}"  # noqa: S608 - of constants
 _RELEASES: Final = "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release"
 _WAIT: Final = """
 INSERT OR IGNORE INTO waiting (delivery, image, bytes, since)
@@ -84,6 +87,16 @@ class SetAside(NamedTuple):
     reason: str
 
 
+class Discarded(NamedTuple):
+    """What a person discarded of a study: how many images were set aside, and how many copies are left out.
+
+    `left_out` are by destination.
+    """
+
+    images: int
+    left_out: dict[str, int]
+
+
 class Releasing:
     """A person's decisions about studies. Every change is on stable storage when it returns."""
 
@@ -98,6 +111,8 @@ class Releasing:
         """
         with self._catalog.change() as catalog:
             images = self._decidable(catalog, study)
+            if not images:
+                raise _decided_before(catalog, study)
             number = _written(catalog, study, what, by, now)
             for destination in what.destinations:
                 delivery = self._filing.delivery(catalog, study, destination, now)
@@ -112,8 +127,8 @@ class Releasing:
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
         return len(images)
 
-    def set_aside(self, study: int, reason: str, by: Person, clocks: tuple[int, float]) -> int:
-        """Discard what is held of a study, for now so that it can be had back; return how many images.
+    def set_aside(self, study: int, reason: str, by: Person, clocks: tuple[int, float]) -> Discarded:
+        """Discard what waits for a person in a study: images so that they can be had back for now, and copies.
 
         Images that wait for nothing but what is held are not discarded: it is decided where they go. `clocks` are the
         time in nanoseconds since the epoch and the retention clock. Raises as `release` does.
@@ -121,24 +136,37 @@ class Releasing:
         now, tick = clocks
         with self._catalog.change() as catalog:
             waiting = self._decidable(catalog, study)
-            held = [image for image, standing in waiting.items() if standing is not Standing.TOGETHER]
-            images = held or list(waiting)
-            for image in images:
-                catalog.execute("UPDATE image SET routing = -routing WHERE id = ?", (image,))
-            catalog.execute(
-                "INSERT OR REPLACE INTO set_aside (study, due, at, uid, user, operator, reason) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (study, tick + GRACE, now, *by, reason),
+            left_out = dict(deliveries.leave_out(catalog, self._filing, study, now, tick))
+            twins = [image for (image,) in fetch(catalog, _TWINS, bounds(study))]
+            images = [image for image, standing in waiting.items() if standing is not Standing.TOGETHER]
+            if not (images or twins or left_out):
+                images = list(waiting)
+            if not (images or twins or left_out):
+                raise _decided_before(catalog, study)
+            aside = [*((waiting[image], image) for image in images), *((Standing.DUPLICATE, image) for image in twins)]
+            catalog.executemany(
+                "UPDATE image SET routing = ? WHERE id = ?", ((-standing, image) for standing, image in aside)
             )
-            left = fetch_value(
-                catalog, "SELECT count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing >= 0", bounds(study)
-            )
-            if left:
+            if aside:
+                catalog.execute(
+                    "INSERT OR REPLACE INTO set_aside (study, due, at, uid, user, operator, reason) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (study, tick + GRACE, now, *by, reason),
+                )
+            self._filing.forget(study)
+            if images:
+                self._without(catalog, study, f"Discarded by {by}: {reason} It can still be had back.")
+            elif twins:
                 closing.judge_again(catalog, self._filing, study)
-            else:
-                words = f"Discarded by {by}: {reason} It can still be had back."
-                self._become(catalog, study, StudyState.DISCARDED, words)
-        return len(images)
+        return Discarded(len(aside), left_out)
+
+    def _without(self, catalog: apsw.Connection, study: int, words: str) -> None:
+        """Give a study the state that it has without what was set aside of it."""
+        left = "SELECT count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing >= 0"
+        if fetch_value(catalog, left, bounds(study)):
+            closing.judge_again(catalog, self._filing, study)
+        else:
+            self._become(catalog, study, StudyState.DISCARDED, words)
 
     def restore(self, study: int) -> int:
         """Have back what was set aside of a study; return how many images. Raises `Refused` if nothing is.
@@ -152,17 +180,22 @@ class Releasing:
                     "Nothing of this study can be had back.",
                     hint="What is discarded can be for 24 hours that the box is on. Send it from the scanner again.",
                 )
-            back = [number for (number,) in fetch(catalog, _BACK, bounds(study))]
-            catalog.executemany("UPDATE image SET routing = -routing WHERE id = ?", ((number,) for number in back))
-            if not fetch_value(
-                catalog, "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0", bounds(study)
-            ):
+            back = [image for (image,) in fetch(catalog, _BACK, bounds(study))]
+            catalog.executemany("UPDATE image SET routing = -routing WHERE id = ?", ((image,) for image in back))
+            aside = "id BETWEEN ? AND ? AND here AND routing < 0"
+            catalog.execute(
+                f"UPDATE image SET routing = ? WHERE {aside} AND conflict",  # noqa: S608
+                (Standing.DECIDED, *bounds(study)),
+            )
+            twins = catalog.changes()
+            if not fetch_value(catalog, f"SELECT 1 FROM image WHERE {aside}", bounds(study)):  # noqa: S608
                 catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
             state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
             if state is StudyState.DISCARDED and back:
                 self._become(catalog, study, StudyState.HELD, "")
             closing.judge_again(catalog, self._filing, study)
-        return len(back)
+            self._filing.forget(study)
+        return len(back) + twins
 
     def over(self, tick: float) -> list[int]:
         """Return the studies of which what was set aside cannot be had back any more; `tick` is the retention clock."""
@@ -186,7 +219,7 @@ class Releasing:
             return _aside(catalog, study)
 
     def _decidable(self, catalog: apsw.Connection, study: int) -> dict[int, Standing]:
-        """Return the images of a study that wait for a person, and how they stand. Raises `Refused` and `TryAgain`."""
+        """Return the images of a study that go nowhere until a person says so, as they stand. Raises `TryAgain`."""
         state, short, unrouted = fetch(catalog, "SELECT state, short, unrouted FROM study WHERE id = ?", (study,))[0]
         if StudyState(state) is StudyState.RECEIVING:
             raise TryAgain(
@@ -194,16 +227,16 @@ class Releasing:
                 where=f"study {short}",
                 hint="Wait until the scanner has finished and try again.",
             )
-        if StudyState(state) is StudyState.HELD and unrouted:
+        if StudyState(state) is not StudyState.HELD:
+            return {}
+        if unrouted:
             raise TryAgain(
                 "It is being decided where images of this study go.",
                 where=f"study {short}",
                 hint="Try again in a moment.",
             )
         rows = fetch(catalog, f"SELECT id, routing FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
-        if StudyState(state) is StudyState.HELD and rows:
-            return {image: Standing(routing) for image, routing in rows}
-        raise _decided_before(catalog, study, short)
+        return {image: Standing(routing) for image, routing in rows}
 
     def _become(self, catalog: apsw.Connection, study: int, state: StudyState, reason: str) -> None:
         now = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
@@ -244,8 +277,9 @@ def _aside(catalog: apsw.Connection, study: int) -> SetAside | None:
     return None
 
 
-def _decided_before(catalog: apsw.Connection, study: int, short: str) -> Refused:
+def _decided_before(catalog: apsw.Connection, study: int) -> Refused:
     aside, released = _aside(catalog, study), _last(catalog, study)
+    short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
     where = f"study {short}"
     if aside is not None and (released is None or aside.at > released.at):
         words = f"This study was discarded by {aside.by} {_when(aside.at)}."
@@ -255,7 +289,8 @@ def _decided_before(catalog: apsw.Connection, study: int, short: str) -> Refused
             f"This study was released by {released.by} {_when(released.at)} to {_listed(released.what.destinations)}."
         )
         return Refused(words, where=where, hint=f"Send it again on purpose: `fluxctl resend {short} --to DEST`.")
-    return Refused("This study is not held.", where=where, hint=f"See where it goes: `fluxctl study show {short}`.")
+    hint = f"See where it goes, and what of it waits for a person: `fluxctl study show {short}`."
+    return Refused("This study is not held.", where=where, hint=hint)
 
 
 def _when(nanoseconds: int) -> str:

@@ -19,12 +19,13 @@ _ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL O
 _HELD_BEFORE: Final = """
 SELECT d.id FROM delivery d WHERE d.destination = ?1 AND d.open AND d.held > 0 AND EXISTS (
   SELECT 1 FROM ack a JOIN image i ON i.id = a.image
-  WHERE a.delivery = d.id AND a.state = 'held' AND NOT a.damaged AND a.profile_version IS NOT ?2 AND i.here
+  WHERE a.delivery = d.id AND a.state = 'held' AND a.held != 'damaged' AND a.profile_version IS NOT ?2 AND i.here
 ) ORDER BY d.id
 """
 _ITS_HELD: Final = """
 SELECT i.id, i.length FROM ack a CROSS JOIN image i ON i.id = a.image
-WHERE a.delivery = ?1 AND a.state = 'held' AND NOT a.damaged AND a.profile_version IS NOT ?2 AND i.here AND a.image > ?3
+WHERE a.delivery = ?1 AND a.state = 'held' AND a.held != 'damaged' AND a.profile_version IS NOT ?2 AND i.here
+  AND a.image > ?3
 ORDER BY a.image LIMIT ?4
 """
 _AT_ONCE: Final = 500

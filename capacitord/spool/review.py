@@ -12,7 +12,8 @@ import apsw
 import msgspec
 
 from capacitord.model.matching import Identity
-from capacitord.model.review import HOLDS, Reason, Record, State, released
+from capacitord.model.reasons import Reason
+from capacitord.model.review import HOLDS, Record, State, released
 from capacitord.spool import closing
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds

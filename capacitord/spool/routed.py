@@ -8,15 +8,16 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord.model.image import Arrival, Facts
-from capacitord.model.review import WORDS
-from capacitord.model.review import Reason as Why
+from capacitord.model.reasons import UNCHANGEABLE, WORDS
+from capacitord.model.reasons import Reason as Why
 
 
 class Standing(enum.IntEnum):
     """What became of the question where an image goes; everything above `OPEN` is held, and `REASONS` says why.
 
     The numbers are in catalogs: they are never given another meaning. Below zero, the same number stands for an image
-    that was held so and is set aside now.
+    that was held so and is set aside now. An image in conflict is `DECIDED`, to go nowhere; set aside it is a
+    `DUPLICATE`.
     """
 
     DECIDED = 0
@@ -28,6 +29,7 @@ class Standing(enum.IntEnum):
     MISSING = 6
     TOGETHER = 7
     TRANSFORM_FAILED = 8
+    DUPLICATE = 9
     UNMATCHED = 10
     AMBIGUOUS = 11
     CONFLICT = 12
@@ -57,7 +59,8 @@ REASONS: Final[Mapping[Standing, Reason]] = MappingProxyType(
         Standing.INVALID: _reason(Why.INVALID),
         Standing.MISSING: _reason(Why.MISSING_IMAGES, by_profile=False),
         Standing.TOGETHER: _reason(Why.TOGETHER, by_profile=False),
-        Standing.TRANSFORM_FAILED: _reason(Why.TRANSFORM_FAILED),
+        Standing.TRANSFORM_FAILED: Reason(Why.TRANSFORM_FAILED.value, *UNCHANGEABLE),
+        Standing.DUPLICATE: _reason(Why.DUPLICATE, by_profile=False),
         Standing.UNMATCHED: _reason(Why.UNMATCHED, by_profile=False),
         Standing.AMBIGUOUS: _reason(Why.AMBIGUOUS, by_profile=False),
         Standing.CONFLICT: _reason(Why.CONFLICT, by_profile=False),

@@ -46,6 +46,7 @@ CREATE TABLE study (
 CREATE INDEX study_accession ON study (accession_number) WHERE accession_number != '';
 CREATE INDEX study_state ON study (state);
 CREATE INDEX study_held ON study (id) WHERE held > 0;
+CREATE INDEX study_conflict ON study (id) WHERE conflicts > 0;
 CREATE INDEX study_here ON study (id) WHERE bytes > conflict_bytes;
 
 CREATE TABLE image (
@@ -106,7 +107,7 @@ CREATE TABLE ack (                      -- what a destination answered for an im
   else_to TEXT NOT NULL DEFAULT '', else_after REAL NOT NULL DEFAULT 0,   -- of one that is held, as in waiting
   since INTEGER,                        -- of one that is held, as in waiting
   may_be_there INTEGER NOT NULL DEFAULT 0,   -- 1: an earlier attempt may have brought one there that is held or moved
-  damaged INTEGER NOT NULL DEFAULT 0,   -- 1: it is held as the spool's copy is damaged, which no profile mends
+  held TEXT NOT NULL DEFAULT '',        -- why, of one that is held: `model.reasons.Reason`
   PRIMARY KEY (delivery, image)
 ) WITHOUT ROWID;
 
@@ -241,6 +242,7 @@ ALTER TABLE study ADD COLUMN unrouted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX study_held ON study (id) WHERE held > 0;
+CREATE INDEX study_conflict ON study (id) WHERE conflicts > 0;
 ALTER TABLE study ADD COLUMN closed_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE study ADD COLUMN closed_at INTEGER;
 ALTER TABLE image ADD COLUMN routing INTEGER NOT NULL DEFAULT 0;
@@ -262,7 +264,7 @@ ALTER TABLE ack ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE ack ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
 ALTER TABLE ack ADD COLUMN since INTEGER;
 ALTER TABLE ack ADD COLUMN may_be_there INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE ack ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ack ADD COLUMN held TEXT NOT NULL DEFAULT '';
 ALTER TABLE waiting ADD COLUMN else_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE waiting ADD COLUMN else_after REAL NOT NULL DEFAULT 0;
 ALTER TABLE waiting ADD COLUMN last TEXT NOT NULL DEFAULT '';

@@ -11,12 +11,15 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import apsw
+import msgspec
 
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
 from capacitord.model import doubts, findings
+from capacitord.model.reasons import WORDS, Reason, Words
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
+from capacitord.model.transform import Transform
 from capacitord.seal.sealed import room
 from capacitord.spool import evidence
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
@@ -88,6 +91,22 @@ FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
 _HELD_FOR: Final = """
 SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
 """
+_HELD_BACK: Final = """
+SELECT a.held, d.destination, count(*)
+FROM delivery d CROSS JOIN ack a ON a.delivery = d.id JOIN image i ON i.id = a.image
+WHERE d.study = ? AND d.held > 0 AND a.state = 'held' AND i.here AND i.routing >= 0 GROUP BY 1, 2 ORDER BY 2, 1
+"""
+_AWAITED: Final = f"""
+SELECT id FROM study WHERE held > 0
+UNION SELECT d.study FROM delivery d WHERE d.open AND d.held > 0 AND EXISTS (
+  SELECT 1 FROM ack a JOIN image i ON i.id = a.image
+  WHERE a.delivery = d.id AND a.state = 'held' AND i.here AND i.routing >= 0
+)
+UNION SELECT s.id FROM study s WHERE s.conflicts > 0 AND EXISTS (
+  SELECT 1 FROM image i WHERE i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215) AND {UNDECIDED}
+)
+"""  # noqa: S608 - of constants
+"""The studies of which something waits for a person."""
 _NUMBERED: Final = """
 SELECT series_uid, series_number, instance_number, acquisition FROM image
 WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
@@ -117,12 +136,20 @@ def when(nanoseconds: int | None) -> datetime | None:
     return None if nanoseconds is None else _moment(nanoseconds)
 
 
-def _held_for(catalog: apsw.Connection, study: int, short: str) -> tuple[m.HeldFor, ...]:
-    rows = fetch(catalog, _HELD_FOR, bounds(study))
-    known = ((REASONS[Standing(standing)], count) for standing, count in rows)
-    return tuple(
-        m.HeldFor(reason.word, count, reason.sentence, reason.next_step.format(study=short)) for reason, count in known
-    )
+def _held_for(catalog: apsw.Connection, study: int, short: str, twins: int) -> Iterator[m.HeldFor]:
+    """Yield why something of a study waits: whole images, those in conflict, copies for one destination."""
+    for standing, count in fetch(catalog, _HELD_FOR, bounds(study)):
+        why = REASONS[Standing(standing)]
+        yield _waits(Reason(why.word), Words(why.sentence, why.next_step), count, short)
+    if twins:
+        yield _waits(Reason.DUPLICATE, WORDS[Reason.DUPLICATE], twins, short)
+    for held, destination, count in fetch(catalog, _HELD_BACK, (study,)):
+        yield _waits(Reason(held), WORDS[Reason(held)], count, short, destination)
+
+
+def _waits(why: Reason, words: Words, count: int, short: str, destination: str = "") -> m.HeldFor:
+    sentence, step = (text.format(study=short, destination=destination) for text in words)
+    return m.HeldFor(why, count, sentence, step, destination)
 
 
 def _numbered(catalog: apsw.Connection, study: int) -> list[doubts.Numbered]:
@@ -168,7 +195,10 @@ class Sendable(NamedTuple):
 
 
 class Specimen(NamedTuple):
-    """An image of a study to be looked into, and how it came; `received_at` is in nanoseconds since the epoch."""
+    """An image of a study to be looked into, and how it came; `received_at` is in nanoseconds since the epoch.
+
+    `reconciled` is what writes the attributes of a worklist entry into what is sent of it, as a person said.
+    """
 
     object_id: bytes
     sop_class_uid: str
@@ -179,6 +209,7 @@ class Specimen(NamedTuple):
     length: int
     received_at: int
     stored: Stored
+    reconciled: Transform | None = None
 
     def chunks(self) -> Iterator[memoryview]:
         """Yield the dataset chunk by chunk, each valid until the next is asked for. Raises as `Stored.chunks`."""
@@ -291,10 +322,11 @@ class Studies:
         """
         beyond = int(after) if after.isdecimal() else -1
         with self._catalog.read() as catalog:
-            total = fetch_value(catalog, "SELECT count(*) FROM study WHERE held > 0")
-            rows = fetch(catalog, _STUDY + "WHERE s.held > 0 AND s.id > ? ORDER BY s.id LIMIT ?", (beyond, limit + 1))
+            waiting = [study for (study,) in fetch(catalog, f"{_AWAITED} ORDER BY 1")]
+            page = [study for study in waiting if study > beyond][: limit + 1]
+            rows = fetch(catalog, f"{_STUDY} {_SOME} ORDER BY s.id", (json.dumps(page),))
             found = [(row[0], self._study(catalog, row)) for row in rows[:limit]]
-        return found, int(total), str(rows[limit - 1][0]) if len(rows) > limit else ""
+        return found, len(waiting), str(rows[limit - 1][0]) if len(rows) > limit else ""
 
     def held_back(self) -> tuple[int, str, str]:
         """Return how many studies are held, and the short id and the reason of the one that came first."""
@@ -333,7 +365,8 @@ class Studies:
                 catalog,
                 "SELECT id, sop_uid, sop_class, transfer_syntax, series_uid, series_number, series_description, "
                 "modality, instance_number, length, received_at, calling_ae, peer, conflict, corrupt, purged_at, "
-                "object_id, routing, route, coalesce(decided_by, profile_version), held, findings "
+                "object_id, routing, route, coalesce(decided_by, profile_version), held, findings, "
+                "(SELECT entry FROM release r WHERE r.id = image.release AND r.changes IS NOT NULL) "
                 "FROM image WHERE id BETWEEN ? AND ? AND NOT replaced "
                 "ORDER BY series_number, series_uid, instance_number, id",
                 bounds(study),
@@ -355,6 +388,9 @@ class Studies:
             return {row[0]: self._study(catalog, row) for row in rows}
 
     def _study(self, catalog: apsw.Connection, row: Sequence[Any]) -> m.Study:
+        deliveries = self._deliveries(catalog, row[0])
+        twins = self._undecided(catalog, row[0]) if row[16] else 0
+        waits = row[21] or twins or any(delivery.held for delivery in deliveries)
         return m.Study(
             id=row[1],
             study_uid=row[2],
@@ -371,15 +407,15 @@ class Studies:
             reason=row[13],
             images=row[14],
             bytes=row[15],
-            conflicts=row[16] and self._undecided(catalog, row[0]),
+            conflicts=twins,
             corrupt=row[17],
             purged=row[18],
             first_received=_moment(row[19]),
             last_received=_moment(row[20]),
-            deliveries=self._deliveries(catalog, row[0]),
+            deliveries=deliveries,
             held=row[21],
             unrouted=row[22],
-            held_for=_held_for(catalog, row[0], row[1]) if row[21] else (),
+            held_for=tuple(_held_for(catalog, row[0], row[1], twins)) if waits else (),
             closed_by=row[23],
             closed_at=when(row[24]),
         )
@@ -441,15 +477,15 @@ class Studies:
             if last and state is AckState.WAITING:
                 reason = f"{reason} The last attempt: {last}"
             acks.setdefault(image, []).append(m.Ack(destination, state, reason, None, "", attempts, None))
-        for image, destination, state, reason, status, comment, attempts, at, version in fetch(
+        for image, destination, state, reason, status, comment, attempts, at, version, held in fetch(
             catalog,
             "SELECT a.image, d.destination, a.state, a.reason, a.status, a.comment, a.attempts, a.at, "
-            "a.profile_version "
+            "a.profile_version, a.held "
             "FROM delivery d JOIN ack a ON a.delivery = d.id WHERE d.study = ? ORDER BY d.destination",
             (study,),
         ):
             acks.setdefault(image, []).append(
-                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at), version)
+                m.Ack(destination, AckState(state), reason, status, comment, attempts, when(at), version, held)
             )
         return acks
 
@@ -478,6 +514,7 @@ class Studies:
             profile_version=row[19],
             held=row[20],
             findings=tuple(findings.sentence(line) for line in row[21].splitlines()),
+            entry=row[22] or "",
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),
         )
 
@@ -521,13 +558,15 @@ class Studies:
             rows = fetch(
                 catalog,
                 "SELECT object_id, sop_class, sop_uid, transfer_syntax, calling_ae, called_ae, length, received_at, "
-                "segment, place FROM image WHERE id = ? AND here",
+                "segment, place, (SELECT changes FROM release r WHERE r.id = image.release) "
+                "FROM image WHERE id = ? AND here",
                 (image,),
             )
         for row in rows:
             place = Place(row[8], row[9], room(row[6]))
             stored = self._objects.stored(row[0], place, lambda: self._catalog.place(image))
-            return Specimen._make((*row[:8], stored))
+            reconciled = None if row[10] is None else msgspec.json.decode(row[10], type=Transform)
+            return Specimen._make((*row[:8], stored, reconciled))
         return None
 
     def _stored(self, row: Sequence[Any]) -> Stored:

@@ -20,13 +20,13 @@ from capacitord.spool.filing import bounds
 from capacitord.spool.routed import Routed, Standing
 
 UNDECIDED: Final = """
-i.conflict AND i.here
+i.conflict AND i.here AND i.routing = 0
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN waiting w ON w.delivery = d.id AND w.image = i.id
                   WHERE d.study = i.id >> 24)
   AND NOT EXISTS (SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
                   WHERE d.study = i.id >> 24)
 """
-"""Says of an image `i` that it is in conflict, and nobody has asked for it to be sent: nobody gets it."""
+"""Says of an image `i` that it is in conflict, and nobody has it sent or set aside: nobody gets it."""
 
 _HOLD: Final = """
 UPDATE image SET routing = ?1, held = ?2, decided_by = NULL

@@ -165,7 +165,7 @@ class _Dispatcher:
             result = exchange.result
         except CapacitordError as error:
             result = error.reference
-            exchange.detail = exchange.detail or error.done
+            exchange.detail = _joined(exchange.detail, error.done)
             raise
         finally:
             await self._write_result(exchange, result)
@@ -215,7 +215,7 @@ class _Exchange:
                 return await self._stream(lines, self.route.form.value, 200, None)
         outcome = await self._services.answer(self.route, self.peer, self._message)
         self.subjects = outcome.subjects or self.subjects
-        self.detail = outcome.detail or self.detail
+        self.detail = _joined(self.detail, outcome.detail)
         return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
 
     def _gone(self) -> bool:
@@ -224,7 +224,7 @@ class _Exchange:
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
-        self.detail = "; ".join(part for part in (self.detail, head.detail) if part)
+        self.detail = _joined(self.detail, head.detail)
         if head.status != HTTPStatus.OK:
             self.result = head.refusal or f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
@@ -286,6 +286,10 @@ def said_in(message: msgspec.Struct) -> str:
     said = [f"{OPERATOR}{operator.replace(';', ',')}"] if operator else []
     reason = getattr(message, "reason", "")
     return "; ".join([*said, *([f"reason: {reason}"] if reason else [])])
+
+
+def _joined(*details: str) -> str:
+    return "; ".join(filter(None, details))
 
 
 async def _within(seconds: float, step: Awaitable[object]) -> None:

@@ -70,20 +70,20 @@ class ProfileAnswers:
         return Outcome(await asyncio.to_thread(history, request.profile, self._schema("profile.history")))
 
     async def _rollback(self, peer: Peer, request: m.ProfileRollback) -> Outcome:
-        found = await self._sites.rollback(request, peer.user)
-        return Outcome(found, (found.id,), f"version {found.version} in force: {request.reason}")
+        found = await self._sites.rollback(request, _who(peer, request.operator))
+        return Outcome(found, (found.id,), f"version {found.version} in force")
 
     async def _remove(self, peer: Peer, request: m.ProfileRemove) -> Outcome:
         return _done(await self._sites.remove(request, peer), "")
 
     async def _activate(self, _peer: Peer, request: m.SiteActivate) -> Outcome:
         before = self._serving.site
-        return _done(await self._sites.activate(request.site), f"after {before or 'none'}: {request.reason}")
+        return _done(await self._sites.activate(request.site), f"after {before or 'none'}")
 
     async def _deactivate(self, peer: Peer, request: m.SiteDeactivate) -> Outcome:
         before = self._serving.site
-        done = await self._sites.deactivate(request.reason, peer.user)
-        return _done(done, f"after {before or 'none'}: {request.reason}".rstrip(": "))
+        done = await self._sites.deactivate(request.reason, _who(peer, request.operator))
+        return _done(done, f"after {before or 'none'}")
 
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))
@@ -93,6 +93,12 @@ def _came_to(taken: m.ProfileTaken, request: m.ProfileImport) -> str:
     if request.dry_run:
         return "checked only"
     return "in force already" if taken.unchanged else "in force"
+
+
+def _who(peer: Peer, operator: str) -> str:
+    """Return who did something: the user, with the name that was given for a shared login."""
+    name = operator.strip()
+    return f"{name} (as {peer.user})" if name else peer.user
 
 
 def _done(answer: m.Done, detail: str) -> Outcome:

@@ -48,10 +48,12 @@ def list_held(
     json: AsJson = False,
     jsonl: AsLines = False,
 ) -> None:
-    """List the studies that wait for a person, the oldest first.
+    """List the studies of which something waits for a person, the oldest first.
 
-    Each with why it waits, the next step, and the entries of the worklist that come nearest to it; in what these
-    differ is marked. Nothing is ever released because an entry comes near.
+    That is a study or some of its images whose destinations nobody has decided on, an image that came again with other
+    content, and a copy that this box does not send to a destination. Each with why it waits, the next step, and the
+    entries of the worklist that come nearest to it; in what these differ is marked. Nothing is ever released because
+    an entry comes near.
     """
     from capacitord.api.review import ListHeld
 
@@ -146,8 +148,11 @@ def discard(
     """Discard what is held of a study: it goes nowhere, and is overwritten after 24 hours.
 
     Where the profile sends whole studies only, images that merely wait for what is held are not discarded: they leave.
-    Until then `fluxctl held restore` has it back. It needs the patient's name, typed as `fluxctl held show` has it;
-    a name is never an argument, for other users of this machine can read those.
+    Until then `fluxctl held restore` has it back. A copy that is held for one destination only is left out there: the
+    image itself stays, and `fluxctl resend` still sends it.
+
+    It needs the patient's name, typed as `fluxctl held show` has it; a name is never an argument, for other users of
+    this machine can read those.
     """
     from capacitord.api.review import DiscardHeld
 

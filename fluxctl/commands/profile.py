@@ -11,7 +11,7 @@ from capacitord.api import messages as m
 from capacitord.errors import NotFound
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
-from fluxctl.options import AsJson, AsLines, FilesArgument, Reason, SiteArgument, Yes
+from fluxctl.options import AsJson, AsLines, FilesArgument, Operator, Reason, SiteArgument, Yes
 from fluxctl.output import form, print_json, print_text, show, show_done, show_first
 from fluxctl.session import daemon
 
@@ -359,6 +359,7 @@ def rollback(
     *,
     to: To = None,
     reason: Reason = "",
+    operator: Operator = "",
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
@@ -383,7 +384,7 @@ def rollback(
             _show_differences(compared(old, stored(site, to, client)))
     reason = ask.reason(reason, "Why is it rolled back? ", yes=yes, json=json)
     ask.agreed("Put this in force?", yes=yes, json=json)
-    answer = client.profile_rollback(m.ProfileRollback(profile=site, reason=reason, version=to))
+    answer = client.profile_rollback(m.ProfileRollback(profile=site, reason=reason, version=to, operator=operator))
 
     def page(_look: Look) -> RenderableType:
         from fluxctl.render.profile import rolled_back

@@ -9,7 +9,7 @@ import typer
 from capacitord.api import messages as m
 from fluxctl import ask, exits
 from fluxctl.command import single, verb
-from fluxctl.options import AsJson, StudyArgument, Yes
+from fluxctl.options import AsJson, Operator, Reason, StudyArgument, Yes
 from fluxctl.output import show_done
 from fluxctl.session import daemon
 
@@ -20,7 +20,6 @@ app = single()
     app,
     "resend",
     ("fluxctl resend 3f2a9c", "Send the whole study again, each image where it was to go."),
-    ("fluxctl resend 77ac01 --to pacs", "Send a study that is held to pacs, on purpose."),
     ("fluxctl resend 3f2a9c --to pacs --to backup", "Only to these two."),
     ("fluxctl resend 3f2a9c --to pacs --image 0f02ab --yes", "Only this image; do not ask."),
     codes=(exits.NOT_FOUND, exits.REFUSED),
@@ -35,6 +34,8 @@ def resend(
     image: Annotated[
         str, typer.Option("--image", metavar="OBJECT", help="Only this image: the beginning of its object id or UID.")
     ] = "",
+    reason: Reason = "",
+    operator: Operator = "",
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
@@ -45,8 +46,8 @@ def resend(
     box held instead of sending it, once the cause is mended, and for an image that came again with other content:
     `fluxctl study show STUDY --images` shows the object ids.
 
-    A study that is held goes where --to says, and is released by that. Without --to each image goes where it was to
-    go, and nothing that is held goes anywhere.
+    Each image goes where it was to go, or with --to to these destinations. What is held because nobody has decided
+    where it goes is for `fluxctl release`.
     """
     client = daemon(ctx)
     if not yes:
@@ -55,5 +56,6 @@ def resend(
         where = f"to {' and '.join(to)}" if to else "where it was to go"
         held = f" ({found.held} held)" if found.held and to else ""
         ask.agreed(f"Send {what}{held} again {where}?", yes=False, json=json)
-    answer = client.study_resend(m.Resend(study=study, destinations=tuple(to), image=image))
+    request = m.Resend(study=study, destinations=tuple(to), image=image, reason=reason, operator=operator)
+    answer = client.study_resend(request)
     show_done("resend", answer, json=json)

@@ -8,7 +8,7 @@ import typer
 
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
-from fluxctl.options import AsJson, AsLines, Reason, SiteArgument, Yes
+from fluxctl.options import AsJson, AsLines, Operator, Reason, SiteArgument, Yes
 from fluxctl.output import form, show, show_done
 from fluxctl.session import daemon
 
@@ -45,7 +45,13 @@ def list_sites(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False)
     codes=(exits.NOT_FOUND, exits.REFUSED),
 )
 def activate(
-    ctx: typer.Context, site: SiteArgument, reason: Reason = "", yes: Yes = False, json: AsJson = False
+    ctx: typer.Context,
+    site: SiteArgument,
+    *,
+    reason: Reason = "",
+    operator: Operator = "",
+    yes: Yes = False,
+    json: AsJson = False,
 ) -> None:
     """Serve a site: from now on images belong to it and go to its destinations.
 
@@ -57,7 +63,7 @@ def activate(
     ask.must_be_possible(yes=yes, json=json)
     given = ask.reason(reason, f"Why does the box go over to {site}? ", yes=yes, json=json)
     ask.agreed(f"Serve {site} from now on?", yes=yes, json=json)
-    show_done("site.activate", client.site_activate(site, given), json=json)
+    show_done("site.activate", client.site_activate(site, given, operator), json=json)
 
 
 @verb(
@@ -69,7 +75,9 @@ def activate(
 )
 def deactivate(
     ctx: typer.Context,
+    *,
     reason: Reason = "",
+    operator: Operator = "",
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
@@ -79,4 +87,4 @@ def deactivate(
     """
     client = daemon(ctx)
     ask.agreed("Shut the storage port and serve no site?", yes=yes, json=json)
-    show_done("site.deactivate", client.site_deactivate(reason), json=json)
+    show_done("site.deactivate", client.site_deactivate(reason, operator), json=json)

@@ -12,7 +12,7 @@ from capacitord.api import messages as m
 from capacitord.model.states import StudyState
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
-from fluxctl.options import AsJson, AsLines, StudyArgument, Yes
+from fluxctl.options import AsJson, AsLines, Operator, Reason, StudyArgument, Yes
 from fluxctl.output import form, show, show_done
 from fluxctl.session import daemon
 
@@ -267,12 +267,11 @@ def export_study(
     answer = export(daemon(ctx), study, directory)
 
     def page(_look: Look) -> RenderableType:
-        from rich.text import Text
-
+        from fluxctl.render.page import in_one_line
         from fluxctl.render.words import count, size
 
         done = f"{count(answer.images, 'image')}, {size(answer.bytes)}"
-        return Text(f"✔ Study {answer.study} is in {answer.directory}: {done}.")
+        return in_one_line(f"✔ Study {answer.study} is in {answer.directory}: {done}.")
 
     show("study.export", answer, form(json=json), page)
 
@@ -290,19 +289,21 @@ def export_study(
 def discard_study(
     ctx: typer.Context,
     study: StudyArgument,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the study.")] = "",
+    *,
+    reason: Reason = "",
+    operator: Operator = "",
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
     """Give a study up: its images are deleted for ever.
 
-    What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it,
-    and the study keeps why.
+    What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it and
+    why.
     """
     client = daemon(ctx)
     found = client.study_show(study).study
     reason = _reason_given(reason) if yes else _confirm_discard(found, reason, json=json)
-    answer = client.study_discard(m.Discard(study=found.id, reason=reason, confirm=found.id))
+    answer = client.study_discard(m.Discard(study=found.id, reason=reason, confirm=found.id, operator=operator))
     show_done("study.discard", answer, json=json)
 
 

@@ -263,8 +263,9 @@ def _order(page: Page) -> None:
     )
     page.text(
         "An image that one of these fails for is held by this box: the destination was not asked, and no other stands "
-        "in. `fluxctl study show` says why. The next version of the profile tries again by itself, and so does "
-        "`fluxctl resend`. Where nothing changes an image, it leaves byte for byte as it came."
+        "in. `fluxctl held list` says why, and what to do. The next version of the profile tries again by itself, and "
+        "so does `fluxctl resend`; `fluxctl held discard` leaves the copy out. Where nothing changes an image, it "
+        "leaves byte for byte as it came."
     )
 
 
@@ -336,7 +337,7 @@ def _validation(page: Page) -> None:
         "PS3.5 section 9.1, its attributes, the length of its pixels against rows, columns, frames and bits, and its "
         "transfer syntax against its pixels. Whatever is found, the image is taken in, since the scanner may have no "
         "other copy. With an error it is held for every destination; a warning is shown by `fluxctl study show`, and "
-        "the image leaves. `fluxctl resend --to` sends what is held as it is."
+        "the image leaves. `fluxctl release` sends what is held as it is."
     )
 
 

@@ -122,6 +122,11 @@ def bar(share: float, width: int = 20) -> str:
     return "█" * full + "░" * (width - full)
 
 
+def in_one_line(text: str, style: str = "") -> Text:
+    """Return a text that stays in one line however narrow the terminal is: a path in it is copied whole."""
+    return Text(text, style=style, no_wrap=True, overflow="ignore")
+
+
 def stack(parts: Iterable[RenderableType | None]) -> RenderableType:
     """Return parts one below the other; None leaves no gap."""
     return Group(*(part for part in parts if part is not None))

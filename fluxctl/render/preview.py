@@ -7,7 +7,7 @@ from rich.text import Text
 
 from capacitord.api.preview import Pictured
 from capacitord.api.schemas import Previewed
-from fluxctl.render.page import QUIET, stack
+from fluxctl.render.page import QUIET, in_one_line, stack
 
 
 def caption(found: Pictured) -> RenderableType:
@@ -17,4 +17,4 @@ def caption(found: Pictured) -> RenderableType:
 
 def written(done: Previewed) -> RenderableType:
     """Return that a picture was written, and what it shows."""
-    return stack([Text(f"✔ A picture is in {done.file}."), caption(done.picture)])
+    return stack([in_one_line(f"✔ A picture is in {done.file}"), caption(done.picture)])

@@ -12,7 +12,7 @@ from rich.text import Text
 from capacitord.api.messages import How, ProfileFinding, ProfileHistory, ProfileImported, ProfileSummary, ProfileTaken
 from capacitord.api.schemas import ProfileChange, ProfileDiff, ProfileExported, ValidatedProfile
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, in_one_line, stack
 from fluxctl.render.words import NOTHING, clean, clock, count
 
 _INDENT: Final = 8
@@ -212,5 +212,5 @@ def rolled_back(summary: ProfileSummary) -> RenderableType:
 
 def exported(answer: ProfileExported) -> RenderableType:
     """Return what an export wrote."""
-    first = Text(f"✔ {answer.profile} version {answer.version} is in {answer.directory}", style=GOOD)
+    first = in_one_line(f"✔ {answer.profile} version {answer.version} is in {answer.directory}", style=GOOD)
     return stack([first, hanging(" ", ", ".join(answer.files))])

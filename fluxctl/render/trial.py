@@ -31,6 +31,9 @@ from fluxctl.render.words import MIB, begun, count, joined, shortened, size
 SYMBOL: Final = {Fate.LEAVES: "✔", Fate.HELD: "✘", Fate.BARRED: "✘"}
 STYLE: Final = {Fate.LEAVES: GOOD, Fate.HELD: BAD, Fate.BARRED: BAD}
 _FILES: Final = 3
+_ONLY_A_RELEASE: Final = (
+    "Matching changes nothing in its images; only a release with --match writes what a worklist entry says into them."
+)
 _MOST_VALUES: Final = 3
 
 
@@ -93,10 +96,14 @@ def _group(files: Sequence[TriedFile], look: Look, *, everything: bool) -> list[
 def image(trial: Trial, look: Look, *, everything: bool = False) -> list[RenderableType]:
     """Return what would become of one image, line by line."""
     parts: list[RenderableType] = [hanging(" ", came(trial), style=QUIET), BLANK, *_decision(trial)]
+    parts += [hanging("  ⚠", f"{each}.", style=CARE) for each in trial.findings if each not in trial.held]
     if trial.inbound or trial.inbound_skipped:
         parts += [BLANK, Text("  As it comes in, for every copy")]
         parts += changes(trial.inbound, trial.inbound_skipped, look, everything=everything)
-    known = {_key(each) for each in trial.inbound}
+    if trial.reconciled:
+        parts += [BLANK, Text("  As the worklist entry says, in every copy; on this box it stays as it came")]
+        parts += changes(trial.reconciled, (), look, everything=everything)
+    known = {_key(each) for each in (*trial.inbound, *trial.reconciled)}
     if not trial.held and not trial.destinations:
         parts += [BLANK, Text("  · It has no copy for what --to names.")]
     for each in trial.destinations:
@@ -120,12 +127,16 @@ def exact(number: int) -> str:
 def explained(found: StudyExplained, look: Look, *, everything: bool = False) -> RenderableType:
     """Return what was decided for a study and what would be now: images dealt with alike once."""
     parts: list[RenderableType] = [head(found.study, look, found.decided)]
+    if found.decided is not None and found.decided.state == "matched":
+        parts.append(hanging("·", _ONLY_A_RELEASE, style=QUIET))
     if found.study.deliveries:
         parts += [BLANK, deliveries(found.study.deliveries, look)]
     for group in found.groups:
         title = f"{count(group.images, 'image')} of {_listed([f'series {each}' for each in group.series])}"
         parts += [BLANK, Text(title, style=STRONG)]
         parts.append(hanging("  decided:", "\n".join(_recorded(group.recorded))))
+        if group.entry:
+            parts.append(hanging("  as:", f"worklist entry {group.entry}, as a person said"))
         looked = "" if group.opened == group.images else f"; {group.opened} of {group.images} looked into"
         now = f"version {found.version} of the profile, shown for object {group.object_id[:12]}{looked}"
         parts.append(hanging("  now:", now))

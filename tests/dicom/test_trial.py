@@ -6,9 +6,12 @@ import datetime as dt
 from typing import Any
 
 import msgspec
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from capacitord.api.trial import Changed, Fate, Groups, Leaving, Trial
 from capacitord.dicom.outgoing import Came, Keys
@@ -232,14 +235,39 @@ def test_an_image_is_not_made_larger_with_loss() -> None:
     assert "With loss it would not be smaller" in told.remark
 
 
-def test_what_cannot_be_read_is_held_where_it_is_looked_into_and_nowhere_else() -> None:
-    garbage = b"\x08\x00\x16\x00??\x01\x00garbage"
-    plain = tried(profile(), garbage)
-    assert plain.trial.leaves
-    assert b"".join(map(bytes, plain.copies["pacs"].chunks())) == garbage
-    assert "cannot be read" in tried(profile(routes=(Route(("pacs",), MODALITY_IS_MR),)), garbage).trial.held
-    held = tried(profile(transforms=(transform(Hash(at("PatientID")), to=("pacs",)),)), garbage)
-    assert [each.fate for each in held.trial.destinations] == [Fate.HELD, Fate.LEAVES]
+@pytest.mark.parametrize(
+    "what",
+    [
+        profile(),
+        profile(routes=(Route(("pacs",), MODALITY_IS_MR),)),
+        profile(transforms=(transform(Hash(at("PatientID")), to=("pacs",)),)),
+    ],
+)
+def test_what_cannot_be_read_is_held_for_every_destination_as_the_box_does(what: Profile) -> None:
+    found = tried(what, b"\x08\x00\x16\x00??\x01\x00garbage")
+    assert "cannot be read" in found.trial.held
+    assert (found.trial.leaves, found.trial.destinations, found.copies) == (False, (), {})
+
+
+def test_findings_of_reception_are_told_and_only_errors_hold() -> None:
+    without_a_name = pydicom.dcmread(CT_SMALL.path)
+    del without_a_name.PatientName
+    warned = tried(profile(), encoded(without_a_name))
+    assert warned.trial.leaves
+    assert "it has no Patient's Name" in warned.trial.findings
+    shortened = pydicom.dcmread(CT_SMALL.path)
+    shortened.Rows = 4096
+    wrong = tried(profile(), encoded(shortened))
+    assert wrong.trial.held == "; ".join(each for each in wrong.trial.findings if "bytes" in each)
+    assert "its pixels have" in wrong.trial.held
+
+
+def encoded(dataset: pydicom.Dataset) -> bytes:
+    """Return a dataset as a scanner sends it."""
+    out = DicomBytesIO()
+    out.is_little_endian, out.is_implicit_VR = True, False
+    write_dataset(out, pydicom.Dataset(dataset))
+    return out.getvalue()
 
 
 numbers = st.integers(0, 3)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
-from capacitord.model.review import WORDS, Reason
+from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.states import StudyState
 from tests.fluxctl import worklist_samples as w
-from tests.fluxctl.samples import HEAD, ago, changed
+from tests.fluxctl.samples import BREAST, CHEST, HEAD, ago, changed
 
 NEXT = (
     "Look at it: `fluxctl held show 77ac01d2e9`. Release it with the entry it belongs to: "
@@ -31,21 +31,34 @@ NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "Pa
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
 ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
 LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
+
+
+def waits(why: Reason, images: int, short: str, destination: str = "") -> m.HeldFor:
+    sentence, step = (text.format(study=short, destination=destination) for text in WORDS[why])
+    return m.HeldFor(why, images, sentence, step, destination)
+
+
 TOGETHER = changed(
     TRAUMA,
     reason="1 of 40 images: it has no Series Instance UID. 39 of 40 images: 1 image of the study is held, and whole "
     "studies only are sent.",
     images=40,
     held=40,
-    held_for=tuple(
-        m.HeldFor(why.value, images, WORDS[why].sentence, WORDS[why].step.format(study="77ac01d2e9"))
-        for why, images in ((Reason.INVALID, 1), (Reason.TOGETHER, 39))
-    ),
+    held_for=(waits(Reason.INVALID, 1, "77ac01d2e9"), waits(Reason.TOGETHER, 39, "77ac01d2e9")),
 )
 WHOLE = r.HeldList("fluxctl.held.list/1", (r.Held(TOGETHER, ()),), 1, ("pacs", "backup"))
 ORDER = m.Decided(
     "matched", ago(minutes=20), "5be10c77", ("AccessionNumber",), 7, ago(minutes=22), steps=("5be10c77", "c20e9f14")
 )
+TWIN = changed(CHEST, conflicts=1, held_for=(waits(Reason.DUPLICATE, 1, CHEST.id),))
+HEART = changed(
+    BREAST,
+    held_for=(
+        waits(Reason.BURNED_IN, 4, BREAST.id, "research"),
+        waits(Reason.TRANSFORM_FAILED, 1, BREAST.id, "pacs"),
+    ),
+)
+ALL_KINDS = r.HeldList("fluxctl.held.list/1", (r.Held(TWIN), r.Held(HEART)), 2, ("pacs", "research"))
 NONE = r.HeldList("fluxctl.held.list/1", (), 0)
 LINES = (
     r.Line("PatientID", "T-77", ("STM104711", "STM104711"), (False, False)),

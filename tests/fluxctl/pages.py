@@ -514,7 +514,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-preview-file": (
         LOOK,
         lambda _look: preview.written(
-            Previewed(s.changed(p.PICTURED, frames=30, is_whole=False), "/home/kim/a.png", 1)
+            Previewed(
+                s.changed(p.PICTURED, frames=30, is_whole=False),
+                "/home/kim/a.png",
+                1,
+            )
         ),
     ),
     "queue-show": (LOOK, lambda look: study.queued(s.DETAIL, look)),
@@ -553,6 +557,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-try": (LOOK, lambda look: trial.tried(t.ONE, look)),
     "profile-try-120-columns": (WIDE, lambda look: trial.tried(t.ONE, look)),
     "profile-try-60-columns": (NARROW, lambda look: trial.tried(t.ONE, look)),
+    "profile-try-findings": (LOOK, lambda look: trial.tried(t.WITH_FINDINGS, look)),
     "profile-try-many": (LOOK, lambda look: trial.tried(t.MANY, look)),
     "profile-try-deidentified": (LOOK, lambda look: trial.tried(t.DEIDENTIFIED, look)),
     "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
@@ -562,6 +567,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "held-list": (LOOK, lambda look: held.listed(h.LIST, look)),
     "held-list-60-columns": (NARROW, lambda look: held.listed(h.LIST, look)),
     "held-list-whole": (LOOK, lambda look: held.listed(h.WHOLE, look)),
+    "held-list-all-kinds": (LOOK, lambda look: held.listed(h.ALL_KINDS, look)),
     "held-list-none": (LOOK, lambda look: held.listed(h.NONE, look)),
     "held-show": (LOOK, lambda look: held.shown(h.DETAIL, look)),
     "held-show-discarded": (LOOK, lambda look: held.shown(h.GONE, look)),

@@ -22,6 +22,7 @@ from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
 from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
 from capacitord.model.states import StudyState
+from fluxctl.command import options
 from fluxctl.manual import walk
 from tests.fluxctl import held_samples
 from tests.fluxctl import samples as s
@@ -285,6 +286,28 @@ def test_questions_are_refused_where_there_is_nobody_to_ask(
 def test_resend_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
     run("resend", "3f2", "--to", "pacs", "--to", "backup", "--image", "1.2.3", "--yes")
     assert daemon.asked("study.resend") == [m.Resend("3f2", ("pacs", "backup"), "1.2.3")]
+
+
+@pytest.mark.parametrize(
+    ("words", "route"),
+    [
+        ("resend 3f2 --yes", "study.resend"),
+        ("study discard 3f2 --yes", "study.discard"),
+        ("site activate lakeside --yes", "site.activate"),
+        ("site deactivate --yes", "site.deactivate"),
+        ("profile rollback st-marys --yes", "profile.rollback"),
+    ],
+)
+def test_who_shares_a_login_says_who_she_is(daemon: Daemon, run: Run, words: str, route: str) -> None:
+    assert run(*words.split(), "--reason", "a test", "--operator", "Dr Ann").code == 0
+    ((asked),) = daemon.asked(route)
+    assert (asked.reason, asked.operator) == ("a test", "Dr Ann")
+
+
+def test_every_command_that_takes_a_reason_takes_an_operator() -> None:
+    for verb in walk.verbs():
+        names = {name for option in options(verb.command) for name in option.opts}
+        assert ("--reason" in names) <= ("--operator" in names), verb.name
 
 
 @pytest.mark.parametrize(("destination", "code"), [("pacs", 0), ("backup", 1), ("ALL", 8)])

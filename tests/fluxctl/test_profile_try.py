@@ -173,9 +173,9 @@ def test_what_has_no_identity_is_told_and_not_written_and_holds_up_nothing(run: 
     odd, to_all = CT.path.parent / "empty_charset_LEI.dcm", tmp_path / "all.toml"
     to_all.write_text(PROFILE.partition("[[route]]")[0])
     arguments = (str(to_all), str(odd), str(CT.path), "--at", "2026-07-01 12:00", "--write", str(tmp_path / "out"))
-    first, second = document(run, *arguments)["files"]
+    first, second = document(run, *arguments, code=exits.REFUSED)["files"]
     assert first["written"] == []
-    assert "not written" in first["remark"]
+    assert "it has no" in first["trial"]["held"]
     assert len(second["written"]) == 2
 
 

@@ -150,7 +150,12 @@ def trial(*files: TriedFile) -> ProfileTrial:
     return ProfileTrial("st-marys.toml", "st-marys", s.SITE.name, 7, "America/Chicago", True, files)
 
 
+_SHORT = "its pixels have 524288 bytes, and rows, columns, frames and bits make 4194304"
 ONE = trial(TriedFile("IM0001.dcm", group=1, trial=CT, written=("out/pacs/IM0001.dcm",)))
+WITH_FINDINGS = trial(
+    TriedFile("IM0001.dcm", group=1, trial=s.changed(PLAIN, findings=("it has no Patient's Name",))),
+    TriedFile("IM0002.dcm", group=2, trial=s.changed(NOWHERE, held=_SHORT, findings=(_SHORT,), routes=())),
+)
 MANY = trial(
     *(TriedFile(f"cd/CT/IM{number:04}.dcm", group=1, trial=PLAIN) for number in range(1, 501)),
     TriedFile("cd/DICOMDIR", "this is no DICOM image: it is the directory of a medium (DICOMDIR), which is never sent"),

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacitord.model.matching import Ambiguous, Conflict, Identity, Matched, MatchKey, Unmatched
-from capacitord.model.review import HOLDS, REVIEW, WORDS, Event, Look, Reason, Record, State, Terms, judge, released
+from capacitord.model.reasons import WORDS, Reason
+from capacitord.model.review import HOLDS, REVIEW, Event, Look, Record, State, Terms, judge, released
 
 RULE = (MatchKey.ACCESSION_NUMBER,)
 ANNA = Identity({MatchKey.PATIENT_ID: "P1", MatchKey.ACCESSION_NUMBER: "A-1"})

@@ -129,7 +129,8 @@ def test_an_image_that_cannot_be_read_is_told_as_it_would_be_dealt_with(tmp_path
         (group,) = explained(box, "1.2.3").groups
         assert (group.images, group.opened) == (3, 1)
         assert group.trial is not None
-        assert [each.fate for each in group.trial.destinations] == [Fate.HELD]
+        assert (group.trial.destinations, group.trial.held) == ((), "; ".join(group.trial.findings))
+        assert "cannot be read" in group.trial.held
 
 
 def test_no_more_is_opened_than_is_bearable(tmp_path: Path) -> None:

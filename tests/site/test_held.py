@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from capacitord.api import messages as m
+from capacitord.api.review import DiscardHeld, HeldList, ListHeld
 from capacitord.dicom import classify
+from capacitord.model.deidentify import Deidentification
+from capacitord.model.reasons import Reason
 from capacitord.model.states import AckState, DeliveryState
 from capacitord.model.transform import Map, On, OnError, Transform
 from capacitord.spool.ledger import Answer
@@ -132,7 +136,13 @@ def test_what_an_old_association_held_after_the_new_profile_came_is_looked_at_by
         put_images(box.spool, 1)
         (pending,) = box.spool.ledger.sending(box.spool.ledger.due("pacs", 9), "Images are on their way.")
         box.become("pacs")
-        late = Answer(pending.image, pending.delivery, classify.held("It was late."), 1, profile_version=1)
+        late = Answer(
+            pending.image,
+            pending.delivery,
+            classify.held("It was late.", Reason.TRANSFORM_FAILED),
+            1,
+            profile_version=1,
+        )
         box.spool.ledger.record([late], box.spool.tick())
         assert [ack.state for ack in told(box)] == [AckState.HELD]
         box.deliveries.look_again()
@@ -145,7 +155,13 @@ def test_what_a_profile_does_not_name_any_more_stays_held(tmp_path: Path) -> Non
         box.destinations["other"] = destination("other", other.port)
         put_images(box.spool, 1)
         (pending,) = box.spool.ledger.sending(box.spool.ledger.due("pacs", 9), "Images are on their way.")
-        held = Answer(pending.image, pending.delivery, classify.held("It was held."), 1, profile_version=1)
+        held = Answer(
+            pending.image,
+            pending.delivery,
+            classify.held("It was held.", Reason.TRANSFORM_FAILED),
+            1,
+            profile_version=1,
+        )
         box.spool.ledger.record([held], box.spool.tick())
         box.become("other")
         assert [ack.state for ack in told(box)] == [AckState.HELD]
@@ -184,3 +200,40 @@ def test_a_refusal_is_of_its_version_too(tmp_path: Path) -> None:
         assert [(ack.state, ack.profile_version) for ack in told(box)] == [(AckState.REFUSED, 1)]
         box.become("pacs")
         assert [ack.state for ack in told(box)] == [AckState.REFUSED]
+
+
+@pytest.mark.peers
+def test_what_waits_for_one_destination_is_listed_by_its_kind_and_a_person_leaves_it_out(tmp_path: Path) -> None:
+    odd = Transform("names", On.OUTBOUND, (STRICT,), to=("archive",))
+    with (
+        Storescp(tmp_path / "pacs", options=("--accept-all",)) as pacs,
+        rig(
+            tmp_path / "box",
+            destination("pacs", pacs.port),
+            destination("research", pacs.port),
+            destination("archive", pacs.port),
+            transforms=(odd,),
+            deidentifications=(Deidentification(to=("research",)),),
+        ) as box,
+    ):
+        put_files(box.spool, [one_of("SC_rgb_jpeg_gdcm.dcm")])
+        box.wake()
+        wait_for(lambda: len(waits_for(box)) == 2, within=PATIENCE, what="it to be held")
+        assert waits_for(box) == [("transform-failed", "archive"), ("burned-in", "research")]
+        pacs.wait_for_images(1)
+        box.spool.close_arrived(0.0)
+        (study,) = studies(box)
+        request = DiscardHeld(study.id, "a test", m.Secret(study.patient_name))
+        body = box.answers().answer("held.discard", request, lambda: None, ANN)
+        assert body.subjects == (study.id, "archive", "research")
+        assert body.detail == (
+            "held (transform-failed, burned-in) -> left out, 1 image for archive, 1 image for research"
+        )
+        assert f"fluxctl resend {study.id} --to DEST" in msgspec.json.decode(b"".join(body.pieces))["message"]
+        assert (waits_for(box), box.status().held_images) == ([], 0)
+
+
+def waits_for(box: Rig) -> list[tuple[str, str]]:
+    """Return why something waits for a person, and for which destination, as `held.list` has it."""
+    listed = msgspec.convert(answered(box, "held.list", ListHeld()), HeldList)
+    return [(why.reason, why.destination) for each in listed.held for why in each.study.held_for]

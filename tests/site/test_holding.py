@@ -13,6 +13,7 @@ from capacitord.dicom.contexts import Pair, Refusal
 from capacitord.dicom.outgoing import Recipe
 from capacitord.model.compression import Compression
 from capacitord.model.profile import Profile
+from capacitord.model.reasons import Reason
 from capacitord.site.feed import Feed
 from capacitord.site.preparation.preparation import Preparation, keys_of
 from capacitord.site.sender import Finish, Sender
@@ -117,7 +118,7 @@ def test_an_image_that_was_held_and_is_mended_does_not_rest(tmp_path: Path) -> N
         assert feed.resting()
         feed.hasten()
         pending = taken(feed)
-        feed.held(pending, classify.held("Modality is missing."), 1)
+        feed.held(pending, classify.held("Modality is missing.", Reason.TRANSFORM_FAILED), 1)
         assert feed.flush()
         assert spool.ledger.look_again("pacs", 2, time.time_ns()) == 1
         put_images(spool, 1, first=2)

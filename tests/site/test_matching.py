@@ -313,7 +313,7 @@ def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
         study = one.id(STUDY)
-        assert one.spool.releasing.set_aside(study, "a test exposure.", ANN, (5, 100.0)) == 1
+        assert one.spool.releasing.set_aside(study, "a test exposure.", ANN, (5, 100.0)) == (1, {})
         assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.DISCARDED, 0)
         assert one.spool.releasing.over(100.0 + GRACE - 1) == []
         with pytest.raises(Refused, match="was discarded by ann"):

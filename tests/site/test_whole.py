@@ -15,7 +15,7 @@ from capacitord.model.completeness import Completeness, Event, Obstacles, why_to
 from capacitord.model.deidentify import Deidentification
 from capacitord.model.delivery import Send
 from capacitord.model.profile import Profile
-from capacitord.model.review import Reason
+from capacitord.model.reasons import Reason
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Suffix, Transform
 from capacitord.site.routing import Routing
@@ -81,7 +81,7 @@ def test_one_image_that_is_held_holds_its_study_and_a_late_one_until_it_is_disca
         assert why(one) == {reason: 1, Reason.TOGETHER: 4}
         assert set(going(one.spool, STUDY).values()) == {()}
         study = one.spool.studies.find(STUDY)[0]
-        assert one.spool.releasing.set_aside(study, "a test.", ANN, (1, 1.0)) == 1
+        assert one.spool.releasing.set_aside(study, "a test.", ANN, (1, 1.0)).images == 1
         closed(one, StudyState.MATCHED)
         assert going(one.spool, STUDY) == {1: PACS, 2: PACS, 3: PACS, 4: (), 5: PACS}
         assert one.urgencies

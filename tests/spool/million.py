@@ -75,7 +75,7 @@ def _add_study(catalog: apsw.Connection, study: int, *, done: bool) -> None:
         )
         rows = [(delivery, first + number, LENGTH, at) for number in range(IMAGES_A_STUDY)]
         if done:
-            sql = "INSERT INTO ack VALUES (?1, ?2, 'done', 0, 'The image was stored.', '', 1, ?4, 1, '', 0, NULL, 0, 0)"
+            sql = "INSERT INTO ack VALUES (?1, ?2, 'done', 0, 'It was stored.', '', 1, ?4, 1, '', 0, NULL, 0, '')"
         else:
             sql = "INSERT INTO waiting (delivery, image, bytes, since) VALUES (?1, ?2, ?3, ?4)"
         catalog.executemany(sql, rows)

@@ -13,6 +13,7 @@ from capacitord.api import messages as m
 from capacitord.dicom import classify
 from capacitord.errors import CapacitordError
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.reasons import Reason
 from capacitord.model.states import AckState, DeliveryState
 from capacitord.spool.catalog import fetch
 from capacitord.spool.failover import Failure
@@ -29,7 +30,10 @@ BOTH = Reachable(["pacs", "backup"], {})
 
 
 def hold(spool: Spool, images: list[Pending], version: int, reachable: Reachable = BOTH) -> None:
-    given = [Answer(each.image, each.delivery, classify.held(WHY), 5, profile_version=version) for each in images]
+    given = [
+        Answer(each.image, each.delivery, classify.held(WHY, Reason.TRANSFORM_FAILED), 5, profile_version=version)
+        for each in images
+    ]
     spool.ledger.record(given, spool.tick(), reachable)
 
 
@@ -66,7 +70,9 @@ def test_what_is_held_is_open_as_what_is_refused_is_and_says_who_holds_it(tmp_pa
         delivery = of(spool)
         assert (delivery.state, delivery.refused, delivery.held) == (DeliveryState.FAILED, 0, 2)
         assert (delivery.images, delivery.acknowledged) == (3, 1)
-        assert delivery.reason == f"2 images held back by this box: {classify.held(WHY).reason}"
+        assert (
+            delivery.reason == f"2 images held back by this box: {classify.held(WHY, Reason.TRANSFORM_FAILED).reason}"
+        )
         assert "Correct the profile" in delivery.reason
         assert "fluxctl resend" in delivery.reason
         assert [ack.state for ack in told(spool)] == [AckState.HELD, AckState.HELD, AckState.DONE]
@@ -86,11 +92,17 @@ def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> No
         for number in range(1, 9):
             take(spool, number=number)
         given = [
-            Answer(each.image, each.delivery, classify.held(f"Reason {why}."), 5, profile_version=1)
+            Answer(
+                each.image,
+                each.delivery,
+                classify.held(f"Reason {why}.", Reason.TRANSFORM_FAILED),
+                5,
+                profile_version=1,
+            )
             for each, why in zip(sent(spool), "ADDBBBCE", strict=True)
         ]
         spool.ledger.record(given, spool.tick())
-        step = classify.held("").reason
+        step = classify.held("", Reason.TRANSFORM_FAILED).reason
         assert of(spool).reason == (
             f"8 images held back by this box. 3 images: Reason B.{step} 2 images: Reason D.{step} "
             f"1 image: Reason A.{step} 2 images: 2 more reasons."
@@ -98,17 +110,20 @@ def test_each_reason_is_told_with_how_many_images_it_is_of(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("why", "step"),
+    ("reason", "step"),
     [
-        ("It cannot be de-identified: its pixels are odd; its device has to send it anew.", "at the device"),
-        ("It cannot be written as the destination accepts it. JPEG: no.", "Have it accept the image as it came"),
-        (WHY, "Correct the profile"),
+        (Reason.UNCLEAR_PIXELS, "at the device"),
+        (Reason.NOT_WRITABLE, "Have it accept the image as it came"),
+        (Reason.TRANSFORM_FAILED, "Correct the profile"),
     ],
 )
-def test_what_to_do_depends_on_why_an_image_is_held(why: str, step: str) -> None:
-    reason = classify.held(why).reason
-    assert step in reason
-    assert ("Correct the profile" in reason) is (why == WHY)
+def test_what_to_do_depends_on_which_reason_it_is_and_on_no_words(reason: Reason, step: str) -> None:
+    for words in ("Its device has to send it anew.", "It cannot be written as the destination accepts it.", ""):
+        outcome = classify.held(words, reason)
+        assert outcome.reason.startswith(words)
+        assert step in outcome.reason
+        assert outcome.held is reason
+        assert ("Correct the profile" in outcome.reason) is (reason is Reason.TRANSFORM_FAILED)
 
 
 def test_what_is_held_was_never_tried_and_never_moves_to_a_stand_in(tmp_path: Path) -> None:
@@ -221,7 +236,9 @@ def test_what_was_held_under_no_version_is_looked_at_again(tmp_path: Path) -> No
     with opened(tmp_path, destinations=("pacs",)) as spool:
         take(spool)
         (image,) = sent(spool)
-        spool.ledger.record([Answer(image.image, image.delivery, classify.held(WHY), 5)], spool.tick())
+        spool.ledger.record(
+            [Answer(image.image, image.delivery, classify.held(WHY, Reason.TRANSFORM_FAILED), 5)], spool.tick()
+        )
         assert spool.ledger.look_again("pacs", 2, 9) == 1
 
 

@@ -187,7 +187,7 @@ class WholeStudies(RuleBasedStateMachine):
         before, study = self.sent, find(self.spool)
         if discard:
             gone = held.keys() - others or held.keys()
-            assert self.spool.releasing.set_aside(study, "a test.", ANN, (1, 1.0)) == len(gone)
+            assert self.spool.releasing.set_aside(study, "a test.", ANN, (1, 1.0)).images == len(gone)
             self.discarded |= gone
             assert self.sent == before
         else:

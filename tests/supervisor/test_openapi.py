@@ -54,6 +54,13 @@ def test_every_route_is_in_the_document_with_all_its_fields() -> None:
     assert sum(len(operations) for operations in paths.values()) == len(ROUTES)
 
 
+def test_whoever_says_why_can_say_who_she_is() -> None:
+    for route in ROUTES:
+        fields = {field.name: field for field in msgspec.structs.fields(route.request)}
+        if route.is_audited and "reason" in fields:
+            assert fields["operator"].default == "", route.name
+
+
 def test_every_reference_leads_somewhere() -> None:
     whole = document()
 

@@ -104,7 +104,26 @@ def test_going_over_to_another_site(two: Daemon) -> None:
     assert after["listener"]["port"] == before["listener"]["port"]
     assert two.get("/v1/key")["sites"] == ["lakeside", "st-marys"]
     entry = two.get("/v1/audit?action=site.activate")["entries"][-1]
-    assert (entry["subjects"], entry["detail"]) == (["lakeside"], "after st-marys: a test")
+    assert (entry["subjects"], entry["detail"]) == (["lakeside"], "reason: a test; after st-marys")
+
+
+def test_who_shares_a_login_is_on_record_as_claimed(two: Daemon) -> None:
+    said = {"reason": "a test", "operator": "Dr Ann"}
+    done = {
+        "site.activate": ("/v1/sites/lakeside/activate", "after st-marys"),
+        "profile.rollback": ("/v1/profiles/st-marys/rollback", "version 1 in force"),
+        "site.deactivate": ("/v1/sites/deactivate", "after lakeside"),
+    }
+    take(two, text("st-marys", 2))
+    for action, (path, after) in done.items():
+        assert two.ask("POST", path, said).status == 200
+        begun, ended = two.get(f"/v1/audit?action={action}&operator=Dr%20Ann")["entries"]
+        assert begun["detail"] == "operator (as claimed): Dr Ann; reason: a test"
+        assert ended["detail"] == f"{begun['detail']}; {after}"
+    by = two.until("parked")["gate"]["parked"]["by"]
+    assert by.startswith("Dr Ann (as ")
+    last = two.get("/v1/profiles/st-marys/history")["activations"][-1]
+    assert last["by"] == by
 
 
 def test_the_choice_outlives_a_restart(two: Daemon) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.api.review import Held, ListHeld, Release
+from capacitord.api.trial import Explain
 from capacitord.errors import CapacitordError, NotFound, Refused
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import ListState
@@ -120,6 +121,22 @@ def dumped(path: Path) -> str:
     return subprocess.run([DCMDUMP, str(path)], capture_output=True, text=True, check=True).stdout
 
 
+def explains_the_reconciliation(one: Clinic, short: str, entry: str, sizes: set[int]) -> None:
+    """Check that `study explain` says what was written into a released study, whose copies have these sizes."""
+    (group,) = one.box.client.study_explain(Explain(short)).groups
+    assert (group.images, group.entry) == (2, entry)
+    assert group.trial is not None
+    told = {each.name: (each.before, each.after) for each in group.trial.reconciled}
+    assert told["PatientName"] == ("Trauma^Unknown", "Doe^Jane")
+    assert told["AccessionNumber"][1] == "A-1"
+    (leaving,) = group.trial.destinations
+    assert leaving.bytes in sizes
+    page = one.fluxctl("study", "explain", short, "--changes").stdout
+    for words in (f"worklist entry {entry}, as a person said", "As the worklist entry says", "Trauma^Unknown"):
+        assert words in page
+    assert "Matching changes nothing" in one.fluxctl("study", "explain", "1.2.3").stdout
+
+
 def test_matched_goes_and_unmatched_waits_until_a_script_reconciles_it(tmp_path: Path) -> None:
     with clinic(tmp_path) as one:
         one.await_patient()
@@ -165,8 +182,9 @@ def test_matched_goes_and_unmatched_waits_until_a_script_reconciles_it(tmp_path:
             (before,) = original.ModifiedAttributesSequence
             assert (original.ReasonForTheAttributeModification, before.PatientName) == ("CORRECT", "Trauma^Unknown")
             assert "[Doe^Jane]" in dumped(image.path)
-        kept = {each.patient_name for each in one.box.studies()}
-        assert "Trauma^Unknown" in kept
+        assert "Trauma^Unknown" in {each.patient_name for each in one.box.studies()}
+
+        explains_the_reconciliation(one, short, entry, {image.size() for image in reconciled})
 
         one.fluxctl("resend", short, "--to", "pacs", "--yes")
         wait_for(lambda: one.pacs.requests() >= 5, within=PATIENCE, what="the copy to be sent again")

@@ -70,9 +70,9 @@ def deidentified(
     reads one of the latter by its tag. `codes` are those of the site for this destination. Raises `NotDeidentified`.
     """
     chosen = profile(frozenset(how.options))
-    reason = risk.reason_to_hold(risk.picture(dataset), chosen)
-    if reason is not None:
-        raise NotDeidentified(reason)
+    found = risk.found_in(risk.picture(dataset), chosen)
+    if found is not None:
+        raise NotDeidentified(found.reason, found.held)
     subject = Subject(dataset, chosen, codes, large)
     after, _ = _Walk(subject).level(dataset, declared(dataset))
     if element_of(dataset, PATIENT_NAME) is not None or element_of(dataset, PATIENT_ID) is not None:

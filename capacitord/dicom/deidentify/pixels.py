@@ -43,6 +43,7 @@ from capacitord.dicom.transcode.layout import (
     layout_of,
 )
 from capacitord.dicom.transcode.syntaxes import DEFLATED_UID, SOURCES
+from capacitord.model.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -86,10 +87,10 @@ def cleaned(opened: Opened, stay: Collection[int], identity: Identity) -> dict[i
     tables = [element for element in opened.elements if element.tag in TABLES]
     if len(found) > 1:
         msg = "it has pixel data more than once, and only one can be the image; its device has to send it without"
-        raise NotDeidentified(msg)
+        raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
     if len({element.tag for element in tables}) < len(tables):
         msg = "it has a table of its frames more than once; its device has to send it without"
-        raise NotDeidentified(msg)
+        raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
     if not found or not found[0].undefined:
         if found and found[0].length:
             _check_native(opened, found[0], attributes)
@@ -100,7 +101,7 @@ def cleaned(opened: Opened, stay: Collection[int], identity: Identity) -> dict[i
         # Its words are a sentence, and this is the middle of one.
         words = str(error).rstrip(".")
         msg = f"what is in its compressed pixel data cannot be told ({words}); {_INSTEAD}"
-        raise NotDeidentified(msg) from None
+        raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS) from None
 
 
 def _check_native(opened: Opened, pixels: Element, attributes: Attributes) -> None:
@@ -110,7 +111,7 @@ def _check_native(opened: Opened, pixels: Element, attributes: Attributes) -> No
             f"its pixel data is not compressed, and {syntax_name(syntax)} says that it is, so nobody knows what it is;"
             " its device has to send it anew"
         )
-        raise NotDeidentified(msg)
+        raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
     length = _length(pixels, attributes)
     start = pixels.start + pixels.header
     # Which byte of the last word is the padding of an odd length depends on who swapped it.
@@ -120,7 +121,7 @@ def _check_native(opened: Opened, pixels: Element, attributes: Attributes) -> No
             "its pixel data is not as long as its rows, columns, samples and frames make it, so there may be something"
             " else in it; its device has to send it anew"
         )
-        raise NotDeidentified(msg)
+        raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
     samples = Samples(attributes)
     if pixels.tag not in _FLOAT_BITS and samples.has_unused:
         samples.check_bytes(opened.pieces(start, start + length), big=pixels.encoding.big)
@@ -186,7 +187,7 @@ class _Encapsulated:
         walk = _WALKS.get(syntax)
         if walk is None:
             msg = f"its pixels are in {syntax_name(syntax)}, in which this box cannot look for text; {_INSTEAD}"
-            raise NotDeidentified(msg)
+            raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
         after = _walked(walk, frame)
         if self._is_reversible(syntax):
             layout = layout_of(self._attributes)
@@ -196,7 +197,7 @@ class _Encapsulated:
             return with_lengths(_walked(walk, anew(after, syntax, layout, pixels)), syntax)
         if self._identity.is_in_noise(after):
             msg = f"the patient's name or an id seems to be in a frame of its compressed pixel data; {_INSTEAD}"
-            raise NotDeidentified(msg)
+            raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
         return after
 
     def _is_reversible(self, syntax: str) -> bool:
@@ -235,7 +236,7 @@ def _walked(walk: Callable[[bytes], Walked], frame: bytes) -> bytes:
         walked = walk(frame)
     except Unclear as error:
         msg = f"a frame of its compressed pixel data {error}; {_INSTEAD}"
-        raise NotDeidentified(msg) from None
+        raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS) from None
     return applied(frame[: walked.end], [cut for cut in walked.cuts if cut.stop <= walked.end])
 
 

@@ -15,6 +15,7 @@ from capacitord.dicom.transform.characters import character_set
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import element_of, is_empty
 from capacitord.model.deidentify import Option
+from capacitord.model.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,33 +69,42 @@ class Picture(NamedTuple):
 
 
 class Risk(NamedTuple):
-    """One reason to hold an image: a sentence, when it is one, and whether Burned In Annotation NO takes it away."""
+    """One reason to hold an image: a sentence, when it is one, and whether Burned In Annotation NO takes it away.
+
+    `held` is which reason that is: something may be seen in the pixels, or such an object has no de-identification.
+    """
 
     reason: str
     applies: Callable[[Picture, Profile], bool]
     unless_said_clean: bool = False
+    held: Reason = Reason.BURNED_IN
 
 
 RISKS: Final = (
     Risk(
         "it has no SOP Class, so nobody knows what is in it",
         lambda it, _: not it.sop_class,
+        held=Reason.NOT_DEIDENTIFIED,
     ),
     Risk(
         "it is of a private SOP Class, for which the standard has no de-identification",
         lambda it, _: not it.sop_class.startswith(_ROOT) and it.sop_class != _DIRECTORY,
+        held=Reason.NOT_DEIDENTIFIED,
     ),
     Risk(
         "it is a directory of a medium, not an image",
         lambda it, _: it.sop_class == _DIRECTORY,
+        held=Reason.NOT_DEIDENTIFIED,
     ),
     Risk(
         "it is an encapsulated document, and what is written in it cannot be taken out",
         lambda it, _: it.is_of(_ENCAPSULATED),
+        held=Reason.NOT_DEIDENTIFIED,
     ),
     Risk(
         "it is a presentation state with annotations, which only the option CleanGraphics keeps without their text",
         lambda it, how: it.is_of(_PRESENTATION_STATES) and it.has_annotations and not how.chose(Option.CLEAN_GRAPHICS),
+        held=Reason.NOT_DEIDENTIFIED,
     ),
     Risk(
         "it has an overlay within its pixel data, and there may be writing in that",
@@ -178,11 +188,11 @@ RISKS: Final = (
 """In the order in which they are looked at: the first that applies is the reason."""
 
 
-def reason_to_hold(picture: Picture, how: Profile) -> str | None:
-    """Return why an image is held rather than de-identified, None if it need not be."""
+def found_in(picture: Picture, how: Profile) -> Risk | None:
+    """Return for what an image is held rather than de-identified, None if it need not be."""
     for risk in RISKS:
         if not (risk.unless_said_clean and picture.burned_in == "NO") and risk.applies(picture, how):
-            return risk.reason
+            return risk
     return None
 
 

@@ -28,6 +28,7 @@ from capacitord.dicom.transform import values
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import AnyElement, is_left_out, known_vr
 from capacitord.model.deidentify import Option
+from capacitord.model.reasons import Reason
 from capacitord.model.representation import NUMBERS, conforms
 
 if TYPE_CHECKING:
@@ -69,11 +70,15 @@ _BULK_NUMBERS: Final = frozenset({"OD", "OF", "OL", "OV"}) | frozenset(NUMBERS)
 
 
 class NotDeidentified(Exception):
-    """An image that has to be held rather than sent. The message is a sentence that says why, without patient data."""
+    """An image that has to be held rather than sent. The message is a sentence that says why, without patient data.
 
-    def __init__(self, reason: str) -> None:
+    `held` is which reason to hold it that is.
+    """
+
+    def __init__(self, reason: str, held: Reason = Reason.NOT_DEIDENTIFIED) -> None:
         super().__init__(f"This image cannot be de-identified: {reason}.")
         self.reason = reason
+        self.held = held
 
 
 def coded(place: Place, subject: Subject) -> DataElement | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from capacitord.dicom.deidentify.single import NotDeidentified
 from capacitord.dicom.transcode.layout import BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION
+from capacitord.model.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ class Samples:
                 "its Bits Allocated, Bits Stored and High Bit leave open which bits are its pixels; its device has to"
                 " send it anew"
             )
-            raise NotDeidentified(msg)
+            raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
         self.bytes = allocated // 8
         self._below = (1 << high + 1 - stored) - 1
         self._above = (1 << allocated) - (1 << high + 1)
@@ -60,7 +61,7 @@ class Samples:
                 "there is something in the bits of its samples that are not stored, as overlays in unused bits are,"
                 " and it may be text; its device has to send it anew, with these bits zero"
             )
-            raise NotDeidentified(msg)
+            raise NotDeidentified(msg, Reason.UNCLEAR_PIXELS)
 
     def check_bytes(self, pieces: Iterable[bytes | memoryview], *, big: bool) -> None:
         """Look at native samples in pieces of any length. Raises as `check` does."""

@@ -103,7 +103,9 @@ def do(job: Work, descriptor: int, make: Callable[[memoryview], Answer]) -> Answ
     """Return what `make` makes of the dataset in a memory file, or why there is nothing."""
     try:
         return make(mapped(descriptor, job.length))
-    except (NotProduced, NotShown) as error:
+    except NotProduced as error:
+        return NotMade(str(error), job.number, error.held), None
+    except NotShown as error:
         return NotMade(str(error), job.number), None
     except MemoryError:
         why = "To prepare the image takes more memory than this box may use for that."

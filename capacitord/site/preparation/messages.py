@@ -13,6 +13,7 @@ import msgspec
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Keys, Recipe
 from capacitord.model.codes import Code
+from capacitord.model.reasons import Reason
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -97,10 +98,14 @@ class AsReceived(Message, frozen=True, tag="as-received"):
 
 
 class NotMade(Message, frozen=True, tag="not-made"):
-    """The image cannot leave in any form that it may: why, in a sentence without patient data."""
+    """The image cannot leave in any form that it may: why, in a sentence without patient data.
+
+    `held` is which reason to hold it that is.
+    """
 
     reason: str
     number: int
+    held: Reason = Reason.NOT_PREPARED
 
 
 class Drew(Message, frozen=True, tag="drew"):

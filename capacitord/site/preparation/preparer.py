@@ -15,10 +15,11 @@ from capacitord.dicom.contexts import Pair
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.forms import acceptable, forms
 from capacitord.dicom.outgoing import Came, Keys, Recipe, changed
-from capacitord.dicom.produce import in_words, left_out
+from capacitord.dicom.produce import in_words, left_out, reason_of
 from capacitord.dicom.transform.failure import NotTransformed
 from capacitord.errors import CapacitordError, DamagedObject
 from capacitord.model.codes import Code
+from capacitord.model.reasons import Reason
 from capacitord.model.transform import Transform
 from capacitord.site.preparation.commission import Commission, Product
 from capacitord.site.preparation.helper import HelperLost
@@ -124,7 +125,11 @@ class _InMemory:
 
 
 class Held(Exception):
-    """An image does not leave as its profile is: why, in a sentence."""
+    """An image does not leave as its profile is: why, in a sentence, and which `reason` that is."""
+
+    def __init__(self, why: str, reason: Reason) -> None:
+        super().__init__(why)
+        self.reason = reason
 
 
 class Upcoming(_Ordered):
@@ -169,7 +174,7 @@ class Upcoming(_Ordered):
             image.without = result.without
             return image
         if isinstance(result, NotMade):
-            raise Held(result.reason)
+            raise Held(result.reason, result.held)
         raise result
 
 
@@ -202,7 +207,7 @@ class Preparer:
             if all(form.how is not None for form in possible):
                 most = self._pool.largest >> 20
                 msg = f"It is larger than {most} MiB, the most this box writes in another transfer syntax."
-                raise Held(msg)
+                raise Held(msg, Reason.NOT_WRITABLE)
             return Upcoming(pending, self, None)
         job = Job(
             pending.transfer_syntax_uid,
@@ -226,7 +231,7 @@ class Preparer:
                 _Received(pending), pending.sop_instance_uid, what, self._came(pending), keys=self._keys, now=now
             )
         except (NotTransformed, NotDeidentified) as error:
-            raise Held(in_words(error)) from None
+            raise Held(in_words(error), reason_of(error)) from None
         image.without = left_out(become)
         if become.image.is_as_received:
             return image
