@@ -200,4 +200,4 @@ def test_what_stands_below() -> None:
     hostile = draw(caption(Pictured("3f", "0f", "CT", 1, 1, 1, 1, 2, 2, "window 1/2 (\x1b[2J)")), LOOK)
     assert "\x1b" not in hostile
     done = draw(written(Previewed(PICTURED, "/home/kim/a.png", 2048)), LOOK)
-    assert done.startswith("✔ A picture is in /home/kim/a.png.\nCT series 2")
+    assert done.startswith("✔ A picture is in /home/kim/a.png\nCT series 2")

@@ -125,12 +125,27 @@ def test_an_image_that_came_twice_with_other_content_holds_its_study(tmp_path: P
         name = put_image(one.spool, STUDY, 1, PatientID="another").hex()
         put_image(one.spool, STUDY, 2)
         closed(one, StudyState.HELD)
-        assert why(one) == {Reason.TOGETHER: 2}
+        assert why(one) == {Reason.TOGETHER: 2, Reason.DUPLICATE: 1}
         assert "1 image of the study is in conflict" in study_of(one.spool, STUDY).reason
         study = one.spool.studies.find(STUDY)[0]
         one.spool.ledger.resend(study, ["pacs"], one.spool.studies.image(study, name), 1)
         closed(one, StudyState.MATCHED)
         assert len(one.spool.ledger.due("pacs", 10)) == 3
+
+
+def test_the_others_leave_when_a_person_discards_the_one_that_came_twice(tmp_path: Path) -> None:
+    with whole_box(tmp_path) as one:
+        put_image(one.spool, STUDY, 1)
+        put_image(one.spool, STUDY, 1, PatientID="another")
+        put_image(one.spool, STUDY, 2)
+        closed(one, StudyState.HELD)
+        study = one.spool.studies.find(STUDY)[0]
+        assert one.spool.releasing.set_aside(study, "a test.", ANN, (1, 1.0)).images == 1
+        closed(one, StudyState.MATCHED)
+        assert len(one.spool.ledger.due("pacs", 10)) == 2
+        assert one.spool.releasing.restore(study) == 1
+        assert why(one) == {Reason.DUPLICATE: 1}
+        recount(one.spool)
 
 
 def test_a_study_leaves_when_the_last_image_to_be_decided_proves_damaged_and_came_again(tmp_path: Path) -> None:
