@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from fluxctl import exits
 from fluxctl.table import ENTRIES, SECTIONS
 
-CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+CONTEXT: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 HELP_LINE: Final = ("-h, --help", "Show this text.")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -54,14 +54,24 @@ def single() -> typer.Typer:
 
 
 def verb(
-    app: typer.Typer, name: str, *examples: tuple[str, str], codes: Iterable[int] = (), asks: bool = True
+    app: typer.Typer,
+    name: str,
+    *examples: tuple[str, str],
+    codes: Iterable[int] = (),
+    asks: bool = True,
+    takes_negative: bool = False,
 ) -> Callable[[Function], Function]:
-    """Register a function as a command. `codes` are its exit codes beside the usual; `asks`: it asks the daemon."""
+    """Register a function as a command.
+
+    `codes` are its exit codes beside the usual; `asks`: it asks the daemon; `takes_negative`: an argument may be a
+    negative number, which is no option.
+    """
 
     def register(function: Function) -> Function:
         usual = exits.ASKING if asks else exits.ALWAYS
         vars(function)["guide"] = Guide(examples, (*usual, *codes))
-        return app.command(name, cls=Command, context_settings=dict(CONTEXT))(function)
+        settings = CONTEXT | ({"ignore_unknown_options": True} if takes_negative else {})
+        return app.command(name, cls=Command, context_settings=dict(settings))(function)
 
     return register
 

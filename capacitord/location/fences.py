@@ -83,17 +83,27 @@ def _whole(site: str, area: Mapping[str, Any] | BaseGeometry) -> BaseGeometry:
     right = found.geom_type in {"Polygon", "MultiPolygon"} and len(corners) and np.all(np.abs(corners) <= (180.0, 90.0))
     if not right:
         raise ValueError(msg)
-    parts = shapely.get_parts(shapely.transform(found, lambda positions: _turned(positions, corners[0, 0])))
-    if not shapely.is_valid(parts).all():
+    if not shapely.is_valid(shapely.get_parts(_turned(found))).all():
         raise ValueError(msg)
-    return shapely.union_all(parts)
+    return in_one(found)
 
 
-def _turned(positions: Numbers, first: float) -> Numbers:
-    """Return positions whose longitudes are at most half the earth away from the first one's."""
-    longitudes = positions[:, 0]
-    turns = np.where(longitudes - first > 180, -360.0, np.where(longitudes - first < -180, 360.0, 0.0))
-    return np.column_stack([longitudes + turns, positions[:, 1]])
+def in_one(area: BaseGeometry) -> BaseGeometry:
+    """Return an area in degrees with what was cut at 180° put together again: its longitudes go on beyond that."""
+    west, _, east, _ = area.bounds
+    return area if east - west <= 180 else shapely.union_all(shapely.get_parts(_turned(area)))
+
+
+def _turned(area: BaseGeometry) -> BaseGeometry:
+    """Return an area whose longitudes are at most half the earth away from that of its first corner."""
+    first = shapely.get_coordinates(area)[0, 0]
+
+    def turn(positions: Numbers) -> Numbers:
+        away = positions[:, 0] - first
+        turns = np.where(away > 180, -360.0, np.where(away < -180, 360.0, 0.0))
+        return np.column_stack([positions[:, 0] + turns, positions[:, 1]])
+
+    return shapely.transform(area, turn)
 
 
 def _laid(area: BaseGeometry) -> tuple[Plane, BaseGeometry]:

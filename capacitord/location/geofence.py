@@ -21,6 +21,7 @@ from capacitord.config.diagnostics import Finding, Rejected
 from capacitord.config.fields import timezone
 from capacitord.config.positions import Key
 from capacitord.config.tables.location import geometry
+from capacitord.location.fences import in_one
 
 SMALLEST: Final = 400.0
 """Square metres: less than the coach and the error of its position take."""
@@ -59,6 +60,7 @@ def check(tables: Mapping[str, Any]) -> Check:
     area = shape(found)
     if not area.is_valid:
         return [_crossing(area, found)], []
+    area = in_one(area)
     across = _metres_across(area)
     if across > WIDEST:
         words = f"reaches over {across / 1000:.0f} km, further than any facility ({WIDEST / 1000:.0f} km)"

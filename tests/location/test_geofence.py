@@ -38,6 +38,18 @@ def test_an_area_is_taken() -> None:
     assert geofence.check(fence([[*position, 180.0] for position in SQUARE])) == ([], [])
 
 
+def test_an_area_cut_at_180_degrees_is_one_facility() -> None:
+    east, west = square(179.995, -16.8, 0.005), square(-180.0, -16.8, 0.005)
+    tables = {**fence([east], [west], kind="MultiPolygon"), "timezone": "Pacific/Fiji"}
+    assert geofence.check(tables) == ([], [])
+    assert geofence.square_metres(geofence.area_of(tables)) == pytest.approx(
+        2 * 0.005**2 * 111_195**2 * 0.957, rel=1e-2
+    )
+    assert "swapped" not in str(geofence.check({**tables, "timezone": "Pacific/Auckland"}))
+    far = fence([east], [square(-179.4, -16.8, 0.005)], kind="MultiPolygon")
+    assert "reaches over 65 km" in geofence.check(far)[0][0].message
+
+
 BOW_TIE = [SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3], SQUARE[0]]
 LATITUDE_FIRST = [[latitude, longitude] for longitude, latitude in SQUARE]
 HOLE_ELSEWHERE = square(-80.0, 41.0, 0.001)
