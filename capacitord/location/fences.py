@@ -7,7 +7,7 @@ there (azimuthal equidistant): what is within 50 km is some millionths wrong, ot
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +30,10 @@ _SAG: Final = 0.01
 """Metres that an edge on the plane may lie beside the one on the map."""
 _MOST_PIECES: Final = 5_000
 """Of one edge: only of an area that is no facility there would be more."""
+
+
+_AT_ONCE: Final = 50_000
+"""Distances that are in memory at a time."""
 
 
 class Plane(NamedTuple):
@@ -62,14 +66,28 @@ class Fences:
 
         Raises ValueError if there is no such position, or the accuracy is negative or no number.
         """
-        if not (abs(latitude) <= 90 and abs(longitude) <= 180 and accuracy >= 0):
-            msg = f"there is no position {latitude:g}, {longitude:g} ± {accuracy:g} m"
-            raise ValueError(msg)
-        away = _on_earth(np.array([longitude, latitude])) - self._middles
+        return next(self.along([(latitude, longitude)], accuracy))
+
+    def along(self, places: Sequence[tuple[float, float]], accuracy: float = 0.0) -> Iterator[dict[str, Standing]]:
+        """Yield the same for each of many positions (latitude, longitude), at a fraction of the time."""
+        most = max(1, _AT_ONCE // max(1, len(self.sites)))
+        for begin in range(0, len(places), most):
+            found = np.array(places[begin : begin + most], dtype=np.float64)
+            if not (np.all(np.abs(found) <= (90.0, 180.0)) and accuracy >= 0):
+                latitude, longitude = found[0]
+                msg = f"there is no position {latitude:g}, {longitude:g} ± {accuracy:g} m"
+                raise ValueError(msg)
+            for distances in self._distances(found[:, ::-1]).tolist():
+                pairs = zip(self.sites, distances, strict=True)
+                yield {site: standing(distance, accuracy) for site, distance in pairs}
+
+    def _distances(self, degrees: Numbers) -> Numbers:
+        """Return the metres from each position to the edge of each area, positive inside."""
+        away = _on_earth(degrees)[:, np.newaxis, :] - self._middles
         points = shapely.points(_flat(away, self._directions))
-        distances = shapely.distance(self._edges, points) * np.where(shapely.intersects(self._areas, points), 1, -1)
-        found = zip(self.sites, distances.tolist(), strict=True)
-        return {site: standing(distance, accuracy) for site, distance in found}
+        sides = np.where(shapely.intersects(self._areas, points), 1, -1)
+        distances: Numbers = shapely.distance(self._edges, points) * sides
+        return distances
 
 
 def _whole(site: str, area: Mapping[str, Any] | BaseGeometry) -> BaseGeometry:

@@ -40,11 +40,11 @@ class Reading(NamedTuple):
     out_of_order: int
 
 
-def read(data: bytes, file: str) -> Reading:
-    """Return the fixes of a GPX file, which is called `file` in errors. Raises `Invalid`."""
+def read(data: bytes, file: str, most: int = MOST_FIXES) -> Reading:
+    """Return the fixes of a GPX file, which is called `file` in errors and has at most so many. Raises `Invalid`."""
     if len(data) > LARGEST:
         raise Invalid(f"a track has at most {LARGEST >> 20} MiB", where=file, hint="Export the day that is meant.")
-    reader = _Reader(file)
+    reader = _Reader(file, most)
     try:
         reader.parser.Parse(data, True)
     except expat.ExpatError as error:
@@ -71,7 +71,7 @@ def _ordered(fixes: list[Fix], without_time: int) -> Reading:
 class _Reader:
     """Takes from the elements what is needed, and refuses what no receiver writes."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, most: int) -> None:
         self.fixes: dict[str, list[Fix]] = {name: [] for name in _POINTS}
         self.without_time = dict.fromkeys(_POINTS, 0)
         self.parser = expat.ParserCreate()
@@ -81,6 +81,7 @@ class _Reader:
         # Entities are what bombs of XML are made of, and are declared nowhere else.
         self.parser.StartDoctypeDeclHandler = self._declared
         self._file = file
+        self._most = most
         self._path: list[str] = []
         self._place: tuple[float, float] = (0.0, 0.0)
         self._time: str | None = None
@@ -115,8 +116,8 @@ class _Reader:
             self.without_time[local] += 1
             return
         found = self.fixes[local]
-        if len(found) == MOST_FIXES:
-            raise self._wrong(f"there are more than {MOST_FIXES:,} fixes", "Export the day that is meant.")
+        if len(found) == self._most:
+            raise self._wrong(f"there are more than {self._most:,} fixes", "Export the day that is meant.")
         found.append(Fix(self._at(self._time.strip()), *self._place, first=self._first))
         self._first = False
 

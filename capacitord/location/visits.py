@@ -28,8 +28,8 @@ def visits(
     """
     fences = Fences(areas)
     walks = [_Walk(site, dwells[site], leave_after) for site in fences.sites]
-    for fix in fixes:
-        found = fences.at(fix.latitude, fix.longitude, accuracy)
+    found_along = fences.along([(fix.latitude, fix.longitude) for fix in fixes], accuracy)
+    for fix, found in zip(fixes, found_along, strict=True):
         for walk in walks:
             if fix.first:
                 walk.look(None, fix)

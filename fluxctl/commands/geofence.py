@@ -49,7 +49,8 @@ def stands(
     longitude: Annotated[str, typer.Argument(metavar="LON", help="The longitude; west is negative.")] = "",
     *,
     track: Annotated[
-        Path | None, typer.Option("--track", metavar="FILE", help="Fixes with times instead, as GPX; - reads them.")
+        Path | None,
+        typer.Option("--track", metavar="FILE", help="A GPX track instead; - for standard input."),
     ] = None,
     accuracy: Accuracy = 0.0,
     profile: Profiles = [],  # noqa: B006 - Typer copies it

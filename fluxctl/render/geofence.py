@@ -110,14 +110,7 @@ def _stay(visit: Visit, look: Look) -> tuple[str | Text, ...]:
     opened = Text(_time(visit.opened, visit, look), style=GOOD)
     left, closed = _time(visit.left, visit, look), _time(visit.closed, visit, look, "not yet")
     stayed = duration(((visit.left or visit.seen) - visit.entered).total_seconds())
-    return (
-        visit.site,
-        entered,
-        opened,
-        _time(visit.left, visit, look),
-        _time(visit.closed, visit, look, "not yet"),
-        stayed,
-    )
+    return visit.site, entered, opened, left, closed, stayed
 
 
 def _remarks(found: Tested) -> Iterator[RenderableType]:
