@@ -373,7 +373,7 @@ TREE: Final[dict[str, Any]] = {
                 "test": {
                     "help": "Say which site a position is in, and how far it is to the edge of each",
                     "options": {
-                        "--track": {"help": "Fixes with times instead, as GPX; - reads them", "metavar": "FILE", "many": False},
+                        "--track": {"help": "A GPX track instead; - for standard input", "metavar": "FILE", "many": False},
                         "--accuracy": {"help": "A position is right within M metres", "metavar": "M", "many": False},
                         "--profile": {"help": "The area of this profile instead; may be given several times", "metavar": "FILE", "many": True},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
