@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from fluxctl import exits
 from fluxctl.table import ENTRIES, SECTIONS
 
-CONTEXT: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 HELP_LINE: Final = ("-h, --help", "Show this text.")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -70,8 +70,8 @@ def verb(
     def register(function: Function) -> Function:
         usual = exits.ASKING if asks else exits.ALWAYS
         vars(function)["guide"] = Guide(examples, (*usual, *codes))
-        settings = CONTEXT | ({"ignore_unknown_options": True} if takes_negative else {})
-        return app.command(name, cls=Command, context_settings=dict(settings))(function)
+        kind = Signed if takes_negative else Command
+        return app.command(name, cls=kind, context_settings=dict(CONTEXT))(function)
 
     return register
 
@@ -158,6 +158,12 @@ class Command(TyperCommand):
                 formatter.write(f"  {line}\n      {meaning}\n")
         with formatter.section("Exit codes"):
             formatter.write_text(f"{exits.described(self.guide.codes)}.")
+
+
+class Signed(Command):
+    """A verb with arguments that may be negative numbers: what begins with "-" and is no option is an argument."""
+
+    ignore_unknown_options = True
 
 
 class Group(TyperGroup):
