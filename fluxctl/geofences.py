@@ -96,16 +96,13 @@ def checked(found: SiteAreas, spots: Sequence[str]) -> AreasChecked:
     usable, problems = _usable(found)
     tables = {site.id: _tables(site) for site in found.sites}
     doubts = [Doubt(site, problem) for site, problem in problems.items()]
-    earlier: dict[str, dict[str, Any]] = {}
-    for site in found.sites:
-        wrong, odd = geofence.check(tables[site.id])
-        doubts += [Doubt(site.id, f"the area {finding.message}", finding.hint) for finding in (*wrong, *odd)]
-        for other, there in earlier.items():
-            doubts += [
-                Doubt(site.id, f"the area {finding.message}", finding.hint, other)
-                for finding in geofence.overlaps(tables[site.id], {other: there})
-            ]
-        earlier[site.id] = tables[site.id]
+    for site, table in tables.items():
+        wrong, odd = geofence.check(table)
+        doubts += [Doubt(site, f"the area {finding.message}", finding.hint) for finding in (*wrong, *odd)]
+    doubts += [
+        Doubt(site, f"the area {finding.message}", finding.hint, other)
+        for site, other, finding in geofence.overlapping(tables)
+    ]
     fences = Fences(usable)
     without = tuple(site.id for site in found.sites if site.geometry is None and site.id not in problems)
     return AreasChecked(fences.sites, without, tuple(doubts), tuple(_spot(fences, text) for text in spots))

@@ -1,7 +1,8 @@
 """Where a position stands to the areas of all sites.
 
 Each area is laid on a plane that touches the earth (WGS 84) in its middle, with true distances and directions from
-there (azimuthal equidistant): what is within 50 km is some millionths wrong, other continents some hundredths.
+there (azimuthal equidistant): within 50 km they are wrong by a ten-thousandth at most, to other continents by some
+thousandths.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ _SAG: Final = 0.01
 """Metres that an edge on the plane may lie beside the one on the map."""
 _MOST_PIECES: Final = 5_000
 """Of one edge: only of an area that is no facility there would be more."""
-
-
 _AT_ONCE: Final = 50_000
 """Distances that are in memory at a time."""
 

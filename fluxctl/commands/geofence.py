@@ -45,7 +45,7 @@ Accuracy = Annotated[
 )
 def stands(
     ctx: typer.Context,
-    latitude: Annotated[str, typer.Argument(metavar="LAT", help="The latitude; south is negative.")] = "",
+    latitude: Annotated[str, typer.Argument(metavar="LAT", help="The latitude, or LAT,LON; south is negative.")] = "",
     longitude: Annotated[str, typer.Argument(metavar="LON", help="The longitude; west is negative.")] = "",
     *,
     track: Annotated[

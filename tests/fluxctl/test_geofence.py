@@ -193,9 +193,9 @@ def test_overlaps_and_odd_shapes_are_told_once(run: Run, daemon: Daemon) -> None
     done = run("geofence", "check", "both=41.885,-87.621", "--json")
     found = json.loads(done.out)
     assert done.code == exits.INVALID
-    assert [(each["site"], each["other"]) for each in found["doubts"]] == [("new", "st-marys"), ("swapped", "")]
-    assert "overlaps with that of st-marys: 36820 m²" in found["doubts"][0]["message"]
-    assert "swapped" in found["doubts"][1]["hint"]
+    assert [(each["site"], each["other"]) for each in found["doubts"]] == [("swapped", ""), ("new", "st-marys")]
+    assert "overlaps with that of st-marys: 36820 m²" in found["doubts"][1]["message"]
+    assert "swapped" in found["doubts"][0]["hint"]
     assert found["spots"][0]["sites"] == ["st-marys", "new"]
     assert "they overlap" in run("geofence", "check", "both=41.885,-87.621").out
 

@@ -215,6 +215,16 @@ def test_areas_that_overlap_are_named_with_a_place_in_both() -> None:
     assert geofence.overlaps({}, others) == []
 
 
+def test_of_many_areas_those_that_overlap_are_found_once() -> None:
+    sites = {f"s{n}": fence(square(-87.0 + 0.01 * (n % 40), 41.0 + 0.01 * (n // 40), 0.01)) for n in range(1000)}
+    assert geofence.overlapping(sites) == []
+    sites |= {"across": fence(square(-86.995, 41.005, 0.01)), "broken": fence(BOW_TIE), "none": {}}
+    found = geofence.overlapping(sites)
+    assert [(one, other) for one, other, _ in found] == [("across", name) for name in ("s0", "s1", "s40", "s41")]
+    for _, other, finding in found:
+        assert geofence.overlaps(sites["across"], {other: sites[other]}) == [finding]
+
+
 @given(
     st.recursive(
         st.none() | st.floats() | st.text(max_size=3),
