@@ -61,7 +61,7 @@ class Visit(Answer, frozen=True, tag_field="kind", tag="visit"):
     """A stay of a track in an area: surely inside since `entered`, and again and again until `seen`.
 
     `opened` is when the dwell was over, None if it never was. From `left` on it was surely outside, and at `closed` for
-    long enough; both are None if the track ends before. `inside` are the seconds of the dwell that were counted.
+    long enough; both are None if the track ends before. `inside` are the most seconds of the dwell that were counted.
     """
 
     site: str

@@ -1,7 +1,7 @@
 """Whether the coach is at a site, from where it was over time: dwell and hysteresis.
 
 A pure machine with one table. Evidence that is sure moves it, and only after it has held for some time; evidence that
-may be either way moves nothing; no evidence ends no presence.
+may be either way moves nothing, and wears off what was counted; no evidence ends no presence.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ class Presence(msgspec.Struct, frozen=True):
     """The coach and one site, by the times of one monotonic clock in seconds.
 
     `since` is when the phase began; of the time since then, `counted` seconds were surely inside (`ARRIVING`) or surely
-    outside (`LEAVING`). `last` is when a look last counted, and `unbroken` that no doubtful one came after it.
+    outside (`LEAVING`), less those in doubt. `last` is when the last look was, `sure` that it was not in doubt.
     """
 
     phase: Phase = Phase.AWAY
     since: float = 0.0
     counted: float = 0.0
     last: float = 0.0
-    unbroken: bool = False
+    sure: bool = False
 
     @property
     def here(self) -> bool:
@@ -86,24 +86,22 @@ def step(before: Presence, where: Where | None, now: float, *, dwell: float, lea
     """Return the presence after a look at `now` (seconds of a monotonic clock) that found the coach at `where`.
 
     The coach is here when it was surely inside for `dwell` seconds, and away again when it was surely outside for
-    `leave_after`. What counts is the time between two looks that agree, with no doubtful one between them. A dwell
-    begins anew when it was not surely inside for more than `LONGEST_GAP`; between two looks outside, that much counts.
-    None is no evidence: it ends a dwell that is not over, and no presence. A clock that stands or goes back counts
-    nothing.
+    `leave_after`. What counts is the time between two looks that agree; time in doubt is taken off again, so that
+    somebody beside the fence comes to nothing either way. A dwell begins anew after a gap longer than `LONGEST_GAP`;
+    between two looks outside, that much counts. None is no evidence: it ends a dwell that is not over, and no presence.
+    A clock that stands or goes back counts nothing.
     """
     phase = NEXT[before.phase, where]
     if phase not in DUE:
         return before if phase is before.phase else Presence(phase, now)
-    counts, then = DUE[phase]
     if where is None:
         return before
-    if where is not counts:
-        return msgspec.structs.replace(before, unbroken=False)
-    gap = now - before.last
-    if phase is not before.phase or (phase is Phase.ARRIVING and gap > LONGEST_GAP):
-        after = Presence(phase, now, last=now, unbroken=True)
+    counts, then = DUE[phase]
+    if phase is not before.phase or (phase is Phase.ARRIVING and now - before.last > LONGEST_GAP):
+        after = Presence(phase, now, last=now, sure=where is counts)
     else:
-        passed = min(max(gap, 0.0), LONGEST_GAP) if before.unbroken else 0.0
-        after = Presence(phase, before.since, before.counted + passed, now, unbroken=True)
+        passed = min(max(now - before.last, 0.0), LONGEST_GAP)
+        more = -passed if where is not counts else passed if before.sure else 0.0
+        after = Presence(phase, before.since, max(before.counted + more, 0.0), now, sure=where is counts)
     enough = dwell if phase is Phase.ARRIVING else leave_after
-    return Presence(then, now) if after.counted >= enough else after
+    return Presence(then, now) if where is counts and after.counted >= enough else after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import hypothesis.strategies as st
@@ -53,6 +54,21 @@ def test_a_drive_past_opens_nothing() -> None:
     (found,) = stays(drive((BETWEEN, 60), (IN_A, 60), (BETWEEN, 60)))
     assert (found.opened, found.left, found.closed) == (None, None, None)
     assert (found.inside, found.entered, found.seen) == (55.0, after(60), after(115))
+
+
+def test_jitter_at_the_fence_opens_nothing_and_closes_nothing() -> None:
+    random = Random(7)
+    west, degree = 7.0, 71_700.0
+    drift, noisy = 0.0, []
+    for number in range(8 * 720):
+        # As receivers err: for half a minute in the same direction, in 95 of 100 fixes within 10 m.
+        drift = 0.8 * drift + random.gauss(0.0, 3.0)
+        at = BEGIN + timedelta(seconds=5 * number + 600)
+        noisy.append(Fix(at, 50.005, west + drift / degree, first=False))
+    before = drive((IN_A, 600))
+    assert [visit for visit in stays(noisy) if visit.opened] == []
+    (found,) = stays([*before, *noisy])
+    assert (found.opened, found.closed) == (after(90), None)
 
 
 def test_a_poor_receiver_is_never_sure() -> None:

@@ -107,7 +107,7 @@ def test_only_surely_outside_long_enough_ends_a_presence(looks: list[Look], dwel
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.sampled_from([IN, MAYBE, None])), max_size=60))
 def test_lost_and_doubtful_evidence_never_ends_a_presence(looks: list[Look]) -> None:
     assert all(each.phase is Phase.HERE for each in walk(looks, HERE))
-    leaving = Presence(Phase.LEAVING, 0.0, counted=299.0, unbroken=True)
+    leaving = Presence(Phase.LEAVING, 0.0, counted=299.0, sure=True)
     assert all(each.here for each in walk(looks, leaving))
 
 
@@ -137,13 +137,26 @@ def test_a_lost_fix_restarts_a_dwell_that_was_not_over() -> None:
     assert not any(each.here for each in found)
 
 
-def test_doubt_stops_the_count_of_a_dwell_and_a_minute_of_it_begins_it_anew() -> None:
-    short = walk([*every(5, IN, 50), *every(5, MAYBE, 50), *every(5, IN, 50)])
-    assert short[-1].phase is Phase.HERE
-    assert short[-2].counted == 85
-    long = walk([*every(5, IN, 50), *every(5, MAYBE, 65), *every(5, IN, 50)])
-    assert long[-1].phase is Phase.ARRIVING
-    assert long[-1].counted == 45
+def test_doubt_is_taken_off_what_was_counted() -> None:
+    found = walk([*every(5, IN, 50), *every(5, MAYBE, 20), *every(5, IN, 70)])
+    assert [each.counted for each in found[9:15]] == [45, 40, 35, 30, 25, 25]
+    assert found[-2].counted == 85
+    assert found[-1].phase is Phase.HERE
+    doubtful = walk([*every(5, OUT, 100), *every(5, MAYBE, 200), *every(5, OUT, 300)], HERE)
+    assert [each.counted for each in doubtful[19:61:20]] == [95, 0, 0]
+    assert doubtful[-1].counted == 295
+    assert doubtful[-1].here
+
+
+@given(st.lists(st.sampled_from([IN, MAYBE]), max_size=400), st.floats(30, 3600))
+def test_who_is_as_often_in_doubt_as_inside_never_arrives(looks: list[Where], dwell: float) -> None:
+    worst = balance = 0
+    for look in looks:
+        balance = max(balance, 0) + 1 if look is IN else max(balance - 1, 0)
+        worst = max(worst, balance)
+    found = walk([(5.0, look) for look in looks], dwell=dwell)
+    if any(each.here for each in found):
+        assert worst * 5.0 >= dwell
 
 
 def test_jitter_at_the_fence_opens_nothing_and_closes_nothing() -> None:
