@@ -12,13 +12,13 @@ from capacitord.config.fields import host
 from capacitord.config.in_force import in_force
 from capacitord.config.tables.completeness import Closing
 from capacitord.config.tables.destination import TlsTable
-from capacitord.config.tables.location import Agreement
 from capacitord.config.tables.review import Rematch
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.location import geofence
 from capacitord.model.completeness import Event
 from capacitord.model.compression import CAN_COMPRESS, Compression
 from capacitord.model.delivery import Batch, Policy, Send, WhenInactive
+from capacitord.model.location import Agreement
 from capacitord.model.matching import MatchKey
 from capacitord.model.routes import Priority
 from capacitord.model.schedule import Window
