@@ -17,14 +17,14 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Observation(msgspec.Struct, Generic[T], frozen=True):
+class Observation(msgspec.Struct, Generic[T_co], frozen=True):
     """What a source sees.
 
     `value` is evidence; None is none, and `problem` says why, `hint` what to do about it. `words` say what was seen
     last, and `at` when, also when it does not count any more.
     """
 
-    value: T | None = None
+    value: T_co | None = None
     words: str = ""
     at: float | None = None
     problem: str = ""

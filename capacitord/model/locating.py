@@ -48,8 +48,8 @@ def decide(
         )
         for site, rule in known.items()
     }
-    found = _choose(look, presences, before.site, now, leave_after)
-    decision = msgspec.structs.replace(found, sites=tuple(look.view(site, presences[site], now) for site in known))
+    found = _choose(look, presences, before.site, leave_after)
+    decision = msgspec.structs.replace(found, sites=tuple(look.view(site, presences[site]) for site in known))
     settled = decision.site or next((site for site in decision.kept if site == before.site), "")
     return decision, Memory(MappingProxyType(presences), settled)
 
@@ -118,7 +118,13 @@ class _Look:
             return f"perhaps inside: the edge is {far} away, nearer than the position is exact"
         return f"inside, {far} from the edge" if standing.where is Where.INSIDE else f"{far} outside"
 
-    def view(self, site: str, presence: Presence, now: float) -> SiteView:
+    def waits(self, site: str, presence: Presence) -> str:
+        """Return for how long the box is at a site where it was not long enough yet."""
+        if presence.phase is not Phase.ARRIVING:
+            return ""
+        return f"for {presence.counted:.0f} s of {self.rules[site].dwell:.0f} s"
+
+    def view(self, site: str, presence: Presence) -> SiteView:
         """Return all there is to say of one site."""
         standing, network = self.standing(site), self.network[site]
         words = {
@@ -127,9 +133,6 @@ class _Look:
             Network.DENIES: "its network contradicts",
             Network.NOT_ASKED: "",
         }[network]
-        waits = ""
-        if presence.phase is Phase.ARRIVING:
-            waits = f"for {now - presence.since:.0f} s of {self.rules[site].dwell:.0f} s"
         return SiteView(
             site,
             presence.phase,
@@ -137,20 +140,18 @@ class _Look:
             network,
             None if standing is None else standing.where,
             None if standing is None else standing.distance,
-            "; ".join(part for part in (f"{self.placed(site)} {waits}".strip(), words) if part),
+            "; ".join(part for part in (f"{self.placed(site)} {self.waits(site, presence)}".strip(), words) if part),
         )
 
 
-def _choose(
-    look: _Look, presences: Mapping[str, Presence], settled: str, now: float, leave_after: float
-) -> Decision:
+def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_after: float) -> Decision:
     phases = {site: presence.phase for site, presence in presences.items()}
     here = [site for site, phase in phases.items() if phase is Phase.HERE]
     if phases.get(settled) is Phase.LEAVING:
-        left = max(0.0, leave_after - (now - presences[settled].since))
+        left = max(0.0, leave_after - presences[settled].counted)
         return Decision(settled, reasons=(f"{settled} is left in {left:.0f} s", *_elsewhere(look, settled)))
     if not here:
-        return Decision(None, reasons=_nowhere(look, presences, now))
+        return Decision(None, reasons=_nowhere(look, presences))
     kept = (settled,) if settled in here else ()
     if len(here) > 1 and look.only not in here:
         words = f"the evidence means {joined(here)}, and nothing tells them apart"
@@ -195,19 +196,17 @@ def _elsewhere(look: _Look, site: str) -> tuple[str, ...]:
     return (*found, *look.reasons(site, Says.AGAINST)) or ("the evidence that said so is gone",)
 
 
-def _nowhere(look: _Look, presences: Mapping[str, Presence], now: float) -> tuple[str, ...]:
+def _nowhere(look: _Look, presences: Mapping[str, Presence]) -> tuple[str, ...]:
     """Return why no site is decided, and none was to be left."""
     found = []
     for site, presence in presences.items():
         if presence.phase is Phase.ARRIVING:
-            dwell = look.rules[site].dwell
-            found.append(f"{site}: {look.placed(site)} for {now - presence.since:.0f} s of {dwell:.0f} s")
+            found.append(f"{site}: {look.placed(site)} {look.waits(site, presence)}")
     if look.evidence.standings is None and any(rule.fence for rule in look.rules.values()):
         found.append(look.evidence.no_position)
     agreeing = [site for site, network in look.network.items() if network is Network.AGREES]
-    for site in agreeing:
-        if presences[site].phase is Phase.AWAY:
-            found.append(f"the network says {site}: {look.placed(site)}")
+    away = [site for site in agreeing if presences[site].phase is Phase.AWAY]
+    found += [f"the network says {site}: {look.placed(site)}" for site in away]
     return tuple(found) or ("the box is at none of its sites",)
 
 
