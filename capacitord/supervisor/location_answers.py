@@ -90,7 +90,12 @@ def _sites(clues: list[tuple[str, Clue]], says: Says) -> tuple[str, ...]:
 
 def _row(observed: Observation[object], now: float, **more: Any) -> api.EvidenceNow:
     """Return a piece of evidence; `more` are the fields that say which one it is, and for whom it speaks."""
-    seen = {"value": observed.words, "age": observed.age(now), "problem": observed.problem, "hint": observed.hint}
+    seen: dict[str, Any] = {
+        "value": observed.words,
+        "age": observed.age(now),
+        "problem": observed.problem,
+        "hint": observed.hint,
+    }
     return api.EvidenceNow(**seen, **more)
 
 
