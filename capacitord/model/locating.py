@@ -115,8 +115,8 @@ class _Look:
             return "without a position" if self.rules[site].fence else "known by its network"
         far = metres(abs(standing.distance))
         if standing.where is Where.MAYBE:
-            return f"perhaps inside: the edge is {far} away, nearer than the position is exact"
-        return f"inside, {far} from the edge" if standing.where is Where.INSIDE else f"{far} outside"
+            return f"perhaps inside: the position is not exact enough {far} from the edge"
+        return f"{far} inside" if standing.where is Where.INSIDE else f"{far} outside"
 
     def waits(self, site: str, presence: Presence) -> str:
         """Return for how long the box is at a site where it was not long enough yet."""

@@ -15,6 +15,7 @@ from capacitord.model.presence import Phase
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _SEE: Final = "See all evidence: fluxctl site location"
+_ADDRESSES: Final = "addresses"
 _PROBES: Final = frozenset({Kind.ECHO, Kind.ENDPOINT})
 
 
@@ -62,7 +63,13 @@ def _evidence(whereabouts: Whereabouts, now: float) -> Iterator[api.EvidenceNow]
     yield _row(whereabouts.position, now, kind="position", label="position", asked=gps, speaks_for=inside)
     for kind, plug in whereabouts.local.items():
         clues = [(site, each) for site, each in _clues(whereabouts) if each.wanted.kind is kind]
-        yield _row(plug.latest, now, kind=kind.value, label=label(kind), speaks_for=_sites(clues, Says.FOR))
+        yield _row(
+            plug.latest,
+            now,
+            kind=kind.value,
+            label=_ADDRESSES if kind is Kind.SUBNET else label(kind),
+            speaks_for=_sites(clues, Says.FOR),
+        )
     probed: dict[Wanted, list[tuple[str, Clue]]] = {}
     for site, each in _clues(whereabouts):
         if each.wanted.kind in _PROBES:

@@ -127,7 +127,7 @@ class Whereabouts:
         before, now = self.decision, self.now()
         self.evidence = self._evidence()
         if self.manual:
-            self.decision = Decision(None, reasons=(f"a person chooses the site: {self.manual}",))
+            self.decision = Decision(None, reasons=(self.manual,))
             return self.decision
         self.decision, self._memory = decide(self.rules, self.evidence, self._memory, now, self.table.leave_after)
         if self.decision.outcome != before.outcome:

@@ -68,6 +68,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "site.activate": lambda c: c.site_activate("st-marys", "x"),
     "site.deactivate": lambda c: c.site_deactivate(),
     "site.list": lambda c: c.site_list(),
+    "site.location": lambda c: c.site_location(),
     "status": lambda c: c.status(),
     "study.discard": lambda c: c.study_discard(m.Discard("3f2a9c", "x", "3f2a9c")),
     "study.explain": lambda c: c.study_explain(Explain("3f2a9c")),
