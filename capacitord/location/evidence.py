@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
@@ -55,6 +57,13 @@ class Unseen(Exception):
         super().__init__(problem)
         self.problem = problem
         self.hint = hint
+
+
+def words_of(error: OSError) -> str:
+    """Return what the system says of an error; asyncio puts words of its own around it."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)
 
 
 class Polled(Generic[T]):
@@ -109,7 +118,7 @@ class Polled(Generic[T]):
             except Unseen as unseen:
                 self._missed(unseen.problem, unseen.hint)
             except OSError as error:
-                self._missed(error.strerror or type(error).__name__)
+                self._missed(words_of(error))
         self._tried = self._clock()
 
     def _missed(self, problem: str, hint: str = "") -> None:

@@ -8,7 +8,6 @@ that fixes which were held up on their way are as old as they are.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 import time
@@ -18,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from capacitord.location.evidence import Observation
+from capacitord.location.evidence import Observation, words_of
 
 LONGEST_LINE: Final = 1 << 16
 _MOST_RECEIVERS: Final = 8
@@ -248,6 +247,7 @@ class Gpsd:
         self._silence = silence
         self._clock = clock
         self._receivers: dict[str, Receiver] = {}
+        self._greeted = False
         self._problem = f"gpsd at {self.where} was not asked yet"
 
     @property
@@ -268,47 +268,52 @@ class Gpsd:
         """See `evidence.Plug`."""
         wait = _SHORTEST_WAIT
         while True:
+            self._greeted = False
             try:
-                await self._session()
-                self._problem = f"gpsd at {self.where} hung up"
+                async with asyncio.timeout(_GREETING):
+                    reader, writer = await asyncio.open_connection(*self._address)
             except TimeoutError:
                 self._problem = f"gpsd at {self.where} does not answer"
-            except _NotGpsd:
-                self._problem = f"what answers at {self.where} is not gpsd"
             except OSError as error:
-                self._problem = f"gpsd at {self.where} can't be reached ({error.strerror or error})"
+                self._problem = f"gpsd at {self.where} can't be reached ({words_of(error)})"
+            else:
+                self._problem = await self._session(reader, writer)
             wait = _SHORTEST_WAIT if self._greeted else min(2 * wait, _LONGEST_WAIT)
             await asyncio.sleep(wait)
 
-    async def _session(self) -> None:
-        self._greeted = False
-        async with asyncio.timeout(_GREETING):
-            reader, writer = await asyncio.open_connection(*self._address)
+    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        """Take what gpsd says until it says nothing more; return why that is."""
+        watch = {"enable": True, "json": True, **({"device": self._device} if self._device else {})}
+        writer.write(f"?WATCH={json.dumps(watch, separators=(',', ':'))};\n".encode())
+        lines = Lines()
         try:
-            lines = Lines()
-            watch = {"enable": True, "json": True, **({"device": self._device} if self._device else {})}
-            writer.write(f"?WATCH={json.dumps(watch, separators=(',', ':'))};\n".encode())
-            asked = False
+            async with asyncio.timeout(_GREETING):
+                while not self._greeted:
+                    await self._read(reader, lines)
             while True:
                 try:
-                    async with asyncio.timeout(self._silence if self._greeted else _GREETING):
-                        data = await reader.read(1 << 16)
+                    async with asyncio.timeout(self._silence):
+                        await self._read(reader, lines)
                 except TimeoutError:
-                    if asked or not self._greeted:
-                        raise
-                    asked = True
                     writer.write(b"?VERSION;\n")
-                    continue
-                if not data:
-                    return
-                asked = False
-                for line in lines.feed(data):
-                    self._take(line)
+                    async with asyncio.timeout(self._silence):
+                        await self._read(reader, lines)
+        except TimeoutError:
+            return f"gpsd at {self.where} does not answer"
+        except _NotGpsd:
+            return f"what answers at {self.where} is not gpsd"
+        except OSError:
+            return f"gpsd at {self.where} hung up"
         finally:
-            with contextlib.suppress(OSError):
-                writer.transport.abort()
+            writer.transport.abort()
 
-    _greeted = False
+    async def _read(self, reader: asyncio.StreamReader, lines: Lines) -> None:
+        """Take what has arrived, when something has. Raises `OSError` at the end of the stream."""
+        data = await reader.read(1 << 16)
+        if not data:
+            raise ConnectionResetError
+        for line in lines.feed(data):
+            self._take(line)
 
     def _take(self, line: bytes) -> None:
         said = report(line)
