@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from capacitord.location.gpsd import Gpsd, Lines, Receiver, judge, metres_between, position, report
+from capacitord.location.gpsd import Gpsd, Lines, Position, Receiver, judge, metres_between, position, report
 from tests.location.watching import background
 from tests.peers.gpsd import Fix, receiver
 from tests.peers.gpsd import Gpsd as Server
@@ -288,17 +288,14 @@ def test_a_clock_may_drift_for_days() -> None:
     assert problem(gps, 199_951 * 1.0001) == ""
 
 
+def place(latitude: float, longitude: float) -> Position:
+    return Position("/dev/gps", latitude, longitude, 5.0, 3, 0.0)
+
+
 def test_distances() -> None:
-    one = position(report(tpv()) or pytest.fail())[0]
-    other = position(report(tpv(lat=41.001)) or pytest.fail())[0]
-    west = position(report(tpv(lat=0.0, lon=179.9995)) or pytest.fail())[0]
-    east = position(report(tpv(lat=0.0, lon=-179.9995)) or pytest.fail())[0]
-    assert one
-    assert other
-    assert west
-    assert east
-    assert metres_between(one, other) == pytest.approx(111.2, abs=0.1)
-    assert metres_between(west, east) == pytest.approx(111.2, abs=0.1)
+    assert metres_between(place(41.0, -87.0), place(41.001, -87.0)) == pytest.approx(111.2, abs=0.1)
+    assert metres_between(place(60.0, 10.0), place(60.0, 10.001)) == pytest.approx(55.6, abs=0.1)
+    assert metres_between(place(0.0, 179.9995), place(0.0, -179.9995)) == pytest.approx(111.2, abs=0.1)
 
 
 @given(pieces=st.lists(st.binary(max_size=40) | st.sampled_from([b"\n", b"abc\n", b"x" * 30])))

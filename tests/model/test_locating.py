@@ -251,9 +251,8 @@ def test_whatever_happens_the_rules_hold(rules: tuple[SiteRules, ...], steps: li
             assert agreed or said[decision.site] is Network.NOT_ASKED
             others = [site for site, network in said.items() if network is Network.AGREES and site != decision.site]
             assert agreed or not others or len(others) > 1
-        if memory.site and found.standings is None and Network.AGREES not in said.values():
-            if Network.DENIES not in said.values():
-                assert decision.site == memory.site or memory.presences[memory.site].phase is Phase.LEAVING
+        if memory.site and found.standings is None and not {Network.AGREES, Network.DENIES} & set(said.values()):
+            assert decision.site == memory.site or memory.presences[memory.site].phase is Phase.LEAVING
         memory, before, now = after, decision, now + passes
     assert before.conflict or (memory.site or None) == before.site
 
