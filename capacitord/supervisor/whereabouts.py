@@ -18,7 +18,8 @@ from capacitord.location import network
 from capacitord.location.clues import Seen, clue
 from capacitord.location.evidence import Observation, Plug, Polled
 from capacitord.location.fences import Fences
-from capacitord.location.gpsd import Gpsd, Position
+from capacitord.location.gpsd import Gpsd
+from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
 from capacitord.model.locating import decide
 from capacitord.model.location import NOWHERE, Decision, Evidence, Kind, Memory, SiteRules, Wanted, at

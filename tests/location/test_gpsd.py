@@ -17,7 +17,8 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from capacitord.location.gpsd import Gpsd, Lines, Position, Receiver, judge, metres_between, position, report
+from capacitord.location.gpsd import Gpsd, Lines
+from capacitord.location.positions import Position, Receiver, judge, metres_between, position, report
 from tests.location.watching import background
 from tests.peers.gpsd import Fix, receiver
 from tests.peers.gpsd import Gpsd as Server

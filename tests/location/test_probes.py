@@ -176,7 +176,9 @@ def test_what_nobody_wants_any_more_is_not_asked_any_more() -> None:
 
 def test_what_is_polled_says_what_was_last_and_when() -> None:
     now = 100.0
-    answers = iter([("one", "first"), Unseen("it is gone", "look"), OSError(111, "refused"), ("two", "second")])
+    answers: Iterator[tuple[str, str] | Exception] = iter(
+        [("one", "first"), Unseen("it is gone", "look"), OSError(111, "refused"), ("two", "second")]
+    )
 
     async def look() -> tuple[str, str]:
         answer = next(answers)
