@@ -14,6 +14,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
+from capacitord.api.geofence import SiteAreas
 from capacitord.api.location import Location
 from capacitord.api.preview import Preview
 from capacitord.api.review import DiscardHeld, HeldDetail, HeldList, ListHeld, Release, RestoreHeld
@@ -124,6 +125,10 @@ class Client:
     def profile_remove(self, profile: str) -> m.Done:
         """Take a site from this box. Raises `Refused` while it is active, or has studies that wait."""
         return self.request("profile.remove", m.ProfileRemove(profile, profile), m.Done)
+
+    def geofence_list(self) -> SiteAreas:
+        """Return the areas of the sites of this box, and where it is if it knows."""
+        return self.request("geofence.list", m.Empty(), SiteAreas)
 
     def site_list(self) -> m.SiteList:
         """Return the sites of this box."""

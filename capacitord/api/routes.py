@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, location, preview, review, trial, worklist
+from capacitord.api import codes, geofence, location, preview, review, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -107,6 +107,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.Event,
         "What happens, as it happens",
         Form.NDJSON,
+    ),
+    Route(
+        "geofence.list", "GET", "/v1/geofences", _R, _BOX, m.Empty, geofence.SiteAreas, "The areas of this box's sites"
     ),
     Route(
         "held.discard",

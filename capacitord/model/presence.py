@@ -15,6 +15,8 @@ import msgspec
 
 from capacitord.model.fence import Where
 
+LEAVE_AFTER: Final = 300.0
+"""Seconds surely outside that end a presence, if the box's configuration does not say otherwise."""
 LONGEST_GAP: Final = 60.0
 """Seconds between two looks that agree: where the coach was in a longer gap nobody knows."""
 

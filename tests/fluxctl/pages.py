@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from rich.console import RenderableType
 
 from capacitord.api import messages as m
+from capacitord.api.geofence import Mapped
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import (
     Doctor,
@@ -34,6 +35,7 @@ from fluxctl.render import (
     box,
     codes,
     destination,
+    geofence,
     held,
     location,
     preview,
@@ -48,6 +50,7 @@ from fluxctl.render import (
 )
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
+from tests.fluxctl import geofence_samples as g
 from tests.fluxctl import held_samples as h
 from tests.fluxctl import location_samples as loc
 from tests.fluxctl import picture_samples as p
@@ -553,6 +556,20 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "site-location-lost": (LOOK, lambda look: location.located(loc.LOST, look)),
     "site-location-manual": (LOOK, lambda look: location.located(loc.MANUAL, look)),
     "site-list-parked": (LOOK, lambda look: site.listed(m.SiteList("", s.SITES.sites[:1]), look)),
+    "geofence-test": (LOOK, lambda look: geofence.tested(g.TESTED, look)),
+    "geofence-test-unsure": (LOOK, lambda look: geofence.tested(g.UNSURE, look)),
+    "geofence-test-conflict": (LOOK, lambda look: geofence.tested(g.CONFLICT, look)),
+    "geofence-test-60-columns": (NARROW, lambda look: geofence.tested(g.TESTED, look)),
+    "geofence-test-track": (LOOK, lambda look: geofence.tracked(g.TRACKED, look)),
+    "geofence-test-track-60-columns": (NARROW, lambda look: geofence.tracked(g.TRACKED, look)),
+    "geofence-check": (LOOK, lambda look: geofence.checked(g.CHECKED, look)),
+    "geofence-check-well": (LOOK, lambda look: geofence.checked(g.WELL, look)),
+    "geofence-check-60-columns": (NARROW, lambda look: geofence.checked(g.CHECKED, look)),
+    "geofence-map": (LOOK, lambda look: geofence.drawn(g.MAPPED, None, look)),
+    "geofence-map-site": (LOOK, lambda look: geofence.drawn(g.MAPPED, g.LAKESIDE, look)),
+    "geofence-map-60-columns": (NARROW, lambda look: geofence.drawn(g.MAPPED, None, look)),
+    "geofence-map-ascii": (PLAIN, lambda look: geofence.drawn(g.MAPPED, None, look)),
+    "geofence-map-none": (LOOK, lambda look: geofence.drawn(Mapped((g.NORTH, g.DAMAGED)), None, look)),
     "profile-validate": (LOOK, lambda look: profile.validated((VALID, WRONG), look)),
     "profile-validate-valid": (LOOK, lambda look: profile.validated((VALID,), look)),
     "profile-validate-60-columns": (NARROW, lambda look: profile.validated((WRONG,), look)),

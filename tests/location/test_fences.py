@@ -180,6 +180,17 @@ def test_beside_the_pole_an_area_is_where_it_is() -> None:
         assert abs(found.distance) == pytest.approx(to_edges(latitude, longitude, ring), rel=1e-3, abs=0.02)
 
 
+def test_many_positions_are_as_each_of_them() -> None:
+    fences = Fences({"a": polygon(square(7.0, 50.0, 0.01)), "b": polygon(square(7.02, 50.0, 0.01))})
+    places = [(50.005, 6.99 + number * 0.00002) for number in range(2500)]
+    found = list(fences.along(places, 20.0))
+    assert len(found) == 2500
+    for number in range(0, 2500, 100):
+        assert found[number] == fences.at(*places[number], 20.0)
+    with pytest.raises(ValueError, match="there is no position"):
+        list(fences.along([(50.0, 7.0), (91.0, 7.0)]))
+
+
 def test_positions_that_are_none_are_refused() -> None:
     fences = Fences({"a": polygon(square(7.0, 50.0, 0.01))})
     for latitude, longitude, accuracy in [
