@@ -50,6 +50,7 @@ class BoxAnswers:
         self._whereabouts = whereabouts
         self._started = datetime.now(UTC)
         self._key_warning = ("", "")
+        self._profiles = ProfileAnswers(serving, schema)
         self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
             "audit.show": self._audit_show,
             "audit.verify": self._audit_verify,
@@ -62,7 +63,8 @@ class BoxAnswers:
             "key.unlock": self._key_unlock,
             "site.location": self._location,
             "status": self._status,
-            **ProfileAnswers(serving, schema).handlers,
+            **self._profiles.handlers,
+            "geofence.list": self._geofence_list,
         }
 
     # --- what the control plane asks for
@@ -131,6 +133,13 @@ class BoxAnswers:
 
     async def _status(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self.status())
+
+    async def _geofence_list(self, peer: Peer, request: m.Empty) -> Outcome:
+        outcome = await self._profiles.handlers["geofence.list"](peer, request)
+        here = location_answers.position(self._whereabouts)
+        leave_after = self._box.location.leave_after
+        answer = msgspec.structs.replace(outcome.answer, position=here, leave_after=leave_after)
+        return msgspec.structs.replace(outcome, answer=answer)
 
     async def _location(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(location_answers.report(schema("site.location"), self._whereabouts))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from capacitord.api import location as api
 from capacitord.api import messages as m
+from capacitord.api.geofence import Position
 from capacitord.location.clues import label
 from capacitord.location.evidence import Observation
 from capacitord.model.fence import Where
@@ -104,6 +106,15 @@ def _row(observed: Observation[object], now: float, **more: Any) -> api.Evidence
         "hint": observed.hint,
     }
     return api.EvidenceNow(**seen, **more)
+
+
+def position(whereabouts: Whereabouts) -> Position | None:
+    """Return the position that counts now, for drawing it; None without one."""
+    observed = whereabouts.position
+    if observed.value is None:
+        return None
+    found, age = observed.value, observed.age(whereabouts.now()) or 0.0
+    return Position(found.latitude, found.longitude, found.accuracy, datetime.now(UTC) - timedelta(seconds=age))
 
 
 def line(whereabouts: Whereabouts) -> m.LocationLine:

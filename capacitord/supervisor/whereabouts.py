@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from capacitord.config.profile import Profile
 from capacitord.config.tables.evidence import EvidenceTable
@@ -17,12 +17,14 @@ from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.location import network
 from capacitord.location.clues import Seen, clue
 from capacitord.location.evidence import Observation, Plug, Polled
-from capacitord.location.fences import Fences
 from capacitord.location.gpsd import Gpsd
 from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
 from capacitord.model.locating import decide
 from capacitord.model.location import NOWHERE, Decision, Evidence, Kind, Memory, SiteRules, Wanted, at
+
+if TYPE_CHECKING:
+    from capacitord.location.fences import Fences
 
 _log = logging.getLogger(__name__)
 _NO_GPS: Final[Observation[Position]] = Observation(
@@ -59,7 +61,7 @@ class Whereabouts:
         self.probes = Probes(echo, every=max(table.poll, _SLOWEST_PROBE) if table.poll > 1 else table.poll)
         self.rules: tuple[SiteRules, ...] = ()
         self.now = clock
-        self._areas = Fences({})
+        self._areas: Fences | None = None
         self._memory: Memory = NOWHERE
 
     @property
@@ -141,7 +143,8 @@ class Whereabouts:
         found = observed.value
         if found is None:
             return Evidence(None, observed.problem, clues)
-        standings = self._areas.at(found.latitude, found.longitude, found.accuracy)
+        areas = self._areas
+        standings = {} if areas is None else areas.at(found.latitude, found.longitude, found.accuracy)
         return Evidence(standings, "", clues)
 
 
@@ -171,8 +174,12 @@ def _place(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _fences(areas: Mapping[str, Mapping[str, Any]]) -> Fences:
-    """Return the areas; one that is none is left out, so that its site is never decided."""
+def _fences(areas: Mapping[str, Mapping[str, Any]]) -> Fences | None:
+    """Return the areas, None if there are none; one that is no area is left out, so that its site is never decided."""
+    if not areas:
+        return None
+    from capacitord.location.fences import Fences  # noqa: PLC0415 - shapely takes 0.2 s, and many boxes need none
+
     good = {}
     for site, area in areas.items():
         try:

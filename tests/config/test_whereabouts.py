@@ -15,8 +15,8 @@ def test_a_box_without_the_table_follows_what_it_finds_out_and_has_no_gps() -> N
 
 def test_everything_can_be_said() -> None:
     text = (
-        '[location]\nfollow = false\ngpsd = "[::1]:2947"\ndevice = "/dev/ttyUSB0"\nmax_age = "5s"\nmax_error = "0.1 km"\n'
-        'leave_after = "10m"\npoll = "2s"\n'
+        '[location]\nfollow = false\ngpsd = "[::1]:2947"\ndevice = "/dev/ttyUSB0"\nmax_age = "5s"\n'
+        'max_error = "0.1 km"\nleave_after = "10m"\npoll = "2s"\n'
     )
     found = box.parse(text, "c.toml").location
     assert (found.follow, found.gpsd, found.device) == (False, HostPort("::1", 2947), "/dev/ttyUSB0")

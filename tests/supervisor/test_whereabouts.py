@@ -74,6 +74,8 @@ def test_a_daemon_finds_out_where_it_is(tmp_path: Path) -> None:
         assert here["position"]["latitude"] == pytest.approx(ST_MARYS.latitude, abs=1e-5)
         assert here["position"]["accuracy"] == pytest.approx(17.1)
         assert here["position"]["age"] < 2
+        mapped = daemon.get("/v1/geofences")["position"]
+        assert mapped["latitude"] == pytest.approx(ST_MARYS.latitude, abs=1e-5)
         rows = {row["kind"]: row for row in here["evidence"]}
         assert rows["position"]["speaks_for"] == ["st-marys"]
         assert rows["endpoint"]["speaks_for"] == ["st-marys"]

@@ -9,6 +9,7 @@ import pydantic
 
 from capacitord.config.diagnostics import Rejected
 from capacitord.config.fields import Duration, Table, host
+from capacitord.model.presence import LEAVE_AFTER
 
 _METRES: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s?(m|km)", re.ASCII)
 _METRES_HINT: Final = 'Write it like "100 m", or 100.'
@@ -83,7 +84,7 @@ class WhereaboutsTable(Table):
     """A position that is older is none."""
     max_error: Annotated[float, pydantic.BeforeValidator(_metres)] = 100.0
     """A position that may be further off than so many metres is none."""
-    leave_after: Annotated[Duration, _between(1, 3600, "one second and one hour")] = 300.0
+    leave_after: Annotated[Duration, _between(1, 3600, "one second and one hour")] = LEAVE_AFTER
     """How long the evidence must say that the box is elsewhere before it leaves a site."""
     poll: Annotated[Duration, _between(1, 60, "one second and one minute")] = 5.0
     """How often it looks at the network."""
