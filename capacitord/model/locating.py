@@ -38,20 +38,24 @@ def decide(
     """
     known = {rule.site: rule for rule in sorted(rules, key=lambda rule: rule.site)}
     look = _Look(known, evidence)
-    presences = {
-        site: step(
-            before.presences.get(site, Presence(phase=Phase.AWAY, since=now)),
-            look.place(rule),
-            now,
-            dwell=rule.dwell,
-            leave_after=leave_after,
-        )
-        for site, rule in known.items()
-    }
+    presences = {site: _presence(look, rule, before, now, leave_after) for site, rule in known.items()}
     found = _choose(look, presences, before.site, leave_after)
     decision = msgspec.structs.replace(found, sites=tuple(look.view(site, presences[site]) for site in known))
     settled = decision.site or next((site for site in decision.kept if site == before.site), "")
     return decision, Memory(MappingProxyType(presences), settled)
+
+
+def _presence(look: _Look, rule: SiteRules, before: Memory, now: float, leave_after: float) -> Presence:
+    """Return what is known of the box and one site now.
+
+    Evidence that is lost ends no presence at the site that was decided. At another one it does: else that could be
+    decided much later by what was so before.
+    """
+    place, nowhere = look.place(rule), Presence(phase=Phase.AWAY, since=now)
+    if place is None and rule.site != before.site:
+        return nowhere
+    was = before.presences.get(rule.site, nowhere)
+    return step(was, place, now, dwell=rule.dwell, leave_after=leave_after)
 
 
 def network_of(rule: SiteRules, clues: Sequence[Clue]) -> Network:
@@ -165,6 +169,8 @@ def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_
     if look.network[site] is Network.DENIES:
         words = f"{site}: {look.placed(site)}, and its network contradicts"
         return Decision(None, conflict=True, reasons=(words, *look.reasons(site, Says.AGAINST)), kept=kept)
+    if site != settled and look.place(look.rules[site]) is not Where.INSIDE:
+        return Decision(None, reasons=(f"{site}: {look.placed(site)}",))
     if site == settled or look.network[site] in {Network.AGREES, Network.NOT_ASKED}:
         return Decision(site, reasons=_why(look, site))
     missing = "not all" if look.rules[site].agreement is Agreement.ALL else "none"

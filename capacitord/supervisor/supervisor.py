@@ -93,6 +93,7 @@ class Supervisor:
             ]
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
+            whereabouts.begin(serving.site)
             await server.start(control.listener)
             _log.info("capacitord %s answers on %s", __version__, control.path)
             self._notifier.ready()

@@ -110,7 +110,8 @@ class Whereabouts:
 
     def begin(self, site: str) -> None:
         """Take the box to be at a site until the evidence says otherwise: that at which it was before a restart."""
-        self._memory = at(site, self.now())
+        self._memory = at(site, self.now()) if site else NOWHERE
+        self.decision = Decision(site or None, reasons=UNDECIDED.reasons)
 
     async def watch(self) -> None:
         """Look at everything, and decide again and again, until cancelled."""

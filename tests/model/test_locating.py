@@ -144,6 +144,27 @@ def test_lost_evidence_leaves_no_site() -> None:
     assert walk.decision.reasons == ("nothing says that the box has left a", "the antenna is off")
 
 
+def test_a_position_of_a_while_ago_opens_nothing() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, evidence({"a": IN, "b": OUT}))
+    walk.now += 5
+    for lost in (evidence(None, a=(FOR,)), evidence({"a": PERHAPS, "b": OUT}, a=(FOR,))):
+        walk.stay(1000, lost)
+        assert walk.site == ""
+    walk.stay(DWELL - 5, AT_A)
+    assert walk.site == ""
+    walk.stay(10, AT_A)
+    assert walk.site == "a"
+
+
+def test_one_doubtful_look_is_no_end_of_being_inside_and_nothing_opens_by_it() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, evidence({"a": IN, "b": OUT}))
+    walk.stay(0, evidence({"a": PERHAPS, "b": OUT}, a=(FOR,)))
+    assert walk.decision.reasons == ("a: perhaps inside: the position is not exact enough 3 m from the edge",)
+    assert walk.stay(0, AT_A).site == "a"
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     [
@@ -248,6 +269,7 @@ def test_whatever_happens_the_rules_hold(rules: tuple[SiteRules, ...], steps: li
         if decision.site and decision.site != memory.site:
             # What is decided anew is surely so now, by all that its profile wants.
             agreed = said[decision.site] is Network.AGREES
+            assert not known[decision.site].fence or views[decision.site].where is Where.INSIDE
             assert agreed or said[decision.site] is Network.NOT_ASKED
             others = [site for site, network in said.items() if network is Network.AGREES and site != decision.site]
             assert agreed or not others or len(others) > 1
