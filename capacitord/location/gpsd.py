@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from capacitord.location.connecting import Resolve, connect
 from capacitord.location.evidence import Observation, words_of
 from capacitord.location.positions import Position, Receiver, judge, report
 
@@ -51,6 +52,7 @@ class Gpsd:
 
     def __init__(
         self,
+        resolve: Resolve,
         host: str,
         port: int,
         *,
@@ -62,6 +64,7 @@ class Gpsd:
     ) -> None:
         """Take where gpsd listens, and from when on a position is too old (seconds), or not exact enough (metres)."""
         self.where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._resolve = resolve
         self._address = (host, port)
         self._device = device
         self._limits = (max_age, max_error)
@@ -92,7 +95,7 @@ class Gpsd:
             self._greeted = False
             try:
                 async with asyncio.timeout(_GREETING):
-                    reader, writer = await asyncio.open_connection(*self._address)
+                    reader, writer = await connect(self._resolve, *self._address)
             except TimeoutError:
                 self._problem = f"gpsd at {self.where} does not answer"
             except OSError as error:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from capacitord.location.connecting import Resolve, connect
 from capacitord.location.evidence import Observation, Polled, Unseen
 from capacitord.model.location import Kind, Says, Wanted
 from capacitord.model.outcome import Outcome, Verdict
@@ -35,7 +36,7 @@ class Probed(msgspec.Struct, frozen=True):
     says: Says
 
 
-async def endpoint(wanted: Wanted) -> tuple[Probed, str]:
+async def endpoint(resolve: Resolve, wanted: Wanted) -> tuple[Probed, str]:
     """Connect to an endpoint, and compare its certificate if there is one to compare with.
 
     Raises `OSError` or `Unseen` if that does not work out. The certificate's owner has proven in the handshake that it
@@ -44,7 +45,7 @@ async def endpoint(wanted: Wanted) -> tuple[Probed, str]:
     pinned = wanted.certificate_sha256
     context = _context() if pinned else None
     try:
-        _, writer = await asyncio.open_connection(wanted.host, wanted.port, ssl=context)
+        _, writer = await connect(resolve, wanted.host, wanted.port, context)
     except ssl.SSLError as error:
         raise Unseen(f"it shows no certificate ({error.reason or 'no TLS'})") from None
     try:
@@ -87,7 +88,10 @@ async def cannot_echo(_wanted: Wanted) -> Outcome:
 class Probes:
     """One source of evidence for each node and endpoint that a profile names, asked in turn, in the background."""
 
-    def __init__(self, echo: Echo = cannot_echo, *, every: float = _EVERY, within: float = WITHIN) -> None:
+    def __init__(
+        self, resolve: Resolve, echo: Echo = cannot_echo, *, every: float = _EVERY, within: float = WITHIN
+    ) -> None:
+        self._resolve = resolve
         self._echo = echo
         self._every = every
         self._within = within
@@ -102,7 +106,11 @@ class Probes:
             self._tasks.pop(each).cancel()
             del self._plugs[each]
         for each in asked - self._plugs.keys():
-            look = partial(endpoint, each) if each.kind is Kind.ENDPOINT else partial(echoed, self._echo, each)
+            look = (
+                partial(endpoint, self._resolve, each)
+                if each.kind is Kind.ENDPOINT
+                else partial(echoed, self._echo, each)
+            )
             plug: Polled[Probed] = Polled(look, every=self._every, within=self._within, turns=self._turns)
             self._plugs[each] = plug
             self._tasks[each] = asyncio.create_task(plug.watch())

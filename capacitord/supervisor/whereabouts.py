@@ -22,6 +22,7 @@ from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
 from capacitord.model.locating import decide
 from capacitord.model.location import NOWHERE, Decision, Evidence, Kind, Memory, SiteRules, Wanted, at
+from capacitord.supervisor.broker import resolve
 
 if TYPE_CHECKING:
     from capacitord.location.fences import Fences
@@ -56,9 +57,9 @@ class Whereabouts:
         if table.gpsd is not None:
             host, port = table.gpsd
             limits = {"max_age": table.max_age, "max_error": table.max_error}
-            self.gpsd = Gpsd(host, port, device=table.device, clock=clock, **limits)
+            self.gpsd = Gpsd(resolve, host, port, device=table.device, clock=clock, **limits)
         self.local: Mapping[Kind, Polled[tuple[str, ...]]] = network.plugs(table.poll)
-        self.probes = Probes(echo, every=max(table.poll, _SLOWEST_PROBE) if table.poll > 1 else table.poll)
+        self.probes = Probes(resolve, echo, every=max(table.poll, _SLOWEST_PROBE) if table.poll > 1 else table.poll)
         self.rules: tuple[SiteRules, ...] = ()
         self.now = clock
         self._areas: Fences | None = None

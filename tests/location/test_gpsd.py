@@ -19,7 +19,7 @@ from hypothesis import given
 
 from capacitord.location.gpsd import Gpsd, Lines
 from capacitord.location.positions import Position, Receiver, judge, metres_between, position, report
-from tests.location.watching import background
+from tests.location.watching import background, resolve
 from tests.peers.gpsd import Fix, receiver
 from tests.peers.gpsd import Gpsd as Server
 from tests.wait import wait_for
@@ -30,7 +30,7 @@ AGE, ERROR = 2.0, 50.0
 
 @contextlib.contextmanager
 def watched(port: int, **options: Any) -> Iterator[Gpsd]:
-    client = Gpsd("127.0.0.1", port, **{"max_age": AGE, "max_error": ERROR, "silence": 1.0, **options})
+    client = Gpsd(resolve, "127.0.0.1", port, **{"max_age": AGE, "max_error": ERROR, "silence": 1.0, **options})
     with background(client.watch):
         yield client
 

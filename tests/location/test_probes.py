@@ -8,10 +8,10 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
@@ -23,7 +23,7 @@ from capacitord.location.evidence import Polled, Unseen
 from capacitord.location.probes import Probed, Probes, cannot_echo, echoed, endpoint
 from capacitord.model.location import Kind, Says, Wanted
 from capacitord.model.outcome import Outcome, Verdict
-from tests.location.watching import background
+from tests.location.watching import background, resolve
 from tests.wait import wait_for
 
 
@@ -95,26 +95,26 @@ def wanted(port: int, digest: str = "") -> Wanted:
 def test_certificates(tmp_path: Path) -> None:
     ours, other = identity(tmp_path, "ours"), identity(tmp_path, "other")
     with listening(ours) as port:
-        found, words = asyncio.run(endpoint(wanted(port, ours.digest)))
+        found, words = asyncio.run(endpoint(resolve, wanted(port, ours.digest)))
         assert found.says is Says.FOR
         assert words == f"it shows the certificate {ours.digest[:16]}…"
-        found, words = asyncio.run(endpoint(wanted(port, other.digest)))
+        found, words = asyncio.run(endpoint(resolve, wanted(port, other.digest)))
         assert found.says is Says.AGAINST
         assert words == f"it shows another certificate: {ours.digest[:16]}…, and not {other.digest[:16]}…"
-        assert asyncio.run(endpoint(wanted(port))) == (Probed(Says.FOR), "it listens")
+        assert asyncio.run(endpoint(resolve, wanted(port))) == (Probed(Says.FOR), "it listens")
 
 
 def test_what_speaks_no_tls_shows_no_certificate() -> None:
     with listening(None) as port:
         with pytest.raises(Unseen, match="it shows no certificate"):
-            asyncio.run(endpoint(wanted(port, "9f" * 32)))
-        assert asyncio.run(endpoint(wanted(port)))[0].says is Says.FOR
+            asyncio.run(endpoint(resolve, wanted(port, "9f" * 32)))
+        assert asyncio.run(endpoint(resolve, wanted(port)))[0].says is Says.FOR
 
 
 def test_what_does_not_answer_is_no_evidence_and_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    probes = Probes(every=0.05, within=0.2)
+    probes = Probes(resolve, every=0.05, within=0.2)
     refused, silent = wanted(port), wanted(port)
 
     async def watch() -> None:
@@ -131,6 +131,26 @@ def test_what_does_not_answer_is_no_evidence_and_says_so() -> None:
         wait_for(lambda: probes.latest(refused).problem == "Connection refused", what="a refusal")
         wait_for(lambda: probes.latest(silent).problem == "no answer within 0.2 s", what="a silence")
     assert probes.latest(refused).problem == "nobody asks it"
+
+
+@pytest.mark.parametrize("error", [UnicodeError("label too long"), socket.gaierror(-2, "Name or service not known")])
+def test_a_name_that_leads_nowhere(error: Exception) -> None:
+    async def fail(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+        raise error
+
+    with pytest.raises(OSError, match=r"there is no host pacs|Name or service not known"):
+        asyncio.run(endpoint(fail, Wanted(Kind.ENDPOINT, "pacs:443", "pacs", 443)))
+
+
+def test_each_address_of_a_name_is_tried() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        async def two(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+            return [*await resolve("::1", port), *await resolve("127.0.0.1", port)]
+
+        found, _ = asyncio.run(endpoint(two, Wanted(Kind.ENDPOINT, "pacs:1", "pacs", port)))
+        assert found.says is Says.FOR
 
 
 NODE = Wanted(Kind.ECHO, "PACS at 127.0.0.1:104", "127.0.0.1", 104, "PACS")
@@ -161,7 +181,7 @@ def test_what_nobody_wants_any_more_is_not_asked_any_more() -> None:
         return Outcome(Verdict.DONE, "")
 
     async def run() -> None:
-        probes = Probes(echo, every=0.01)
+        probes = Probes(resolve, echo, every=0.01)
         probes.take([NODE])
         await asyncio.wait_for(often.wait(), 10)
         assert probes.latest(NODE).value == Probed(Says.FOR)
