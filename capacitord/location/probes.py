@@ -106,11 +106,8 @@ class Probes:
             self._tasks.pop(each).cancel()
             del self._plugs[each]
         for each in asked - self._plugs.keys():
-            look = (
-                partial(endpoint, self._resolve, each)
-                if each.kind is Kind.ENDPOINT
-                else partial(echoed, self._echo, each)
-            )
+            asks = partial(endpoint, self._resolve) if each.kind is Kind.ENDPOINT else partial(echoed, self._echo)
+            look = partial(asks, each)
             plug: Polled[Probed] = Polled(look, every=self._every, within=self._within, turns=self._turns)
             self._plugs[each] = plug
             self._tasks[each] = asyncio.create_task(plug.watch())

@@ -135,7 +135,7 @@ def test_what_does_not_answer_is_no_evidence_and_says_so() -> None:
 
 @pytest.mark.parametrize("error", [UnicodeError("label too long"), socket.gaierror(-2, "Name or service not known")])
 def test_a_name_that_leads_nowhere(error: Exception) -> None:
-    async def fail(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+    async def fail(_host: str, _port: int) -> Sequence[tuple[Any, ...]]:
         raise error
 
     with pytest.raises(OSError, match=r"there is no host pacs|Name or service not known"):
@@ -146,7 +146,7 @@ def test_each_address_of_a_name_is_tried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-        async def two(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+        async def two(_host: str, port: int) -> Sequence[tuple[Any, ...]]:
             return [*await resolve("::1", port), *await resolve("127.0.0.1", port)]
 
         found, _ = asyncio.run(endpoint(two, Wanted(Kind.ENDPOINT, "pacs:1", "pacs", port)))
