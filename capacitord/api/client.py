@@ -15,6 +15,7 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
 from capacitord.api.geofence import SiteAreas
+from capacitord.api.location import Location
 from capacitord.api.preview import Preview
 from capacitord.api.review import DiscardHeld, HeldDetail, HeldList, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import route
@@ -132,6 +133,10 @@ class Client:
     def site_list(self) -> m.SiteList:
         """Return the sites of this box."""
         return self.request("site.list", m.Empty(), m.SiteList)
+
+    def site_location(self) -> Location:
+        """Return where the box is by the evidence."""
+        return self.request("site.location", m.Empty(), Location)
 
     def site_activate(self, site: str, reason: str, operator: str = "") -> m.Done:
         """Have the box serve a site."""

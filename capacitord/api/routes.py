@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, geofence, preview, review, trial, worklist
+from capacitord.api import codes, geofence, location, preview, review, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -246,6 +246,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Serve a site",
     ),
     Route("site.deactivate", "POST", "/v1/sites/deactivate", _O, _BOX, m.SiteDeactivate, m.Done, "Serve no site"),
+    Route(
+        "site.location",
+        "GET",
+        "/v1/location",
+        _R,
+        _BOX,
+        m.Empty,
+        location.Location,
+        "Where the box is, by which evidence",
+    ),
     Route("site.list", "GET", "/v1/sites", _R, _BOX, m.Empty, m.SiteList, "The sites of this box"),
     Route("status", "GET", "/v1/status", _R, _BOX, m.Empty, m.Status, "One screen"),
     Route(

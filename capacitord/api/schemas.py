@@ -17,6 +17,7 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
 from capacitord.api.geofence import AreasChecked, Doubt, Mapped, SiteArea, Spot, Stood, Tested, Visit
+from capacitord.api.location import EvidenceNow, Location
 from capacitord.api.preview import Pictured
 from capacitord.api.review import Held, HeldDetail, HeldList
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
@@ -181,6 +182,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
+        "site.location": Document(Location, ("evidence", EvidenceNow)),
         "status": Document(m.Status),
         "study.discard": Document(m.Done),
         "study.explain": Document(StudyExplained),

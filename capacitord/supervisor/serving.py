@@ -69,6 +69,8 @@ class Serving:
         """What the spools of other sites held when those were last served, as far as that is known."""
         self.others = 0
         """How many other sites could be activated."""
+        self.looked_around = asyncio.Event()
+        """Set whenever the profiles were read back, as they are after each change."""
         self.command = tuple(command)
         self.bounds = bounds
         self._box = box
@@ -112,6 +114,7 @@ class Serving:
             self.others, self.elsewhere = await asyncio.to_thread(look)
         except CapacitordError as error:
             _log.error("the profiles can't be read: %s: %s", error.where, error.message)
+        self.looked_around.set()
 
     async def take_key(self, passphrase: str | None) -> None:
         """Unlock the box key where that takes no more than what is at hand."""

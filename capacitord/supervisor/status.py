@@ -14,6 +14,7 @@ from capacitord.api.messages import (
     Gate,
     Level,
     Listener,
+    LocationLine,
     Runtime,
     RuntimeState,
     Site,
@@ -57,6 +58,9 @@ class Box(NamedTuple):
     """The worklist port, if the site has a worklist."""
     worklist_problem: Problem | None = None
     """Why it is not open, though it should be."""
+    location: LocationLine | None = None
+    """Which site the evidence means, on a box that follows it."""
+    location_advice: tuple[Advice, ...] = ()
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -76,6 +80,7 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         advice=(*_of_the_runtime(box, traffic), *_advice(box)),
         worklist=box.worklist,
         held_elsewhere=box.held_elsewhere,
+        location=box.location,
     )
 
 
@@ -103,6 +108,7 @@ def _advice(box: Box) -> list[Advice]:
     if box.worklist_problem is not None:
         words = f"no scanner gets a worklist: {box.worklist_problem.message}"
         found.append(Advice("worklist-port", Level.FAILURE, words, box.worklist_problem.hint))
+    found += box.location_advice
     if box.audit_trouble:
         words = f"the audit log is damaged: {box.audit_trouble}"
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))

@@ -14,6 +14,7 @@ from capacitord import __version__
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box, Isolation
 from capacitord.errors import CapacitordError, Problem, Refused
+from capacitord.model.location import Decision
 from capacitord.supervisor import files
 from capacitord.supervisor.audit import DONE, AuditLog
 from capacitord.supervisor.bounds import Bounds
@@ -24,7 +25,9 @@ from capacitord.supervisor.control_socket import ControlSocket, Lock
 from capacitord.supervisor.http_server import HttpServer
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
+from capacitord.supervisor.profile_reader import ProfileReader
 from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +77,9 @@ class Supervisor:
         box, bounds = self._box, self._bounds
         serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
         serving.keys.taken = partial(_seal, audit)
-        answers = BoxAnswers(box, bounds, serving, audit)
+        decisions: asyncio.Queue[Decision] = asyncio.Queue()
+        whereabouts = Whereabouts(box.location, changed=decisions.put_nowait)
+        answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
         async with asyncio.TaskGroup() as tasks:
@@ -82,9 +87,13 @@ class Supervisor:
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
                 tasks.create_task(self._notifier.watchdog()),
+                tasks.create_task(_keep_profiles(serving, whereabouts)),
+                tasks.create_task(whereabouts.watch()),
+                tasks.create_task(self._tell_decisions(decisions, audit)),
             ]
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
+            whereabouts.begin(serving.site)
             await server.start(control.listener)
             _log.info("capacitord %s answers on %s", __version__, control.path)
             self._notifier.ready()
@@ -99,12 +108,36 @@ class Supervisor:
                 task.cancel()
         _log.info("stopped")
 
+    async def _tell_decisions(self, decisions: asyncio.Queue[Decision], audit: AuditLog) -> None:
+        """Say which site the evidence means whenever that changes, with the evidence, until cancelled."""
+        while True:
+            decision = await decisions.get()
+            means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
+            words = f"the evidence {means}: {'; '.join(decision.reasons)}"
+            _log.log(logging.WARNING if decision.conflict else logging.INFO, "%s", words)
+            if self._serving is not None:
+                self._serving.hub.say("location", words)
+            subjects = (decision.site,) if decision.site else decision.kept
+            await _tell(audit, "location.decide", words, subjects=subjects)
+
     def _gate_changed(self, gate: Gate) -> None:
         words = f"the gate is {gate.state}: {gate.reason}"
         _log.info("%s", words)
         self._notifier.status(words)
         if self._serving is not None:
             self._serving.hub.say("gate", words)
+
+
+async def _keep_profiles(serving: Serving, whereabouts: Whereabouts) -> None:
+    """Have the sites known by their profiles in force, until cancelled."""
+    reader = ProfileReader(serving.profiles)
+    while True:
+        await serving.looked_around.wait()
+        serving.looked_around.clear()
+        try:
+            await whereabouts.take(await asyncio.to_thread(reader.read))
+        except CapacitordError as error:
+            _log.error("the profiles can't be read: %s: %s", error.where, error.message)
 
 
 async def _begin(audit: AuditLog) -> None:
@@ -129,10 +162,13 @@ def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:
         _log.critical("the audit log is damaged: %s", audit.trouble)
 
 
-async def _tell(audit: AuditLog, action: str, detail: str, *, locked: Problem | None = None) -> None:
+async def _tell(
+    audit: AuditLog, action: str, detail: str, *, subjects: tuple[str, ...] = (), locked: Problem | None = None
+) -> None:
     """Write down what the daemon itself does."""
     result = DONE if locked is None else locked.reference
+    write = partial(audit.write, os.geteuid(), "capacitord", action, detail=detail, result=result, subjects=subjects)
     try:
-        await asyncio.to_thread(partial(audit.write, os.geteuid(), "capacitord", action, detail=detail, result=result))
+        await asyncio.to_thread(write)
     except CapacitordError as error:
         _log.critical("the audit log took no entry about %s: %s", action, error.message)

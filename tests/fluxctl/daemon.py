@@ -19,7 +19,7 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import geofence_samples, held_samples, picture_samples, samples, trial_samples
+from tests.fluxctl import geofence_samples, held_samples, location_samples, picture_samples, samples, trial_samples
 from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
@@ -133,6 +133,7 @@ ANSWERS: dict[str, Answer] = {
     "site.activate": lambda request: m.Done(f"{request.site} is active now.", (request.site,)),
     "site.deactivate": lambda _: m.Done("The box is parked: no scanner can send.", ("st-marys",)),
     "site.list": lambda _: samples.SITES,
+    "site.location": lambda _: location_samples.HERE,
     "status": lambda _: samples.STATUS,
     "study.discard": lambda request: m.Done(message=f"study {request.study} was discarded", subjects=(request.study,)),
     "study.explain": lambda request: samples.changed(trial_samples.EXPLAINED, study=resolve(request.study)),

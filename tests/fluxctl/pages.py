@@ -37,6 +37,7 @@ from fluxctl.render import (
     destination,
     geofence,
     held,
+    location,
     preview,
     profile,
     queue,
@@ -51,6 +52,7 @@ from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import geofence_samples as g
 from tests.fluxctl import held_samples as h
+from tests.fluxctl import location_samples as loc
 from tests.fluxctl import picture_samples as p
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
@@ -465,6 +467,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-60-columns": (NARROW, lambda look: status.page(s.STATUS, look)),
     "status-ascii": (PLAIN, lambda look: status.page(s.STATUS, look)),
     "status-no-site": (LOOK, lambda look: status.page(s.NO_SITE, look)),
+    "status-location": (LOOK, lambda look: status.page(s.changed(s.STATUS, location=loc.LINE), look)),
+    "status-location-conflict": (
+        LOOK,
+        lambda look: status.page(s.changed(s.STATUS, location=loc.LINE_IN_CONFLICT), look),
+    ),
     "status-parked": (LOOK, lambda look: status.page(PARKED, look)),
     "status-troubled": (LOOK, lambda look: status.page(TROUBLED, look)),
     "status-failing": (LOOK, lambda look: status.page(FAILING, look)),
@@ -553,6 +560,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),
     "site-list-60-columns": (NARROW, lambda look: site.listed(s.SITES, look)),
     "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),
+    "site-location": (LOOK, lambda look: location.located(loc.HERE, look)),
+    "site-location-60-columns": (NARROW, lambda look: location.located(loc.HERE, look)),
+    "site-location-conflict": (LOOK, lambda look: location.located(loc.CONFLICT, look)),
+    "site-location-lost": (LOOK, lambda look: location.located(loc.LOST, look)),
+    "site-location-manual": (LOOK, lambda look: location.located(loc.MANUAL, look)),
     "site-list-parked": (LOOK, lambda look: site.listed(m.SiteList("", s.SITES.sites[:1]), look)),
     "geofence-test": (LOOK, lambda look: geofence.tested(g.TESTED, look)),
     "geofence-test-unsure": (LOOK, lambda look: geofence.tested(g.UNSURE, look)),

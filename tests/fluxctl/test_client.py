@@ -69,6 +69,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "site.deactivate": lambda c: c.site_deactivate(),
     "geofence.list": lambda c: c.geofence_list(),
     "site.list": lambda c: c.site_list(),
+    "site.location": lambda c: c.site_location(),
     "status": lambda c: c.status(),
     "study.discard": lambda c: c.study_discard(m.Discard("3f2a9c", "x", "3f2a9c")),
     "study.explain": lambda c: c.study_explain(Explain("3f2a9c")),

@@ -80,6 +80,7 @@ LINES: dict[str, list[str]] = {
     "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
     "site.deactivate": ["site", "deactivate", "--yes"],
     "site.list": ["site", "list"],
+    "site.location": ["site", "location"],
     "status": ["status"],
     "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
     "study.explain": ["study", "explain", "3f2a9c"],
