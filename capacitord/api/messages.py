@@ -105,7 +105,11 @@ class RuntimeState(enum.StrEnum):
 
 
 class Runtime(Answer, frozen=True):
-    """The process that serves the site."""
+    """The process that serves the site.
+
+    `isolated` is what the kernel says of it. `exposed` and `hint` tell why it is in no container, or why one that were
+    started now would be in none.
+    """
 
     state: RuntimeState
     reason: str = ""
@@ -113,6 +117,8 @@ class Runtime(Answer, frozen=True):
     since: datetime | None = None
     restarts: int = 0
     isolated: bool = False
+    exposed: str = ""
+    hint: str = ""
 
 
 class Site(Answer, frozen=True):

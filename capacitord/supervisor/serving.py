@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from capacitord.supervisor.gate import Facts
 from capacitord.supervisor.gatekeeper import Gatekeeper
 from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.keyring import Keys
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.reporter import Reporter
@@ -40,14 +41,12 @@ class Serving:
     One site at a time: the runtime of one is gone before that of another is started, each with its own key and spool.
     """
 
-    def __init__(
-        self, box: Box, command: Sequence[str], bounds: Bounds, gate_changed: Callable[[m.Gate], None]
-    ) -> None:
+    def __init__(self, box: Box, launcher: Launcher, bounds: Bounds, gate_changed: Callable[[m.Gate], None]) -> None:
         self.hub = Hub(bounds.streams)
         self.keys = Keys(box.state / "keys", box.keys.source)
         self.profiles = ProfileStore(box.state / "profiles")
         self.chosen = ActiveSite(box.state / "active-site")
-        self.keeper = RuntimeKeeper(command, bounds, changed=self._runtime_changed, received=self._received)
+        self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self.broker = Broker(self.keeper)
         self.gatekeeper = Gatekeeper(
@@ -69,7 +68,7 @@ class Serving:
         """What the spools of other sites held when those were last served, as far as that is known."""
         self.others = 0
         """How many other sites could be activated."""
-        self.command = tuple(command)
+        self.launcher = launcher
         self.bounds = bounds
         self._box = box
         self._grace = bounds.grace

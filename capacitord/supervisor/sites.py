@@ -199,7 +199,7 @@ class Sites:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
         start = await serving.start_of(stored)
-        found = await looking.waiting_in(serving.command, start, serving.bounds, peer)
+        found = await looking.waiting_in(serving.launcher, start, serving.bounds, peer)
         if found.total:
             hint = f"Serve it: fluxctl site activate {site}. {_GIVE_UP}"
             raise _refusal(f"{_counted_studies(found.total, site)} here", found, hint)
