@@ -57,9 +57,13 @@ def served(daemon: Daemon) -> str:
 
 
 def runtimes(daemon: Daemon) -> list[int]:
-    """Return the processes that the daemon has started."""
-    done = subprocess.run(["/usr/bin/pgrep", "-P", str(daemon.process.pid)], capture_output=True, check=False)
-    return [int(pid) for pid in done.stdout.split()]
+    """Return the processes that the daemon has had started, each in a container by a process of bubblewrap's."""
+    return [inner for outer in children(daemon.process.pid) for inner in children(outer)]
+
+
+def children(pid: int) -> list[int]:
+    done = subprocess.run(["/usr/bin/pgrep", "-P", str(pid)], capture_output=True, check=False)
+    return [int(child) for child in done.stdout.split()]
 
 
 @pytest.fixture
