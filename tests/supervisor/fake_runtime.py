@@ -106,7 +106,7 @@ class FakeRuntime:
             os.write(self.channel.fileno(), b'{"kind":"ready"')
             time.sleep(60)
         if self.options.gift:
-            with open(os.devnull) as gift:
+            with Path(os.devnull).open() as gift:
                 self.channel.send(link.Heartbeat(busy=False), gift.fileno())
             time.sleep(60)
         self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
