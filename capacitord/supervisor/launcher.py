@@ -18,7 +18,6 @@ from capacitord.supervisor import container, system_calls
 from capacitord.supervisor.launched import Launched, Means, NotContained, contained, plain
 
 _log = logging.getLogger(__name__)
-_BUBBLEWRAP: Final = "bwrap"
 _SAYS_AT_MOST: Final = 300
 _TRIAL: Final = "import socket, sys, capacitord.errors; socket.socket(fileno=int(sys.argv[1])).recv(1)"
 """Does nothing for as long as it is wanted, and needs for that what a runtime needs first: interpreter and packages."""
@@ -108,6 +107,7 @@ class Launcher:
         """
         if self._proven:
             return
+        _bubblewrap()
         if not self._rules:
             try:
                 self._rules = await asyncio.to_thread(system_calls.program)
@@ -131,13 +131,17 @@ class Launcher:
     async def _contained(
         self, command: Sequence[str], descriptors: Sequence[int], writable: Path | None, errors: int | None = None
     ) -> Launched:
-        bubblewrap = shutil.which(_BUBBLEWRAP)
-        if bubblewrap is None:
-            msg = "bubblewrap is not installed"
-            raise NotContained(msg, hint="On Debian and Ubuntu: sudo apt-get install bubblewrap")
         sight = container.look_around(self._hidden, self._also)
-        means = Means(bubblewrap, sight, self._rules, self._isolation)
+        means = Means(_bubblewrap(), sight, self._rules, self._isolation)
         return await contained(means, command, descriptors, writable=writable, errors=errors)
+
+
+def _bubblewrap() -> str:
+    found = shutil.which("bwrap")
+    if found is None:
+        msg = "bubblewrap is not installed"
+        raise NotContained(msg, hint="On Debian and Ubuntu: sudo apt-get install bubblewrap")
+    return found
 
 
 def advice(setting: Callable[[str], str] = lambda name: Path("/proc/sys", name).read_text()) -> str:

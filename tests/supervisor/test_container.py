@@ -76,6 +76,7 @@ def make_plan(folder: Path) -> dict[str, Any]:
     machine = pyseccomp.system_arch()
     numbers = {name: pyseccomp.resolve_syscall(machine, name) for name in CALLS}
     return {
+        "greedy": True,
         "own": str(state / "sites/st-marys"),
         "sites": str(state / "sites"),
         "supervisor": os.getpid(),
@@ -87,7 +88,7 @@ def make_plan(folder: Path) -> dict[str, Any]:
 
 def outer_world(plan: dict[str, Any], folder: Path, stack: list[socket.socket]) -> None:
     """Have something listen in each way there is."""
-    abstract = f"\0capacitord-test-{os.getpid()}"
+    abstract = f"\0{folder}"
     for family, address in ((socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_UNIX, abstract)):
         listener = socket.socket(family)
         stack.append(listener)
@@ -150,12 +151,12 @@ def test_no_attack_from_inside_works(told: Told) -> None:
     assert told.attacks["take all memory"] == "MemoryError"
     assert told.attacks["open many files"] == "EMFILE"
     assert told.attacks["change this package"] == "EROFS"
-    assert "signal 31" in told.attacks["use code of another machine"] or os.uname().machine != "x86_64"
+    assert told.attacks["use code of another machine"] in {"ECANCELED", "ENOSYS"}
 
 
 def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
     plan = make_plan(tmp_path)
-    plan["programs"] = {}
+    plan |= {"programs": {}, "greedy": False}
     plan["calls"] = {name: call for name, call in plan["calls"].items() if name in {"personality", "ptrace", "unshare"}}
     world: list[socket.socket] = []
     try:
@@ -168,8 +169,9 @@ def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
                 command, pass_fds=(theirs.fileno(), handed.fileno()), env=os.environ | {"A_SECRET": "x"}
             )
             theirs.close()
-            found = json.loads(b"".join(iter(lambda: ours.recv(1 << 16), b"")))["attacks"]
+            answer = b"".join(iter(lambda: ours.recv(1 << 16), b""))
         assert process.wait(20) == 0
+        found = json.loads(answer)["attacks"]
     finally:
         for each in world:
             each.close()
@@ -218,17 +220,16 @@ def test_it_is_ended_with_all_that_it_started(whom: str) -> None:
     program = "import subprocess, time; subprocess.Popen(['/usr/bin/sleep', '600']); time.sleep(600)"
 
     async def end(process: Launched) -> tuple[int, list[int]]:
-        # bubblewrap, the program, and what that has started
-        below = await asyncio.to_thread(wait_for, three, what="the program and its child")
+        def started() -> list[int]:
+            return descendants(process.pid)
+
+        below = await asyncio.to_thread(wait_for, started, what="the child of the program")
         if whom == "it":
             process.kill()
         else:
-            os.kill(next(pid for pid in below if pid not in {process.pid, *descendants(process.pid)}), signal.SIGKILL)
-        return await process.wait(), below
-
-    def three() -> list[int]:
-        found = descendants(os.getpid())
-        return found if len(found) >= 3 else []
+            stat = Path(f"/proc/{process.pid}/stat").read_text()
+            os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        return await process.wait(), [process.pid, *below]
 
     code, below = asyncio.run(_launched(program, use=end))
     assert code == -signal.SIGKILL
@@ -288,7 +289,7 @@ def test_without_bubblewrap_it_is_an_ordinary_process_and_the_status_says_so() -
         assert "apt-get install bubblewrap" in found["hint"]
         limits = Path(f"/proc/{status['runtime']['pid']}/limits").read_text()
         assert "Max core file size        0" in limits
-        checks = {each["name"]: each for each in daemon.post("/v1/doctor")["checks"]}
+        checks = {each["name"]: each for each in daemon.get("/v1/doctor")["checks"]}
         assert checks["isolation"]["level"] == "warning"
 
 
