@@ -834,6 +834,14 @@ class SiteDeactivate(Message, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
 
+class SiteErase(Message, frozen=True):
+    """Destroy a site's key, and with it all data of the site on this box. `confirm` repeats its id."""
+
+    site: str
+    confirm: str
+    reason: Reason
+
+
 class SiteEntry(Answer, frozen=True):
     """A site that this box has a profile of. The gate is told of the active one only.
 

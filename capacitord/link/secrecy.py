@@ -1,4 +1,4 @@
-"""What a process with keys asks of the kernel for itself: that nothing of its memory gets onto a disk or into children."""
+"""What a process with keys asks of the kernel for itself: no dumps of memory, no privileged children."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ class ProfileAnswers:
             "profile.show": self._show,
             "site.activate": self._activate,
             "site.deactivate": self._deactivate,
+            "site.erase": self._erase,
             "site.list": self._site_list,
         }
 
@@ -84,6 +85,9 @@ class ProfileAnswers:
         before = self._serving.site
         done = await self._sites.deactivate(request.reason, peer.user)
         return _done(done, f"after {before or 'none'}: {request.reason}".rstrip(": "))
+
+    async def _erase(self, peer: Peer, request: m.SiteErase) -> Outcome:
+        return _done(await self._sites.erase(request, peer), request.reason)
 
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))

@@ -21,6 +21,7 @@ from capacitord.supervisor import files, settings
 from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker, peers_of
+from capacitord.supervisor.erasing import Erasures
 from capacitord.supervisor.events import Hub
 from capacitord.supervisor.gate import Facts
 from capacitord.supervisor.gatekeeper import Gatekeeper
@@ -44,6 +45,7 @@ class Serving:
     def __init__(self, box: Box, launcher: Launcher, bounds: Bounds, gate_changed: Callable[[m.Gate], None]) -> None:
         self.hub = Hub(bounds.streams)
         self.keys = Keys(box.state / "keys", box.keys.source)
+        self.erasures = Erasures(box.state / "erasing", box.state / "sites", self.keys.erase_site)
         self.profiles = ProfileStore(box.state / "profiles")
         self.chosen = ActiveSite(box.state / "active-site")
         self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
@@ -227,6 +229,7 @@ class Serving:
         """Return what a runtime of this profile's site is started with. Raises `CapacitordError` without a key."""
         profile = in_force(stored.profile)
         folder = self.folder_of(profile.id)
+        await asyncio.to_thread(self.erasures.demand_none, profile.id)
         key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(is_empty, folder))
         total = await asyncio.to_thread(_make, folder)
         return link.Start(

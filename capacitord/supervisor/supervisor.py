@@ -96,6 +96,8 @@ class Supervisor:
                 tasks.create_task(serving.pulse()),
                 tasks.create_task(self._notifier.watchdog()),
             ]
+            for site in await serving.erasures.resume():
+                await _tell(audit, "site.erase", f"{site}: what was begun before this start is done")
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
             await server.start(control.listener)

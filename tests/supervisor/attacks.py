@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +95,18 @@ def attacks(plan: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "listen on a socket that was handed over": lambda: use(handed, lambda each: each.listen()),
         "read a secret of the environment": lambda: os.environ["A_SECRET"],
         "raise a limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536)),
-        "write to /tmp": lambda: Path("/tmp/x").write_text("x"),
+        "write to /": lambda: Path("/x").write_text("x"),
         "write to /dev": lambda: Path("/dev/x").write_text("x"),
         "use code of another machine": run_code_of_another_machine,
     }
     if plan["greedy"]:
         found |= {"take all memory": lambda: bytearray(3 << 30), "open many files": open_many}
     for name, path in plan["secrets"].items():
-        found[f"read {name}"] = lambda path=path: Path(path).read_bytes()
+        found[f"read {name}"] = partial(Path.read_bytes, Path(path))
     for name, path in plan["programs"].items():
-        found[f"change {name}"] = lambda path=path: append(path)
+        found[f"change {name}"] = partial(append, path)
     for name, (number, *arguments) in plan["calls"].items():
-        found[f"call {name}"] = lambda number=number, arguments=arguments: call(number, *arguments)
+        found[f"call {name}"] = partial(call, number, *arguments)
     return found
 
 

@@ -106,13 +106,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     folder = tmp_path_factory.mktemp("box")
     plan = make_plan(folder)
     world: list[socket.socket] = []
-    os.environ["A_SECRET"] = "x"
+    os.environ["A_SECRET"] = "x"  # noqa: S105
     try:
         outer_world(plan, folder, world)
         handed = socket.socket()
         world.append(handed)
         plan["handed"] = handed.fileno()
-        yield asyncio.run(attack(plan, folder / "state", handed.fileno()))
+        found = asyncio.run(attack(plan, folder / "state", handed.fileno()))
+        assert Path(plan["own"], "renamed-inside").read_text() == "x"
+        yield found
     finally:
         del os.environ["A_SECRET"]
         for each in world:
@@ -137,7 +139,6 @@ async def attack(plan: dict[str, Any], state: Path, handed: int) -> Told:
     assert process.exposed is None
     assert await process.wait() == 0
     found = json.loads(answer)
-    assert Path(plan["own"], "renamed-inside").read_text() == "x"
     return Told(found["needs"], found["attacks"], lacking)
 
 
@@ -227,13 +228,16 @@ def test_it_is_ended_with_all_that_it_started(whom: str) -> None:
         if whom == "it":
             process.kill()
         else:
-            stat = Path(f"/proc/{process.pid}/stat").read_text()
-            os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+            os.kill(parent(process.pid), signal.SIGKILL)
         return await process.wait(), [process.pid, *below]
 
     code, below = asyncio.run(_launched(program, use=end))
     assert code == -signal.SIGKILL
     wait_for(lambda: not any(alive(pid) for pid in below), what="all of them to be gone")
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def alive(pid: int) -> bool:
