@@ -107,10 +107,11 @@ def look_around(hidden: Path | None, also: Sequence[Path] = ()) -> Sight:
     prefixes = [Path(each) for each in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)]
     packages = [Path(each) for each in sys.path if Path(each).name in _PACKAGES and Path(each).is_dir()]
     found = [*prefixes, *packages]
-    modules: tuple[Path, ...] = ()
+    # Where there is no home, Python does not look into it by itself.
+    modules = tuple(each for each in packages if not is_within(each, (_SYSTEM, *prefixes)))
     if not is_within(package, (_SYSTEM, *prefixes)) and package.parent not in packages:
         found.append(package)
-        modules = (package.parent,)
+        modules += (package.parent,)
     found += also
     modules += tuple(each.parent for each in also)
     # A prefix may be spelled by way of a link, and the interpreter is found by either name.

@@ -136,8 +136,8 @@ async def contained(
         filter_.write(means.rules)
         filter_.seek(0)
         own = container.Descriptors(filter_.fileno(), told.fileno(), door.fileno())
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *container.arguments(means.bubblewrap, command, means.sight, own, writable=writable),
                 pass_fds=(*descriptors, *own),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -147,6 +147,13 @@ async def contained(
                 # A terminal's Ctrl-C is for the supervisor, and what is not let in yet is ended as a group.
                 start_new_session=True,
             )
+        )
+        try:
+            # Cancelled in the middle, only bubblewrap would be ended, and not what it has made.
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await _end(await starting)
+            raise
         except OSError as error:
             raise _failure(str(error.strerror)) from None
         theirs.close()
