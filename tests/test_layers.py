@@ -35,6 +35,7 @@ OWNERS = {
     "shapely": {"capacitord.location"},
     "apsw": {"capacitord.spool"},
     "aiohttp": {"capacitord.supervisor"},
+    "pyseccomp": {"capacitord.supervisor"},
 }
 FLUXCTL_MAY_IMPORT = {
     "capacitord",

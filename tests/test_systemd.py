@@ -12,6 +12,7 @@ import pytest
 from capacitord.config import box
 from capacitord.seal.boxkey import CREDENTIAL
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.container import NAMESPACES
 from tests.peers.privilege import root_prefix
 
 HERE = Path(__file__).parent.parent / "examples" / "systemd"
@@ -66,6 +67,29 @@ def test_the_unit_is_hardened(unit: Path) -> None:
     unit.write_text(unit.read_text().replace("CapabilityBoundingSet=", "# "))
     with pytest.raises(AssertionError, match="Overall exposure level"):
         run(*check, unit)
+
+
+def allowed_calls(group: str) -> list[str]:
+    """Return the system calls of one of systemd's groups, and of the groups in it."""
+    lines = run("/usr/bin/systemd-analyze", "--no-pager", "syscall-filter", group).splitlines()[1:]
+    found = []
+    for word in (line.strip() for line in lines):
+        if word.startswith("@"):
+            found += allowed_calls(word)
+        elif word and not word.startswith("#"):
+            found.append(word)
+    return found
+
+
+@pytest.mark.parametrize(("without", "works"), [("", True), ("@mount", False)])
+def test_the_unit_lets_bubblewrap_make_a_container(without: str, works: bool) -> None:
+    groups = [group for group in setting("SystemCallFilter").split() if group != without]
+    calls = sorted({call for group in ["@default", *groups] for call in allowed_calls(group)})
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.filtered", *calls], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout == "contained\n") is works, done.stdout + done.stderr
+    assert {*setting("RestrictNamespaces").split()} == {*NAMESPACES}
 
 
 def test_users_and_folders_can_be_made(tmp_path: Path) -> None:

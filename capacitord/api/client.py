@@ -39,6 +39,7 @@ PATIENT: Final = frozenset(
         "profile.remove",
         "site.activate",
         "site.deactivate",
+        "site.erase",
         "study.explain",
         "study.resolve",
         "worklist.refresh",
@@ -145,6 +146,10 @@ class Client:
     def site_deactivate(self, reason: str = "", operator: str = "") -> m.Done:
         """Have the box serve no site."""
         return self.request("site.deactivate", m.SiteDeactivate(reason, operator), m.Done)
+
+    def site_erase(self, site: str, reason: str, operator: str = "") -> m.Done:
+        """Destroy a site's key and data."""
+        return self.request("site.erase", m.SiteErase(site, site, reason, operator), m.Done)
 
     def key_status(self) -> m.KeyStatus:
         """Return the state of the keys."""

@@ -107,7 +107,11 @@ class RuntimeState(enum.StrEnum):
 
 
 class Runtime(Answer, frozen=True):
-    """The process that serves the site."""
+    """The process that serves the site.
+
+    `isolated` is what the kernel says of it. `exposed` and `hint` tell why it is in no container, or why one that were
+    started now would be in none.
+    """
 
     state: RuntimeState
     reason: str = ""
@@ -115,6 +119,8 @@ class Runtime(Answer, frozen=True):
     since: datetime | None = None
     restarts: int = 0
     isolated: bool = False
+    exposed: str = ""
+    hint: str = ""
 
 
 class Site(Answer, frozen=True):
@@ -870,6 +876,15 @@ class SiteDeactivate(Message, frozen=True):
     """Have the box serve no site: the storage port is shut."""
 
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    operator: Operator = ""
+
+
+class SiteErase(Message, frozen=True):
+    """Destroy a site's key, and with it all data of the site on this box. `confirm` repeats its id."""
+
+    site: str
+    confirm: str
+    reason: Reason
     operator: Operator = ""
 
 

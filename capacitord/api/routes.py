@@ -256,6 +256,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         location.Location,
         "Where the box is, by which evidence",
     ),
+    Route(
+        "site.erase",
+        "POST",
+        "/v1/sites/{site}/erase",
+        _O,
+        _BOX,
+        m.SiteErase,
+        m.Done,
+        "Destroy a site's key and data",
+    ),
     Route("site.list", "GET", "/v1/sites", _R, _BOX, m.Empty, m.SiteList, "The sites of this box"),
     Route("status", "GET", "/v1/status", _R, _BOX, m.Empty, m.Status, "One screen"),
     Route(

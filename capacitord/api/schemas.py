@@ -181,6 +181,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "resend": Document(m.Done),
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
+        "site.erase": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
         "site.location": Document(Location, ("evidence", EvidenceNow)),
         "status": Document(m.Status),

@@ -50,9 +50,17 @@ def _pdu(size: int) -> int:
     return size
 
 
+def _memory(size: int) -> int:
+    if size < 1 << 30:
+        msg = "must be at least 1 GiB"
+        raise diagnostics.Rejected(msg)
+    return size
+
+
 AbsolutePath = Annotated[str, pydantic.AfterValidator(_path)]
 Wait = Annotated[Duration, pydantic.AfterValidator(_positive)]
 PduSize = Annotated[Size, pydantic.AfterValidator(_pdu)]
+Memory = Annotated[Size, pydantic.AfterValidator(_memory)]
 
 
 class BoxTable(Table):
@@ -132,9 +140,14 @@ class SpoolTable(Table):
 
 
 class IsolationTable(Table):
-    """`[isolation]`: whether a runtime without a container is better than none."""
+    """`[isolation]`: whether a runtime without a container is better than none, and what each process may take.
+
+    `memory` is in bytes.
+    """
 
     mode: Annotated[Isolation, pydantic.Field(strict=False)] = Isolation.PREFERRED
+    memory: Memory = 4 << 30
+    descriptors: Annotated[int, pydantic.Field(ge=256, le=65536)] = 4096
 
 
 class LogTable(Table):

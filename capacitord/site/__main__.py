@@ -13,7 +13,7 @@ import warnings
 from typing import Final
 
 from capacitord.dicom.arriving import describe
-from capacitord.link import logs
+from capacitord.link import logs, secrecy
 from capacitord.site.runtime import Runtime
 
 _SWITCH_SECONDS: Final = 0.0005
@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args()
     logs.set_up(options.log_level)
+    # A core dump would hold keys and images.
+    secrecy.leave_no_dump()
     _say_nothing_of_patients()
     # The supervisor ends this process over the link; a terminal's Ctrl-C is for the supervisor.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

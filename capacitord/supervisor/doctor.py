@@ -32,7 +32,7 @@ from capacitord.link.messages import SpoolSettings
 from capacitord.model.destination import Destination
 from capacitord.supervisor.broker import connect
 from capacitord.supervisor.recovery_note import HINT
-from capacitord.supervisor.status import NOT_ISOLATED
+from capacitord.supervisor.status import exposed
 
 _WRITTEN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE: Final = 5.0
@@ -167,9 +167,11 @@ def gate(now: Gate, listener: Listener) -> Check:
 
 def isolation(now: Runtime) -> Check:
     """Look at whether the process that serves the site is kept apart from the rest of the machine."""
+    if now.exposed:
+        return Check("isolation", Level.WARNING, exposed(now), now.hint)
     if now.isolated:
         return Check("isolation", Level.OK, "the site's runtime is in a container")
-    return Check("isolation", NOT_ISOLATED.level, NOT_ISOLATED.message, NOT_ISOLATED.hint)
+    return Check("isolation", Level.OK, "a container can be made; no runtime is in one, as none runs")
 
 
 def set_aside(state: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import FromRuntime, Ready, Start, ToRuntime
 from capacitord.model.states import advance
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.lifecycle import RUNTIME, Backoff
 from capacitord.supervisor.process import RuntimeProcess
 
@@ -27,7 +28,7 @@ class RuntimeKeeper:
 
     def __init__(
         self,
-        command: Sequence[str],
+        launcher: Launcher,
         bounds: Bounds,
         *,
         changed: Callable[[], None],
@@ -36,7 +37,7 @@ class RuntimeKeeper:
         self.state = RuntimeState.ABSENT
         self.problem: Problem | None = None
         self.restarts = 0
-        self._command = tuple(command)
+        self._launcher = launcher
         self._bounds = bounds
         self._backoff = Backoff(bounds.first_delay, bounds.longest_delay, bounds.stable_after)
         self._changed = changed
@@ -52,6 +53,7 @@ class RuntimeKeeper:
     def status(self) -> Runtime:
         """The process as the status shows it."""
         run = self._run
+        exposed = self._launcher.problem if run is None else run.exposed
         reason = "" if self.problem is None else self.problem.message
         return Runtime(
             state=self.state,
@@ -59,7 +61,9 @@ class RuntimeKeeper:
             pid=None if run is None else run.pid,
             since=self._since,
             restarts=self.restarts,
-            isolated=False,
+            isolated=run is not None and run.exposed is None,
+            exposed="" if exposed is None else exposed.message,
+            hint="" if exposed is None else exposed.hint,
         )
 
     def want(self, plan: Plan) -> None:
@@ -134,14 +138,15 @@ class RuntimeKeeper:
         try:
             start = await plan()
             run = await RuntimeProcess.start(
-                self._command, start, self._bounds, received=self._receive, ended=self._ended
+                self._launcher, start, self._bounds, received=self._receive, ended=self._ended
             )
         except CapacitordError as error:
             self.problem = error.problem()
             _log.error("%s", error.message)
             return 0.0
         self._run = run
-        _log.info("the runtime of %s started as process %d", start.profile.id, run.pid)
+        where = "in a container" if run.exposed is None else "in no container"
+        _log.info("the runtime of %s started as process %d, %s", start.profile.id, run.pid, where)
         if self._plan is None:
             run.stop(0)
         try:

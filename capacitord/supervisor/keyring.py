@@ -109,6 +109,13 @@ class Keys:
 
         return await self._locked(take)
 
+    async def erase_site(self, site: str) -> None:
+        """Destroy every copy of a site's key on this box; recovery files that people keep are not touched.
+
+        Raises `NotFound` if there is none, and what the disk does.
+        """
+        await self._locked(lambda: self._store.erase_site(site))
+
     def _source(self, wanted: m.KeySource, verb: str) -> Source:
         source = Source(wanted.value)
         if self._demanded is not None and source is not self._demanded:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -21,6 +21,7 @@ from capacitord.link.messages import Connect, Connected, FromRuntime, Ready, Sta
 from capacitord.supervisor import relay
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.broker import later
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.process import RuntimeProcess
 
@@ -97,14 +98,14 @@ async def waiting(runtime: relay.Runtime, bounds: Bounds, peer: Peer) -> Waiting
     return Waiting(page.total, tuple(study.named() for study in page.studies))
 
 
-async def waiting_in(command: Sequence[str], start: Start, bounds: Bounds, peer: Peer) -> Waiting:
+async def waiting_in(launcher: Launcher, start: Start, bounds: Bounds, peer: Peer) -> Waiting:
     """Return the same of a spool that no runtime has open. Raises `CapacitordError`."""
-    async with _running(command, start, bounds) as runtime:
+    async with _running(launcher, start, bounds) as runtime:
         return await waiting(runtime, bounds, peer)
 
 
 @asynccontextmanager
-async def _running(command: Sequence[str], start: Start, bounds: Bounds) -> AsyncIterator[_Runtime]:
+async def _running(launcher: Launcher, start: Start, bounds: Bounds) -> AsyncIterator[_Runtime]:
     ready = asyncio.Event()
 
     def received(message: FromRuntime) -> None:
@@ -115,7 +116,7 @@ async def _running(command: Sequence[str], start: Start, bounds: Bounds) -> Asyn
             with contextlib.suppress(CapacitordError, LinkClosed):
                 process.link.send(Connected(message.request, 0.0, later(_NOT_NOW)))
 
-    process = await RuntimeProcess.start(command, start, bounds, received=received, ended=lambda _: None)
+    process = await RuntimeProcess.start(launcher, start, bounds, received=received, ended=lambda _: None)
     ended = asyncio.create_task(process.wait())
     try:
         started = asyncio.create_task(ready.wait())

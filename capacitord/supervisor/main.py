@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from capacitord import __version__
 from capacitord.config import box as box_format
 from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.errors import CapacitordError
-from capacitord.link import logs
+from capacitord.link import logs, secrecy
 from capacitord.supervisor.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
@@ -71,7 +70,8 @@ def run(
     """Serve in the foreground until SIGTERM."""
     os.umask(0o077)
     # A core dump would hold keys and images.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    secrecy.leave_no_dump()
+    secrecy.pass_no_capability_on()
     box = _overridden(_load(config), state=state, socket=socket, storage_port=storage_port)
     logs.set_up(box.log.level)
     passphrase = _first_line() if passphrase_stdin else None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed, pair
 from capacitord.link.messages import Failed, FromRuntime, Heartbeat, Ready, Shutdown, Start
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.launched import Launched
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.runtime_link import RuntimeLink
 
-_SUPERVISORS_OWN = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY"})
 _LINK_OPTION = "--link-fd"
 _LOOK = "See what it said: journalctl -u capacitord -n 100"
 
@@ -29,12 +29,14 @@ class RuntimeProcess:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: Launched,
         received: Callable[[FromRuntime], None],
         ended: Callable[[Problem], None],
         bounds: Bounds,
     ) -> None:
         self.pid = process.pid
+        self.exposed = process.exposed
+        """Why it is in no container, None if it is in one."""
         self.link: RuntimeLink
         self._process = process
         self._received = received
@@ -51,29 +53,26 @@ class RuntimeProcess:
     @classmethod
     async def start(
         cls,
-        command: Sequence[str],
+        launcher: Launcher,
         start: Start,
         bounds: Bounds,
         *,
         received: Callable[[FromRuntime], None],
         ended: Callable[[Problem], None],
     ) -> RuntimeProcess:
-        """Exec `command` with one end of a link, and tell it `start`. Raises `CapacitordError` if it can't run."""
+        """Have `launcher` start one with an end of a link, and tell it `start`, which has the site's key.
+
+        Raises `CapacitordError` if it can't run.
+        """
         ours, theirs = pair()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                _LINK_OPTION,
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),
-                env=environment(os.environ),
-            )
-        except OSError as error:
+            fd = theirs.fileno()
+            process = await launcher.launch(fd, options=(_LINK_OPTION, str(fd)), writable=Path(start.spool))
+        except BaseException as error:
             ours.close()
-            msg = f"the site's runtime can't be started: {error.strerror}"
-            raise CapacitordError(msg, where=command[0], hint="Install capacitord again.") from None
+            if isinstance(error, CapacitordError):
+                error.message = f"the site's runtime can't be started: {error.message}"
+            raise
         finally:
             theirs.close()
         run = cls(process, received, ended, bounds)
@@ -111,8 +110,7 @@ class RuntimeProcess:
 
     def kill(self) -> None:
         """End the process now. Nothing it acknowledged is lost by that."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     def _sign_of_life(self) -> None:
         # One that was asked to stop has a bound of its own.
@@ -154,11 +152,6 @@ class RuntimeProcess:
 
     def _problem(self, words: str) -> Problem:
         return self._failed or Problem("runtime-ended", words, hint=_LOOK)
-
-
-def environment(outer: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a runtime: ours without what systemd gave to us alone."""
-    return {name: value for name, value in outer.items() if name not in _SUPERVISORS_OWN}
 
 
 def _manner(code: int) -> str:

@@ -38,6 +38,7 @@ class ProfileAnswers:
             "profile.show": self._show,
             "site.activate": self._activate,
             "site.deactivate": self._deactivate,
+            "site.erase": self._erase,
             "site.list": self._site_list,
         }
 
@@ -94,6 +95,9 @@ class ProfileAnswers:
         profiles, active = self._serving.profiles, self._serving.site
         found = await asyncio.to_thread(lambda: tuple(_area(profiles, site, active) for site in profiles.sites()))
         return Outcome(SiteAreas(self._schema("geofence.list"), found))
+
+    async def _erase(self, peer: Peer, request: m.SiteErase) -> Outcome:
+        return _done(await self._sites.erase(request, peer), request.reason)
 
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))

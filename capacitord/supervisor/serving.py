@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,11 +21,13 @@ from capacitord.supervisor import files, settings
 from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker, peers_of
+from capacitord.supervisor.erasing import Erasures
 from capacitord.supervisor.events import Hub
 from capacitord.supervisor.gate import Facts
 from capacitord.supervisor.gatekeeper import Gatekeeper
 from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.keyring import Keys
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.reporter import Reporter
@@ -40,14 +42,13 @@ class Serving:
     One site at a time: the runtime of one is gone before that of another is started, each with its own key and spool.
     """
 
-    def __init__(
-        self, box: Box, command: Sequence[str], bounds: Bounds, gate_changed: Callable[[m.Gate], None]
-    ) -> None:
+    def __init__(self, box: Box, launcher: Launcher, bounds: Bounds, gate_changed: Callable[[m.Gate], None]) -> None:
         self.hub = Hub(bounds.streams)
         self.keys = Keys(box.state / "keys", box.keys.source)
+        self.erasures = Erasures(box.state / "erasing", box.state / "sites", self.keys.erase_site)
         self.profiles = ProfileStore(box.state / "profiles")
         self.chosen = ActiveSite(box.state / "active-site")
-        self.keeper = RuntimeKeeper(command, bounds, changed=self._runtime_changed, received=self._received)
+        self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self.broker = Broker(self.keeper)
         self.gatekeeper = Gatekeeper(
@@ -71,7 +72,7 @@ class Serving:
         """How many other sites could be activated."""
         self.looked_around = asyncio.Event()
         """Set whenever the profiles were read back, as they are after each change."""
-        self.command = tuple(command)
+        self.launcher = launcher
         self.bounds = bounds
         self._box = box
         self._grace = bounds.grace
@@ -231,6 +232,7 @@ class Serving:
         """Return what a runtime of this profile's site is started with. Raises `CapacitordError` without a key."""
         profile = in_force(stored.profile)
         folder = self.folder_of(profile.id)
+        await asyncio.to_thread(self.erasures.demand_none, profile.id)
         key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(is_empty, folder))
         total = await asyncio.to_thread(_make, folder)
         return link.Start(

@@ -180,6 +180,26 @@ class Sites:
         rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
+    async def erase(self, request: m.SiteErase, peer: Peer) -> m.Done:
+        """Destroy a site's key and its data. Raises `Refused` while it is active or has studies that wait."""
+        return await self._alone(self._erase(request, peer))
+
+    async def _erase(self, request: m.SiteErase, peer: Peer) -> m.Done:
+        serving, site = self._serving, request.site
+        if request.confirm != site:
+            raise Refused("the site's id was not repeated, so nothing was done", hint="Give it again in `confirm`.")
+        # Without its profile nobody can look into its spool, and so nobody knows whether something waits there.
+        await asyncio.to_thread(self._store.history, site, "")
+        if site == serving.site:
+            await self._refuse_the_active(site, peer)
+        if not await asyncio.to_thread(is_empty, serving.folder_of(site)):
+            await self._demand_nothing_waits(site, peer)
+        await serving.erasures.erase(site, peer.user)
+        await asyncio.to_thread(self._store.remember, site, Held(datetime.now(UTC), 0, 0, 0, 0, 0))
+        await serving.look_around()
+        serving.hub.say("site-erased", f"the key and the data of {site} are destroyed")
+        return m.Done(f"The key of {site} is destroyed, and all data of {site} with it. {_OUTSIDE}", (site,))
+
     async def _refuse_the_active(self, site: str, peer: Peer) -> NoReturn:
         serving = self._serving
         found = looking.Waiting(0)
@@ -199,7 +219,7 @@ class Sites:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
         start = await serving.start_of(stored)
-        found = await looking.waiting_in(serving.command, start, serving.bounds, peer)
+        found = await looking.waiting_in(serving.launcher, start, serving.bounds, peer)
         if found.total:
             hint = f"Serve it: fluxctl site activate {site}. {_GIVE_UP}"
             raise _refusal(f"{_counted_studies(found.total, site)} here", found, hint)
@@ -248,6 +268,10 @@ class Sites:
         return await asyncio.shield(task)
 
 
+_OUTSIDE: Final = (
+    "Recovery files that were exported before still have that key: destroy them where copies of the disk are kept. "
+    "The profile stays: fluxctl profile remove SITE."
+)
 _GIVE_UP: Final = "Wait until they have left, or decide on each: fluxctl study list --undelivered"
 
 

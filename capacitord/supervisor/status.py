@@ -26,14 +26,6 @@ from capacitord.config.profile import Profile
 from capacitord.errors import Problem
 from capacitord.supervisor.recovery_note import HINT
 
-NOT_ISOLATED: Final = Advice(
-    "not-isolated",
-    Level.WARNING,
-    "the site's runtime is an ordinary process: this version puts it in no container",
-    "Give capacitord a user of its own, as the systemd unit does, and keep others off this machine.",
-)
-
-
 _ELSEWHERE: Final = "They can leave when their site is active: fluxctl site list, then fluxctl site activate SITE"
 
 
@@ -84,6 +76,11 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
     )
 
 
+def exposed(runtime: Runtime) -> str:
+    """Return what to say of a process that is in no container."""
+    return f"the site's runtime is an ordinary process, in no container: {runtime.exposed}"
+
+
 def _of_the_runtime(box: Box, traffic: SiteStatus | None) -> list[Advice]:
     """Return what to say while the runtime runs and does not tell its status."""
     if traffic is not None or box.runtime.state is not RuntimeState.RUNNING:
@@ -103,8 +100,8 @@ def _of_the_runtime(box: Box, traffic: SiteStatus | None) -> list[Advice]:
 
 def _advice(box: Box) -> list[Advice]:
     found = []
-    if not box.runtime.isolated:
-        found.append(NOT_ISOLATED)
+    if box.runtime.exposed:
+        found.append(Advice("not-isolated", Level.WARNING, exposed(box.runtime), box.runtime.hint))
     if box.worklist_problem is not None:
         words = f"no scanner gets a worklist: {box.worklist_problem.message}"
         found.append(Advice("worklist-port", Level.FAILURE, words, box.worklist_problem.hint))

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from capacitord import __version__
 from capacitord.api.messages import Gate
-from capacitord.config.box import Box, Isolation
-from capacitord.errors import CapacitordError, Problem, Refused
+from capacitord.config.box import Box
+from capacitord.errors import CapacitordError, Problem
 from capacitord.model.location import Decision
 from capacitord.supervisor import files
 from capacitord.supervisor.audit import DONE, AuditLog
@@ -23,6 +24,7 @@ from capacitord.supervisor.chain import SealingKey
 from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
 from capacitord.supervisor.http_server import HttpServer
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
 from capacitord.supervisor.profile_reader import ProfileReader
@@ -36,22 +38,33 @@ RUNTIME: Final = (sys.executable, "-m", "capacitord.site")
 
 
 class Supervisor:
-    """One daemon on one state folder. `runtime_command` is what it execs for a site instead of our own runtime."""
+    """One daemon on one state folder.
 
-    def __init__(self, box: Box, *, runtime_command: Sequence[str] | None = None, bounds: Bounds | None = None) -> None:
-        """Raise `Refused` if the configuration demands what this version does not have."""
-        if box.isolation.mode is Isolation.REQUIRED:
-            msg = "the configuration demands isolated runtimes, and this version has no containers"
-            raise Refused(msg, where="[isolation] mode", hint='Set it to "preferred" if you accept that.')
+    `runtime_command` is what it execs for a site instead of our own runtime, and `also` are folders that this one sees.
+    """
+
+    def __init__(
+        self,
+        box: Box,
+        *,
+        runtime_command: Sequence[str] | None = None,
+        also: Sequence[Path] = (),
+        bounds: Bounds | None = None,
+    ) -> None:
         self._box = box
-        self._command = tuple(runtime_command or (*RUNTIME, "--log-level", box.log.level))
+        command = runtime_command or (*RUNTIME, "--log-level", box.log.level)
+        self._launcher = Launcher(command, box.isolation, hidden=box.state, also=also)
         self._bounds = Bounds() if bounds is None else bounds
         self._notifier = Notifier()
         self._serving: Serving | None = None
 
     async def run(self, stop: asyncio.Event, passphrase: str | None = None) -> None:
-        """Serve until `stop` is set, then end in order. Raises `Refused` if another daemon has socket or state."""
+        """Serve until `stop` is set, then end in order.
+
+        Raises `Refused` if another daemon has socket or state, and if the box demands containers and cannot have them.
+        """
         box = self._box
+        await self._launcher.check()
         await asyncio.to_thread(files.make_folder, box.state)
         state_lock = Lock(box.state / "lock", "state folder")
         try:
@@ -75,7 +88,7 @@ class Supervisor:
         self, control: ControlSocket, audit: AuditLog, stop: asyncio.Event, passphrase: str | None
     ) -> None:
         box, bounds = self._box, self._bounds
-        serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
+        serving = self._serving = Serving(box, self._launcher, bounds, self._gate_changed)
         serving.keys.taken = partial(_seal, audit)
         decisions: asyncio.Queue[Decision] = asyncio.Queue()
         whereabouts = Whereabouts(box.location, changed=decisions.put_nowait)
@@ -91,6 +104,8 @@ class Supervisor:
                 tasks.create_task(whereabouts.watch()),
                 tasks.create_task(self._tell_decisions(decisions, audit)),
             ]
+            for site in await serving.erasures.resume():
+                await _tell(audit, "site.erase", f"{site}: what was begun before this start is done")
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
             whereabouts.begin(serving.site)

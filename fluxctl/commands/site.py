@@ -112,3 +112,35 @@ def deactivate(
     client = daemon(ctx)
     ask.agreed("Shut the storage port and serve no site?", yes=yes, json=json)
     show_done("site.deactivate", client.site_deactivate(reason, operator), json=json)
+
+
+@verb(
+    app,
+    "erase",
+    ("fluxctl site erase lakeside", "Ask for the reason and the site's id, and destroy its key and its data."),
+    ('fluxctl site erase lakeside --reason "contract ended" --yes', "The same for a script."),
+    codes=(exits.NOT_FOUND, exits.REFUSED),
+)
+def erase(
+    ctx: typer.Context,
+    site: SiteArgument,
+    *,
+    reason: Reason = "",
+    operator: Operator = "",
+    yes: Yes = False,
+    json: AsJson = False,
+) -> None:
+    """Destroy a site's key, and with it everything that this box has of the site's patients. There is no way back.
+
+    Refused while the site is active, and while studies of it wait here: held, in conflict, not routed yet or not
+    delivered; they are named, each with the reason. The key goes first, so that what is left of the data at any moment
+    cannot be read any more; if the box stops on the way, its next start does the rest. Recovery files that were
+    exported before still have the key: destroy them as well, where somebody may have a copy of the disk. The profile
+    stays, and the site can be served again, with a new key.
+    """
+    client = daemon(ctx)
+    ask.must_be_possible(yes=yes, json=json)
+    given = ask.reason(reason, f"Why is all data of {site} destroyed? ", yes=yes, json=json)
+    if not yes:
+        ask.typed(f"Type {site} to destroy its key and all its data on this box: ", site, json=json)
+    show_done("site.erase", client.site_erase(site, given, operator), json=json)

@@ -65,8 +65,14 @@ class Process:
 
     def kill(self) -> None:
         """End the process and all that it started, at once."""
+        below = _below(self._process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        # What is in a container has a session of its own.
+        for handle in below:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
         self._process.wait()
 
     def stop(self) -> None:
@@ -77,6 +83,23 @@ class Process:
                 self._process.wait(GRACE)
                 return
         self.kill()
+
+
+def _below(pid: int) -> list[int]:
+    """Return a descriptor of each process that this one has started, and of all that those have."""
+    children: dict[int, list[int]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(process.name))
+    found = list(children.get(pid, []))
+    for each in found:
+        found += children.get(each, [])
+    handles = []
+    for each in found:
+        with contextlib.suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(each))
+    return handles
 
 
 class Player(Process):

@@ -49,6 +49,7 @@ def page() -> str:
     )
     _commands(page)
     _processes(page)
+    _isolation(page)
     _control(page)
     page.section("THE GATE")
     page.text(
@@ -82,6 +83,53 @@ def _processes(page: Page) -> None:
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
         "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",
+    )
+
+
+def _isolation(page: Page) -> None:
+    page.section("ISOLATION")
+    page.text(
+        "Where bubblewrap (`bwrap`(1)) and libseccomp are installed, a runtime lives in a container: with user, "
+        "mount, process, network, IPC, UTS and cgroup namespaces of its own, no capabilities, no way to new "
+        "privileges, and a filter of system calls. It sees `/usr`, Python and this program, all read-only, and the "
+        "spool of its site, which it may write. It does not see the keys, the profiles, the audit log, the "
+        "configuration, other sites' spools, homes, `/proc`, `/sys`, or any other process. It has no network, and "
+        "cannot make a socket: it is handed its listening sockets and each connection. Nothing of the environment "
+        "gets in but language and time zone.",
+        "The filter is a list of what is allowed. Any other system call is answered as by a kernel that does not "
+        "know it (ENOSYS); one of another machine's, such as of 32-bit programs, ends the process.",
+        "Each process has bounds: `[isolation] memory` and `descriptors`, 4096 processes and threads in all, no core "
+        "dumps. The kernel counts processes for users other than root only, and counts neither memory files nor what "
+        "several processes take together: the systemd unit bounds that (`MemoryMax=`, `TasksMax=`).",
+        "The supervisor holds a runtime at the door until these bounds are set, and gives it the key of the site "
+        "when the kernel says that it is contained. `fluxctl status` and `fluxctl doctor` tell what the kernel says, "
+        "and nothing else. Where there is no container they say why and what to do, and the runtime is an ordinary "
+        "process;"
+        'with `mode = "required"` nothing is started, and the daemon ends with 6.',
+    )
+    page.subsection("What it keeps apart")
+    page.text(
+        "Somebody who takes over the runtime of a site, say with an image that a library trips over, has that site's "
+        "images, key and connections, and can fill the disk that its spool is on. Out of reach are the other sites' "
+        "images, keys and systems, the supervisor, and the rest of the machine and of the network.",
+        "The key of a site is in the memory of its runtime and of that one's helpers. The supervisor unwraps it for "
+        "each start and does not keep it, though its memory is not wiped; it has the box key, under which all sites' "
+        "keys are wrapped. The runtimes of sites that are not active are stopped.",
+    )
+    page.subsection("What it does not protect from")
+    page.text(
+        "Root on this machine, and whoever can become it. Faults of the kernel, and of the processor. Somebody who "
+        "takes over the supervisor, which has all keys and makes all connections. Whoever has the box key and the "
+        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another."
+    )
+    page.subsection("What it takes")
+    page.text(
+        "User namespaces for the user of the daemon: `kernel.unprivileged_userns_clone` must not be 0 (Debian), nor "
+        "`user.max_user_namespaces`, and where `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu) bwrap "
+        "needs an AppArmor profile that allows `userns`. In a systemd unit the container takes "
+        "`RestrictNamespaces=user mnt pid net ipc uts cgroup` and `SystemCallFilter=@system-service @mount`, as in "
+        "the unit that comes with the program; the other settings there may stay.",
+        "`fluxctl site erase` destroys the key of a site, and with it all of its data on this box, however it is read.",
     )
 
 
@@ -182,6 +230,7 @@ def _rest(page: Page) -> None:
         f"{state}/audit",
         "Who did what: entries chained by digests and sealed with the box key, checked with `fluxctl audit verify`.",
     )
+    page.item(f"{state}/erasing", "The sites that `fluxctl site erase` has begun with; empty when it has ended.")
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(
         f"{state}/sites/SITE/corrupt",

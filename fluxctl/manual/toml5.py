@@ -66,7 +66,7 @@ KEYS = {
     ),
     "isolation.mode": (
         '"preferred" or "required"',
-        'Whether a runtime may run without a container of its own. "required" refuses to start without one.',
+        'Whether a runtime may be without a container. "required" refuses to start so: ISOLATION in `capacitord`(8).',
     ),
     "location.follow": (
         "true or false",
@@ -90,6 +90,11 @@ KEYS = {
         "How long the evidence must say that the box is elsewhere before it leaves a site. Lost evidence says nothing.",
     ),
     "location.poll": ("duration", "How often it looks at the network, and decides."),
+    "isolation.memory": (
+        "size",
+        "How much memory each process of a runtime may write to, with 8 MiB for each thread. At least 1 GiB.",
+    ),
+    "isolation.descriptors": ("number", "How many files and connections each process of a runtime may have open."),
     "log.level": ('"debug", "info", "warning" or "error"', "How much goes to standard error."),
 }
 """What each key means. A key of the model that is missing here, or the other way round, fails the generation."""

@@ -131,6 +131,7 @@ ANSWERS: dict[str, Answer] = {
     "queue.resume": done("is resumed"),
     "queue.show": lambda request: detail(request.study),
     "site.activate": lambda request: m.Done(f"{request.site} is active now.", (request.site,)),
+    "site.erase": lambda request: m.Done(f"The key of {request.site} is destroyed.", (request.site,)),
     "site.deactivate": lambda _: m.Done("The box is parked: no scanner can send.", ("st-marys",)),
     "site.list": lambda _: samples.SITES,
     "site.location": lambda _: location_samples.HERE,

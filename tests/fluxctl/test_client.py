@@ -66,6 +66,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "queue.resume": lambda c: c.queue_resume("ALL"),
     "queue.show": lambda c: c.queue_show("3f2a9c"),
     "site.activate": lambda c: c.site_activate("st-marys", "x"),
+    "site.erase": lambda c: c.site_erase("st-marys", "x"),
     "site.deactivate": lambda c: c.site_deactivate(),
     "geofence.list": lambda c: c.geofence_list(),
     "site.list": lambda c: c.site_list(),

@@ -78,6 +78,7 @@ LINES: dict[str, list[str]] = {
     "release": ["release", "77ac01", "--to", "pacs", "--reason", "trauma", "--yes"],
     "resend": ["resend", "3f2a9c", "--yes"],
     "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
+    "site.erase": ["site", "erase", "lakeside", "--reason", "the end", "--yes"],
     "site.deactivate": ["site", "deactivate", "--yes"],
     "site.list": ["site", "list"],
     "site.location": ["site", "location"],

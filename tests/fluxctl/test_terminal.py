@@ -231,6 +231,16 @@ def test_a_rollback_shows_what_it_changes(daemon: Daemon, at_terminal: At) -> No
 
 
 @pytest.mark.parametrize(("typed", "code"), [("lakeside\n", 0), ("y\n", exits.REFUSED)])
+def test_a_site_is_erased_by_its_id(daemon: Daemon, at_terminal: At, typed: str, code: int) -> None:
+    terminal = at_terminal("site", "erase", "lakeside", "--reason", "the contract ended")
+    terminal.wait_for("Type lakeside to destroy its key and all its data on this box: ")
+    terminal.press(typed)
+    assert terminal.end() == code
+    asked = [m.SiteErase("lakeside", "lakeside", "the contract ended")]
+    assert daemon.asked("site.erase") == (asked if code == 0 else [])
+
+
+@pytest.mark.parametrize(("typed", "code"), [("lakeside\n", 0), ("y\n", exits.REFUSED)])
 def test_a_site_is_removed_by_its_id(daemon: Daemon, at_terminal: At, typed: str, code: int) -> None:
     terminal = at_terminal("profile", "remove", "lakeside")
     terminal.wait_for("Type lakeside to remove it from this box: ")

@@ -63,6 +63,7 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.ProfileRollback: st.builds(m.ProfileRollback, NAMES, NAMES, VERSIONS),
     m.ProfileSite: st.builds(m.ProfileSite, NAMES),
     m.SiteActivate: st.builds(m.SiteActivate, NAMES, NAMES),
+    m.SiteErase: st.builds(m.SiteErase, NAMES, NAMES, NAMES),
     m.SiteDeactivate: st.builds(m.SiteDeactivate, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
     Explain: st.builds(Explain, study=NAMES, image=NAMES),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 NEEDED = {
     "bash-completion": ("/usr/share/bash-completion/bash_completion",),
+    "bubblewrap": ("/usr/bin/bwrap",),
     "curl": ("/usr/bin/curl",),
     "dcmtk": (
         "/usr/bin/dcmdjpeg",

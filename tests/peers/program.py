@@ -59,6 +59,27 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+class Handle:
+    """A process that is no child of ours: whoever gets its id after it is safe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """Return a handle, None if there is no such process."""
+        try:
+            return cls(os.pidfd_open(pid))
+        except ProcessLookupError:
+            return None
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended, and let go of it."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+        os.close(self._descriptor)
+
+
 class Program:
     """One run of a program, with what it prints to standard error in a log file.
 
@@ -121,6 +142,10 @@ class Program:
         if self._process.returncode is None:
             os.killpg(self.pid, number)
 
+    def below(self) -> list[Handle]:
+        """Return a handle of each process below it, for ending those that have a session of their own."""
+        return [handle for pid in self.descendants() if (handle := Handle.of(pid)) is not None]
+
     def pause(self) -> None:
         """Freeze it: connections stay open, nothing is read or answered."""
         self.signal(signal.SIGSTOP)
@@ -141,7 +166,10 @@ class Program:
 
     def kill(self) -> None:
         """End it and its children at once, as `kill -9` does."""
+        below = self.below()
         self.signal(signal.SIGKILL)
+        for each in below:
+            each.kill()
         self._process.wait()
 
     def stop(self) -> None:

@@ -106,7 +106,7 @@ class FakeRuntime:
             os.write(self.channel.fileno(), b'{"kind":"ready"')
             time.sleep(60)
         if self.options.gift:
-            with socket.socket() as gift:
+            with Path(os.devnull).open() as gift:
                 self.channel.send(link.Heartbeat(busy=False), gift.fileno())
             time.sleep(60)
         self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
@@ -165,7 +165,7 @@ class FakeRuntime:
                     self.export(stream)
                 case _:
                     if self.options.dies_in_discard:
-                        os.kill(os.getpid(), signal.SIGKILL)
+                        os._exit(9)
                     if self.options.lingers:
                         self.channel.close()
                         time.sleep(20)
@@ -206,7 +206,7 @@ class FakeRuntime:
         for _ in range(self.options.export_pieces):
             stream.sendall(bytes(1 << 16))
         if self.options.dies_in_export:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(9)
 
     def whole(
         self, stream: socket.socket, answer: msgspec.Struct, subjects: tuple[str, ...] = (), status: int = 200

@@ -16,6 +16,8 @@ from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.main import serve
 from capacitord.supervisor.supervisor import Supervisor
 
+TESTS = Path(__file__).resolve().parents[1]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser()
@@ -27,7 +29,9 @@ def main() -> int:
     logs.set_up("debug")
     command = [sys.executable, "-m", "tests.supervisor.fake_runtime", *options.runtime]
     try:
-        supervisor = Supervisor(box.load(options.config), runtime_command=command, bounds=Bounds(**options.bounds))
+        supervisor = Supervisor(
+            box.load(options.config), runtime_command=command, also=[TESTS], bounds=Bounds(**options.bounds)
+        )
         asyncio.run(serve(supervisor))
     except CapacitordError as error:
         print(error.message, file=sys.stderr)

@@ -51,8 +51,8 @@ def test_a_new_box_says_what_to_do_first_and_next(daemon: Daemon) -> None:
         "timezone": "America/Chicago",
     }
     assert status["runtime"]["state"] == "running"
-    assert status["runtime"]["isolated"] is False
-    assert "not-isolated" in [advice["reference"] for advice in status["advice"]]
+    assert status["runtime"]["isolated"] is True
+    assert "not-isolated" not in [advice["reference"] for advice in status["advice"]]
     assert status["traffic"]["destinations"][0]["name"] == "pacs"
     assert can_connect(status["listener"]["port"])
 

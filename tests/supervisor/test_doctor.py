@@ -113,7 +113,10 @@ def changed(traffic: m.SiteStatus, **fields: object) -> m.SiteStatus:
 
 def test_isolation() -> None:
     assert doctor.isolation(m.Runtime(m.RuntimeState.RUNNING, isolated=True)).level is m.Level.OK
-    check = doctor.isolation(m.Runtime(m.RuntimeState.RUNNING, isolated=False))
+    assert doctor.isolation(m.Runtime(m.RuntimeState.ABSENT)).level is m.Level.OK
+    check = doctor.isolation(
+        m.Runtime(m.RuntimeState.RUNNING, exposed="bubblewrap is not installed", hint="Install it.")
+    )
     assert (check.level, bool(check.hint)) == (m.Level.WARNING, True)
 
 

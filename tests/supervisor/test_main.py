@@ -22,8 +22,9 @@ PASSPHRASE = "correct horse battery staple"  # noqa: S105
 CAPACITORD = str(Path(sys.executable).with_name("capacitord"))
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([CAPACITORD, *arguments], capture_output=True, text=True, check=False, timeout=20)
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command, env = [CAPACITORD, *arguments], os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20, env=env)
 
 
 def test_version() -> None:
@@ -49,14 +50,15 @@ def test_check_config_says_everything_at_once(tmp_path: Path) -> None:
     ("text", "code", "words"),
     [
         ("[box\n", 7, "expected"),
-        ('[isolation]\nmode = "required"\n', 6, "no containers"),
+        ('[isolation]\nmode = "required"\n', 6, "bubblewrap is not installed"),
         ("[storage]\nport = 1.5\n", 7, "storage.port: must be a whole number"),
     ],
 )
 def test_a_configuration_it_cannot_follow_is_refused_in_words(tmp_path: Path, text: str, code: int, words: str) -> None:
     file = tmp_path / "capacitord.toml"
     file.write_text(text)
-    refused = run("run", "--config", str(file), "--state", str(tmp_path / "state"))
+    # Where nothing is found, no bubblewrap is.
+    refused = run("run", "--config", str(file), "--state", str(tmp_path / "state"), PATH="/nowhere")
     assert refused.returncode == code
     assert words in refused.stderr.lower()
     assert "Traceback" not in refused.stderr

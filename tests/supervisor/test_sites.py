@@ -19,6 +19,7 @@ from capacitord.config import profile as format_
 from capacitord.config.box import Box, BoxTable
 from capacitord.errors import CapacitordError, StorageFailed
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.profiles import ProfileStore
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
@@ -56,9 +57,13 @@ def served(daemon: Daemon) -> str:
 
 
 def runtimes(daemon: Daemon) -> list[int]:
-    """Return the processes that the daemon has started."""
-    done = subprocess.run(["/usr/bin/pgrep", "-P", str(daemon.process.pid)], capture_output=True, check=False)
-    return [int(pid) for pid in done.stdout.split()]
+    """Return the processes that the daemon has had started, each in a container by a process of bubblewrap's."""
+    return [inner for outer in children(daemon.process.pid) for inner in children(outer)]
+
+
+def children(pid: int) -> list[int]:
+    done = subprocess.run(["/usr/bin/pgrep", "-P", str(pid)], capture_output=True, check=False)
+    return [int(child) for child in done.stdout.split()]
 
 
 @pytest.fixture
@@ -394,7 +399,8 @@ class _Failing(ProfileStore):
 
 def test_a_rollback_that_fails_half_way_is_acted_on_and_says_so(tmp_path: Path) -> None:
     async def rolled_back() -> tuple[CapacitordError, int]:
-        serving = Serving(Box(box=BoxTable(state=str(tmp_path))), ["/bin/false"], Bounds(), lambda _: None)
+        box = Box(box=BoxTable(state=str(tmp_path)))
+        serving = Serving(box, Launcher(["/bin/false"], box.isolation), Bounds(), lambda _: None)
         store = serving.profiles = _Failing(tmp_path / "profiles")
         for version in (1, 2):
             source = text("st-marys", version)

@@ -18,7 +18,7 @@ from capacitord.api import messages as m
 from capacitord.api.client import Client
 from capacitord.errors import CapacitordError
 from capacitord.model.states import GateState
-from tests.peers.program import Program
+from tests.peers.program import Handle, Program
 from tests.wait import wait_for
 
 CAPACITORD = Path(sys.executable).with_name("capacitord")
@@ -81,7 +81,7 @@ class Box:
         # Bound and never listening: keeps the port from everybody else while the gate is shut.
         self._reservation = socket.socket()
         self._program: Program | None = None
-        self._orphaned: list[Program] = []
+        self._orphaned: list[Program | Handle] = []
         self.port = 0
         self.client = Client(folder / "control.sock")
 
@@ -124,9 +124,10 @@ class Box:
     def kill_supervisor(self) -> None:
         """End the supervisor at once, and only it: its runtime is left alone."""
         program = self.program
+        # Kept, because the runtime has to end with the test.
+        self._orphaned += program.below()
         os.kill(program.pid, signal.SIGKILL)
         wait_for(lambda: not program.running, what="the supervisor to be dead")
-        # Kept, because the runtime is still in its process group and has to end with the test.
         self._orphaned.append(program)
         self._program = None
 

@@ -23,7 +23,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Keys, Recipe
 from capacitord.dicom.preview.engine import NotShown, picture
 from capacitord.dicom.produce import InMemory, NotProduced, load, produce
-from capacitord.link import logs
+from capacitord.link import logs, secrecy
 from capacitord.link.channel import Channel, LinkClosed
 from capacitord.site.preparation.memory import mapped, sealed
 from capacitord.site.preparation.messages import (
@@ -62,7 +62,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     # What is in memory here is a patient's, and no crash may write it to a disk.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    secrecy.leave_no_dump()
     load()
     channel: Channel[FromHelper, ToHelper] = Channel(socket.socket(fileno=int(sys.argv[1])), ToHelper)
     try:
@@ -78,7 +78,10 @@ def serve(channel: Channel[FromHelper, ToHelper]) -> None:
     begin, _ = channel.receive()
     if not isinstance(begin, Begin):
         return
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = _LIBRARIES + begin.memory
+    if most != resource.RLIM_INFINITY:
+        limit = min(limit, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     recipe: Recipe | None = None
     while True:

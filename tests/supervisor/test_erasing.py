@@ -1,0 +1,174 @@
+"""A site is erased with its key and all of its data, or not at all; and once it was begun it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capacitord.errors import NotFound, Refused, StorageFailed
+from capacitord.seal.boxkey import Source
+from capacitord.seal.keystore import KeyStore
+from capacitord.supervisor.erasing import Erasures
+from tests.supervisor.daemon import Answer, Daemon, running
+from tests.supervisor.test_sites import activate, runtimes, served, sites, take, text
+
+SITE = "lakeside"
+
+
+class Box:
+    """The folders of a box with two sites, each with a key and a spool."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spools, self.keys = folder / "sites", KeyStore(folder / "keys")
+        self.keys.init(Source.FILE)
+        for site in (SITE, "st-marys"):
+            self.keys.create_site(site)
+            (self.spools / site / "objects/ab").mkdir(parents=True)
+            (self.spools / site / "objects/ab/1").write_text("sealed")
+            (self.spools / site / "catalog.db").write_text("sealed")
+        self.keys_folder = folder / "keys"
+        self.broken = False
+        self.erasures = Erasures(folder / "erasing", self.spools, self.erase_key)
+
+    async def erase_key(self, site: str) -> None:
+        if self.broken:
+            raise StorageFailed("the disk refused: Input/output error")
+        self.keys.erase_site(site)
+
+    def everything_is_gone(self) -> bool:
+        assert self.keys.site_key("st-marys")
+        assert (self.spools / "st-marys/objects/ab/1").exists()
+        names = [path.name for path in self.keys_folder.rglob("*")]
+        return (
+            not (self.spools / SITE).exists()
+            and not self.erasures.begun()
+            and not [name for name in names if SITE in name]
+        )
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+def test_the_key_and_the_data_are_destroyed(box: Box) -> None:
+    asyncio.run(box.erasures.erase(SITE, "anna"))
+    assert box.everything_is_gone()
+    with pytest.raises(NotFound):
+        box.keys.site_key(SITE)
+    assert asyncio.run(box.erasures.resume()) == ()
+
+
+@pytest.mark.parametrize("reached", ["nothing", "the key", "some of the data", "all of the data"])
+def test_what_was_cut_short_is_ended_by_the_next_start(box: Box, reached: str) -> None:
+    box.broken = True
+    with pytest.raises(StorageFailed):
+        asyncio.run(box.erasures.erase(SITE, "anna"))
+    box.broken = False
+    assert box.erasures.begun() == (SITE,)
+    assert (box.spools / SITE / "catalog.db").exists(), "without the key destroyed the data is there"
+    with pytest.raises(Refused, match="is being erased"):
+        box.erasures.demand_none(SITE)
+    box.erasures.demand_none("st-marys")
+    if reached != "nothing":
+        box.keys.erase_site(SITE)
+    if reached == "some of the data":
+        (box.spools / SITE / "catalog.db").unlink()
+    if reached == "all of the data":
+        for name in ("catalog.db", "objects/ab/1"):
+            (box.spools / SITE / name).unlink()
+        for name in ("objects/ab", "objects", ""):
+            (box.spools / SITE / name).rmdir()
+    assert asyncio.run(box.erasures.resume()) == (SITE,)
+    assert box.everything_is_gone()
+
+
+def test_what_cannot_be_ended_is_tried_again_by_every_start(box: Box) -> None:
+    box.broken = True
+    with pytest.raises(StorageFailed):
+        asyncio.run(box.erasures.erase(SITE, "anna"))
+    assert asyncio.run(box.erasures.resume()) == ()
+    assert box.erasures.begun() == (SITE,)
+    box.broken = False
+    assert asyncio.run(box.erasures.resume()) == (SITE,)
+
+
+def test_what_a_link_in_the_spool_points_to_is_not_touched(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/file").write_text("stays")
+    (box.spools / SITE / "link").symlink_to(tmp_path / "elsewhere")
+    asyncio.run(box.erasures.erase(SITE, "anna"))
+    assert box.everything_is_gone()
+    assert (tmp_path / "elsewhere/file").read_text() == "stays"
+
+
+# --- by a daemon
+
+
+@pytest.fixture
+def two() -> Iterator[Daemon]:
+    with running() as daemon:
+        daemon.post("/v1/key/init")
+        assert take(daemon, text("st-marys")).status == 200
+        assert take(daemon, text(SITE)).status == 200
+        activate(daemon, SITE)
+        served(daemon)
+        activate(daemon, "st-marys")
+        served(daemon)
+        yield daemon
+
+
+def erase(daemon: Daemon, site: str, **body: str) -> Answer:
+    return daemon.ask("POST", f"/v1/sites/{site}/erase", {"confirm": site, "reason": "the contract ended", **body})
+
+
+def test_a_site_is_erased_and_gets_a_new_key_when_it_is_served_again(two: Daemon) -> None:
+    folder = two.state / "sites" / SITE
+    (folder / "catalog.db").write_text("sealed")
+    answer = erase(two, SITE)
+    assert answer.status == 200, answer
+    assert "Recovery files" in answer.json["message"]
+    assert not folder.exists()
+    assert SITE not in two.get("/v1/key")["sites"]
+    assert SITE in sites(two)
+    entry = two.get("/v1/audit?action=site.erase")["entries"][-1]
+    assert (entry["subjects"], entry["detail"], entry["result"]) == ([SITE], "the contract ended", "done")
+    activate(two, SITE)
+    assert served(two) == SITE
+    assert SITE in two.get("/v1/key")["sites"]
+
+
+def test_what_is_refused_leaves_everything_as_it_was(two: Daemon) -> None:
+    folder = two.state / "sites" / SITE
+    assert "is the active site" in erase(two, "st-marys").error["message"]
+    assert "was not repeated" in erase(two, SITE, confirm="st-marys").error["message"]
+    assert erase(two, "nowhere").status == 404
+    (folder / "held").write_text("held0001")
+    (folder / "undelivered").write_text("ab0001 ab0002")
+    refused = erase(two, SITE)
+    assert refused.status == 409
+    assert refused.error["exit_code"] == 6
+    assert refused.error["message"] == "3 studies of lakeside wait here"
+    assert refused.error["candidates"] == ["held0001  held", "ab0001  undelivered", "ab0002  undelivered"]
+    assert (folder / "held").exists()
+    assert SITE in two.get("/v1/key")["sites"]
+    assert len(runtimes(two)) == 1
+
+
+def test_a_start_ends_what_a_kill_has_cut_short(two: Daemon) -> None:
+    folder = two.state / "sites" / SITE
+    (folder / "catalog.db").write_text("sealed")
+    two.stop(signal.SIGKILL)
+    (two.state / "erasing").mkdir(mode=0o700)
+    (two.state / "erasing" / SITE).write_text("anna\n")
+    two.start()
+    two.up()
+    assert SITE not in two.get("/v1/key")["sites"]
+    assert not folder.exists()
+    (entry,) = two.get("/v1/audit?action=site.erase")["entries"]
+    assert "before this start" in entry["detail"]
+    assert served(two) == "st-marys"
