@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import Route
 from capacitord.api.staying import staying
 from capacitord.config.box import Box
@@ -27,7 +28,9 @@ from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.port import Port
 from capacitord.supervisor.profile_answers import ProfileAnswers
+from capacitord.supervisor.scanners import Scanners
 from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
 
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
 _NO_SITE: Final = "no site is active, and studies, queues and destinations are those of the active site"
@@ -46,8 +49,10 @@ class BoxAnswers:
         self._bounds = bounds
         self._serving = serving
         self._audit = audit
+        self.sites = Sites(serving)
         self._started = datetime.now(UTC)
         self._key_warning = ("", "")
+        self._scanners = Scanners(serving)
         self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
             "audit.show": self._audit_show,
             "audit.verify": self._audit_verify,
@@ -59,7 +64,7 @@ class BoxAnswers:
             "key.status": self._key_status,
             "key.unlock": self._key_unlock,
             "status": self._status,
-            **ProfileAnswers(serving, schema).handlers,
+            **ProfileAnswers(serving, self.sites, schema).handlers,
         }
 
     # --- what the control plane asks for
@@ -95,6 +100,12 @@ class BoxAnswers:
         self._demand_site()
         return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone)
 
+    def ask_scanners(
+        self, request: RunPreflight, gone: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """See `control.Services`."""
+        return self._scanners.ask(request, gone)
+
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
         """See `control.Services`."""
         write = partial(self._audit.write, peer.uid, peer.user, action)
@@ -121,6 +132,8 @@ class BoxAnswers:
             damaged=self._damaged(),
             held_elsewhere=sum(held.held_images for held in serving.elsewhere.values()),
             elsewhere={site: staying(held) for site, held in serving.elsewhere.items()},
+            chosen=serving.choice.chosen,
+            override=serving.override,
         )
         return status.compose(schema("status"), box, traffic)
 
@@ -202,7 +215,7 @@ class BoxAnswers:
         limits = settings.limits(self._box.spool, await asyncio.to_thread(doctor.total, state))
         await serving.look_around()
         known: tuple[Destination, ...] = ()
-        parked = serving.parked is not None
+        parked = serving.choice.parked is not None
         source: Destination | None = None
         try:
             profile = doctor.profile("", others=serving.others, parked=parked)

@@ -21,6 +21,7 @@ from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.chain import SealingKey
 from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
+from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.http_server import HttpServer
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 RUNTIME: Final = (sys.executable, "-m", "capacitord.site")
 """What is exec'd for a site, with `--link-fd N` after it."""
+PROBE: Final = (sys.executable, "-m", "capacitord.probe")
+"""What is exec'd to speak DICOM for the box itself, likewise."""
 
 
 class Supervisor:
@@ -72,7 +75,11 @@ class Supervisor:
         self, control: ControlSocket, audit: AuditLog, stop: asyncio.Event, passphrase: str | None
     ) -> None:
         box, bounds = self._box, self._bounds
-        serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
+        history = GateHistory(audit)
+        probe = (*PROBE, "--log-level", box.log.level)
+        serving = self._serving = Serving(
+            box, self._command, bounds, partial(self._gate_changed, history), probe=probe, journal=history.write
+        )
         serving.keys.taken = partial(_seal, audit)
         answers = BoxAnswers(box, bounds, serving, audit)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
@@ -82,6 +89,7 @@ class Supervisor:
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
                 tasks.create_task(self._notifier.watchdog()),
+                tasks.create_task(history.keep()),
             ]
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
@@ -95,11 +103,14 @@ class Supervisor:
             self._notifier.stopping(bounds.grace + 2 * bounds.grace_margin)
             await serving.stop()
             await server.stop()
+            await history.settle()
             for task in running:
                 task.cancel()
         _log.info("stopped")
 
-    def _gate_changed(self, gate: Gate) -> None:
+    def _gate_changed(self, history: GateHistory, gate: Gate) -> None:
+        if self._serving is not None:
+            history.changed(gate, self._serving.site, self._serving.grounds)
         words = f"the gate is {gate.state}: {gate.reason}"
         _log.info("%s", words)
         self._notifier.status(words)

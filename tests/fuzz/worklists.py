@@ -17,7 +17,7 @@ from capacitord.dicom.worklist.answers import answer
 from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
 from capacitord.dicom.worklist.keys import CHARACTER_SET, MODALITY_WORKLIST, SUPPORTED
 from capacitord.dicom.worklist.matching import BadKey, Level, understood
-from capacitord.dicom.worklist.messages import MessageReader
+from capacitord.dicom.messages import MessageReader
 from capacitord.dicom.worklist.scu import listed
 from tests.dicom.worklist import kit
 
