@@ -14,6 +14,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
+from capacitord.api.preflight import Preflight, RunPreflight
 from capacitord.api.preview import Preview
 from capacitord.api.review import DiscardHeld, HeldDetail, HeldList, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import route
@@ -37,6 +38,7 @@ PATIENT: Final = frozenset(
         "profile.remove",
         "site.activate",
         "site.deactivate",
+        "site.follow",
         "study.explain",
         "study.resolve",
         "worklist.refresh",
@@ -128,9 +130,17 @@ class Client:
         """Return the sites of this box."""
         return self.request("site.list", m.Empty(), m.SiteList)
 
-    def site_activate(self, site: str, reason: str) -> m.Done:
-        """Have the box serve a site."""
-        return self.request("site.activate", m.SiteActivate(site, reason), m.Done)
+    def site_activate(self, site: str, reason: str, *, waive_preflight: bool = False) -> m.Done:
+        """Have the box serve a site. Raises `Refused` for a waiver that the box does not allow."""
+        return self.request("site.activate", m.SiteActivate(site, reason, waive_preflight), m.Done)
+
+    def site_follow(self, reason: str) -> m.Done:
+        """Have the box follow where it is again. Raises `Refused` on a box that has no evidence to follow."""
+        return self.request("site.follow", m.SiteFollow(reason), m.Done)
+
+    def preflight_run(self, request: RunPreflight) -> Lines[Preflight]:
+        """Have all scanners asked what is on them: once, or until they are clean, each time in a line."""
+        return Lines(self._open("preflight.run", request, PATIENT_TIMEOUT), Preflight)
 
     def site_deactivate(self, reason: str = "") -> m.Done:
         """Have the box serve no site."""

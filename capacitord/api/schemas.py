@@ -16,6 +16,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
+from capacitord.api.preflight import Preflight, Scanner
 from capacitord.api.preview import Pictured
 from capacitord.api.review import Held, HeldDetail, HeldList
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
@@ -157,6 +158,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "key.rotate": Document(m.KeyStatus),
         "key.status": Document(m.KeyStatus),
         "key.unlock": Document(m.KeyStatus),
+        "preflight": Document(Preflight, ("scanners", Scanner)),
         "profile.diff": Document(ProfileDiff, ("changes", ProfileChange)),
         "profile.export": Document(ProfileExported),
         "profile.history": Document(m.ProfileHistory, ("activations", m.Activation)),
@@ -176,6 +178,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "resend": Document(m.Done),
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
+        "site.follow": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
         "status": Document(m.Status),
         "study.discard": Document(m.Done),

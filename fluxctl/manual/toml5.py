@@ -32,8 +32,7 @@ KEYS = {
     "modality.ae_title": ("AE title", "What the scanner calls itself, also when it asks for storage commitment."),
     "modality.host": (
         "host",
-        "Where it answers queries and takes the result of storage commitment, which it gets without an entry over an "
-        "association of its own.",
+        "Where it answers queries, and takes the result of storage commitment if that is on another association.",
     ),
     "modality.port": ("number", "The port of both."),
     "modality.query": (
@@ -50,13 +49,11 @@ KEYS = {
     ),
     "preflight.required": (
         "true or false",
-        "Whether all scanners must say that no patient is on them before the box opens for another site than the one "
-        "before. A profile can demand it where the box does not, and not the other way round.",
+        "Whether scanners must be clean of patients before the box opens for another site. A profile can be stricter.",
     ),
     "preflight.waiver": (
         "true or false",
-        "Whether a person may waive it for one activation, with a reason: `fluxctl site activate SITE "
-        "--waive-preflight`.",
+        "Whether a person may do without it, once: `fluxctl site activate SITE --waive-preflight`.",
     ),
     "preflight.every": ("duration", "How often scanners are asked again while the box may not open."),
     "preflight.timeout": (

@@ -18,7 +18,9 @@ from capacitord.api import messages as m
 from capacitord.config import profile as format_
 from capacitord.config.box import Box, BoxTable
 from capacitord.errors import CapacitordError, StorageFailed
+from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.profiles import ProfileStore
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
@@ -151,7 +153,9 @@ def test_the_record_decides_when_the_daemon_is_killed_on_the_way() -> None:
             ):  # fmt: skip
                 record = daemon.state / "active-site"
                 wait_for(
-                    lambda: record.read_text().strip() == "lakeside", within=20, what="the record to name the other"
+                    lambda: record.read_text().partition("\n")[0] == "lakeside",
+                    within=20,
+                    what="the record to name the other",
                 )
                 daemon.stop(signal.SIGKILL)
             daemon.start()
@@ -361,7 +365,8 @@ class _Failing(ProfileStore):
 
 def test_a_rollback_that_fails_half_way_is_acted_on_and_says_so(tmp_path: Path) -> None:
     async def rolled_back() -> tuple[CapacitordError, int]:
-        serving = Serving(Box(box=BoxTable(state=str(tmp_path))), ["/bin/false"], Bounds(), lambda _: None)
+        box, history = Box(box=BoxTable(state=str(tmp_path))), GateHistory(AuditLog(tmp_path / "audit"))
+        serving = Serving(box, ["/bin/false"], Bounds(), lambda _: None, probe=["/bin/false"], journal=history.write)
         store = serving.profiles = _Failing(tmp_path / "profiles")
         for version in (1, 2):
             source = text("st-marys", version)
