@@ -158,7 +158,12 @@ class Scanner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
+        self.switch_off()
+
+    def switch_off(self) -> None:
+        """Have nothing listen on its port any more."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for connection in self._open:
             with contextlib.suppress(OSError):
