@@ -63,6 +63,11 @@ class Preflight(msgspec.Struct, frozen=True):
         return bool(self.scanners) and all(each.clean for each in self.scanners)
 
     @property
+    def names_somebody(self) -> bool:
+        """Whether a scanner named a patient or a study."""
+        return any(each.patients or each.studies for each in self.scanners)
+
+    @property
     def sentence(self) -> str:
         """What it came to, in words: of those that are not clean, if there is one."""
         if not self.scanners:
@@ -77,8 +82,8 @@ class Preflight(msgspec.Struct, frozen=True):
             return ""
         if not self.scanners:
             return NAME_ONE
-        if any(each.patients or each.studies for each in self.scanners):
-            return "See which: fluxctl preflight. Finish them at their own site, or delete them on the scanner."
+        if self.names_somebody:
+            return "Finish them at their own site, or delete them on the scanner."
         return "Switch the scanner on and check its network; then: fluxctl preflight --watch"
 
 

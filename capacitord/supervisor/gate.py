@@ -137,9 +137,12 @@ def _clearing(facts: Facts) -> Gate:
     found = facts.preflight
     if found is None:
         return _shut(GateState.PREFLIGHT, "scanners are asked whether they are clean of patients", "Wait a moment.")
-    again = f" They are asked again every {facts.every:g} s, and then it opens by itself." if found.scanners else ""
     reason = f"patients of another site may be on a scanner: {found.sentence.rstrip('.')} ({facts.awaited})"
-    return _shut(GateState.BLOCKED, reason, f"{found.hint}.{again}" if again else found.hint)
+    if not found.scanners:
+        return _shut(GateState.BLOCKED, reason, found.hint)
+    which = "See which: fluxctl preflight. " if found.names_somebody else ""
+    again = f"They are asked again every {facts.every:g} s, and then it opens by itself."
+    return _shut(GateState.BLOCKED, reason, f"{which}{found.hint.rstrip('.')}. {again}")
 
 
 def _listening(facts: Facts) -> Gate:

@@ -19,7 +19,7 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import held_samples, picture_samples, samples, trial_samples
+from tests.fluxctl import held_samples, picture_samples, preflight_samples, samples, trial_samples
 from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
@@ -117,6 +117,7 @@ ANSWERS: dict[str, Answer] = {
     "key.rotate": lambda _: samples.KEY,
     "key.status": lambda _: samples.KEY,
     "key.unlock": lambda _: samples.KEY,
+    "preflight.run": lambda _: (preflight_samples.CLEAN,),
     "profile.export": lambda _: samples.FOLDER,
     "profile.history": lambda _: samples.HISTORY,
     "profile.import": lambda _: samples.IMPORTED,
@@ -131,6 +132,7 @@ ANSWERS: dict[str, Answer] = {
     "queue.show": lambda request: detail(request.study),
     "site.activate": lambda request: m.Done(f"{request.site} is active now.", (request.site,)),
     "site.deactivate": lambda _: m.Done("The box is parked: no scanner can send.", ("st-marys",)),
+    "site.follow": lambda _: m.Done("The box follows the evidence of where it is again; lakeside is active."),
     "site.list": lambda _: samples.SITES,
     "status": lambda _: samples.STATUS,
     "study.discard": lambda request: m.Done(message=f"study {request.study} was discarded", subjects=(request.study,)),

@@ -17,11 +17,13 @@ from pydicom.data import get_testdata_file
 
 from capacitord.api import messages as m
 from capacitord.api import schemas
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
 from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
 from capacitord.model.states import StudyState
 from fluxctl.manual import walk
+from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
 from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon, archive
@@ -54,6 +56,7 @@ LINES: dict[str, list[str]] = {
     "key.rotate": ["key", "rotate", "--yes"],
     "key.status": ["key", "status"],
     "key.unlock": ["key", "unlock", "--passphrase-stdin"],
+    "preflight": ["preflight", "lakeside"],
     "profile.diff": ["profile", "diff", "{tmp}/profile.toml", "st-marys"],
     "profile.export": ["profile", "export", "st-marys", "{tmp}/out"],
     "profile.history": ["profile", "history", "st-marys"],
@@ -73,6 +76,7 @@ LINES: dict[str, list[str]] = {
     "resend": ["resend", "3f2a9c", "--yes"],
     "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
     "site.deactivate": ["site", "deactivate", "--yes"],
+    "site.follow": ["site", "follow", "--yes"],
     "site.list": ["site", "list"],
     "status": ["status"],
     "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
@@ -294,6 +298,34 @@ def test_echo_says_by_its_exit_code_who_answers(run: Run, destination: str, code
 
 
 @pytest.mark.usefixtures("daemon")
+def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run: Run) -> None:
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
+    dirty = run("preflight")
+    assert dirty.code == 6
+    assert "Vermeer" in dirty.out
+    assert daemon.asked("preflight.run") == [RunPreflight()]
+    daemon.answers["preflight.run"] = lambda _: ()
+    assert run("preflight", "--json").code == 8
+
+
+def test_a_preflight_is_watched_until_it_turns(daemon: Daemon, run: Run) -> None:
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY, f.DIRTY, f.UNSURE, f.CLEAN)
+    watched = run("preflight", "lakeside", "--watch")
+    assert watched.code == 0
+    assert [line.partition(" — ")[0] for line in watched.out.splitlines()] == ["✘ NOT CLEAN", "✘ NOT CLEAN", "✔ CLEAN"]
+    assert "Vermeer" not in watched.out
+    assert daemon.asked("preflight.run") == [RunPreflight("lakeside", watch=True)]
+    lines = run("preflight", "--watch", "--json").out.splitlines()
+    assert [json.loads(line)["clean"] for line in lines] == [False, False, False, True]
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
+    assert run("preflight", "--watch").code == 8
+
+
+def test_a_waiver_is_asked_for_by_name(daemon: Daemon, run: Run) -> None:
+    run("site", "activate", "lakeside", "--reason", "Tuesday", "--yes", "--waive-preflight")
+    assert daemon.asked("site.activate") == [m.SiteActivate("lakeside", "Tuesday", waive_preflight=True)]
+
+
 def test_all_is_literal(run: Run) -> None:
     assert run("queue", "pause", "all").code == 5
     assert run("queue", "pause", "ALL").code == 0
