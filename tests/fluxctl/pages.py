@@ -146,7 +146,7 @@ NOT_CLEAN: Final = s.changed(
             "patients of another site may be on a scanner: CT_COACH still has 2 studies of 2 patients "
             "(this box was open for st-marys last)"
         ),
-        hint=f"See which: fluxctl preflight. {f.DIRTY.hint} They are asked again every 30 s, and then it opens by itself.",
+        hint=f"See which: fluxctl preflight. {f.DIRTY.hint} They are asked again every 30 s, and then it opens.",
         since=s.ago(minutes=4),
     ),
     listener=s.changed(s.LISTENER, bound=False),
