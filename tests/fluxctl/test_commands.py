@@ -297,7 +297,6 @@ def test_echo_says_by_its_exit_code_who_answers(run: Run, destination: str, code
     valid(json.loads(result.out), "destination.echo")
 
 
-@pytest.mark.usefixtures("daemon")
 def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run: Run) -> None:
     daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
     dirty = run("preflight")
@@ -326,6 +325,7 @@ def test_a_waiver_is_asked_for_by_name(daemon: Daemon, run: Run) -> None:
     assert daemon.asked("site.activate") == [m.SiteActivate("lakeside", "Tuesday", waive_preflight=True)]
 
 
+@pytest.mark.usefixtures("daemon")
 def test_all_is_literal(run: Run) -> None:
     assert run("queue", "pause", "all").code == 5
     assert run("queue", "pause", "ALL").code == 0
