@@ -15,6 +15,7 @@ from capacitord.api.messages import (
     Gate,
     Level,
     Listener,
+    LocationLine,
     Runtime,
     RuntimeState,
     Site,
@@ -62,6 +63,9 @@ class Box(NamedTuple):
     """Who chose which site is served, or that none is."""
     override: bool = False
     """Whether that stands against the evidence of where the box is."""
+    location: LocationLine | None = None
+    """Which site the evidence means, on a box that follows it."""
+    location_advice: tuple[Advice, ...] = ()
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -83,6 +87,7 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         held_elsewhere=box.held_elsewhere,
         chosen=box.chosen,
         override=box.override,
+        location=box.location,
     )
 
 
@@ -110,6 +115,7 @@ def _advice(box: Box) -> list[Advice]:
     if box.worklist_problem is not None:
         words = f"no scanner gets a worklist: {box.worklist_problem.message}"
         found.append(Advice("worklist-port", Level.FAILURE, words, box.worklist_problem.hint))
+    found += box.location_advice
     if box.audit_trouble:
         words = f"the audit log is damaged: {box.audit_trouble}"
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))

@@ -86,6 +86,19 @@ def _processes(page: Page) -> None:
 
 
 def _control(page: Page) -> None:
+    page.section("EVIDENCE")
+    page.text(
+        "Where profiles have `[location]`, the box finds out where it is: by the position that gpsd tells "
+        "(`capacitord.toml`(5)), by its own addresses, default gateways, wireless networks and DNS suffixes, and by "
+        "nodes and endpoints that answer. A position counts if it is exact and new enough; one that is repeated is "
+        "old. A site with a geofence is the one if the position is surely inside for as long as `dwell` says, and its "
+        "network evidence agrees as `network` says; a site without one is known by its network evidence alone.",
+        "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
+        "for `leave_after`: a position surely outside, or the network of another site. Evidence that contradicts "
+        "itself means no site; that is so where the position says one and the network another, where two areas "
+        "overlap and the network does not tell which it is, and where an endpoint shows another certificate than the "
+        "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log.",
+    )
     page.section("CONTROL SOCKET")
     page.text(
         f"The daemon answers HTTP/1.1 with JSON on a Unix socket (`{SYSTEM}` unless configured otherwise). Everybody "
