@@ -19,7 +19,8 @@ from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
-from tests.supervisor.daemon import PROFILE, QUICK
+from tests.peers.storescp import Storescp
+from tests.supervisor.daemon import PROFILE, QUICK, running
 
 RUNTIME = (sys.executable, "-m", "tests.supervisor.fake_runtime")
 
@@ -220,3 +221,27 @@ def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> Non
         assert not coach.serving.override
 
     play(tmp_path, act)
+
+
+def test_a_daemon_follows_a_node_that_answers_an_echo(tmp_path: Path) -> None:
+    with (
+        Storescp(tmp_path / "lakeside", ae_title="LKS_PACS") as lakeside,
+        running(config='[location]\npoll = "1s"\nleave_after = "1s"\n') as daemon,
+    ):
+        daemon.post("/v1/key/init")
+        node = f'echo = {{ ae_title = "LKS_PACS", host = "127.0.0.1", port = {lakeside.port} }}\n'
+        located = PROFILE.format(version=1, port=9).replace("st-marys", "lakeside")
+        located += f'[location]\ndwell = "1s"\n[[location.evidence]]\n{node}'
+        others = [{"text": PROFILE.format(version=1, port=9), "name": "st-marys.toml"}]
+        assert daemon.ask("POST", "/v1/profiles", {"text": located, "others": others}).status == 200
+        status = daemon.until("open", within=40)
+        assert (status["site"]["id"], status["chosen"]["chooser"]) == ("lakeside", "evidence")
+        assert daemon.post("/v1/sites/st-marys/activate", {"reason": "they know better"})["subjects"] == ["st-marys"]
+        assert daemon.until("open")["override"] is True
+        daemon.post("/v1/sites/follow", {})
+        assert daemon.until("open")["site"]["id"] == "lakeside"
+        daemon.stop()
+        lakeside.stop()
+        daemon.start()
+        daemon.up()
+        assert daemon.until("open")["site"]["id"] == "lakeside", "evidence that is lost closes nothing"
