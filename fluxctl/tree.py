@@ -10,8 +10,8 @@ from typing import Any, Final
 PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "geofence.list": "/v1/geofences", "held.list": "/v1/held", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "site.erase", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.erase", "site.list", "site.location", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
+    "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "preflight.run", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "site.follow", "site.erase", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "preflight", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.erase", "site.follow", "site.list", "site.location", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -358,6 +358,7 @@ TREE: Final[dict[str, Any]] = {
                     "options": {
                         "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                        "--waive-preflight": {"help": "Open though patients may be on a scanner, this once", "metavar": "", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
@@ -386,7 +387,28 @@ TREE: Final[dict[str, Any]] = {
                     },
                     "arguments": ["SITE"],
                 },
+                "follow": {
+                    "help": "Follow the evidence of where the box is again",
+                    "options": {
+                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
+                        "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
             },
+        },
+        "preflight": {
+            "help": "Which patients are still on the scanners",
+            "options": {
+                "--watch": {"help": "Ask again and again until all are clean", "metavar": "", "many": False},
+                "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": ["SITE"],
         },
         "geofence": {
             "help": "Where the sites are, and which one a position is in",

@@ -20,6 +20,7 @@ LAYERS = {
     "capacitord.spool": 2,
     "capacitord.dicom": 3,
     "capacitord.location": 3,
+    "capacitord.probe": 4,
     "capacitord.site": 4,
     "capacitord.supervisor": 4,
     "capacitord.demo": 4,

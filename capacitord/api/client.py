@@ -16,6 +16,7 @@ from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
 from capacitord.api.geofence import SiteAreas
 from capacitord.api.location import Location
+from capacitord.api.preflight import Preflight, RunPreflight
 from capacitord.api.preview import Preview
 from capacitord.api.review import DiscardHeld, HeldDetail, HeldList, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import route
@@ -40,6 +41,7 @@ PATIENT: Final = frozenset(
         "site.activate",
         "site.deactivate",
         "site.erase",
+        "site.follow",
         "study.explain",
         "study.resolve",
         "worklist.refresh",
@@ -139,9 +141,17 @@ class Client:
         """Return where the box is by the evidence."""
         return self.request("site.location", m.Empty(), Location)
 
-    def site_activate(self, site: str, reason: str, operator: str = "") -> m.Done:
-        """Have the box serve a site."""
-        return self.request("site.activate", m.SiteActivate(site, reason, operator), m.Done)
+    def site_activate(self, site: str, reason: str, operator: str = "", *, waive_preflight: bool = False) -> m.Done:
+        """Have the box serve a site. Raises `Refused` for a waiver that the box does not allow."""
+        return self.request("site.activate", m.SiteActivate(site, reason, operator, waive_preflight), m.Done)
+
+    def site_follow(self, reason: str, operator: str = "") -> m.Done:
+        """Have the box follow where it is again. Raises `Refused` on a box that has no evidence to follow."""
+        return self.request("site.follow", m.SiteFollow(reason, operator), m.Done)
+
+    def preflight_run(self, request: RunPreflight) -> Lines[Preflight]:
+        """Have all scanners asked what is on them: once, or until they are clean, each time in a line."""
+        return Lines(self._open("preflight.run", request, PATIENT_TIMEOUT), Preflight)
 
     def site_deactivate(self, reason: str = "", operator: str = "") -> m.Done:
         """Have the box serve no site."""

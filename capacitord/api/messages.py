@@ -76,6 +76,27 @@ class Parked(Answer, frozen=True):
     reason: str = ""
 
 
+class Chooser(enum.StrEnum):
+    """Who chose the site that is served: a person, or the evidence of where the box is."""
+
+    PERSON = "person"
+    EVIDENCE = "evidence"
+
+
+class Chosen(Answer, frozen=True):
+    """Who chose which site is served, or that none is, and when; `reason` as it was given, and empty if none was."""
+
+    at: datetime
+    by: str
+    reason: str = ""
+    chooser: Chooser = Chooser.PERSON
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person did."""
+        return self.chooser is Chooser.PERSON
+
+
 class Gate(Answer, frozen=True):
     """Whether a scanner may send now, and why. `parked` is set while it is shut because somebody has parked the box."""
 
@@ -320,7 +341,8 @@ class Status(Answer, frozen=True):
     `held_elsewhere` counts images that wait for a person and are of other sites: they show up when theirs is active.
 
     `listener` is the storage port, `worklist` that for the worklist if the site has one. `location` is None on a box
-    whose sites a person chooses.
+    whose sites a person chooses. `chosen` says who chose the site, or that there is none; it is an `override` where the
+    box would follow the evidence of where it is.
     """
 
     schema: str
@@ -336,6 +358,8 @@ class Status(Answer, frozen=True):
     worklist: Listener | None = None
     held_elsewhere: int = 0
     location: LocationLine | None = None
+    chosen: Chosen | None = None
+    override: bool = False
 
 
 # --- studies ------------------------------------------------------------------------------------------
@@ -865,10 +889,21 @@ class ProfileHistory(Answer, frozen=True):
 
 
 class SiteActivate(Message, frozen=True):
-    """Have the box serve this site from now on."""
+    """Have the box serve this site from now on.
+
+    With `waive_preflight` it opens though patients of another site may still be on a scanner, this once.
+    """
 
     site: str
     reason: Reason
+    operator: Operator = ""
+    waive_preflight: bool = False
+
+
+class SiteFollow(Message, frozen=True):
+    """Have the box follow the evidence of where it is again."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     operator: Operator = ""
 
 
@@ -912,10 +947,12 @@ class SiteEntry(Answer, frozen=True):
 
 
 class SiteList(Answer, frozen=True):
-    """The sites of this box."""
+    """The sites of this box. `chosen` and `override` are as in the status."""
 
     schema: str
     sites: tuple[SiteEntry, ...]
+    chosen: Chosen | None = None
+    override: bool = False
 
 
 # --- keys ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, geofence, location, preview, review, trial, worklist
+from capacitord.api import codes, geofence, location, preflight, preview, review, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -19,10 +19,11 @@ class Permission(enum.StrEnum):
 
 
 class Answers(enum.StrEnum):
-    """Who answers: the supervisor, or the runtime of the open site (relayed unread)."""
+    """Who answers: the supervisor, the runtime of the open site, or the probe; the latter two are relayed unread."""
 
     BOX = "box"
     SITE = "site"
+    PROBE = "probe"
 
 
 class Form(enum.StrEnum):
@@ -60,7 +61,7 @@ class Route(NamedTuple):
 
 
 _R, _O = Permission.READ, Permission.OPERATE
-_BOX, _SITE = Answers.BOX, Answers.SITE
+_BOX, _SITE, _PROBE = Answers.BOX, Answers.SITE, Answers.PROBE
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route("audit.show", "GET", "/v1/audit", _R, _BOX, m.AuditQuery, m.AuditList, "Who did what"),
@@ -178,6 +179,17 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("key.status", "GET", "/v1/key", _R, _BOX, m.Empty, m.KeyStatus, "The state of the keys"),
     Route("key.unlock", "POST", "/v1/key/unlock", _O, _BOX, m.KeyUnlock, m.KeyStatus, "Give the passphrase"),
     Route(
+        "preflight.run",
+        "POST",
+        "/v1/preflight",
+        _O,
+        _PROBE,
+        preflight.RunPreflight,
+        preflight.Preflight,
+        "What remains on the scanners",
+        Form.NDJSON,
+    ),
+    Route(
         "profile.export",
         "POST",
         "/v1/profiles/{profile}/export",
@@ -246,6 +258,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Serve a site",
     ),
     Route("site.deactivate", "POST", "/v1/sites/deactivate", _O, _BOX, m.SiteDeactivate, m.Done, "Serve no site"),
+    Route(
+        "site.follow",
+        "POST",
+        "/v1/sites/follow",
+        _O,
+        _BOX,
+        m.SiteFollow,
+        m.Done,
+        "Follow where the box is",
+    ),
     Route(
         "site.location",
         "GET",

@@ -18,6 +18,7 @@ from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
 from capacitord.api.geofence import AreasChecked, Doubt, Mapped, SiteArea, Spot, Stood, Tested, Visit
 from capacitord.api.location import EvidenceNow, Location
+from capacitord.api.preflight import Preflight, Scanner
 from capacitord.api.preview import Pictured
 from capacitord.api.review import Held, HeldDetail, HeldList
 from capacitord.api.trial import ProfileTrial, StudyExplained, TriedFile
@@ -162,6 +163,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "key.rotate": Document(m.KeyStatus),
         "key.status": Document(m.KeyStatus),
         "key.unlock": Document(m.KeyStatus),
+        "preflight": Document(Preflight, ("scanners", Scanner)),
         "profile.diff": Document(ProfileDiff, ("changes", ProfileChange)),
         "profile.export": Document(ProfileExported),
         "profile.history": Document(m.ProfileHistory, ("activations", m.Activation)),
@@ -182,6 +184,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
         "site.erase": Document(m.Done),
+        "site.follow": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
         "site.location": Document(Location, ("evidence", EvidenceNow)),
         "status": Document(m.Status),

@@ -13,10 +13,12 @@ from capacitord.config.fields import Address, AeTitle, Duration, Host, Network, 
 from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.config.units import Space as Room
 from capacitord.errors import NotFound, StorageFailed
+from capacitord.model.preflight import Root
 
 DEFAULT_FILE: Final = Path("/etc/capacitord/capacitord.toml")
 MAX_FILE: Final = 1 << 20
 _MAX_ENTRIES: Final = 200
+_MOST_ANSWERS: Final = 10_000
 
 Level = Literal["debug", "info", "warning", "error"]
 KeySource = Literal["file", "credential", "passphrase"]
@@ -94,11 +96,31 @@ class StorageTable(Table):
 
 
 class ModalityTable(Table):
-    """`[[modality]]`: where a scanner of this box is, for telling it the result of storage commitment."""
+    """`[[modality]]`: where a scanner of this box is, for the preflight and the result of storage commitment."""
 
     ae_title: AeTitle
     host: Host
     port: Port
+    query: Annotated[Root, pydantic.Field(strict=False)] = Root.STUDY
+    calling_ae_title: AeTitle | None = None
+    preflight: bool = True
+
+
+def _answers(number: int) -> int:
+    if not 1 <= number <= _MOST_ANSWERS:
+        msg = f"must be between 1 and {_MOST_ANSWERS}"
+        raise diagnostics.Rejected(msg)
+    return number
+
+
+class PreflightTable(Table):
+    """`[preflight]`: whether scanners must hold no patient before the box opens for another site."""
+
+    required: bool = True
+    waiver: bool = False
+    every: Wait = 30.0
+    timeout: Wait = 20.0
+    answers: Annotated[int, pydantic.AfterValidator(_answers)] = 500
 
 
 class WorklistTable(Table):
@@ -166,6 +188,7 @@ class Box(Table):
     modality: Annotated[list[ModalityTable], pydantic.AfterValidator(_each_once)] = pydantic.Field(
         default=[], max_length=_MAX_ENTRIES
     )
+    preflight: PreflightTable = PreflightTable()
     worklist: WorklistTable = WorklistTable()
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()

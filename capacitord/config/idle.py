@@ -22,8 +22,6 @@ _STOW: Final = ("destination", _EACH, "stow")
 
 IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
-        ("location",): "the box finds out where it is and does not act on it: a person chooses the site",
-        ("preflight",): "the scanner is not asked for studies of other sites before the storage port opens",
         _TLS: "nothing is sent there: this version has no TLS, and does not send in the clear",
         _STOW: "nothing is sent there: this version has no STOW-RS",
         (

@@ -253,6 +253,11 @@ def find_request(message_id: int, sop_class_uid: str, priority: Priority = Prior
     )
 
 
+def cancel_request(message_id: int) -> bytes:
+    """Return a C-CANCEL-RQ command set for the request of that id (PS3.7 §9.3.2.3)."""
+    return encode(Command(CommandField.C_CANCEL_RQ, responded_to=message_id))
+
+
 def event_report(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type: int) -> bytes:
     """Return an N-EVENT-REPORT-RQ command set with a data set to come (PS3.7 §10.3.1.1)."""
     return encode(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import socket
 import sys
-import threading
-import warnings
 from typing import Final
 
-from capacitord.dicom.arriving import describe
+from capacitord.dicom.quiet import say_nothing_of_patients
 from capacitord.link import logs, secrecy
 from capacitord.site.runtime import Runtime
 
@@ -28,28 +25,13 @@ def main() -> int:
     logs.set_up(options.log_level)
     # A core dump would hold keys and images.
     secrecy.leave_no_dump()
-    _say_nothing_of_patients()
+    say_nothing_of_patients("capacitord.site")
     # The supervisor ends this process over the link; a terminal's Ctrl-C is for the supervisor.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
     # A thread that got bytes from a socket should not wait 5 ms for one that computes.
     sys.setswitchinterval(_SWITCH_SECONDS)
     return Runtime(socket.socket(fileno=options.link_fd)).run()
-
-
-def _say_nothing_of_patients() -> None:
-    """Silence what others would log of datasets, and errors' own words, which may hold anything."""
-    for library in ("pynetdicom", "pydicom"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    log = logging.getLogger("capacitord.site")
-    threading.excepthook = lambda error: log.error(
-        "A thread ended in an unforeseen way: %s",
-        error.exc_type.__name__ if error.exc_value is None else describe(error.exc_value),
-    )
-    sys.excepthook = lambda _kind, error, _trace: log.critical(
-        "The runtime ended in an unforeseen way: %s", describe(error)
-    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Which site this box serves: one small file, replaced whole or not at all."""
+"""Which site this box serves, and who chose it: one small file, replaced whole or not at all."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api.messages import Parked
+from capacitord.api.messages import Chosen, Parked
 from capacitord.errors import DamagedObject, NotFound
 from capacitord.supervisor import files
 
@@ -19,44 +20,61 @@ _MOST: Final = 1 << 14
 
 
 class Choice(NamedTuple):
-    """The site that is to be served, empty for none, and then who parked the box, if somebody did."""
+    """The site that is to be served, empty for none, and who chose that; None if nobody did."""
 
     site: str
-    parked: Parked | None = None
+    chosen: Chosen | None = None
+
+    @property
+    def parked(self) -> Parked | None:
+        """Who parked the box, if a person did."""
+        by = self.chosen
+        return Parked(by.at, by.by, by.reason) if not self.site and by is not None and by.by_person else None
 
 
 class ActiveSite:
-    """The record in `path`. Its first line names a site, or none; then the second one says who parked the box."""
+    """The record in `path`. Its first line names a site, or none; the second one says who chose it, as JSON."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def exists(self) -> bool:
+        """Whether there is a record, be it one that can't be read."""
+        return self._path.exists()
+
     def read(self) -> Choice | None:
         """Return what was chosen, None if nothing ever was.
 
-        Raises `DamagedObject` if the record says nothing of that, and `StorageFailed`.
+        Raises `DamagedObject` if the record says nothing of that, and `StorageFailed`. A box that was parked stays so,
+        by a person, whatever became of her name.
         """
         try:
             text = files.read(self._path, _MOST).decode("utf-8", "replace")
         except NotFound:
             return None
         site, _, rest = text.partition("\n")
+        chosen = _chosen(rest)
         if site == _NONE:
-            return Choice("", _parked(rest))
-        if SITE.fullmatch(site) is None or rest.strip():
+            return Choice("", chosen or (_somebody(self._path) if rest.strip() else None))
+        if SITE.fullmatch(site) is None or (rest.strip() and chosen is None):
             msg = "the record of which site is active can't be read"
             raise DamagedObject(msg, where=str(self._path), hint="Choose the site anew: fluxctl site activate SITE")
-        return Choice(site)
+        return Choice(site, chosen)
 
     def write(self, choice: Choice) -> None:
         """Put down what is chosen; on stable storage on return."""
-        parked = b"" if choice.parked is None else msgspec.json.encode(choice.parked) + b"\n"
-        files.replace(self._path, f"{choice.site or _NONE}\n".encode() + parked)
+        by = b"" if choice.chosen is None else msgspec.json.encode(choice.chosen) + b"\n"
+        files.replace(self._path, f"{choice.site or _NONE}\n".encode() + by)
 
 
-def _parked(text: str) -> Parked | None:
-    """Return who parked the box. What cannot be read is as good as nobody: the box is as shut without it."""
+def _chosen(text: str) -> Chosen | None:
     try:
-        return msgspec.json.decode(text, type=Parked)
+        return msgspec.json.decode(text, type=Chosen)
     except msgspec.DecodeError:
         return None
+
+
+def _somebody(path: Path) -> Chosen:
+    """Return a person whose name is lost, and when that was."""
+    with files.typed(path):
+        return Chosen(datetime.fromtimestamp(path.stat().st_mtime, UTC), "somebody")

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from capacitord.api import messages as m
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import Route
 from capacitord.api.staying import staying
 from capacitord.config.box import Box
@@ -27,7 +28,9 @@ from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.port import Port
 from capacitord.supervisor.profile_answers import ProfileAnswers
+from capacitord.supervisor.scanners import Scanners
 from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
@@ -48,9 +51,11 @@ class BoxAnswers:
         self._serving = serving
         self._audit = audit
         self._whereabouts = whereabouts
+        self.sites = Sites(serving)
         self._started = datetime.now(UTC)
         self._key_warning = ("", "")
-        self._profiles = ProfileAnswers(serving, schema)
+        self._scanners = Scanners(serving)
+        self._profiles = ProfileAnswers(serving, self.sites, schema)
         self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
             "audit.show": self._audit_show,
             "audit.verify": self._audit_verify,
@@ -100,6 +105,12 @@ class BoxAnswers:
         self._demand_site()
         return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone)
 
+    def ask_scanners(
+        self, request: RunPreflight, gone: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """See `control.Services`."""
+        return self._scanners.ask(request, gone)
+
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
         """See `control.Services`."""
         write = partial(self._audit.write, peer.uid, peer.user, action)
@@ -126,6 +137,8 @@ class BoxAnswers:
             damaged=self._damaged(),
             held_elsewhere=sum(held.held_images for held in serving.elsewhere.values()),
             elsewhere={site: staying(held) for site, held in serving.elsewhere.items()},
+            chosen=serving.choice.chosen,
+            override=serving.override,
             location=location_answers.line(self._whereabouts) if self._whereabouts.follows else None,
             location_advice=tuple(location_answers.advice(self._whereabouts)),
         )
@@ -219,7 +232,7 @@ class BoxAnswers:
         limits = settings.limits(self._box.spool, await asyncio.to_thread(doctor.total, state))
         await serving.look_around()
         known: tuple[Destination, ...] = ()
-        parked = serving.parked is not None
+        parked = serving.choice.parked is not None
         source: Destination | None = None
         try:
             profile = doctor.profile("", others=serving.others, parked=parked)

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from capacitord.api import wire
 from capacitord.api.messages import EventQuery, ProfileImport
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
@@ -65,6 +66,16 @@ class Services(Protocol):
         """Ask the runtime of the open site, for as long as whoever asks is not `gone`.
 
         Raises `CapacitordError` if it can't answer.
+        """
+        ...
+
+    def ask_scanners(
+        self, request: RunPreflight, gone: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Have the probe ask the scanners, for as long as whoever asks is not `gone`.
+
+        The pieces are its answer, to be passed on unread; they raise `CutOff` if it is not whole. Raises
+        `CapacitordError` if nobody can be asked.
         """
         ...
 
@@ -210,6 +221,9 @@ class _Exchange:
         if self.route.answers is Answers.SITE:
             async with self._services.ask_site(self.route, self.peer, self._message, self._gone) as answer:
                 return await self._relay(answer)
+        if isinstance(self._message, RunPreflight):
+            async with self._services.ask_scanners(self._message, self._gone) as pieces:
+                return await self._stream(pieces, self.route.form.value, 200, None)
         if isinstance(self._message, EventQuery):
             async with self._services.events(self._message) as lines:
                 return await self._stream(lines, self.route.form.value, 200, None)
@@ -304,7 +318,7 @@ def _hang_up(request: web.Request) -> None:
 
 def _cause(cause: Exception) -> str:
     if isinstance(cause, CutOff):
-        return "the runtime went away"
+        return "whoever answered went away"
     return "the reader was too slow" if isinstance(cause, TimeoutError) else "the reader hung up"
 
 

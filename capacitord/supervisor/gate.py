@@ -1,8 +1,4 @@
-"""Whether a scanner may send now: a pure function of what is known, walked along the table of the gate.
-
-The seats of later versions are here: which site is the candidate follows from where the box is, not from a person's
-word alone, and what the preflight asks of the scanner joins what it asks of this box.
-"""
+"""Whether a scanner may send now: a pure function of what is known, walked along the table of the gate."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass
 
 from capacitord.api.messages import Disk, Gate, Level, Parked, RuntimeState
 from capacitord.errors import Problem
+from capacitord.model.preflight import Clearance, Preflight
 from capacitord.model.states import GATE, GateState
 
 
@@ -25,6 +22,11 @@ class Facts:
     began; `trouble` why it cannot keep images; `silent` that it has not told its status for too long. `leaving` says
     why the site that is served is being left. `parked` says who parked the box, if somebody did. `worklist` says that
     the runtime was told to serve one.
+
+    `clearance` says why the site may be opened for, None if it may not; only with `SAME` it is on record, and only then
+    the port may be bound. `awaited` says in words why scanners have to be clean, empty if they need not; `preflight` is
+    what asking them came to last, and they are asked again every `every` seconds. `record_problem` says why it can't be
+    put on record that the site is opened for. `nowhere` says why the evidence of where this box is names no site.
     """
 
     profile: str = ""
@@ -43,28 +45,39 @@ class Facts:
     others: int = 0
     parked: Parked | None = None
     worklist: bool = False
+    clearance: Clearance | None = None
+    awaited: str = ""
+    preflight: Preflight | None = None
+    every: float = 30.0
+    record_problem: Problem | None = None
+    nowhere: str = ""
 
 
 def may_listen(facts: Facts) -> bool:
     """Tell whether the storage port may be bound: everything the open gate asks for is there but the port."""
+    return may_be_cleared(facts) and facts.clearance is Clearance.SAME
+
+
+def may_be_cleared(facts: Facts) -> bool:
+    """Tell whether it may be put on record that the site is opened for, if it is cleared."""
+    return is_possible(facts) and facts.runtime is RuntimeState.RUNNING
+
+
+def is_possible(facts: Facts) -> bool:
+    """Tell whether there is a site, and nothing stands against it that a person would have to change."""
     return (
         not facts.stopping
         and not facts.leaving
         and bool(facts.profile)
         and facts.profile_problem is None
         and facts.key_problem is None
-        and facts.runtime is RuntimeState.RUNNING
     )
 
 
 def decide(now: GateState, facts: Facts) -> Gate:
     """Return what the gate should be, given what it is now. `since` is left to the caller."""
     if facts.stopping or facts.leaving:
-        draining = now in {GateState.OPEN, GateState.CLOSING} and facts.runtime is not RuntimeState.ABSENT
-        state = GateState.CLOSING if draining else GateState.PARKED
-        if facts.stopping:
-            return _shut(state, "capacitord is stopping", "Start it again: systemctl start capacitord")
-        return _shut(state, facts.leaving, "Wait a moment: what the scanner is sending now may finish first.")
+        return _ending(now, facts)
     if facts.profile_problem is not None:
         return _blocked(facts.profile_problem)
     if not facts.profile:
@@ -78,8 +91,18 @@ def decide(now: GateState, facts: Facts) -> Gate:
             return _shut(GateState.PREFLIGHT, "the spool is being opened", "Wait a moment.")
         case RuntimeState.STARTING | RuntimeState.BACKOFF:
             return _blocked(facts.runtime_problem or _ENDED)
-        case RuntimeState.RUNNING:
+        case RuntimeState.RUNNING if facts.clearance is Clearance.SAME:
             return _listening(facts)
+        case RuntimeState.RUNNING:
+            return _clearing(facts)
+
+
+def _ending(now: GateState, facts: Facts) -> Gate:
+    draining = now in {GateState.OPEN, GateState.CLOSING} and facts.runtime is not RuntimeState.ABSENT
+    state = GateState.CLOSING if draining else GateState.PARKED
+    if facts.stopping:
+        return _shut(state, "capacitord is stopping", "Start it again: systemctl start capacitord")
+    return _shut(state, facts.leaving, "Wait a moment: what the scanner is sending now may finish first.")
 
 
 def walk(now: GateState, then: GateState, table: Mapping[GateState, frozenset[GateState]] = GATE) -> list[GateState]:
@@ -104,6 +127,22 @@ def walk(now: GateState, then: GateState, table: Mapping[GateState, frozenset[Ga
 
 
 _ENDED = Problem("runtime-ended", "the site's runtime ended", hint="See why: journalctl -u capacitord -n 100")
+
+
+def _clearing(facts: Facts) -> Gate:
+    if facts.record_problem is not None:
+        return _blocked(facts.record_problem)
+    if facts.clearance is not None:
+        return _shut(GateState.PREFLIGHT, f"it is put on record that {facts.profile} is opened for", "Wait a moment.")
+    found = facts.preflight
+    if found is None:
+        return _shut(GateState.PREFLIGHT, "scanners are asked whether they are clean of patients", "Wait a moment.")
+    reason = f"patients of another site may be on a scanner: {found.sentence.rstrip('.')} ({facts.awaited})"
+    if not found.scanners:
+        return _shut(GateState.BLOCKED, reason, found.hint)
+    which = "See which: fluxctl preflight. " if found.names_somebody else ""
+    again = f"They are asked again every {facts.every:g} s, and then it opens by itself."
+    return _shut(GateState.BLOCKED, reason, f"{which}{found.hint.rstrip('.')}. {again}")
 
 
 def _listening(facts: Facts) -> Gate:
@@ -142,6 +181,8 @@ def _parked(facts: Facts) -> Gate:
     if facts.parked is not None:
         reason = f"{facts.parked.by} parked this box on {facts.parked.at:%Y-%m-%d at %H:%M} UTC"
         step = "To serve a site: fluxctl site list, then fluxctl site activate SITE"
+    elif facts.nowhere:
+        reason, step = facts.nowhere, "See what it goes by: fluxctl site location"
     elif facts.others:
         reason, step = "no site is active", "Choose one: fluxctl site list, then fluxctl site activate SITE"
     if facts.key_problem is not None:

@@ -23,9 +23,9 @@ Handler = Callable[[Peer, Any], Awaitable[Outcome]]
 class ProfileAnswers:
     """The handlers by the names of their routes. `schema` returns the name of a route's answer."""
 
-    def __init__(self, serving: Serving, schema: Callable[[str], str]) -> None:
+    def __init__(self, serving: Serving, sites: Sites, schema: Callable[[str], str]) -> None:
         self._serving = serving
-        self._sites = Sites(serving)
+        self._sites = sites
         self._schema = schema
         self.handlers: Mapping[str, Handler] = {
             "geofence.list": self._areas,
@@ -39,6 +39,7 @@ class ProfileAnswers:
             "site.activate": self._activate,
             "site.deactivate": self._deactivate,
             "site.erase": self._erase,
+            "site.follow": self._follow,
             "site.list": self._site_list,
         }
 
@@ -82,9 +83,13 @@ class ProfileAnswers:
     async def _remove(self, peer: Peer, request: m.ProfileRemove) -> Outcome:
         return _done(await self._sites.remove(request, peer), "")
 
-    async def _activate(self, _peer: Peer, request: m.SiteActivate) -> Outcome:
+    async def _activate(self, peer: Peer, request: m.SiteActivate) -> Outcome:
         before = self._serving.site
-        return _done(await self._sites.activate(request.site), f"after {before or 'none'}")
+        waived = ", preflight waived" if request.waive_preflight else ""
+        return _done(await self._sites.activate(request, peer.user), f"after {before or 'none'}{waived}")
+
+    async def _follow(self, _peer: Peer, request: m.SiteFollow) -> Outcome:
+        return _done(await self._sites.follow(request.reason), "")
 
     async def _deactivate(self, peer: Peer, request: m.SiteDeactivate) -> Outcome:
         before = self._serving.site

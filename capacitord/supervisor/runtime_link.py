@@ -1,4 +1,4 @@
-"""The supervisor's end of the link to a runtime, on the event loop."""
+"""The supervisor's end of the link to a process that it started, on the event loop."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Generic
 
 from capacitord.errors import TryAgain
-from capacitord.link.channel import Channel, LinkBroken, LinkClosed
+from capacitord.link.channel import Arriving, Channel, LinkBroken, LinkClosed, Outgoing
 from capacitord.link.messages import FromRuntime, ToRuntime
 
 MAX_WAITING: Final = 256
@@ -18,30 +18,37 @@ _BATCH: Final = 64
 _AGAIN: Final = 0.25
 """Seconds between two tries to send while the kernel takes nothing."""
 
-Received: TypeAlias = Callable[[FromRuntime], None]
-Ended: TypeAlias = Callable[[str], None]
 
-
-class RuntimeLink:
+class Link(Generic[Outgoing, Arriving]):
     """Sends without blocking, and calls `received` for each message and `ended`, once, with a reason or "".
 
-    `ended` with "" is the runtime's own closing; a reason says how it broke the contract.
+    `ended` with "" is the other process's own closing; a reason says how it broke the contract. `arriving` is what its
+    messages are, `who` how people call it.
     """
 
-    def __init__(self, sock: socket.socket, received: Received, ended: Ended) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        received: Callable[[Arriving], None],
+        ended: Callable[[str], None],
+        *,
+        arriving: object,
+        who: str,
+    ) -> None:
         sock.setblocking(False)
-        self._channel: Channel[ToRuntime, FromRuntime] = Channel(sock, FromRuntime)
+        self._channel: Channel[Outgoing, Arriving] = Channel(sock, arriving)
+        self._who = who
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._received = received
         self._ended = ended
-        self._waiting: deque[tuple[ToRuntime, int | None]] = deque()
+        self._waiting: deque[tuple[Outgoing, int | None]] = deque()
         self._open = True
         self._loop.add_reader(self._channel.fileno(), self._readable)
 
     @property
     def connected(self) -> bool:
-        """Whether the runtime still holds its end; asked of the kernel, as the event loop may learn it later."""
+        """Whether the other process still holds its end; asked of the kernel, as the event loop may learn it later."""
         if not self._open:
             return False
         try:
@@ -51,11 +58,11 @@ class RuntimeLink:
         except OSError:
             return False
 
-    def send(self, message: ToRuntime, descriptor: int | None = None) -> None:
-        """Send a message now, or as soon as the runtime has read others; the caller keeps the descriptor.
+    def send(self, message: Outgoing, descriptor: int | None = None) -> None:
+        """Send a message now, or as soon as others were read; the caller keeps the descriptor.
 
-        Raises `LinkClosed` after the end, and `TryAgain` while the runtime leaves too many messages unread or the
-        kernel takes none.
+        Raises `LinkClosed` after the end, and `TryAgain` while too many messages are left unread or the kernel takes
+        none.
         """
         if not self._open:
             raise LinkClosed
@@ -65,17 +72,17 @@ class RuntimeLink:
             except BlockingIOError:
                 self._loop.add_writer(self._channel.fileno(), self._writable)
             except OSError as error:
-                msg = f"the site's runtime cannot be told anything: {error.strerror}"
+                msg = f"{self._who} cannot be told anything: {error.strerror}"
                 raise TryAgain(msg, hint="Try again in a minute.") from None
             else:
                 return
         if len(self._waiting) >= MAX_WAITING:
-            msg = "the site's runtime does not read its messages"
+            msg = f"{self._who} does not read its messages"
             raise TryAgain(msg, hint="It is restarted if that goes on. Try again in a minute.")
         self._waiting.append((message, os.dup(descriptor) if descriptor is not None else None))
 
     def close(self) -> None:
-        """Close this end, which tells the runtime to finish and exit."""
+        """Close this end, which tells the other process to finish and exit."""
         if not self._open:
             return
         self._open = False
@@ -85,11 +92,11 @@ class RuntimeLink:
         self._channel.close()
 
     def break_off(self, reason: str) -> None:
-        """End the link because the runtime broke its contract in a way that only its user can see."""
+        """End the link because the other process broke its contract in a way that only its user can see."""
         self._end(reason)
 
     def drain(self) -> None:
-        """Take in all that has arrived; for a runtime that is gone, that is all there will be."""
+        """Take in all that has arrived; for a process that is gone, that is all there will be."""
         while self._open and self._take_one():
             pass
 
@@ -112,7 +119,7 @@ class RuntimeLink:
             return False
         if descriptor is not None:
             os.close(descriptor)
-            self._end("it sent a descriptor, which no message of a runtime carries")
+            self._end("it sent a descriptor, which none of its messages carries")
             return False
         self._received(message)
         return True
@@ -125,7 +132,7 @@ class RuntimeLink:
             except BlockingIOError:
                 return
             except LinkClosed:
-                # What the runtime said before it went is still to be read.
+                # What the other process said before it went is still to be read.
                 self._drop_waiting()
                 break
             except OSError:
@@ -152,3 +159,12 @@ class RuntimeLink:
         if self._open:
             self.close()
             self._ended(reason)
+
+
+class RuntimeLink(Link[ToRuntime, FromRuntime]):
+    """The link to a site's runtime."""
+
+    def __init__(
+        self, sock: socket.socket, received: Callable[[FromRuntime], None], ended: Callable[[str], None]
+    ) -> None:
+        super().__init__(sock, received, ended, arriving=FromRuntime, who="the site's runtime")

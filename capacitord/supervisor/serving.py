@@ -9,25 +9,33 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from capacitord.api import messages as m
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
+from capacitord.config.profile import Profile as Document
 from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
+from capacitord.model.following import Word
+from capacitord.model.location import Decision
+from capacitord.model.preflight import is_required
 from capacitord.model.profile import Profile
+from capacitord.model.states import GateState
 from capacitord.supervisor import files, settings
 from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker, peers_of
+from capacitord.supervisor.clearing import Clearing, Journal
 from capacitord.supervisor.erasing import Erasures
 from capacitord.supervisor.events import Hub
-from capacitord.supervisor.gate import Facts
+from capacitord.supervisor.gate import Facts, is_possible, may_be_cleared
 from capacitord.supervisor.gatekeeper import Gatekeeper
 from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.keyring import Keys
+from capacitord.supervisor.last_open import LastOpen
 from capacitord.supervisor.launcher import Launcher
+from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.reporter import Reporter
@@ -36,13 +44,45 @@ _log = logging.getLogger(__name__)
 _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
 
 
+class Whereabouts(Protocol):
+    """What tells where the box is."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether there is evidence to follow: by the configuration, the profiles and what the box has."""
+        ...
+
+    @property
+    def decision(self) -> Decision:
+        """Where the box was at the last look."""
+        ...
+
+    def look(self) -> Decision:
+        """Return where the box is now."""
+        ...
+
+    def begin(self, site: str) -> None:
+        """Take the box to be at a site until the evidence says otherwise."""
+        ...
+
+
 class Serving:
     """What the box does for the site that is active, if one is. `gate_changed` is called with every change of the gate.
 
     One site at a time: the runtime of one is gone before that of another is started, each with its own key and spool.
+    `probe` starts the process that asks scanners, `journal` writes what is done into the audit log.
     """
 
-    def __init__(self, box: Box, launcher: Launcher, bounds: Bounds, gate_changed: Callable[[m.Gate], None]) -> None:
+    def __init__(
+        self,
+        box: Box,
+        launcher: Launcher,
+        bounds: Bounds,
+        gate_changed: Callable[[m.Gate], None],
+        *,
+        probe: Launcher,
+        journal: Journal,
+    ) -> None:
         self.hub = Hub(bounds.streams)
         self.keys = Keys(box.state / "keys", box.keys.source)
         self.erasures = Erasures(box.state / "erasing", box.state / "sites", self.keys.erase_site)
@@ -51,6 +91,17 @@ class Serving:
         self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self.broker = Broker(self.keeper)
+        self.prober = Prober(probe)
+        self.clearing = Clearing(
+            LastOpen(box.state / "last-open"),
+            self.prober,
+            settings.scanners(box),
+            settings.limits_of_answers(box.preflight),
+            every=box.preflight.every,
+            journal=journal,
+            changed=self.look,
+        )
+        self.whereabouts: Whereabouts | None = None
         self.gatekeeper = Gatekeeper(
             (box.storage.address, box.storage.port),
             (box.worklist.address or box.storage.address, box.worklist.port),
@@ -62,8 +113,8 @@ class Serving:
         )
         self.site = ""
         """The site that is active, empty if there is none."""
-        self.parked: m.Parked | None = None
-        """Who parked the box, if there is no site because somebody did."""
+        self.choice = Choice("")
+        """Which site was chosen last, and by whom."""
         self.stored: Stored | None = None
         self.profile_problem: Problem | None = None
         self.elsewhere: dict[str, Held] = {}
@@ -84,7 +135,12 @@ class Serving:
     async def open(self, passphrase: str | None) -> None:
         """Read the profiles and take the box key; what does not work out is the gate's reason to stay shut."""
         try:
-            self.site, self.parked = await asyncio.to_thread(self._choose)
+            await self.clearing.open(used=await asyncio.to_thread(self._is_used))
+            self.choice = await asyncio.to_thread(self._choose)
+            self.site = self.choice.site
+            if self.whereabouts is not None:
+                self.whereabouts.begin(self.site)
+            self._begin()
             if self.site:
                 self.stored = await asyncio.to_thread(self.profiles.read, self.site)
         except CapacitordError as error:
@@ -92,6 +148,14 @@ class Serving:
             _log.error("%s: %s", error.where, error.message)
         await self.look_around()
         await self.take_key(passphrase)
+
+    def _is_used(self) -> bool:
+        """Tell whether a site may have been open on this box before. Raises `StorageFailed`."""
+        if self.chosen.exists():
+            return True
+        sites = self._box.state / "sites"
+        with files.typed(sites):
+            return sites.exists() and any(sites.iterdir())
 
     def _choose(self) -> Choice:
         """Return what the record says. A box of an earlier version has no record, and one site."""
@@ -131,26 +195,71 @@ class Serving:
         if able and self.keeper.state in _WAITING:
             self.keeper.want(self._plan)
         self._tell()
+        self.look()
+
+    def look(self) -> None:
+        """Bring the clearance of the site and the gate in line with what is known."""
+        if self.stored is not None:
+            self.clearing.demand(required=self.requires(self.stored.profile))
+        facts = self._facts()
+        self.clearing.look(possible=is_possible(facts), ready=may_be_cleared(facts))
         self.gatekeeper.look()
+
+    def requires(self, profile: Document) -> bool:
+        """Tell whether a preflight is required before the box opens for the site of this profile."""
+        table = profile.preflight
+        return is_required(self._box.preflight.required, None if table is None else table.required)
+
+    @property
+    def may_waive(self) -> bool:
+        """Whether a person may do without a preflight, for one activation."""
+        return self._box.preflight.waiver
+
+    @property
+    def follows(self) -> bool:
+        """Whether the box follows the evidence of where it is, unless a person said otherwise."""
+        return self.whereabouts is not None and self.whereabouts.follows
+
+    @property
+    def override(self) -> bool:
+        """Whether a person's word stands against the evidence."""
+        return self.follows and self.choice.chosen is not None and self.choice.chosen.by_person
+
+    @property
+    def word(self) -> Word:
+        """What was said last of which site to serve."""
+        return Word(self.site, self.override)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the gate is open for the site."""
+        return self.gatekeeper.gate.state is GateState.OPEN
 
     def take(self, stored: Stored) -> None:
         """Have the runtime act on another version of the profile of the site that is active."""
         self.stored, self.profile_problem = stored, None
         self.consider()
 
-    async def go_over(self, site: str, stored: Stored | None, parked: m.Parked | None = None) -> None:
-        """Serve another site from now on, or none; return when the runtime of the one before has gone.
+    async def note(self, chosen: m.Chosen) -> None:
+        """Put down who chose the site that is served, or none, from now on. Raises `StorageFailed` or `OutOfSpace`."""
+        choice = Choice(self.site, chosen)
+        await asyncio.to_thread(self.chosen.write, choice)
+        self.choice = choice
+        self.consider()
 
-        `parked` says who wants none.
+    async def go_over(self, choice: Choice, stored: Stored | None) -> None:
+        """Serve another site from now on, or none; return when the runtime of the one before has gone.
 
         The port is shut first. Then the record names the new site, so that whatever happens from there on, a restart
         serves that one. Open associations finish within the grace, and their images are the old site's. Raises
         `StorageFailed` or `OutOfSpace`; then the old site is served on.
         """
+        site = choice.site
         self._leaving = f"the box goes over to {site}" if site else "the box is being parked"
-        self.gatekeeper.look()
+        self.look()
         try:
-            await asyncio.to_thread(self.chosen.write, Choice(site, parked))
+            await self.clearing.settle()
+            await asyncio.to_thread(self.chosen.write, choice)
         except CapacitordError:
             self._leaving = ""
             self.consider()
@@ -158,13 +267,26 @@ class Serving:
         before, held = self.site, await self._held()
         await self.keeper.stop(self._grace)
         # Only now: until here a runtime was there that would have acted on it.
-        self.site, self.stored, self.profile_problem, self.parked = site, stored, None, parked
+        self.site, self.choice, self.stored, self.profile_problem = site, choice, stored, None
+        self._begin()
         await self._remember(before, held)
         await self._remember(site, None)
         await self.look_around()
         self._leaving = ""
         self.hub.say("site-active", f"{site} is active" if site else "no site is active")
         self.consider()
+
+    @property
+    def grounds(self) -> str:
+        """Who chose the site that is served, or that none is, and why, in words; empty if nobody did."""
+        chosen = self.choice.chosen
+        if chosen is None:
+            return ""
+        return f"chosen by {chosen.by}: {chosen.reason}".removesuffix(": ")
+
+    def _begin(self) -> None:
+        """Begin anew with what the site that is served now needs to be opened for."""
+        self.clearing.begin(self.site, self.grounds)
 
     async def _held(self) -> Held | None:
         """Return what the spool holds now; None if nobody knows, or an association is open that may add to it."""
@@ -187,13 +309,15 @@ class Serving:
             await asyncio.sleep(self._pulse)
             await self.reporter.traffic()
             self._tell()
-            self.gatekeeper.look()
+            self.look()
 
     async def stop(self) -> None:
         """Shut the gate and have the runtime finish what is open, within the bound."""
         self._stopping = True
+        await self.clearing.settle()
         await self.keeper.stop(self._grace)
-        self.gatekeeper.look()
+        await self.prober.stop()
+        self.look()
         self.hub.close()
 
     def _facts(self) -> Facts:
@@ -211,9 +335,25 @@ class Serving:
             stopping=self._stopping,
             leaving=self._leaving,
             others=self.others,
-            parked=self.parked,
+            parked=self.choice.parked,
             worklist=self._told is not None and self._told.worklist is not None,
+            clearance=self.clearing.clearance,
+            awaited=self.clearing.awaited,
+            preflight=self.clearing.found,
+            every=self.clearing.every,
+            record_problem=self.clearing.problem,
+            nowhere=self._nowhere(),
         )
+
+    def _nowhere(self) -> str:
+        """Return why the evidence names no site to serve, empty if it does or nobody goes by it."""
+        if self.site or self.override or self.whereabouts is None or not self.whereabouts.follows:
+            return ""
+        decision = self.whereabouts.decision
+        begin = (
+            "the evidence of where this box is disagrees" if decision.conflict else "this box is at no site it knows"
+        )
+        return "; ".join((begin, *decision.reasons))
 
     async def _plan(self) -> link.Start:
         """Return what the runtime is started with. Raises `CapacitordError` if the site's key can't be had."""
@@ -268,7 +408,7 @@ class Serving:
             self.broker.drop()
             self.reporter.forget()
         self._tell()
-        self.gatekeeper.look()
+        self.look()
 
     def _received(self, message: link.FromRuntime) -> None:
         match message:
@@ -279,7 +419,7 @@ class Serving:
                 self.broker.ask(message)
             case link.StatusReport():
                 self.reporter.arrived(message)
-                self.gatekeeper.look()
+                self.look()
             case link.Note():
                 # The runtime has written it into the log itself.
                 self.hub.note(
@@ -287,7 +427,7 @@ class Serving:
                 )
             case link.Heartbeat():
                 self.reporter.beat(message)
-                self.gatekeeper.look()
+                self.look()
             case link.Failed():
                 pass
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from capacitord.config.box import Box, ModalityTable, SpoolTable, StorageTable
+from capacitord.config.box import Box, ModalityTable, PreflightTable, SpoolTable, StorageTable
 from capacitord.link import messages as link
+from capacitord.link.probe import Limits, Scanner
 from capacitord.model.destination import Destination
+
+_WAIT: Final = 10.0
+"""Seconds a scanner may be silent."""
 
 
 def storage(source: StorageTable, modalities: Sequence[ModalityTable] = ()) -> link.Storage:
@@ -28,6 +33,20 @@ def storage(source: StorageTable, modalities: Sequence[ModalityTable] = ()) -> l
 def scanner(source: ModalityTable) -> Destination:
     """Return a scanner as the broker connects to it."""
     return Destination(link.MODALITY + source.ae_title, source.ae_title, source.host, source.port)
+
+
+def scanners(box: Box) -> tuple[Scanner, ...]:
+    """Return the scanners that the preflight asks."""
+    return tuple(
+        Scanner(each.ae_title, each.calling_ae_title or box.storage.ae_title, each.query, each.host, each.port)
+        for each in box.modality
+        if each.preflight
+    )
+
+
+def limits_of_answers(source: PreflightTable) -> Limits:
+    """Return how much of a scanner's answer is waited for."""
+    return Limits(answers=source.answers, wait=min(source.timeout, _WAIT), seconds=source.timeout)
 
 
 def worklist(box: Box) -> link.WorklistPort:

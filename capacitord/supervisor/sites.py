@@ -17,10 +17,12 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.staying import staying
 from capacitord.errors import CapacitordError, DamagedObject, Refused
+from capacitord.model.following import wanted
 from capacitord.supervisor import importing, looking
 from capacitord.supervisor.active_site import Choice
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Held
+from capacitord.supervisor.profiles import Stored
 from capacitord.supervisor.serving import Serving, held_of, is_empty
 
 _log = logging.getLogger(__name__)
@@ -67,8 +69,8 @@ class Sites:
                 serving.hub.say("profile-imported", said)
                 _log.info("Version %d of the profile of %s is in force.", each.version, each.id)
         answer = checked.answer
-        if first and len(taken) == 1:
-            await serving.go_over(taken[0], await asyncio.to_thread(store.read, taken[0]))
+        if first and len(taken) == 1 and not serving.follows:
+            await serving.go_over(Choice(taken[0]), await asyncio.to_thread(store.read, taken[0]))
             answer = msgspec.structs.replace(answer, active=True)
         elif serving.site in taken:
             serving.take(await asyncio.to_thread(store.read, serving.site))
@@ -126,30 +128,112 @@ class Sites:
         error.message = f"{error.message}; {error.done}"
         error.hint = f"{error.hint} Then look: fluxctl profile history {site}".strip()
 
-    async def activate(self, site: str) -> m.Done:
-        """Serve a site; return when the runtime of the one before has gone. Raises what reading its profile does."""
-        return await self._alone(self._activate(site))
+    async def activate(self, request: m.SiteActivate, user: str) -> m.Done:
+        """Serve a site; return when the runtime of the one before has gone.
 
-    async def _activate(self, site: str) -> m.Done:
-        serving = self._serving
+        Raises what reading its profile does, and `Refused` for a waiver that this box does not allow or that is of
+        nothing.
+        """
+        return await self._alone(self._activate(request, user))
+
+    async def _activate(self, request: m.SiteActivate, user: str) -> m.Done:
+        serving, site = self._serving, request.site
         stored = await asyncio.to_thread(self._store.read, site)
+        if request.waive_preflight:
+            self._demand_waivable(site, stored)
+        chosen = m.Chosen(datetime.now(UTC), user, request.reason)
         if site == serving.site and serving.stored is not None:
-            return m.Done(f"{site} is active already.", (site,))
+            return await self._again(request, chosen)
         before = serving.site
-        await serving.go_over(site, stored)
-        words = f"{site} is active now; its storage port opens when its spool is open.{self._left(before)}"
+        await serving.go_over(Choice(site, chosen), stored)
+        words = f"{site} is active now; its storage port opens when its spool is open."
+        awaited = serving.clearing.awaited
+        if request.waive_preflight:
+            serving.clearing.waive(user, request.reason)
+            serving.consider()
+            words += " The preflight is waived, this once."
+        elif awaited:
+            words += f" Scanners must be clean before that, as {awaited}: fluxctl preflight --watch"
+        return m.Done(f"{words}{self._left(before)}", (site,))
+
+    async def _again(self, request: m.SiteActivate, chosen: m.Chosen) -> m.Done:
+        """Take a person's word for the site that is served already: as an override, or for a waiver."""
+        serving, site = self._serving, request.site
+        words = f"{site} is active already."
+        if serving.follows and not serving.override:
+            await serving.note(chosen)
+            words = f"{words} It stays so, whatever the evidence says, until: fluxctl site follow"
+        if request.waive_preflight:
+            serving.clearing.waive(chosen.by, chosen.reason)
+            serving.consider()
+            words = f"{words} The preflight is waived, this once."
         return m.Done(words, (site,))
+
+    def _demand_waivable(self, site: str, stored: Stored) -> None:
+        """Raise `Refused` unless this box lets a person do without the preflight that this site needs."""
+        serving = self._serving
+        if not serving.may_waive:
+            msg = "this box lets nobody waive the preflight"
+            hint = "Take the patients off the scanner; see which: fluxctl preflight"
+            raise Refused(msg, where="[preflight] waiver", hint=hint)
+        without = serving.clearing.without(site, required=serving.requires(stored.profile))
+        if without:
+            msg = f"{site} needs no preflight ({without}), so there is nothing to waive"
+            raise Refused(msg, hint="Activate it without --waive-preflight.")
 
     async def deactivate(self, reason: str, user: str) -> m.Done:
         """Serve no site; return when the runtime has gone."""
-        return await self._alone(self._deactivate(m.Parked(datetime.now(UTC), user, reason)))
+        return await self._alone(self._deactivate(m.Chosen(datetime.now(UTC), user, reason)))
 
-    async def _deactivate(self, parked: m.Parked) -> m.Done:
+    async def _deactivate(self, chosen: m.Chosen) -> m.Done:
         serving, before = self._serving, self._serving.site
-        if not before and serving.profile_problem is None and (serving.parked is not None or not serving.others):
+        idle = not before and serving.profile_problem is None
+        if idle and (serving.choice.parked is not None or (not serving.others and not serving.follows)):
             return m.Done("No site was active.")
-        await serving.go_over("", None, parked)
-        return m.Done(f"The box is parked: no scanner can send.{self._left(before)}", (before,) if before else ())
+        await serving.go_over(Choice("", chosen), None)
+        follow = " It follows the evidence again with: fluxctl site follow" if serving.override else ""
+        return m.Done(
+            f"The box is parked: no scanner can send.{follow}{self._left(before)}", (before,) if before else ()
+        )
+
+    async def follow(self, reason: str) -> m.Done:
+        """Follow the evidence of where the box is again. Raises `Refused` on a box that has none to follow."""
+        return await self._alone(self._follow(reason))
+
+    async def _follow(self, reason: str) -> m.Done:
+        serving = self._serving
+        if not serving.follows:
+            msg = "this box does not follow where it is: it serves the site that a person activates"
+            hint = "It does with [location] in capacitord.toml and in at least one profile."
+            raise Refused(msg, hint=hint)
+        if not serving.override:
+            return m.Done("The box follows the evidence of where it is already.")
+        await serving.note(_evidence(reason))
+        await self._heed()
+        now = f"{serving.site} is active" if serving.site else "no site is active"
+        return m.Done(f"The box follows the evidence of where it is again; {now}.")
+
+    def heed(self) -> None:
+        """Go by what the evidence says now; for whoever is told that the decision changed."""
+        task = asyncio.create_task(self._alone(self._heed_all()))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _heed_all(self) -> None:
+        try:
+            await self._heed()
+        except CapacitordError as error:
+            _log.error("the box cannot go by where it is: %s: %s", error.where, error.message)
+        self._serving.consider()
+
+    async def _heed(self) -> None:
+        serving = self._serving
+        decision = serving.whereabouts.look() if serving.whereabouts is not None and serving.follows else None
+        goal = wanted(serving.word, decision, opened=serving.is_open)
+        if goal.site == serving.site:
+            return
+        stored = await asyncio.to_thread(self._store.read, goal.site) if goal.site else None
+        await serving.go_over(Choice(goal.site, _evidence(goal.reason)), stored)
 
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
@@ -241,7 +325,8 @@ class Sites:
             )
             for each in damaged
         ]
-        return m.SiteList(schema, tuple(sorted(found, key=lambda entry: entry.id)))
+        entries = tuple(sorted(found, key=lambda entry: entry.id))
+        return m.SiteList(schema, entries, chosen=serving.choice.chosen, override=serving.override)
 
     def _entry(self, found: m.ProfileSummary) -> m.SiteEntry:
         serving = self._serving
@@ -272,6 +357,12 @@ _OUTSIDE: Final = (
     "Recovery files that were exported before still have that key: destroy them where copies of the disk are kept. "
     "The profile stays: fluxctl profile remove SITE."
 )
+
+
+def _evidence(reason: str) -> m.Chosen:
+    return m.Chosen(datetime.now(UTC), "evidence", reason, m.Chooser.EVIDENCE)
+
+
 _GIVE_UP: Final = "Wait until they have left, or decide on each: fluxctl study list --undelivered"
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from capacitord import __version__
 from capacitord.api.messages import (
     Advice,
+    Chosen,
     DamagedProfile,
     Gate,
     Level,
@@ -50,6 +51,10 @@ class Box(NamedTuple):
     """The worklist port, if the site has a worklist."""
     worklist_problem: Problem | None = None
     """Why it is not open, though it should be."""
+    chosen: Chosen | None = None
+    """Who chose which site is served, or that none is."""
+    override: bool = False
+    """Whether that stands against the evidence of where the box is."""
     location: LocationLine | None = None
     """Which site the evidence means, on a box that follows it."""
     location_advice: tuple[Advice, ...] = ()
@@ -72,6 +77,8 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         advice=(*_of_the_runtime(box, traffic), *_advice(box)),
         worklist=box.worklist,
         held_elsewhere=box.held_elsewhere,
+        chosen=box.chosen,
+        override=box.override,
         location=box.location,
     )
 

@@ -15,7 +15,10 @@ from capacitord import __version__
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box
 from capacitord.errors import CapacitordError, Problem
-from capacitord.model.location import Decision
+from capacitord.location.probes import WITHIN
+from capacitord.model.destination import Destination
+from capacitord.model.location import Decision, Wanted
+from capacitord.model.outcome import Outcome
 from capacitord.supervisor import files
 from capacitord.supervisor.audit import DONE, AuditLog
 from capacitord.supervisor.bounds import Bounds
@@ -23,18 +26,23 @@ from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.chain import SealingKey
 from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
+from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.http_server import HttpServer
 from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
+from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_reader import ProfileReader
 from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
 
 RUNTIME: Final = (sys.executable, "-m", "capacitord.site")
 """What is exec'd for a site, with `--link-fd N` after it."""
+PROBE: Final = (sys.executable, "-m", "capacitord.probe")
+"""What is exec'd to speak DICOM for the box itself, likewise."""
 
 
 class Supervisor:
@@ -54,6 +62,7 @@ class Supervisor:
         self._box = box
         command = runtime_command or (*RUNTIME, "--log-level", box.log.level)
         self._launcher = Launcher(command, box.isolation, hidden=box.state, also=also)
+        self._probe = Launcher((*PROBE, "--log-level", box.log.level), box.isolation, hidden=box.state)
         self._bounds = Bounds() if bounds is None else bounds
         self._notifier = Notifier()
         self._serving: Serving | None = None
@@ -88,10 +97,15 @@ class Supervisor:
         self, control: ControlSocket, audit: AuditLog, stop: asyncio.Event, passphrase: str | None
     ) -> None:
         box, bounds = self._box, self._bounds
-        serving = self._serving = Serving(box, self._launcher, bounds, self._gate_changed)
+        history = GateHistory(audit)
+        gate_changed = partial(self._gate_changed, history)
+        serving = self._serving = Serving(
+            box, self._launcher, bounds, gate_changed, probe=self._probe, journal=history.write
+        )
         serving.keys.taken = partial(_seal, audit)
         decisions: asyncio.Queue[Decision] = asyncio.Queue()
-        whereabouts = Whereabouts(box.location, changed=decisions.put_nowait)
+        echo = partial(_echo, serving.prober, box.storage.ae_title)
+        whereabouts = serving.whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo)
         answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
@@ -100,15 +114,15 @@ class Supervisor:
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
                 tasks.create_task(self._notifier.watchdog()),
-                tasks.create_task(_keep_profiles(serving, whereabouts)),
+                tasks.create_task(history.keep()),
+                tasks.create_task(_keep_profiles(serving, whereabouts, answers.sites)),
                 tasks.create_task(whereabouts.watch()),
-                tasks.create_task(self._tell_decisions(decisions, audit)),
+                tasks.create_task(self._heed_decisions(decisions, answers.sites, audit)),
             ]
             for site in await serving.erasures.resume():
                 await _tell(audit, "site.erase", f"{site}: what was begun before this start is done")
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
-            whereabouts.begin(serving.site)
             await server.start(control.listener)
             _log.info("capacitord %s answers on %s", __version__, control.path)
             self._notifier.ready()
@@ -119,12 +133,13 @@ class Supervisor:
             self._notifier.stopping(bounds.grace + 2 * bounds.grace_margin)
             await serving.stop()
             await server.stop()
+            await history.settle()
             for task in running:
                 task.cancel()
         _log.info("stopped")
 
-    async def _tell_decisions(self, decisions: asyncio.Queue[Decision], audit: AuditLog) -> None:
-        """Say which site the evidence means whenever that changes, with the evidence, until cancelled."""
+    async def _heed_decisions(self, decisions: asyncio.Queue[Decision], sites: Sites, audit: AuditLog) -> None:
+        """Say which site the evidence means whenever that changes, with the evidence, and go by it, until cancelled."""
         while True:
             decision = await decisions.get()
             means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
@@ -134,8 +149,11 @@ class Supervisor:
                 self._serving.hub.say("location", words)
             subjects = (decision.site,) if decision.site else decision.kept
             await _tell(audit, "location.decide", words, subjects=subjects)
+            sites.heed()
 
-    def _gate_changed(self, gate: Gate) -> None:
+    def _gate_changed(self, history: GateHistory, gate: Gate) -> None:
+        if self._serving is not None:
+            history.changed(gate, self._serving.site, self._serving.grounds)
         words = f"the gate is {gate.state}: {gate.reason}"
         _log.info("%s", words)
         self._notifier.status(words)
@@ -143,14 +161,23 @@ class Supervisor:
             self._serving.hub.say("gate", words)
 
 
-async def _keep_profiles(serving: Serving, whereabouts: Whereabouts) -> None:
-    """Have the sites known by their profiles in force, until cancelled."""
+async def _echo(prober: Prober, calling: str, wanted: Wanted) -> Outcome:
+    """Send a C-ECHO to a node that a profile names as evidence of its site."""
+    node = Destination(
+        wanted.value, wanted.ae_title, wanted.host, wanted.port, connect_timeout=WITHIN, response_timeout=WITHIN
+    )
+    return await prober.echo(node, calling)
+
+
+async def _keep_profiles(serving: Serving, whereabouts: Whereabouts, sites: Sites) -> None:
+    """Have the sites known by their profiles in force, and go by the evidence for these, until cancelled."""
     reader = ProfileReader(serving.profiles)
     while True:
         await serving.looked_around.wait()
         serving.looked_around.clear()
         try:
             await whereabouts.take(await asyncio.to_thread(reader.read))
+            sites.heed()
         except CapacitordError as error:
             _log.error("the profiles can't be read: %s: %s", error.where, error.message)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -74,6 +74,9 @@ def activate(
     *,
     reason: Reason = "",
     operator: Operator = "",
+    waive_preflight: Annotated[
+        bool, typer.Option("--waive-preflight", help="Open though patients may be on a scanner, this once.")
+    ] = False,
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
@@ -81,13 +84,18 @@ def activate(
 
     The storage port is shut, and what the scanner is sending may finish; those images are still the old site's. Then
     the port opens again for the new one. What is undelivered at the old site stays on this box, sealed under the old
-    site's key, and leaves when that site is active again.
+    site's key, and leaves when that site is active again. Before the port opens for another site than the one before,
+    all scanners must be clean of patients (fluxctl preflight). --waive-preflight does without, where the box's
+    configuration allows it. On a box that follows where it is, this stands against the evidence until fluxctl site
+    follow.
     """
     client = daemon(ctx)
     ask.must_be_possible(yes=yes, json=json)
     given = ask.reason(reason, f"Why does the box go over to {site}? ", yes=yes, json=json)
-    ask.agreed(f"Serve {site} from now on?", yes=yes, json=json)
-    show_done("site.activate", client.site_activate(site, given, operator), json=json)
+    though = " though patients of another site may still be on a scanner" if waive_preflight else ""
+    ask.agreed(f"Serve {site} from now on{though}?", yes=yes, json=json)
+    done = client.site_activate(site, given, operator, waive_preflight=waive_preflight)
+    show_done("site.activate", done, json=json)
 
 
 @verb(
@@ -144,3 +152,22 @@ def erase(
     if not yes:
         ask.typed(f"Type {site} to destroy its key and all its data on this box: ", site, json=json)
     show_done("site.erase", client.site_erase(site, given, operator), json=json)
+
+
+@verb(
+    app,
+    "follow",
+    ("fluxctl site follow", "Serve the site where the box is, whatever a person said before."),
+    ('fluxctl site follow --reason "GPS works again" --yes', "The same for a script."),
+    codes=(exits.REFUSED,),
+)
+def follow(
+    ctx: typer.Context, reason: Reason = "", operator: Operator = "", yes: Yes = False, json: AsJson = False
+) -> None:
+    """Follow the evidence of where the box is again.
+
+    On a box that follows it, a person's site activate or site deactivate is an override: it stands until this ends it.
+    """
+    client = daemon(ctx)
+    ask.agreed("Follow where the box is from now on?", yes=yes, json=json)
+    show_done("site.follow", client.site_follow(reason, operator), json=json)

@@ -29,9 +29,41 @@ KEYS = {
     "storage.idle_timeout": ("duration", "After this long without a byte an association is aborted."),
     "storage.private_sop_classes": ("list of UIDs", "SOP classes to accept beside those of the standard."),
     "storage.private_transfer_syntaxes": ("list of UIDs", "Transfer syntaxes to accept beside those of the standard."),
-    "modality.ae_title": ("AE title", "What the scanner calls itself when it asks for storage commitment."),
-    "modality.host": ("host", "Where it takes the result. Without an entry it gets it over an association of its own."),
-    "modality.port": ("number", "The port on which it takes the result."),
+    "modality.ae_title": ("AE title", "What the scanner calls itself, also when it asks for storage commitment."),
+    "modality.host": (
+        "host",
+        "Where it answers queries, and takes the result of storage commitment if that is on another association.",
+    ),
+    "modality.port": ("number", "The port of both."),
+    "modality.query": (
+        '"study-root" or "patient-root"; default: "study-root"',
+        "By which information model it is asked which patients are on it.",
+    ),
+    "modality.calling_ae_title": (
+        "AE title; default: not set",
+        "What this box calls itself when it asks; not set, it is the title of `[storage]`.",
+    ),
+    "modality.preflight": (
+        "true or false; default: true",
+        "Whether it is asked before the box opens for another site. false is for what keeps no patients.",
+    ),
+    "preflight.required": (
+        "true or false",
+        "Whether scanners must be clean of patients before the box opens for another site. A profile can be stricter.",
+    ),
+    "preflight.waiver": (
+        "true or false",
+        "Whether a person may do without it, once: `fluxctl site activate SITE --waive-preflight`.",
+    ),
+    "preflight.every": ("duration", "How often scanners are asked again while the box may not open."),
+    "preflight.timeout": (
+        "duration",
+        "How long one scanner may take for its whole answer. One that takes longer is not clean.",
+    ),
+    "preflight.answers": (
+        "number",
+        "How many patients and studies of a scanner are listed. The query is cancelled behind that many.",
+    ),
     "worklist.ae_title": ("AE title", "The AE title of the worklist SCP; not set, it is that of `[storage]`."),
     "worklist.address": ("address", "The address to listen on; not set, it is that of `[storage]`."),
     "worklist.port": (
@@ -173,6 +205,8 @@ def _written(key: str, value: object) -> str:
     """Return a default as it would be written in the file."""
     if value is None:
         return "not set"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, list):
         return f"[{', '.join(_written(key, item) for item in value)}]"
     if isinstance(value, bool):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import SiteEntry, SiteList
+from capacitord.api.messages import Chosen, SiteEntry, SiteList
 from capacitord.api.staying import staying
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, GOOD, Column, columns, hanging, stack
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, Column, columns, hanging, stack
 from fluxctl.render.words import NOTHING, ago
 
 
@@ -39,9 +39,18 @@ def listed(found: SiteList, look: Look) -> RenderableType:
     for each in found.sites:
         if each.problem:
             parts += [BLANK, hanging("✘", each.problem, style=BAD), hanging("  next:", each.hint)]
-    if not any(each.active for each in found.sites):
+    if found.override and found.chosen is not None:
+        words = f"This stands against the evidence of where the box is: {override(found.chosen)}."
+        parts += [BLANK, hanging("⚠", words, style=CARE), hanging("  next:", "To end that: fluxctl site follow")]
+    elif not any(each.active for each in found.sites):
         parts += [BLANK, hanging("  next:", "No site is active. Serve one: fluxctl site activate SITE")]
     return stack(parts)
+
+
+def override(chosen: Chosen) -> str:
+    """Return who set an override, when and why."""
+    why = f": {chosen.reason}" if chosen.reason else ""
+    return f"{chosen.by} chose it on {chosen.at:%Y-%m-%d at %H:%M} UTC{why}"
 
 
 def _waits(site: SiteEntry, look: Look) -> str:

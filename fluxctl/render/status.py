@@ -32,6 +32,7 @@ from capacitord.api.staying import HELD, HELD_BACK
 from capacitord.model.worklist_cache import ListState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
+from fluxctl.render.site import override
 from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, joined, rate, size, until
 
 
@@ -78,6 +79,7 @@ def headline(gate: Gate, site: Site | None) -> RenderableType:
 def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
     lines: list[tuple[str, RenderableType]] = [
         ("Site", Text(_site(status.site))),
+        *_override(status),
         *([("Location", location(status.location))] if status.location else []),
         ("Storage port", _listener(status.listener, status.gate, look)),
         *_worklist(status, look),
@@ -92,6 +94,13 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
         lines.append(("Held elsewhere", Text(words, style=CARE)))
     lines.append(("Daemon", _daemon(status, look)))
     return lines
+
+
+def _override(status: Status) -> list[tuple[str, RenderableType]]:
+    if not status.override or status.chosen is None:
+        return []
+    words = f"{override(status.chosen)}; against the evidence, until fluxctl site follow"
+    return [("Override", Text(words, style=CARE))]
 
 
 def _site(site: Site | None) -> str:

@@ -19,7 +19,15 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import geofence_samples, held_samples, location_samples, picture_samples, samples, trial_samples
+from tests.fluxctl import (
+    geofence_samples,
+    held_samples,
+    location_samples,
+    picture_samples,
+    preflight_samples,
+    samples,
+    trial_samples,
+)
 from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
@@ -118,6 +126,7 @@ ANSWERS: dict[str, Answer] = {
     "key.rotate": lambda _: samples.KEY,
     "key.status": lambda _: samples.KEY,
     "key.unlock": lambda _: samples.KEY,
+    "preflight.run": lambda _: (preflight_samples.CLEAN,),
     "profile.export": lambda _: samples.FOLDER,
     "profile.history": lambda _: samples.HISTORY,
     "profile.import": lambda _: samples.IMPORTED,
@@ -133,6 +142,7 @@ ANSWERS: dict[str, Answer] = {
     "site.activate": lambda request: m.Done(f"{request.site} is active now.", (request.site,)),
     "site.erase": lambda request: m.Done(f"The key of {request.site} is destroyed.", (request.site,)),
     "site.deactivate": lambda _: m.Done("The box is parked: no scanner can send.", ("st-marys",)),
+    "site.follow": lambda _: m.Done("The box follows the evidence of where it is again; lakeside is active."),
     "site.list": lambda _: samples.SITES,
     "site.location": lambda _: location_samples.HERE,
     "status": lambda _: samples.STATUS,

@@ -38,6 +38,7 @@ from fluxctl.render import (
     geofence,
     held,
     location,
+    preflight,
     preview,
     profile,
     queue,
@@ -54,6 +55,7 @@ from tests.fluxctl import geofence_samples as g
 from tests.fluxctl import held_samples as h
 from tests.fluxctl import location_samples as loc
 from tests.fluxctl import picture_samples as p
+from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 from tests.fluxctl import worklist_samples as w
@@ -139,6 +141,24 @@ CLOSING: Final = s.changed(
 )
 
 
+CHOSEN: Final = m.Chosen(s.ago(hours=2), "alex", "GPS does not see the sky here")
+NOT_CLEAN: Final = s.changed(
+    s.STATUS,
+    gate=m.Gate(
+        GateState.BLOCKED,
+        may_scan=False,
+        reason=(
+            "patients of another site may be on a scanner: CT_COACH still has 2 studies of 2 patients "
+            "(this box was open for st-marys last)"
+        ),
+        hint=f"See which: fluxctl preflight. {f.DIRTY.hint} They are asked again every 30 s, and then it opens.",
+        since=s.ago(minutes=4),
+    ),
+    listener=s.changed(s.LISTENER, bound=False),
+    site=m.Site("lakeside", "Lakeside Clinic", 2, "America/Chicago"),
+    traffic=None,
+    advice=(),
+)
 OLD_LIST: Final = s.changed(
     s.STATUS,
     traffic=s.changed(
@@ -557,6 +577,17 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-import-stranding": (LOOK, lambda look: profile.proposed(DIFFERENCES[:1], STRANDING, look)),
     "profile-rollback": (LOOK, lambda _: profile.rolled_back(s.SUMMARY)),
     "profile-export": (LOOK, lambda _: profile.exported(EXPORTED)),
+    "preflight": (LOOK, lambda look: preflight.page(f.DIRTY, look)),
+    "preflight-60-columns": (NARROW, lambda look: preflight.page(f.DIRTY, look)),
+    "preflight-clean": (LOOK, lambda look: preflight.page(f.CLEAN, look)),
+    "preflight-unsure": (LOOK, lambda look: preflight.page(f.UNSURE, look)),
+    "preflight-no-scanner": (LOOK, lambda look: preflight.page(f.NONE, look)),
+    "preflight-same-site": (LOOK, lambda look: preflight.page(f.SAME, look)),
+    "preflight-no-site": (LOOK, lambda look: preflight.page(f.NOWHERE, look)),
+    "preflight-watch": (LOOK, lambda look: preflight.live(f.DIRTY, look)),
+    "site-list-override": (LOOK, lambda look: site.listed(s.changed(s.SITES, chosen=CHOSEN, override=True), look)),
+    "status-override": (LOOK, lambda look: status.page(s.changed(QUIET, chosen=CHOSEN, override=True), look)),
+    "status-preflight": (LOOK, lambda look: status.page(NOT_CLEAN, look)),
     "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),
     "site-list-60-columns": (NARROW, lambda look: site.listed(s.SITES, look)),
     "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),

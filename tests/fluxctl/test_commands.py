@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 
 from capacitord.api import messages as m
 from capacitord.api import schemas
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
 from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
@@ -25,6 +26,7 @@ from capacitord.model.states import StudyState
 from fluxctl.command import options
 from fluxctl.manual import walk
 from tests.fluxctl import held_samples
+from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
 from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon, archive
@@ -60,6 +62,7 @@ LINES: dict[str, list[str]] = {
     "key.rotate": ["key", "rotate", "--yes"],
     "key.status": ["key", "status"],
     "key.unlock": ["key", "unlock", "--passphrase-stdin"],
+    "preflight": ["preflight", "lakeside"],
     "profile.diff": ["profile", "diff", "{tmp}/profile.toml", "st-marys"],
     "profile.export": ["profile", "export", "st-marys", "{tmp}/out"],
     "profile.history": ["profile", "history", "st-marys"],
@@ -80,6 +83,7 @@ LINES: dict[str, list[str]] = {
     "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
     "site.erase": ["site", "erase", "lakeside", "--reason", "the end", "--yes"],
     "site.deactivate": ["site", "deactivate", "--yes"],
+    "site.follow": ["site", "follow", "--yes"],
     "site.list": ["site", "list"],
     "site.location": ["site", "location"],
     "status": ["status"],
@@ -321,6 +325,34 @@ def test_echo_says_by_its_exit_code_who_answers(run: Run, destination: str, code
     result = run("destination", "echo", destination, "--json")
     assert result.code == code
     valid(json.loads(result.out), "destination.echo")
+
+
+def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run: Run) -> None:
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
+    dirty = run("preflight")
+    assert dirty.code == 6
+    assert "Vermeer" in dirty.out
+    assert daemon.asked("preflight.run") == [RunPreflight()]
+    daemon.answers["preflight.run"] = lambda _: ()
+    assert run("preflight", "--json").code == 8
+
+
+def test_a_preflight_is_watched_until_it_turns(daemon: Daemon, run: Run) -> None:
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY, f.DIRTY, f.UNSURE, f.CLEAN)
+    watched = run("preflight", "lakeside", "--watch")
+    assert watched.code == 0
+    assert [line.partition(" — ")[0] for line in watched.out.splitlines()] == ["✘ NOT CLEAN", "✘ NOT CLEAN", "✔ CLEAN"]
+    assert "Vermeer" not in watched.out
+    assert daemon.asked("preflight.run") == [RunPreflight("lakeside", watch=True)]
+    lines = run("preflight", "--watch", "--json").out.splitlines()
+    assert [json.loads(line)["clean"] for line in lines] == [False, False, False, True]
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
+    assert run("preflight", "--watch").code == 8
+
+
+def test_a_waiver_is_asked_for_by_name(daemon: Daemon, run: Run) -> None:
+    run("site", "activate", "lakeside", "--reason", "Tuesday", "--yes", "--waive-preflight")
+    assert daemon.asked("site.activate") == [m.SiteActivate("lakeside", "Tuesday", waive_preflight=True)]
 
 
 @pytest.mark.usefixtures("daemon")

@@ -11,13 +11,13 @@ from capacitord.dicom import commands
 from capacitord.dicom.commands import Command, CommandField
 from capacitord.dicom.elements import Malformed
 from capacitord.dicom.fragments import MalformedMessage
+from capacitord.dicom.messages import MessageReader
 from capacitord.dicom.pdu import data_pdus
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.worklist.answers import answer
 from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
 from capacitord.dicom.worklist.keys import CHARACTER_SET, MODALITY_WORKLIST, SUPPORTED
 from capacitord.dicom.worklist.matching import BadKey, Level, understood
-from capacitord.dicom.worklist.messages import MessageReader
 from capacitord.dicom.worklist.scu import listed
 from tests.dicom.worklist import kit
 

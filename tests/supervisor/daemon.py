@@ -27,6 +27,9 @@ QUICK = {
     "grace_margin": 1.0,
 }
 
+NO_PREFLIGHT = "[preflight]\nrequired = false\n"
+"""There is no scanner to ask, unless a test's own configuration has one."""
+
 PROFILE = """\
 schema = 1
 id = "st-marys"
@@ -71,6 +74,7 @@ class Daemon:
             f'[box]\nstate = "{self.state}"\n[control]\nsocket = "{self.socket}"\n'
             'read_groups = ["daemon"]\noperate_groups = ["bin"]\n'
             f'[storage]\naddress = "127.0.0.1"\nport = 0\n{config}'
+            f"{'' if '[preflight]' in config else NO_PREFLIGHT}"
         )
         self._arguments = ["--config", str(self._config), "--bounds", json.dumps(QUICK | bounds), "--", *runtime]
         self._environment = os.environ | (environment or {})

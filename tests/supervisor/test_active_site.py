@@ -5,20 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from capacitord.api.messages import Parked
+from capacitord.api.messages import Chooser, Chosen, Parked
 from capacitord.errors import CapacitordError
 from capacitord.supervisor.active_site import ActiveSite, Choice
 
-PARKED = Parked(datetime(2026, 5, 1, 18, 30, tzinfo=UTC), "alex", "on the road —\nhome")
+AT = datetime(2026, 5, 1, 18, 30, tzinfo=UTC)
+ALEX = Chosen(AT, "alex", "on the road —\nhome")
+GPS = Chosen(AT, "evidence", "inside its fence", Chooser.EVIDENCE)
 
 
 def test_nothing_was_ever_chosen(tmp_path: Path) -> None:
     assert ActiveSite(tmp_path / "active-site").read() is None
 
 
-@pytest.mark.parametrize("choice", [Choice("st-marys"), Choice(""), Choice("", PARKED)])
+@pytest.mark.parametrize("choice", [Choice(site, by) for site in ("", "st-marys") for by in (None, ALEX, GPS)])
 def test_what_is_written_is_read(tmp_path: Path, choice: Choice) -> None:
     record = ActiveSite(tmp_path / "active-site")
     record.write(choice)
@@ -32,6 +35,22 @@ def test_a_record_that_names_no_site_is_no_choice(tmp_path: Path, damage: bytes)
         ActiveSite(tmp_path / "active-site").read()
 
 
-def test_a_box_stays_parked_if_it_cannot_be_read_by_whom(tmp_path: Path) -> None:
+def test_only_a_person_parks_a_box() -> None:
+    assert Choice("", ALEX).parked == Parked(AT, "alex", ALEX.reason)
+    assert Choice("", GPS).parked is None
+    assert Choice("st-marys", ALEX).parked is None
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "active-site").write_bytes(b"-\n" + msgspec.json.encode(Parked(AT, "alex", "home")) + b"\n")
+    assert ActiveSite(tmp_path / "active-site").read() == Choice("", Chosen(AT, "alex", "home"))
+    (tmp_path / "active-site").write_bytes(b"st-marys\n")
+    assert ActiveSite(tmp_path / "active-site").read() == Choice("st-marys")
+
+
+def test_a_box_stays_parked_by_a_person_if_it_cannot_be_read_by_whom(tmp_path: Path) -> None:
     (tmp_path / "active-site").write_bytes(b'-\n{"at": 5')
-    assert ActiveSite(tmp_path / "active-site").read() == Choice("")
+    found = ActiveSite(tmp_path / "active-site").read()
+    assert found is not None
+    assert found.parked is not None
+    assert found.parked.by == "somebody"

@@ -63,9 +63,9 @@ def test_what_the_profile_says_in_vain_is_in_the_status(daemon: Daemon) -> None:
 
     assert daemon.import_profile().status == 200
     assert idle() == []
-    text = PROFILE.format(version=2, port=1) + "tls = { ca = 'ca.pem' }\n[preflight]\nrequired = true\n"
+    text = PROFILE.format(version=2, port=1) + "tls = { ca = 'ca.pem' }\n"
     assert daemon.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"}).status == 200
-    assert idle() == ["preflight, destination[0].tls of the profile do not act yet"]
+    assert idle() == ["destination[0].tls of the profile does not act yet"]
 
 
 def test_a_profile_whose_area_is_none_is_refused(serving: Daemon) -> None:
@@ -450,7 +450,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     daemon.post("/v1/queue/pause", {"destination": "pacs"})
     daemon.ask("POST", "/v1/studies/ACC-4711/resend", {})
     entries = daemon.get("/v1/audit")["entries"]
-    told = [(e["action"], e["result"], e["subjects"]) for e in entries]
+    told = [(e["action"], e["result"], e["subjects"]) for e in entries if not e["action"].startswith("gate.")]
     assert told == [
         ("daemon.start", "done", []),
         ("key.init", "begun", []),

@@ -10,6 +10,8 @@ import pytest
 
 from capacitord.api.messages import Disk, Level, Parked, RuntimeState
 from capacitord.errors import Problem
+from capacitord.model.outcome import Outcome, Verdict
+from capacitord.model.preflight import Checked, Clearance, Preflight
 from capacitord.model.states import GATE, GateState, advance
 from capacitord.supervisor.gate import Facts, decide, may_listen, walk
 
@@ -28,6 +30,7 @@ ALL = [
         disk=disk,
         heard=True,
         stopping=stopping,
+        clearance=Clearance.SAME,
     )
     for profile, profile_problem, key_problem, runtime, runtime_problem, bound, port_problem, disk, stopping in (
         itertools.product(
@@ -48,6 +51,17 @@ ALL += [
     for facts in ALL
     for change in ({"trouble": PROBLEM}, {"silent": True}, {"heard": False}, {"parked": PARKED})
 ]
+FOUND = Preflight((Checked("CT_1", Outcome(Verdict.DONE, "CT_1 said all that is on it.", 0), patients=1, studies=2),))
+CLEAN = Preflight((Checked("CT_1", Outcome(Verdict.DONE, "CT_1 said all that is on it.", 0)),))
+UNCLEARED = [
+    replace(facts, clearance=clearance, preflight=preflight, record_problem=problem, awaited="open for lakeside last")
+    for facts in ALL
+    for clearance in (None, *(each for each in Clearance if each is not Clearance.SAME))
+    for preflight in (None, FOUND, CLEAN, Preflight(()))
+    for problem in (None, PROBLEM)
+    if facts.heard and not (facts.trouble or facts.silent or facts.parked or facts.disk or facts.port_problem)
+]
+ALL += UNCLEARED
 
 
 def test_open_takes_everything() -> None:
@@ -59,12 +73,21 @@ def test_open_takes_everything() -> None:
             and facts.key_problem is None
             and facts.runtime is RuntimeState.RUNNING
             and not facts.stopping
+            and facts.clearance is Clearance.SAME
         )
         assert may_listen(facts) is whole
         assert (gate.state is GateState.OPEN) is (whole and facts.bound)
         assert gate.may_scan is (
             whole and facts.bound and not (facts.disk or facts.trouble or facts.silent) and facts.heard
         )
+
+
+def test_nothing_but_what_is_on_record_opens_the_gate() -> None:
+    for facts, now in itertools.product(UNCLEARED, GateState):
+        assert not may_listen(facts)
+        gate = decide(now, facts)
+        assert gate.state is not GateState.OPEN
+        assert not gate.may_scan
 
 
 def test_every_shut_gate_has_a_reason_and_what_a_person_can_change_a_hint() -> None:
@@ -119,6 +142,34 @@ def test_no_walk_leads_through_open(now: GateState, then: GateState) -> None:
     ],
 )
 def test_what_the_gate_says(facts: Facts, state: GateState, words: str) -> None:
-    gate = decide(GateState.OPEN, facts)
+    gate = decide(GateState.OPEN, replace(facts, clearance=facts.clearance or Clearance.SAME))
     assert gate.state is state
     assert words in gate.reason
+
+
+RUNNING = Facts(profile="a", runtime=RuntimeState.RUNNING, heard=True, awaited="this box was open for b last", every=5)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "words", "hint"),
+    [
+        (RUNNING, GateState.PREFLIGHT, "scanners are asked", "Wait"),
+        (
+            replace(RUNNING, preflight=FOUND),
+            GateState.BLOCKED,
+            "CT_1 still has 2 studies of 1 patient",
+            "again every 5 s",
+        ),
+        (replace(RUNNING, preflight=FOUND), GateState.BLOCKED, "(this box was open for b last)", "fluxctl preflight"),
+        (replace(RUNNING, preflight=Preflight(())), GateState.BLOCKED, "No scanner is named", "[[modality]]"),
+        (replace(RUNNING, preflight=CLEAN, clearance=Clearance.CLEAN), GateState.PREFLIGHT, "on record", "Wait"),
+        (replace(RUNNING, clearance=Clearance.WAIVED), GateState.PREFLIGHT, "on record", "Wait"),
+        (replace(RUNNING, clearance=Clearance.FIRST, record_problem=PROBLEM), GateState.BLOCKED, "something", "Do"),
+        (Facts(nowhere="this box is at no site it knows", others=2), GateState.PARKED, "no site it knows", "location"),
+    ],
+)
+def test_what_the_gate_says_before_it_opens(facts: Facts, state: GateState, words: str, hint: str) -> None:
+    gate = decide(GateState.PREFLIGHT, facts)
+    assert gate.state is state
+    assert words in gate.reason
+    assert hint in gate.hint

@@ -14,7 +14,7 @@ from tests.wait import wait_for
     ("options", "words"),
     [
         (["--garbage"], "broke the contract of the link"),
-        (["--gift"], "a descriptor, which no message of a runtime carries"),
+        (["--gift"], "a descriptor, which none of its messages carries"),
         (["--never-ready", "--silent"], "no sign of life for 0.5 s"),
     ],
 )

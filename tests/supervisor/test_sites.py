@@ -18,7 +18,9 @@ from capacitord.api import messages as m
 from capacitord.config import profile as format_
 from capacitord.config.box import Box, BoxTable
 from capacitord.errors import CapacitordError, StorageFailed
+from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.profiles import ProfileStore
 from capacitord.supervisor.serving import Serving
@@ -175,12 +177,14 @@ def test_the_record_decides_when_the_daemon_is_killed_on_the_way() -> None:
             ):  # fmt: skip
                 record = daemon.state / "active-site"
                 wait_for(
-                    lambda: record.read_text().strip() == "lakeside", within=20, what="the record to name the other"
+                    lambda: record.read_text().partition("\n")[0] == "lakeside",
+                    within=20,
+                    what="the record to name the other",
                 )
                 daemon.stop(signal.SIGKILL)
             daemon.start()
             daemon.up()
-            assert served(daemon) == record.read_text().strip() == "lakeside"
+            assert served(daemon) == record.read_text().partition("\n")[0] == "lakeside"
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), within=10, what="the old runtime")
 
 
@@ -399,8 +403,9 @@ class _Failing(ProfileStore):
 
 def test_a_rollback_that_fails_half_way_is_acted_on_and_says_so(tmp_path: Path) -> None:
     async def rolled_back() -> tuple[CapacitordError, int]:
-        box = Box(box=BoxTable(state=str(tmp_path)))
-        serving = Serving(box, Launcher(["/bin/false"], box.isolation), Bounds(), lambda _: None)
+        box, history = Box(box=BoxTable(state=str(tmp_path))), GateHistory(AuditLog(tmp_path / "audit"))
+        launcher = Launcher(["/bin/false"], box.isolation)
+        serving = Serving(box, launcher, Bounds(), lambda _: None, probe=launcher, journal=history.write)
         store = serving.profiles = _Failing(tmp_path / "profiles")
         for version in (1, 2):
             source = text("st-marys", version)

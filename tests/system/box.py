@@ -214,6 +214,7 @@ class Box:
             "control": {"socket": str(self.client.socket_path)},
             "storage": {"address": self.host, "port": self.port, "ae_title": AE_TITLE},
             "spool": {"reserve": "16 MiB", "warning": "32 MiB"},
+            "preflight": {"required": False},
         }
         for name, table in self._settings.items():
             tables[name] = {**tables.get(name, {}), **table} if isinstance(table, Mapping) else table

@@ -179,7 +179,7 @@ def test_a_box_that_is_killed_on_the_way_serves_the_site_of_its_record_and_mixes
             going.join()
             box.launch()
             box.wait_until_answering()
-            wait_for_site(box, (box.state / "active-site").read_text().strip())
+            wait_for_site(box, (box.state / "active-site").read_text().partition("\n")[0])
             scanner.join()
             activate(box, site)
             acknowledged |= send(box, write_study(tmp_path / f"more{turn}", images=1, shape=TINY, seed=100 + turn))

@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from capacitord.dicom import commands
 from capacitord.dicom.classify import End
-from capacitord.dicom.commands import Command, CommandField
-from capacitord.dicom.contexts import Pair, propose
 from capacitord.dicom.elements import DEEPEST_NESTING, Header, Malformed, elements
-from capacitord.dicom.fragments import MalformedMessage
-from capacitord.dicom.pdu import AbortReason, data_pdus
+from capacitord.dicom.find import FindAssociation
 from capacitord.dicom.send import AssociationEnded, Line
 from capacitord.dicom.tally import Tally
 from capacitord.dicom.transform.characters import character_set
@@ -29,20 +25,13 @@ from capacitord.dicom.worklist import words
 from capacitord.dicom.worklist.encoding import Content, Leaf, encode
 from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
 from capacitord.dicom.worklist.keys import MODALITY_WORKLIST, START_DATE, STEPS, SUPPORTED, Keys, tag
-from capacitord.dicom.worklist.messages import Message, MessageReader
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.worklist import Days, EntryKey, Listed, Source, distinct
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from pydicom.dataset import Dataset
-
-_MESSAGE_ID: Final = 1
-_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
-"""Proposed in a context each, preferred first."""
-_PENDING: Final = frozenset({0xFF00, 0xFF01})
 
 
 MOST_PARTS: Final = 2000
@@ -169,53 +158,24 @@ class _Fetch:
 
     def run(self, days: Days) -> Fetched | NotFetched:
         line, source = self._line, self._source
-        proposal = propose([Pair(MODALITY_WORKLIST, syntax) for syntax in _SYNTAXES])
-        agreement, max_pdu = line.associate(source.ae_title, source.calling_ae_title, proposal, source.max_pdu)
-        accepted = next((pair for pair in proposal.contexts.values() if pair in agreement.accepted), None)
-        if accepted is None:
+        association = FindAssociation(line, MODALITY_WORKLIST, source.fetch_timeout)
+        if not association.open(source.ae_title, source.calling_ae_title, source.max_pdu):
             line.release()
             return NotFetched(words.no_worklist(source.ae_title))
-        context_id = agreement.accepted[accepted]
-        command = commands.find_request(_MESSAGE_ID, MODALITY_WORKLIST)
-        query = identifier(days, accepted.transfer_syntax_uid)
-        request = data_pdus(context_id, command, command=True, max_pdu=max_pdu)
-        request += data_pdus(context_id, query, command=False, max_pdu=max_pdu)
-        line.write([request], len(request))
-        for message in self._messages(MessageReader(context_id)):
-            status = self._status_of(message.command)
-            if status not in _PENDING:
-                return self._ended(message, status)
-            refused = self._take(message, accepted.transfer_syntax_uid)
+        syntax = association.transfer_syntax_uid
+        for data in association.ask(identifier(days, syntax)):
+            refused = self._take(data, syntax)
             if refused is not None:
                 line.give_up(End.STOPPED)
                 return NotFetched(refused)
-        raise line.give_up(End.PROTOCOL)
+        line.release()
+        outcome = words.find_answer(source.ae_title, association.status, association.comment)
+        if outcome.verdict is not Verdict.DONE:
+            return NotFetched(outcome)
+        return Fetched(distinct(self._entries), time.monotonic() - self._started)
 
-    def _messages(self, reader: MessageReader) -> Iterator[Message]:
-        """Yield what the source says, until it says what does not belong there or takes too long."""
-        while True:
-            body = self._line.read_data()
-            try:
-                yield from reader.feed(body)
-            except MalformedMessage:
-                raise self._line.give_up(End.PROTOCOL, AbortReason.INVALID_PARAMETER) from None
-            if time.monotonic() - self._started > self._source.fetch_timeout:
-                raise self._line.give_up(End.NO_ANSWER)
-
-    def _status_of(self, answer: Command) -> int:
-        status = answer.status
-        if (
-            answer.field != CommandField.C_FIND_RSP
-            or answer.responded_to != _MESSAGE_ID
-            or status is None
-            or answer.has_data_set != (status in _PENDING)
-        ):
-            raise self._line.give_up(End.PROTOCOL, AbortReason.UNEXPECTED_PARAMETER)
-        return status
-
-    def _take(self, message: Message, transfer_syntax_uid: str) -> Outcome | None:
+    def _take(self, data: bytes, transfer_syntax_uid: str) -> Outcome | None:
         """Take an entry, or return why this list cannot be taken."""
-        data = message.data or b""
         self._bytes += len(data)
         bounds, number = self._bounds, len(self._entries)
         if number >= bounds.entries or self._bytes > bounds.bytes or self._parts > bounds.parts:
@@ -226,10 +186,3 @@ class _Fetch:
         except (Malformed, Unfit):
             return words.unreadable(self._source.ae_title, len(self._entries) + 1)
         return None
-
-    def _ended(self, message: Message, status: int) -> Fetched | NotFetched:
-        self._line.release()
-        outcome = words.find_answer(self._source.ae_title, status, message.command.error_comment)
-        if outcome.verdict is not Verdict.DONE:
-            return NotFetched(outcome)
-        return Fetched(distinct(self._entries), time.monotonic() - self._started)

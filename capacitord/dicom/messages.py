@@ -13,8 +13,8 @@ from capacitord.dicom.commands import LONGEST_COMMAND, Command, MalformedCommand
 from capacitord.dicom.fragments import MalformedMessage
 from capacitord.dicom.pdu import COMMAND, LAST, PDV_HEADER
 
-LONGEST_ENTRY: Final = 1 << 20
-"""Bytes of an identifier; one of a worklist has a few thousand."""
+LONGEST_IDENTIFIER: Final = 1 << 20
+"""Bytes of a data set; that of a worklist's entry has a few thousand."""
 
 
 class Message(NamedTuple):
@@ -27,8 +27,10 @@ class Message(NamedTuple):
 class MessageReader:
     """Takes the bodies of P-DATA-TF PDUs in their order, all of one presentation context."""
 
-    def __init__(self, context_id: int) -> None:
+    def __init__(self, context_id: int, longest: int = LONGEST_IDENTIFIER) -> None:
+        """`longest` bounds a data set, in bytes."""
         self._context_id = context_id
+        self._longest = longest
         self._gathered = bytearray()
         self._command: Command | None = None
 
@@ -57,7 +59,7 @@ class MessageReader:
             msg = "a presentation data value belongs to another message, or is empty"
             raise MalformedMessage(msg)
         self._gathered += fragment
-        if len(self._gathered) > (LONGEST_COMMAND if in_command else LONGEST_ENTRY):
+        if len(self._gathered) > (LONGEST_COMMAND if in_command else self._longest):
             msg = "a message is too long"
             raise MalformedMessage(msg)
         if not is_last:

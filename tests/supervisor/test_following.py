@@ -1,0 +1,250 @@
+"""A box that follows where it is: what the evidence opens and ends, and a person's word against it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from capacitord.api import messages as m
+from capacitord.config import box as config
+from capacitord.errors import Refused
+from capacitord.model.location import Decision
+from capacitord.model.states import GateState
+from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.gate_history import GateHistory
+from capacitord.supervisor.launcher import Launcher
+from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
+from tests.peers.storescp import Storescp
+from tests.supervisor.daemon import PROFILE, QUICK, running
+
+TESTS = Path(__file__).parents[1]
+RUNTIME = (sys.executable, "-m", "tests.supervisor.fake_runtime")
+
+
+def where(site: str | None, reason: str = "a test says so") -> Decision:
+    return Decision(site, reasons=(reason,))
+
+
+def torn(*kept: str) -> Decision:
+    """Return a conflict; the box has not left these sites."""
+    return Decision(None, conflict=True, reasons=("GPS says lakeside, the network st-marys",), kept=kept)
+
+
+class Evidence:
+    """What tells where the box is, by a test's word."""
+
+    def __init__(self) -> None:
+        self.follows = True
+        self.decision = where(None)
+        self.changed: Callable[[Decision], None] = lambda _: None
+
+    def look(self) -> Decision:
+        return self.decision
+
+    def begin(self, site: str) -> None:
+        self.decision = where(site or None)
+
+    def say(self, decision: Decision) -> None:
+        self.decision = decision
+        self.changed(decision)
+
+
+class Coach:
+    """A box in this process, with three sites, of which none is active."""
+
+    def __init__(self, state: Path) -> None:
+        text = f'[box]\nstate = "{state}"\n[storage]\naddress = "127.0.0.1"\nport = 0\n[preflight]\nrequired = false\n'
+        bounds = Bounds(**QUICK)  # type: ignore[arg-type]  # times, all of them
+        self.turned = asyncio.Event()
+        self.audit = AuditLog(state / "audit")
+        self.history = GateHistory(self.audit)
+        box = config.parse(text, "capacitord.toml")
+        self.serving = Serving(
+            box,
+            Launcher(RUNTIME, box.isolation, hidden=state, also=[TESTS]),
+            bounds,
+            self.gate_changed,
+            probe=Launcher(["/bin/false"], box.isolation),
+            journal=self.history.write,
+        )
+        self.sites = Sites(self.serving)
+        self.evidence = Evidence()
+        self.evidence.changed = lambda _: self.sites.heed()
+        self.serving.whereabouts = self.evidence
+
+    def gate_changed(self, gate: m.Gate) -> None:
+        self.history.changed(gate, self.serving.site, self.serving.grounds)
+        self.turned.set()
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        await self.serving.open(None)
+
+    async def settle(self, site: str) -> m.Gate:
+        """Wait until that site is open, or if it is empty until none is, and return the gate."""
+        wanted = GateState.OPEN if site else GateState.PARKED
+        async with asyncio.timeout(30):
+            while (self.serving.site, self.serving.gatekeeper.gate.state) != (site, wanted):
+                self.turned.clear()
+                await self.turned.wait()
+        return self.serving.gatekeeper.gate
+
+    async def activate(self, site: str) -> m.Done:
+        return await self.sites.activate(m.SiteActivate(site, "they know better"), "alex")
+
+
+def play(tmp_path: Path, act: Callable[[Coach], Awaitable[None]], *, new: bool = True) -> None:
+    async def run() -> None:
+        coach = Coach(tmp_path)
+        running = [asyncio.create_task(work) for work in (coach.serving.keeper.keep(), coach.history.keep())]
+        try:
+            await coach.start()
+            if new:
+                await coach.serving.keys.init(m.KeyInit())
+                first, *others = (
+                    m.ProfileSource(PROFILE.format(version=1, port=9).replace("st-marys", site), f"{site}.toml")
+                    for site in ("lakeside", "st-marys", "valley")
+                )
+                await coach.sites.import_profiles(m.ProfileImport(first.text, others=tuple(others)), "alex")
+            await act(coach)
+            await coach.serving.stop()
+        finally:
+            for task in running:
+                task.cancel()
+
+    asyncio.run(run())
+
+
+def test_it_opens_where_it_is_and_ends_where_it_is_not(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        assert coach.serving.choice.chosen is not None
+        assert coach.serving.choice.chosen.chooser is m.Chooser.EVIDENCE
+        coach.evidence.say(where("st-marys"))
+        await coach.settle("st-marys")
+        coach.evidence.say(where(None, "it is 3 km from any site"))
+        gate = await coach.settle("")
+        assert "3 km" in gate.reason
+        assert gate.parked is None
+        await coach.history.settle()
+        opened = coach.audit.show(m.AuditQuery(action="gate.open"))
+        assert [entry.subjects for entry in opened] == [("lakeside",), ("st-marys",)]
+        assert all("chosen by evidence: a test says so" in entry.detail for entry in opened)
+
+    play(tmp_path, act)
+
+
+def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        await coach.activate("valley")
+        await coach.settle("valley")
+        coach.evidence.say(where("st-marys"))
+        coach.evidence.say(where("lakeside"))
+        listed = await coach.sites.list("x")
+        assert listed.override
+        assert listed.chosen is not None
+        assert (listed.chosen.by, listed.chosen.reason) == ("alex", "they know better")
+        assert (await coach.sites.follow("GPS works again")).message.endswith("again; lakeside is active.")
+        await coach.settle("lakeside")
+        assert not coach.serving.override
+        await coach.sites.deactivate("on the road", "alex")
+        coach.evidence.say(where("st-marys"))
+        gate = await coach.settle("")
+        assert gate.parked is not None
+        await coach.sites.follow("")
+        await coach.settle("st-marys")
+
+    play(tmp_path, act)
+
+
+def test_the_site_that_is_open_already_can_be_held_on_to(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        assert "whatever the evidence says" in (await coach.activate("lakeside")).message
+        coach.evidence.say(where(None))
+        coach.sites.heed()
+        assert coach.serving.override
+        await coach.settle("lakeside")
+
+    play(tmp_path, act)
+
+
+def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.say(torn())
+        coach.serving.consider()
+        gate = await coach.settle("")
+        assert "disagrees; GPS says lakeside, the network st-marys" in gate.reason
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        coach.evidence.say(torn("lakeside"))
+        await coach.sites.follow("")
+        await coach.settle("lakeside")
+
+    play(tmp_path, act)
+
+
+def test_what_was_chosen_outlives_a_restart_and_so_does_an_override(tmp_path: Path) -> None:
+    async def at_lakeside(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+
+    async def again(coach: Coach) -> None:
+        await coach.settle("lakeside")
+        assert not coach.serving.override
+        await coach.activate("valley")
+
+    async def overridden(coach: Coach) -> None:
+        await coach.settle("valley")
+        assert coach.serving.override
+
+    play(tmp_path, at_lakeside)
+    play(tmp_path, again, new=False)
+    play(tmp_path, overridden, new=False)
+
+
+def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.follows = False
+        coach.evidence.say(where("lakeside"))
+        with pytest.raises(Refused, match="does not follow where it is"):
+            await coach.sites.follow("")
+        await coach.activate("st-marys")
+        await coach.settle("st-marys")
+        assert not coach.serving.override
+
+    play(tmp_path, act)
+
+
+def test_a_daemon_follows_a_node_that_answers_an_echo(tmp_path: Path) -> None:
+    with (
+        Storescp(tmp_path / "lakeside", ae_title="LKS_PACS") as lakeside,
+        running(config='[location]\npoll = "1s"\nleave_after = "1s"\n') as daemon,
+    ):
+        daemon.post("/v1/key/init")
+        node = f'echo = {{ ae_title = "LKS_PACS", host = "127.0.0.1", port = {lakeside.port} }}\n'
+        located = PROFILE.format(version=1, port=9).replace("st-marys", "lakeside")
+        located += f'[location]\ndwell = "1s"\n[[location.evidence]]\n{node}'
+        others = [{"text": PROFILE.format(version=1, port=9), "name": "st-marys.toml"}]
+        assert daemon.ask("POST", "/v1/profiles", {"text": located, "others": others}).status == 200
+        status = daemon.until("open", within=40)
+        assert (status["site"]["id"], status["chosen"]["chooser"]) == ("lakeside", "evidence")
+        assert daemon.post("/v1/sites/st-marys/activate", {"reason": "they know better"})["subjects"] == ["st-marys"]
+        assert daemon.until("open")["override"] is True
+        daemon.post("/v1/sites/follow", {})
+        assert daemon.until("open")["site"]["id"] == "lakeside"
+        daemon.stop()
+        lakeside.stop()
+        daemon.start()
+        daemon.up()
+        assert daemon.until("open")["site"]["id"] == "lakeside", "evidence that is lost closes nothing"
