@@ -240,7 +240,7 @@ def test_a_waiver_is_for_one_activation_and_only_where_the_box_allows_it(ct: Sca
         assert "waived, this once" in activate(daemon, waive_preflight=True).json["message"]
         open_for(daemon, "lakeside")
         assert ": a test" in audit(daemon, "gate.clear")[-1]["detail"].partition("waived by ")[2]
-        assert ", preflight waived: a test" in audit(daemon, "site.activate")[-1]["detail"]
+        assert ", preflight waived" in audit(daemon, "site.activate")[-1]["detail"]
         activate(daemon, "st-marys")
         assert "still has" in daemon.until("blocked", within=WAIT)["gate"]["reason"]
 
