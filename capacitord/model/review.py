@@ -7,8 +7,8 @@ state          matches   matches     no match    several     contra-    a person
                          later                   match       dicts      releases
 ============== ========= =========== =========== =========== ========== ===========
 none yet       matched   matched     unmatched   ambiguous   conflict
-matched        matched   matched     matched     matched     matched    released
-let through    matched   matched     let through ambiguous   let thr.   released
+matched        matched   matched     matched     matched     matched    matched
+let through    matched   matched     let through ambiguous   let thr.   let through
 unmatched      matched   unmatched   unmatched   ambiguous   conflict   released
 ambiguous      ambiguous ambiguous   ambiguous   ambiguous   conflict   released
 conflict       conflict  conflict    conflict    conflict    conflict   released
@@ -17,7 +17,11 @@ released       released  released    released    released    released   released
 
 "Matches later" is a match with an entry that came onto the list after the study was held: it is shown, and leads on to
 matched only where the profile says so (`rematch = "release"`). An image that contradicts the study it came with is held
-whatever the state is; the others of a study that goes somewhere go there.
+whatever the state is; the others of a study that goes somewhere go there. So does one that matches an entry of another
+patient than the study's, and of a study that was released one that says more of the patient than a person has seen.
+
+A person who releases images that are held beside others that go somewhere decides for these images only, and no later
+one follows her.
 
 Nothing else leads out of a state that holds: neither another version of the profile nor a profile without matching.
 """
@@ -25,7 +29,7 @@ Nothing else leads out of a state that holds: neither another version of the pro
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -144,6 +148,8 @@ HOLDS: Final[Mapping[State, Reason]] = MappingProxyType(
 
 _S, _E = State, Event
 
+_OF_THE_PATIENT: Final = (MatchKey.PATIENT_ID, MatchKey.PATIENT_NAME, MatchKey.PATIENT_BIRTH_DATE)
+
 
 def _row(*states: State) -> Mapping[Event, State]:
     return MappingProxyType(dict(zip(Event, states, strict=False)))
@@ -152,8 +158,8 @@ def _row(*states: State) -> Mapping[Event, State]:
 REVIEW: Final[Mapping[State | None, Mapping[Event, State]]] = MappingProxyType(
     {
         None: _row(_S.MATCHED, _S.MATCHED, _S.UNMATCHED, _S.AMBIGUOUS, _S.CONFLICT, _S.RELEASED),
-        _S.MATCHED: _row(_S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED, _S.RELEASED),
-        _S.LET_THROUGH: _row(_S.MATCHED, _S.MATCHED, _S.LET_THROUGH, _S.AMBIGUOUS, _S.LET_THROUGH, _S.RELEASED),
+        _S.MATCHED: _row(_S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED, _S.MATCHED),
+        _S.LET_THROUGH: _row(_S.MATCHED, _S.MATCHED, _S.LET_THROUGH, _S.AMBIGUOUS, _S.LET_THROUGH, _S.LET_THROUGH),
         _S.UNMATCHED: _row(_S.MATCHED, _S.UNMATCHED, _S.UNMATCHED, _S.AMBIGUOUS, _S.CONFLICT, _S.RELEASED),
         _S.AMBIGUOUS: _row(_S.AMBIGUOUS, _S.AMBIGUOUS, _S.AMBIGUOUS, _S.AMBIGUOUS, _S.CONFLICT, _S.RELEASED),
         _S.CONFLICT: _row(_S.CONFLICT, _S.CONFLICT, _S.CONFLICT, _S.CONFLICT, _S.CONFLICT, _S.RELEASED),
@@ -165,10 +171,12 @@ REVIEW: Final[Mapping[State | None, Mapping[Event, State]]] = MappingProxyType(
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of a study under review.
 
-    `identity` is that of the image by which it was decided first. `listed_at` is when the list was fetched that it was
+    `identity` is that of the image by which it was decided first; of a study that is matched, with what its entry says
+    of the patient where that image says nothing, and of one that was released, with what its other images said then.
+    `listed_at` is when the list was fetched that it was
     judged by, in seconds since the epoch, 0 if there was none. `entry` and `rule` are those of a match; `candidates`
     are entries that came into question, and `fields` what contradicts in a conflict. `suggestion` is an entry that
-    matches and came later.
+    matches and came later. `release` is the number of the release that late images follow, 0 if there is none.
     """
 
     state: State
@@ -179,6 +187,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     candidates: tuple[str, ...] = ()
     fields: tuple[MatchKey, ...] = ()
     suggestion: str = ""
+    release: int = 0
+
+
+NOBODY: Final = Identity()
+"""What says nothing."""
 
 
 class Terms(NamedTuple):
@@ -189,11 +202,15 @@ class Terms(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What was found for an image now: by a list fetched at `listed_at`, with the entry on it `since` then."""
+    """What was found for an image now: by a list fetched at `listed_at`, with the entry on it `since` then.
+
+    `entry` is what the entry says that it matches.
+    """
 
     finding: Finding
     listed_at: float = 0.0
     since: float = 0.0
+    entry: Identity = NOBODY
 
 
 class Opinion(NamedTuple):
@@ -235,22 +252,61 @@ def _first(identity: Identity, look: Look, terms: Terms) -> Opinion:
     return Opinion(HOLDS.get(state), record)
 
 
+def released(record: Record, said: Sequence[Identity], *, entry: str, release: int) -> Record:
+    """Return the record of a study that a person releases, with an `entry` if with one, as the release of that number.
+
+    `said` is all that its images say they are: she has seen that.
+    """
+    state = REVIEW[record.state][Event.RELEASE]
+    if state is record.state:
+        return record
+    seen = complemented(record.identity, said)
+    return msgspec.structs.replace(
+        record, state=state, identity=seen, entry=entry or record.entry, suggestion="", release=release
+    )
+
+
+def complemented(identity: Identity, others: Sequence[Identity]) -> Identity:
+    """Return an identity with what all others that say something of the patient agree on, where it says nothing."""
+    found = {key: text for key, text in identity.values.items() if identity.value(key)}
+    for key in _OF_THE_PATIENT:
+        texts = {other.value(key): other.values[key] for other in others if other.value(key)}
+        if key not in found and len(texts) == 1:
+            found[key] = texts.popitem()[1]
+    return Identity(found)
+
+
 def _contradicts(record: Record, identity: Identity, look: Look | None) -> bool:
     if contradictions(record.identity, identity):
         return True
     if record.state is State.RELEASED:
         # A person has seen what the worklist says of this order.
-        key = MatchKey.ACCESSION_NUMBER
-        return record.identity.value(key) != identity.value(key)
-    return look is not None and isinstance(look.finding, Conflict)
+        return bool(_unseen(record.identity, identity))
+    if look is None:
+        return False
+    return isinstance(look.finding, Conflict) or bool(contradictions(record.identity, look.entry))
+
+
+def _unseen(seen: Identity, identity: Identity) -> tuple[MatchKey, ...]:
+    """Return in what an image says more than a person has seen, or another order."""
+    keys = [MatchKey.PATIENT_ID, MatchKey.PATIENT_BIRTH_DATE]
+    if not (seen.value(MatchKey.PATIENT_ID) and identity.value(MatchKey.PATIENT_ID)):
+        keys.append(MatchKey.PATIENT_NAME)
+    found = [key for key in keys if identity.value(key) not in {"", seen.value(key)}]
+    key = MatchKey.ACCESSION_NUMBER
+    return (*found, *([key] if identity.value(key) != seen.value(key) else []))
 
 
 def _contradicted(record: Record, identity: Identity, look: Look | None) -> Opinion:
     state = REVIEW[record.state][Event.CONTRADICTS]
     fields = contradictions(record.identity, identity)
     entries: tuple[str, ...] = ()
+    if record.state is State.RELEASED:
+        fields = fields or _unseen(record.identity, identity)
     if look is not None and isinstance(look.finding, Conflict):
         entries, fields = look.finding.entries, fields or look.finding.fields
+    elif look is not None and isinstance(look.finding, Matched):
+        entries, fields = (look.finding.entry,), fields or contradictions(record.identity, look.entry)
     return Opinion(Reason.CONFLICT, msgspec.structs.replace(record, state=state, candidates=entries, fields=fields))
 
 
@@ -278,7 +334,13 @@ def _became(record: Record, state: State, look: Look, event: Event) -> Record:
     found = look.finding
     if isinstance(found, Matched) and state is State.MATCHED and not record.entry:
         return msgspec.structs.replace(
-            record, state=state, listed_at=look.listed_at, entry=found.entry, rule=found.rule, suggestion=""
+            record,
+            state=state,
+            identity=complemented(record.identity, (look.entry,)),
+            listed_at=look.listed_at,
+            entry=found.entry,
+            rule=found.rule,
+            suggestion="",
         )
     if isinstance(found, Matched) and event is Event.MATCHES_LATER:
         return msgspec.structs.replace(record, state=state, suggestion=found.entry)

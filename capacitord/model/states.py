@@ -84,7 +84,7 @@ STUDY: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
         _S.COMPLETE: frozenset({_S.RECEIVING, _S.MATCHED, _S.HELD, _S.DISCARDED}),
         _S.MATCHED: frozenset({_S.RECEIVING, _S.HELD, _S.DISCARDED}),
         _S.HELD: frozenset({_S.RECEIVING, _S.COMPLETE, _S.MATCHED, _S.RELEASED, _S.DISCARDED}),
-        _S.RELEASED: frozenset({_S.RECEIVING, _S.DISCARDED}),
+        _S.RELEASED: frozenset({_S.RECEIVING, _S.HELD, _S.DISCARDED}),
         _S.DISCARDED: frozenset({_S.RECEIVING, _S.HELD}),
     }
 )

@@ -26,8 +26,6 @@ from capacitord.site.resolving import Resolving
 from capacitord.site.reviewing import Reviewing
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.spool.releasing import Person
-from capacitord.spool.review import STANDINGS
-from capacitord.spool.routed import REASONS
 from capacitord.spool.store import Spool
 
 _LONGEST_REASON = 500
@@ -49,9 +47,6 @@ class Body(NamedTuple):
 
 _BY_WHOM = frozenset({"held.discard", "held.release"})
 """Routes whose answers depend on who asks."""
-
-_RELEASED_ONLY = frozenset(REASONS[standing].word for standing in STANDINGS.values())
-"""Why images are held that leave by a release and by nothing else a person does."""
 
 Handler = Callable[[msgspec.Struct], Body]
 
@@ -209,8 +204,6 @@ class Answers:
     def _resend(self, request: m.Resend) -> Body:
         study, short = self._spool.studies.find(request.study)
         image = self._spool.studies.image(study, request.image) if request.image else None
-        if request.destinations:
-            self._demand_matched(study, short)
         wanted = request.destinations or self._recipients(study, short, image)
         chosen = [self._deliveries.one(name) for name in wanted]
         names = [delivery.destination.name for delivery in chosen]
@@ -237,16 +230,6 @@ class Answers:
             delivery.hasten()
         what = "1 image waits" if count == 1 else f"{count} images wait"
         return one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
-
-    def _demand_matched(self, study: int, short: str) -> None:
-        """Raise `Refused` if something of a study waits for a release, which is on record with its reason."""
-        reasons = {each.reason for each in self._spool.studies.some([study])[study].held_for}
-        if reasons & _RELEASED_ONLY:
-            raise Refused(
-                "It is not known whose this study is, so it is not sent again to a destination of choice.",
-                where=f"study {short}",
-                hint=f"Release it: `fluxctl release {short}`. Or discard what is held: `fluxctl held discard {short}`.",
-            )
 
     def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
         """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""

@@ -19,7 +19,7 @@ from capacitord.dicom.services.seam import ReportChannel
 from capacitord.errors import CapacitordError
 from capacitord.link.messages import MODALITY
 from capacitord.model.destination import Destination
-from capacitord.model.evidence import Doing, Named
+from capacitord.model.evidence import Doing, Named, Result
 from capacitord.model.outcome import Outcome
 from capacitord.site.connections import Connection, Connections
 from capacitord.spool.evidence import Request
@@ -126,32 +126,44 @@ class Commitments:
         return min(filter(None, pauses), default=0.0)
 
     def _report(self, request: Request) -> bool:
-        result = self._spool.evidence.result(request.id)
+        result = self._told(request)
+        if result is None:
+            return False
+        self._rests.pop(request.calling_ae, None)
+        LOG.info(
+            "%r was told the result of a storage commitment request: %d images are safe, %d are not.",
+            request.calling_ae,
+            len(result.committed),
+            len(result.failed),
+        )
+        return True
+
+    def _told(self, request: Request) -> Result | None:
+        """Report a result if there is somebody to tell it to; return it if it was taken.
+
+        What can be promised is looked up when it is told, and not each time that nobody is there.
+        """
         with self._lock:
             channels = [each for each in self._channels if each.calling_ae == request.calling_ae and each.is_open]
-        taken = any(channel.report(request.transaction_uid, result) for channel in channels)
-        if not taken and request.calling_ae in self._modalities:
-            rest = self._rests.get(request.calling_ae)
-            if rest is not None and rest.until > time.monotonic():
-                return False
-            why = self._call(request)
-            taken = not why
-            if why:
-                seconds = min(_LONGEST_PAUSE, 2 * rest.seconds) if rest else _FIRST_PAUSE
-                self._rests[request.calling_ae] = _Rest(time.monotonic() + seconds, seconds)
-                LOG.warning("A result of storage commitment could not be reported: %s", why)
-        if taken:
-            self._rests.pop(request.calling_ae, None)
-            LOG.info(
-                "%r was told the result of a storage commitment request: %d images are safe, %d are not.",
-                request.calling_ae,
-                len(result.committed),
-                len(result.failed),
-            )
-        return taken
+        if channels:
+            result = self._spool.evidence.result(request.id)
+            if any(channel.report(request.transaction_uid, result) for channel in channels):
+                return result
+        if request.calling_ae not in self._modalities:
+            return None
+        rest = self._rests.get(request.calling_ae)
+        if rest is not None and rest.until > time.monotonic():
+            return None
+        called = self._call(request)
+        if isinstance(called, Result):
+            return called
+        seconds = min(_LONGEST_PAUSE, 2 * rest.seconds) if rest else _FIRST_PAUSE
+        self._rests[request.calling_ae] = _Rest(time.monotonic() + seconds, seconds)
+        LOG.warning("A result of storage commitment could not be reported: %s", called)
+        return None
 
-    def _call(self, request: Request) -> str:
-        """Report over an association of our own; return why that did not work, empty if it did."""
+    def _call(self, request: Request) -> Result | str:
+        """Report over an association of our own; return what was taken, or why that did not work."""
         name = MODALITY + request.calling_ae
         connected = self._connections.open(name, _CONNECT_TIMEOUT)
         match connected:
@@ -159,8 +171,7 @@ class Commitments:
                 peer = Destination(name, request.calling_ae, "", 0)
                 result = self._spool.evidence.result(request.id)
                 # The scanner knows this box by the title it called.
-                return send_report(
-                    connection, peer, request.called_ae or self._ae_title, request.transaction_uid, result
-                )
+                title = request.called_ae or self._ae_title
+                return send_report(connection, peer, title, request.transaction_uid, result) or result
             case Outcome(reason=reason):
                 return reason

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from capacitord.dicom.worklist.identity import identity_of
+from capacitord.dicom.worklist.served import Shown
 from capacitord.model.matching import Candidate
-from capacitord.model.profile import Worklist
+from capacitord.model.worklist import EntryKey
 from capacitord.model.worklist_cache import Held
 from capacitord.seal.keys import SiteKey
 from capacitord.site.matching import NO_LIST, Listing
@@ -20,17 +23,19 @@ class Listings:
         self.source: WorklistKeeper | None = None
         """Who keeps the list; None while nobody does yet."""
         # Replaced and never changed, so that whoever looks needs no lock.
-        self._made: tuple[tuple[Held, ...], Worklist | None, Listing] = ((), None, NO_LIST)
+        self._made: tuple[tuple[Held, ...], Mapping[EntryKey, Shown], Listing] = ((), {}, NO_LIST)
 
     def now(self) -> Listing:
         """Return the list as it is; the same object as long as it is the same."""
-        keeper = self.source
-        if keeper is None:
+        if self.source is None:
             return NO_LIST
-        cache, rules = keeper.cache, keeper.worklist
-        entries, of_rules, listing = self._made
-        if cache.fetched is None or (entries is cache.entries and of_rules is rules):
-            return listing if cache.fetched is not None else NO_LIST
+        cache, shown = self.source.whole()
+        if cache.fetched is None:
+            return NO_LIST
+        entries, corrected, listing = self._made
+        # Corrections come after the version of the profile that has them.
+        if entries is cache.entries and corrected is shown:
+            return listing
         candidates = tuple(
             Candidate(
                 self._ids.of(key),
@@ -38,8 +43,8 @@ class Listings:
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
             )
-            for key, each in keeper.shown().items()
+            for key, each in shown.items()
         )
         listing = Listing(candidates, cache.fetched)
-        self._made = (cache.entries, rules, listing)
+        self._made = (cache.entries, shown, listing)
         return listing

@@ -11,7 +11,7 @@ from capacitord.config.attributes import attribute
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
 from capacitord.model.matching import Candidate, Identity, Matched, MatchKey, Rule, Unmatched, Worklist, contradictions
-from capacitord.model.review import Look, Record, State
+from capacitord.model.review import NOBODY, Look, Record, State
 
 ATTRIBUTES: Final[Mapping[MatchKey, Attribute]] = MappingProxyType(
     {
@@ -77,7 +77,9 @@ class Matcher:
 
     def worklist(self, rules: tuple[Rule, ...]) -> Worklist:
         """Return the list as it is now, ready to be matched by these rules."""
-        listing = self._source()
+        return self._indexed_by(self._source(), rules)
+
+    def _indexed_by(self, listing: Listing, rules: tuple[Rule, ...]) -> Worklist:
         indexed, worklist = self._indexed
         if indexed is not listing or worklist.rules != rules:
             worklist = Worklist(listing.candidates, rules)
@@ -89,12 +91,14 @@ class Matcher:
 
         Where the image by which the study was held matches now, the entry came later, or was changed since.
         """
-        worklist, fetched = self.worklist(rules), self._source().fetched
+        listing = self._source()
+        worklist, fetched = self._indexed_by(listing, rules), listing.fetched
         finding = worklist.judge(identity)
         if not isinstance(finding, Matched):
             return Look(finding, fetched)
+        entry = worklist.candidate(finding.entry)
+        said = NOBODY if entry is None else entry.identity
         is_held = record is not None and record.state is State.UNMATCHED
         if is_held and record is not None and isinstance(worklist.judge(record.identity), Matched):
-            return Look(finding, fetched, math.inf)
-        entry = worklist.candidate(finding.entry)
-        return Look(finding, fetched, entry.since if entry is not None else math.inf)
+            return Look(finding, fetched, math.inf, said)
+        return Look(finding, fetched, entry.since if entry is not None else math.inf, said)

@@ -302,8 +302,8 @@ class Router:
         if opinion is not None and opinion.reason is not None:
             return in_force.held(opinion.reason)
         state = None if opinion is None else opinion.record.state
-        if state is State.RELEASED:
-            released = self._spool.releasing.last(image.image >> STUDY_SHIFT)
+        if opinion is not None and state is State.RELEASED:
+            released = self._spool.releasing.made(opinion.record.release)
             return in_force.held(Reason.UNMATCHED) if released is None else in_force.following(released)
         if state is State.LET_THROUGH:
             return in_force.let_through()

@@ -128,8 +128,9 @@ class Service:
 
     def _forget_discarded(self) -> None:
         """Give up what was discarded and cannot be had back any more."""
-        for study in self._spool.releasing.over(self._spool.tick()):
-            self._spool.housekeeping.discard_set_aside(study, time.time_ns())
+        tick = self._spool.tick()
+        for study in self._spool.releasing.over(tick):
+            self._spool.housekeeping.discard_set_aside(study, time.time_ns(), tick)
 
     def _answers(self) -> Answers:
         previewing = Previewing(self._spool, self._preparation.pool)

@@ -150,9 +150,13 @@ def _missing(count: int) -> str:
 
 
 def judge_again(catalog: apsw.Connection, filing: Filing, study: int) -> None:
-    """Have a study that was closed say what it has come to now. Call it within a transaction."""
-    for (state,) in fetch(catalog, "SELECT state FROM study WHERE id = ?", (study,)):
-        if StudyState(state) in _REJUDGED:
+    """Have a study that was closed say what it has come to now. Call it within a transaction.
+
+    One that was released stays so, unless something of it is held that was not then.
+    """
+    for state, held, unrouted in fetch(catalog, "SELECT state, held, unrouted FROM study WHERE id = ?", (study,)):
+        held_since = StudyState(state) is StudyState.RELEASED and held and not unrouted
+        if StudyState(state) in _REJUDGED or held_since:
             _become(catalog, filing, study, StudyState(state))
 
 

@@ -37,12 +37,15 @@ FROM evidence e WHERE e.study_uid = ?1 GROUP BY e.kind ORDER BY e.kind
 """
 _ASKED: Final = "SELECT sop_class, sop_uid FROM asked WHERE request = ? ORDER BY number"
 _STATE: Final = """
-SELECT i.sop_class FROM image i WHERE i.sop_uid = ?1 AND NOT i.corrupt AND (i.here OR EXISTS (
+SELECT i.sop_class FROM image i WHERE i.sop_uid = ?1 AND NOT i.corrupt AND (i.here AND i.routing >= 0 OR EXISTS (
   SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
   WHERE d.study = i.id >> 24 AND a.state IN ('done', 'warning')
 ))
 """
-"""An image for whose safety this box stands: it is here, or a destination has acknowledged it."""
+"""An image for whose safety this box stands: it is here to stay, or a destination has acknowledged it.
+
+One that a person discarded is here for a while, and then it is overwritten.
+"""
 
 _FORGOTTEN: Final = """
 SELECT e.id FROM evidence e WHERE e.at < ?
@@ -157,7 +160,9 @@ class Evidence:
         """Return what is to be reported of a request, by what the spool knows at this moment."""
         committed: list[Named] = []
         failed: list[tuple[Named, int]] = []
-        with self._catalog.inside() as catalog:
+        # Beside the writing connection, so that a request that names very many keeps no image waiting.
+        self._catalog.settle()
+        with self._catalog.read() as catalog:
             for sop_class, sop_uid in fetch(catalog, _ASKED, (request,)):
                 classes = {found for (found,) in fetch(catalog, _STATE, (sop_uid,))}
                 named = Named(sop_class, sop_uid)

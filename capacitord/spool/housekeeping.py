@@ -14,7 +14,7 @@ import apsw
 from capacitord.errors import DamagedObject, OutOfSpace, PartlyDone, Refused, TryAgain
 from capacitord.model.states import STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.sealed import room
-from capacitord.spool import deliveries
+from capacitord.spool import deliveries, review
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.damage import Damage
 from capacitord.spool.disk import failure
@@ -121,7 +121,8 @@ class Housekeeping:
     def discard(self, study: int, now: int, reason: str) -> int:
         """Give a study up on a person's word: its images are overwritten and gone; return how many.
 
-        Raises `Refused` if it was discarded before, `TryAgain` while images of it are arriving, and `PartlyDone` if
+        Raises `Refused` if it was discarded before, or waits for a person: then she discards what is held, and can have
+        it back for a while. Raises `TryAgain` while images of it are arriving, and `PartlyDone` if
         something could not be overwritten yet: the next start tries again.
         """
         with self._catalog.change() as catalog:
@@ -132,6 +133,7 @@ class Housekeeping:
                 raise TryAgain(
                     "Images of this study are arriving.", hint="Wait until the scanner has finished and try again."
                 )
+            _demand_not_reviewed(catalog, study)
             advance(STUDY, state, StudyState.DISCARDED)
             for segment, offset, length in fetch(
                 catalog,
@@ -160,13 +162,16 @@ class Housekeeping:
         self.wipe()
         return count
 
-    def discard_set_aside(self, study: int, now: int) -> int:
+    def discard_set_aside(self, study: int, now: int, tick: float) -> int:
         """Give up what a person set aside of a study and nobody wants back; return how many images.
 
-        Raises `PartlyDone` as `discard` does.
+        That is none before its time by the retention clock, which is `tick` now: somebody may have had it back and
+        discarded it once more. Raises `PartlyDone` as `discard` does.
         """
         aside = "id BETWEEN ? AND ? AND purged_at IS NULL AND routing < 0"
         with self._catalog.change() as catalog:
+            if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ? AND due <= ?", (study, tick)) is None:
+                return 0
             for segment, offset, length in fetch(
                 catalog,
                 f"SELECT segment, place, length FROM image WHERE {aside}",  # noqa: S608 - of constants
@@ -339,6 +344,23 @@ class Housekeeping:
                     (after, limit),
                 )
             ]
+
+
+def _demand_not_reviewed(catalog: apsw.Connection, study: int) -> None:
+    """Raise `Refused` if something of a study is held until a person says whose it is, or can be had back by her."""
+    (short,) = fetch(catalog, "SELECT short FROM study WHERE id = ?", (study,))[0]
+    if review.waits(catalog, study):
+        raise Refused(
+            "It is not known whose this study is, so it is discarded by the patient's name.",
+            where=f"study {short}",
+            hint=f"Discard what is held, which can be undone for a day: `fluxctl held discard {short}`.",
+        )
+    if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ?", (study,)) is not None:
+        raise Refused(
+            "Images of this study were discarded, and can still be had back.",
+            where=f"study {short}",
+            hint=f"Have them back first: `fluxctl held restore {short}`. Or wait until they are overwritten.",
+        )
 
 
 def _to_wipe(catalog: apsw.Connection, place: Place) -> None:

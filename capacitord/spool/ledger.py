@@ -507,6 +507,9 @@ class Ledger:
         Images that are purged or damaged cannot be sent again and are not counted. One in conflict is sent only
         if it is named. Where a person has `chosen` the destinations, images that are held go there as well, and are
         held no more; else each destination gets again what it was to get.
+
+        A person chooses nothing for a study of which it is not known whose it is: that raises `Refused`, since it takes
+        a release. It raises `TryAgain` while it is not decided where its images go.
         """
         with self._catalog.change() as catalog:
             return resending.resend(catalog, self._filing, study, destinations, image, now, chosen=chosen)

@@ -28,6 +28,13 @@ GRACE: Final = 86400.0
 """Seconds for which something that was discarded can be had back."""
 
 _HELD: Final = "id BETWEEN ? AND ? AND here AND NOT conflict AND routing > ?"
+_BACK: Final = """
+SELECT id FROM image WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 AND NOT EXISTS (
+  SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid AND other.id != image.id AND other.here
+    AND (other.routing >= 0 OR other.id > image.id)
+)
+"""
+_RELEASES: Final = "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release"
 _WAIT: Final = """
 INSERT OR IGNORE INTO waiting (delivery, image, bytes, since)
 SELECT ?1, id, length, ?3 FROM image WHERE id = ?2 AND NOT EXISTS (
@@ -101,7 +108,7 @@ class Releasing:
                 f"UPDATE image SET routing = ?, route = ?, decided_by = NULL, held = '', release = ? WHERE {_HELD}",  # noqa: S608
                 (Standing.DECIDED, BY_A_PERSON, number, *bounds(study), Standing.DECIDED),
             )
-            review.keep_released(catalog, self._filing, study, what.entry, now)
+            review.keep_released(catalog, self._filing, study, now, entry=what.entry, release=number)
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
         return len(images)
 
@@ -135,7 +142,8 @@ class Releasing:
     def restore(self, study: int) -> int:
         """Have back what was set aside of a study; return how many images. Raises `Refused` if nothing is.
 
-        An image that came again meanwhile is held anyway, so the one that was discarded stays so.
+        An image that came again meanwhile is held anyway, so the one that was discarded stays so. Of one that was
+        discarded twice the last is had back.
         """
         with self._catalog.change() as catalog:
             if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ?", (study,)) is None:
@@ -143,22 +151,17 @@ class Releasing:
                     "Nothing of this study can be had back.",
                     hint="What is discarded can be for 24 hours that the box is on. Send it from the scanner again.",
                 )
-            catalog.execute(
-                "UPDATE image SET routing = -routing WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 "
-                "AND NOT EXISTS (SELECT 1 FROM image other WHERE other.sop_uid = image.sop_uid "
-                "AND other.id != image.id AND other.here AND other.routing >= 0)",
-                bounds(study),
-            )
-            count = catalog.changes()
+            back = [number for (number,) in fetch(catalog, _BACK, bounds(study))]
+            catalog.executemany("UPDATE image SET routing = -routing WHERE id = ?", ((number,) for number in back))
             if not fetch_value(
                 catalog, "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0", bounds(study)
             ):
                 catalog.execute("DELETE FROM set_aside WHERE study = ?", (study,))
             state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
-            if state is StudyState.DISCARDED and count:
+            if state is StudyState.DISCARDED and back:
                 self._become(catalog, study, StudyState.HELD, "")
             closing.judge_again(catalog, self._filing, study)
-        return count
+        return len(back)
 
     def over(self, tick: float) -> list[int]:
         """Return the studies of which what was set aside cannot be had back any more; `tick` is the retention clock."""
@@ -171,6 +174,11 @@ class Releasing:
         with self._catalog.read() as catalog:
             return _last(catalog, study)
 
+    def made(self, number: int) -> Released | None:
+        """Return the release of that number, None if there is none."""
+        with self._catalog.read() as catalog:
+            return _one(catalog, "id = ?", number)
+
     def aside(self, study: int) -> SetAside | None:
         """Return what a person set aside of a study, None if nothing can be had back."""
         with self._catalog.read() as catalog:
@@ -178,12 +186,18 @@ class Releasing:
 
     def _decidable(self, catalog: apsw.Connection, study: int) -> list[int]:
         """Return the images of a study that wait for a person. Raises `Refused` and `TryAgain`."""
-        state, short = fetch(catalog, "SELECT state, short FROM study WHERE id = ?", (study,))[0]
+        state, short, unrouted = fetch(catalog, "SELECT state, short, unrouted FROM study WHERE id = ?", (study,))[0]
         if StudyState(state) is StudyState.RECEIVING:
             raise TryAgain(
                 "Images of this study are arriving.",
                 where=f"study {short}",
                 hint="Wait until the scanner has finished and try again.",
+            )
+        if StudyState(state) is StudyState.HELD and unrouted:
+            raise TryAgain(
+                "It is being decided where images of this study go.",
+                where=f"study {short}",
+                hint="Try again in a moment.",
             )
         rows = fetch(catalog, f"SELECT id FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
         if StudyState(state) is StudyState.HELD and rows:
@@ -208,11 +222,12 @@ def _written(catalog: apsw.Connection, study: int, what: Release, by: Person, no
 
 
 def _last(catalog: apsw.Connection, study: int) -> Released | None:
+    return _one(catalog, "study = ?", study)
+
+
+def _one(catalog: apsw.Connection, which: str, value: int) -> Released | None:
     for number, at, uid, user, operator, reason, destinations, entry, changes in fetch(
-        catalog,
-        "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release WHERE study = ? "
-        "ORDER BY id DESC LIMIT 1",
-        (study,),
+        catalog, f"{_RELEASES} WHERE {which} ORDER BY id DESC LIMIT 1", (value,)
     ):
         transform = None if changes is None else msgspec.json.decode(changes, type=Transform)
         what = Release(tuple(destinations.split()), reason, entry, transform)

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 import apsw
 
+from capacitord.errors import Refused, TryAgain
 from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState
-from capacitord.spool import closing, deliveries
+from capacitord.spool import closing, deliveries, review
 from capacitord.spool.catalog import fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, Standing
@@ -72,7 +73,7 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     *,
     chosen: bool,
 ) -> int:
-    """Put images into the queues again, as `Ledger.resend` has it; return how many."""
+    """Put images into the queues again, as `Ledger.resend` has it; return how many. Raises what that does."""
     low, high = bounds(study) if image is None else (image, image)
     images = fetch(
         catalog,
@@ -80,6 +81,8 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
         "AND (? OR NOT conflict) AND routing >= 0",
         (low, high, study, image is not None),
     )
+    if chosen:
+        _demand_known(catalog, study, [Standing(row[3]) for row in images])
     count = 0
     for destination in destinations if images else ():
         delivery = filing.delivery(catalog, study, destination, now)
@@ -93,6 +96,24 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     if chosen and destinations:
         _release(catalog, filing, study, destinations, [row[0] for row in images if row[3] > Standing.OPEN])
     return count
+
+
+def _demand_known(catalog: apsw.Connection, study: int, standings: Sequence[Standing]) -> None:
+    """Raise unless it is known whose a study is and where these images of it go, or at least that nothing says so."""
+    short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
+    where = f"study {short}"
+    if review.waits(catalog, study):
+        raise Refused(
+            "It is not known whose this study is, so it is not sent again to a destination of choice.",
+            where=where,
+            hint=f"Release it: `fluxctl release {short}`. Or discard what is held: `fluxctl held discard {short}`.",
+        )
+    if Standing.OPEN in standings:
+        raise TryAgain(
+            "It is not decided yet where its images go.",
+            where=where,
+            hint="Try again in a moment. Where whole studies only are sent, wait until it has arrived.",
+        )
 
 
 def _was_to_go(catalog: apsw.Connection, delivery: int, image: int) -> bool:

@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from capacitord.model.matching import Identity
-from capacitord.model.review import HOLDS, Reason, Record, State
+from capacitord.model.review import HOLDS, Reason, Record, State, released
 from capacitord.spool import closing
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
@@ -30,6 +30,8 @@ INSERT INTO review (study, state, record, entry, at, version) VALUES (?, ?, ?, ?
 ON CONFLICT (study) DO UPDATE SET state = excluded.state, record = excluded.record, entry = excluded.entry,
   at = excluded.at, version = excluded.version
 """
+_WAITS: Final = "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing IN (?, ?, ?) LIMIT 1"
+_CLAIMS: Final = "SELECT identity FROM claim WHERE study = ? ORDER BY identity"
 _UNMATCHED: Final = """
 SELECT r.study, r.record, c.identity FROM review r LEFT JOIN claim c ON c.study = r.study
 WHERE r.state = ? AND EXISTS (
@@ -86,7 +88,7 @@ class Review:
     def identities(self, study: int) -> tuple[Identity, ...]:
         """Return all that images of a study say they are, one for each that differs."""
         with self._catalog.read() as catalog:
-            rows = fetch(catalog, "SELECT identity FROM claim WHERE study = ? ORDER BY identity", (study,))
+            rows = fetch(catalog, _CLAIMS, (study,))
         return tuple(_identity(text) for (text,) in rows)
 
     def unmatched(self) -> list[Waiting]:
@@ -149,15 +151,27 @@ def reopen(catalog: apsw.Connection, filing: Filing, study: int) -> int:
     return count
 
 
-def keep_released(catalog: apsw.Connection, filing: Filing, study: int, entry: str, now: int) -> None:
-    """Keep that a person has released a study, whatever was found for it. Call it in a transaction."""
+def keep_released(catalog: apsw.Connection, filing: Filing, study: int, now: int, *, entry: str, release: int) -> None:
+    """Keep that a person has released a study, if that is what decides for its late images. Call it in a transaction.
+
+    `release` is the release's number, `entry` of the worklist that she chose, empty for none.
+    """
     known = _stored(catalog, study)
     if known is None:
         return
+    said = [_identity(text) for (text,) in fetch(catalog, _CLAIMS, (study,))]
+    record = released(known, said, entry=entry, release=release)
+    if record == known:
+        return
     version = fetch_value(catalog, "SELECT version FROM review WHERE study = ?", (study,))
-    record = msgspec.structs.replace(known, state=State.RELEASED, entry=entry or known.entry, suggestion="")
     _keep(catalog, study, record, now, version)
     filing.forget(study)
+
+
+def waits(catalog: apsw.Connection, study: int) -> bool:
+    """Return whether something of a study is held because nothing says whose it is."""
+    found = fetch_value(catalog, _WAITS, (*bounds(study), *STANDINGS.values()))
+    return found is not None
 
 
 def holds(record: Record | None) -> bool:

@@ -21,6 +21,7 @@ from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
 from capacitord.errors import CapacitordError, NotFound
 from capacitord.supervisor import files
 from capacitord.supervisor.chain import (
+    DAMAGE,
     MAX_LINE,
     START,
     Finding,
@@ -76,7 +77,7 @@ class AuditLog:
         # A damaged log is continued: refusing all work would help whoever damaged it.
         self._last = max(finding.last, head or Head(), key=lambda h: h.number)
         if self.trouble:
-            self._write((os.geteuid(), "capacitord"), "audit.damage", (), self.trouble, DONE)
+            self._write((os.geteuid(), "capacitord"), DAMAGE, (), self.trouble, DONE)
         elif finding.torn:
             self._take_off(finding)
 
@@ -95,7 +96,7 @@ class AuditLog:
             self._key = key
             if wrong and not other:
                 self.trouble = wrong
-                self._write((os.geteuid(), "capacitord"), "audit.damage", (), wrong, DONE)
+                self._write((os.geteuid(), "capacitord"), DAMAGE, (), wrong, DONE)
                 return
             before = f"after entry {finding.sealed.number}" if finding.seal else "for the first time"
             words = f"sealed with box key {key.id}, {before}"
@@ -156,14 +157,23 @@ class AuditLog:
         """Follow the whole chain and say whether it is whole."""
         with self._writing, files.typed(self._log):
             head, size, key = self._read_head(), self._log.stat().st_size, self._key
+            last = self._last
         finding = examine(self._lines(size))
         damage = judge(finding, head) or self._judge_seals(finding, key)
+        if not damage and last is not None and finding.last != last:
+            damage = f"the log ends at entry {finding.last.number}, and entry {last.number} was written last"
+        if not damage and finding.told:
+            damage = f"entry {finding.told} tells of damage that was found then"
         entries = finding.last.number
         if damage:
             hint = "Compare with the copies in your log archive; somebody or something changed this log."
             return AuditReport(schema, ok=False, entries=entries, message=damage, hint=hint)
         torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
-        seals = "and the last seal vouches for them" if key else "their seals are not checked while the box key is away"
+        seals = (
+            f"and the last seal vouches for them; the first that is sealed is entry {finding.first}"
+            if key
+            else "their seals are not checked while the box key is away"
+        )
         words = f"all {entries} entries are in order, {seals}{torn}"
         return AuditReport(schema, ok=True, entries=entries, message=words)
 

@@ -4,8 +4,9 @@ A line is the one canonical form of its entry, so that a changed byte is a chang
 beside the log and written after each entry, says how far the log got, so that cutting entries off its end shows.
 Who may write both files could forge both. So each entry is sealed with a key that is derived from the box key, while
 that is at hand. A digest depends on all entries before it, so the last seal vouches for all of them, whatever key the
-ones before were made with. Who has no box key can cut entries off the end, and head and log back to an earlier seal
-together; who has it can do anything.
+ones before were made with. While it runs, the daemon remembers the last entry it wrote. Over its restarts, who has
+no box key can cut head and log back to an earlier seal together, or take all seals away; that shows by the number of
+the first sealed entry, which `verify` says. Who has the box key can do anything.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from capacitord.api.messages import AuditEntry
 
 START: Final = "0" * 64
 MAX_LINE: Final = 1 << 16
+DAMAGE: Final = "audit.damage"
+"""The action of an entry that tells that the log is not what was written. From then on it never is again."""
 
 _DECODER: Final = msgspec.json.Decoder(AuditEntry, strict=True)
 
@@ -35,7 +38,8 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Finding(NamedTuple):
     """What a log holds. `size` is where its last whole line ends, `torn` the bytes after that.
 
-    `damage` says what is wrong, and is empty if nothing is. `sealed` is the last entry with a `seal`.
+    `damage` says what is wrong, and is empty if nothing is. `sealed` is the last entry with a `seal`, `first` the
+    number of the first one, 0 without any. `told` is that of the first entry that tells of damage, 0 if none does.
     """
 
     last: Head
@@ -45,6 +49,8 @@ class Finding(NamedTuple):
     damage: str
     sealed: Head = Head()
     seal: str = ""
+    first: int = 0
+    told: int = 0
 
 
 class SealingKey(NamedTuple):
@@ -96,7 +102,7 @@ def entry_in(line: bytes) -> AuditEntry | None:
 def examine(lines: Iterable[bytes]) -> Finding:
     """Follow the chain through the lines of a log, in order, up to its end or its first damage."""
     last, previous, size = Head(), START, 0
-    mark: tuple[Head, str] = (Head(), "")
+    mark: tuple[Head, str, int, int] = (Head(), "", 0, 0)
     for line in lines:
         if not line.endswith(b"\n") and len(line) < MAX_LINE:
             return Finding(last, previous, size, len(line), "", *mark)
@@ -112,7 +118,9 @@ def examine(lines: Iterable[bytes]) -> Finding:
             return Finding(last, previous, size, 0, damage, *mark)
         last, previous, size = Head(entry.number, entry.digest), entry.previous, size + len(line)
         if entry.seal:
-            mark = (last, entry.seal)
+            mark = (last, entry.seal, mark[2] or entry.number, mark[3])
+        if entry.action == DAMAGE:
+            mark = (*mark[:3], mark[3] or entry.number)
     return Finding(last, previous, size, 0, "", *mark)
 
 

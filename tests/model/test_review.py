@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacitord.model.matching import Ambiguous, Conflict, Identity, Matched, MatchKey, Unmatched
-from capacitord.model.review import HOLDS, REVIEW, WORDS, Event, Look, Reason, Record, State, Terms, judge
+from capacitord.model.review import HOLDS, REVIEW, WORDS, Event, Look, Reason, Record, State, Terms, judge, released
 
 RULE = (MatchKey.ACCESSION_NUMBER,)
 ANNA = Identity({MatchKey.PATIENT_ID: "P1", MatchKey.ACCESSION_NUMBER: "A-1"})
@@ -101,6 +101,31 @@ def test_late_images_follow_a_release_unless_they_are_of_somebody_else() -> None
     assert after((ANNA, CLASH), record=released) == [None, State.RELEASED]
     assert after((BEN, MATCHED), record=released) == [Reason.CONFLICT, State.RELEASED]
     assert after((other_order, MATCHED), record=released) == [Reason.CONFLICT, State.RELEASED]
+
+
+def test_who_is_released_is_who_was_seen() -> None:
+    nobody = Identity({MatchKey.ACCESSION_NUMBER: "A-1"})
+    held = Record(State.UNMATCHED, nobody)
+    known = released(held, (nobody, ANNA), entry="e1", release=7)
+    assert (known.state, known.entry, known.release) == (State.RELEASED, "e1", 7)
+    assert after((ANNA, NONE), (nobody, NONE), record=known) == [None, None, State.RELEASED]
+    assert after((BEN, NONE), record=known) == [Reason.CONFLICT, State.RELEASED]
+    unknown = released(held, (nobody, ANNA, BEN), entry="e1", release=7)
+    assert after((ANNA, NONE), record=unknown) == [Reason.CONFLICT, State.RELEASED]
+    assert released(known, (ANNA, BEN), entry="e2", release=8) == known
+
+
+@pytest.mark.parametrize("state", [State.MATCHED, State.LET_THROUGH])
+def test_what_goes_by_itself_goes_on_when_a_person_releases_what_is_held_beside_it(state: State) -> None:
+    record = Record(state, ANNA, entry="e1")
+    assert released(record, (ANNA, BEN), entry="e2", release=7) == record
+
+
+def test_an_image_that_says_nothing_brings_no_other_patient_into_a_study() -> None:
+    nobody = Identity({MatchKey.ACCESSION_NUMBER: "A-2"})
+    of_ben = Look(Matched("e2", RULE), 100.0, 50.0, BEN)
+    assert after((ANNA, NONE), (nobody, of_ben)) == [Reason.UNMATCHED, Reason.CONFLICT, State.CONFLICT]
+    assert after((nobody, of_ben), (ANNA, NONE), (BEN, NONE)) == [None, Reason.CONFLICT, None, State.MATCHED]
 
 
 LOOKS = st.sampled_from([MATCHED, LATER, NONE, SEVERAL, CLASH, None])

@@ -7,13 +7,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
+from capacitord.model.evidence import Named
 from capacitord.model.matching import MatchKey
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
+from capacitord.model.transform import On, Set, Template, Transform
+from capacitord.site.routing import Routing
+from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
-from tests.site.reviewing import ANN, BOB, TO_PACS, entry, matching, reviewing
-from tests.site.routes import going, put_image, study_of
+from tests.images import CT_STORAGE
+from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
+from tests.site.routes import going, put_image, routed_spool, study_of
 from tests.site.stock import waiting
 from tests.spool.recount import recount
 from tests.wait import wait_for
@@ -163,6 +169,110 @@ def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_
         recount(one.spool)
 
 
+def as_whose(patient: str) -> Transform:
+    """Return what a release with an entry of this patient writes."""
+    return Transform("reconcile", On.INBOUND, (Set(attribute("PatientID"), Template(patient, (patient,))),))
+
+
+def written(one: Reviewing, destination: str) -> dict[str, str]:
+    """Return as whose each image leaves that waits for a destination; empty for one that leaves as it came."""
+    found = one.spool.ledger.due(destination, 99)
+    return {
+        each.sop_instance_uid: "" if each.reconciled is None else each.reconciled.operations[0].value.text  # type: ignore[union-attr]
+        for each in found
+    }
+
+
+def test_late_images_never_get_what_was_said_of_another_patient(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        jane, eve = (Release(("pacs",), "known", name, as_whose(name)) for name in ("jane", "eve"))
+        one.spool.releasing.release(one.id(STUDY), jane, ANN, 5)
+        put_image(one.spool, STUDY, 2, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.spool.releasing.release(one.id(STUDY), eve, ANN, 6)
+        put_image(one.spool, STUDY, 3, **JANE)
+        one.closed(STUDY)
+        assert written(one, "pacs") == {f"{STUDY}.1": "jane", f"{STUDY}.2": "eve", f"{STUDY}.3": "jane"}
+
+
+def test_who_releases_one_image_of_a_matched_study_decides_for_that_only(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        eve = Release(("archive",), "it is Eve", "e2", as_whose("eve"))
+        one.spool.releasing.release(one.id(STUDY), eve, ANN, 6)
+        put_image(one.spool, STUDY, 3, **JANE)
+        put_image(one.spool, STUDY, 4, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert written(one, "pacs") == {f"{STUDY}.1": "", f"{STUDY}.3": ""}
+        assert written(one, "archive") == {f"{STUDY}.2": "eve"}
+
+
+def test_a_late_image_that_says_more_of_the_patient_than_was_seen_is_held(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1)
+        one.closed(STUDY)
+        one.spool.releasing.release(one.id(STUDY), Release(("pacs",), "it is Jane", "e1", as_whose("jane")), ANN, 5)
+        put_image(one.spool, STUDY, 2, PatientID="P2", PatientName="Roe^Eve")
+        put_image(one.spool, STUDY, 3)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert written(one, "pacs") == {f"{STUDY}.1": "jane", f"{STUDY}.3": "jane"}
+
+
+def test_an_image_of_nobody_does_not_make_a_study_the_one_of_another_patient(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(entry("e2", accession_number="A-2", patient_id="P2"))
+        put_image(one.spool, STUDY, 1, PatientID="P1")
+        one.box.settled()
+        put_image(one.spool, STUDY, 2, AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert waiting(one.spool) == []
+
+
+def test_the_patient_of_a_matched_study_is_the_one_of_its_entry_where_images_say_nothing(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, AccessionNumber="A-1")
+        one.box.settled()
+        put_image(one.spool, STUDY, 2, PatientID="P2")
+        put_image(one.spool, STUDY, 3, PatientID="P1")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: (), 3: ("pacs",)}
+
+
+def test_what_waits_for_a_release_leaves_by_nothing_else(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        with pytest.raises(Refused, match="not known whose"):
+            one.spool.ledger.resend(study, ["archive"], None, 9)
+        with pytest.raises(Refused, match="patient's name"):
+            one.spool.housekeeping.discard(study, 9, "x")
+        assert (waiting(one.spool, "archive"), study_of(one.spool, STUDY).held) == ([], 1)
+        one.spool.releasing.set_aside(study, "not hers", ANN, (5, 0.0))
+        with pytest.raises(Refused, match="can still be had back"):
+            one.spool.housekeeping.discard(study, 9, "x")
+        assert one.spool.ledger.resend(study, ["archive"], None, 9) == 1
+        recount(one.spool)
+
+
+def test_nobody_sends_what_is_not_matched_yet(tmp_path: Path) -> None:
+    spool = routed_spool(tmp_path, Routing(matching()))
+    put_image(spool, STUDY, 1, **JANE)
+    spool.settle()
+    with pytest.raises(TryAgain, match="not decided yet"):
+        spool.ledger.resend(spool.studies.find(STUDY)[0], ["pacs"], None, 9)
+    assert waiting(spool) == []
+    spool.close()
+
+
 def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
     with reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
@@ -180,7 +290,8 @@ def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
             one.spool.releasing.restore(study)
         one.spool.releasing.set_aside(study, "a test exposure.", ANN, (7, 200.0))
         assert one.spool.releasing.over(200.0 + GRACE) == [study]
-        assert one.spool.housekeeping.discard_set_aside(study, 8) == 1
+        assert one.spool.housekeeping.discard_set_aside(study, 8, 200.0 + GRACE - 1) == 0
+        assert one.spool.housekeeping.discard_set_aside(study, 8, 200.0 + GRACE) == 1
         found = study_of(one.spool, STUDY)
         assert (found.state, found.bytes, found.purged) == (StudyState.DISCARDED, 0, 1)
         with pytest.raises(Refused):
@@ -197,6 +308,47 @@ def test_an_image_that_comes_again_after_a_discard_is_a_new_one(tmp_path: Path) 
         put_image(one.spool, STUDY, 1, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         assert one.spool.releasing.restore(study) == 0
-        one.spool.housekeeping.discard_set_aside(study, 8)
+        one.spool.housekeeping.discard_set_aside(study, 8, GRACE)
         assert study_of(one.spool, STUDY).held == 1
         recount(one.spool)
+
+
+def test_what_is_had_back_after_a_release_is_held_and_can_be_released(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        one.spool.releasing.set_aside(study, "by mistake.", ANN, (5, 0.0))
+        put_image(one.spool, STUDY, 2, **JANE)
+        one.closed(STUDY)
+        one.spool.releasing.release(study, TO_PACS, ANN, 6)
+        assert one.spool.releasing.restore(study) == 1
+        assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.HELD, 1)
+        assert one.spool.releasing.release(study, TO_PACS, BOB, 7) == 1
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+        recount(one.spool)
+
+
+def test_of_an_image_that_was_discarded_twice_one_is_had_back(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        for _ in range(2):
+            put_image(one.spool, STUDY, 1, **JANE)
+            one.closed(STUDY)
+            one.spool.releasing.set_aside(one.id(STUDY), "by mistake.", ANN, (5, 0.0))
+        assert one.spool.releasing.restore(one.id(STUDY)) == 1
+        assert study_of(one.spool, STUDY).held == 1
+        assert one.spool.releasing.over(GRACE) == [one.id(STUDY)]
+        recount(one.spool)
+
+
+def test_this_box_does_not_stand_for_what_was_discarded(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        evidence = one.spool.evidence
+        named = Named(CT_STORAGE, f"{STUDY}.1")
+        evidence.asked("1.9.1", [named], "CT1", "BOX", 5)
+        (request,) = evidence.unreported()
+        assert evidence.result(request.id).committed == (named,)
+        one.spool.releasing.set_aside(one.id(STUDY), "a test.", ANN, (5, 0.0))
+        assert evidence.result(request.id).failed == ((named, NO_SUCH_OBJECT),)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from capacitord.errors import Refused, TryAgain
-from capacitord.model.matching import Candidate
+from capacitord.model.matching import Candidate, MatchKey
 from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
 from tests.site.reviewing import ANN, TO_PACS, Reviewing, entry, matching, reviewing
@@ -22,6 +22,7 @@ from tests.spool.recount import recount
 
 PATIENTS = ("P1", "P2")
 ORDERS = ("A-1", "A-2", "A-3")
+NOTHING = ""
 STUDIES = ("1.2.3", "1.2.4")
 
 
@@ -30,7 +31,8 @@ class Review(RuleBasedStateMachine):
 
     The model of what may leave is one line: an image leaves if its study was released, or if an entry with its
     accession number (or its patient and modality), on a list of that moment, was the only one, as a machine without
-    any state would find it.
+    any state would find it. Images may say nothing of their patient, or of their order: then another one of their study
+    says it, and never one of another patient.
     """
 
     def __init__(self) -> None:
@@ -58,7 +60,11 @@ class Review(RuleBasedStateMachine):
         self.one: Reviewing = self._closing.enter_context(reviewing(Path(self._folder.name), self._profile()))
         self.one.fetch(*self.lists[-1], at=10.0 * len(self.lists))
 
-    @rule(study=st.sampled_from(STUDIES), patient=st.sampled_from(PATIENTS), order=st.sampled_from(ORDERS))
+    @rule(
+        study=st.sampled_from(STUDIES),
+        patient=st.sampled_from([*PATIENTS, NOTHING]),
+        order=st.sampled_from([*ORDERS, NOTHING]),
+    )
     def image(self, study: str, patient: str, order: str) -> None:
         if not self.matches and not any(study == known for known, _, _ in self.images.values()):
             # Nobody promises anything of a study that a profile without matching was the first to see.
@@ -122,18 +128,23 @@ class Review(RuleBasedStateMachine):
         if self.images:
             self.one.spool.settle()
             for uid in {*waiting(self.one.spool), *waiting(self.one.spool, "archive")}:
-                study, _, _ = self.images[uid]
-                assert study in self.released or self._was_announced(study)
+                study, patient, _ = self.images[uid]
+                assert study in self.released or self._was_announced(study, patient)
             recount(self.one.spool)
 
-    def _was_announced(self, study: str) -> bool:
-        """Return whether an image of the study had its own entry on some list, and nobody else's order was on that."""
-        said = {(patient, order) for known, patient, order in self.images.values() if known == study}
+    def _was_announced(self, study: str, patient: str) -> bool:
+        """Return whether an image of the study had its own entry on some list, and nobody else's order was on that.
+
+        The entry is not one of another patient.
+        """
+        said = {(who, order) for known, who, order in self.images.values() if known == study}
         return any(
-            sum(each.identity.values.get("AccessionNumber") == order for each in entries) == 1  # type: ignore[call-overload]
-            and any(each.reference == f"{patient} {order}" for each in entries)
+            sum(each.identity.value(MatchKey.ACCESSION_NUMBER) == order.lower() for each in entries) == 1
+            and any(each.reference == f"{owner} {order}" for each in entries)
             for entries in self.lists
-            for patient, order in said
+            for who, order in said
+            for owner in PATIENTS
+            if {who, patient} <= {owner, NOTHING}
         )
 
     def teardown(self) -> None:

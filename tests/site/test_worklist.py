@@ -19,11 +19,13 @@ import pytest
 from capacitord.api.worklist import ListEntries
 from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.errors import Ambiguous, NotFound, TryAgain
+from capacitord.model.matching import MatchKey
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import On, Set, Transform
 from capacitord.model.worklist import EntryKey, Listed, Source
 from capacitord.model.worklist_cache import Cache, ListState, merged
 from capacitord.seal.keys import SiteKey
+from capacitord.site.listings import Listings
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.ids import EntryIds
 from capacitord.site.worklist.keeper import WorklistKeeper
@@ -237,6 +239,24 @@ def test_a_new_version_of_the_profile_corrects_anew_and_asks_another_source_at_o
         assert here.keeper.look_again() is None
         with pytest.raises(NotFound, match="has no worklist"):
             here.answers.refresh()
+
+
+def test_studies_are_matched_with_what_the_new_version_corrected(tmp_path: Path) -> None:
+    coach = Transform("coach", On.WORKLIST, (Set(at("PatientID"), value("P9")),))
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        listings = Listings(KEY)
+        listings.source = here.keeper
+        first = listings.now()
+        assert listings.now() is first
+        here.keeper.update(profile(msgspec.structs.replace(WORKLIST, corrections=(coach,)), 2))
+
+        def whose() -> set[str]:
+            return {each.identity.value(MatchKey.PATIENT_ID) for each in listings.now().candidates}
+
+        assert whose()
+        wait_for(lambda: whose() == {"p9"}, what="the list to be matched as it is corrected")
+        assert listings.now() is listings.now()
 
 
 def test_a_site_without_a_worklist_asks_nobody(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from capacitord.errors import CapacitordError, OutOfSpace, Refused, StorageFailed
+from capacitord.errors import CapacitordError, OutOfSpace, Refused, StorageFailed, TryAgain
+from capacitord.model.completeness import Completeness, Event
+from capacitord.model.delivery import Send
+from capacitord.model.evidence import Named
 from capacitord.model.matching import Identity
 from capacitord.model.review import Record, State
 from capacitord.model.states import StudyState
@@ -119,6 +122,28 @@ def test_of_many_who_release_at_once_one_does_and_the_others_are_told_who(tmp_pa
     assert (len(refused), {type(error) for error in refused}) == (7, {Refused})
     assert all(f"was released by {released.by}" in error.message for error in refused)
     assert state_of(spool) == (StudyState.RELEASED, 6)
+    spool.close()
+
+
+def test_nobody_decides_for_images_of_which_it_is_still_decided_where_they_go(tmp_path: Path) -> None:
+    ways = [UNMATCHED, None]
+    spool = Spool(tmp_path, KEY, reserve=0, warning=0, decide=lambda _facts, _arrival: ways.pop(0))
+    take(spool, number=1)
+    receipt = take(spool, number=2)
+    spool.settle()
+    study = find(spool)
+    uid = spool.studies.detail(study, "").study.study_uid
+    assert receipt.later
+    spool.evidence.step_began("1.9.1", [uid], "CT1", 1)
+    spool.evidence.step_changed("1.9.1", [Named("1.2", "1.2.9.9.9")], 2, over=True)
+    spool.close_arrived(0.0, Completeness((Event.QUIET,), 0.0, Send.STUDY))
+    assert state_of(spool) == (StudyState.HELD, 0)
+    assert spool.decisions.free_incomplete()
+    with pytest.raises(TryAgain, match="being decided"):
+        spool.releasing.release(study, TO_PACS, ANN, 5)
+    (image,) = spool.decisions.open(-1, 10)
+    spool.decisions.file([Decided(image.image, 1, UNMATCHED)])
+    assert spool.releasing.release(study, TO_PACS, ANN, 5) == 2
     spool.close()
 
 

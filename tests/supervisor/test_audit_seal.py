@@ -82,6 +82,33 @@ def test_a_forged_entry_is_found_though_the_chain_was_mended(tmp_path: Path, cha
     assert "is not right" in restarted.trouble
     assert not verified(restarted).ok
     assert restarted.show(AuditQuery(action="audit.damage"))
+    later = opened(tmp_path)
+    put(later, "held.release")
+    assert "tells of damage" in verified(later).message
+
+
+def test_log_and_head_cut_back_to_an_earlier_seal_are_found_while_the_daemon_runs(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release", "held.discard")
+    kept = lines(tmp_path)[:-1]
+    last = entry_in(kept[-1])
+    assert last is not None
+    (tmp_path / "audit" / "log.jsonl").write_bytes(b"".join(kept))
+    (tmp_path / "audit" / "head").write_bytes(msgspec.json.encode(Head(last.number, last.digest)))
+    assert "entry 3 was written last" in verified(log).message
+    put(log, "held.restore")
+    assert not verified(log).ok
+    assert not verified(opened(tmp_path)).ok
+
+
+def test_seals_that_were_taken_away_show_by_the_first_that_is_left(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    assert "the first that is sealed is entry 1" in verified(log).message
+    put(log, "held.release", "held.discard")
+    bare = [entry_in(line) for line in lines(tmp_path)]
+    made = [line_of(msgspec.structs.replace(each, seal="")) for each in bare if each is not None]
+    (tmp_path / "audit" / "log.jsonl").write_bytes(b"".join(made))
+    assert "the first that is sealed is entry 4" in verified(opened(tmp_path)).message
 
 
 def test_an_entry_that_was_added_without_the_key_is_found(tmp_path: Path) -> None:

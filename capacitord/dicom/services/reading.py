@@ -18,6 +18,7 @@ from capacitord.model.evidence import Named, Result
 IN_PROGRESS: Final = "IN PROGRESS"
 _OVER: Final = frozenset({"COMPLETED", "DISCONTINUED"})
 MOST_IMAGES: Final = 200_000
+MOST_STUDIES: Final = 100
 
 INVALID_VALUE: Final = 0x0106
 MISSING_ATTRIBUTE: Final = 0x0120
@@ -63,6 +64,8 @@ def begun(dataset: Dataset) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(filter(None, studies)))
     if not found:
         raise Refused(MISSING_ATTRIBUTE, "a step names its study in Scheduled Step Attributes Sequence")
+    if len(found) > MOST_STUDIES:
+        raise Refused(LIMITED, "more studies are named than this box keeps of one step")
     if not all(map(is_like_a_uid, found)):
         raise Refused(INVALID_VALUE, "a Study Instance UID is not a UID")
     return found

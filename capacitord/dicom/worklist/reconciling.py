@@ -22,8 +22,26 @@ NAME: Final = "reconcile"
 
 _PATIENT: Final = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber")
 """Of type 2 in every image: empty where the entry has no value (PS3.3 §C.7.1.1, §C.7.2.1)."""
-_IF_THERE: Final = ("IssuerOfPatientID", "OtherPatientIDs")
-"""Not in the image where the entry has no value."""
+_IF_THERE: Final = (
+    *("IssuerOfPatientID", "OtherPatientIDs", "PatientBirthTime", "PatientAge", "EthnicGroup", "Occupation"),
+    *("AdditionalPatientHistory", "MedicalAlerts", "Allergies", "PatientComments", "AdmissionID"),
+    *("RequestingPhysician", "RequestingService", "RequestedProcedureDescription"),
+    *("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest"),
+)
+"""Not in the image where the entry has no value. What was measured for the examination, as weight, is none of these."""
+_NEVER: Final = (
+    *("IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID", "OtherPatientIDsSequence", "OtherPatientNames"),
+    *("SourcePatientGroupIdentificationSequence", "GroupOfPatientsIdentificationSequence", "PatientBirthName"),
+    *("PatientMotherBirthName", "PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar"),
+    *("PatientAlternativeCalendar", "PatientAddress", "PatientTelephoneNumbers", "PatientTelecomInformation"),
+    *("CountryOfResidence", "RegionOfResidence", "MilitaryRank", "BranchOfService", "MedicalRecordLocator"),
+    *("EthnicGroupCodeSequence", "PatientReligiousPreference", "PatientPrimaryLanguageCodeSequence"),
+    *("PatientInsurancePlanCodeSequence", "InsurancePlanIdentification", "ReferencedPatientPhotoSequence"),
+    *("ResponsiblePerson", "ResponsiblePersonRole", "ResponsibleOrganization", "ReferencedPatientSequence"),
+    *("IssuerOfAdmissionIDSequence", "RequestedProcedureID", "RequestedProcedureCodeSequence"),
+    *("IssuerOfAccessionNumberSequence", "ReferencedStudySequence"),
+)
+"""By what else a patient or an order is known. No entry that this box asks for says it in a way that can be written."""
 _ORDER: Final = ("ReferringPhysicianName",)
 """As the scanner wrote it where the entry has no value."""
 _REQUEST: Final = "RequestAttributesSequence"
@@ -47,6 +65,7 @@ def _operations(entry: Entry) -> Iterator[Operation]:
     for keyword in _IF_THERE:
         text = _text(entry, keyword)
         yield _set(text, keyword) if text else Remove(_named(keyword))
+    yield from (Remove(_named(keyword)) for keyword in _NEVER)
     yield from (_set(text, keyword) for keyword in _ORDER if (text := _text(entry, keyword)))
     yield Remove(_named(_REQUEST))
     for keyword in _REQUESTED:

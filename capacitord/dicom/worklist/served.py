@@ -123,6 +123,14 @@ class ServedList:
         """Return all entries that are held, vanished ones too, as they came and as they are served."""
         return tuple(self._now[1].values())
 
+    def whole(self) -> tuple[Cache, Mapping[EntryKey, Shown]]:
+        """Return the cache that is served, and its entries as `shown`, by key: an object that never changes.
+
+        Corrections that were made anew are another object.
+        """
+        cache, shown, _ = self._now
+        return cache, shown
+
     def _shown(self, held: Held, before: Shown | None) -> Shown:
         if before is not None and before.held.listed == held.listed:
             return before._replace(held=held)

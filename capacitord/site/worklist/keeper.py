@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -173,6 +173,10 @@ class WorklistKeeper:
         """Return all entries, those that vanished too, as they came and as they are served."""
         self._loaded.wait(_LOADING)
         return {each.held.key: each for each in self._served.shown()}
+
+    def whole(self) -> tuple[Cache, Mapping[EntryKey, Shown]]:
+        """Return the list that is served, at once; see `ServedList.whole`."""
+        return self._served.whole()
 
     def refresh(self) -> Came:
         """Have the source asked now, and return what came of it. Raises `TryAgain` if that takes too long."""
