@@ -87,7 +87,9 @@ class Service:
             note=lambda reference, message: self._note(reference, message, "", ""),
             doubt=self._soundness.doubt,
             receiving=lambda: self._reception.receiving,
+            asks=not start.delivers_only,
         )
+        self._delivers_only = start.delivers_only
         self._listings.source = self._worklist
         self._worklist_port = WorklistPort(self._worklist, start.worklist)
         self._ports: Mapping[Port, SitePort] = {Port.STORAGE: self._port, Port.WORKLIST: self._worklist_port}
@@ -195,7 +197,11 @@ class Service:
         self._profile_problem = Problem("profile-behind", message, hint="It is tried again every second.")
 
     def listen(self, port: Port, listener: socket.socket) -> None:
-        """Serve a port on this listening socket."""
+        """Serve a port on this listening socket, unless this runtime is there to deliver only."""
+        if self._delivers_only:
+            LOG.error("This runtime takes nothing in, and was given the %s port: it is closed.", port)
+            listener.close()
+            return
         self._ports[port].open(listener)
 
     def stop_listening(self, port: Port, grace: float) -> None:

@@ -59,10 +59,10 @@ def activate(
 
     The storage port is shut, and what the scanner is sending may finish; those images are still the old site's. Then
     the port opens again for the new one. What is undelivered at the old site stays on this box, sealed under the old
-    site's key, and leaves when that site is active again. Before the port opens for another site than the one before,
-    all scanners must be clean of patients (fluxctl preflight). --waive-preflight does without, where the box's
-    configuration allows it. On a box that follows where it is, this stands against the evidence until fluxctl site
-    follow.
+    site's key, and leaves when that site is active again; it goes on leaving if the old site's profile says drain.
+    Before the port opens for another site than the one before, all scanners must be clean of patients (fluxctl
+    preflight). --waive-preflight does without, where the box's configuration allows it. On a box that follows where it
+    is, this stands against the evidence until fluxctl site follow.
     """
     client = daemon(ctx)
     ask.must_be_possible(yes=yes, json=json)
@@ -86,7 +86,9 @@ def deactivate(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Park the box: no scanner can send, and nothing leaves, until a site is activated.
+    """Park the box: no scanner can send until a site is activated.
+
+    Nothing leaves either, but what sites whose profile says drain have left to deliver.
 
     Who parked it, when and why is said by fluxctl status, and by fluxctl doctor, which does not call it broken.
     """
