@@ -16,6 +16,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
+from capacitord.api.departure import Departure
 from capacitord.api.preflight import Preflight, Scanner
 from capacitord.api.preview import Pictured
 from capacitord.api.review import Held, HeldDetail, HeldList
@@ -178,6 +179,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "resend": Document(m.Done),
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
+        "site.departure": Document(Departure),
         "site.follow": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
         "status": Document(m.Status),

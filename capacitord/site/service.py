@@ -22,6 +22,7 @@ from capacitord.site.calls import Calls
 from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
 from capacitord.site.listings import Listings
 from capacitord.site.matching import NO_LIST, Matcher
@@ -144,7 +145,7 @@ class Service:
             worklist.entries,
             lambda: [each.name for each in self._routing.profile.destinations],
         )
-        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing)
+        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing, self._departing())
         return Answers(self._spool, self._deliveries, desks)
 
     def _explaining(self) -> Explaining:
@@ -153,6 +154,15 @@ class Service:
             lambda: self._routing.profile,
             self._preparation,
             receiving=lambda: self._reception.receiving,
+        )
+
+    def _departing(self) -> Departing:
+        return Departing(
+            self._spool,
+            self._deliveries,
+            lambda: self._routing.profile,
+            associations=lambda: len(self._port.associations()),
+            trouble=lambda: "" if self._soundness.trouble is None else self._soundness.trouble.message,
         )
 
     def _resolving(self) -> Resolving:

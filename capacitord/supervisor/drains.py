@@ -24,6 +24,7 @@ from capacitord.supervisor.events import Hub
 from capacitord.supervisor.profiles import ProfileStore, Stored
 
 _log = logging.getLogger(__name__)
+_NOT_SAID: Final = "its profile does not say drain"
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -150,7 +151,7 @@ class Drains:
                     drain.take(self._stock[site].stored)
                     self._look_at(site, drain)
             elif drain is not None and not drain.ending:
-                self._end_soon(site, drain, "" if verdict is None else verdict.reason)
+                self._end_soon(site, drain, _NOT_SAID if verdict is None else verdict.reason)
         self._say()
 
     def _turn(self, site: str) -> tuple[datetime, str]:

@@ -112,3 +112,29 @@ def follow(ctx: typer.Context, reason: Reason = "", yes: Yes = False, json: AsJs
     client = daemon(ctx)
     ask.agreed("Follow where the box is from now on?", yes=yes, json=json)
     show_done("site.follow", client.site_follow(reason), json=json)
+
+
+@verb(
+    app,
+    "departure",
+    ("fluxctl site departure", "Whether the coach may leave, and what is still open here."),
+    ("fluxctl site departure --json | jq .leave", "The same for a script: now, draining or not-yet."),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+)
+def departure(ctx: typer.Context, json: AsJson = False) -> None:
+    """Say whether the coach may leave the active site.
+
+    What is still on its way, to which destination and how long that takes at the rate of the last minutes; what
+    scanners send now, and what they named within a day and have not sent; what is held for a person; and what becomes
+    of the rest afterwards, as the profile says in when_inactive: it stops, or goes on leaving. It ends with 0 only if
+    nothing is open, else with 6, also if what is open goes on leaving by itself.
+    """
+    answer = daemon(ctx).site_departure()
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.departure import page as drawn
+
+        return drawn(answer, look)
+
+    show("site.departure", answer, form(json=json), page)
+    raise typer.Exit(exits.DONE if answer.is_clear else exits.REFUSED)

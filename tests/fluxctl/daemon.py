@@ -19,7 +19,7 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import held_samples, picture_samples, preflight_samples, samples, trial_samples
+from tests.fluxctl import departure_samples, held_samples, picture_samples, preflight_samples, samples, trial_samples
 from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
@@ -132,6 +132,7 @@ ANSWERS: dict[str, Answer] = {
     "queue.show": lambda request: detail(request.study),
     "site.activate": lambda request: m.Done(f"{request.site} is active now.", (request.site,)),
     "site.deactivate": lambda _: m.Done("The box is parked: no scanner can send.", ("st-marys",)),
+    "site.departure": lambda _: departure_samples.CLEAR,
     "site.follow": lambda _: m.Done("The box follows the evidence of where it is again; lakeside is active."),
     "site.list": lambda _: samples.SITES,
     "status": lambda _: samples.STATUS,

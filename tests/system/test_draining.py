@@ -97,7 +97,7 @@ def test_a_kill_in_the_middle_of_draining_loses_nothing_and_mixes_nothing(
         box.client.profile_import(m.ProfileImport(draining(slow, 2)))
         assert len(send(box, old)) == 3
         activate(box, SITE)
-        wait_for(lambda: slow.received(), what="the first image to arrive")
+        wait_for(slow.received, what="the first image to arrive")
         box.kill()
         box.start()
         assert len(send(box, new)) == 3
@@ -114,7 +114,7 @@ def test_coming_back_ends_the_draining_before_the_site_is_served(tmp_path: Path,
         box.client.profile_import(m.ProfileImport(draining(slow, 2)))
         assert len(send(box, images)) == 6
         activate(box, SITE)
-        wait_for(lambda: slow.received(), what="the first image to arrive")
+        wait_for(slow.received, what="the first image to arrive")
         activate(box, OTHER)
         status = box.status()
         assert (status.draining, status.site and status.site.id) == ((), OTHER)
@@ -142,7 +142,7 @@ def test_another_version_of_the_profile_acts_on_a_site_that_drains(
     assert entry(box).undelivered_images == 3
     assert "undelivered-elsewhere" in {each.reference for each in box.status().advice}
 
-    box.client.profile_rollback(m.ProfileRollback(OTHER, 1))
+    box.client.profile_rollback(m.ProfileRollback(OTHER, "a test", version=1))
     until_drained(box)
     assert uids(theirs.wait_for_images(3)) == uids(images)
     assert ours.received() == []
