@@ -54,14 +54,24 @@ def single() -> typer.Typer:
 
 
 def verb(
-    app: typer.Typer, name: str, *examples: tuple[str, str], codes: Iterable[int] = (), asks: bool = True
+    app: typer.Typer,
+    name: str,
+    *examples: tuple[str, str],
+    codes: Iterable[int] = (),
+    asks: bool = True,
+    takes_negative: bool = False,
 ) -> Callable[[Function], Function]:
-    """Register a function as a command. `codes` are its exit codes beside the usual; `asks`: it asks the daemon."""
+    """Register a function as a command.
+
+    `codes` are its exit codes beside the usual; `asks`: it asks the daemon; `takes_negative`: an argument may be a
+    negative number, which is no option.
+    """
 
     def register(function: Function) -> Function:
         usual = exits.ASKING if asks else exits.ALWAYS
         vars(function)["guide"] = Guide(examples, (*usual, *codes))
-        return app.command(name, cls=Command, context_settings=dict(CONTEXT))(function)
+        kind = Signed if takes_negative else Command
+        return app.command(name, cls=kind, context_settings=dict(CONTEXT))(function)
 
     return register
 
@@ -148,6 +158,12 @@ class Command(TyperCommand):
                 formatter.write(f"  {line}\n      {meaning}\n")
         with formatter.section("Exit codes"):
             formatter.write_text(f"{exits.described(self.guide.codes)}.")
+
+
+class Signed(Command):
+    """A verb with arguments that may be negative numbers: what begins with "-" and is no option is an argument."""
+
+    ignore_unknown_options = True
 
 
 class Group(TyperGroup):

@@ -28,22 +28,22 @@ def read_text(file: Path, what: str = "profile") -> str:
         raise Invalid("a character is not UTF-8", where=f"{file}:{line}", hint="Save it as UTF-8.") from None
 
 
-def read_bytes(file: Path, what: str = "profile") -> bytes:
+def read_bytes(file: Path, what: str = "profile", largest: int = LARGEST) -> bytes:
     """Return what is in a file, or in standard input for "-". Raises `NotFound` or `Invalid`, naming the file."""
     try:
-        data = sys.stdin.buffer.read(LARGEST + 1) if file == STANDARD else _start(file)
+        data = sys.stdin.buffer.read(largest + 1) if file == STANDARD else _start(file, largest)
     except FileNotFoundError:
         raise NotFound("there is no such file", where=str(file), hint="Look at its name.") from None
     except IsADirectoryError:
         raise Invalid("this is a folder", where=str(file), hint=f"Name the file of the {what} in it.") from None
-    if len(data) > LARGEST:
+    if len(data) > largest:
         raise Invalid(f"this is too large to be a {what}", where=str(file), hint=f"Name the file of the {what}.")
     return data
 
 
-def _start(file: Path) -> bytes:
+def _start(file: Path, largest: int) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(LARGEST + 1)
+        return opened.read(largest + 1)
 
 
 def must_not_exist(file: Path) -> None:

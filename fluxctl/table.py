@@ -38,6 +38,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             Entry("site", "Which site the box serves"),
             Entry("preflight", "Which patients are still on the scanners"),
+            Entry("geofence", "Where the sites are, and which one a position is in"),
             Entry("profile", "Site profiles: what is true of one facility"),
             Entry("key", "The keys that seal every image"),
             Entry("audit", "Who did what, and that nobody edited it"),

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "held.list": "/v1/held", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
+PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "geofence.list": "/v1/geofences", "held.list": "/v1/held", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "preflight.run", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "site.follow", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "preflight", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.departure", "site.follow", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "preflight", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.departure", "site.follow", "site.list", "site.location", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -341,6 +341,15 @@ TREE: Final[dict[str, Any]] = {
                     },
                     "arguments": [],
                 },
+                "location": {
+                    "help": "Where the box is, and how it knows",
+                    "options": {
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
                 "activate": {
                     "help": "Serve a site: from now on images belong to it and go to its destinations",
                     "options": {
@@ -391,6 +400,52 @@ TREE: Final[dict[str, Any]] = {
                 "--help": {"help": "Show this text", "metavar": "", "many": False},
             },
             "arguments": ["SITE"],
+        },
+        "geofence": {
+            "help": "Where the sites are, and which one a position is in",
+            "options": {
+                "--help": {"help": "Show this text", "metavar": "", "many": False},
+            },
+            "arguments": [],
+            "commands": {
+                "test": {
+                    "help": "Say which site a position is in, and how far it is to the edge of each",
+                    "options": {
+                        "--track": {"help": "A GPX track instead; - for standard input", "metavar": "FILE", "many": False},
+                        "--accuracy": {"help": "A position is right within M metres", "metavar": "M", "many": False},
+                        "--profile": {"help": "The area of this profile instead; may be given several times", "metavar": "FILE", "many": True},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["LAT", "LON"],
+                },
+                "check": {
+                    "help": "Look for overlaps between all sites, for shapes that can hardly be meant, and for gaps",
+                    "options": {
+                        "--profile": {"help": "The area of this profile instead; may be given several times", "metavar": "FILE", "many": True},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["NAME=LAT,LON"],
+                },
+                "map": {
+                    "help": "Draw the areas of the sites and the present position: north is up, with a scale",
+                    "options": {
+                        "--svg": {"help": "Write it as SVG; - prints it", "metavar": "FILE", "many": False},
+                        "--geojson": {"help": "Write it as GeoJSON (RFC 7946); - prints it", "metavar": "FILE", "many": False},
+                        "--force": {"help": "Replace files that are there", "metavar": "", "many": False},
+                        "--at": {"help": "Mark this position instead of that of the box", "metavar": "LAT,LON", "many": False},
+                        "--accuracy": {"help": "A position is right within M metres", "metavar": "M", "many": False},
+                        "--profile": {"help": "The area of this profile instead; may be given several times", "metavar": "FILE", "many": True},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": ["SITE"],
+                },
+            },
         },
         "profile": {
             "help": "Site profiles: what is true of one facility",

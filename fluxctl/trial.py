@@ -19,18 +19,15 @@ from capacitord.api.trial import Fate, Groups, ProfileTrial, TriedFile
 from capacitord.config import diagnostics
 from capacitord.config.fields import ae_title
 from capacitord.config.in_force import in_force
-from capacitord.config.profile import check
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.outgoing import Came, Keys
 from capacitord.dicom.part10 import File, NotDicom, preamble
 from capacitord.dicom.trial import Bench, in_file, maker
 from capacitord.errors import Invalid, NotFound, Refused, StorageFailed
-from capacitord.location import geofence
 from capacitord.model.transform import Hash
-from fluxctl.files import STANDARD, read_text
 from fluxctl.output import Form, print_lines, show
 from fluxctl.progress import Progress
-from fluxctl.validation import Folder
+from fluxctl.validation import profile_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,7 +55,7 @@ class ProfileTrials:
     """A profile, and the files it is tried on. Raises `Invalid` for the profile, a title or a time, else `NotFound`."""
 
     def __init__(self, profile: Path, paths: Sequence[Path], asked: Asked) -> None:
-        self._profile = _read(profile)
+        self._profile = in_force(profile_of(profile))
         known = [each.name for each in self._profile.destinations]
         for name in asked.only:
             if name not in known:
@@ -224,15 +221,6 @@ def _check_title(option: str, title: str) -> None:
             ae_title(title)
     except diagnostics.Rejected as error:
         raise Invalid(error.message, where=f"{option} {title}", hint=error.hint) from None
-
-
-def _read(file: Path) -> Profile:
-    """Return the profile in a file, checked as `profile validate` does. Raises `NotFound` or `Invalid`."""
-    folder = Folder(Path() if file == STANDARD else file.parent)
-    checked = check(read_text(file), str(file), beside=folder, further=geofence.check)
-    if checked.profile is None:
-        raise diagnostics.refusal(checked.problems)
-    return in_force(checked.profile)
 
 
 def _can_be_written(found: Tried) -> bool:

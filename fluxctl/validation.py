@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import Validated, ValidatedProfile
-from capacitord.config import credentials, document, idle
+from capacitord.config import credentials, diagnostics, document, idle
 from capacitord.config.diagnostics import Diagnostic, Source
 from capacitord.config.enclosed import LARGEST
-from capacitord.config.profile import Checked, check
+from capacitord.config.profile import Checked, Profile, check
 from capacitord.errors import Invalid, NotFound
 from capacitord.location import geofence
 from fluxctl import exits
-from fluxctl.files import STANDARD, read_bytes
+from fluxctl.files import STANDARD, read_bytes, read_text
 
 
 class Folder:
@@ -60,6 +60,15 @@ def validate(files: Sequence[Path]) -> tuple[Validated, int]:
     if any(each.checked.profile is None and not each.missing for each in read):
         return answer, exits.INVALID
     return answer, exits.NOT_FOUND if any(each.missing for each in read) else exits.DONE
+
+
+def profile_of(file: Path) -> Profile:
+    """Return the profile in a file, with what is in files beside it. Raises `NotFound` or `Invalid`."""
+    folder = Folder(Path() if file == STANDARD else file.parent)
+    found = check(read_text(file), str(file), beside=folder, further=geofence.check)
+    if found.profile is None:
+        raise diagnostics.refusal(found.problems)
+    return found.profile
 
 
 def _checked(file: Path) -> _Read:

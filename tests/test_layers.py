@@ -32,7 +32,7 @@ OWNERS = {
     "pydicom": {"capacitord.dicom", "capacitord.demo"},
     "dicomanonymizer": {"capacitord.dicom"},
     "imagecodecs": {"capacitord.dicom"},
-    "numpy": {"capacitord.dicom", "fluxctl"},
+    "numpy": {"capacitord.dicom", "capacitord.location", "fluxctl"},
     "shapely": {"capacitord.location"},
     "apsw": {"capacitord.spool"},
     "aiohttp": {"capacitord.supervisor"},

@@ -15,6 +15,8 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
 from capacitord.api.departure import Departure
+from capacitord.api.geofence import SiteAreas
+from capacitord.api.location import Location
 from capacitord.api.preflight import Preflight, RunPreflight
 from capacitord.api.preview import Preview
 from capacitord.api.review import DiscardHeld, HeldDetail, HeldList, ListHeld, Release, RestoreHeld
@@ -127,9 +129,17 @@ class Client:
         """Take a site from this box. Raises `Refused` while it is active, or has studies that wait."""
         return self.request("profile.remove", m.ProfileRemove(profile, profile), m.Done)
 
+    def geofence_list(self) -> SiteAreas:
+        """Return the areas of the sites of this box, and where it is if it knows."""
+        return self.request("geofence.list", m.Empty(), SiteAreas)
+
     def site_list(self) -> m.SiteList:
         """Return the sites of this box."""
         return self.request("site.list", m.Empty(), m.SiteList)
+
+    def site_location(self) -> Location:
+        """Return where the box is by the evidence."""
+        return self.request("site.location", m.Empty(), Location)
 
     def site_activate(self, site: str, reason: str, *, waive_preflight: bool = False) -> m.Done:
         """Have the box serve a site. Raises `Refused` for a waiver that the box does not allow."""

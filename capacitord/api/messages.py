@@ -345,13 +345,23 @@ class SiteStatus(Answer, frozen=True):
     worklist: WorklistStatus | None = None
 
 
+class LocationLine(Answer, frozen=True):
+    """Which site the evidence means, and why in one line. `follows` says whether the box acts on it."""
+
+    follows: bool
+    site: str | None
+    conflict: bool
+    reason: str
+
+
 class Status(Answer, frozen=True):
     """One screen: what the box does, for whom, and what a person should do.
 
     `held_elsewhere` counts images that wait for a person and are of other sites: they show up when theirs is active.
 
-    `listener` is the storage port, `worklist` that for the worklist if the site has one. `chosen` says who chose the
-    site, or that there is none; it is an `override` where the box would follow the evidence of where it is.
+    `listener` is the storage port, `worklist` that for the worklist if the site has one. `location` is None on a box
+    whose sites a person chooses. `chosen` says who chose the site, or that there is none; it is an `override` where the
+    box would follow the evidence of where it is.
     `draining` are sites that are not active and whose images go on leaving.
     """
 
@@ -367,6 +377,7 @@ class Status(Answer, frozen=True):
     advice: tuple[Advice, ...]
     worklist: Listener | None = None
     held_elsewhere: int = 0
+    location: LocationLine | None = None
     chosen: Chosen | None = None
     override: bool = False
     draining: tuple[Draining, ...] = ()

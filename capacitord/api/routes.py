@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, departure, preflight, preview, review, trial, worklist
+from capacitord.api import codes, departure, geofence, location, preflight, preview, review, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -108,6 +108,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.Event,
         "What happens, as it happens",
         Form.NDJSON,
+    ),
+    Route(
+        "geofence.list", "GET", "/v1/geofences", _R, _BOX, m.Empty, geofence.SiteAreas, "The areas of this box's sites"
     ),
     Route(
         "held.discard",
@@ -274,6 +277,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         m.SiteFollow,
         m.Done,
         "Follow where the box is",
+    ),
+    Route(
+        "site.location",
+        "GET",
+        "/v1/location",
+        _R,
+        _BOX,
+        m.Empty,
+        location.Location,
+        "Where the box is, by which evidence",
     ),
     Route("site.list", "GET", "/v1/sites", _R, _BOX, m.Empty, m.SiteList, "The sites of this box"),
     Route("status", "GET", "/v1/status", _R, _BOX, m.Empty, m.Status, "One screen"),

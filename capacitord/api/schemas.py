@@ -17,6 +17,8 @@ from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
 from capacitord.api.departure import Departure
+from capacitord.api.geofence import AreasChecked, Doubt, Mapped, SiteArea, Spot, Stood, Tested, Visit
+from capacitord.api.location import EvidenceNow, Location
 from capacitord.api.preflight import Preflight, Scanner
 from capacitord.api.preview import Pictured
 from capacitord.api.review import Held, HeldDetail, HeldList
@@ -149,6 +151,9 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "destination.echo": Document(EchoList, ("echoes", m.Echo)),
         "destination.list": Document(m.DestinationList, ("destinations", m.DestinationStatus)),
         "doctor": Document(Doctor, ("checks", m.Check)),
+        "geofence.check": Document(AreasChecked, ("lines", Doubt | Spot)),
+        "geofence.map": Document(Mapped, ("sites", SiteArea)),
+        "geofence.test": Document(Tested, ("lines", Stood | Visit)),
         "held.discard": Document(m.Done),
         "held.list": Document(HeldList, ("held", Held)),
         "held.restore": Document(m.Done),
@@ -182,6 +187,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "site.departure": Document(Departure),
         "site.follow": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),
+        "site.location": Document(Location, ("evidence", EvidenceNow)),
         "status": Document(m.Status),
         "study.discard": Document(m.Done),
         "study.explain": Document(StudyExplained),

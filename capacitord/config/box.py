@@ -10,6 +10,7 @@ import pydantic
 
 from capacitord.config import diagnostics, document
 from capacitord.config.fields import Address, AeTitle, Duration, Host, Network, Port, Size, Space, Table, Uid
+from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.config.units import Space as Room
 from capacitord.errors import NotFound, StorageFailed
 from capacitord.model.preflight import Root
@@ -179,6 +180,7 @@ class Box(Table):
     keys: KeysTable = KeysTable()
     spool: SpoolTable = SpoolTable()
     isolation: IsolationTable = IsolationTable()
+    location: WhereaboutsTable = WhereaboutsTable()
     log: LogTable = LogTable()
 
     @pydantic.model_validator(mode="after")

@@ -22,7 +22,6 @@ _STOW: Final = ("destination", _EACH, "stow")
 
 IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
-        ("location",): "the box does not look where it is: it serves the site whose profile is active",
         _TLS: "nothing is sent there: this version has no TLS, and does not send in the clear",
         _STOW: "nothing is sent there: this version has no STOW-RS",
         (

@@ -12,7 +12,7 @@ from capacitord.config.doubts import policies
 from capacitord.config.positions import Key
 
 _NODE: Final = ("ae_title", "host", "port")
-_EVIDENCE: Final = ("subnet", "gateway_mac", "ssid", "echo")
+_EVIDENCE: Final = ("subnet", "gateway_mac", "ssid", "dns_suffix", "echo", "endpoint")
 
 
 def check(tables: Mapping[str, Any]) -> tuple[list[Finding], list[Finding]]:
@@ -134,6 +134,9 @@ def _evidence(tables: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             ("location",), "says nothing of where the site is", "Give it a geofence or evidence.", at_key=True
         )
+    if listed and "geofence" not in location and location.get("network") == "none":
+        words = "leaves nothing to know the site by: it has no geofence"
+        yield Finding(("location", "network"), words, 'Write network = "any" or "all", or give it a geofence.')
 
 
 def _delivery(tables: Mapping[str, Any]) -> Iterator[Finding]:

@@ -61,6 +61,8 @@ to = ["pacs"]
 # geofence = {{ type = "Polygon", coordinates = [[[-87.63, 41.8], [-87.62, 41.8], [-87.62, 41.9], [-87.63, 41.8]]] }}
 # [[location.evidence]]
 # subnet = "10.20.0.0/16"
+# [[location.evidence]]
+# endpoint = {{ host = "10.20.1.10", port = 443 }}
 
 # Where the worklist comes from.
 # [worklist]

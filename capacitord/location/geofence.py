@@ -21,6 +21,7 @@ from capacitord.config.diagnostics import Finding, Rejected
 from capacitord.config.fields import timezone
 from capacitord.config.positions import Key
 from capacitord.config.tables.location import geometry
+from capacitord.location.fences import in_one
 
 SMALLEST: Final = 400.0
 """Square metres: less than the coach and the error of its position take."""
@@ -59,6 +60,7 @@ def check(tables: Mapping[str, Any]) -> Check:
     area = shape(found)
     if not area.is_valid:
         return [_crossing(area, found)], []
+    area = in_one(area)
     across = _metres_across(area)
     if across > WIDEST:
         words = f"reaches over {across / 1000:.0f} km, further than any facility ({WIDEST / 1000:.0f} km)"
@@ -78,18 +80,34 @@ def overlaps(tables: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]])
     here = area_of(tables)
     if here is None:
         return []
-    found = []
-    for name, other in others.items():
-        there = area_of(other)
-        if there is None or not here.intersects(there):
-            continue
-        common = here.intersection(there)
-        if (size := square_metres(common)) >= 1:
-            middle = common.representative_point()
-            words = f"overlaps with that of {name}: {size:.0f} m² around [{middle.x:.5f}, {middle.y:.5f}]"
-            hint = "There the position does not tell the sites apart; draw one smaller, or rely on network evidence."
-            found.append(Finding(_KEY, words, hint))
-    return found
+    areas = {name: area for name, other in others.items() if (area := area_of(other)) is not None}
+    found = [_overlap(name, here, there) for name, there in areas.items()]
+    return [finding for finding in found if finding is not None]
+
+
+def overlapping(sites: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, Finding]]:
+    """Return which areas of many profiles overlap: the name of one, that of an earlier one, and what to say of it."""
+    areas = {name: area for name, tables in sites.items() if (area := area_of(tables)) is not None}
+    if not areas:
+        return []
+    names, shapes = list(areas), list(areas.values())
+    meeting = shapely.STRtree(shapes).query(shapes, predicate="intersects").T.tolist()
+    pairs = sorted((one, other) for one, other in meeting if other < one)
+    found = [(names[one], names[other], _overlap(names[other], shapes[one], shapes[other])) for one, other in pairs]
+    return [(one, other, finding) for one, other, finding in found if finding is not None]
+
+
+def _overlap(name: str, here: Any, there: Any) -> Finding | None:
+    """Return what to say of an area that overlaps with that of `name`; None if it is less than a square metre."""
+    if not here.intersects(there):
+        return None
+    common = here.intersection(there)
+    if (size := square_metres(common)) < 1:
+        return None
+    middle = common.representative_point()
+    words = f"overlaps with that of {name}: {size:.0f} m² around [{middle.x:.5f}, {middle.y:.5f}]"
+    hint = "There the position does not tell the sites apart; draw one smaller, or rely on network evidence."
+    return Finding(_KEY, words, hint)
 
 
 def area_of(tables: Mapping[str, Any]) -> Any | None:

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-
-class Decision(Protocol):
-    """Where the evidence says that the box is, and why in words.
-
-    `site` is None where that is no site; evidence that is merely lost changes nothing. With a `conflict` the pieces of
-    evidence disagree, and it is not known where the box is.
-    """
-
-    @property
-    def site(self) -> str | None:
-        """The site, None for none."""
-        ...
-
-    @property
-    def conflict(self) -> bool:
-        """Whether the evidence disagrees with itself."""
-        ...
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why, in words."""
-        ...
+from capacitord.model.location import Decision
 
 
 class Word(NamedTuple):
@@ -47,13 +26,13 @@ def wanted(said: Word, decision: Decision | None, *, opened: bool) -> Wanted:
 
     `decision` is None on a box that does not follow the evidence, or as long as there is none; then it is what was said
     last. An override stands against all evidence until it is ended. In a conflict nothing opens: a site that is open
-    already (`opened`) stays so, as only being elsewhere for certain closes it.
+    already (`opened`) stays so if the box has not left it as far as is known.
     """
     if decision is None or said.override:
         return Wanted(said.site)
     reason = "; ".join(decision.reasons)
     if decision.conflict:
-        if opened and said.site:
+        if opened and said.site in decision.kept:
             return Wanted(said.site)
         return Wanted("", f"the evidence of where this box is disagrees: {reason}")
     if decision.site == said.site:

@@ -20,7 +20,7 @@ from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
 from capacitord.model.destination import Destination
-from capacitord.supervisor import doctor, relay, settings, status
+from capacitord.supervisor import doctor, location_answers, relay, settings, status
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
@@ -31,6 +31,7 @@ from capacitord.supervisor.profile_answers import ProfileAnswers
 from capacitord.supervisor.scanners import Scanners
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
+from capacitord.supervisor.whereabouts import Whereabouts
 
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
 _NO_SITE: Final = "no site is active, and studies, queues and destinations are those of the active site"
@@ -44,15 +45,17 @@ def schema(route: str) -> str:
 class BoxAnswers:
     """The daemon as the control plane sees it."""
 
-    def __init__(self, box: Box, bounds: Bounds, serving: Serving, audit: AuditLog) -> None:
+    def __init__(self, box: Box, bounds: Bounds, serving: Serving, audit: AuditLog, whereabouts: Whereabouts) -> None:
         self._box = box
         self._bounds = bounds
         self._serving = serving
         self._audit = audit
+        self._whereabouts = whereabouts
         self.sites = Sites(serving)
         self._started = datetime.now(UTC)
         self._key_warning = ("", "")
         self._scanners = Scanners(serving)
+        self._profiles = ProfileAnswers(serving, self.sites, schema)
         self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
             "audit.show": self._audit_show,
             "audit.verify": self._audit_verify,
@@ -63,8 +66,10 @@ class BoxAnswers:
             "key.rotate": self._key_rotate,
             "key.status": self._key_status,
             "key.unlock": self._key_unlock,
+            "site.location": self._location,
             "status": self._status,
-            **ProfileAnswers(serving, self.sites, schema).handlers,
+            **self._profiles.handlers,
+            "geofence.list": self._geofence_list,
         }
 
     # --- what the control plane asks for
@@ -138,11 +143,23 @@ class BoxAnswers:
             draining=tuple(draining.values()),
             chosen=serving.choice.chosen,
             override=serving.override,
+            location=location_answers.line(self._whereabouts) if self._whereabouts.follows else None,
+            location_advice=tuple(location_answers.advice(self._whereabouts)),
         )
         return status.compose(schema("status"), box, traffic)
 
     async def _status(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self.status())
+
+    async def _geofence_list(self, peer: Peer, request: m.Empty) -> Outcome:
+        outcome = await self._profiles.handlers["geofence.list"](peer, request)
+        here = location_answers.position(self._whereabouts)
+        leave_after = self._box.location.leave_after
+        answer = msgspec.structs.replace(outcome.answer, position=here, leave_after=leave_after)
+        return msgspec.structs.replace(outcome, answer=answer)
+
+    async def _location(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        return Outcome(location_answers.report(schema("site.location"), self._whereabouts))
 
     async def _audit_show(self, _peer: Peer, request: m.AuditQuery) -> Outcome:
         entries = await asyncio.to_thread(self._audit.show, request)

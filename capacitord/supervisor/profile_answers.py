@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from capacitord.api import messages as m
+from capacitord.api.geofence import SiteArea, SiteAreas
+from capacitord.config.tables.location import LocationTable
+from capacitord.errors import CapacitordError
 from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Kept
+from capacitord.supervisor.profiles import ProfileStore
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
 
@@ -24,6 +28,7 @@ class ProfileAnswers:
         self._sites = sites
         self._schema = schema
         self.handlers: Mapping[str, Handler] = {
+            "geofence.list": self._areas,
             "profile.export": self._export,
             "profile.history": self._history,
             "profile.import": self._import,
@@ -91,8 +96,24 @@ class ProfileAnswers:
         done = await self._sites.deactivate(request.reason, peer.user)
         return _done(done, f"after {before or 'none'}: {request.reason}".rstrip(": "))
 
+    async def _areas(self, _peer: Peer, _request: m.Empty) -> Outcome:
+        profiles, active = self._serving.profiles, self._serving.site
+        found = await asyncio.to_thread(lambda: tuple(_area(profiles, site, active) for site in profiles.sites()))
+        return Outcome(SiteAreas(self._schema("geofence.list"), found))
+
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))
+
+
+def _area(profiles: ProfileStore, site: str, active: str) -> SiteArea:
+    try:
+        profile = profiles.read(site).profile
+    except CapacitordError as error:
+        return SiteArea(site, "", "", None, active=site == active, problem=error.message)
+    location = profile.location or LocationTable()
+    return SiteArea(
+        site, profile.name, profile.timezone, location.geofence, dwell=location.dwell, active=site == active
+    )
 
 
 def _came_to(taken: m.ProfileTaken, request: m.ProfileImport) -> str:

@@ -51,7 +51,8 @@ class Scanners:
         told = first
         while True:
             yield told.line
-            if told.found.clean or not watch:
+            # Where nobody is asked nothing turns.
+            if told.found.clean or not watch or not told.found.scanners:
                 return
             for _ in range(int(_PAUSE / _LOOK)):
                 await asyncio.sleep(_LOOK)

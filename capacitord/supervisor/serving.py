@@ -17,7 +17,8 @@ from capacitord.config.in_force import in_force
 from capacitord.config.profile import Profile as Document
 from capacitord.errors import CapacitordError, Problem, StorageFailed
 from capacitord.link import messages as link
-from capacitord.model.following import Decision, Word
+from capacitord.model.following import Word
+from capacitord.model.location import Decision
 from capacitord.model.preflight import is_required
 from capacitord.model.profile import Profile
 from capacitord.model.states import GateState
@@ -44,9 +45,7 @@ _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
 
 
 class Whereabouts(Protocol):
-    """What tells where the box is, see `model.following`. `changed` is called with every new decision."""
-
-    changed: Callable[[Decision], None]
+    """What tells where the box is."""
 
     @property
     def follows(self) -> bool:
@@ -55,7 +54,15 @@ class Whereabouts(Protocol):
 
     @property
     def decision(self) -> Decision:
-        """Where the box is now."""
+        """Where the box was at the last look."""
+        ...
+
+    def look(self) -> Decision:
+        """Return where the box is now."""
+        ...
+
+    def begin(self, site: str) -> None:
+        """Take the box to be at a site until the evidence says otherwise."""
         ...
 
 
@@ -128,6 +135,8 @@ class Serving:
         """What the spools of other sites held when those were last served, as far as that is known."""
         self.others = 0
         """How many other sites could be activated."""
+        self.looked_around = asyncio.Event()
+        """Set whenever the profiles were read back, as they are after each change."""
         self.command = tuple(command)
         self.bounds = bounds
         self._box = box
@@ -143,6 +152,8 @@ class Serving:
             await self.clearing.open(used=await asyncio.to_thread(self._is_used))
             self.choice = await asyncio.to_thread(self._choose)
             self.site = self.choice.site
+            if self.whereabouts is not None:
+                self.whereabouts.begin(self.site)
             self._begin()
             if self.site:
                 self.stored = await asyncio.to_thread(self.profiles.read, self.site)
@@ -183,6 +194,7 @@ class Serving:
         except CapacitordError as error:
             _log.error("the profiles can't be read: %s: %s", error.where, error.message)
         await self.drains.take_stock()
+        self.looked_around.set()
 
     async def take_key(self, passphrase: str | None) -> None:
         """Unlock the box key where that takes no more than what is at hand."""

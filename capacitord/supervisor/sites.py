@@ -229,7 +229,7 @@ class Sites:
 
     async def _heed(self) -> None:
         serving = self._serving
-        decision = serving.whereabouts.decision if serving.whereabouts is not None and serving.follows else None
+        decision = serving.whereabouts.look() if serving.whereabouts is not None and serving.follows else None
         goal = wanted(serving.word, decision, opened=serving.is_open)
         if goal.site == serving.site:
             return

@@ -18,6 +18,7 @@ from capacitord.api.messages import (
     Gate,
     Level,
     Listener,
+    LocationLine,
     Runtime,
     RuntimeState,
     Site,
@@ -67,6 +68,9 @@ class Box(NamedTuple):
     """The sites that are not active and whose images go on leaving."""
     override: bool = False
     """Whether that stands against the evidence of where the box is."""
+    location: LocationLine | None = None
+    """Which site the evidence means, on a box that follows it."""
+    location_advice: tuple[Advice, ...] = ()
 
 
 def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
@@ -89,6 +93,7 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         chosen=box.chosen,
         override=box.override,
         draining=box.draining,
+        location=box.location,
     )
 
 
@@ -116,6 +121,7 @@ def _advice(box: Box) -> list[Advice]:
     if box.worklist_problem is not None:
         words = f"no scanner gets a worklist: {box.worklist_problem.message}"
         found.append(Advice("worklist-port", Level.FAILURE, words, box.worklist_problem.hint))
+    found += box.location_advice
     if box.audit_trouble:
         words = f"the audit log is damaged: {box.audit_trouble}"
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))

@@ -14,6 +14,10 @@ from capacitord import __version__
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box, Isolation
 from capacitord.errors import CapacitordError, Problem, Refused
+from capacitord.location.probes import WITHIN
+from capacitord.model.destination import Destination
+from capacitord.model.location import Decision, Wanted
+from capacitord.model.outcome import Outcome
 from capacitord.supervisor import files
 from capacitord.supervisor.audit import DONE, AuditLog
 from capacitord.supervisor.bounds import Bounds
@@ -25,7 +29,11 @@ from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.http_server import HttpServer
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
+from capacitord.supervisor.probing import Prober
+from capacitord.supervisor.profile_reader import ProfileReader
 from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.sites import Sites
+from capacitord.supervisor.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +90,10 @@ class Supervisor:
             box, self._command, bounds, partial(self._gate_changed, history), probe=probe, journal=history.write
         )
         serving.keys.taken = partial(_seal, audit)
-        answers = BoxAnswers(box, bounds, serving, audit)
+        decisions: asyncio.Queue[Decision] = asyncio.Queue()
+        echo = partial(_echo, serving.prober, box.storage.ae_title)
+        whereabouts = serving.whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo)
+        answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
         async with asyncio.TaskGroup() as tasks:
@@ -91,6 +102,9 @@ class Supervisor:
                 tasks.create_task(serving.pulse()),
                 tasks.create_task(self._notifier.watchdog()),
                 tasks.create_task(history.keep()),
+                tasks.create_task(_keep_profiles(serving, whereabouts, answers.sites)),
+                tasks.create_task(whereabouts.watch()),
+                tasks.create_task(self._heed_decisions(decisions, answers.sites, audit)),
             ]
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
             await serving.open(passphrase)
@@ -109,6 +123,19 @@ class Supervisor:
                 task.cancel()
         _log.info("stopped")
 
+    async def _heed_decisions(self, decisions: asyncio.Queue[Decision], sites: Sites, audit: AuditLog) -> None:
+        """Say which site the evidence means whenever that changes, with the evidence, and go by it, until cancelled."""
+        while True:
+            decision = await decisions.get()
+            means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
+            words = f"the evidence {means}: {'; '.join(decision.reasons)}"
+            _log.log(logging.WARNING if decision.conflict else logging.INFO, "%s", words)
+            if self._serving is not None:
+                self._serving.hub.say("location", words)
+            subjects = (decision.site,) if decision.site else decision.kept
+            await _tell(audit, "location.decide", words, subjects=subjects)
+            sites.heed()
+
     def _gate_changed(self, history: GateHistory, gate: Gate) -> None:
         if self._serving is not None:
             history.changed(gate, self._serving.site, self._serving.grounds)
@@ -117,6 +144,27 @@ class Supervisor:
         self._notifier.status(words)
         if self._serving is not None:
             self._serving.hub.say("gate", words)
+
+
+async def _echo(prober: Prober, calling: str, wanted: Wanted) -> Outcome:
+    """Send a C-ECHO to a node that a profile names as evidence of its site."""
+    node = Destination(
+        wanted.value, wanted.ae_title, wanted.host, wanted.port, connect_timeout=WITHIN, response_timeout=WITHIN
+    )
+    return await prober.echo(node, calling)
+
+
+async def _keep_profiles(serving: Serving, whereabouts: Whereabouts, sites: Sites) -> None:
+    """Have the sites known by their profiles in force, and go by the evidence for these, until cancelled."""
+    reader = ProfileReader(serving.profiles)
+    while True:
+        await serving.looked_around.wait()
+        serving.looked_around.clear()
+        try:
+            await whereabouts.take(await asyncio.to_thread(reader.read))
+            sites.heed()
+        except CapacitordError as error:
+            _log.error("the profiles can't be read: %s: %s", error.where, error.message)
 
 
 async def _begin(audit: AuditLog) -> None:
@@ -141,10 +189,13 @@ def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:
         _log.critical("the audit log is damaged: %s", audit.trouble)
 
 
-async def _tell(audit: AuditLog, action: str, detail: str, *, locked: Problem | None = None) -> None:
+async def _tell(
+    audit: AuditLog, action: str, detail: str, *, subjects: tuple[str, ...] = (), locked: Problem | None = None
+) -> None:
     """Write down what the daemon itself does."""
     result = DONE if locked is None else locked.reference
+    write = partial(audit.write, os.geteuid(), "capacitord", action, detail=detail, result=result, subjects=subjects)
     try:
-        await asyncio.to_thread(partial(audit.write, os.geteuid(), "capacitord", action, detail=detail, result=result))
+        await asyncio.to_thread(write)
     except CapacitordError as error:
         _log.critical("the audit log took no entry about %s: %s", action, error.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -70,12 +71,13 @@ def preflight(
 
 def _answers(client: Client, request: RunPreflight) -> Iterator[Preflight]:
     """Yield what each time came to. Raises `PartlyDone` if it breaks off before they are clean."""
-    clean = False
+    over = False
     with client.preflight_run(request) as lines:
         for found in lines:
-            clean = found.clean
+            # Without a scanner to ask there is nothing to wait for.
+            over = found.clean or not found.scanners
             yield found
-    if request.watch and not clean:
+    if request.watch and not over:
         msg = "the scanners are not watched any more: the daemon ended the conversation"
         raise PartlyDone(msg, hint="It may be restarting. Try again in a moment.")
 
@@ -103,11 +105,11 @@ def _watched(client: Client, request: RunPreflight) -> Preflight:
         screen = console(stdout_look(), sys.stdout)
         drawn = Live(console=screen, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         with orderly_end(), drawn:
-            while not found.clean:
+            for latest in itertools.chain((found,), answers):
+                found = latest
                 look = stdout_look()
                 screen.width = look.width
                 drawn.update(harmless(live(found, look), look), refresh=True)
-                found = next(answers)
     show_page(lambda look: page(found, look))
     return found
 

@@ -39,6 +39,30 @@ def list_sites(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False)
 
 @verb(
     app,
+    "location",
+    ("fluxctl site location", "Which site the evidence means, and each piece of it with its age."),
+    ("fluxctl site location --json | jq .position", "Where the GPS says the box is, for a script."),
+)
+def location(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False) -> None:
+    """Where the box is, and how it knows.
+
+    The first line says which site the evidence means: one, none, or that it contradicts itself, in which case nothing
+    is opened by it; the reasons are below. Then each piece of evidence with its last value, how old that is, and for
+    which sites it speaks: the position of the GPS; addresses, gateway, Wi-Fi and DNS suffix of this box; the nodes and
+    endpoints that profiles name. What is missing says why. Last, what all of it says of each site.
+    """
+    answer = daemon(ctx).site_location()
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.location import located
+
+        return located(answer, look)
+
+    show("site.location", answer, form(json=json, jsonl=jsonl), page)
+
+
+@verb(
+    app,
     "activate",
     ("fluxctl site activate lakeside", "Ask for the reason, and serve that site from now on."),
     ('fluxctl site activate lakeside --reason "Tuesday" --yes', "The same for a script."),

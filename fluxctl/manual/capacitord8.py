@@ -21,7 +21,7 @@ OPTIONS = (
 GATE = {
     GateState.PARKED: "No site is served, so the storage port is shut.",
     GateState.CANDIDATE: "A site is known, and its runtime is about to start.",
-    GateState.PREFLIGHT: "The spool of the site is being opened.",
+    GateState.PREFLIGHT: "The spool is being opened, and the scanners are asked whether they are clean of patients.",
     GateState.BLOCKED: "Something has to be put right first. `fluxctl status` says what and how.",
     GateState.OPEN: "The storage port is bound, and the worklist port if there is one. In no other state is either.",
     GateState.CLOSING: "Open associations may finish; no new ones begin.",
@@ -57,6 +57,7 @@ def page() -> str:
     )
     for state in GateState:
         page.item(state.value, GATE[state])
+    _preflight(page)
     _operation(page)
     _rest(page)
     return page.render()
@@ -72,13 +73,39 @@ def _commands(page: Page) -> None:
     page.text("Say all that is wrong with a configuration, each with file, line and key. Ends with 7 if anything is.")
 
 
+def _preflight(page: Page) -> None:
+    page.section("PREFLIGHT")
+    page.text(
+        "Before the box opens for another site than the one before, every `[[modality]]` of `capacitord.toml`(5) is "
+        "asked which patients are on it (C-FIND), and all must say that there is none. A scanner that cannot be "
+        "reached, refuses, answers what cannot be read, takes too long or names more than is listed is not clean. As "
+        "long as one is not, the gate is blocked; they are asked again, and the box opens by itself once they are. "
+        "`fluxctl preflight` asks at any time, and lists who is there.",
+        "The site that scanners could send for last is on record before the port is bound for it. The same site "
+        "again, also after a restart, needs no preflight, and nor does the first site of a new box; a record that is "
+        "missing or damaged does. Where `[preflight] waiver` allows it, a person may do without, for one activation "
+        "and with a reason. Why a site was opened for, what the scanners said and every change of the gate are in the "
+        "audit log, without patients.",
+    )
+    page.section("OVERRIDE")
+    page.text(
+        "A box that follows the evidence of where it is opens for the site that this means. What a person says with "
+        "`fluxctl site activate` or `deactivate` stands against the evidence, needs a preflight like any other, and is "
+        "shown as an override until `fluxctl site follow`. Evidence that contradicts itself opens nothing; a site that "
+        "is open and was not left stays open.",
+    )
+
+
 def _processes(page: Page) -> None:
     page.section("PROCESSES")
     page.text(
-        "There are two. The supervisor owns the control socket, the keys, the profiles, the audit log and every "
+        "There are two, and now and then a third. "
+        "The supervisor owns the control socket, the keys, the profiles, the audit log and every "
         "network endpoint; it parses no DICOM. The runtime of the site is started by it, receives and delivers, and "
         "sees the spool and the key of that one site. It is handed its listening socket, and asks the supervisor for "
-        "every connection to a destination by name; only endpoints that the profile names can be had.",
+        "every connection to a destination by name; only endpoints that the profile names can be had. The probe asks "
+        "scanners for the preflight, and nodes for a C-ECHO, over connections that the supervisor made; what it finds "
+        "goes to whoever asked, and counted to the supervisor.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
         "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",
@@ -86,6 +113,19 @@ def _processes(page: Page) -> None:
 
 
 def _control(page: Page) -> None:
+    page.section("EVIDENCE")
+    page.text(
+        "Where profiles have `[location]`, the box finds out where it is: by the position that gpsd tells "
+        "(`capacitord.toml`(5)), by its own addresses, default gateways, wireless networks and DNS suffixes, and by "
+        "nodes and endpoints that answer. A position counts if it is exact and new enough; one that is repeated is "
+        "old. A site with a geofence is the one if the position is surely inside for as long as `dwell` says, and its "
+        "network evidence agrees as `network` says; a site without one is known by its network evidence alone.",
+        "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
+        "for `leave_after`: a position surely outside, or the network of another site. Evidence that contradicts "
+        "itself means no site; that is so where the position says one and the network another, where two areas "
+        "overlap and the network does not tell which it is, and where an endpoint shows another certificate than the "
+        "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log.",
+    )
     page.section("CONTROL SOCKET")
     page.text(
         f"The daemon answers HTTP/1.1 with JSON on a Unix socket (`{SYSTEM}` unless configured otherwise). Everybody "
@@ -155,7 +195,8 @@ def _rest(page: Page) -> None:
     page.item(str(DEFAULT_FILE), "The configuration: `capacitord.toml`(5).")
     page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
     page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
-    page.item(f"{state}/active-site", "The site that is served, or `-` for none, and then who parked the box.")
+    page.item(f"{state}/active-site", "The site that is served, or `-` for none, and who chose that.")
+    page.item(f"{state}/last-open", "The site that scanners could send for last, or `-` for none, and a digest of it.")
     page.item(
         f"{state}/profiles",
         "Every imported version of every profile, with the files beside it, and when each came into force.",

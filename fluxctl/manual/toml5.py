@@ -100,6 +100,28 @@ KEYS = {
         '"preferred" or "required"',
         'Whether a runtime may run without a container of its own. "required" refuses to start without one.',
     ),
+    "location.follow": (
+        "true or false",
+        "Whether evidence chooses the site where profiles have `[location]`. Otherwise a person does.",
+    ),
+    "location.gpsd": (
+        "host and port",
+        'Where gpsd listens, such as "127.0.0.1:2947". Not set, this box has no GPS.',
+    ),
+    "location.device": (
+        "path",
+        'The receiver of gpsd to listen to, such as "/dev/ttyUSB0". Not set, the most exact of those that agree.',
+    ),
+    "location.max_age": ("duration", "A position that is older is none, also one that is repeated."),
+    "location.max_error": (
+        "length",
+        'A position that may be further off is none. In metres, or written like "100 m".',
+    ),
+    "location.leave_after": (
+        "duration",
+        "How long the evidence must say that the box is elsewhere before it leaves a site. Lost evidence says nothing.",
+    ),
+    "location.poll": ("duration", "How often it looks at the network, and decides."),
     "log.level": ('"debug", "info", "warning" or "error"', "How much goes to standard error."),
 }
 """What each key means. A key of the model that is missing here, or the other way round, fails the generation."""
@@ -182,8 +204,10 @@ def _written(key: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return f"[{', '.join(_written(key, item) for item in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
-        return f'"{value:g}s"'
+        return f'"{value:g} m"' if KEYS[key][0] == "length" else f'"{value:g}s"'
     if isinstance(value, int):
         return f'"{format_size(value)}"' if KEYS[key][0] == "size" else str(value)
     return f'"{value}"'

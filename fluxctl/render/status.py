@@ -20,6 +20,7 @@ from capacitord.api.messages import (
     Incoming,
     Level,
     Listener,
+    LocationLine,
     QueueRow,
     Refusals,
     Runtime,
@@ -81,6 +82,7 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
     lines: list[tuple[str, RenderableType]] = [
         ("Site", Text(_site(status.site))),
         *_override(status),
+        *([("Location", location(status.location))] if status.location else []),
         ("Storage port", _listener(status.listener, status.gate, look)),
         *_worklist(status, look),
     ]
@@ -110,6 +112,13 @@ def _site(site: Site | None) -> str:
     if site is None:
         return "none"
     return f"{site.name} ({site.id}), profile {site.profile_version}, {site.timezone}"
+
+
+def location(found: LocationLine) -> Text:
+    """Return which site the evidence means, and why."""
+    if found.conflict:
+        return Text(f"contradicts itself: {found.reason}", style=BAD)
+    return Text(f"{found.site or 'no site'}: {found.reason.removeprefix(f'{found.site}: ')}")
 
 
 def _listener(listener: Listener, gate: Gate, look: Look) -> Text:

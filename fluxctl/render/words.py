@@ -95,6 +95,15 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"
 
 
+def metres(number: float) -> str:
+    """Return a distance as people read it: "8 m", "340 m", "2.4 km", "1,204 km"."""
+    if number < 10:
+        return f"{number:.1f} m" if number < 9.95 and round(number, 1) % 1 else f"{number:.0f} m"
+    if number < 999.5:
+        return f"{number:.0f} m"
+    return f"{number / 1000:.1f} km" if number < 99_950 else f"{number / 1000:,.0f} km"
+
+
 def millis(seconds: float | None) -> str:
     """Return a short time in milliseconds."""
     return (

@@ -12,13 +12,13 @@ from capacitord.config.fields import host
 from capacitord.config.in_force import in_force
 from capacitord.config.tables.completeness import Closing
 from capacitord.config.tables.destination import TlsTable
-from capacitord.config.tables.location import Agreement
 from capacitord.config.tables.review import Rematch
 from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.location import geofence
 from capacitord.model.completeness import Event
 from capacitord.model.compression import CAN_COMPRESS, Compression
 from capacitord.model.delivery import Batch, Inactive, Policy, Send, WhenInactive
+from capacitord.model.location import Agreement
 from capacitord.model.matching import MatchKey
 from capacitord.model.routes import Priority
 from capacitord.model.schedule import Window
@@ -26,6 +26,7 @@ from capacitord.model.worklist import Code, Source
 from tests.config.test_profile import SMALL
 
 FENCE = "[[[-87.63, 41.88], [-87.62, 41.88], [-87.62, 41.886], [-87.63, 41.886], [-87.63, 41.88]]]"
+DIGEST = ":".join(["9F"] * 32)
 WHOLE = f"""{SMALL}
 calling_ae_title = "$calling"
 tls = {{ ca = "ca.pem", certificate = "box.pem", key = "box.key" }}
@@ -48,6 +49,10 @@ subnet = "10.20.0.0/16"
 gateway_mac = "00-11-22-AA-BB-CC"
 [[location.evidence]]
 ssid = "StMarys-Imaging"
+[[location.evidence]]
+dns_suffix = ".STM.example."
+[[location.evidence]]
+endpoint = {{ host = "10.20.1.10", port = 2762, certificate_sha256 = "{DIGEST}" }}
 [[location.evidence]]
 echo = {{ ae_title = "STM_PACS", host = "10.20.1.10", port = 104 }}
 [preflight]
@@ -107,6 +112,10 @@ def test_everything_can_be_said() -> None:
     assert found.location is not None
     assert (found.location.dwell, found.location.network) == (120, Agreement.ALL)
     assert found.location.evidence[1].gateway_mac == "00:11:22:aa:bb:cc"
+    assert found.location.evidence[3].dns_suffix == "stm.example"
+    endpoint = found.location.evidence[4].endpoint
+    assert endpoint is not None
+    assert endpoint.certificate_sha256 == "9f" * 32
     assert found.worklist is not None
     assert found.worklist.window.future == 3 * 86400
     (recode,) = found.worklist.correct[1].codes
@@ -191,6 +200,10 @@ def test_compression(text: str, compression: dict[str, Any]) -> None:
         ('network = "all"', 'network = "some"', "location.network: must be 'any', 'all' or 'none'"),
         ('subnet = "10.20.0.0/16"', 'subnet = "10.20.0.1/16"', "subnet: has bits of a host"),
         ('subnet = "10.20.0.0/16"', 'subnet = "10.20.0.0/16"\nssid = "x"', "evidence[0]: must have exactly one of"),
+        ('".STM.example."', '"10.20.1.1"', "dns_suffix: is not the name of a domain"),
+        ('".STM.example."', '"."', "dns_suffix: is neither a host name nor an IP address"),
+        ('"9F:', '"9G:', "certificate_sha256: is not a SHA-256 digest"),
+        ("port = 2762, certificate", "certificate", "endpoint.port: is missing"),
         ("00-11-22-AA-BB-CC", "00-11-22-AA-BB", "gateway_mac: is not a MAC address"),
         ("00-11-22-AA-BB-CC", "01:11:22:AA:BB:CC", "gateway_mac: is a group's MAC address"),
         ("00-11-22-AA-BB-CC", "00:11-22:AA:BB:CC", "gateway_mac: is not a MAC address"),

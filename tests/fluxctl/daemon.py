@@ -19,7 +19,16 @@ from capacitord.api import messages as m
 from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
-from tests.fluxctl import departure_samples, held_samples, picture_samples, preflight_samples, samples, trial_samples
+from tests.fluxctl import (
+    departure_samples,
+    geofence_samples,
+    held_samples,
+    location_samples,
+    picture_samples,
+    preflight_samples,
+    samples,
+    trial_samples,
+)
 from tests.fluxctl import worklist_samples as w
 
 STATUS = {3: 503, 4: 403, 5: 404, 6: 409, 7: 422, 75: 503}
@@ -106,6 +115,7 @@ ANSWERS: dict[str, Answer] = {
     "doctor.check": lambda _: samples.DOCTOR,
     "doctor.verify": lambda _: samples.VERIFY,
     "events": lambda _: samples.EVENTS,
+    "geofence.list": lambda _: geofence_samples.AREAS,
     "held.discard": lambda request: m.Done(message=f"Study {request.study} is discarded."),
     "held.list": lambda _: held_samples.LIST,
     "held.release": lambda request: m.Done(message=f"Study {request.study} is released."),
@@ -135,6 +145,7 @@ ANSWERS: dict[str, Answer] = {
     "site.departure": lambda _: departure_samples.CLEAR,
     "site.follow": lambda _: m.Done("The box follows the evidence of where it is again; lakeside is active."),
     "site.list": lambda _: samples.SITES,
+    "site.location": lambda _: location_samples.HERE,
     "status": lambda _: samples.STATUS,
     "study.discard": lambda request: m.Done(message=f"study {request.study} was discarded", subjects=(request.study,)),
     "study.explain": lambda request: samples.changed(trial_samples.EXPLAINED, study=resolve(request.study)),

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from rich.console import RenderableType
 
 from capacitord.api import messages as m
+from capacitord.api.geofence import Mapped
 from capacitord.api.messages import ProfileFinding
 from capacitord.api.schemas import (
     Doctor,
@@ -35,7 +36,9 @@ from fluxctl.render import (
     codes,
     departure,
     destination,
+    geofence,
     held,
+    location,
     preflight,
     preview,
     profile,
@@ -50,7 +53,9 @@ from fluxctl.render import (
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
 from tests.fluxctl import departure_samples as d
+from tests.fluxctl import geofence_samples as g
 from tests.fluxctl import held_samples as h
+from tests.fluxctl import location_samples as loc
 from tests.fluxctl import picture_samples as p
 from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
@@ -148,7 +153,7 @@ NOT_CLEAN: Final = s.changed(
             "patients of another site may be on a scanner: CT_COACH still has 2 studies of 2 patients "
             "(this box was open for st-marys last)"
         ),
-        hint=f"See which: fluxctl preflight. {f.DIRTY.hint} They are asked again every 30 s, and then it opens by itself.",
+        hint=f"See which: fluxctl preflight. {f.DIRTY.hint} They are asked again every 30 s, and then it opens.",
         since=s.ago(minutes=4),
     ),
     listener=s.changed(s.LISTENER, bound=False),
@@ -480,6 +485,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-60-columns": (NARROW, lambda look: status.page(s.STATUS, look)),
     "status-ascii": (PLAIN, lambda look: status.page(s.STATUS, look)),
     "status-no-site": (LOOK, lambda look: status.page(s.NO_SITE, look)),
+    "status-location": (LOOK, lambda look: status.page(s.changed(s.STATUS, location=loc.LINE), look)),
+    "status-location-conflict": (
+        LOOK,
+        lambda look: status.page(s.changed(s.STATUS, location=loc.LINE_IN_CONFLICT), look),
+    ),
     "status-parked": (LOOK, lambda look: status.page(PARKED, look)),
     "status-troubled": (LOOK, lambda look: status.page(TROUBLED, look)),
     "status-failing": (LOOK, lambda look: status.page(FAILING, look)),
@@ -579,7 +589,26 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),
     "site-list-60-columns": (NARROW, lambda look: site.listed(s.SITES, look)),
     "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),
+    "site-location": (LOOK, lambda look: location.located(loc.HERE, look)),
+    "site-location-60-columns": (NARROW, lambda look: location.located(loc.HERE, look)),
+    "site-location-conflict": (LOOK, lambda look: location.located(loc.CONFLICT, look)),
+    "site-location-lost": (LOOK, lambda look: location.located(loc.LOST, look)),
+    "site-location-manual": (LOOK, lambda look: location.located(loc.MANUAL, look)),
     "site-list-parked": (LOOK, lambda look: site.listed(m.SiteList("", s.SITES.sites[:1]), look)),
+    "geofence-test": (LOOK, lambda look: geofence.tested(g.TESTED, look)),
+    "geofence-test-unsure": (LOOK, lambda look: geofence.tested(g.UNSURE, look)),
+    "geofence-test-conflict": (LOOK, lambda look: geofence.tested(g.CONFLICT, look)),
+    "geofence-test-60-columns": (NARROW, lambda look: geofence.tested(g.TESTED, look)),
+    "geofence-test-track": (LOOK, lambda look: geofence.tracked(g.TRACKED, look)),
+    "geofence-test-track-60-columns": (NARROW, lambda look: geofence.tracked(g.TRACKED, look)),
+    "geofence-check": (LOOK, lambda look: geofence.checked(g.CHECKED, look)),
+    "geofence-check-well": (LOOK, lambda look: geofence.checked(g.WELL, look)),
+    "geofence-check-60-columns": (NARROW, lambda look: geofence.checked(g.CHECKED, look)),
+    "geofence-map": (LOOK, lambda look: geofence.drawn(g.MAPPED, None, look)),
+    "geofence-map-site": (LOOK, lambda look: geofence.drawn(g.MAPPED, g.LAKESIDE, look)),
+    "geofence-map-60-columns": (NARROW, lambda look: geofence.drawn(g.MAPPED, None, look)),
+    "geofence-map-ascii": (PLAIN, lambda look: geofence.drawn(g.MAPPED, None, look)),
+    "geofence-map-none": (LOOK, lambda look: geofence.drawn(Mapped((g.NORTH, g.DAMAGED)), None, look)),
     "profile-validate": (LOOK, lambda look: profile.validated((VALID, WRONG), look)),
     "profile-validate-valid": (LOOK, lambda look: profile.validated((VALID,), look)),
     "profile-validate-60-columns": (NARROW, lambda look: profile.validated((WRONG,), look)),

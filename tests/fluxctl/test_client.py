@@ -25,6 +25,7 @@ from capacitord.api import socket_path
 from capacitord.api.client import Client
 from capacitord.api.codes import Resolve
 from capacitord.api.connection import Lines, Tar
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.preview import Preview
 from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Form, route
@@ -66,8 +67,12 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "queue.resume": lambda c: c.queue_resume("ALL"),
     "queue.show": lambda c: c.queue_show("3f2a9c"),
     "site.activate": lambda c: c.site_activate("st-marys", "x"),
+    "preflight.run": lambda c: c.preflight_run(RunPreflight()),
     "site.deactivate": lambda c: c.site_deactivate(),
+    "site.follow": lambda c: c.site_follow("GPS works again"),
+    "geofence.list": lambda c: c.geofence_list(),
     "site.list": lambda c: c.site_list(),
+    "site.location": lambda c: c.site_location(),
     "status": lambda c: c.status(),
     "study.discard": lambda c: c.study_discard(m.Discard("3f2a9c", "x", "3f2a9c")),
     "study.explain": lambda c: c.study_explain(Explain("3f2a9c")),

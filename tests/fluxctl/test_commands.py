@@ -48,6 +48,9 @@ LINES: dict[str, list[str]] = {
     "destination.echo": ["destination", "echo", "pacs"],
     "destination.list": ["destination", "list"],
     "doctor": ["doctor"],
+    "geofence.check": ["geofence", "check", "dock=41.8851,-87.6278"],
+    "geofence.map": ["geofence", "map"],
+    "geofence.test": ["geofence", "test", "41.8851", "-87.6278", "--accuracy", "10"],
     "held.discard": ["held", "discard", "77ac01", "--reason", "phantom", "--name-stdin"],
     "held.list": ["held", "list"],
     "held.restore": ["held", "restore", "77ac01"],
@@ -81,6 +84,7 @@ LINES: dict[str, list[str]] = {
     "site.departure": ["site", "departure"],
     "site.follow": ["site", "follow", "--yes"],
     "site.list": ["site", "list"],
+    "site.location": ["site", "location"],
     "status": ["status"],
     "study.discard": ["study", "discard", "3f2a9c", "--reason", "phantom", "--yes"],
     "study.explain": ["study", "explain", "3f2a9c"],
@@ -300,7 +304,6 @@ def test_echo_says_by_its_exit_code_who_answers(run: Run, destination: str, code
     valid(json.loads(result.out), "destination.echo")
 
 
-@pytest.mark.usefixtures("daemon")
 def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run: Run) -> None:
     daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
     dirty = run("preflight")
@@ -342,6 +345,7 @@ def test_a_waiver_is_asked_for_by_name(daemon: Daemon, run: Run) -> None:
     assert daemon.asked("site.activate") == [m.SiteActivate("lakeside", "Tuesday", waive_preflight=True)]
 
 
+@pytest.mark.usefixtures("daemon")
 def test_all_is_literal(run: Run) -> None:
     assert run("queue", "pause", "all").code == 5
     assert run("queue", "pause", "ALL").code == 0

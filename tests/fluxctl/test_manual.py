@@ -98,7 +98,7 @@ def test_examples_are_command_lines_that_work(name: str) -> None:
         parts = next(part for part in line.replace("<(", "| ").replace(")", "").split("|") if f"fluxctl {name}" in part)
         words = shlex.split(parts.partition(">")[0])
         given = words[words.index("fluxctl") + 1 + len(name.split()) :]
-        assert {word.partition("=")[0] for word in given if word.startswith("-") and word != "-"} <= known
+        assert {word.partition("=")[0] for word in given if re.match(r"-[^0-9]", word)} <= known
         context = command.context_class(command, info_name=name)
         assert command.parse_args(context, list(given)) == []
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from capacitord.api import messages as m
 from capacitord.api import wire
 from capacitord.api.codes import Resolve
+from capacitord.api.preflight import RunPreflight
 from capacitord.api.preview import LARGEST, Preview
 from capacitord.api.review import DiscardHeld, ListHeld, Release, RestoreHeld
 from capacitord.api.routes import ROUTES, Route, route
@@ -62,7 +63,9 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.ProfileRemove: st.builds(m.ProfileRemove, NAMES, NAMES),
     m.ProfileRollback: st.builds(m.ProfileRollback, NAMES, NAMES, VERSIONS),
     m.ProfileSite: st.builds(m.ProfileSite, NAMES),
-    m.SiteActivate: st.builds(m.SiteActivate, NAMES, NAMES),
+    RunPreflight: st.builds(RunPreflight, NAMES, st.booleans()),
+    m.SiteActivate: st.builds(m.SiteActivate, NAMES, NAMES, st.booleans()),
+    m.SiteFollow: st.builds(m.SiteFollow, NAMES),
     m.SiteDeactivate: st.builds(m.SiteDeactivate, NAMES),
     m.StudyRef: st.builds(m.StudyRef, NAMES),
     Explain: st.builds(Explain, study=NAMES, image=NAMES),

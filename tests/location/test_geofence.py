@@ -38,6 +38,18 @@ def test_an_area_is_taken() -> None:
     assert geofence.check(fence([[*position, 180.0] for position in SQUARE])) == ([], [])
 
 
+def test_an_area_cut_at_180_degrees_is_one_facility() -> None:
+    east, west = square(179.995, -16.8, 0.005), square(-180.0, -16.8, 0.005)
+    tables = {**fence([east], [west], kind="MultiPolygon"), "timezone": "Pacific/Fiji"}
+    assert geofence.check(tables) == ([], [])
+    assert geofence.square_metres(geofence.area_of(tables)) == pytest.approx(
+        2 * 0.005**2 * 111_195**2 * 0.957, rel=1e-2
+    )
+    assert "swapped" not in str(geofence.check({**tables, "timezone": "Pacific/Auckland"}))
+    far = fence([east], [square(-179.4, -16.8, 0.005)], kind="MultiPolygon")
+    assert "reaches over 65 km" in geofence.check(far)[0][0].message
+
+
 BOW_TIE = [SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3], SQUARE[0]]
 LATITUDE_FIRST = [[latitude, longitude] for longitude, latitude in SQUARE]
 HOLE_ELSEWHERE = square(-80.0, 41.0, 0.001)
@@ -201,6 +213,16 @@ def test_areas_that_overlap_are_named_with_a_place_in_both() -> None:
     assert "overlaps with that of lakeside" in finding.message
     assert "around [-87.62250, 41.88750]" in finding.message
     assert geofence.overlaps({}, others) == []
+
+
+def test_of_many_areas_those_that_overlap_are_found_once() -> None:
+    sites = {f"s{n}": fence(square(-87.0 + 0.01 * (n % 40), 41.0 + 0.01 * (n // 40), 0.01)) for n in range(1000)}
+    assert geofence.overlapping(sites) == []
+    sites |= {"across": fence(square(-86.995, 41.005, 0.01)), "broken": fence(BOW_TIE), "none": {}}
+    found = geofence.overlapping(sites)
+    assert [(one, other) for one, other, _ in found] == [("across", name) for name in ("s0", "s1", "s40", "s41")]
+    for _, other, finding in found:
+        assert geofence.overlaps(sites["across"], {other: sites[other]}) == [finding]
 
 
 @given(

@@ -30,6 +30,7 @@ NEEDED = {
     "dicom3tools": ("/usr/bin/dciodvfy",),
     "e2fsprogs": ("/usr/sbin/e2fsck", "/usr/sbin/mkfs.ext4"),
     "fish": ("/usr/bin/fish",),
+    "gpsd": ("/usr/sbin/gpsd",),
     "iproute2": ("/usr/bin/ip",),
     "libgdcm-tools": ("/usr/bin/gdcmconv",),
     "mandoc": ("/usr/bin/mandoc",),

@@ -85,7 +85,10 @@ GOING = s.changed(s.PACS, waiting_images=30, waiting_bytes=300, eta=290.0, reaso
 
 def traffic(*destinations: m.DestinationStatus, **spool: int) -> m.SiteStatus:
     counts = {"undelivered_images": 100, "unrouted_images": 0, **spool}
-    return s.changed(s.TRAFFIC, destinations=destinations, spool=s.changed(s.SPOOL, **counts), as_of=None)
+    found: m.SiteStatus = s.changed(
+        s.TRAFFIC, destinations=destinations, spool=s.changed(s.SPOOL, **counts), as_of=None
+    )
+    return found
 
 
 def test_what_can_leave_is_counted_and_nothing_else() -> None:

@@ -6,31 +6,32 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from capacitord.api import messages as m
 from capacitord.config import box as config
 from capacitord.errors import Refused
-from capacitord.model.following import Decision
+from capacitord.model.location import Decision
 from capacitord.model.states import GateState
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
-from tests.supervisor.daemon import PROFILE, QUICK
+from tests.peers.storescp import Storescp
+from tests.supervisor.daemon import PROFILE, QUICK, running
 
 RUNTIME = (sys.executable, "-m", "tests.supervisor.fake_runtime")
 
 
-class Where(NamedTuple):
-    """A decision."""
+def where(site: str | None, reason: str = "a test says so") -> Decision:
+    return Decision(site, reasons=(reason,))
 
-    site: str | None
-    conflict: bool = False
-    reasons: tuple[str, ...] = ("a test says so",)
+
+def torn(*kept: str) -> Decision:
+    """Return a conflict; the box has not left these sites."""
+    return Decision(None, conflict=True, reasons=("GPS says lakeside, the network st-marys",), kept=kept)
 
 
 class Evidence:
@@ -38,8 +39,14 @@ class Evidence:
 
     def __init__(self) -> None:
         self.follows = True
-        self.decision: Decision = Where(None)
+        self.decision = where(None)
         self.changed: Callable[[Decision], None] = lambda _: None
+
+    def look(self) -> Decision:
+        return self.decision
+
+    def begin(self, site: str) -> None:
+        self.decision = where(site or None)
 
     def say(self, decision: Decision) -> None:
         self.decision = decision
@@ -113,13 +120,13 @@ def play(tmp_path: Path, act: Callable[[Coach], Awaitable[None]], *, new: bool =
 
 def test_it_opens_where_it_is_and_ends_where_it_is_not(tmp_path: Path) -> None:
     async def act(coach: Coach) -> None:
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
         assert coach.serving.choice.chosen is not None
         assert coach.serving.choice.chosen.chooser is m.Chooser.EVIDENCE
-        coach.evidence.say(Where("st-marys"))
+        coach.evidence.say(where("st-marys"))
         await coach.settle("st-marys")
-        coach.evidence.say(Where(None, reasons=("it is 3 km from any site",)))
+        coach.evidence.say(where(None, "it is 3 km from any site"))
         gate = await coach.settle("")
         assert "3 km" in gate.reason
         assert gate.parked is None
@@ -133,12 +140,12 @@ def test_it_opens_where_it_is_and_ends_where_it_is_not(tmp_path: Path) -> None:
 
 def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
     async def act(coach: Coach) -> None:
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
         await coach.activate("valley")
         await coach.settle("valley")
-        coach.evidence.say(Where("st-marys"))
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("st-marys"))
+        coach.evidence.say(where("lakeside"))
         listed = await coach.sites.list("x")
         assert listed.override
         assert listed.chosen is not None
@@ -147,7 +154,7 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         await coach.settle("lakeside")
         assert not coach.serving.override
         await coach.sites.deactivate("on the road", "alex")
-        coach.evidence.say(Where("st-marys"))
+        coach.evidence.say(where("st-marys"))
         gate = await coach.settle("")
         assert gate.parked is not None
         await coach.sites.follow("")
@@ -158,10 +165,10 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
 
 def test_the_site_that_is_open_already_can_be_held_on_to(tmp_path: Path) -> None:
     async def act(coach: Coach) -> None:
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
         assert "whatever the evidence says" in (await coach.activate("lakeside")).message
-        coach.evidence.say(Where(None))
+        coach.evidence.say(where(None))
         coach.sites.heed()
         assert coach.serving.override
         await coach.settle("lakeside")
@@ -171,13 +178,13 @@ def test_the_site_that_is_open_already_can_be_held_on_to(tmp_path: Path) -> None
 
 def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
     async def act(coach: Coach) -> None:
-        coach.evidence.say(Where("lakeside", conflict=True, reasons=("GPS says lakeside, the network st-marys",)))
+        coach.evidence.say(torn())
         coach.serving.consider()
         gate = await coach.settle("")
         assert "disagrees; GPS says lakeside, the network st-marys" in gate.reason
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
-        coach.evidence.say(Where("st-marys", conflict=True))
+        coach.evidence.say(torn("lakeside"))
         await coach.sites.follow("")
         await coach.settle("lakeside")
 
@@ -186,7 +193,7 @@ def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
 
 def test_what_was_chosen_outlives_a_restart_and_so_does_an_override(tmp_path: Path) -> None:
     async def at_lakeside(coach: Coach) -> None:
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
 
     async def again(coach: Coach) -> None:
@@ -206,7 +213,7 @@ def test_what_was_chosen_outlives_a_restart_and_so_does_an_override(tmp_path: Pa
 def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> None:
     async def act(coach: Coach) -> None:
         coach.evidence.follows = False
-        coach.evidence.say(Where("lakeside"))
+        coach.evidence.say(where("lakeside"))
         with pytest.raises(Refused, match="does not follow where it is"):
             await coach.sites.follow("")
         await coach.activate("st-marys")
@@ -214,3 +221,27 @@ def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> Non
         assert not coach.serving.override
 
     play(tmp_path, act)
+
+
+def test_a_daemon_follows_a_node_that_answers_an_echo(tmp_path: Path) -> None:
+    with (
+        Storescp(tmp_path / "lakeside", ae_title="LKS_PACS") as lakeside,
+        running(config='[location]\npoll = "1s"\nleave_after = "1s"\n') as daemon,
+    ):
+        daemon.post("/v1/key/init")
+        node = f'echo = {{ ae_title = "LKS_PACS", host = "127.0.0.1", port = {lakeside.port} }}\n'
+        located = PROFILE.format(version=1, port=9).replace("st-marys", "lakeside")
+        located += f'[location]\ndwell = "1s"\n[[location.evidence]]\n{node}'
+        others = [{"text": PROFILE.format(version=1, port=9), "name": "st-marys.toml"}]
+        assert daemon.ask("POST", "/v1/profiles", {"text": located, "others": others}).status == 200
+        status = daemon.until("open", within=40)
+        assert (status["site"]["id"], status["chosen"]["chooser"]) == ("lakeside", "evidence")
+        assert daemon.post("/v1/sites/st-marys/activate", {"reason": "they know better"})["subjects"] == ["st-marys"]
+        assert daemon.until("open")["override"] is True
+        daemon.post("/v1/sites/follow", {})
+        assert daemon.until("open")["site"]["id"] == "lakeside"
+        daemon.stop()
+        lakeside.stop()
+        daemon.start()
+        daemon.up()
+        assert daemon.until("open")["site"]["id"] == "lakeside", "evidence that is lost closes nothing"

@@ -299,6 +299,20 @@ def test_where_areas_overlap_is_a_warning(shared: Daemon) -> None:
     assert "overlaps with that of north" in json.dumps(both.json["others"][0]["findings"])
 
 
+def test_the_areas_of_all_sites_are_told(two: Daemon) -> None:
+    fence = FENCE.format(12, 12.01) + 'dwell = "2m"\n'
+    assert take(two, text("west", rest=fence), text("east", rest=FENCE.format(13, 13.01))).status == 200
+    stored = two.state / "profiles" / "east" / "1.toml"
+    stored.write_text(stored.read_text().replace("127.0.0.1", "10.0.0.66"))
+    found = {each["id"]: each for each in two.get("/v1/geofences")["sites"]}
+    assert list(found) == ["east", "lakeside", "st-marys", "west"]
+    assert found["west"]["geometry"]["coordinates"][0][0] == [12, 41]
+    assert (found["west"]["dwell"], found["west"]["active"], found["west"]["problem"]) == (120.0, False, "")
+    assert (found["st-marys"]["geometry"], found["st-marys"]["active"]) == (None, True)
+    assert found["east"]["geometry"] is None
+    assert "east" in found["east"]["problem"]
+
+
 def test_files_come_with_a_profile_and_leave_with_the_permission_to_operate_only(shared: Daemon) -> None:
     cloud = '[[destination]]\nname = "cloud"\nstow = "https://example.org/s"\ntoken_file = "c.token"\n'
     files = [{"name": name, "data": base64.b64encode(b"token-1").decode()} for name in ("c.token", "stray.txt")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -10,9 +9,10 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from capacitord.config.diagnostics import Finding, Rejected, Rejections, suggestion
-from capacitord.config.fields import FILE_NAME, Duration, Mac, Ssid, Subnet, Table
+from capacitord.config.fields import FILE_NAME, Duration, Table
 from capacitord.config.positions import Key
-from capacitord.config.tables.node import NodeTable
+from capacitord.config.tables.evidence import EvidenceTable
+from capacitord.model.location import Agreement
 
 MOST_POSITIONS: Final = 20_000
 _ENOUGH: Final = 20
@@ -24,14 +24,6 @@ _LEVELS: Final = {
     "MultiPolygon": "A MultiPolygon is a list of Polygons: [[[[-87.63, 41.88], …]]] (RFC 7946 §3.1.7).",
 }
 _HINT: Final = 'Write it like { type = "Polygon", coordinates = [[[-87.63, 41.88], …, [-87.63, 41.88]]] } (RFC 7946).'
-
-
-class Agreement(enum.StrEnum):
-    """How much of the evidence of the network must agree with the position."""
-
-    ANY = "any"
-    ALL = "all"
-    NONE = "none"
 
 
 def geometry(value: object) -> dict[str, Any]:
@@ -166,24 +158,6 @@ GEOMETRY: Final[dict[str, Any]] = {
     ],
 }
 Geometry = Annotated[dict[str, Any], pydantic.BeforeValidator(geometry), pydantic.WithJsonSchema(GEOMETRY)]
-
-
-class EvidenceTable(Table):
-    """`[[location.evidence]]`: something about the network that is so at this site and nowhere else.
-
-    Each has exactly one key.
-    """
-
-    model_config = pydantic.ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    subnet: Subnet | None = None
-    """An address of this box lies in it."""
-    gateway_mac: Mac | None = None
-    """The default gateway has this MAC address."""
-    ssid: Ssid | None = None
-    """This box is in the wireless network of that name."""
-    echo: NodeTable | None = None
-    """This node answers a C-ECHO."""
 
 
 class LocationTable(Table):

@@ -1,0 +1,232 @@
+"""Which site the evidence means: it follows from the evidence, the profiles and the time, and from nothing else.
+
+A site with a geofence is decided by the position, and its network evidence must agree as its profile says. A site
+without one is decided by its network evidence. Where the evidence contradicts itself nothing is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from capacitord.model.fence import Standing, Where
+from capacitord.model.location import (
+    Agreement,
+    Clue,
+    Decision,
+    Evidence,
+    Memory,
+    Network,
+    Says,
+    SiteRules,
+    SiteView,
+)
+from capacitord.model.presence import Phase, Presence, step
+
+_FAR = 10_000.0
+"""Metres from which a distance is written in kilometres without a fraction."""
+
+
+def decide(
+    rules: Sequence[SiteRules], evidence: Evidence, before: Memory, now: float, leave_after: float
+) -> tuple[Decision, Memory]:
+    """Return which site the evidence means, and what to remember until the next time.
+
+    `leave_after` is for how many seconds the evidence must say that the box is elsewhere before a site is left.
+    """
+    known = {rule.site: rule for rule in sorted(rules, key=lambda rule: rule.site)}
+    look = _Look(known, evidence)
+    presences = {site: _presence(look, rule, before, now, leave_after) for site, rule in known.items()}
+    found = _choose(look, presences, before.site, leave_after)
+    decision = msgspec.structs.replace(found, sites=tuple(look.view(site, presences[site]) for site in known))
+    settled = decision.site or next((site for site in decision.kept if site == before.site), "")
+    return decision, Memory(MappingProxyType(presences), settled)
+
+
+def _presence(look: _Look, rule: SiteRules, before: Memory, now: float, leave_after: float) -> Presence:
+    """Return what is known of the box and one site now.
+
+    Evidence that is lost ends no presence at the site that was decided. At another one it does: else that could be
+    decided much later by what was so before.
+    """
+    place, nowhere = look.place(rule), Presence(phase=Phase.AWAY, since=now)
+    if place is None and rule.site != before.site:
+        return nowhere
+    was = before.presences.get(rule.site, nowhere)
+    return step(was, place, now, dwell=rule.dwell, leave_after=leave_after)
+
+
+def network_of(rule: SiteRules, clues: Sequence[Clue]) -> Network:
+    """Return what the network evidence of a site says together. One piece that speaks against it is enough."""
+    if not rule.by_network:
+        return Network.NOT_ASKED
+    if any(clue.says is Says.AGAINST for clue in clues):
+        return Network.DENIES
+    agreeing = [clue.says is Says.FOR for clue in clues]
+    enough = all(agreeing) if rule.agreement is Agreement.ALL else any(agreeing)
+    return Network.AGREES if agreeing and enough else Network.SILENT
+
+
+class _Look:
+    """The evidence of one moment, as each site sees it."""
+
+    def __init__(self, rules: Mapping[str, SiteRules], evidence: Evidence) -> None:
+        self.rules = rules
+        self.evidence = evidence
+        self.network = {site: network_of(rule, self.clues(site)) for site, rule in rules.items()}
+        agreeing = [site for site, network in self.network.items() if network is Network.AGREES]
+        self.only = agreeing[0] if len(agreeing) == 1 else ""
+        """The one site that the network speaks for; empty if there is none, or several."""
+        self.inside = {site for site in rules if self.where(site) is Where.INSIDE}
+
+    def clues(self, site: str) -> tuple[Clue, ...]:
+        return self.evidence.clues.get(site, ())
+
+    def standing(self, site: str) -> Standing | None:
+        if not self.rules[site].fence or self.evidence.standings is None:
+            return None
+        return self.evidence.standings.get(site)
+
+    def where(self, site: str) -> Where | None:
+        standing = self.standing(site)
+        return None if standing is None else standing.where
+
+    def place(self, rule: SiteRules) -> Where | None:
+        """Return where the box is as far as one site goes; None if nothing says so."""
+        site, where = rule.site, self.where(rule.site)
+        others = bool(self.only) and self.only != site
+        if rule.fence and where is Where.INSIDE:
+            # Where areas overlap the network tells which it is.
+            return Where.OUTSIDE if others and self.only in self.inside else where
+        if rule.fence:
+            return Where.OUTSIDE if others else where
+        if self.network[site] is Network.AGREES:
+            # Of several that the network speaks for, the position tells which it is.
+            return Where.OUTSIDE if any(self.network[each] is Network.AGREES for each in self.inside) else Where.INSIDE
+        if self.network[site] is Network.DENIES or others or self.inside:
+            return Where.OUTSIDE
+        return None
+
+    def reasons(self, site: str, *says: Says) -> tuple[str, ...]:
+        return tuple(clue.reason for clue in self.clues(site) if clue.says in says)
+
+    def placed(self, site: str) -> str:
+        """Return what the position says of one site, in words."""
+        standing = self.standing(site)
+        if standing is None:
+            return "without a position" if self.rules[site].fence else "known by its network"
+        far = metres(abs(standing.distance))
+        if standing.where is Where.MAYBE:
+            return f"perhaps inside: the position is not exact enough {far} from the edge"
+        return f"{far} inside" if standing.where is Where.INSIDE else f"{far} outside"
+
+    def waits(self, site: str, presence: Presence) -> str:
+        """Return for how long the box is at a site where it was not long enough yet."""
+        if presence.phase is not Phase.ARRIVING:
+            return ""
+        return f"for {presence.counted:.0f} s of {self.rules[site].dwell:.0f} s"
+
+    def view(self, site: str, presence: Presence) -> SiteView:
+        """Return all there is to say of one site."""
+        standing, network = self.standing(site), self.network[site]
+        words = {
+            Network.AGREES: "its network agrees",
+            Network.SILENT: "its network does not agree",
+            Network.DENIES: "its network contradicts",
+            Network.NOT_ASKED: "",
+        }[network]
+        return SiteView(
+            site,
+            presence.phase,
+            presence.since,
+            network,
+            None if standing is None else standing.where,
+            None if standing is None else standing.distance,
+            "; ".join(part for part in (f"{self.placed(site)} {self.waits(site, presence)}".strip(), words) if part),
+        )
+
+
+def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_after: float) -> Decision:
+    phases = {site: presence.phase for site, presence in presences.items()}
+    here = [site for site, phase in phases.items() if phase is Phase.HERE]
+    if phases.get(settled) is Phase.LEAVING:
+        left = max(0.0, leave_after - presences[settled].counted)
+        return Decision(settled, reasons=(f"{settled} is left in {left:.0f} s", *_elsewhere(look, settled)))
+    if not here:
+        return Decision(None, reasons=_nowhere(look, presences))
+    kept = (settled,) if settled in here else ()
+    if len(here) > 1 and look.only not in here:
+        words = f"the evidence means {joined(here)}, and nothing tells them apart"
+        return Decision(None, conflict=True, reasons=(words, *_all(look, here)), kept=kept)
+    site = next(each for each in here if len(here) == 1 or each != look.only)
+    if look.only and look.only != site:
+        says = "the position says" if look.where(site) is not None else "the box was at"
+        words = f"{says} {site}, and the network says {look.only}"
+        why = (f"{site}: {look.placed(site)}", *look.reasons(look.only, Says.FOR))
+        return Decision(None, conflict=True, reasons=(words, *why), kept=kept)
+    if look.network[site] is Network.DENIES:
+        words = f"{site}: {look.placed(site)}, and its network contradicts"
+        return Decision(None, conflict=True, reasons=(words, *look.reasons(site, Says.AGAINST)), kept=kept)
+    if site != settled and look.place(look.rules[site]) is not Where.INSIDE:
+        return Decision(None, reasons=(f"{site}: {look.placed(site)}",))
+    if site == settled or look.network[site] in {Network.AGREES, Network.NOT_ASKED}:
+        return Decision(site, reasons=_why(look, site))
+    missing = "not all" if look.rules[site].agreement is Agreement.ALL else "none"
+    words = f"{site}: {look.placed(site)}, and {missing} of its network evidence agrees"
+    return Decision(None, reasons=(words, *look.reasons(site, Says.NOTHING)))
+
+
+def _why(look: _Look, site: str) -> tuple[str, ...]:
+    """Return why a site is the one: what speaks for it now, or that nothing speaks against it."""
+    for_it = look.reasons(site, Says.FOR) if look.rules[site].by_network else ()
+    standing = look.standing(site)
+    if standing is not None and standing.where is Where.INSIDE:
+        return (f"{site}: {look.placed(site)}", *for_it)
+    if not look.rules[site].fence and look.network[site] is Network.AGREES:
+        return (f"the network is that of {site}", *for_it)
+    lost = look.evidence.no_position if look.rules[site].fence and standing is None else look.placed(site)
+    return (f"nothing says that the box has left {site}", lost, *for_it)
+
+
+def _elsewhere(look: _Look, site: str) -> tuple[str, ...]:
+    """Return what says that the box is not at a site any more."""
+    found = []
+    if look.where(site) is Where.OUTSIDE:
+        found.append(f"{site}: {look.placed(site)}")
+    if look.only and look.only != site:
+        found += [f"the network is that of {look.only}", *look.reasons(look.only, Says.FOR)]
+    if not look.rules[site].fence:
+        found += [f"{each}: {look.placed(each)}" for each in sorted(look.inside)]
+    return (*found, *look.reasons(site, Says.AGAINST)) or ("the evidence that said so is gone",)
+
+
+def _nowhere(look: _Look, presences: Mapping[str, Presence]) -> tuple[str, ...]:
+    """Return why no site is decided, and none was to be left."""
+    found = []
+    for site, presence in presences.items():
+        if presence.phase is Phase.ARRIVING:
+            found.append(f"{site}: {look.placed(site)} {look.waits(site, presence)}")
+    if look.evidence.standings is None and any(rule.fence for rule in look.rules.values()):
+        found.append(look.evidence.no_position)
+    agreeing = [site for site, network in look.network.items() if network is Network.AGREES]
+    away = [site for site in agreeing if presences[site].phase is Phase.AWAY]
+    found += [f"the network says {site}: {look.placed(site)}" for site in away]
+    return tuple(found) or ("the box is at none of its sites",)
+
+
+def _all(look: _Look, sites: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{site}: {look.placed(site)}" for site in sites)
+
+
+def joined(sites: Sequence[str]) -> str:
+    """Return names as a person lists them."""
+    return " and ".join([", ".join(sites[:-1]), sites[-1]]) if len(sites) > 1 else "".join(sites)
+
+
+def metres(length: float) -> str:
+    """Return a length as a person says it."""
+    if length < 1000:
+        return f"{length:.0f} m"
+    return f"{length / 1000:.1f} km" if length < _FAR else f"{length / 1000:,.0f} km"

@@ -1,0 +1,142 @@
+"""Evidence of where a coach is, as the daemon would tell it. Names are invented."""
+
+from __future__ import annotations
+
+from capacitord.api import messages as m
+from capacitord.api.location import ClueNow, EvidenceNow, Location, PositionNow, SiteNow
+from capacitord.model.fence import Where
+from capacitord.model.location import Network, Says
+from capacitord.model.presence import Phase
+from tests.fluxctl.samples import changed
+
+SUBNET = ClueNow("subnet", "10.20.0.0/16", Says.FOR, "subnet 10.20.0.0/16: 10.20.5.7 is in it")
+NO_WIFI = ClueNow("ssid", "StMarys-Imaging", Says.NOTHING, "Wi-Fi StMarys-Imaging: this box is in no wireless network")
+PINNED = ClueNow(
+    "endpoint",
+    "10.20.1.10:2762",
+    Says.FOR,
+    "endpoint 10.20.1.10:2762: it shows the certificate 9f86d081884c7d65…",
+)
+OTHER = ClueNow(
+    "endpoint",
+    "10.20.1.10:2762",
+    Says.AGAINST,
+    "endpoint 10.20.1.10:2762: it shows another certificate: 60303ae22b998861…, and not 9f86d081884c7d65…",
+)
+ST_MARYS = SiteNow(
+    "st-marys",
+    "St. Mary's Hospital",
+    Phase.HERE,
+    Network.AGREES,
+    Where.INSIDE,
+    82.4,
+    "82 m inside; its network agrees",
+    (SUBNET, NO_WIFI, PINNED),
+)
+LAKESIDE = SiteNow(
+    "lakeside",
+    "Lakeside Clinic",
+    Phase.AWAY,
+    Network.SILENT,
+    Where.OUTSIDE,
+    -12_402.0,
+    "12 km outside; its network does not agree",
+)
+EVIDENCE = (
+    EvidenceNow(
+        "position",
+        "position",
+        "gpsd 127.0.0.1:2947",
+        "41.88312, -87.62510 ± 6 m, 3D fix of /dev/ttyUSB0",
+        0.8,
+        speaks_for=("st-marys",),
+    ),
+    EvidenceNow("subnet", "addresses", "", "10.20.5.7/24 (eth0)", 3.1, speaks_for=("st-marys",)),
+    EvidenceNow("gateway_mac", "gateway", "", "00:11:22:33:44:55 (10.20.5.1, eth0)", 3.1),
+    EvidenceNow("ssid", "Wi-Fi", problem="this box is in no wireless network"),
+    EvidenceNow("dns_suffix", "DNS suffix", "", "stm.example", 3.1),
+    EvidenceNow(
+        "endpoint",
+        "endpoint",
+        "10.20.1.10:2762",
+        "it shows the certificate 9f86d081884c7d65…",
+        7.4,
+        speaks_for=("st-marys",),
+    ),
+)
+HERE = Location(
+    schema="fluxctl.site.location/1",
+    follows=True,
+    manual="",
+    site="st-marys",
+    conflict=False,
+    reasons=("st-marys: 82 m inside", SUBNET.reason, PINNED.reason),
+    kept=(),
+    position=PositionNow(41.88312, -87.6251, 6.0, 0.8),
+    evidence=EVIDENCE,
+    sites=(LAKESIDE, ST_MARYS),
+)
+CONFLICT = changed(
+    HERE,
+    site=None,
+    conflict=True,
+    reasons=("st-marys: 82 m inside, and its network contradicts", OTHER.reason),
+    kept=("st-marys",),
+    evidence=(
+        *EVIDENCE[:-1],
+        changed(
+            EVIDENCE[-1],
+            value="it shows another certificate: 60303ae22b998861…, and not 9f86d081884c7d65…",
+            speaks_for=(),
+            against=("st-marys",),
+        ),
+    ),
+    sites=(
+        LAKESIDE,
+        changed(
+            ST_MARYS,
+            network=Network.DENIES,
+            explanation="82 m inside; its network contradicts",
+            clues=(SUBNET, NO_WIFI, OTHER),
+        ),
+    ),
+)
+LOST = changed(
+    HERE,
+    reasons=("nothing says that the box has left st-marys", "the position is 84 s old", SUBNET.reason),
+    position=None,
+    evidence=(
+        changed(
+            EVIDENCE[0],
+            age=84.0,
+            problem="the position is 84 s old",
+            hint="See what the receiver sees: cgps",
+            speaks_for=(),
+        ),
+        *EVIDENCE[1:],
+    ),
+    sites=(
+        changed(LAKESIDE, where=None, distance=None, explanation="without a position; its network does not agree"),
+        changed(ST_MARYS, where=None, distance=None, explanation="without a position; its network agrees"),
+    ),
+)
+MANUAL = changed(
+    HERE,
+    follows=False,
+    manual="no profile says how its site is known: none has [location]",
+    site=None,
+    reasons=("no profile says how its site is known: none has [location]",),
+    evidence=(
+        EvidenceNow(
+            "position",
+            "position",
+            problem="this box has no GPS",
+            hint="Name its gpsd in capacitord.toml: [location] gpsd",
+        ),
+        *EVIDENCE[1:5],
+    ),
+    position=None,
+    sites=(),
+)
+LINE = m.LocationLine(True, "st-marys", False, "st-marys: 82 m inside")
+LINE_IN_CONFLICT = m.LocationLine(True, None, True, "the position says st-marys, and the network says lakeside")

@@ -1,0 +1,303 @@
+"""Which site the evidence means: a table of situations, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from capacitord.model.fence import Standing, Where
+from capacitord.model.locating import decide, joined, metres, network_of
+from capacitord.model.location import (
+    NOWHERE,
+    Agreement,
+    Clue,
+    Decision,
+    Evidence,
+    Kind,
+    Memory,
+    Network,
+    Says,
+    SiteRules,
+    Wanted,
+    at,
+)
+from capacitord.model.presence import Phase
+
+DWELL, LEAVE = 90.0, 300.0
+LAN = Wanted(Kind.SUBNET, "10.20.0.0/16")
+WIFI = Wanted(Kind.SSID, "Imaging")
+A = SiteRules("a", fence=True, dwell=DWELL, wanted=(LAN, WIFI))
+A_ALL = SiteRules("a", fence=True, dwell=DWELL, agreement=Agreement.ALL, wanted=(LAN, WIFI))
+A_BY_POSITION = SiteRules("a", fence=True, dwell=DWELL, agreement=Agreement.NONE, wanted=(LAN,))
+B = SiteRules("b", fence=True, dwell=DWELL, wanted=(LAN,))
+N = SiteRules("n", fence=False, dwell=DWELL, wanted=(LAN,))
+IN, PERHAPS, OUT = Standing(Where.INSIDE, 50.0), Standing(Where.MAYBE, 3.0), Standing(Where.OUTSIDE, -9000.0)
+FOR, SILENT, AGAINST = Says.FOR, Says.NOTHING, Says.AGAINST
+
+
+def evidence(where: Mapping[str, Standing] | None = None, **says: Sequence[Says]) -> Evidence:
+    clues = {
+        site: tuple(
+            Clue(wanted, said, f"{wanted.value} {said}") for wanted, said in zip((LAN, WIFI), each, strict=False)
+        )
+        for site, each in says.items()
+    }
+    return Evidence(where, "the antenna is off", clues)
+
+
+class Walk:
+    """A box and its decisions, looked at every five seconds."""
+
+    def __init__(self, *rules: SiteRules, memory: Memory = NOWHERE) -> None:
+        self.rules = rules
+        self.memory = memory
+        self.now = 1000.0
+        self.decision = Decision(None)
+
+    def stay(self, seconds: float, found: Evidence) -> Decision:
+        end = self.now + seconds
+        while True:
+            self.decision, self.memory = decide(self.rules, found, self.memory, self.now, LEAVE)
+            if self.now >= end:
+                return self.decision
+            self.now += 5
+
+    @property
+    def site(self) -> str:
+        return "conflict" if self.decision.conflict else self.decision.site or ""
+
+
+class Case(NamedTuple):
+    rules: tuple[SiteRules, ...]
+    found: Evidence
+    site: str
+    reason: str
+
+
+AT_A = evidence({"a": IN, "b": OUT}, a=(FOR, SILENT))
+CASES = {
+    "position and network": Case((A, B), AT_A, "a", "50 m inside"),
+    "no network yet": Case((A, B), evidence({"a": IN, "b": OUT}), "", "none of its network evidence agrees"),
+    "all of it is wanted": Case((A_ALL,), evidence({"a": IN}, a=(FOR, SILENT)), "", "not all of its network"),
+    "all of it is there": Case((A_ALL,), evidence({"a": IN}, a=(FOR, FOR)), "a", "Imaging for"),
+    "the position is enough": Case((A_BY_POSITION,), evidence({"a": IN}, a=(SILENT,)), "a", "50 m inside"),
+    "no position": Case((A, B), evidence(None, a=(FOR,)), "", "the antenna is off"),
+    "at the fence": Case((A, B), evidence({"a": PERHAPS, "b": OUT}, a=(FOR,)), "", "perhaps inside"),
+    "on the road": Case((A, B), evidence({"a": OUT, "b": OUT}), "", "at none of its sites"),
+    "network alone": Case((N,), evidence(None, n=(FOR,)), "n", "the network is that of n"),
+    "no network at all": Case((N,), evidence(None, n=(SILENT,)), "", "at none of its sites"),
+    "position a, network b": Case((A, B), evidence({"a": IN, "b": OUT}, b=(FOR,)), "conflict", "the network says b"),
+    "position a alone, network b": Case(
+        (A_BY_POSITION, B), evidence({"a": IN, "b": OUT}, b=(FOR,)), "conflict", "the network says b"
+    ),
+    "position a, network n": Case((A, N), evidence({"a": IN}, n=(FOR,)), "conflict", "the network says n"),
+    "position a, both networks": Case((A, N), evidence({"a": IN}, a=(FOR,), n=(FOR,)), "a", "50 m inside"),
+    "both networks alone": Case(
+        (N, SiteRules("o", fence=False, dwell=DWELL, wanted=(LAN,))),
+        evidence(None, n=(FOR,), o=(FOR,)),
+        "conflict",
+        "n and o, and nothing tells them apart",
+    ),
+    "overlap": Case((A, B), evidence({"a": IN, "b": IN}), "conflict", "a and b, and nothing tells them apart"),
+    "overlap, network a": Case((A, B), evidence({"a": IN, "b": IN}, a=(FOR,)), "a", "50 m inside"),
+    "overlap, both networks": Case((A, B), evidence({"a": IN, "b": IN}, a=(FOR,), b=(FOR,)), "conflict", "apart"),
+    "another certificate": Case((A,), evidence({"a": IN}, a=(FOR, AGAINST)), "conflict", "Imaging against"),
+    "another certificate, no fence": Case((N,), evidence(None, n=(AGAINST,)), "", "at none of its sites"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_evidence_means_when_it_lasts(name: str) -> None:
+    case = CASES[name]
+    walk = Walk(*case.rules)
+    decision = walk.stay(DWELL + 10, case.found)
+    assert walk.site == case.site, decision
+    assert any(case.reason in reason for reason in decision.reasons), decision.reasons
+
+
+def test_nothing_opens_before_the_dwell_is_over() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL - 5, AT_A)
+    assert walk.site == ""
+    assert "a: 50 m inside for 85 s of 90 s" in walk.decision.reasons
+    walk.stay(5, AT_A)
+    assert walk.site == "a"
+
+
+def test_a_drive_past_opens_nothing() -> None:
+    walk = Walk(A, B)
+    for _ in range(20):
+        walk.stay(DWELL - 10, AT_A)
+        assert walk.site == ""
+        walk.stay(10, evidence({"a": OUT, "b": OUT}))
+
+
+def test_lost_evidence_leaves_no_site() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, AT_A)
+    walk.stay(100_000, evidence(None))
+    assert walk.site == "a"
+    assert walk.decision.reasons == ("nothing says that the box has left a", "the antenna is off")
+
+
+def test_a_position_of_a_while_ago_opens_nothing() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, evidence({"a": IN, "b": OUT}))
+    walk.now += 5
+    for lost in (evidence(None, a=(FOR,)), evidence({"a": PERHAPS, "b": OUT}, a=(FOR,))):
+        walk.stay(1000, lost)
+        assert walk.site == ""
+    walk.stay(DWELL - 5, AT_A)
+    assert walk.site == ""
+    walk.stay(10, AT_A)
+    assert walk.site == "a"
+
+
+def test_one_doubtful_look_is_no_end_of_being_inside_and_nothing_opens_by_it() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, evidence({"a": IN, "b": OUT}))
+    walk.stay(0, evidence({"a": PERHAPS, "b": OUT}, a=(FOR,)))
+    assert walk.decision.reasons == ("a: perhaps inside: the position is not exact enough 3 m from the edge",)
+    assert walk.stay(0, AT_A).site == "a"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        evidence({"a": OUT, "b": OUT}),
+        evidence({"a": OUT, "b": IN}, b=(FOR,)),
+        evidence(None, b=(FOR,)),
+        evidence({"a": PERHAPS, "b": OUT}, b=(FOR,)),
+    ],
+    ids=["on the road", "at b", "no position in the network of b", "at the fence in the network of b"],
+)
+def test_a_site_is_left_when_the_evidence_says_for_long_enough_that_the_box_is_elsewhere(elsewhere: Evidence) -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, AT_A)
+    walk.now += 5
+    walk.stay(LEAVE - 5, elsewhere)
+    assert walk.site == "a"
+    assert walk.decision.reasons[0] == "a is left in 5 s"
+    walk.stay(10, elsewhere)
+    assert walk.site != "a"
+
+
+def test_a_site_without_a_fence_is_left_for_another_place() -> None:
+    walk = Walk(A, N)
+    walk.stay(DWELL, evidence({"a": OUT}, n=(FOR,)))
+    assert walk.site == "n"
+    walk.stay(1000, evidence({"a": OUT}))
+    assert walk.site == "n"
+    walk.stay(LEAVE + 10, evidence({"a": IN}, a=(FOR,)))
+    assert walk.site == "a"
+
+
+def test_where_areas_overlap_the_network_leads_from_one_to_the_other() -> None:
+    walk = Walk(A, B)
+    both = {"a": IN, "b": IN}
+    walk.stay(DWELL, evidence(both, a=(FOR,)))
+    assert walk.site == "a"
+    walk.stay(LEAVE + 10, evidence(both, b=(FOR,)))
+    assert walk.site == "b"
+
+
+def test_a_conflict_keeps_what_is_open_and_ends_with_its_cause() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, AT_A)
+    decision = walk.stay(1000, evidence({"a": IN, "b": OUT}, b=(FOR,)))
+    assert (decision.site, decision.conflict, decision.kept) == (None, True, ("a",))
+    assert walk.stay(0, evidence({"a": IN, "b": OUT})).site == "a"
+
+
+def test_a_box_that_was_at_a_site_is_there_until_the_evidence_says_otherwise() -> None:
+    walk = Walk(A, B, memory=at("a", 990.0))
+    assert walk.stay(1000, evidence(None)).site == "a"
+    walk.stay(LEAVE + 10, evidence({"a": OUT, "b": OUT}))
+    assert walk.site == ""
+
+
+def test_a_site_that_is_not_known_any_more_is_not_decided() -> None:
+    assert Walk(B, memory=at("a", 990.0)).stay(10, evidence({"b": OUT})).site is None
+
+
+def test_each_site_is_told_of() -> None:
+    walk = Walk(B, A)
+    a, b = walk.stay(50, AT_A).sites
+    assert (a.site, a.phase, a.network, a.where, a.distance) == (
+        "a",
+        Phase.ARRIVING,
+        Network.AGREES,
+        Where.INSIDE,
+        50.0,
+    )
+    assert a.explanation == "50 m inside for 50 s of 90 s; its network agrees"
+    assert b.explanation == "9.0 km outside; its network does not agree"
+
+
+SAID = st.sampled_from(Says)
+STANDING = st.sampled_from([IN, PERHAPS, OUT])
+FOUND = st.builds(
+    lambda a, b, n, where: evidence(where, a=a, b=b, n=n),
+    st.tuples(SAID, SAID),
+    st.tuples(SAID),
+    st.tuples(SAID),
+    st.none() | st.fixed_dictionaries({"a": STANDING, "b": STANDING}),
+)
+RULES = st.sampled_from([(A, B, N), (A_ALL, B, N), (A_BY_POSITION, B, N), (A, B), (N,)])
+STEPS = st.lists(st.tuples(FOUND, st.sampled_from([1.0, 5.0, 30.0, 89.0, 400.0])), max_size=40)
+
+
+@given(rules=RULES, steps=STEPS)
+def test_whatever_happens_the_rules_hold(rules: tuple[SiteRules, ...], steps: list[tuple[Evidence, float]]) -> None:
+    memory, now, before = NOWHERE, 0.0, Decision(None)
+    for found, passes in steps:
+        decision, after = decide(rules, found, memory, now, LEAVE)
+        assert decide(tuple(reversed(rules)), found, memory, now, LEAVE) == (decision, after)
+        known = {rule.site: rule for rule in rules}
+        said = {site: network_of(rule, found.clues.get(site, ())) for site, rule in known.items()}
+        assert decision.reasons
+        assert not (decision.conflict and decision.site)
+        assert set(decision.kept) <= {memory.site}
+        views = {view.site: view for view in decision.sites}
+        if decision.site:
+            assert views[decision.site].phase in {Phase.HERE, Phase.LEAVING}
+            assert said[decision.site] is not Network.DENIES or views[decision.site].phase is Phase.LEAVING
+        if decision.site and decision.site != memory.site:
+            # What is decided anew is surely so now, by all that its profile wants.
+            agreed = said[decision.site] is Network.AGREES
+            assert not known[decision.site].fence or views[decision.site].where is Where.INSIDE
+            assert agreed or said[decision.site] is Network.NOT_ASKED
+            others = [site for site, network in said.items() if network is Network.AGREES and site != decision.site]
+            assert agreed or not others or len(others) > 1
+        if memory.site and found.standings is None and not {Network.AGREES, Network.DENIES} & set(said.values()):
+            assert decision.site == memory.site or memory.presences[memory.site].phase is Phase.LEAVING
+        memory, before, now = after, decision, now + passes
+    assert before.conflict or (memory.site or None) == before.site
+
+
+@given(says=st.lists(SAID, max_size=5), agreement=st.sampled_from(Agreement))
+def test_the_network_of_a_site(says: list[Says], agreement: Agreement) -> None:
+    rule = SiteRules("a", fence=True, dwell=1.0, agreement=agreement, wanted=(LAN,) * len(says))
+    found = network_of(rule, [Clue(LAN, each, "") for each in says])
+    if agreement is Agreement.NONE or not says:
+        assert found is Network.NOT_ASKED
+    elif AGAINST in says:
+        assert found is Network.DENIES
+    else:
+        enough = FOR in says if agreement is Agreement.ANY else set(says) == {FOR}
+        assert (found is Network.AGREES) is enough
+
+
+@pytest.mark.parametrize(
+    ("length", "words"), [(0.4, "0 m"), (999.0, "999 m"), (1500.0, "1.5 km"), (12_402.0, "12 km"), (6e6, "6,000 km")]
+)
+def test_lengths_in_words(length: float, words: str) -> None:
+    assert metres(length) == words
+
+
+def test_names_in_a_list() -> None:
+    assert [joined(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
