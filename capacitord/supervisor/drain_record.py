@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from capacitord.errors import CapacitordError, NotFound
 from capacitord.supervisor import files
 from capacitord.supervisor.active_site import SITE
 
-_MOST = 64
+_MOST: Final = 64
 
 
 class DrainRecords:
@@ -45,6 +47,14 @@ class DrainRecords:
             if path.exists():
                 path.unlink()
                 files.sync_folder(self._folder)
+
+    def keep_only(self, sites: Collection[str]) -> None:
+        """Forget all other sites: one that is removed and comes again begins anew. Raises `StorageFailed`."""
+        with files.typed(self._folder):
+            kept = [path.name for path in self._folder.iterdir()] if self._folder.exists() else []
+        for name in kept:
+            if name not in sites and SITE.fullmatch(name) is not None:
+                self.forget(name)
 
     def _path(self, site: str) -> Path:
         if SITE.fullmatch(site) is None:

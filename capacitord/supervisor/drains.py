@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from capacitord.api.draining import told
 from capacitord.api.messages import Draining, SiteStatus
-from capacitord.errors import CapacitordError, Problem
+from capacitord.errors import CapacitordError, OutOfSpace, Problem, StorageFailed
 from capacitord.model.delivery import Inactive
 from capacitord.supervisor import draining
 from capacitord.supervisor.bounds import Bounds
@@ -69,7 +69,7 @@ class Drains:
         self._drains: dict[str, Drain] = {}
         self._off: set[str] = set()
         self._said: dict[str, str] = {}
-        self._stopping = False
+        self._stopping = self._again = False
         self._one_stock_taking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,21 +78,26 @@ class Drains:
     async def take_stock(self) -> None:
         """Read which sites may drain, as their profiles and the records say; call it when any of that changes."""
         async with self._one_stock_taking:
-            before = dict(self._stock)
-            found = await asyncio.to_thread(self._read, self._box.active())
+            active = self._box.active()
+            # What was known of one that is active since does not hold when it is left again.
+            before = {site: known for site, known in self._stock.items() if site != active}
+            self._again = False
+            found = await asyncio.to_thread(self._read, active, before)
             for site, now in found.items():
                 known = before.get(site)
                 if known is not None and known.spent and known.stored == now.stored:
                     found[site] = now._replace(spent=True)
             self._stock = found
 
-    def _read(self, active: str) -> dict[str, Candidate]:
+    def _read(self, active: str, before: dict[str, Candidate]) -> dict[str, Candidate]:
         found: dict[str, Candidate] = {}
         try:
             sites = self._profiles.sites()
+            self._records.keep_only(sites)
         except CapacitordError as error:
             _log.error("which sites drain can't be found out: %s: %s", error.where, error.message)
-            return found
+            self._again = True
+            return before
         for site in sites:
             try:
                 if site == active:
@@ -106,8 +111,13 @@ class Drains:
                 held = self._profiles.last(site)
                 spent = held is not None and not held.undelivered_images and not held.unrouted_images
                 began = None if spent else self._began(site)
+            except (StorageFailed, OutOfSpace) as error:
+                _log.error("whether %s drains can't be found out now: %s: %s", site, error.where, error.message)
+                self._again = True
+                if site in before:
+                    found[site] = before[site]
             except CapacitordError as error:
-                # What can't be read says nothing, and what says nothing does not drain.
+                # What can't be understood says nothing, and what says nothing does not drain.
                 _log.error("%s does not drain: %s: %s", site, error.where, error.message)
             else:
                 found[site] = Candidate(stored, began, spent)
@@ -197,7 +207,9 @@ class Drains:
             await self._box.remember(site, now)
 
     async def ask(self) -> None:
-        """Ask each how far it is."""
+        """Ask each how far it is, and look again at what the disk did not tell."""
+        if self._again:
+            await self.take_stock()
         await asyncio.gather(*(drain.look() for drain in self._drains.values() if not drain.ending))
 
     @asynccontextmanager

@@ -170,6 +170,15 @@ def test_the_record_keeps_when_it_began(tmp_path: Path) -> None:
     assert records.begin("lakeside", NOW + timedelta(hours=3)) == NOW + timedelta(hours=3)
 
 
+def test_a_site_that_is_removed_begins_anew(tmp_path: Path) -> None:
+    records, later = DrainRecords(tmp_path / "draining"), NOW + timedelta(hours=3)
+    records.keep_only(["lakeside"])
+    for site in ("lakeside", "north"):
+        records.begin(site, NOW)
+    records.keep_only(["lakeside"])
+    assert (records.begin("lakeside", later), records.begin("north", later)) == (NOW, later)
+
+
 @pytest.mark.parametrize("text", ["", "yesterday\n", "2026-03-04T18:00:00\n", "x" * 1000])
 def test_a_record_that_is_damaged_says_nothing(tmp_path: Path, text: str) -> None:
     records = DrainRecords(tmp_path)

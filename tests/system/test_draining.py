@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from capacitord.api import messages as m
+from capacitord.api.departure import Departure
 from capacitord.errors import Refused
+from capacitord.model.departure import Leave
 from tests.images import TINY, write_study
 from tests.peers.storescp import Storescp
 from tests.system.box import SITE, Box, Target
@@ -33,7 +35,8 @@ def theirs(tmp_path: Path) -> Iterator[Storescp]:
 @pytest.fixture
 def box(tmp_path: Path, ours: Storescp, theirs: Storescp) -> Iterator[Box]:
     """A box that serves a site that drains, and knows another one."""
-    with Box(tmp_path / "box", Target("pacs", ours.ae_title, ours.port)) as found:
+    settings = {"spool": {"study_quiet": "1s"}}
+    with Box(tmp_path / "box", Target("pacs", ours.ae_title, ours.port), settings=settings) as found:
         found.client.profile_import(m.ProfileImport(draining(theirs)))
         activate(found, OTHER)
         yield found
@@ -54,6 +57,16 @@ def until_left(box: Box, images: int) -> m.Draining:
     return box.wait(look, what=f"{images} images of {OTHER} to be left")
 
 
+def wait_for_closed(box: Box) -> Departure:
+    """Return what is open at the active site once nothing arrives there any more."""
+
+    def look() -> Departure | None:
+        found = box.client.site_departure()
+        return None if found.receiving_studies or found.associations else found
+
+    return wait_for(look, within=60.0, what="all studies to be closed")
+
+
 def entry(box: Box, site: str = OTHER) -> m.SiteEntry:
     return next(each for each in box.client.site_list().sites if each.id == site)
 
@@ -64,6 +77,9 @@ def test_what_was_left_behind_goes_to_the_old_site_alone_over_a_cut_link_and_kil
     old, new = (write_study(tmp_path / f"{n}", images=6, shape=TINY, seed=n) for n in (1, 2))
     theirs.stop()
     assert len(send(box, old)) == 6
+    leaving = wait_for_closed(box)
+    assert (leaving.leave, leaving.images, leaving.eta) == (Leave.DRAINING, 6, None)
+    assert not leaving.is_clear
     activate(box, SITE)
     found = until_left(box, 6)
     assert found.until is None
@@ -80,6 +96,7 @@ def test_what_was_left_behind_goes_to_the_old_site_alone_over_a_cut_link_and_kil
     until_drained(box)
     assert uids(theirs.wait_for_images(6)) == uids(old)
     assert uids(ours.wait_for_images(6)) == uids(new)
+    assert wait_for_closed(box).is_clear
     after = entry(box)
     assert (after.draining, after.undelivered_images) == (None, 0)
 
