@@ -11,7 +11,7 @@ PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "geofenc
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "preflight.run", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "site.follow", "site.erase", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
-    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "preflight", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.erase", "site.follow", "site.list", "site.location", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
+    "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "preflight", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.departure", "site.erase", "site.follow", "site.list", "site.location", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
     "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
@@ -366,7 +366,7 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": ["SITE"],
                 },
                 "deactivate": {
-                    "help": "Park the box: no scanner can send, and nothing leaves, until a site is activated",
+                    "help": "Park the box: no scanner can send until a site is activated",
                     "options": {
                         "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
@@ -393,6 +393,14 @@ TREE: Final[dict[str, Any]] = {
                         "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
+                        "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
+                        "--help": {"help": "Show this text", "metavar": "", "many": False},
+                    },
+                    "arguments": [],
+                },
+                "departure": {
+                    "help": "Say whether the coach may leave the active site",
+                    "options": {
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },

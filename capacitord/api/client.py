@@ -14,6 +14,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolve, Resolved
 from capacitord.api.connection import Exchange, Lines, Tar, mismatch
+from capacitord.api.departure import Departure
 from capacitord.api.geofence import SiteAreas
 from capacitord.api.location import Location
 from capacitord.api.preflight import Preflight, RunPreflight
@@ -144,6 +145,10 @@ class Client:
     def site_activate(self, site: str, reason: str, operator: str = "", *, waive_preflight: bool = False) -> m.Done:
         """Have the box serve a site. Raises `Refused` for a waiver that the box does not allow."""
         return self.request("site.activate", m.SiteActivate(site, reason, operator, waive_preflight), m.Done)
+
+    def site_departure(self) -> Departure:
+        """Return whether the coach may leave the active site, and what is open there."""
+        return self.request("site.departure", m.Empty(), Departure)
 
     def site_follow(self, reason: str, operator: str = "") -> m.Done:
         """Have the box follow where it is again. Raises `Refused` on a box that has no evidence to follow."""

@@ -302,6 +302,33 @@ class WorklistStatus(Answer, frozen=True):
     turned_away: Refusals | None = None
 
 
+class DrainState(enum.StrEnum):
+    """Whether images of a site that is not active leave: they do, they do not get on, or they wait for their turn."""
+
+    DRAINING = "draining"
+    STUCK = "stuck"
+    WAITING = "waiting"
+
+
+class Draining(Answer, frozen=True):
+    """A site that is not active and whose profile says drain. A process of its own delivers, and takes nothing in.
+
+    `images` and `bytes` are what can still leave, None while that is not known; `eta` is in seconds at the measured
+    rate, None if nothing was measured. `until` is when it ends though images are left, None for never. `reason` says
+    why something does not leave now, and `hint` what to do; both are empty while all is well.
+    """
+
+    site: str
+    state: DrainState
+    since: datetime
+    until: datetime | None = None
+    images: int | None = None
+    bytes: int | None = None
+    eta: float | None = None
+    reason: str = ""
+    hint: str = ""
+
+
 class SiteStatus(Answer, frozen=True):
     """The runtime's part of the status; free of patient data.
 
@@ -343,6 +370,7 @@ class Status(Answer, frozen=True):
     `listener` is the storage port, `worklist` that for the worklist if the site has one. `location` is None on a box
     whose sites a person chooses. `chosen` says who chose the site, or that there is none; it is an `override` where the
     box would follow the evidence of where it is.
+    `draining` are sites that are not active and whose images go on leaving.
     """
 
     schema: str
@@ -360,6 +388,7 @@ class Status(Answer, frozen=True):
     location: LocationLine | None = None
     chosen: Chosen | None = None
     override: bool = False
+    draining: tuple[Draining, ...] = ()
 
 
 # --- studies ------------------------------------------------------------------------------------------
@@ -929,6 +958,7 @@ class SiteEntry(Answer, frozen=True):
     `undelivered_images` is None where nobody knows, and then the other counts say nothing; `as_of` is when they were
     true, None for now. Held are images that go nowhere, or not everywhere, until a person acts;
     the latter are held back. `problem` says why the site cannot open.
+    `draining` is how what waits goes on leaving, None if it does not.
     """
 
     id: str
@@ -944,6 +974,7 @@ class SiteEntry(Answer, frozen=True):
     unrouted_images: int = 0
     refused_images: int = 0
     held_back_images: int = 0
+    draining: Draining | None = None
 
 
 class SiteList(Answer, frozen=True):

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from capacitord.api import codes, geofence, location, preflight, preview, review, trial, worklist
+from capacitord.api import codes, departure, geofence, location, preflight, preview, review, trial, worklist
 from capacitord.api import messages as m
 
 
@@ -258,6 +258,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Serve a site",
     ),
     Route("site.deactivate", "POST", "/v1/sites/deactivate", _O, _BOX, m.SiteDeactivate, m.Done, "Serve no site"),
+    Route(
+        "site.departure",
+        "GET",
+        "/v1/departure",
+        _R,
+        _SITE,
+        m.Empty,
+        departure.Departure,
+        "Whether the coach may leave",
+    ),
     Route(
         "site.follow",
         "POST",

@@ -16,6 +16,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.codes import Resolved
 from capacitord.api.demo import Demo
+from capacitord.api.departure import Departure
 from capacitord.api.geofence import AreasChecked, Doubt, Mapped, SiteArea, Spot, Stood, Tested, Visit
 from capacitord.api.location import EvidenceNow, Location
 from capacitord.api.preflight import Preflight, Scanner
@@ -183,6 +184,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = MappingProxyType(
         "resend": Document(m.Done),
         "site.activate": Document(m.Done),
         "site.deactivate": Document(m.Done),
+        "site.departure": Document(Departure),
         "site.erase": Document(m.Done),
         "site.follow": Document(m.Done),
         "site.list": Document(m.SiteList, ("sites", m.SiteEntry)),

@@ -12,7 +12,7 @@ import pydantic
 from capacitord.config.diagnostics import Finding, Source, key_text
 from capacitord.config.positions import Key
 from capacitord.config.profile import Profile
-from capacitord.model.delivery import Policy, WhenInactive
+from capacitord.model.delivery import Policy
 
 _EACH: Final = "*"
 """In a key path: every entry of a list."""
@@ -34,7 +34,6 @@ IDLE: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("delivery", "networks"): "images leave over any network",
         ("delivery", "windows"): "images leave at any time",
         ("delivery", "rate_limit"): "images leave as fast as the link takes them",
-        ("delivery", "when_inactive"): "the queue of a site that is not active waits until it is active again",
     }
 )
 """Key paths, and what happens instead."""
@@ -42,7 +41,6 @@ _QUIET: Final[Mapping[tuple[str, ...], tuple[object, ...]]] = MappingProxyType(
     {
         ("destination", _EACH, "commitment"): (False,),
         ("delivery", "policy"): ((Policy.REALTIME,),),
-        ("delivery", "when_inactive"): (WhenInactive.STOP,),
     }
 )
 """Values that ask for nothing, and so need no note."""

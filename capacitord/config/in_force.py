@@ -39,6 +39,7 @@ def in_force(source: Profile) -> model.Profile:
         matching=_matching(source),
         completeness=BY_QUIET if source.completeness is None else _completeness(source.completeness),
         worklist=_worklist(source),
+        when_inactive=source.delivery.when_inactive,
     )
 
 

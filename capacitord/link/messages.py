@@ -63,7 +63,10 @@ class SpoolSettings(msgspec.Struct, frozen=True):
 
 
 class Start(LinkMessage, frozen=True, tag="start"):
-    """Everything a runtime needs. `spool` is the site's folder, `key` its 32-byte site key."""
+    """Everything a runtime needs. `spool` is the site's folder, `key` its 32-byte site key.
+
+    One that `delivers_only` serves no port and asks nobody for a worklist: what waits leaves, and nothing else is done.
+    """
 
     profile: Profile
     spool: str
@@ -71,6 +74,7 @@ class Start(LinkMessage, frozen=True, tag="start"):
     storage: Storage
     limits: SpoolSettings
     worklist: WorklistPort = WorklistPort("FLUXBOX")
+    delivers_only: bool = False
 
     def __repr__(self) -> str:
         return f"Start(site={self.profile.id!r})"

@@ -22,6 +22,18 @@ class WhenInactive(enum.StrEnum):
     DRAIN = "drain"
 
 
+class Inactive(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The same with how long: what drains does so for `seconds` at most; None: until nothing is left."""
+
+    manner: WhenInactive = WhenInactive.STOP
+    seconds: float | None = None
+
+    @property
+    def drains(self) -> bool:
+        """Whether images go on leaving."""
+        return self.manner is WhenInactive.DRAIN
+
+
 class Send(enum.StrEnum):
     """Whether images leave as they arrive, or whole studies only."""
 

@@ -7,6 +7,7 @@ import msgspec
 from capacitord.model.attribute import Attribute
 from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.deidentify import Deidentification
+from capacitord.model.delivery import Inactive
 from capacitord.model.destination import Destination
 from capacitord.model.matching import Rule
 from capacitord.model.review import Terms
@@ -43,6 +44,7 @@ class Profile(msgspec.Struct, frozen=True):
     `order` says what leaves first: attributes in ascending order; None among them stands for the route's priority.
     Without `matching`, nothing is matched with a worklist, and none is held for that.
     Without a `worklist` there is none, and no port for it.
+    `when_inactive` says what becomes of what waits when the box leaves the site.
     """
 
     id: str
@@ -58,3 +60,4 @@ class Profile(msgspec.Struct, frozen=True):
     matching: Matching | None = None
     completeness: Completeness = BY_QUIET
     worklist: Worklist | None = None
+    when_inactive: Inactive = Inactive()

@@ -20,6 +20,7 @@ from capacitord.dicom.contexts import sop_class_name, syntax_name
 from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
 from capacitord.site import archive
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
 from capacitord.site.overview import queue_row, unnamed_row
 from capacitord.site.previewing import Previewing
@@ -71,6 +72,7 @@ class Desks(NamedTuple):
     previewing: Previewing
     worklist: WorklistAnswers
     reviewing: Reviewing
+    departing: Departing
 
 
 class Answers:
@@ -83,7 +85,7 @@ class Answers:
         desks: Desks,
     ) -> None:
         self._spool, self._deliveries = spool, deliveries
-        self._explaining, self._resolving, self._previewing, worklist, self._reviewing = desks
+        self._explaining, self._resolving, self._previewing, worklist, self._reviewing, departing = desks
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
@@ -98,6 +100,7 @@ class Answers:
             "queue.pause": self._pause,
             "queue.resume": self._resume,
             "queue.show": self._queue_show,
+            "site.departure": lambda _request: one(departing.answer()),
             "study.discard": self._discard,
             "study.explain": self._explain,
             "study.export": self._export,

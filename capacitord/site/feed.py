@@ -391,11 +391,11 @@ class Feed:
 
     # --- the ledger -------------------------------------------------------------------------------
 
-    def rate(self) -> float:
-        """Return the bytes a second that were acknowledged over the last half minute."""
+    def rate(self, span: float = _RATE_SPAN) -> float:
+        """Return the bytes a second that were acknowledged over the last `span` seconds, or since they began."""
         now = time.monotonic()
         with self._lock:
-            recent = [(at, size) for at, size in self._sent if now - at < _RATE_SPAN]
+            recent = [(at, size) for at, size in self._sent if now - at < span]
         if not recent:
             return 0.0
         return sum(size for _, size in recent) / max(1.0, now - recent[0][0])

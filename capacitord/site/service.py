@@ -22,6 +22,7 @@ from capacitord.site.calls import Calls
 from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
 from capacitord.site.listings import Listings
 from capacitord.site.matching import NO_LIST, Matcher
@@ -88,7 +89,9 @@ class Service:
             note=lambda reference, message: self._note(reference, message, "", ""),
             doubt=self._soundness.doubt,
             receiving=lambda: self._reception.receiving,
+            asks=not start.delivers_only,
         )
+        self._delivers_only = start.delivers_only
         self._listings.source = self._worklist
         self._worklist_port = WorklistPort(self._worklist, start.worklist)
         self._ports: Mapping[Port, SitePort] = {Port.STORAGE: self._port, Port.WORKLIST: self._worklist_port}
@@ -143,7 +146,7 @@ class Service:
             worklist.entries,
             lambda: [each.name for each in self._routing.profile.destinations],
         )
-        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing)
+        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing, self._departing())
         return Answers(self._spool, self._deliveries, desks)
 
     def _explaining(self) -> Explaining:
@@ -152,6 +155,15 @@ class Service:
             lambda: self._routing.profile,
             self._preparation,
             receiving=lambda: self._reception.receiving,
+        )
+
+    def _departing(self) -> Departing:
+        return Departing(
+            self._spool,
+            self._deliveries,
+            lambda: self._routing.profile,
+            associations=lambda: len(self._port.associations()),
+            trouble=lambda: "" if self._soundness.trouble is None else self._soundness.trouble.message,
         )
 
     def _resolving(self) -> Resolving:
@@ -196,7 +208,11 @@ class Service:
         self._profile_problem = Problem("profile-behind", message, hint="It is tried again every second.")
 
     def listen(self, port: Port, listener: socket.socket) -> None:
-        """Serve a port on this listening socket."""
+        """Serve a port on this listening socket, unless this runtime is there to deliver only."""
+        if self._delivers_only:
+            LOG.error("This runtime takes nothing in, and was given the %s port: it is closed.", port)
+            listener.close()
+            return
         self._ports[port].open(listener)
 
     def stop_listening(self, port: Port, grace: float) -> None:

@@ -35,6 +35,13 @@ SELECT e.kind, min(e.over),
      WHERE o.study_uid = ?1 AND o.kind = e.kind AND x.sop_uid = i.sop_uid))
 FROM evidence e WHERE e.study_uid = ?1 GROUP BY e.kind ORDER BY e.kind
 """
+_OUTSTANDING: Final = """
+SELECT (SELECT s.short FROM study s WHERE s.uid = e.study_uid), min(e.over), (
+  SELECT count(DISTINCT x.sop_uid) FROM evidence o JOIN expected x ON x.evidence = o.id
+  WHERE o.study_uid = e.study_uid AND o.at >= ?1
+    AND NOT EXISTS (SELECT 1 FROM image i WHERE i.sop_uid = x.sop_uid AND NOT i.corrupt)
+) FROM evidence e WHERE e.at >= ?1 GROUP BY e.study_uid ORDER BY min(e.id)
+"""
 _ASKED: Final = "SELECT sop_class, sop_uid FROM asked WHERE request = ? ORDER BY number"
 _STATE: Final = """
 SELECT i.sop_class FROM image i WHERE i.sop_uid = ?1 AND NOT i.corrupt AND (i.here AND i.routing >= 0 OR EXISTS (
@@ -89,6 +96,18 @@ class Request(NamedTuple):
     calling_ae: str
     called_ae: str
     at: int
+
+
+class Outstanding(NamedTuple):
+    """What scanners named and is not here: images of studies that are `incomplete` (short ids), and whole studies.
+
+    Of the `announced` studies nothing is here. Those that are `begun` are still being made, as far as scanners say.
+    """
+
+    missing: int
+    incomplete: tuple[str, ...]
+    announced: int
+    begun: int
 
 
 NO_SUCH_OBJECT: Final = 0x0112
@@ -208,6 +227,19 @@ class Evidence:
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _ANNOUNCED)
         return [Announced(self._short(uid), uid, ae, at, bool(over), images) for uid, ae, at, over, images in rows]
+
+    def outstanding(self, since: int) -> Outstanding:
+        """Return what was named since a moment (ns since the epoch) and is not here, or not done yet."""
+        self._catalog.settle()
+        with self._catalog.read() as catalog:
+            rows = fetch(catalog, _OUTSTANDING, (since,))
+        incomplete = [(short, images) for short, _, images in rows if short is not None and images]
+        return Outstanding(
+            sum(images for _, images in incomplete),
+            tuple(short for short, _ in incomplete),
+            sum(1 for short, _, images in rows if short is None and images),
+            sum(1 for _, over, _ in rows if not over),
+        )
 
     def forget(self, before: int) -> None:
         """Forget what was said before a moment (ns since the epoch) of studies of which nothing is here any more."""

@@ -338,6 +338,11 @@ class Studies:
                 return int(count), short, reason
         return 0, "", ""
 
+    def receiving(self) -> int:
+        """Return of how many studies images may still arrive."""
+        with self._catalog.read() as catalog:
+            return int(fetch_value(catalog, "SELECT count(*) FROM study WHERE state = ?", (StudyState.RECEIVING,)))
+
     def failed(self) -> list[Failed]:
         """Return the destinations that did not get studies for good, with one study and its reason for each."""
         with self._catalog.read() as catalog:

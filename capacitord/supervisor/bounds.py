@@ -9,7 +9,10 @@ from capacitord.api.messages import LARGEST_IMPORT
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Times in seconds, sizes in bytes. A test takes shorter ones."""
+    """Times in seconds, sizes in bytes. A test takes shorter ones.
+
+    `drains` sites that are not active deliver at once; one of which nothing left for `drain_still` is told of as stuck.
+    """
 
     body: int = 1 << 20
     import_body: int = LARGEST_IMPORT
@@ -31,3 +34,5 @@ class Bounds:
     bind_retry: float = 1.0
     grace: float = 25.0
     grace_margin: float = 5.0
+    drains: int = 8
+    drain_still: float = 300.0

@@ -15,7 +15,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import Route
-from capacitord.api.staying import staying
+from capacitord.api.staying import staying, waiting
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
@@ -122,6 +122,7 @@ class BoxAnswers:
         """Return the status as of now."""
         serving, gatekeeper = self._serving, self._serving.gatekeeper
         traffic = await serving.reporter.traffic()
+        draining = {each.site: each for each in serving.drains.shown()}
         box = status.Box(
             started=self._started,
             gate=gatekeeper.gate,
@@ -136,7 +137,10 @@ class BoxAnswers:
             failing=serving.reporter.failing,
             damaged=self._damaged(),
             held_elsewhere=sum(held.held_images for held in serving.elsewhere.values()),
-            elsewhere={site: staying(held) for site, held in serving.elsewhere.items()},
+            elsewhere={
+                site: waiting(held) if site in draining else staying(held) for site, held in serving.elsewhere.items()
+            },
+            draining=tuple(draining.values()),
             chosen=serving.choice.chosen,
             override=serving.override,
             location=location_answers.line(self._whereabouts) if self._whereabouts.follows else None,
@@ -268,6 +272,7 @@ class BoxAnswers:
             doctor.runtime(now.runtime, parked=parked),
             doctor.isolation(now.runtime),
             doctor.gate(now.gate, now.listener),
+            *doctor.draining(now.draining),
             *([doctor.images(now.traffic, await asyncio.to_thread(doctor.set_aside, state))] if served else []),
             *await doctor.destinations(known),
             *doctor.queues(now.traffic),

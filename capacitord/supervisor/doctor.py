@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from capacitord.api.draining import told
 from capacitord.api.messages import (
     AuditEntry,
     AuditReport,
     Check,
     DestinationStatus,
+    Draining,
+    DrainState,
     Gate,
     KeyStatus,
     Level,
@@ -37,7 +40,7 @@ from capacitord.supervisor.status import exposed
 _WRITTEN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE: Final = 5.0
 _LOOKED_AT: Final = frozenset(
-    {"audit-damaged", "corrupt", "disk-reserve", "disk-warning", "keys", "not-isolated", "recovery-file"}
+    {"audit-damaged", "corrupt", "disk-reserve", "drain-stuck", "disk-warning", "keys", "not-isolated", "recovery-file"}
 )
 """Advice of the status that has a check of its own here."""
 
@@ -163,6 +166,19 @@ def gate(now: Gate, listener: Listener) -> Check:
         why = f": {now.parked.reason}" if now.parked.reason else ""
         return Check("gate", Level.WARNING, f"{now.reason}{why}", now.hint)
     return Check("gate", Level.FAILURE, f"{now.state}: {now.reason}", now.hint)
+
+
+def draining(found: Iterable[Draining]) -> list[Check]:
+    """Look at the sites that the box has left and whose images go on leaving."""
+    return [
+        Check(
+            f"draining {each.site}",
+            Level.OK if each.state is DrainState.DRAINING else Level.WARNING,
+            told(each) + (f": {each.reason}" if each.reason else ""),
+            each.hint,
+        )
+        for each in found
+    ]
 
 
 def isolation(now: Runtime) -> Check:

@@ -27,6 +27,8 @@ from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import Broker, peers_of
 from capacitord.supervisor.clearing import Clearing, Journal
+from capacitord.supervisor.drain_record import DrainRecords
+from capacitord.supervisor.drains import Drains, Surroundings
 from capacitord.supervisor.erasing import Erasures
 from capacitord.supervisor.events import Hub
 from capacitord.supervisor.gate import Facts, is_possible, may_be_cleared
@@ -100,6 +102,21 @@ class Serving:
             every=box.preflight.every,
             journal=journal,
             changed=self.look,
+        )
+        self.drains = Drains(
+            Surroundings(
+                active=lambda: self.site,
+                key_problem=lambda: self.keys.problem,
+                is_empty=lambda site: is_empty(self.folder_of(site)),
+                start_of=self.start_of,
+                told=lambda site, now: self.elsewhere.update({site: held_of(now)}),
+                remember=lambda site, now: self._remember(site, held_of(now)),
+            ),
+            profiles=self.profiles,
+            records=DrainRecords(box.state / "draining"),
+            launcher=launcher,
+            bounds=bounds,
+            hub=self.hub,
         )
         self.whereabouts: Whereabouts | None = None
         self.gatekeeper = Gatekeeper(
@@ -179,6 +196,7 @@ class Serving:
             self.others, self.elsewhere = await asyncio.to_thread(look)
         except CapacitordError as error:
             _log.error("the profiles can't be read: %s: %s", error.where, error.message)
+        await self.drains.take_stock()
         self.looked_around.set()
 
     async def take_key(self, passphrase: str | None) -> None:
@@ -194,6 +212,7 @@ class Serving:
         able = self.stored is not None and self.keys.problem is None and not (self._stopping or self._leaving)
         if able and self.keeper.state in _WAITING:
             self.keeper.want(self._plan)
+        self.drains.consider()
         self._tell()
         self.look()
 
@@ -265,10 +284,11 @@ class Serving:
             self.consider()
             raise
         before, held = self.site, await self._held()
-        await self.keeper.stop(self._grace)
-        # Only now: until here a runtime was there that would have acted on it.
-        self.site, self.choice, self.stored, self.profile_problem = site, choice, stored, None
-        self._begin()
+        async with self.drains.without(site):
+            await self.keeper.stop(self._grace)
+            # Only now: until here a runtime was there that would have acted on it.
+            self.site, self.choice, self.stored, self.profile_problem = site, choice, stored, None
+            self._begin()
         await self._remember(before, held)
         await self._remember(site, None)
         await self.look_around()
@@ -307,7 +327,8 @@ class Serving:
         """Look again every few seconds at what changes without saying so, until cancelled."""
         while True:
             await asyncio.sleep(self._pulse)
-            await self.reporter.traffic()
+            await asyncio.gather(self.reporter.traffic(), self.drains.ask())
+            self.drains.consider()
             self._tell()
             self.look()
 
@@ -315,7 +336,7 @@ class Serving:
         """Shut the gate and have the runtime finish what is open, within the bound."""
         self._stopping = True
         await self.clearing.settle()
-        await self.keeper.stop(self._grace)
+        await asyncio.gather(self.keeper.stop(self._grace), self.drains.stop())
         await self.prober.stop()
         self.look()
         self.hub.close()

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import msgspec
 
 from capacitord.api import messages as m
-from capacitord.api.staying import staying
+from capacitord.api.staying import after_leaving
 from capacitord.errors import CapacitordError, DamagedObject, Refused
 from capacitord.model.following import wanted
 from capacitord.supervisor import importing, looking
@@ -118,6 +118,7 @@ class Sites:
         if site == serving.site:
             serving.take(stored)
         await serving.look_around()
+        serving.consider()
         return stored.summary(active=site == serving.site)
 
     async def _tell_half_way(self, error: CapacitordError, site: str) -> None:
@@ -238,10 +239,9 @@ class Sites:
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
         held = self._serving.elsewhere.get(before)
-        words = "" if held is None else staying(held)
-        if not before or not words:
+        if not before or held is None:
             return ""
-        return f" Images that stay at {before}: {words}. Nothing becomes of them until {before} is active again."
+        return after_leaving(before, held, self._serving.drains.manner(before))
 
     async def remove(self, request: m.ProfileRemove, peer: Peer) -> m.Done:
         """Take a site from the box. Raises `Refused` while it is active or has studies that wait, and names them."""
@@ -256,11 +256,14 @@ class Sites:
             await self._refuse_the_active(site, peer)
         folder = serving.folder_of(site)
         empty = await asyncio.to_thread(is_empty, folder)
-        if not empty:
-            await self._demand_nothing_waits(site, peer)
-        place = await asyncio.to_thread(self._store.remove, site)
-        await serving.look_around()
-        serving.consider()
+        try:
+            async with serving.drains.without(site):
+                if not empty:
+                    await self._demand_nothing_waits(site, peer)
+                place = await asyncio.to_thread(self._store.remove, site)
+        finally:
+            await serving.look_around()
+            serving.consider()
         rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
@@ -276,11 +279,15 @@ class Sites:
         await asyncio.to_thread(self._store.history, site, "")
         if site == serving.site:
             await self._refuse_the_active(site, peer)
-        if not await asyncio.to_thread(is_empty, serving.folder_of(site)):
-            await self._demand_nothing_waits(site, peer)
-        await serving.erasures.erase(site, peer.user)
-        await asyncio.to_thread(self._store.remember, site, Held(datetime.now(UTC), 0, 0, 0, 0, 0))
-        await serving.look_around()
+        try:
+            async with serving.drains.without(site):
+                if not await asyncio.to_thread(is_empty, serving.folder_of(site)):
+                    await self._demand_nothing_waits(site, peer)
+                await serving.erasures.erase(site, peer.user)
+                await asyncio.to_thread(self._store.remember, site, Held(datetime.now(UTC), 0, 0, 0, 0, 0))
+        finally:
+            await serving.look_around()
+            serving.consider()
         serving.hub.say("site-erased", f"the key and the data of {site} are destroyed")
         return m.Done(f"The key of {site} is destroyed, and all data of {site} with it. {_OUTSIDE}", (site,))
 
@@ -312,6 +319,7 @@ class Sites:
         """Return the sites of the box."""
         serving = self._serving
         whole, damaged = await asyncio.to_thread(self._store.listed, serving.site)
+        draining = {each.site: each for each in serving.drains.shown()}
         found = [self._entry(each) for each in whole]
         found += [
             m.SiteEntry(
@@ -325,6 +333,7 @@ class Sites:
             )
             for each in damaged
         ]
+        found = [msgspec.structs.replace(each, draining=draining.get(each.id)) for each in found]
         entries = tuple(sorted(found, key=lambda entry: entry.id))
         return m.SiteList(schema, entries, chosen=serving.choice.chosen, override=serving.override)
 

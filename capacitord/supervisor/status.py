@@ -8,10 +8,13 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from capacitord import __version__
+from capacitord.api.draining import told
 from capacitord.api.messages import (
     Advice,
     Chosen,
     DamagedProfile,
+    Draining,
+    DrainState,
     Gate,
     Level,
     Listener,
@@ -53,6 +56,8 @@ class Box(NamedTuple):
     """Why it is not open, though it should be."""
     chosen: Chosen | None = None
     """Who chose which site is served, or that none is."""
+    draining: tuple[Draining, ...] = ()
+    """The sites that are not active and whose images go on leaving."""
     override: bool = False
     """Whether that stands against the evidence of where the box is."""
     location: LocationLine | None = None
@@ -79,6 +84,7 @@ def compose(schema: str, box: Box, traffic: SiteStatus | None) -> Status:
         held_elsewhere=box.held_elsewhere,
         chosen=box.chosen,
         override=box.override,
+        draining=box.draining,
         location=box.location,
     )
 
@@ -121,6 +127,11 @@ def _advice(box: Box) -> list[Advice]:
     if box.unsaved:
         found.append(Advice("recovery-file", Level.WARNING, box.unsaved, HINT))
     found += [Advice("profile-damaged", Level.FAILURE, each.message, each.hint) for each in box.damaged]
+    found += [
+        Advice("drain-stuck", Level.WARNING, f"{told(each)}: {each.reason}", each.hint)
+        for each in box.draining
+        if each.state is DrainState.STUCK
+    ]
     left = {site: images for site, images in sorted(box.elsewhere.items()) if images}
     if left:
         each = "; ".join(f"{images} of {site}" for site, images in left.items())

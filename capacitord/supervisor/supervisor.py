@@ -89,8 +89,9 @@ class Supervisor:
             state_lock.release()
 
     def hurry(self) -> None:
-        """End the runtime now instead of when it has finished what is open."""
+        """End the runtimes now instead of when they have finished what is open."""
         if self._serving is not None:
+            self._serving.drains.kill()
             self._serving.keeper.kill()
 
     async def _serve(

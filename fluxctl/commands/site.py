@@ -84,10 +84,10 @@ def activate(
 
     The storage port is shut, and what the scanner is sending may finish; those images are still the old site's. Then
     the port opens again for the new one. What is undelivered at the old site stays on this box, sealed under the old
-    site's key, and leaves when that site is active again. Before the port opens for another site than the one before,
-    all scanners must be clean of patients (fluxctl preflight). --waive-preflight does without, where the box's
-    configuration allows it. On a box that follows where it is, this stands against the evidence until fluxctl site
-    follow.
+    site's key, and leaves when that site is active again; it goes on leaving if the old site's profile says drain.
+    Before the port opens for another site than the one before, all scanners must be clean of patients (fluxctl
+    preflight). --waive-preflight does without, where the box's configuration allows it. On a box that follows where it
+    is, this stands against the evidence until fluxctl site follow.
     """
     client = daemon(ctx)
     ask.must_be_possible(yes=yes, json=json)
@@ -113,7 +113,9 @@ def deactivate(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Park the box: no scanner can send, and nothing leaves, until a site is activated.
+    """Park the box: no scanner can send until a site is activated.
+
+    Nothing leaves either, but what sites whose profile says drain have left to deliver.
 
     Who parked it, when and why is said by fluxctl status, and by fluxctl doctor, which does not call it broken.
     """
@@ -171,3 +173,29 @@ def follow(
     client = daemon(ctx)
     ask.agreed("Follow where the box is from now on?", yes=yes, json=json)
     show_done("site.follow", client.site_follow(reason, operator), json=json)
+
+
+@verb(
+    app,
+    "departure",
+    ("fluxctl site departure", "Whether the coach may leave, and what is still open here."),
+    ("fluxctl site departure --json | jq .leave", "The same for a script: now, draining or not-yet."),
+    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+)
+def departure(ctx: typer.Context, json: AsJson = False) -> None:
+    """Say whether the coach may leave the active site.
+
+    What is still on its way, to which destination and how long that takes at the rate of the last minutes; what
+    scanners send now, and what they named within a day and have not sent; what is held for a person; and what becomes
+    of the rest afterwards, as the profile says in when_inactive: it stops, or goes on leaving. It ends with 0 only if
+    nothing is open, else with 6, also if what is open goes on leaving by itself.
+    """
+    answer = daemon(ctx).site_departure()
+
+    def page(look: Look) -> RenderableType:
+        from fluxctl.render.departure import page as drawn
+
+        return drawn(answer, look)
+
+    show("site.departure", answer, form(json=json), page)
+    raise typer.Exit(exits.DONE if answer.is_clear else exits.REFUSED)

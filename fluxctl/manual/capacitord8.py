@@ -244,6 +244,7 @@ def _rest(page: Page) -> None:
     page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
     page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
     page.item(f"{state}/active-site", "The site that is served, or `-` for none, and who chose that.")
+    page.item(f"{state}/draining", "Since when sites that were left, and whose profile says drain, go on delivering.")
     page.item(f"{state}/last-open", "The site that scanners could send for last, or `-` for none, and a digest of it.")
     page.item(
         f"{state}/profiles",

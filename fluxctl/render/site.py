@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import Chosen, SiteEntry, SiteList
-from capacitord.api.staying import staying
+from capacitord.api.draining import left, told
+from capacitord.api.messages import Chosen, DrainState, SiteEntry, SiteList
+from capacitord.api.staying import staying, waiting
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, Column, columns, hanging, stack
-from fluxctl.render.words import NOTHING, ago
+from fluxctl.render.words import NOTHING, ago, joined
 
 
 def listed(found: SiteList, look: Look) -> RenderableType:
@@ -37,6 +38,9 @@ def listed(found: SiteList, look: Look) -> RenderableType:
     ]
     parts: list[RenderableType] = [columns(heads, rows, look)]
     for each in found.sites:
+        if each.draining is not None and each.draining.reason:
+            parts += [BLANK, hanging("⚠", f"{told(each.draining)}: {each.draining.reason}", style=CARE)]
+            parts += [hanging("  next:", each.draining.hint)] if each.draining.hint else []
         if each.problem:
             parts += [BLANK, hanging("✘", each.problem, style=BAD), hanging("  next:", each.hint)]
     if found.override and found.chosen is not None:
@@ -54,6 +58,8 @@ def override(chosen: Chosen) -> str:
 
 
 def _waits(site: SiteEntry, look: Look) -> str:
+    if site.draining is not None:
+        return joined([left(site.draining), waiting(site)] if waiting(site) else [left(site.draining)])
     if site.undelivered_images is None:
         return "not known"
     words = staying(site) or "nothing"
@@ -63,4 +69,6 @@ def _waits(site: SiteEntry, look: Look) -> str:
 def _state(site: SiteEntry) -> Text:
     if site.problem:
         return Text("✘ damaged", style=BAD)
+    if site.draining is not None:
+        return Text(f"▸ {site.draining.state}", style="" if site.draining.state is DrainState.DRAINING else CARE)
     return Text("✔ active", style=GOOD) if site.active else Text("")

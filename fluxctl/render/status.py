@@ -8,11 +8,13 @@ from dataclasses import replace
 from rich.console import RenderableType
 from rich.text import Text
 
+from capacitord.api.draining import told
 from capacitord.api.messages import (
     Advice,
     CircuitState,
     DestinationStatus,
     Disk,
+    DrainState,
     Elsewhere,
     Gate,
     Incoming,
@@ -92,6 +94,9 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
     if status.held_elsewhere:
         words = f"{count(status.held_elsewhere, 'image')} of sites that are not active"
         lines.append(("Held elsewhere", Text(words, style=CARE)))
+    for each in status.draining:
+        words = told(each) + (f": {each.reason}" if each.reason else "")
+        lines.append(("Left behind", Text(words, style="" if each.state is DrainState.DRAINING else CARE)))
     lines.append(("Daemon", _daemon(status, look)))
     return lines
 

@@ -17,7 +17,7 @@ from capacitord.config.transfer_syntaxes import TRANSFER_SYNTAXES
 from capacitord.location import geofence
 from capacitord.model.completeness import Event
 from capacitord.model.compression import CAN_COMPRESS, Compression
-from capacitord.model.delivery import Batch, Policy, Send, WhenInactive
+from capacitord.model.delivery import Batch, Inactive, Policy, Send, WhenInactive
 from capacitord.model.location import Agreement
 from capacitord.model.matching import MatchKey
 from capacitord.model.routes import Priority
@@ -136,7 +136,7 @@ def test_everything_can_be_said() -> None:
     assert (second.else_to, second.else_after) == (("cloud",), 300)
     assert found.delivery.policy == (Policy.DOCKED, Policy.SCHEDULED)
     assert found.delivery.windows == [Window((0, 1, 2, 3, 4), 19 * 60, 6 * 60)]
-    assert (found.delivery.rate_limit, found.delivery.when_inactive) == (8_000_000, WhenInactive.DRAIN)
+    assert (found.delivery.rate_limit, found.delivery.when_inactive) == (8_000_000, Inactive(WhenInactive.DRAIN))
 
 
 def test_what_compresses_is_a_transfer_syntax() -> None:

@@ -20,6 +20,7 @@ from capacitord.api import schemas, wire
 from capacitord.api.routes import ROUTES, Form, Route
 from capacitord.errors import Ambiguous, CapacitordError, NotFound
 from tests.fluxctl import (
+    departure_samples,
     geofence_samples,
     held_samples,
     location_samples,
@@ -142,6 +143,7 @@ ANSWERS: dict[str, Answer] = {
     "site.activate": lambda request: m.Done(f"{request.site} is active now.", (request.site,)),
     "site.erase": lambda request: m.Done(f"The key of {request.site} is destroyed.", (request.site,)),
     "site.deactivate": lambda _: m.Done("The box is parked: no scanner can send.", ("st-marys",)),
+    "site.departure": lambda _: departure_samples.CLEAR,
     "site.follow": lambda _: m.Done("The box follows the evidence of where it is again; lakeside is active."),
     "site.list": lambda _: samples.SITES,
     "site.location": lambda _: location_samples.HERE,

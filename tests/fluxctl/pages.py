@@ -34,6 +34,7 @@ from fluxctl.commands import doctor
 from fluxctl.render import (
     box,
     codes,
+    departure,
     destination,
     geofence,
     held,
@@ -51,6 +52,7 @@ from fluxctl.render import (
 )
 from fluxctl.render.look import Look
 from fluxctl.render.page import draw
+from tests.fluxctl import departure_samples as d
 from tests.fluxctl import geofence_samples as g
 from tests.fluxctl import held_samples as h
 from tests.fluxctl import location_samples as loc
@@ -588,6 +590,12 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "site-list-override": (LOOK, lambda look: site.listed(s.changed(s.SITES, chosen=CHOSEN, override=True), look)),
     "status-override": (LOOK, lambda look: status.page(s.changed(QUIET, chosen=CHOSEN, override=True), look)),
     "status-preflight": (LOOK, lambda look: status.page(NOT_CLEAN, look)),
+    "site-departure-clear": (LOOK, lambda look: departure.page(d.CLEAR, look)),
+    "site-departure-draining": (LOOK, lambda look: departure.page(d.DRAINING, look)),
+    "site-departure": (LOOK, lambda look: departure.page(d.NOT_YET, look)),
+    "site-departure-60-columns": (NARROW, lambda look: departure.page(d.NOT_YET, look)),
+    "site-list-draining": (LOOK, lambda look: site.listed(d.LEFT_BEHIND, look)),
+    "status-draining": (LOOK, lambda look: status.page(d.STATUS, look)),
     "site-list": (LOOK, lambda look: site.listed(s.SITES, look)),
     "site-list-60-columns": (NARROW, lambda look: site.listed(s.SITES, look)),
     "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),

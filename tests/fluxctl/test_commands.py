@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 
 from capacitord.api import messages as m
 from capacitord.api import schemas
+from capacitord.api.departure import Departure
 from capacitord.api.preflight import RunPreflight
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
@@ -25,6 +26,7 @@ from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgai
 from capacitord.model.states import StudyState
 from fluxctl.command import options
 from fluxctl.manual import walk
+from tests.fluxctl import departure_samples as d
 from tests.fluxctl import held_samples
 from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
@@ -83,6 +85,7 @@ LINES: dict[str, list[str]] = {
     "site.activate": ["site", "activate", "lakeside", "--reason", "Tuesday", "--yes"],
     "site.erase": ["site", "erase", "lakeside", "--reason", "the end", "--yes"],
     "site.deactivate": ["site", "deactivate", "--yes"],
+    "site.departure": ["site", "departure"],
     "site.follow": ["site", "follow", "--yes"],
     "site.list": ["site", "list"],
     "site.location": ["site", "location"],
@@ -335,6 +338,19 @@ def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run
     assert daemon.asked("preflight.run") == [RunPreflight()]
     daemon.answers["preflight.run"] = lambda _: ()
     assert run("preflight", "--json").code == 8
+
+
+@pytest.mark.parametrize(("answer", "code"), [(d.CLEAR, 0), (d.DRAINING, 6), (d.NOT_YET, 6)])
+def test_departure_says_by_its_exit_code_whether_nothing_is_open(
+    daemon: Daemon, run: Run, answer: Departure, code: int
+) -> None:
+    daemon.answers["site.departure"] = lambda _: answer
+    said, parsed = run("site", "departure"), run("site", "departure", "--json")
+    assert (said.code, parsed.code) == (code, code)
+    assert said.out.split()[1] == ("NO," if answer is d.NOT_YET else "YES,")
+    document = json.loads(parsed.out)
+    assert document["leave"] == answer.leave
+    valid(document, "site.departure")
 
 
 def test_a_preflight_is_watched_until_it_turns(daemon: Daemon, run: Run) -> None:

@@ -165,6 +165,7 @@ class Supervisor:
         order: Sequence[Attribute | None] = (None,),
         completeness: Completeness = BY_QUIET,
         worklist: Worklist | None = None,
+        delivers_only: bool = False,
     ) -> None:
         self._profile = profile(destinations, 1, keep_delivered, routes, order, completeness, worklist=worklist)
         self.ports.update({each.name: each.port for each in destinations})
@@ -175,6 +176,7 @@ class Supervisor:
                 key,
                 storage or link.Storage(AE_TITLE),
                 limits or link.SpoolSettings(reserve=0, warning=0),
+                delivers_only=delivers_only,
             )
         )
 

@@ -19,6 +19,7 @@ from capacitord.model.transform import Transform
 from capacitord.site.answers import Answers, Desks
 from capacitord.site.backoff import Backoff
 from capacitord.site.deliveries import Deliveries
+from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
 from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.preparation.pool import Pool
@@ -89,7 +90,9 @@ class Rig:
         reviewing = Reviewing(
             self.spool, lambda: profile, Matcher(lambda: NO_LIST), self.worklist.entries, lambda: tuple(names)
         )
-        return Answers(self.spool, self.deliveries, Desks(explaining, resolving, previewing, self.worklist, reviewing))
+        departing = Departing(self.spool, self.deliveries, lambda: profile)
+        desks = Desks(explaining, resolving, previewing, self.worklist, reviewing, departing)
+        return Answers(self.spool, self.deliveries, desks)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
+from capacitord.config import units
 from capacitord.config.attributes import valued
 from capacitord.config.diagnostics import Rejected, nearest, quoted, suggestion
-from capacitord.config.fields import Duration, Rate, Ssid, Table, TimeWindow, each_once
-from capacitord.model.delivery import Policy, WhenInactive
+from capacitord.config.fields import DURATION, Duration, Rate, Ssid, Table, TimeWindow, each_once, written
+from capacitord.errors import Invalid
+from capacitord.model.delivery import Inactive, Policy, WhenInactive
 
 
 def _policies(value: object) -> tuple[Policy, ...]:
@@ -36,6 +38,30 @@ def _key(text: str) -> str:
             near = nearest(text, ["priority"]) and 'Did you mean "priority"?'
             raise Rejected(error.message, near or error.hint) from None
     return text
+
+
+_INACTIVE: Final = 'Write "stop", "drain" or "drain 4h".'
+_LONGEST: Final = 30
+
+
+def _inactive(value: object) -> Inactive:
+    word, _, rest = str(value).partition(" ")
+    if not isinstance(value, str) or word not in list(WhenInactive):
+        msg = f"{quoted(value)} does not say what becomes of the queue"
+        raise Rejected(msg, suggestion(word, list(WhenInactive)) if isinstance(value, str) else _INACTIVE)
+    if not rest:
+        return Inactive(WhenInactive(word))
+    if word != WhenInactive.DRAIN:
+        msg = f"{quoted(value)}: {word} takes no duration"
+        raise Rejected(msg, _INACTIVE)
+    try:
+        seconds = units.parse_duration(rest.strip())
+    except Invalid as error:
+        raise Rejected(error.message, _INACTIVE) from None
+    if not units.SECONDS["m"] <= seconds <= _LONGEST * units.SECONDS["d"]:
+        msg = f"must be between one minute and {_LONGEST} days"
+        raise Rejected(msg, _INACTIVE)
+    return Inactive(WhenInactive.DRAIN, seconds)
 
 
 _KEY: Final[dict[str, Any]] = {
@@ -68,7 +94,12 @@ class DeliveryTable(Table):
 
     Without it: by priority.
     """
-    when_inactive: Annotated[WhenInactive, pydantic.Field(strict=False)] = WhenInactive.STOP
-    """Whether the queue of this site goes on draining after the coach has left."""
+    when_inactive: Annotated[
+        Inactive, pydantic.PlainValidator(_inactive), written("drain 4h", f"stop|drain(?: {DURATION})?")
+    ] = Inactive()
+    """What becomes of the queue of this site after the coach has left: it stops, or drains.
+
+    "drain" goes on until the queue is empty, "drain 4h" for that long at most.
+    """
     keep_delivered: Duration = 86400.0
     """How long an image stays after every destination has it. It goes sooner when the disk gets full, never before."""

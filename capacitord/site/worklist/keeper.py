@@ -79,14 +79,17 @@ class WorklistKeeper:
         clock: Callable[[], float] = time.time,
         retry: float = Rhythm().retry,
         look: float = LOOK,
+        asks: bool = True,
     ) -> None:
         """`hashes` is the site's key for hashes. `note` tells watchers of a change, `doubt` that the disk failed.
 
         While images arrive (`receiving`) it takes its time. `clock` gives seconds since the epoch, `retry` is after
         how many of them the source is asked again when it failed first, `look` how many a scanner waits for it.
+        One that does not ask (`asks`) has the list that was kept, and never gets another one.
         """
         self._kept, self._source = spool.worklist, SourceClient(connections)
         self._note, self._doubt, self._clock, self._retry, self._look_for = note, doubt, clock, retry, look
+        self._asks = asks
         self._worklist, self._zone = profile.worklist, ZoneInfo(profile.timezone)
         self._served = ServedList(
             self._corrections(),
@@ -240,7 +243,7 @@ class WorklistKeeper:
         if self._to_heed:
             self._to_heed = False
             self._served.heed(self._corrections(), zone=self._zone, rhythm=self.rhythm)
-        worklist = self._worklist
+        worklist = self._worklist if self._asks else None
         if worklist is None:
             # Whoever waits for a list that nobody wants any more is told so.
             self._came = _NOTHING

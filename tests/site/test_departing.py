@@ -1,0 +1,103 @@
+"""Whether the coach may leave, asked of a real runtime while a scanner talks to it; and one that only delivers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capacitord.api import messages as m
+from capacitord.api.departure import Departure
+from capacitord.link import messages as link
+from capacitord.model.departure import Leave
+from capacitord.model.profile import Worklist
+from capacitord.model.worklist import Source
+from tests.site.driver import Supervisor
+from tests.site.modality import associated, begin_step, end_step, image, store
+from tests.site.pacs import Pacs
+from tests.site.rig import destination
+from tests.wait import wait_for
+
+STUDY, OTHER = "1.2.3", "1.2.4"
+QUICK = link.SpoolSettings(0, 0, study_quiet=1.0)
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def pacs() -> Iterator[Pacs]:
+    with Pacs() as made:
+        yield made
+
+
+def departure(supervisor: Supervisor) -> Departure:
+    found: Departure = supervisor.ask("site.departure", m.Empty())
+    return found
+
+
+def becomes(supervisor: Supervisor, *references: str) -> Departure:
+    """Wait until these matters are open, and no others."""
+
+    def look() -> Departure | None:
+        found = departure(supervisor)
+        return found if {matter.reference for matter in found.matters} == {*references} else None
+
+    return wait_for(look, within=20.0, what=f"{references} to be open; now {departure(supervisor).matters}")
+
+
+def test_the_coach_may_leave_when_all_that_scanners_named_has_come_and_left(supervisor: Supervisor, pacs: Pacs) -> None:
+    supervisor.start(destination("pacs", pacs.port), limits=QUICK)
+    assert departure(supervisor).is_clear
+    with associated(supervisor.listen()) as scanner:
+        assert departure(supervisor).associations == 1
+        assert begin_step(scanner, "1.9.1", STUDY) == 0
+        assert {"receiving", "examination"} <= {each.reference for each in departure(supervisor).matters}
+        store(scanner, image(STUDY, 1))
+        assert end_step(scanner, "1.9.1", [f"{STUDY}.1", f"{STUDY}.2"]) == 0
+        assert begin_step(scanner, "1.9.2", OTHER) == 0
+        assert end_step(scanner, "1.9.2", [f"{OTHER}.1"]) == 0
+    found = becomes(supervisor, "missing", "announced")
+    assert (found.missing_images, len(found.missing_studies), found.announced_studies) == (1, 1, 1)
+    assert found.leave is Leave.NOT_YET
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 2), image(OTHER, 1))
+    assert becomes(supervisor).is_clear
+
+
+def test_what_waits_is_counted_and_nothing_is_guessed_of_how_long(supervisor: Supervisor) -> None:
+    with socket.socket() as nobody:
+        # Bound and never listening, so that the port is nobody else's either.
+        nobody.bind(("127.0.0.1", 0))
+        supervisor.start(destination("pacs", nobody.getsockname()[1]), limits=QUICK)
+        with associated(supervisor.listen()) as scanner:
+            store(scanner, image(STUDY, 1), image(STUDY, 2))
+        found = becomes(supervisor, "on-the-way")
+        (way,) = found.on_the_way
+        assert (found.images, way.images, way.rate, way.eta, found.eta) == (2, 2, 0.0, None, None)
+        supervisor.ask("queue.pause", m.QueueSelect("pacs"))
+        assert becomes(supervisor, "paused").leave is Leave.NOT_YET
+
+
+def test_a_runtime_that_only_delivers_serves_no_port_and_asks_nobody_for_a_worklist(
+    supervisor: Supervisor, pacs: Pacs
+) -> None:
+    supervisor.start(
+        destination("pacs", pacs.port),
+        limits=QUICK,
+        worklist=Worklist(Source("RIS", "127.0.0.1", 104), refresh=1.0),
+        delivers_only=True,
+    )
+    port = supervisor.listen()
+    wait_for(lambda: "takes nothing in" in supervisor.log, what="the port to be refused")
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    status = supervisor.status()
+    assert status.worklist is not None
+    assert (status.worklist.tried, status.worklist.fetched) == (None, None)
+    assert [each for each in supervisor.of(link.Connect) if each.peer is link.Peer.WORKLIST] == []
