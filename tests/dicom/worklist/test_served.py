@@ -148,6 +148,30 @@ def test_another_version_of_the_profile_corrects_what_is_served_anew_and_only_th
     assert stations == {("OTHER",)}
 
 
+def test_the_list_of_the_last_life_is_served_before_it_is_corrected() -> None:
+    site = Site()
+    site.cache = merged(Cache(), patients(*range(50)), 0.0)
+    site.served.begin(site.cache)
+    now = site.served.snapshot()
+    assert len(now.entries) == 50
+    assert site.served.whole() == (Cache(), {}), "studies are matched with a list that is all corrected"
+    with ThreadPoolExecutor(4) as pool:
+        finished = pool.submit(site.served.finish)
+        seen = [pool.submit(lambda: [entry.items(0x00400100)[0].values(0x00400001) for entry in now.entries])]
+        assert [each.result(20) for each in seen] == [[("COACH",)] * 50]
+        finished.result(20)
+    after = site.served.snapshot()
+    assert list(after.entries) == list(now.entries), "nothing is corrected twice"
+    assert len(site.served.whole()[1]) == 50
+
+
+def test_an_entry_that_needs_no_correction_is_served_as_it_is() -> None:
+    served = ServedList([], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: 0.0, ask=lambda: False)
+    served.take(merged(Cache(), patients(1), 0.0))
+    (shown,) = served.shown()
+    assert shown.corrected.entry is shown.original
+
+
 def test_correcting_many_entries_rests_now_and_then() -> None:
     rests: list[float] = []
     served = ServedList(
