@@ -28,8 +28,8 @@ class Entry(Answer, frozen=True):
     """An entry as scanners get it: who, what, when and where.
 
     Dates and times are as in DICOM (DA, TM), in the site's zone. It was on the list first at `since`, last at `seen`,
-    and vanished from it at `vanished` if it has. `changed` says that it is not served as it came; `lacking` are
-    attributes that a scanner needs and that nobody knows.
+    and vanished from it at `vanished` if it has; it `left` if only its day is not asked for any more. `changed` says
+    that it is not served as it came; `lacking` are attributes that a scanner needs and that nobody knows.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Entry(Answer, frozen=True):
     since: datetime
     seen: datetime
     vanished: datetime | None = None
+    left: bool = False
     changed: bool = False
     lacking: tuple[str, ...] = ()
 
