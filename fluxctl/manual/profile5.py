@@ -312,8 +312,8 @@ def _validation(page: Page) -> None:
     )
     page.text(
         "An image has to say whose it is: without a Study or Series Instance UID or a Modality, or without the "
-        "attributes Patient's Name and Patient ID, which may be empty, it is held. Hanging protocols, palettes, implants "
-        "and the like, which belong to no patient, need none of them."
+        "attributes Patient's Name and Patient ID, which may be empty, it is held. Hanging protocols, palettes, "
+        "implants and the like, which belong to no patient, need none of them."
     )
 
 
