@@ -165,8 +165,8 @@ class ServedList:
     def _set(self, cache: Cache, shown: dict[EntryKey, Shown]) -> None:
         """Serve these entries from now on, once all of them are corrected."""
         began = time.monotonic()
-        # A scanner that waits already needs all of them corrected, and few attributes of them.
-        work = [each.correction for each in shown.values()]
+        # A scanner that waits already goes through them from the front, and needs few attributes of them.
+        work: list[Callable[[], object]] = [each.correction for each in reversed(shown.values())]
         work += [functools.partial(_prepare, each) for each in shown.values()]
         for number, do in enumerate(work):
             if number % _AT_ONCE == 0 and number:
