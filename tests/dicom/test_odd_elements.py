@@ -15,8 +15,10 @@ from capacitord.dicom.head import HeadReader
 from capacitord.dicom.header import HeaderReader
 from capacitord.model.findings import why_invalid
 from capacitord.model.image import Facts
+from capacitord.model.transform import Set
 from tests.dicom.samples import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, dataset, element
 from tests.dicom.test_header import UID, announced, item, sequence
+from tests.dicom.transform.kit import Received, at, rewritten, value, whole
 from tests.fuzz.strategies import cuts, pieces
 
 PRIVATE = 0x00091001
@@ -183,3 +185,11 @@ def test_implicit_items_whose_length_looks_like_a_vr_stay_what_they_are(
     inside += element(0x00091102, "LO", b"more", syntax=IMPLICIT)
     items = [item(inside, IMPLICIT, defined=False)]
     assert is_read(with_private(sequence(PRIVATE, items, EXPLICIT, defined=False, vr="UN")), where)
+
+
+@pytest.mark.parametrize(
+    "data", [*KNOWN_EXTENT.values(), *EXPLICIT_INSIDE.values()], ids=[*KNOWN_EXTENT, *EXPLICIT_INSIDE]
+)
+def test_what_is_walked_over_leaves_as_it_came_whatever_is_changed_beside_it(data: bytes) -> None:
+    out = whole(rewritten(Received(EXPLICIT, data), Set(at("PatientID"), value("COACH-2"))))
+    assert out == data.replace(b"COACH-1 ", b"COACH-2 ")
