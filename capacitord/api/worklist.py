@@ -28,9 +28,10 @@ class Entry(Answer, frozen=True):
     """An entry as scanners get it: who, what, when and where.
 
     Dates and times are as in DICOM (DA, TM), in the site's zone. It was on the list first at `since`, last at `seen`,
-    and vanished from it at `vanished` if it has. `changed` says that it is not served as it came; `lacking` are
-    attributes that a scanner needs and that nobody knows. `mishap` is empty as a rule: an unforeseen error kept the
-    entry from being corrected, and it is served "as-it-came" or "withheld".
+    and vanished from it at `vanished` if it has; it `left` if only its day is not asked for any more. `changed` says
+    that it is not served as it came; `lacking` are attributes that a scanner needs and that nobody knows. `mishap` is
+    empty as a rule: an unforeseen error kept the entry from being corrected, and it is served "as-it-came" or
+    "withheld".
     """
 
     id: str
@@ -48,6 +49,7 @@ class Entry(Answer, frozen=True):
     since: datetime
     seen: datetime
     vanished: datetime | None = None
+    left: bool = False
     changed: bool = False
     lacking: tuple[str, ...] = ()
     mishap: str = ""

@@ -18,8 +18,9 @@ from capacitord.dicom.elements import (
     Encoding,
     Header,
     Malformed,
+    Sequel,
+    descent,
     header,
-    inner,
     recognised,
 )
 from capacitord.dicom.tally import Tally
@@ -62,6 +63,8 @@ class HeadReader:
         self._kept = 0
         self._tally = Tally()
         self._open: tuple[int, Header, Descent] | None = None
+        self._before = Sequel()
+        self._unchecked = 0
         self._done = False
 
     @property
@@ -106,6 +109,9 @@ class HeadReader:
         found = header(self._buffer, start - self._base, encoding)
         if found is None:
             return False
+        if start >= self._unchecked:
+            self._before.check(found)
+            self._unchecked = start + 1
         if found.tag >> 16 == 0xFFFE:
             msg = "a delimiter stands where an element should"
             raise Malformed(msg)
@@ -115,7 +121,7 @@ class HeadReader:
             self._add_left_out(start, found, 0)
             return True
         if found.length == UNDEFINED:
-            self._open = start, found, Descent(inner(found.vr, encoding))
+            self._open = start, found, descent(found, encoding)
             self._next = start + found.size
             return True
         kept = not is_pixels

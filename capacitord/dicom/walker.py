@@ -2,8 +2,9 @@
 
 A walk costs a bounded amount of memory and time linear in its bytes, whatever the dataset holds. It reads
 Explicit VR Little and Big Endian, Implicit VR Little Endian and deflated datasets (PS3.5 §7.1, §A); sequences and
-items may have defined or undefined length (§7.5). Only elements of the dataset itself are kept, not those
-inside its sequences.
+items may have defined or undefined length (§7.5). An element whose VR is none is walked over where its extent is
+certain (`elements.odd_extent`), and so are items in Explicit VR inside UN (`elements.explicit_items`). Only elements of
+the dataset itself are kept, not those inside its sequences.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from __future__ import annotations
 import struct
 import zlib
 from typing import Final, NamedTuple
+
+from capacitord.dicom import elements
+from capacitord.dicom.elements import explicit_items, is_certain, odd_extent
 
 LONGEST_VALUE: Final = 1024
 """Bytes of a wanted value that are kept; a longer one counts as absent."""
@@ -23,10 +27,14 @@ DEEPEST_NESTING: Final = 64
 
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_NO_ODD_VRS = _LONG_VRS | _SHORT_VRS | {b""}
 _UNDEFINED = 0xFFFFFFFF
 _DELIMITERS = 0xFFFE
 _ITEM = 0xE000
 _SEQUENCE_END = 0xE0DD
+_ITEM_GROUP = b"\xfe\xff"
+
+_NO_VR = "an element of the dataset has no valid value representation"
 
 _Bytes = bytes | bytearray | memoryview
 
@@ -52,6 +60,11 @@ class _Encoding(NamedTuple):
 _IMPLICIT_LITTLE = _Encoding(implicit=True, element=struct.Struct("<HHL"), length=struct.Struct("<L"))
 _EXPLICIT_LITTLE = _Encoding(implicit=False, element=struct.Struct("<HH2sH"), length=struct.Struct("<L"))
 _EXPLICIT_BIG = _Encoding(implicit=False, element=struct.Struct(">HH2sH"), length=struct.Struct(">L"))
+_NAMES = {
+    _IMPLICIT_LITTLE: elements.IMPLICIT_LITTLE,
+    _EXPLICIT_LITTLE: elements.EXPLICIT_LITTLE,
+    _EXPLICIT_BIG: elements.EXPLICIT_BIG,
+}
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = frozenset(
@@ -94,8 +107,10 @@ class DatasetWalker:
         "_inflater",
         "_last",
         "_last_of_all",
+        "_odd",
         "_open",
         "_skip",
+        "_undecided",
         "_wanted",
         "done",
         "is_deflated",
@@ -118,6 +133,8 @@ class DatasetWalker:
         self._inflated = 0
         self._encoding = _EXPLICIT_BIG if transfer_syntax_uid == _BIG_ENDIAN else None
         self._open: list[_Encoding] = []
+        self._undecided: dict[int, _Encoding] = {}
+        self._odd: tuple[int, bytes] | None = None
         self._carry = b""
         self._skip = 0
 
@@ -184,7 +201,7 @@ class DatasetWalker:
         self._skip = max(0, stop - len(data))
         return False
 
-    def _walk(  # noqa: C901, PLR0912 - a call for each element would cost as much as the rest
+    def _walk(  # noqa: C901, PLR0912, PLR0915 - a call for each element would cost as much as the rest
         self, data: _Bytes, position: int, outermost: _Encoding
     ) -> int:
         """Walk whole elements from `position` and return where the next one starts, perhaps beyond the end.
@@ -203,9 +220,18 @@ class DatasetWalker:
                 group, element, vr, length = unpack(data, position)
                 header = 8 if vr in _SHORT_VRS and group != _DELIMITERS else 0
             if not header:
+                if self._undecided and len(levels) in self._undecided:
+                    decided = self._decided(data, position, encoding)
+                    if decided is None:
+                        break
+                    encoding = decided
+                    unpack, explicit = encoding.element.unpack_from, not encoding.implicit
                 group, element, vr, length, header = _element(data, position, encoding)
                 if header > end - position:
                     break
+                self._follow(group << 16 | element, vr)
+            elif self._odd is not None:
+                self._follow(group << 16 | element, vr)
             if levels:
                 if group == _DELIMITERS:
                     position += 8
@@ -251,7 +277,30 @@ class DatasetWalker:
         # PS3.5 §6.2.2 note 4: the items inside an UN of undefined length are Implicit VR Little Endian.
         inner = _IMPLICIT_LITTLE if vr == b"UN" else encoding
         self._open.append(inner)
+        self._undecided.pop(len(self._open), None)
+        if vr == b"UN":
+            self._undecided[len(self._open)] = encoding
         return inner
+
+    def _decided(self, data: _Bytes, position: int, encoding: _Encoding) -> _Encoding | None:
+        """Return how the items inside UN are encoded, which their first element tells; None if it is cut off."""
+        if bytes(data[position : position + 2]) == _ITEM_GROUP:
+            return encoding
+        around = self._undecided[len(self._open)]
+        explicit = explicit_items(data, position, _NAMES[around])
+        if explicit is None:
+            return None
+        del self._undecided[len(self._open)]
+        if explicit:
+            self._open[-1] = around
+        return self._open[-1]
+
+    def _follow(self, tag: int, vr: bytes) -> None:
+        """Take note of a VR that is none, and see that what is behind one is what should be there."""
+        before, odd = self._odd, b"" if vr in _NO_ODD_VRS else vr
+        if before is not None and not is_certain(*before, tag, odd):
+            raise Unreadable(_NO_VR)
+        self._odd = (tag, odd) if odd else None
 
 
 def _element(data: _Bytes, position: int, encoding: _Encoding) -> tuple[int, int, bytes, int, int]:
@@ -265,11 +314,19 @@ def _element(data: _Bytes, position: int, encoding: _Encoding) -> tuple[int, int
     if vr in _SHORT_VRS:
         return group, element, vr, length, 8
     if vr not in _LONG_VRS:
-        msg = "an element of the dataset has no valid value representation"
-        raise Unreadable(msg)
+        return group, element, vr, *_odd(data, position, encoding, vr, length)
     if len(data) - position < 12:
         return group, element, vr, 0, 12
     return group, element, vr, encoding.length.unpack_from(data, position + 8)[0], 12
+
+
+def _odd(data: _Bytes, position: int, encoding: _Encoding, vr: bytes, short: int) -> tuple[int, int]:
+    """Return the length of a value whose VR is none of the standard, and that of its header."""
+    long = encoding.length.unpack_from(data, position + 8)[0] if len(data) - position >= 12 else 0
+    extent = odd_extent(vr, short, long)
+    if extent is None:
+        raise Unreadable(_NO_VR)
+    return extent
 
 
 def _recognised(vr: bytes) -> _Encoding:

@@ -3,8 +3,9 @@
 A finding is kept with its image as one short line, a fault and what belongs into its sentence, and never anything of
 a patient: so it may stand in a log. Whatever is an error is held for every destination; a warning is only shown.
 
-An error is what hardly any archive could file or show. What archives in the field take every day is a warning at most,
-however the standard has it: there is no second copy of an image that is not delivered.
+An error is what hardly any archive could file or show, or an image that does not say of which patient, study and
+series it is. What archives in the field take every day is a warning at most, however the standard has it: there is no
+second copy of an image that is not delivered.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ RULES: Final[Mapping[Fault, Rule]] = MappingProxyType(
         _F.NO_UID: Rule(_E, "it has no {}"),
         _F.NOT_A_UID: Rule(_E, "its {} is not a UID (PS3.5 §9.1)"),
         _F.ODD_UID: Rule(_W, "its {} has a component that begins with zero, or is empty (PS3.5 §9.1)"),
-        _F.ABSENT: Rule(_W, "it has no {}"),
+        _F.ABSENT: Rule(_E, "it has no {}"),
         _F.UNDESCRIBED: Rule(_W, "it has pixels and no {}, so they were not checked"),
         _F.WITHOUT_SIZE: Rule(_E, "it has pixels and no {}, so nobody can tell how many they are"),
         _F.PIXELS_SHORT: Rule(_E, "its pixels have {} bytes, and rows, columns, frames and bits make {}"),

@@ -4,13 +4,15 @@ A whole fresh list takes the place of the old one; nothing else does. An entry t
 it is not served, but kept and marked, because images of it may be on their way or wait for a person. A fetch that
 failed changes nothing but what is known of the source.
 
-======= =================================================== =======================================
-state   when                                                 what the scanner gets
-======= =================================================== =======================================
-never   no list was ever fetched                             an empty list, with a warning
-fresh   the last whole list is not older than `stale_after`  the list
-stale   it is older, or the clock says it is of the future   the list, with a warning
-======= =================================================== =======================================
+========== ===================================================== =================================
+state      when                                                  what the scanner gets
+========== ===================================================== =================================
+preparing  the list of the last life is being read at the start  an empty list, with a warning
+never      no list was ever fetched                              an empty list, with a warning
+fresh      the last whole list is not older than `stale_after`   the list
+stale      it is older, the clock says it is of the future, or   the list, with a warning
+           it is of the source that the profile had before
+========== ===================================================== =================================
 """
 
 from __future__ import annotations
@@ -26,20 +28,26 @@ from capacitord.model.worklist import EntryKey, Listed
 CLOCK_SLACK: Final = 60.0
 """Seconds a clock may be set back without a list being taken for one of unknown age."""
 
+LEAP: Final = 86400.0
+"""Seconds between two lists that say that the clock was set, or that the box was off."""
+
 
 class ListState(enum.StrEnum):
     """How far a worklist can be relied on."""
 
+    PREPARING = "preparing"
     NEVER = "never"
     FRESH = "fresh"
     STALE = "stale"
 
 
 class Rhythm(msgspec.Struct, frozen=True):
-    """How often the source is asked, in seconds.
+    """How often the source is asked, in seconds, and how long what it sent is relied on.
 
     After a failure it is asked again in `retry`, then in twice that, and so on up to `refresh`. Between two fetches
-    for a scanner that looks for somebody lie at least `demand`. Entries that vanished are kept for `keep`.
+    for a scanner that looks for somebody lie at least `demand`. Entries that vanished are kept for `keep`, and then
+    until so many lists in a row (`steady`) came without a leap of the clock. `source` is what the source is called,
+    empty if it does not matter.
     """
 
     refresh: float = 120.0
@@ -47,15 +55,21 @@ class Rhythm(msgspec.Struct, frozen=True):
     retry: float = 5.0
     demand: float = 10.0
     keep: float = 1209600.0
+    steady: int = 30
+    source: str = ""
 
 
 class Held(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An entry: on the list since `since`, seen there last at `seen`, vanished at `vanished` if it has."""
+    """An entry: on the list since `since`, seen there last at `seen`, vanished at `vanished` if it has.
+
+    If it `left`, its day was not among those that the source was asked for any more, so the source may still have it.
+    """
 
     listed: Listed
     since: float
     seen: float
     vanished: float | None = None
+    left: bool = False
 
     @property
     def key(self) -> EntryKey:
@@ -67,7 +81,8 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is known. `fetched` is when the last whole list came, `tried` when the last try ended, well or not.
 
     `source` says where that list came from. `failures` counts those since, and `failure` says in words what the last
-    one was.
+    one was. `steady` counts the lists that came one after the other without a `LEAP` of the clock. While `preparing`
+    it is not known yet what the last life left.
     """
 
     entries: tuple[Held, ...] = ()
@@ -76,6 +91,8 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
     failures: int = 0
     failure: str = ""
     source: str = ""
+    steady: int = 0
+    preparing: bool = False
 
     def present(self) -> tuple[Held, ...]:
         """Return the entries of the last whole list: those that are served."""
@@ -91,17 +108,27 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((held for held in self.entries if held.key == key), None)
 
 
-def merged(cache: Cache, fresh: Sequence[Listed], now: float, source: str = "") -> Cache:
-    """Return the cache with a whole list that was fetched from `source` just now; its keys differ (see `distinct`)."""
+def merged(
+    cache: Cache,
+    fresh: Sequence[Listed],
+    now: float,
+    source: str = "",
+    outside: Callable[[Held], bool] = lambda _: False,
+) -> Cache:
+    """Return the cache with a whole list that was fetched from `source` just now; its keys differ (see `distinct`).
+
+    `outside` says of an entry whether its day is none of those that the source was asked for.
+    """
     before = {held.key: held for held in cache.entries}
     present = tuple(Held(each, before[each.key].since if each.key in before else now, now) for each in fresh)
     keys = {each.key for each in fresh}
     gone = tuple(
-        held if held.vanished is not None else msgspec.structs.replace(held, vanished=now)
+        held if held.vanished is not None else msgspec.structs.replace(held, vanished=now, left=outside(held))
         for held in cache.entries
         if held.key not in keys
     )
-    return Cache(present + gone, fetched=now, tried=now, source=source)
+    is_steady = cache.fetched is not None and abs(now - cache.fetched) < LEAP
+    return Cache(present + gone, fetched=now, tried=now, source=source, steady=cache.steady + 1 if is_steady else 0)
 
 
 class News(msgspec.Struct, frozen=True):
@@ -131,8 +158,11 @@ def failed(cache: Cache, why: str, now: float) -> Cache:
 def pruned(cache: Cache, now: float, rhythm: Rhythm, referred: Callable[[EntryKey], bool]) -> Cache:
     """Return the cache without entries that vanished long ago and that no study refers to.
 
-    `referred` says of a key whether one does. An entry that vanished in what is the future now is kept.
+    `referred` says of a key whether one does. An entry that vanished in what is the future now is kept. After a leap of
+    the clock nothing is forgotten for a while: it may be set wrong, or the box was off and images come now.
     """
+    if cache.steady < rhythm.steady:
+        return cache
     kept = tuple(
         held
         for held in cache.entries
@@ -150,19 +180,32 @@ def age(cache: Cache, now: float) -> float | None:
 
 def state(cache: Cache, now: float, rhythm: Rhythm) -> ListState:
     """Return how far the list can be relied on."""
+    if cache.preparing:
+        return ListState.PREPARING
     if cache.fetched is None:
         return ListState.NEVER
+    if is_of_another(cache, rhythm):
+        return ListState.STALE
     old = age(cache, now)
     return ListState.STALE if old is None or old > rhythm.stale_after else ListState.FRESH
+
+
+def is_of_another(cache: Cache, rhythm: Rhythm) -> bool:
+    """Whether the list came from a source that is not the one to ask now."""
+    return bool(cache.fetched is not None and rhythm.source and cache.source and cache.source != rhythm.source)
 
 
 def warning(cache: Cache, now: float, rhythm: Rhythm) -> str:
     """Return what a scanner is told with its answer, at most 64 characters of ASCII; empty for a fresh list."""
     match state(cache, now, rhythm):
+        case ListState.PREPARING:
+            return "The worklist is being prepared: ask again in a moment."
         case ListState.NEVER:
             return "No worklist has been fetched yet: this list is empty."
         case ListState.FRESH:
             return ""
+        case ListState.STALE if is_of_another(cache, rhythm):
+            return "This worklist is of the source before; the new one is silent."
         case ListState.STALE:
             old = age(cache, now)
             if old is None:
@@ -174,8 +217,12 @@ def sentence(cache: Cache, now: float, rhythm: Rhythm) -> str:
     """Return the same for a person, with why the source does not answer if it does not."""
     found = state(cache, now, rhythm)
     old = age(cache, now)
-    if found is ListState.NEVER:
+    if found is ListState.PREPARING:
+        words = "The worklist of before the start is being read from the disk, and scanners are told to ask again."
+    elif found is ListState.NEVER:
         words = "No worklist has been fetched yet, and scanners get an empty one."
+    elif is_of_another(cache, rhythm):
+        words = f"The worklist is of the source before, {cache.source}: the new one has not sent its list yet."
     elif old is None:
         words = "The worklist is of unknown age, because the clock was set back since it was fetched."
     else:

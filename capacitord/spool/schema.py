@@ -142,6 +142,7 @@ CREATE TABLE worklist (                 -- entries as the source sent them, thos
   copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
   since REAL NOT NULL,                  -- seconds since the epoch, as all these
   seen REAL, vanished REAL,             -- NULL while it is on the list
+  out_of_days INTEGER NOT NULL DEFAULT 0,      -- whether its day was not asked for any more when it vanished
   PRIMARY KEY (step, study, accession, procedure, patient, copy)
 );
 CREATE TABLE worklist_fetch (            -- one row: when the last whole list came, and where from
@@ -307,6 +308,7 @@ CREATE TABLE worklist (
   copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
   since REAL NOT NULL,
   seen REAL, vanished REAL,
+  out_of_days INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (step, study, accession, procedure, patient, copy)
 );
 CREATE TABLE worklist_fetch (

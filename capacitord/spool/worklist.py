@@ -16,10 +16,10 @@ from capacitord.model.worklist_cache import Cache, Held
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 
 _ALL: Final = """
-SELECT step, study, accession, procedure, patient, copy, data, transfer_syntax, since, seen, vanished
+SELECT step, study, accession, procedure, patient, copy, data, transfer_syntax, since, seen, vanished, out_of_days
 FROM worklist ORDER BY rowid
 """
-_PUT: Final = "INSERT OR REPLACE INTO worklist VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT: Final = "INSERT OR REPLACE INTO worklist VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE: Final = """
 DELETE FROM worklist WHERE step = ? AND study = ? AND accession = ? AND procedure = ? AND patient = ? AND copy = ?
 """
@@ -85,7 +85,14 @@ def _row(held: Held) -> _Row:
     gone = held.vanished is not None
     return (
         *(key.step, key.study, key.accession, key.procedure, key.patient, key.copy),
-        *(listed.data, listed.transfer_syntax_uid, held.since, held.seen if gone else None, held.vanished),
+        *(
+            listed.data,
+            listed.transfer_syntax_uid,
+            held.since,
+            held.seen if gone else None,
+            held.vanished,
+            int(held.left),
+        ),
     )
 
 
@@ -94,7 +101,7 @@ def _key(row: _Row) -> EntryKey:
 
 
 def _held(row: _Row, fetched: float | None) -> Held:
-    data, syntax, since, seen, vanished = row[6:]
+    data, syntax, since, seen, vanished, left = row[6:]
     if seen is None:
         seen = since if fetched is None else fetched
-    return Held(Listed(_key(row), data, syntax), since, seen, vanished)
+    return Held(Listed(_key(row), data, syntax), since, seen, vanished, bool(left))

@@ -339,6 +339,11 @@ def _validation(page: Page) -> None:
         "other copy. With an error it is held for every destination; a warning is shown by `fluxctl study show`, and "
         "the image leaves. `fluxctl release` sends what is held as it is."
     )
+    page.text(
+        "An image has to say whose it is: without a Study or Series Instance UID or a Modality, or without the "
+        "attributes Patient's Name and Patient ID, which may be empty, it is held. Hanging protocols, palettes, "
+        "implants and the like, which belong to no patient, need none of them."
+    )
 
 
 def _deidentification(page: Page) -> None:

@@ -69,7 +69,7 @@ def awaited(entry: Entry) -> str:
     name = dicom_name(entry.patient_name) or "nobody"
     when = f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip()
     who = f"{name} ({entry.patient_id})" if entry.patient_id else name
-    gone = "vanished at the source" if entry.vanished is not None else ""
+    gone = "" if entry.vanished is None else "out of the days asked for" if entry.left else "vanished at the source"
     parts = (who, entry.modality, entry.description, when, entry.accession_number, gone)
     return ", ".join(part for part in parts if part)
 

@@ -144,15 +144,20 @@ def _worklist(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
 def worklist(found: WorklistStatus, look: Look) -> str:
     """Return how many patients are on the list, how old it is, and what its source does."""
     source = f"{found.ae_title} at {found.host}:{found.port}"
+    if found.state is ListState.PREPARING:
+        return "the list of before the start is being read from the disk"
     if found.state is ListState.NEVER and not found.failures:
         return f"none yet; {source} is being asked"
     if found.state is ListState.NEVER:
         words = "none: scanners get an empty list"
     else:
         words = f"{count(found.entries, 'entry', 'entries')}, fetched {ago(found.fetched, look)}"
-        words += ", out of date" if found.state is ListState.STALE else ""
+        if found.source and found.source != source:
+            words += f" from the source before, {found.source}"
+        elif found.state is ListState.STALE:
+            words += ", out of date"
     if not found.failures:
-        return f"{words} from {source}"
+        return words if found.source and found.source != source else f"{words} from {source}"
     asked = f", asked again {until(found.next_try, look)}" if found.next_try else ", being asked"
     tries = "the last try failed" if found.failures == 1 else f"the last {found.failures:,} tries failed"
     return f"{words}; {tries}{asked}: {found.reason}"

@@ -17,6 +17,8 @@ from fluxctl.render.words import NOTHING, ago, clock, count, dicom_date, dicom_n
 
 _DIFFERS = "▸"
 _MOST_LACKING = 5
+_VANISHED: Final = "Vanished at the source"
+_LEFT: Final = "Out of the days that the source is asked for"
 _REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
 """What changed an attribute, where it was no part of the profile."""
 _MISHAPS: Final = MappingProxyType(
@@ -38,10 +40,19 @@ def listed(found: EntryList, look: Look) -> RenderableType:
         parts.append(hanging(" ", f"{count(len(present), 'entry', 'entries')} from {found.source}", style=QUIET))
     if present:
         parts += [BLANK, table(present, look), *_lacking(present), *_uncorrected(present)]
-    if gone:
-        parts += [BLANK, Text("Vanished at the source: kept, and not served", style=STRONG)]
-        parts += [table(gone, look), *(hanging(f"  {each.id}", f"gone {ago(each.vanished, look)}") for each in gone)]
+    for title, rows in ((_VANISHED, _vanished(gone)), (_LEFT, _left(gone))):
+        if rows:
+            parts += [BLANK, Text(f"{title}: kept, and not served", style=STRONG), table(rows, look)]
+            parts += [hanging(f"  {each.id}", f"gone {ago(each.vanished, look)}") for each in rows]
     return stack(parts)
+
+
+def _vanished(gone: Sequence[Entry]) -> list[Entry]:
+    return [each for each in gone if not each.left]
+
+
+def _left(gone: Sequence[Entry]) -> list[Entry]:
+    return [each for each in gone if each.left]
 
 
 def _reliance(found: EntryList) -> RenderableType:
@@ -100,7 +111,8 @@ def shown(found: EntryDetail, look: Look) -> RenderableType:
     entry = found.entry
     since = f"on the list since {clock(entry.since, look)}"
     if entry.vanished is not None:
-        since += f"; it vanished at the source {ago(entry.vanished, look)}: it is kept, and not served"
+        how = "its day went out of those that are asked for" if entry.left else "it vanished at the source"
+        since += f"; {how} {ago(entry.vanished, look)}: it is kept, and not served"
     heads = [
         Column(""),
         Column("Attribute", keep=False, least=20, tail=True),
@@ -156,7 +168,12 @@ def refreshed(found: Refreshed, look: Look) -> RenderableType:
         )
     entries = count(found.entries, "entry", "entries")
     parts: list[RenderableType] = [hanging("✔", f"{entries} from {found.source} in {found.seconds:.1f} s", style=GOOD)]
-    for title, rows in (("New", found.new), ("Vanished", found.vanished), ("Changed", found.changed)):
+    for title, rows in (
+        ("New", found.new),
+        ("Vanished", _vanished(found.vanished)),
+        (_LEFT, _left(found.vanished)),
+        ("Changed", found.changed),
+    ):
         if rows:
             parts += [BLANK, Text(f"{title}: {len(rows):,}", style=STRONG), table(rows, look)]
     if len(parts) == 1:

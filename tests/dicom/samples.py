@@ -43,6 +43,7 @@ def dataset(
         0x00080018: ("UI", sop_instance.encode()),
         0x00080060: ("CS", b"CT"),
         0x00100010: ("PN", b"Sample^Anna"),
+        0x00100020: ("LO", b"COACH-1"),
         0x0020000D: ("UI", study.encode()),
         0x0020000E: ("UI", series.encode()),
         0x00200013: ("IS", b"12"),

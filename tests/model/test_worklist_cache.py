@@ -26,7 +26,7 @@ from capacitord.model.worklist_cache import (
     warning,
 )
 
-RHYTHM = Rhythm(refresh=120, stale_after=1000, retry=5, demand=10, keep=5000)
+RHYTHM = Rhythm(refresh=120, stale_after=1000, retry=5, demand=10, keep=5000, steady=0)
 NOBODY = Cache()
 
 
@@ -115,6 +115,44 @@ def test_what_vanished_is_kept_while_a_study_may_refer_to_it() -> None:
     assert [held.key for held in pruned(cache, 5011, RHYTHM, lambda key: key == B.key).entries] == [B.key]
     assert cache.find(A.key) == Held(A, 0, 0, 10)
     assert pruned(cache, 5011, RHYTHM, lambda _: False).find(A.key) is None
+
+
+def test_after_a_leap_of_the_clock_nothing_is_forgotten_for_a_while() -> None:
+    rhythm = msgspec.structs.replace(RHYTHM, steady=3)
+    day = 86400.0
+    cache = merged(merged(NOBODY, [A, B], 0), [A], 100)
+    for number in range(4):
+        assert pruned(cache, 15 * day, rhythm, lambda _: False).find(B.key), number
+        cache = merged(cache, [A], 15 * day + 120 * number)
+    assert pruned(cache, 15 * day, rhythm, lambda _: False).find(B.key) is None
+    back = merged(cache, [A], 1000)
+    assert pruned(back, 15 * day, rhythm, lambda _: False).find(B.key), "the clock was set back again"
+
+
+def test_an_entry_that_left_the_days_asked_for_is_not_said_to_have_vanished() -> None:
+    cache = merged(merged(NOBODY, [A, B], 0), [], 10, outside=lambda held: held.key == B.key)
+    assert {held.key.step: (held.vanished, held.left) for held in cache.entries} == {"a": (10, False), "b": (10, True)}
+    back = merged(cache, [B], 20)
+    assert back.present() == (Held(B, 0, 20),)
+
+
+def test_a_list_of_another_source_is_never_called_fresh() -> None:
+    cache = merged(NOBODY, [A], 0, "RIS at 10.0.0.1:104")
+    other = msgspec.structs.replace(RHYTHM, source="OTHER at 10.0.0.2:104")
+    assert state(cache, 1, other) is ListState.STALE
+    told = warning(cache, 1, other)
+    assert "source before" in told
+    assert len(told) <= 64
+    assert "RIS at 10.0.0.1:104: the new one has not sent its list yet" in sentence(cache, 1, other)
+    assert state(merged(cache, [A], 2, other.source), 3, other) is ListState.FRESH
+    assert state(cache, 1, RHYTHM) is ListState.FRESH
+
+
+def test_before_the_list_of_the_last_life_is_read_nobody_says_that_there_was_none() -> None:
+    cache = Cache(preparing=True)
+    assert state(cache, 5, RHYTHM) is ListState.PREPARING
+    assert warning(cache, 5, RHYTHM) == "The worklist is being prepared: ask again in a moment."
+    assert "No worklist" not in sentence(cache, 5, RHYTHM)
 
 
 def test_a_cache_can_be_written_down() -> None:

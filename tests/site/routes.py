@@ -120,6 +120,7 @@ def image(study: str, number: int, **attributes: object) -> pydicom.Dataset:
     dataset.SOPClassUID, dataset.SOPInstanceUID = CT_STORAGE, f"{study}.{number}"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.0"
     dataset.Modality, dataset.InstanceNumber = "CT", number
+    dataset.PatientName, dataset.PatientID = "", ""
     for name, value in attributes.items():
         if isinstance(value, dict):
             item = pydicom.Dataset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from capacitord.model.matching import MatchKey
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import On, Set, Transform
 from capacitord.model.worklist import EntryKey, Listed, Source
-from capacitord.model.worklist_cache import Cache, ListState, merged
+from capacitord.model.worklist_cache import Cache, ListState, Rhythm, merged
 from capacitord.seal.keys import SiteKey
 from capacitord.site.listings import Listings
 from capacitord.site.worklist.answering import WorklistAnswers
@@ -76,6 +76,18 @@ def profile(worklist: Worklist | None = WORKLIST, version: int = 1) -> Profile:
 
 def patients(*numbers: int, **more: Any) -> list[kit.Said]:
     return [{**kit.patient(number, random.Random(number), day=TODAY), **more} for number in numbers]
+
+
+def seconds_of(do: Callable[[], object]) -> float:
+    began = time.monotonic()
+    do()
+    return time.monotonic() - began
+
+
+def forget(here: Site) -> None:
+    """Have so many lists come after a leap of the clock that it is believed."""
+    for _ in range(Rhythm().steady):
+        assert here.answers.refresh().ok
 
 
 @contextmanager
@@ -162,7 +174,38 @@ def test_what_vanished_long_ago_is_forgotten(tmp_path: Path) -> None:
         knows(ris, 3)
         here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=20 * 86400.0)))
         assert here.answers.refresh().ok
+        assert here.names(vanished=True) == {"A00001", "A00002", "A00003"}, "the clock has leapt"
+        forget(here)
         assert here.names(vanished=True) == {"A00002", "A00003"}
+
+
+def test_what_left_the_days_asked_for_is_told_from_what_vanished(tmp_path: Path) -> None:
+    with source() as ris, site(tmp_path, ris.port) as here:
+        old = f"{dt.datetime.now(dt.UTC) - dt.timedelta(days=40):%Y%m%d}"
+        assert isinstance(ris.held, Held)
+        ris.held.now = Snapshot(listed([*patients(1, 2), kit.patient(3, random.Random(3), day=old)]), 1.0)
+        here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=50 * 86400.0)))
+        assert here.answers.refresh().ok
+        here.keeper.update(profile(WORKLIST))
+        knows(ris, 1)
+        assert here.answers.refresh().ok
+        gone = [each for each in here.answers.list(ListEntries(vanished=True)).entries if each.vanished]
+        assert {each.accession_number: each.left for each in gone} == {"A00002": False, "A00003": True}
+
+
+def test_the_list_of_the_source_before_is_not_called_fresh(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        here.broker.targets["worklist"] = 1
+        here.keeper.update(profile(Worklist(Source("OTHER", "127.0.0.1", 105)), 2))
+        wait_for(lambda: "source before" in here.keeper.snapshot().warning, what="scanners to be told")
+        assert here.served() == {"A00001"}
+        found = here.answers.list(ListEntries())
+        assert (found.state, "the source before, RIS at 127.0.0.1:104" in found.remark) == (ListState.STALE, True)
+        assert [advice.reference for advice in here.keeper.advice()] == ["worklist-old"]
+        here.broker.targets["worklist"] = ris.port
+        assert here.answers.refresh().ok
+        assert here.keeper.snapshot().warning == ""
 
 
 def test_what_vanished_is_kept_while_a_study_has_the_uid_that_was_made_for_it_here(tmp_path: Path) -> None:
@@ -178,6 +221,7 @@ def test_what_vanished_is_kept_while_a_study_has_the_uid_that_was_made_for_it_he
         knows(ris, 3)
         here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=20 * 86400.0)))
         assert here.answers.refresh().ok
+        forget(here)
         assert {held.key.patient for held in here.keeper.cache.vanished()} == {"P00001"}
 
 
@@ -200,12 +244,12 @@ def test_a_scanner_that_looks_for_somebody_has_the_source_asked_once_for_all(tmp
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda _: here.keeper.look_again(), range(4)))
         assert here.broker.asked["worklist"] == asked + 1
-        assert any(snapshot is not None and len(snapshot.entries) == 2 for snapshot in found)
+        assert any(snapshot is not None and len(tuple(snapshot.entries)) == 2 for snapshot in found)
         assert here.served() == {"A00001", "A00002"}
 
 
 def test_a_source_that_hangs_is_waited_for_once_and_not_long(tmp_path: Path) -> None:
-    with source(1) as ris, site(tmp_path, ris.port, look=0.3) as here:
+    with source(1) as ris, site(tmp_path, ris.port, look=1.0) as here:
         assert here.answers.refresh().ok
         here.ahead[0] = 20.0
         here.broker.hold()
@@ -213,9 +257,8 @@ def test_a_source_that_hangs_is_waited_for_once_and_not_long(tmp_path: Path) -> 
         for _ in range(3):
             assert here.keeper.look_again() is None
         assert here.broker.asked["worklist"] == asked + 1
-        began = time.monotonic()
-        assert here.keeper.look_again() is None
-        assert time.monotonic() - began < 0.3
+        assert min(seconds_of(here.keeper.look_again) for _ in range(5)) < 0.5, "a busy machine is slow now and then"
+        assert here.broker.asked["worklist"] == asked + 1
         assert here.served() == {"A00001"}
         knows(ris, 2)
         here.broker.go_on()
@@ -228,10 +271,11 @@ def test_whoever_waits_for_the_source_is_told_when_the_box_stops(tmp_path: Path)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(here.answers.refresh)
             wait_for(lambda: here.broker.asked, what="the source to be asked")
-            here.broker.connections.close()
+            # In this order, since a try that ends because nobody connects any more is one that ended.
             here.keeper.stop()
             with pytest.raises(TryAgain):
                 waiting.result(10)
+            here.broker.connections.close()
         here.broker.go_on()
 
 

@@ -39,7 +39,7 @@ def test_before_the_first_list_there_is_none(tmp_path: Path) -> None:
 
 def test_a_list_is_kept_with_all_that_vanished_from_it_and_survives_a_kill(tmp_path: Path) -> None:
     first = merged(Cache(), [entry(1), entry(2), entry(3)], 100.0, RIS)
-    second = merged(first, [entry(2, says=b" anew"), entry(4)], 200.0, RIS)
+    second = merged(first, [entry(2, says=b" anew"), entry(4)], 200.0, RIS, lambda held: held.key.step == "S3")
     with opened(tmp_path / "spool") as spool:
         spool.worklist.save(first)
         assert spool.worklist.load() == msgspec.structs.replace(first, tried=None)
@@ -50,7 +50,7 @@ def test_a_list_is_kept_with_all_that_vanished_from_it_and_survives_a_kill(tmp_p
         loaded = spool.worklist.load()
         assert (loaded.fetched, loaded.source, loaded.tried, loaded.failures) == (200.0, RIS, None, 0)
         assert {held.key.step: held for held in loaded.entries} == {held.key.step: held for held in second.entries}
-        assert {held.key.step for held in loaded.vanished()} == {"S1", "S3"}
+        assert {held.key.step: held.left for held in loaded.vanished()} == {"S1": False, "S3": True}
         # The next one is compared with what is there, and not with what this life has saved.
         third = merged(loaded, [entry(1)], 300.0, RIS)
         spool.worklist.save(third)
@@ -64,7 +64,7 @@ def test_what_is_forgotten_is_gone_and_a_failure_changes_nothing(tmp_path: Path)
         assert rows(spool) == 2
         spool.worklist.save(failed(cache, "it is down", 300.0))
         assert spool.worklist.load().fetched == 200.0
-        spool.worklist.save(pruned(cache, 10.0**9, Rhythm(), spool.worklist.referred))
+        spool.worklist.save(pruned(cache, 10.0**9, Rhythm(steady=0), spool.worklist.referred))
         assert rows(spool) == 1
 
 
@@ -78,7 +78,7 @@ def test_what_a_study_that_is_here_may_refer_to_is_kept(tmp_path: Path) -> None:
         assert [spool.worklist.referred(key) for key in (by_study, by_accession, other)] == [True, True, False]
         listed = [entry(1, study=study_uid(1)), entry(2, accession=accession), entry(3)]
         gone = merged(merged(Cache(), listed, 100.0), [], 200.0)
-        kept = pruned(gone, 10.0**9, Rhythm(), spool.worklist.referred)
+        kept = pruned(gone, 10.0**9, Rhythm(steady=0), spool.worklist.referred)
         assert {held.key.step for held in kept.entries} == {"S1", "S2"}
         close_studies(spool)
         deliver(spool)

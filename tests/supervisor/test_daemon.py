@@ -367,7 +367,8 @@ def test_the_configuration_can_demand_where_the_key_comes_from() -> None:
 
 def test_answers_of_the_site_are_relayed_whole(serving: Daemon) -> None:
     serving.until("open")
-    assert serving.get("/v1/studies") == {"schema": "fluxctl.study.list/1", "studies": [], "total": 0, "next": ""}
+    empty = {"schema": "fluxctl.study.list/1", "studies": [], "total": 0, "next": "", "announced": []}
+    assert serving.get("/v1/studies") == empty
     missing = serving.ask("GET", "/v1/studies/ACC%2F123")
     assert (missing.status, missing.error["reference"]) == (404, "not-found")
     lines = serving.ask("POST", "/v1/doctor/verify").body.splitlines()

@@ -241,7 +241,7 @@ def test_a_source_that_is_down_from_the_start_gives_an_empty_list_with_a_warning
         box = coached.box
         began = time.monotonic()
         found = coached.ask("PatientID=nobody")
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 30, "scanners wait half a minute or longer"
         assert (found.status, found.files) == (0, ())
         assert "No worklist has been fetched yet: this list is empty." in found.log
         advice = box.wait(lambda status: advised(status, "worklist-none"), what="advice on the worklist")

@@ -49,7 +49,7 @@ def fragments(value: memoryview) -> tuple[memoryview, list[Fragment]]:
     starts: list[int] = []
     position = 0
     while position < len(value):
-        head = header(value, position, EXPLICIT_LITTLE)  # type: ignore[arg-type]  # it only slices and unpacks
+        head = header(value, position, EXPLICIT_LITTLE)
         if head is None or head.tag not in {ITEM, SEQUENCE_END}:
             msg = "The encapsulated pixel data has something between its fragments."
             raise NotTranscoded(msg)

@@ -40,10 +40,12 @@ IN_HEADER: Final = frozenset({_SAMPLES, _PHOTOMETRIC, _FRAMES})
 _UIDS: Final[Mapping[int, str]] = MappingProxyType(
     {STUDY_INSTANCE_UID: "Study Instance UID", SERIES_INSTANCE_UID: "Series Instance UID"}
 )
-_EXPECTED: Final[Mapping[int, str]] = MappingProxyType(
-    {0x00080060: "Modality", 0x00100010: "Patient's Name", 0x00100020: "Patient ID"}
+_MODALITY: Final = 0x00080060
+_REQUIRED: Final[Mapping[int, str]] = MappingProxyType(
+    {_MODALITY: "Modality", 0x00100010: "Patient's Name", 0x00100020: "Patient ID"}
 )
-"""What each image of a patient has, of type 1 or 2 (PS3.3 §C.7.1.1, §C.7.3.1)."""
+"""What each image of a patient has. The modality is of type 1 (PS3.3 §C.7.3.1), and the others of type 2 (§C.7.1.1):
+those may be empty, which says that nobody knows, while their absence says nothing."""
 
 _BELONG_TO_NO_STUDY: Final = frozenset(
     {
@@ -166,8 +168,8 @@ def _attributes(seen: Seen) -> Iterator[Finding]:
             yield Finding(Fault.NOT_A_UID, (name,))
         elif not is_uid(text):
             yield Finding(Fault.ODD_UID, (name,))
-    for tag, name in _EXPECTED.items():
-        if tag not in seen.values:
+    for tag, name in _REQUIRED.items():
+        if tag not in seen.values or (tag == _MODALITY and not seen.text(tag)):
             yield Finding(Fault.ABSENT, (name,))
 
 

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -94,7 +94,7 @@ class Corrected(NamedTuple):
 
 
 def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now: dt.datetime) -> Corrected:
-    """Return the entry as it is served; `original` is not changed.
+    """Return the entry as it is served; `original` is not changed, and is the one served if nothing is to be changed.
 
     `transforms` are those of the profile for the worklist, in order; each is carried out if its condition holds for
     the original. `key` is the site's key for hashes, `now` is in the site's time zone.
@@ -102,13 +102,20 @@ def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now
     seen = EntryAttributes(original)
     subject = Subject(seen, "", "", now)
     fitting = [_placed(each) for each in transforms if conditions.holds(each.match, subject)]
-    done = apply(fitting, original.dataset, key=key, now=now)
-    draft = Draft(done.dataset)
-    filled = _fill(draft, key)
-    entry = Entry(draft.dataset)
-    entry.prepare(SUPPORTED)
-    changes = (*(each for each in done.changes if (each.before or "") != (each.after or "")), *filled)
-    return Corrected(entry, changes, done.skipped, tuple(_lacking(entry)))
+    changes: tuple[Change, ...] = ()
+    skipped: tuple[TransformFailed, ...] = ()
+    entry = original
+    if fitting:
+        done = apply(fitting, original.dataset, key=key, now=now)
+        changes = tuple(each for each in done.changes if (each.before or "") != (each.after or ""))
+        skipped = done.skipped
+        entry = Entry(done.dataset) if done.edits else original
+    fillings = list(_fillings(entry, key))
+    if fillings:
+        draft = Draft(entry.dataset)
+        changes += tuple(_fill(draft, fillings))
+        entry = Entry(draft.dataset)
+    return Corrected(entry, changes, skipped, tuple(_lacking(entry)))
 
 
 def uncorrected(original: Entry, transforms: Sequence[Transform]) -> Corrected:
@@ -170,10 +177,9 @@ def _template_placed(template: Template) -> Template:
     return msgspec.structs.replace(template, parts=parts)
 
 
-def _fill(draft: Draft, key: bytes) -> list[Change]:
+def _fill(draft: Draft, fillings: Iterable[tuple[Path, str]]) -> list[Change]:
     """Fill in what is missing and can be known; return what was done."""
-    entry = Entry(draft.dataset)
-    for path, text in list(_fillings(entry, key)):
+    for path, text in fillings:
         try:
             write_text(draft, path, text)
         except Unfit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from capacitord.dicom.worklist.entry import Entry
@@ -17,7 +17,7 @@ class Snapshot(NamedTuple):
     `warning` says in ASCII what is wrong with the list, empty if nothing is: the scanner is told with the last answer.
     """
 
-    entries: Sequence[Entry] = ()
+    entries: Iterable[Entry] = ()
     age: float | None = None
     stale: bool = False
     warning: str = ""

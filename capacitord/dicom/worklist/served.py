@@ -1,24 +1,29 @@
 """The list as scanners get it: what the cache holds, corrected once, with what is to be said about its age.
 
 A new list is corrected before it takes the place of the old one, so no query waits for that; and an entry whose bytes
-did not change is not corrected again, unless the profile did. An entry that cannot be corrected for a reason that
-nobody foresaw keeps no fresh list from being served (`correct.uncorrected`).
+did not change is not corrected again, unless the profile did. The list of the last life takes no other one's place: it
+is served at once, and whoever asks for an entry before it was its turn has it corrected. An entry that cannot be
+corrected for a reason that nobody foresaw keeps no fresh list from being served (`correct.uncorrected`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
+
+from pydicom.dataset import Dataset
 
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.worklist.correct import Corrected, EntryAttributes, Mishap, correct, uncorrected
 from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.dicom.worklist.entry import Entry, read
+from capacitord.dicom.worklist.keys import START_DATE, STEPS, SUPPORTED
 from capacitord.model.transform import Transform
 from capacitord.model.worklist import EntryKey
 from capacitord.model.worklist_cache import Cache, Held, ListState, Rhythm, age, may_ask, state, warning
@@ -27,8 +32,31 @@ LOG = logging.getLogger(__name__)
 PATIENCE: Final = 15.0
 """Seconds a scanner's query waits for another one's look at the source."""
 
-_AT_ONCE: Final = 20
-"""So many entries are corrected before there is a rest: some 20 ms of work."""
+_AT_ONCE: Final = 40
+"""So many entries are corrected, or read, before there is a rest: some 20 ms of work."""
+
+
+class _Correction:
+    """What is made of an entry, once, when it is first asked for. Any thread may ask."""
+
+    __slots__ = ("_done", "_lock", "_make")
+
+    def __init__(self, make: Callable[[], Corrected]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._done: Corrected | None = None
+
+    def __call__(self) -> Corrected:
+        if self._done is None:
+            with self._lock:
+                if self._done is None:
+                    self._done = self._make()
+        return self._done
+
+    def withhold(self) -> None:
+        """Have the entry not served: what was made of it cannot be read."""
+        with self._lock:
+            self._done = Corrected(Entry(Dataset()), mishap=Mishap.WITHHELD)
 
 
 class Shown(NamedTuple):
@@ -36,12 +64,43 @@ class Shown(NamedTuple):
 
     held: Held
     original: Entry
-    corrected: Corrected
+    correction: _Correction
+
+    @property
+    def corrected(self) -> Corrected:
+        """The entry as it is served."""
+        return self.correction()
+
+    @property
+    def start_dates(self) -> tuple[dt.date, ...]:
+        """The days its steps are scheduled for at the source, as far as they are days."""
+        texts = [text for step in self.original.items(STEPS) for text in step.values(START_DATE)]
+        return tuple(date for text in texts if (date := _day(text)) is not None)
 
     @property
     def attributes(self) -> EntryAttributes:
         """The attributes as a scanner got them, so as they are in its images."""
         return EntryAttributes(self.corrected.entry)
+
+
+def _day(text: str) -> dt.date | None:
+    try:
+        return dt.datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a day in the site's zone
+    except ValueError:
+        return None
+
+
+class _AsCorrected(Iterable[Entry]):
+    """The entries as they are served, without those that are withheld; each is corrected when it is looked at."""
+
+    def __init__(self, shown: Sequence[Shown]) -> None:
+        self._shown = shown
+
+    def __iter__(self) -> Iterator[Entry]:
+        for each in self._shown:
+            corrected = each.corrected
+            if corrected.mishap is not Mishap.WITHHELD:
+                yield corrected.entry
 
 
 class ServedList:
@@ -68,7 +127,21 @@ class ServedList:
         self._rhythm, self._clock, self._ask, self._rest = rhythm, clock, ask, rest
         self._taking = threading.Lock()
         self._looking = threading.Lock()
-        self._now: tuple[Cache, dict[EntryKey, Shown], tuple[Entry, ...]] = (Cache(), {}, ())
+        self._now: tuple[Cache, dict[EntryKey, Shown], Iterable[Entry]] = (Cache(), {}, ())
+        self._whole: tuple[Cache, Mapping[EntryKey, Shown]] = (Cache(), {})
+        self._errors: list[str] = []
+
+    def begin(self, cache: Cache) -> None:
+        """Serve the list of the last life, before it is corrected; then call `finish`. Raises `Malformed`."""
+        with self._taking:
+            shown = {held.key: self._shown(held, None) for held in cache.entries}
+            self._now = (cache, shown, _AsCorrected([shown[held.key] for held in cache.present()]))
+
+    def finish(self) -> None:
+        """Correct what nobody has asked for yet. Raises `Malformed` or `Unfit` like `take`."""
+        with self._taking:
+            cache, shown, _ = self._now
+            self._set(cache, shown)
 
     def take(self, cache: Cache) -> None:
         """Serve what the cache holds from now on; called after every fetch, a failed one too.
@@ -79,8 +152,9 @@ class ServedList:
         with self._taking:
             old, shown, served = self._now
             if cache.entries != old.entries:
-                shown, served = self._corrected(cache, shown)
-            self._now = (cache, shown, served)
+                self._set(cache, {held.key: self._shown(held, shown.get(held.key)) for held in cache.entries})
+            else:
+                self._now, self._whole = (cache, shown, served), (cache, shown)
 
     def heed(self, transforms: Sequence[Transform], *, zone: dt.tzinfo, rhythm: Rhythm) -> None:
         """Act on another version of the profile: what is served is corrected anew if that says something else."""
@@ -89,23 +163,31 @@ class ServedList:
             self._transforms, self._zone, self._rhythm = tuple(transforms), zone, rhythm
             if not same:
                 cache = self._now[0]
-                self._now = (cache, *self._corrected(cache, {}))
+                self._set(cache, {held.key: self._shown(held, None) for held in cache.entries})
 
-    def _corrected(
-        self, cache: Cache, before: Mapping[EntryKey, Shown]
-    ) -> tuple[dict[EntryKey, Shown], tuple[Entry, ...]]:
-        shown = {}
-        errors: list[str] = []
+    def _set(self, cache: Cache, shown: dict[EntryKey, Shown]) -> None:
+        """Serve these entries from now on, once all of them are corrected."""
         began = time.monotonic()
-        for number, held in enumerate(cache.entries):
+        # A scanner that waits already goes through them from the front, and needs few attributes of them.
+        work: list[Callable[[], object]] = [each.correction for each in reversed(shown.values())]
+        work += [functools.partial(self._prepare, each) for each in shown.values()]
+        for number, do in enumerate(work):
             if number % _AT_ONCE == 0 and number:
                 self._rest(began)
                 began = time.monotonic()
-            shown[held.key] = self._shown(held, before.get(held.key), errors)
-        if errors:
-            LOG.error("%d entries of the worklist could not be corrected: %s", len(errors), errors[0])
-        corrected = (shown[held.key].corrected for held in cache.present())
-        return shown, tuple(each.entry for each in corrected if each.mishap is not Mishap.WITHHELD)
+            do()
+        if self._errors:
+            LOG.error("%d entries of the worklist could not be corrected: %s", len(self._errors), self._errors[0])
+            self._errors.clear()
+        served = tuple(_AsCorrected([shown[held.key] for held in cache.present()]))
+        self._now, self._whole = (cache, shown, served), (cache, shown)
+
+    def _prepare(self, shown: Shown) -> None:
+        try:
+            shown.corrected.entry.prepare(SUPPORTED)
+        except Exception as error:  # noqa: BLE001 - one entry must not keep the others from scanners
+            self._errors.append(describe(error))
+            shown.correction.withhold()
 
     def snapshot(self) -> Snapshot:
         """Return the list as it is served now."""
@@ -144,23 +226,25 @@ class ServedList:
     def whole(self) -> tuple[Cache, Mapping[EntryKey, Shown]]:
         """Return the cache that is served, and its entries as `shown`, by key: an object that never changes.
 
-        Corrections that were made anew are another object.
+        Corrections that were made anew are another object. At the start there is none until all are corrected.
         """
-        cache, shown, _ = self._now
-        return cache, shown
+        return self._whole
 
-    def _shown(self, held: Held, before: Shown | None, errors: list[str]) -> Shown:
-        """Return an entry as it is shown; `errors` gets what kept it from being corrected, if that is new."""
+    def _shown(self, held: Held, before: Shown | None) -> Shown:
         same = before is not None and before.held.listed == held.listed
         mishap = before.corrected.mishap if before is not None and same else None
         if before is not None and same and mishap is None:
             return before._replace(held=held)
         original = read(held.listed.data, held.listed.transfer_syntax_uid)
-        now = dt.datetime.fromtimestamp(self._clock(), self._zone)
-        try:
-            corrected = correct(original, self._transforms, key=self._key, now=now)
-        except Exception as error:  # noqa: BLE001 - one entry must not keep the others from scanners
-            corrected = uncorrected(original, self._transforms)
-            if mishap is None:
-                errors.append(describe(error))
-        return Shown(held, original, corrected)
+        transforms, zone, errors = self._transforms, self._zone, self._errors
+
+        def corrected() -> Corrected:
+            now = dt.datetime.fromtimestamp(self._clock(), zone)
+            try:
+                return correct(original, transforms, key=self._key, now=now)
+            except Exception as error:  # noqa: BLE001 - one entry must not keep the others from scanners
+                if mishap is None:
+                    errors.append(describe(error))
+                return uncorrected(original, transforms)
+
+        return Shown(held, original, _Correction(corrected))

