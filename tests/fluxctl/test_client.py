@@ -70,6 +70,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "site.erase": lambda c: c.site_erase("st-marys", "x"),
     "preflight.run": lambda c: c.preflight_run(RunPreflight()),
     "site.deactivate": lambda c: c.site_deactivate(),
+    "site.departure": lambda c: c.site_departure(),
     "site.follow": lambda c: c.site_follow("GPS works again"),
     "geofence.list": lambda c: c.geofence_list(),
     "site.list": lambda c: c.site_list(),
