@@ -163,7 +163,7 @@ def _told(entry: AuditEntry, found: AuditList) -> str:
     of_a_study = entry.action.startswith(("study.", "held.")) and entry.subjects
     look = f"see the study: fluxctl study show {entry.subjects[0]}" if of_a_study else "see: fluxctl status"
     words = f"begun, and never ended, since capacitord ended first. It may have been done; {look}"
-    return f"{words} ({entry.detail})" if entry.detail else words
+    return f"{entry.detail}; {words}" if entry.detail else words
 
 
 def audit_report(report: AuditReport) -> RenderableType:
