@@ -42,10 +42,15 @@ def must_be_possible(*, yes: bool, json: bool = False) -> None:
 def reason(given: str, question: str, *, yes: bool, json: bool = False) -> str:
     """Return the reason that was given, or is typed now. Raises `Refused` if there is none."""
     if not given.strip() and not yes and possible(json=json):
-        given = line(question)
+        given = why(question)
     if not given.strip():
         raise Refused("this is done for a reason only", hint='Give it: --reason "the PACS moved"')
     return given
+
+
+def why(question: str) -> str:
+    """Ask for a reason, and say what becomes of it."""
+    return line(f"{question.strip()} (No patient names: it stays in the audit log.) ")
 
 
 def typed(question: str, expected: str, *, beforehand: str = "--yes", json: bool = False) -> None:

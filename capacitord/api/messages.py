@@ -993,7 +993,8 @@ class RecoveryFile(Answer, frozen=True):
 class AuditQuery(Message, frozen=True):
     """Which entries: the newest `limit` that are of this action, study or other subject, operator and time.
 
-    `study` is the beginning of a short id. `operator` is a user, or a name that somebody gave.
+    `study` is a study of the active site as anywhere else, or the beginning of a short id in the log. `operator` is a
+    user, or a name that somebody gave.
     """
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
@@ -1025,10 +1026,15 @@ class AuditEntry(Answer, frozen=True, omit_defaults=True):
 
 
 class AuditList(Answer, frozen=True):
-    """Audit entries, newest last."""
+    """Audit entries, newest last.
+
+    `cut_short` are the numbers of those that say "begun" of what never ended, as the daemon ended before: it may have
+    been done.
+    """
 
     schema: str
     entries: tuple[AuditEntry, ...]
+    cut_short: tuple[int, ...] = ()
 
 
 class AuditReport(Answer, frozen=True):

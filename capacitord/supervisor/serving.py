@@ -44,6 +44,8 @@ class Serving:
         self, box: Box, command: Sequence[str], bounds: Bounds, gate_changed: Callable[[m.Gate], None]
     ) -> None:
         self.hub = Hub(bounds.streams)
+        self.did: Callable[[link.Deed], None] = _nowhere
+        """Is told what the site does by itself."""
         self.keys = Keys(box.state / "keys", box.keys.source)
         self.profiles = ProfileStore(box.state / "profiles")
         self.chosen = ActiveSite(box.state / "active-site")
@@ -280,11 +282,17 @@ class Serving:
                 self.hub.note(
                     m.NoteEvent(message.at, message.reference, message.message, message.study, message.destination)
                 )
+            case link.Deed():
+                self.did(message)
             case link.Heartbeat():
                 self.reporter.beat(message)
                 self.gatekeeper.look()
             case link.Failed():
                 pass
+
+
+def _nowhere(deed: link.Deed) -> None:
+    _log.error("nobody writes down what the site did: %s", deed.action)
 
 
 def held_of(now: m.SiteStatus) -> Held:

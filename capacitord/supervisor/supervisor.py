@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from capacitord import __version__
+from capacitord.api.actions import STARTED, STOPPED
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box, Isolation
 from capacitord.errors import CapacitordError, Problem, Refused
@@ -21,6 +22,7 @@ from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.chain import SealingKey
 from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
+from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.http_server import HttpServer
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
@@ -59,7 +61,7 @@ class Supervisor:
                 await self._serve(control, audit, stop, passphrase)
             finally:
                 control.close()
-            await _tell(audit, "daemon.stop", "")
+            await _tell(audit, STOPPED, "")
         finally:
             state_lock.release()
 
@@ -74,6 +76,8 @@ class Supervisor:
         box, bounds = self._box, self._bounds
         serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
         serving.keys.taken = partial(_seal, audit)
+        deeds = Deeds(audit)
+        serving.did = deeds.take
         answers = BoxAnswers(box, bounds, serving, audit)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
@@ -81,6 +85,7 @@ class Supervisor:
             running = [
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
+                tasks.create_task(deeds.keep()),
                 tasks.create_task(self._notifier.watchdog()),
             ]
             # Whoever asks meanwhile waits in the socket's backlog, and then hears how things are.
@@ -97,6 +102,7 @@ class Supervisor:
             await server.stop()
             for task in running:
                 task.cancel()
+        await deeds.finish()
         _log.info("stopped")
 
     def _gate_changed(self, gate: Gate) -> None:
@@ -116,7 +122,7 @@ async def _begin(audit: AuditLog) -> None:
         return
     if audit.trouble:
         _log.critical("the audit log is damaged: %s", audit.trouble)
-    await _tell(audit, "daemon.start", f"version {__version__}, process {os.getpid()}")
+    await _tell(audit, STARTED, f"version {__version__}, process {os.getpid()}")
 
 
 def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:

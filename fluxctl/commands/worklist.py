@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capacitord.errors import TryAgain
 from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines
@@ -90,6 +91,12 @@ def refresh(ctx: typer.Context, json: AsJson = False) -> None:
     If it does not send its whole list the one before goes on being served, and this ends with 75.
     """
     answer = daemon(ctx).worklist_refresh()
+    if json and not answer.ok:
+        raise TryAgain(
+            f"the source did not send its whole list: {answer.reason}",
+            where=answer.source,
+            hint="The list before goes on being served; see how old that is: fluxctl worklist list",
+        )
 
     def page(look: Look) -> RenderableType:
         from fluxctl.render.worklist import refreshed

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from typing import IO, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import IO, Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
@@ -19,6 +20,7 @@ from fluxctl.render.words import NOTHING, clean, plain
 GOOD, CARE, BAD, QUIET, STRONG = "green", "yellow", "bold red", "dim", "bold"
 BLANK = Text("")
 GAP = 2
+NOTHING_BELOW: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class Column(NamedTuple):
@@ -39,22 +41,39 @@ class Column(NamedTuple):
     spare: bool = False
 
 
-def columns(heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look) -> RenderableType:
-    """Return rows under their heads, as narrow as they can be; what does not fit is cut, and "…" says so."""
+def columns(
+    heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look, below: Mapping[int, str] = NOTHING_BELOW
+) -> RenderableType:
+    """Return rows under their heads, as narrow as they can be; what does not fit is cut, and "…" says so.
+
+    `below` has a text for some rows, by their places, that stands in lines of its own after them and is never cut.
+    """
     widths = [max([len(head.title), *(cell_len(str(row[place])) for row in rows)]) for place, head in enumerate(heads)]
     if sum(min(width, head.most or width) + GAP for head, width in zip(heads, widths, strict=True)) - GAP > look.width:
         kept = [place for place, head in enumerate(heads) if not head.spare or _says_something(rows, place)]
         heads, widths = [heads[place] for place in kept], [widths[place] for place in kept]
         rows = [[row[place] for place in kept] for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False)
     room = fitted(heads, widths, look.width - GAP * (len(heads) - 1))
+    table = _table(heads, room)
+    parts: list[RenderableType] = [table]
+    for place, row in enumerate(rows):
+        cells = zip(heads, room, row, strict=True)
+        table.add_row(*(_fitting(head, width, cell) for head, width, cell in cells))
+        if place in below:
+            table = _table(heads, room, show_heads=False)
+            parts += [hanging(" " * (room[0] + GAP - 1), below[place]), table]
+    return parts[0] if len(parts) == 1 else stack(parts)
+
+
+def _table(heads: Sequence[Column], room: Sequence[int], *, show_heads: bool = True) -> Table:
+    """Return a table without rows; all of the same heads and `room` stand exactly one below the other."""
+    table = Table(
+        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False, show_header=show_heads
+    )
     for head, width in zip(heads, room, strict=True):
         justify: JustifyMethod = "right" if head.right else "left"
         overflow: OverflowMethod = "fold" if head.wrap else "ellipsis"
         table.add_column(head.title, justify=justify, no_wrap=not head.wrap, overflow=overflow, width=width)
-    for row in rows:
-        cells = zip(heads, room, row, strict=True)
-        table.add_row(*(_fitting(head, width, cell) for head, width, cell in cells))
     return table
 
 

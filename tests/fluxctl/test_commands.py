@@ -26,6 +26,7 @@ from fluxctl.command import options
 from fluxctl.manual import walk
 from tests.fluxctl import held_samples
 from tests.fluxctl import samples as s
+from tests.fluxctl import worklist_samples as w
 from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon, archive
 
@@ -342,6 +343,25 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
         "2025-11-21T20:02:11Z",
     )
     assert daemon.asked("audit.show") == [m.AuditQuery(5, "study.discard", "77ac01", s.NOW)]
+
+
+def test_audit_show_knows_every_action_and_what_was_meant(daemon: Daemon, run: Run) -> None:
+    assert run("audit", "show", "--action", "study.rematch").code == 0
+    wrong = run("audit", "show", "--action", "study.discrad")
+    assert (wrong.code, "did you mean study.discard?" in " ".join(wrong.err.split())) == (2, True)
+    assert len(daemon.asked("audit.show")) == 1
+
+
+def test_a_refresh_that_fails_is_an_error_to_a_script(daemon: Daemon, run: Run) -> None:
+    failed = msgspec.structs.replace(w.REFRESHED, ok=False, reason="nobody answers")
+    daemon.answers["worklist.refresh"] = lambda _: failed
+    assert run("worklist", "refresh").code == 75
+    result = run("worklist", "refresh", "--json")
+    assert result.code == 75
+    told = json.loads(result.out)
+    assert told["schema"] == "fluxctl.error/1"
+    assert "nobody answers" in told["error"]["message"]
+    assert told["error"]["exit_code"] == 75
 
 
 def test_audit_verify_ends_with_1_if_an_entry_was_changed(daemon: Daemon, run: Run) -> None:

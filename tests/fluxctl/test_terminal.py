@@ -26,7 +26,7 @@ def test_a_page_has_colours_at_a_terminal(at_terminal: At) -> None:
 
 def test_discard_shows_asks_and_deletes(daemon: Daemon, at_terminal: At) -> None:
     terminal = at_terminal("study", "discard", "3f2")
-    terminal.wait_for("Why is it discarded? ")
+    terminal.wait_for("Why is it discarded? (No patient names: it stays in the audit log.) ")
     assert "DOE, JANE A" in terminal.output
     terminal.press("phantom\n")
     terminal.wait_for("Type 3f2a9c to delete it for ever: ")

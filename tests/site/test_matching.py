@@ -169,6 +169,14 @@ def test_a_later_entry_releases_what_it_matches_where_the_profile_says_so(tmp_pa
         )
         assert len(waiting(one.spool)) == 100
         assert study_of(one.spool, "1.2.4").state is StudyState.HELD
+        short = study_of(one.spool, STUDY).id
+        assert [(deed.action, deed.subjects, deed.result) for deed in one.box.deeds] == [
+            ("study.rematch", (short, "e1"), result) for result in ("begun", "done")
+        ]
+        words = (
+            'held (unmatched) -> matched with entry e1, rule AccessionNumber, rematch = "release", profile version 1'
+        )
+        assert {deed.detail for deed in one.box.deeds} == {words}
 
 
 def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> None:
@@ -180,6 +188,12 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         assert going(one.spool, STUDY) == {1: ("archive",)}
         assert "what nothing on the worklist matches" in study_of(one.spool, STUDY).reason
         assert one.closed("1.2.4") is StudyState.HELD
+        deed = one.box.deeds[-1]
+        assert (deed.action, deed.subjects, deed.result) == (
+            "study.let-through",
+            (study_of(one.spool, STUDY).id, "archive"),
+            "done",
+        )
 
 
 def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_somebody_else(tmp_path: Path) -> None:

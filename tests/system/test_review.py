@@ -266,6 +266,8 @@ def test_a_later_entry_is_offered_and_a_kill_leaves_a_study_held_or_released(tmp
         one.box.start()
         state = one.box.client.study_show(short).study.state
         assert state in {StudyState.HELD, StudyState.RELEASED}
+        if state is StudyState.RELEASED:
+            assert one.fluxctl("audit", "show", "--study", "1.2.6").stdout.count("held.release") == 1
         if state is StudyState.HELD:
             one.box.client.held_release(Release(short, ("pacs",), "x"))
         with pytest.raises(Refused):
@@ -284,3 +286,7 @@ def test_rematch_releases_only_where_the_profile_says_so(tmp_path: Path) -> None
         assert held.study.study_uid == "1.2.7"
         with pytest.raises(NotFound):
             one.box.client.held_release(Release(held.study.id, ("lakeside",), "x"))
+        by_itself = one.box.client.audit_show(m.AuditQuery(study="A-1", action="study.rematch")).entries
+        assert [(each.user, each.result) for each in by_itself] == [("capacitord", "begun"), ("capacitord", "done")]
+        refused = one.box.client.audit_show(m.AuditQuery(study="1.2.7", action="held.release")).entries
+        assert [each.result for each in refused] == ["begun", "not-found"]

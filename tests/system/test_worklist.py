@@ -230,6 +230,8 @@ def test_no_list_that_is_not_whole_takes_the_place_of_a_good_one(tmp_path: Path)
         said = fluxctl(box, "worklist", "refresh")
         assert said.returncode == 75
         assert "did not send its list" in said.stdout
+        recorded = box.client.audit_show(m.AuditQuery(action="worklist.refresh")).entries
+        assert {each.result for each in recorded} == {"begun", "try-again"}
         ris.start()
         assert box.client.worklist_refresh().ok
         assert coached.listed() == {"10000", "20001", "40001"}
