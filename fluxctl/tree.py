@@ -12,7 +12,7 @@ PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "geofenc
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "ACTION": ("audit.damage", "audit.lost", "audit.repair", "audit.seal", "daemon.start", "daemon.stop", "destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "study.discard", "study.explain", "study.export", "study.let-through", "study.preview", "study.rematch", "study.resend", "study.resolve", "worklist.refresh", ),
     "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.list", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
-    "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
+    "STATE": ("receiving", "complete", "matched", "let-through", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
 }
@@ -65,7 +65,7 @@ TREE: Final[dict[str, Any]] = {
                     "help": "List studies, newest first, and how far each one is",
                     "options": {
                         "--undelivered": {"help": "Only what has not arrived everywhere", "metavar": "", "many": False},
-                        "--state": {"help": "Only studies that are receiving, complete, matched, held, released, discarded", "metavar": "STATE", "many": False},
+                        "--state": {"help": "Only studies that are receiving, complete, matched, let-through, held, released, discarded", "metavar": "STATE", "many": False},
                         "--limit": {"help": "At most this many", "metavar": "N", "many": False},
                         "-n": {"help": "At most this many", "metavar": "N", "many": False},
                         "--all": {"help": "All of them, however many", "metavar": "", "many": False},
@@ -312,6 +312,7 @@ TREE: Final[dict[str, Any]] = {
                 "show": {
                     "help": "Show one entry as it came and as it is served, side by side",
                     "options": {
+                        "--all": {"help": "Also the attributes that have no value", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

@@ -460,7 +460,9 @@ class Image(Answer, frozen=True):
     `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
     decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
     of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words. `entry` is that
-    of the worklist whose patient and order are written into what is sent of it, as a person said.
+    of the worklist whose patient and order are written into what is sent of it, as a person said. `held_for` is the
+    `capacitord.model.reasons.Reason` for which it is held. The `route` is -1 for an image that nothing on the worklist
+    matches, and that the profile sends somewhere all the same.
     """
 
     sop_instance_uid: str
@@ -488,6 +490,7 @@ class Image(Answer, frozen=True):
     held: str = ""
     findings: tuple[str, ...] = ()
     entry: str = ""
+    held_for: str = ""
 
 
 class Decided(Answer, frozen=True):
@@ -495,6 +498,8 @@ class Decided(Answer, frozen=True):
 
     `state` is that of `capacitord.model.review.State`. `listed_at` is when the list was fetched that it was judged by.
     `steps` are all entries of the order that was matched, where it is not known which of them the study is.
+    `candidates` are entries that came into question for a study that is held, and `fields` in what of the patient the
+    study differs from them, or from its own images where there are none: some of them do if it is "ambiguous".
     """
 
     state: str
@@ -510,6 +515,8 @@ class Decided(Answer, frozen=True):
     suggestion: str = ""
     reconciled: bool = False
     steps: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 class StudyDetail(Answer, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -58,12 +59,15 @@ class Candidate(Answer, frozen=True):
 class Held(Answer, frozen=True):
     """A study that waits (`held_for` says why), and the nearest entries of the worklist, the nearest first.
 
+    All of them share with it an id, an accession number, a Study Instance UID, or name and birth date, or came into
+    question by the rules of the profile; `more` counts those that are left out here.
     `said` is what its images say they are, by the keys of matching, one for each that differs.
     """
 
     study: Study
     candidates: tuple[Candidate, ...] = ()
     said: tuple[dict[str, str], ...] = ()
+    more: int = 0
 
 
 class HeldList(Answer, frozen=True):
@@ -79,7 +83,8 @@ class HeldList(Answer, frozen=True):
 class Line(Answer, frozen=True):
     """One key of matching: what the images say, what each candidate says, and whether these agree.
 
-    A candidate's `agrees` is None where one of the two says nothing.
+    Values are as they were written, and compared without what does not count in them. A candidate's `agrees` is None
+    where one of the two says nothing.
     """
 
     key: str
@@ -89,11 +94,15 @@ class Line(Answer, frozen=True):
 
 
 class HeldDetail(Answer, frozen=True):
-    """A study that waits, side by side with its candidates, and what a person decided of it before."""
+    """A study that waits, side by side with its candidates, and what a person decided of it before.
+
+    What was discarded of it can be had back until `restorable_until`, if the box stays on: time for which it is off
+    does not count, so it may be later, and never earlier. None if nothing was discarded.
+    """
 
     schema: str
     held: Held
     lines: tuple[Line, ...]
     destinations: tuple[str, ...]
     decided: Decided | None = None
-    restorable_until: float | None = None
+    restorable_until: datetime | None = None

@@ -210,7 +210,7 @@ def warning(cache: Cache, now: float, rhythm: Rhythm) -> str:
             old = age(cache, now)
             if old is None:
                 return "This worklist is of unknown age: the clock was set back."
-            return f"This worklist is old: fetched {_span(old)} ago."
+            return f"This worklist is old: fetched {_ago(old)}."
 
 
 def sentence(cache: Cache, now: float, rhythm: Rhythm) -> str:
@@ -226,7 +226,7 @@ def sentence(cache: Cache, now: float, rhythm: Rhythm) -> str:
     elif old is None:
         words = "The worklist is of unknown age, because the clock was set back since it was fetched."
     else:
-        words = f"The worklist was fetched {_span(old)} ago{' and is out of date' if found is ListState.STALE else ''}."
+        words = f"The worklist was fetched {_ago(old)}{' and is out of date' if found is ListState.STALE else ''}."
     if not cache.failures:
         return words
     times = "The last try failed" if cache.failures == 1 else f"The last {cache.failures} tries failed"
@@ -253,11 +253,13 @@ def may_ask(cache: Cache, now: float, rhythm: Rhythm) -> bool:
     return cache.tried is None or not 0 <= now - cache.tried < rhythm.demand
 
 
-def _span(seconds: float) -> str:
+def _ago(seconds: float) -> str:
     minutes = int(seconds // 60)
+    if minutes < 1:
+        return "just now"
     if minutes < 60:
-        return f"{minutes} min"
+        return f"{minutes} min ago"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{hours} h {minutes:02} min"
-    return f"{hours // 24} days"
+        return f"{hours} h {minutes:02} min ago"
+    return f"{hours // 24} days ago"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from capacitord.api import messages as m
@@ -19,13 +19,13 @@ from capacitord.model.review import Record
 from capacitord.site.matching import Matcher
 from capacitord.site.worklist import ids, telling
 from capacitord.spool.releasing import Person, Release, Released
-from capacitord.spool.review import Kept
+from capacitord.spool.review import Kept, holds
 from capacitord.spool.store import Spool
 
 MOST: Final = 3
 """Candidates that a list shows of each study."""
 
-_MOST_OF_ONE: Final = 8
+_MOST_OF_ONE: Final = 4
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
@@ -68,7 +68,11 @@ class Reviewing:
         worklist, shown = self._worklist(), dict(self._entries())
         held = self._held(number, study, worklist, shown, _MOST_OF_ONE)
         aside = self._spool.releasing.aside(number)
-        left = None if aside is None else max(0.0, aside.due - self._spool.tick())
+        until = None
+        if aside is not None:
+            until = datetime.now(UTC).replace(microsecond=0) + timedelta(
+                seconds=max(0.0, aside.due - self._spool.tick())
+            )
         lines = tuple(_lines(held.said, [worklist.candidate(each.entry.id) for each in held.candidates]))
         return (
             r.HeldDetail(
@@ -77,7 +81,7 @@ class Reviewing:
                 lines,
                 tuple(self._destinations()),
                 self.decided(number),
-                left,
+                until,
             ),
             short,
         )
@@ -166,7 +170,7 @@ class Reviewing:
     def _held(self, number: int, study: m.Study, worklist: Worklist, shown: dict[str, Shown], most: int) -> r.Held:
         identities = self._spool.review.identities(number) or (_identity_of(study),)
         record = self._spool.review.record(number)
-        near = _nearest(worklist, identities[0], record, most)
+        near = [each for each in _nearest(worklist, identities[0], record) if each.entry in shown]
         candidates = tuple(
             r.Candidate(
                 telling.row(each.entry, shown[each.entry]),
@@ -174,11 +178,10 @@ class Reviewing:
                 tuple(each.differing),
                 suggested=record is not None and record.suggestion == each.entry,
             )
-            for each in near
-            if each.entry in shown
+            for each in near[:most]
         )
         said = tuple({str(key): text for key, text in each.values.items()} for each in identities)
-        return r.Held(study, candidates, said)
+        return r.Held(study, candidates, said, len(near) - len(candidates))
 
 
 def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
@@ -207,22 +210,25 @@ def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
         telling.when_or_never(record.listed_at or None),
         suggestion=record.suggestion,
         steps=record.steps,
+        candidates=record.candidates if holds(record) else (),
+        fields=tuple(record.fields) if holds(record) else (),
     )
 
 
-def _nearest(worklist: Worklist, study: Identity, record: Record | None, most: int) -> tuple[Near, ...]:
+def _nearest(worklist: Worklist, study: Identity, record: Record | None) -> tuple[Near, ...]:
     """Return the entries to be shown: those that came into question first, then the nearest."""
     asked = () if record is None else (record.suggestion, *record.candidates, record.entry)
     first = [worklist.compared(study, name) for name in dict.fromkeys(asked) if worklist.candidate(name) is not None]
     names = {near.entry for near in first}
-    return (*first, *(near for near in worklist.nearest(study, most) if near.entry not in names))[:most]
+    return (*first, *(near for near in worklist.nearest(study) if near.entry not in names))
 
 
 def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None]) -> Iterable[r.Line]:
     identities = [Identity() if each is None else each.identity for each in candidates]
     for key in MatchKey:
-        texts = list(dict.fromkeys(text for each in said if (text := each.get(key, ""))))
-        theirs = [identity.values.get(key, "") for identity in identities]
+        written = {normal(key, text): text.strip(" \0") for each in reversed(said) if (text := each.get(key, ""))}
+        texts = [text for text in reversed(written.values()) if text]
+        theirs = [identity.values.get(key, "").strip(" \0") for identity in identities]
         if not texts and not any(theirs):
             continue
         own = {normal(key, text) for text in texts}

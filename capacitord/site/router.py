@@ -36,7 +36,7 @@ from capacitord.model.conditions import Attributes
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Opinion, Record, State, Terms, judge
 from capacitord.site.deeds import deeds_of
-from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of
+from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of, questioned
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
 from capacitord.site.soundness import OF_THE_DISK
@@ -187,13 +187,18 @@ class Router:
     def _rematch(self, in_force: InForce) -> None:
         """Look again at studies that nothing matched, if there is another list: they are offered an entry, or matched.
 
-        See `rematch` of a profile; nothing but an exact match with a single entry counts.
+        See `rematch` of a profile; nothing but an exact match with a single entry counts. One that the list now has
+        under another patient, or several times, is judged again whatever the profile says: it stays held for that.
         """
         matching, listing = in_force.matching, self._matcher.listing()
         if matching is None or self._looked_again(listing, in_force):
             return
         worklist = self._matcher.worklist(matching.rules)
         for waiting in self._spool.review.unmatched():
+            record = questioned(worklist, waiting.record, waiting.identities, listing.fetched)
+            if record is not None:
+                self._spool.review.question(waiting, record, time.time_ns(), in_force.profile.version)
+                continue
             entry = entry_for(worklist, waiting.identities)
             if entry is None:
                 continue

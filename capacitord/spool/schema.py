@@ -124,8 +124,8 @@ CREATE TABLE review (                   -- what matching found for a study, or a
   at INTEGER NOT NULL, version INTEGER NOT NULL     -- of the profile
 );
 CREATE INDEX review_state ON review (state);
-CREATE TABLE claim (                    -- what images of a study under review say they are
-  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+CREATE TABLE claim (                    -- what images of a study under review say they are: as it counts, as written
+  study INTEGER NOT NULL, identity TEXT NOT NULL, said TEXT NOT NULL, PRIMARY KEY (study, identity)
 ) WITHOUT ROWID;
 CREATE TABLE release (                  -- what a person sent somewhere
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
@@ -291,7 +291,7 @@ CREATE TABLE review (
 );
 CREATE INDEX review_state ON review (state);
 CREATE TABLE claim (
-  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+  study INTEGER NOT NULL, identity TEXT NOT NULL, said TEXT NOT NULL, PRIMARY KEY (study, identity)
 ) WITHOUT ROWID;
 CREATE TABLE release (
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,

@@ -513,6 +513,7 @@ class Studies:
             route=row[18],
             profile_version=row[19],
             held=row[20],
+            held_for=REASONS[Standing(row[17])].word if row[17] in REASONS else "",
             findings=tuple(findings.sentence(line) for line in row[21].splitlines()),
             entry=row[22] or "",
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),

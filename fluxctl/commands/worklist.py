@@ -61,20 +61,28 @@ def list_entries(
     app,
     "show",
     ("fluxctl worklist show 5be10c77", "All that it says: as it came, and as the scanner gets it."),
+    ("fluxctl worklist show 5be10c77 --all", "Also the attributes that have no value."),
     ("fluxctl worklist show A-1001 --json", "The same by accession number, as one JSON document."),
     codes=(exits.NOT_FOUND,),
 )
-def show_entry(ctx: typer.Context, entry: EntryArgument, json: AsJson = False, jsonl: AsLines = False) -> None:
+def show_entry(
+    ctx: typer.Context,
+    entry: EntryArgument,
+    everything: Annotated[bool, typer.Option("--all", help="Also the attributes that have no value.")] = False,
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
     """Show one entry as it came and as it is served, side by side.
 
-    What differs is marked, with the part of the profile that changed it.
+    What differs comes first and is marked, with the part of the profile that changed it. Attributes that have no value
+    on either side are counted, and shown with --all.
     """
     answer = daemon(ctx).worklist_show(entry)
 
     def page(look: Look) -> RenderableType:
         from fluxctl.render.worklist import shown
 
-        return shown(answer, look)
+        return shown(answer, look, everything=everything)
 
     show("worklist.show", answer, form(json=json, jsonl=jsonl), page)
 

@@ -12,10 +12,15 @@ from capacitord.api.review import Candidate, Held, HeldDetail, HeldList, Line
 from capacitord.api.worklist import Entry
 from fluxctl.render.deciding import said, word
 from fluxctl.render.look import Look
-from fluxctl.render.page import BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.page import BLANK, CARE, GAP, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration
 
 DIFFERS, AGREES = "✘", "✔"
+_BESIDE = 2
+"""Candidates side by side in one table, at most."""
+
+_LEAST = 18
+"""Characters that a value needs to be read: an entry's id stands above it, and most ids and dates fit."""
 
 
 def listed(found: HeldList, look: Look) -> RenderableType:
@@ -37,6 +42,7 @@ def _one(held: Held, look: Look) -> Iterable[RenderableType]:
         hanging("  ⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for
     )
     yield from (_near(each) for each in held.candidates)
+    yield from _further(held, "  ")
     yield from (hanging("  next:", step) for step in dict.fromkeys(why.next_step for why in held.study.held_for))
 
 
@@ -84,6 +90,13 @@ def _near(candidate: Candidate) -> RenderableType:
     return labelled([("  perhaps", line)], width=11)
 
 
+def _further(held: Held, lead: str = "") -> Iterable[RenderableType]:
+    """Yield how many entries come near that are not shown, and where they are."""
+    if held.more:
+        words = f"{count(held.more, 'other entry comes', 'other entries come')} near it too: fluxctl worklist list"
+        yield hanging(f"{lead}·", words, style=QUIET)
+
+
 def shown(found: HeldDetail, look: Look) -> RenderableType:
     """Return one study: why it waits, and what it says beside what its candidates say."""
     held = found.held
@@ -97,10 +110,12 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
         parts.append(hanging(" ", said(found.decided, look)))
     if found.lines:
         parts += [BLANK, beside(found.lines, held.candidates, look)]
+    if held.more:
+        parts += [BLANK, *_further(held)]
     if not held.candidates:
         parts += [BLANK, Text("No entry of the worklist comes near it.", style=QUIET)]
     if found.restorable_until is not None:
-        left = duration(found.restorable_until)
+        left = duration((found.restorable_until - look.now).total_seconds())
         parts.append(hanging("⚠", f"It was discarded, and can be had back for {left} of the box's time.", style=CARE))
     steps = list(dict.fromkeys(why.next_step for why in held.study.held_for))
     if steps:
@@ -110,22 +125,31 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
 
 
 def beside(lines: Sequence[Line], candidates: Sequence[Candidate], look: Look) -> RenderableType:
-    """Return what a study says beside what each candidate says; what differs is marked."""
-    heads = [
-        Column(""),
-        Column("The study says", keep=False, least=14),
-        *(
-            Column(f"{number}: entry {each.entry.id}", keep=False, least=14)
-            for number, each in enumerate(candidates, 1)
-        ),
-    ]
-    rows = [_row(line) for line in lines]
-    return columns(heads, rows, look)
+    """Return what a study says beside what each candidate says; what differs is marked.
+
+    Candidates that would not fit beside the others have a table of their own below them.
+    """
+    label = max(len(word(line.key)) for line in lines)
+    room = (look.width - label - GAP) // (_LEAST + GAP) - 1
+    each = min(max(room, 1), _BESIDE)
+    parts: list[RenderableType] = []
+    for start in range(0, max(len(candidates), 1), each):
+        places = range(start, min(start + each, len(candidates)))
+        heads = [
+            Column(""),
+            Column("The study says", keep=False, least=_LEAST, fold=0),
+            *(
+                Column(f"{place + 1}: entry {candidates[place].entry.id}", keep=False, least=_LEAST, fold=2)
+                for place in places
+            ),
+        ]
+        parts += [*([BLANK] if parts else []), columns(heads, [_row(line, places) for line in lines], look)]
+    return stack(parts)
 
 
-def _row(line: Line) -> tuple[str | Text, ...]:
-    cells = zip(line.entries, line.agrees, strict=True)
-    return (word(line.key), line.study or NOTHING, *(_cell(text, agrees) for text, agrees in cells))
+def _row(line: Line, places: Iterable[int]) -> tuple[str | Text, ...]:
+    cells = (_cell(line.entries[place], line.agrees[place]) for place in places)
+    return (word(line.key), line.study or NOTHING, *cells)
 
 
 def _cell(text: str, agrees: bool | None) -> Text:

@@ -21,14 +21,15 @@ GOOD, CARE, BAD, QUIET, STRONG = "green", "yellow", "bold red", "dim", "bold"
 BLANK = Text("")
 GAP = 2
 NOTHING_BELOW: Final[Mapping[int, str]] = MappingProxyType({})
+_DELIMITERS = frozenset(" .^,=\\/")
 
 
 class Column(NamedTuple):
     """A column: `keep` columns are never cut, others down to `least`; `right` for numbers; at most `most` wide.
 
     What does not fit is cut at its end; with `tail` at its beginning, for what differs at the end.
-    With `wrap` it is a list, and goes on in the next line instead. One that is `spare` is left out where room is short
-    and nothing is in it.
+    With `wrap` it is a list, and goes on in the next line instead; with `fold` any text does, that many characters
+    further in. One that is `spare` is left out where room is short and nothing is in it.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Column(NamedTuple):
     tail: bool = False
     wrap: bool = False
     spare: bool = False
+    fold: int | None = None
 
 
 def columns(
@@ -84,7 +86,28 @@ def _says_something(rows: Sequence[Sequence[str | Text]], place: int) -> bool:
 def _fitting(head: Column, width: int, cell: str | Text) -> str | Text:
     if head.wrap:
         return _wrapped(cell if isinstance(cell, Text) else Text(cell), width)
+    if head.fold is not None:
+        return Text(folded(str(cell), width, head.fold), style=cell.style if isinstance(cell, Text) else "")
     return _end(str(cell), width) if head.tail else cell
+
+
+def folded(text: str, width: int, hang: int = 0) -> str:
+    """Return a text in lines of at most `width` characters, all but the first `hang` further in.
+
+    A line ends after a space or a delimiter, or before a capital within a word, where there is one in its second half.
+    """
+    width, lines = max(width, hang + 4), []
+    while cell_len(text) > width:
+        most = next(end for end in range(len(text), 0, -1) if cell_len(text[:end]) <= width)
+        ends = (end for end in range(most, max(most // 2, hang), -1) if _may_end(text[end - 1], text[end]))
+        end = next(ends, most)
+        lines.append(text[:end].rstrip())
+        text = " " * hang + text[end:].lstrip()
+    return "\n".join([*lines, text])
+
+
+def _may_end(last: str, following: str) -> bool:
+    return last in _DELIMITERS or (last.islower() and following.isupper())
 
 
 def _wrapped(text: Text, width: int) -> Text:

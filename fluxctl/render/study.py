@@ -105,6 +105,7 @@ def where(study: Study) -> Text:
     if study.state is StudyState.HELD and not study.deliveries:
         return Text(_held(study), style=CARE)
     parts = [Text(_held(study), style=CARE)] if study.held else []
+    parts += [Text("⚠ let through unmatched", style=CARE)] if study.state is StudyState.LET_THROUGH else []
     parts += [Text(f"✘ {study.corrupt} corrupt", style=BAD)] if study.corrupt else []
     order = list(DELIVERY_SYMBOL)
     urgent = {delivery.priority for delivery in study.deliveries if delivery.state not in ARRIVED} - {ROUTINE}

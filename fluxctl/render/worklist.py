@@ -106,8 +106,12 @@ def _uncorrected(entries: Sequence[Entry]) -> list[RenderableType]:
     return [hanging(f"  {each.id}", _MISHAPS[each.mishap], style=CARE) for each in entries if each.mishap in _MISHAPS]
 
 
-def shown(found: EntryDetail, look: Look) -> RenderableType:
-    """Return an entry: how it is on the list, then every attribute as it came and as it is served."""
+def shown(found: EntryDetail, look: Look, *, everything: bool = False) -> RenderableType:
+    """Return an entry: how it is on the list, then its attributes as they came and as they are served.
+
+    Those that differ come first; those without a value on either side are only counted, unless `everything` is asked
+    for.
+    """
     entry = found.entry
     since = f"on the list since {clock(entry.since, look)}"
     if entry.vanished is not None:
@@ -115,16 +119,23 @@ def shown(found: EntryDetail, look: Look) -> RenderableType:
         since += f"; {how} {ago(entry.vanished, look)}: it is kept, and not served"
     heads = [
         Column(""),
-        Column("Attribute", keep=False, least=20, tail=True),
-        Column("As it came", keep=False, least=12),
-        Column("As it is served", keep=False, least=12),
+        Column("Attribute", keep=False, least=max(8, min(34, look.width - 37)), fold=2),
+        Column("As it came", keep=False, least=15, fold=0),
+        Column("As it is served", keep=False, least=15, fold=0),
     ]
+    told = [each for each in found.attributes if everything or each.before or each.after]
+    told.sort(key=lambda each: each.before == each.after)
+    left_out = len(found.attributes) - len(told)
     lines = [labelled([("Entry", Text(entry.id)), ("", Text(since))]), BLANK]
-    lines.append(columns(heads, [_attribute(each) for each in found.attributes], look))
-    by = [each for each in found.attributes if each.before != each.after and each.by]
+    lines.append(columns(heads, [_attribute(each) for each in told], look))
+    if left_out:
+        lines.append(hanging(" ", f"{count(left_out, 'attribute')} without a value: --all shows them", style=QUIET))
+    by = [each for each in told if each.before != each.after and each.by]
     if by:
         lines += [BLANK, Text("Changed by", style=STRONG)]
-        lines += [hanging(f"  {each.name}:", ", ".join(_REQUIRED.get(name, name) for name in each.by)) for each in by]
+        lines += [
+            hanging(" ", f"{each.name}: {', '.join(_REQUIRED.get(name, name) for name in each.by)}") for each in by
+        ]
     for skip in found.skipped:
         lines.append(
             hanging("⚠", f"{skip.transform}: {skip.operation} {skip.attribute} was left out: {skip.reason}", style=CARE)

@@ -151,6 +151,40 @@ def test_a_later_entry_is_suggested_and_releases_nothing(tmp_path: Path) -> None
         assert waiting(one.spool) == []
 
 
+@pytest.mark.parametrize(
+    ("entries", "state", "sentence"),
+    [
+        (("e9",), State.CONFLICT, "identity of another patient"),
+        (("e1", "e9"), State.AMBIGUOUS, "several entries of the worklist"),
+    ],
+)
+def test_a_later_entry_of_another_patient_is_held_against_what_nothing_matched(
+    tmp_path: Path, entries: tuple[str, ...], state: State, sentence: str
+) -> None:
+    later = {
+        "e1": msgspec.structs.replace(HER_ENTRY, since=15.0),
+        "e9": entry("e9", 15.0, accession_number="A-1", patient_id="P9"),
+    }
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        for number in (1, 2):
+            put_image(one.spool, STUDY, number, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.fetch(*(later[name] for name in entries), at=20.0)
+        wait_for(
+            lambda: sentence in study_of(one.spool, STUDY).reason, within=20.0, what="the study to be judged again"
+        )
+        record = one.spool.review.record(one.id(STUDY))
+        assert record is not None
+        assert (record.state, record.candidates, record.listed_at) == (state, entries, 20.0)
+        assert record.fields == (MatchKey.PATIENT_ID,)
+        # It stays so when the other entry is gone again.
+        one.fetch(msgspec.structs.replace(HER_ENTRY, since=25.0), at=30.0)
+        put_image(one.spool, STUDY, 3, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert waiting(one.spool) == []
+        recount(one.spool)
+
+
 def suggestion(one) -> str:  # type: ignore[no-untyped-def]
     record = one.spool.review.record(one.id(STUDY))
     return "" if record is None else str(record.suggestion)
@@ -184,7 +218,7 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         one.fetch(entry("e1", accession_number="A-1", patient_id="P9"))
         put_image(one.spool, STUDY, 1, **{**JANE, "AccessionNumber": "A-2"})
         put_image(one.spool, "1.2.4", 1, **JANE)
-        assert one.closed(STUDY) is StudyState.MATCHED
+        assert one.closed(STUDY) is StudyState.LET_THROUGH
         assert going(one.spool, STUDY) == {1: ("archive",)}
         assert "what nothing on the worklist matches" in study_of(one.spool, STUDY).reason
         assert one.closed("1.2.4") is StudyState.HELD
