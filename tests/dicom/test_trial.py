@@ -272,7 +272,8 @@ def without(*keywords: str) -> pydicom.Dataset:
 
 def changed(**attributes: Any) -> pydicom.Dataset:
     found = pydicom.dcmread(CT_SMALL.path)
-    found.update(attributes)
+    for keyword, content in attributes.items():
+        setattr(found, keyword, content)
     return found
 
 

@@ -11,11 +11,11 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import UID_dictionary
 
 from capacitord.dicom.header import HeaderReader, parse_facts
 from capacitord.dicom.intake import Announced
