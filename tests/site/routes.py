@@ -125,6 +125,11 @@ def image(study: str, number: int, **attributes: object) -> pydicom.Dataset:
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.0"
     dataset.Modality, dataset.InstanceNumber = "CT", number
     dataset.PatientName, dataset.PatientID = "", ""
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows = dataset.Columns = 4
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.add_new("PixelData", "OB", bytes(16))
     for name, value in attributes.items():
         if isinstance(value, dict):
             item = pydicom.Dataset()
