@@ -126,11 +126,11 @@ def uncorrected(original: Entry, transforms: Sequence[Transform]) -> Corrected:
         lacking = tuple(_lacking(entry))
     except Exception:  # noqa: BLE001 - what cannot be read is not served, and the other entries are
         return Corrected(Entry(Dataset()), mishap=Mishap.WITHHELD)
-    is_safe = not lacking and not any(map(_changes_identity, transforms))
+    is_safe = not lacking and not any(map(changes_identity, transforms))
     return Corrected(entry, lacking=lacking, mishap=Mishap.AS_IT_CAME if is_safe else Mishap.WITHHELD)
 
 
-def _changes_identity(transform: Transform) -> bool:
+def changes_identity(transform: Transform) -> bool:
     """Say whether a transform may make another one of the patient or the order; characters that it cleans do not."""
     targets = [operation.target for operation in transform.operations if not isinstance(operation, Clean)]
     return any(target.anywhere or not target.steps[0].exact or target.steps[0].tag in IDENTITY for target in targets)
