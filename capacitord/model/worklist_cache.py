@@ -39,6 +39,16 @@ SOUGHT_FOR: Final = 86400.0
 """Seconds that an entry is served which the source gave for a scanner, and which is of other days than the list."""
 
 
+LOOK: Final = 8.0
+"""Seconds a scanner's query waits for the source."""
+
+AT_ONCE: Final = 2
+"""Questions about one patient or order that may be open at the source at a time."""
+
+MOST: Final = 30
+"""Such questions within `Rhythm.demand` seconds."""
+
+
 class ListState(enum.StrEnum):
     """How far a worklist can be relied on."""
 

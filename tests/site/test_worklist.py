@@ -24,13 +24,12 @@ from capacitord.model.matching import MatchKey
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import On, Set, Transform
 from capacitord.model.worklist import EntryKey, Listed, Sought, Source
-from capacitord.model.worklist_cache import Cache, ListState, Rhythm, merged
+from capacitord.model.worklist_cache import AT_ONCE, MOST, Cache, ListState, Rhythm, merged
 from capacitord.seal.keys import SiteKey
 from capacitord.site.listings import Listings
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.ids import EntryIds
 from capacitord.site.worklist.keeper import WorklistKeeper
-from capacitord.site.worklist.lookups import AT_ONCE, MOST
 from capacitord.site.worklist.rounds import Rounds
 from capacitord.spool.disk import Disk
 from capacitord.spool.store import Spool

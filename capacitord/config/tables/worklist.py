@@ -131,7 +131,8 @@ class WorklistTable(Table):
     refresh: Annotated[Duration, pydantic.AfterValidator(_refresh)] = 120.0
     """How often it is asked."""
     window: WindowTable = WindowTable()
-    """Which days are asked for: more than the scanner does."""
+    """Which days are asked for: more than the scanner does. The source is asked for a single patient or order of any
+    day when a scanner looks for one that is not on the list; see `capacitord`(8)."""
     stale_after: Duration = 43200.0
     """After this long without an answer the list is served as stale, and status warns."""
     correct: list[CorrectTable] = pydantic.Field(default=[], max_length=200)

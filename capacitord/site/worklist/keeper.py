@@ -29,7 +29,7 @@ from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import Transform
 from capacitord.model.worklist import Days, EntryKey, Listed, Sought, days
-from capacitord.model.worklist_cache import Cache, Held, ListState, News, Rhythm
+from capacitord.model.worklist_cache import LOOK, Cache, Held, ListState, News, Rhythm
 from capacitord.site.breather import rest
 from capacitord.site.connections import Connections
 from capacitord.site.worklist import telling
@@ -39,9 +39,6 @@ from capacitord.site.worklist.source import SourceClient, name_of
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
-
-LOOK: Final = 8.0
-"""Seconds a scanner's query waits for the source."""
 
 PATIENCE: Final = 140.0
 """Seconds an operator waits for it: longer than a fetch may take."""

@@ -10,15 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from capacitord.model.worklist import Sought
-
-AT_ONCE: Final = 2
-"""Questions that may be open at the source at a time."""
-
-MOST: Final = 30
-"""Questions within one pause."""
+from capacitord.model.worklist_cache import AT_ONCE, MOST
 
 
 class _Question:
