@@ -108,8 +108,9 @@ def _worklist(page: Page) -> None:
         "Scanners are answered from the list on this box, whether its source is there or not. The source is asked for "
         "the days of `window` in every `refresh`; see `capacitord-profile`(5).",
         "Where nobody on the list is whom a scanner asks for by patient id, patient's name, accession number, "
-        "requested procedure id or Study Instance UID, and that without wildcards, the source is asked for just that, whatever "
-        f"the day, and the scanner waits for {LOOK:.0f} seconds at most. What comes is corrected, sealed and served "
+        "requested procedure id or Study Instance UID, and that without wildcards, the source is asked for just that, "
+        "whatever the day, "
+        f"and the scanner waits for {LOOK:.0f} seconds at most. What comes is corrected, sealed and served "
         "like the list. If its day is one of the window it stays until a list comes without it, and else for "
         f"{SOUGHT_FOR / 3600:.0f} hours after it came. With wildcards, or where the profile changes such a value, the "
         "whole list is fetched instead, or as well.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import strategies as st
@@ -253,12 +255,17 @@ def test_news_are_what_a_list_has_more_less_and_otherwise() -> None:
     assert (second.source, back.source) == ("RIS", "")
 
 
+def always(outside: bool | None) -> Callable[[Held], bool | None]:
+    """Return an answer of the keeper's: whether an entry is of other days than the list."""
+    return lambda _: outside
+
+
 def test_what_was_given_for_a_scanner_stays_beside_lists_of_other_days_for_a_day() -> None:
     cache = added(merged(Cache(), [A], 1000.0), [B], 1010.0)
     assert [held.key for held in cache.present()] == [A.key, B.key]
     assert (cache.fetched, cache.present()[1].sought, cache.present()[1].seen) == (1000.0, 1010.0, 1010.0)
     for outside, stays in ((True, True), (None, True), (False, False)):
-        after = merged(cache, [A], 1020.0, outside=lambda _, outside=outside: outside)
+        after = merged(cache, [A], 1020.0, outside=always(outside))
         assert (len(after.present()) == 2) is stays, outside
     assert len(merged(cache, [A], 1020.0, outside=lambda _: False, asked=1005.0).present()) == 2, "it is newer"
     late = merged(cache, [A], 1011.0 + SOUGHT_FOR, outside=lambda _: True)

@@ -88,7 +88,11 @@ _CODES: dict[str, Any] = {
 
 
 class CorrectTable(OperationsTable):
-    """`[[worklist.correct]]`: what is changed in entries of the worklist before the scanner gets them."""
+    """`[[worklist.correct]]`: what is changed in entries of the worklist before the scanner gets them.
+
+    Where `clean` leaves nothing of the first group of a patient's name, another group that is left is shown there, and
+    else the patient id.
+    """
 
     match: Match = ALWAYS
     """Which entries; without it, all."""
