@@ -340,6 +340,8 @@ def test_an_old_list_and_none_at_all_are_said_once_and_advised_on(
         here.wait_for_tries(3)
         (advice,) = here.keeper.advice()
         assert (advice.reference, "scanners get an empty one" in advice.message) == ("worklist-none", True)
+        assert "goes on being served" not in advice.hint
+        assert "fluxctl worklist refresh" in advice.hint
         here.broker.targets["worklist"] = ris.port
         wait_for(lambda: here.served() == {"A00001"}, what="a list")
         here.broker.targets["worklist"] = 1
@@ -347,6 +349,7 @@ def test_an_old_list_and_none_at_all_are_said_once_and_advised_on(
         wait_for(lambda: "worklist-stale" in here.notes, what="watchers to be told")
         (advice,) = here.keeper.advice()
         assert advice.reference == "worklist-old"
+        assert "goes on being served" in advice.hint
         assert here.keeper.snapshot().warning.startswith("This worklist is old")
     told = [record.getMessage() for record in caplog.records]
     assert sum("scanners get an empty one" in words for words in told) == 1
