@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from capacitord.errors import Invalid, NotFound, Refused
+from capacitord.errors import CapacitordError, Invalid, NotFound, Refused
 
 STANDARD: Final = Path("-")
 LARGEST: Final = 1 << 20
@@ -64,25 +64,27 @@ def must_be_free(file: Path, what: str, instead: str) -> None:
 
 
 def must_have_a_folder(file: Path) -> None:
-    """Return if the folder that a file is to be in exists. Raises `Refused` otherwise."""
+    """Return if the folder that a file is to be in exists. Raises `CapacitordError` otherwise."""
     if file != STANDARD and not file.parent.is_dir():
         raise unwritable(file, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
 
-def unwritable(file: Path, error: OSError) -> Refused:
+def unwritable(file: Path, error: OSError) -> CapacitordError:
     """Return why a file cannot be written where a person wants it, by the name that she gave it."""
     if not file.parent.is_dir():
         hint = f"Make it first, or name another file: mkdir -p {shlex.quote(str(file.parent))}"
-        return Refused("the folder of this file does not exist", where=str(file), hint=hint)
+        return CapacitordError("the folder of this file does not exist", where=str(file), hint=hint)
     words = (error.strerror or "it takes no file").lower()
-    return Refused(f"this file cannot be written: {words}", where=str(file), hint="Name a file in another folder.")
+    return CapacitordError(
+        f"this file cannot be written: {words}", where=str(file), hint="Name a file in another folder."
+    )
 
 
 def write_private(file: Path, data: bytes, *, replace: bool) -> None:
     """Write bytes for their owner only (mode 0600), durably: all of them, or no file. "-" is standard output.
 
-    With `replace` a file of that name is replaced. Raises `Refused` without it, or if its folder takes no file, and
-    OSError.
+    With `replace` a file of that name is replaced. Raises `Refused` without it, `CapacitordError` if its folder takes
+    no file, and OSError.
     """
     if file == STANDARD:
         sys.stdout.buffer.write(data)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def write(client: Client, request: Preview, file: Path, *, force: bool) -> Previewed:
     """Write a picture to a file for its owner only, and return what was written.
 
-    Raises `Refused` if there is a file and it is not to be replaced, or no folder for it, before the box is asked.
+    Raises `Refused` if there is a file and it is not to be replaced, `CapacitordError` if there is no folder for it,
+    before the box is asked.
     """
     must_have_a_folder(file)
     if not force:
