@@ -254,8 +254,8 @@ class WorklistStatus(Answer, frozen=True):
 
     `entries` are served to scanners, `vanished` ones are kept and not served. `fetched` is when the last whole list
     came, and `source` where from; `failures` counts the tries since that failed, the last for `reason`. `next_try` is
-    when the source is asked again. `queries` of scanners were answered since the runtime began. `turned_away` are
-    associations.
+    when the source is asked again, and `patience` how many seconds of silence it is given before it is given up.
+    `queries` of scanners were answered since the runtime began. `turned_away` are associations.
     """
 
     ae_title: str
@@ -273,6 +273,7 @@ class WorklistStatus(Answer, frozen=True):
     queries: int = 0
     last_query: datetime | None = None
     turned_away: Refusals | None = None
+    patience: float = 0.0
 
 
 class SiteStatus(Answer, frozen=True):

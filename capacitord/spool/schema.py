@@ -141,8 +141,9 @@ CREATE TABLE worklist (                 -- entries as the source sent them, thos
   step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
   copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
   since REAL NOT NULL,                  -- seconds since the epoch, as all these
-  seen REAL, vanished REAL,             -- NULL while it is on the list
+  seen REAL, vanished REAL,             -- NULL while it is on the list; seen also if it was sought
   out_of_days INTEGER NOT NULL DEFAULT 0,      -- whether its day was not asked for any more when it vanished
+  sought REAL,                          -- when it was given for a scanner, if no list had it since
   PRIMARY KEY (step, study, accession, procedure, patient, copy)
 );
 CREATE TABLE worklist_fetch (            -- one row: when the last whole list came, and where from
@@ -309,6 +310,7 @@ CREATE TABLE worklist (
   since REAL NOT NULL,
   seen REAL, vanished REAL,
   out_of_days INTEGER NOT NULL DEFAULT 0,
+  sought REAL,
   PRIMARY KEY (step, study, accession, procedure, patient, copy)
 );
 CREATE TABLE worklist_fetch (

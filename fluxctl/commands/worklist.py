@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,7 @@ from fluxctl.session import daemon
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from capacitord.api.client import Client
     from fluxctl.render.look import Look
 
 app = noun(
@@ -98,7 +101,12 @@ def refresh(ctx: typer.Context, json: AsJson = False) -> None:
 
     If it does not send its whole list the one before goes on being served, and this ends with 75.
     """
-    answer = daemon(ctx).worklist_refresh()
+    from fluxctl.progress import Waiting
+
+    client = daemon(ctx)
+    label, most = _whom(client) if sys.stderr.isatty() and not json else ("", 0.0)
+    with Waiting(label, most) if label else contextlib.nullcontext():
+        answer = client.worklist_refresh()
     if json and not answer.ok:
         raise TryAgain(
             f"the source did not send its whole list: {answer.reason}",
@@ -113,3 +121,10 @@ def refresh(ctx: typer.Context, json: AsJson = False) -> None:
 
     show("worklist.refresh", answer, form(json=json), page)
     raise typer.Exit(exits.DONE if answer.ok else exits.TRY_AGAIN)
+
+
+def _whom(client: Client) -> tuple[str, float]:
+    """Return whom the box is about to ask, and how many seconds of silence it is given; no words without one."""
+    traffic = client.status().traffic
+    known = traffic.worklist if traffic is not None else None
+    return ("", 0.0) if known is None else (f"Asking {known.ae_title}", known.patience)

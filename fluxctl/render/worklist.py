@@ -21,6 +21,15 @@ _VANISHED: Final = "Vanished at the source"
 _LEFT: Final = "Out of the days that the source is asked for"
 _REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
 """What changed an attribute, where it was no part of the profile."""
+_FILL_ONE: Final = (
+    "See above whether it came empty, or a correction took it. Have it filled in at the source, or set it in "
+    "[[worklist.correct]] of the profile; then fluxctl worklist refresh."
+)
+_FILL: Final = (
+    "A scanner may not take these. See what came and what a correction changed: fluxctl worklist show ENTRY. Have it "
+    "filled in at the source, or set it in [[worklist.correct]] of the profile."
+)
+"""What to do about what is lacking."""
 _MISHAPS: Final = MappingProxyType(
     {
         "as-it-came": "It could not be corrected for an unforeseen reason, and scanners get it as it came.",
@@ -95,11 +104,15 @@ def _awaited(entry: Entry) -> str:
 
 
 def _lacking(entries: Sequence[Entry]) -> list[RenderableType]:
-    """Return which entries a scanner may not take, since nobody knows what it needs."""
+    """Return which entries a scanner may not take, since nobody knows what it needs, and what to do about it."""
     found = [each for each in entries if each.lacking]
-    lines = [hanging(f"  {each.id}", f"lacks {', '.join(each.lacking)}", style=CARE) for each in found[:_MOST_LACKING]]
+    lines: list[RenderableType] = [
+        hanging(f"  {each.id}", f"lacks {', '.join(each.lacking)}", style=CARE) for each in found[:_MOST_LACKING]
+    ]
     more = len(found) - _MOST_LACKING
-    return [*lines, *([Text(f"  and {count(more, 'other')}", style=CARE)] if more > 0 else [])]
+    if more > 0:
+        lines.append(Text(f"  and {count(more, 'other')}", style=CARE))
+    return [*lines, *([hanging("  next:", _FILL)] if lines else [])]
 
 
 def _uncorrected(entries: Sequence[Entry]) -> list[RenderableType]:
@@ -144,6 +157,7 @@ def shown(found: EntryDetail, look: Look, *, everything: bool = False) -> Render
         lines.append(hanging("⚠", _MISHAPS[entry.mishap], style=CARE))
     if entry.lacking:
         lines.append(hanging("⚠", f"A scanner may need what nobody knows: {', '.join(entry.lacking)}", style=CARE))
+        lines.append(hanging("  next:", _FILL_ONE))
     return stack(lines)
 
 

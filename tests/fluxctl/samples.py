@@ -108,6 +108,7 @@ WORKLIST = m.WorklistStatus(
     next_try=NOW + timedelta(seconds=46),
     queries=12,
     last_query=ago(minutes=3),
+    patience=40.0,
 )
 TRAFFIC = m.SiteStatus(
     incoming=(m.Incoming(calling_ae="CT_COACH", peer="10.20.5.20", since=ago(seconds=41), images=57, bytes=28 * MIB),),
