@@ -8,6 +8,7 @@ import msgspec
 
 from capacitord.api.messages import Answer, Decided, Message, Operator, Reason, Secret, Study
 from capacitord.api.worklist import Entry
+from capacitord.errors import Problem
 
 
 class ListHeld(Message, frozen=True):
@@ -18,20 +19,30 @@ class ListHeld(Message, frozen=True):
 
 
 class Release(Message, frozen=True):
-    """Send what is held of a study to destinations of this site. With `match`, as the study of that worklist entry."""
+    """Send what is held of a study to destinations of this site. With `match`, as the study of that worklist entry.
+
+    `mixed` says that a person knows and wants that images of several patients are in one study then; without it and
+    without `match` that is refused. `images` is how many she was shown, None if she was shown none: if it is another
+    number now, that is refused as well.
+    """
 
     study: str
     destinations: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)]
     reason: Reason
     match: str = ""
     operator: Operator = ""
+    mixed: bool = False
+    images: int | None = None
 
     def __repr__(self) -> str:
         return f"Release({', '.join(self.destinations)})"
 
 
 class DiscardHeld(Message, frozen=True):
-    """Discard what is held of a study; it can be had back for a while. `patient_name` repeats the patient's name."""
+    """Discard what is held of a patient in a study; it can be had back for a while.
+
+    `patient_name` repeats the patient's name, as `capacitord.model.patient.to_type` asks for it.
+    """
 
     study: str
     reason: Reason
@@ -55,15 +66,31 @@ class Candidate(Answer, frozen=True):
     suggested: bool = False
 
 
+class HeldPatient(Answer, frozen=True):
+    """A patient of images that wait, as these say it, and how many `images` of that patient wait for a person.
+
+    `release` of them are what a release would send, and `discard` what a discard in this patient's name is about.
+    """
+
+    name: str
+    id: str
+    birth_date: str
+    images: int
+    release: int
+    discard: int
+
+
 class Held(Answer, frozen=True):
     """A study that waits (`held_for` says why), and the nearest entries of the worklist, the nearest first.
 
-    `said` is what its images say they are, by the keys of matching, one for each that differs.
+    `said` is what its images say they are, by the keys of matching, one for each that differs. `patients` are those of
+    the images that wait: they may be others than the study's first image said.
     """
 
     study: Study
     candidates: tuple[Candidate, ...] = ()
     said: tuple[dict[str, str], ...] = ()
+    patients: tuple[HeldPatient, ...] = ()
 
 
 class HeldList(Answer, frozen=True):
@@ -89,7 +116,11 @@ class Line(Answer, frozen=True):
 
 
 class HeldDetail(Answer, frozen=True):
-    """A study that waits, side by side with its candidates, and what a person decided of it before."""
+    """A study that waits, side by side with its candidates, and what a person decided of it before.
+
+    `refusal` is why a release would be refused now. `restorable_until` is for how many seconds of the box's time what
+    was discarded can be had back.
+    """
 
     schema: str
     held: Held
@@ -97,3 +128,4 @@ class HeldDetail(Answer, frozen=True):
     destinations: tuple[str, ...]
     decided: Decided | None = None
     restorable_until: float | None = None
+    refusal: Problem | None = None

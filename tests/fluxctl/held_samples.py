@@ -29,7 +29,8 @@ TRAUMA = changed(
 )
 NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "PatientName"))
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
-ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
+WHOSE = r.HeldPatient(TRAUMA.patient_name, TRAUMA.patient_id, TRAUMA.birth_date, 3, 3, 3)
+ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},), (WHOSE,))
 LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
 
 
