@@ -70,8 +70,6 @@ class Reviewing:
         study = self._spool.studies.some([number])[number]
         worklist, shown = self._worklist(), dict(self._entries())
         held = self._held(number, study, worklist, shown, _MOST_OF_ONE)
-        aside = self._spool.releasing.aside(number)
-        left = None if aside is None else max(0.0, aside.due - self._spool.tick())
         lines = tuple(_lines(held.said, [worklist.candidate(each.entry.id) for each in held.candidates]))
         return (
             r.HeldDetail(
@@ -80,7 +78,7 @@ class Reviewing:
                 lines,
                 tuple(self._destinations()),
                 self.decided(number),
-                left,
+                self.restorable(number),
                 self._spool.releasing.refusal(number),
             ),
             short,
@@ -90,6 +88,11 @@ class Reviewing:
         """Return what was found or decided for a study last, None if it was never matched nor released."""
         kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
         return decided(kept, released)
+
+    def restorable(self, number: int) -> float | None:
+        """Return for how many seconds of the box's time what was discarded of a study can be had back."""
+        aside = self._spool.releasing.aside(number)
+        return None if aside is None else max(0.0, aside.due - self._spool.tick())
 
     def release(self, request: r.Release, by: Person) -> Decision:
         """Send what is held of a study."""

@@ -57,7 +57,8 @@ def _heads(held: Held, look: Look) -> Iterable[RenderableType]:
 
 
 def _of(images: int, study: Study) -> str:
-    return "" if images >= study.images - study.purged else f"{count(images, 'image')} of {study.images:,}: "
+    total = study.images - study.discarded
+    return "" if images >= total - study.purged else f"{count(images, 'image')} of {total:,}: "
 
 
 def head(study: Study, look: Look) -> Text:

@@ -776,3 +776,10 @@ def test_a_name_may_be_typed_as_it_is_shown(daemon: Daemon, spawn: Run, typed: s
     daemon.answers["held.show"] = lambda _: msgspec.structs.replace(held_samples.DETAIL, held=held)
     assert spawn("held", "discard", study.id, "--reason", "x", "--name-stdin", stdin=f"{typed}\n").code == 0
     assert daemon.asked("held.discard")[-1].patient_name.value == sent
+
+
+def test_a_discard_hints_at_the_options_that_it_has(daemon: Daemon, run: Run) -> None:
+    refused = run("held", "discard", "77ac01")
+    assert refused.code == 6
+    assert "Say so beforehand with --name-stdin and --reason." in " ".join(refused.err.split())
+    assert daemon.asked("held.discard") == []

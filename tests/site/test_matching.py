@@ -448,3 +448,21 @@ def test_what_a_release_mixes_is_known_before_anything_is_done(tmp_path: Path) -
         assert found == [({jane: 1}, ()), ({eve: 1}, (jane,))]
         assert study_of(one.spool, STUDY).state is StudyState.HELD
         recount(one.spool)
+
+
+def test_what_was_discarded_is_counted_apart_from_what_is_held(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        for number in (1, 2):
+            put_image(one.spool, STUDY, number, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        assert study_of(one.spool, STUDY).discarded == 0
+        one.spool.releasing.set_aside(study, "blurred.", ANN, (5, 0.0))
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        found = study_of(one.spool, STUDY)
+        assert (found.images, found.held, found.discarded) == (3, 1, 2)
+        detail = one.spool.studies.detail(study, "")
+        assert sorted(each.routing for each in detail.images) == ["held", "set aside", "set aside"]
+        one.spool.housekeeping.discard_set_aside(study, 8, GRACE)
+        assert study_of(one.spool, STUDY).discarded == 0

@@ -286,8 +286,8 @@ def test_rematch_releases_only_where_the_profile_says_so(tmp_path: Path) -> None
             one.box.client.held_release(Release(held.study.id, ("lakeside",), "x"))
 
 
-ZKILL = {"AccessionNumber": "A-7", "PatientID": "P-703", "PatientName": "Zkill^Nr3"}
-ZEVIL = {"AccessionNumber": "A-7", "PatientID": "P-667", "PatientName": "Zevil^Twin"}
+ZKILL: dict[str, Any] = {"AccessionNumber": "A-7", "PatientID": "P-703", "PatientName": "Zkill^Nr3"}
+ZEVIL: dict[str, Any] = {"AccessionNumber": "A-7", "PatientID": "P-667", "PatientName": "Zevil^Twin"}
 
 
 def test_a_late_image_of_somebody_else_is_released_and_discarded_as_hers(tmp_path: Path) -> None:
@@ -349,6 +349,7 @@ def test_what_says_no_patient_is_discarded_by_the_id_of_its_study(tmp_path: Path
             terminal.wait_for("Nothing was typed")
             terminal.press("nobody\n")
             assert terminal.end() == 6
-        assert one.fluxctl("held", "discard", short, "--reason", "x", "--name-stdin", typed="\n").returncode == 6
-        assert one.fluxctl("held", "discard", short, "--reason", "x", "--name-stdin", typed=f"{short}\n").returncode == 0
+        discard = ("held", "discard", short, "--reason", "x", "--name-stdin")
+        assert one.fluxctl(*discard, typed="\n").returncode == 6
+        assert one.fluxctl(*discard, typed=f"{short}\n").returncode == 0
         assert one.box.client.held_list(ListHeld()).held == ()
