@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from capacitord.errors import Ambiguous, NotFound, Refused
+from capacitord.errors import Ambiguous, NotFound, Refused, from_problem
+from capacitord.model.patient import Patient, several
 from fluxctl import ask
 from fluxctl.output import say, show_first
 
@@ -22,11 +23,15 @@ _SHORTEST: Final = 4
 
 
 class Given(NamedTuple):
-    """What is known of a release: where to, why, and as the study of which worklist entry."""
+    """What is known of a release: where to, why, and as the study of which worklist entry.
+
+    `images` is how many a person was shown and said yes to, whosoever they are; None where nobody was asked.
+    """
 
     to: tuple[str, ...]
     reason: str
     match: str
+    images: int | None = None
 
 
 def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) -> tuple[str, Given]:
@@ -49,13 +54,15 @@ def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) 
     short = found.held.study.id
     if not possible:
         return short, given
+    if found.refusal is not None:
+        raise from_problem(found.refusal)
     show_first(lambda look: _page(found, look))
     given = given if given.match else given._replace(match=_asked_entry(client, found.held.candidates))
     given = given if given.to else given._replace(to=_asked_destinations(found.destinations))
     given = given._replace(reason=ask.reason(given.reason, "Why is it released? ", yes=False, json=json))
     entry = _entry(client, given.match) if given.match else None
     ask.agreed(_question(found, given, entry), yes=False, json=json)
-    return short, given
+    return short, given._replace(images=sum(each.release for each in found.held.patients))
 
 
 def _page(found: HeldDetail, look: Look) -> RenderableType:
@@ -107,13 +114,17 @@ def _asked_destinations(names: Sequence[str]) -> tuple[str, ...]:
 
 def _question(found: HeldDetail, given: Given, entry: Entry | None) -> str:
     """Return the confirmation: patient, study, destination and entry, in words."""
-    from fluxctl.render.held import awaited, who  # noqa: PLC0415 - rich, for people only
+    from fluxctl.render.held import awaited, patient_of, patients_of  # noqa: PLC0415 - rich, for people only
     from fluxctl.render.words import count  # noqa: PLC0415
 
     study = found.held.study
+    going = [(each, each.release) for each in found.held.patients if each.release]
     what = " ".join(part for part in ("/".join(study.modalities), study.description) if part)
-    images = count(study.held or study.images, "image")
-    words = f"Send {images} of study {study.id} of {who(study)}, {what or 'a study'}"
+    images = count(sum(number for _, number in going), "image")
+    words = f"Send {images} of study {study.id} of {patients_of(going)}, {what or 'a study'}"
+    own = Patient(study.patient_name, study.patient_id, study.birth_date)
+    if several((own, *(Patient(each.name, each.id, each.birth_date) for each, _ in going))):
+        words += f" (the study began as one of {patient_of(*own)})"
     if entry is not None:
         words += f", as the study of {awaited(entry)} (entry {entry.id})"
     elif given.match:

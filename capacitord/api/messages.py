@@ -381,7 +381,8 @@ class Study(Answer, frozen=True):
     `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
     `unrouted` ones it is not decided yet. `held_for` says why something waits for a person: these, images that came
     again with other content, and copies that this box does not send to a destination. `closed_by` tells what said that
-    the study is complete (commitment, mpps or quiet), the last time, and `closed_at` when.
+    the study is complete (commitment, mpps or quiet), the last time, and `closed_at` when. `discarded` images are
+    among `images` still: a person discarded them and can have them back.
     """
 
     id: str
@@ -410,6 +411,7 @@ class Study(Answer, frozen=True):
     held_for: tuple[HeldFor, ...] = ()
     closed_by: str = ""
     closed_at: datetime | None = None
+    discarded: int = 0
 
 
 class AnnouncedStudy(Answer, frozen=True):
@@ -458,12 +460,12 @@ class Ack(Answer, frozen=True):
 class Image(Answer, frozen=True):
     """One image of a study.
 
-    `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
-    decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
-    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words. `entry` is that
-    of the worklist whose patient and order are written into what is sent of it, as a person said. `held_for` is the
-    `capacitord.model.reasons.Reason` for which it is held. The `route` is -1 for an image that nothing on the worklist
-    matches, and that the profile sends somewhere all the same.
+    `routing` is routed, unrouted, held or set aside (discarded, and it can be had back), and empty for an image that
+    nobody is to get: damaged or in conflict. It was decided under `profile_version`, by that version's `route`, counted
+    from 1: 0 is an operator, None every destination of a profile without routes, -1 that nothing on the worklist
+    matches it, and that the profile sends it somewhere all the same. `held` says why it is held, `held_for` is the
+    `capacitord.model.reasons.Reason`, `findings` what is wrong with it, in words. `entry` is that of the worklist whose
+    patient and order are written into what is sent of it, as a person said.
     """
 
     sop_instance_uid: str
@@ -525,7 +527,8 @@ class StudyDetail(Answer, frozen=True):
 
     `missing` counts images that the scanner named and that have not arrived, and `missing_uids` has the first of them.
     `doubts` are sentences about what may be missing: gaps in numbers, and counts that do not agree. `decided` is what
-    matching or a person decided of it, if so.
+    matching or a person decided of it, if so. What was discarded of it can be had back until `restorable_until`, if the
+    box stays on: time for which it is off does not count.
     """
 
     schema: str
@@ -535,6 +538,7 @@ class StudyDetail(Answer, frozen=True):
     missing_uids: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     decided: Decided | None = None
+    restorable_until: datetime | None = None
 
 
 class Discard(Message, frozen=True):

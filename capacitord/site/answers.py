@@ -153,7 +153,8 @@ class Answers:
     def _study(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
         detail = self._spool.studies.detail(study, "fluxctl.study.show/1")
-        return one(msgspec.structs.replace(detail, decided=self._reviewing.decided(study)), short)
+        decided, restorable = self._reviewing.decided(study), self._reviewing.restorable(study)
+        return one(msgspec.structs.replace(detail, decided=decided, restorable_until=restorable), short)
 
     def _name(self, request: m.StudyRef) -> Body:
         _, short = self._spool.studies.find(request.study)

@@ -127,6 +127,9 @@ CREATE INDEX review_state ON review (state);
 CREATE TABLE claim (                    -- what images of a study under review say they are: as it counts, as written
   study INTEGER NOT NULL, identity TEXT NOT NULL, said TEXT NOT NULL, PRIMARY KEY (study, identity)
 ) WITHOUT ROWID;
+CREATE TABLE stranger (                 -- an image that says another patient than its study's row, and whom
+  image INTEGER PRIMARY KEY, patient_name TEXT NOT NULL, patient_id TEXT NOT NULL, birth_date TEXT NOT NULL
+);
 CREATE TABLE release (                  -- what a person sent somewhere
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
   operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
@@ -294,6 +297,9 @@ CREATE INDEX review_state ON review (state);
 CREATE TABLE claim (
   study INTEGER NOT NULL, identity TEXT NOT NULL, said TEXT NOT NULL, PRIMARY KEY (study, identity)
 ) WITHOUT ROWID;
+CREATE TABLE stranger (
+  image INTEGER PRIMARY KEY, patient_name TEXT NOT NULL, patient_id TEXT NOT NULL, birth_date TEXT NOT NULL
+);
 CREATE TABLE release (
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
   operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,

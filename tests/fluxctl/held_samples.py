@@ -29,7 +29,8 @@ TRAUMA = changed(
 )
 NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "PatientName"))
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
-ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
+WHOSE = r.HeldPatient(TRAUMA.patient_name, TRAUMA.patient_id, TRAUMA.birth_date, 3, 3, 3)
+ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},), (WHOSE,))
 LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
 
 
@@ -80,7 +81,7 @@ MANY_ROW = r.Held(
         r.Candidate(w.LEFT, ("PatientID",), ("PatientName",)),
     ),
     ({"PatientName": "Miller^Anna^M"},),
-    4,
+    more=4,
 )
 _UIDS = tuple(f"1.2.826.0.1.3680043.8.498.{number}7034615986137826304618" for number in (62, 71, 80, 93))
 _NAMES = ("MILLER^ANNA^M", "SMITH^JOHN", "Venkatanarasimharajuvaripeta^Padmavathi Anuradha", "Ng^Li")

@@ -786,12 +786,20 @@ def test_only_options_that_a_command_has_are_hinted_at(run: Run) -> None:
         ("doe,  jane a ", "DOE^JANE^A^DR=山田^花子"),
         ("DOE^JANE^A^DR=山田^花子", "DOE^JANE^A^DR=山田^花子"),
         ("Doe, Jane", "Doe^Jane"),
-        ("", ""),
+        ("  ", ""),
     ],
 )
 def test_a_name_may_be_typed_as_it_is_shown(daemon: Daemon, spawn: Run, typed: str, sent: str) -> None:
     study = msgspec.structs.replace(held_samples.DETAIL.held.study, patient_name="DOE^JANE^A^DR=山田^花子")
-    held = msgspec.structs.replace(held_samples.DETAIL.held, study=study)
+    whose = msgspec.structs.replace(held_samples.WHOSE, name=study.patient_name)
+    held = msgspec.structs.replace(held_samples.DETAIL.held, study=study, patients=(whose,))
     daemon.answers["held.show"] = lambda _: msgspec.structs.replace(held_samples.DETAIL, held=held)
     assert spawn("held", "discard", study.id, "--reason", "x", "--name-stdin", stdin=f"{typed}\n").code == 0
     assert daemon.asked("held.discard")[-1].patient_name.value == sent
+
+
+def test_a_discard_hints_at_the_options_that_it_has(daemon: Daemon, run: Run) -> None:
+    refused = run("held", "discard", "77ac01")
+    assert refused.code == 6
+    assert "Say so beforehand with --name-stdin and --reason." in " ".join(refused.err.split())
+    assert daemon.asked("held.discard") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,14 @@ from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.evidence import Named
 from capacitord.model.matching import Candidate, MatchKey, Order
+from capacitord.model.patient import Patient
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
 from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
+from capacitord.spool.whose import Awaited, Mixture
 from tests.images import CT_STORAGE
 from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, routed_spool, study_of
@@ -435,3 +438,79 @@ def test_this_box_does_not_stand_for_what_was_discarded(tmp_path: Path) -> None:
         assert evidence.result(request.id).committed == (named,)
         one.spool.releasing.set_aside(one.id(STUDY), "a test.", ANN, (5, 0.0))
         assert evidence.result(request.id).failed == ((named, NO_SUCH_OBJECT),)
+
+
+def test_it_is_known_whose_the_held_images_are(tmp_path: Path) -> None:
+    jane, eve = Patient("Doe^Jane", "P1"), Patient("Roe^Eve", "P2")
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study, releasing = one.id(STUDY), one.spool.releasing
+        assert releasing.awaited(study) == (Awaited(jane, 1, 1, 1),)
+        releasing.release(study, TO_PACS, ANN, 5)
+        assert releasing.awaited(study) == ()
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        assert releasing.awaited(study) == (Awaited(eve, 1, 1, 1),)
+    with reviewing(tmp_path, matching()) as one:
+        assert one.spool.releasing.awaited(one.id(STUDY)) == (Awaited(eve, 1, 1, 1),)
+
+
+def test_a_discard_is_about_the_images_of_the_patients_that_were_chosen(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        put_image(one.spool, STUDY, 3, **JANE)
+        one.closed(STUDY)
+        study, releasing = one.id(STUDY), one.spool.releasing
+        seen: list[Patient] = []
+
+        def choose(patients: Sequence[Patient]) -> Sequence[Patient]:
+            seen.extend(patients)
+            return patients[1:]
+
+        assert releasing.set_aside(study, "not hers", ANN, (5, 0.0), choose) == (1, {})
+        assert [each.id for each in seen] == ["P1", "P2"]
+        assert releasing.awaited(study) == (Awaited(Patient("Doe^Jane", "P1"), 2, 2, 2),)
+        assert releasing.release(study, TO_PACS, ANN, 6) == 2
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: (), 3: ("pacs",)}
+        recount(one.spool)
+
+
+def test_what_a_release_mixes_is_known_before_anything_is_done(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study, found = one.id(STUDY), list[Mixture]()
+        one.spool.releasing.release(study, TO_PACS, ANN, 5, found.append)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+
+        def refuse(mixture: Mixture) -> None:
+            found.append(mixture)
+            raise Refused("no")
+
+        with pytest.raises(Refused, match="no"):
+            one.spool.releasing.release(study, TO_PACS, ANN, 6, refuse)
+        jane, eve = Patient("Doe^Jane", "P1"), Patient("Roe^Eve", "P2")
+        assert found == [({jane: 1}, ()), ({eve: 1}, (jane,))]
+        assert study_of(one.spool, STUDY).state is StudyState.HELD
+        recount(one.spool)
+
+
+def test_what_was_discarded_is_counted_apart_from_what_is_held(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        for number in (1, 2):
+            put_image(one.spool, STUDY, number, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        assert study_of(one.spool, STUDY).discarded == 0
+        one.spool.releasing.set_aside(study, "blurred.", ANN, (5, 0.0))
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        found = study_of(one.spool, STUDY)
+        assert (found.images, found.held, found.discarded) == (3, 1, 2)
+        detail = one.spool.studies.detail(study, "")
+        assert sorted(each.routing for each in detail.images) == ["held", "set aside", "set aside"]
+        one.spool.housekeeping.discard_set_aside(study, 8, GRACE)
+        assert study_of(one.spool, STUDY).discarded == 0

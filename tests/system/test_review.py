@@ -366,3 +366,72 @@ def test_rematch_releases_only_where_the_profile_says_so(tmp_path: Path) -> None
         assert [(each.user, each.result) for each in by_itself] == [("capacitord", "begun"), ("capacitord", "done")]
         refused = one.box.client.audit_show(m.AuditQuery(study="1.2.7", action="held.release")).entries
         assert [each.result for each in refused] == ["begun", "not-found"]
+
+
+ZKILL: dict[str, Any] = {"AccessionNumber": "A-7", "PatientID": "P-703", "PatientName": "Zkill^Nr3"}
+ZEVIL: dict[str, Any] = {"AccessionNumber": "A-7", "PatientID": "P-667", "PatientName": "Zevil^Twin"}
+
+
+def test_a_late_image_of_somebody_else_is_released_and_discarded_as_hers(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.send("1.2.88", **ZKILL)
+        (held,) = one.held()
+        short = held.study.id
+        given = ("--to", "pacs", "--reason", "x", "--yes")
+        assert one.fluxctl("release", short, *given, "--operator", "Dr Ann").returncode == 0
+        one.pacs.wait_for_images(1)
+        not_held = Terminal([*fluxctl(one.box), "release", short], dict(os.environ))
+        with not_held:
+            assert not_held.end(PATIENCE) == 6
+            assert "was released by Dr Ann" in " ".join(not_held.output.split())
+            assert "Why" not in not_held.output
+
+        one.send("1.2.88", 2, **ZEVIL)
+        (held,) = one.held()
+        assert [(each.name, each.id, each.images) for each in held.patients] == [("Zevil^Twin", "P-667", 1)]
+        for page in (("held", "list"), ("held", "show", short)):
+            assert "Zevil, Twin (P-667)" in " ".join(one.fluxctl(*page).stdout.split())
+        shown = " ".join(one.fluxctl("study", "show", short).stdout.split())
+        assert "Released by Dr Ann" in shown
+        assert "to pacs: x" in shown
+        mixed = one.fluxctl("release", short, *given)
+        assert (mixed.returncode, "another patient" in mixed.stderr) == (6, True), mixed.stderr
+        assert "Zevil" not in mixed.stderr
+
+        with Terminal([*fluxctl(one.box), "release", short, "--to", "pacs"], dict(os.environ)) as terminal:
+            terminal.wait_for("Why is it released?", within=PATIENCE)
+            terminal.press("\n")
+            terminal.wait_for("for a reason only")
+            terminal.press("x\n")
+            said = terminal.wait_for("[y/N]")
+            question = " ".join(said[said.rindex("Send 1 image") :].split())
+            assert "of Zevil, Twin (P-667)" in question
+            assert "began as one of Zkill, Nr3 (P-703)" in question
+            terminal.press("n\n")
+            assert terminal.end() == 6
+
+        discard = ("held", "discard", short, "--reason", "not hers", "--name-stdin")
+        assert one.fluxctl(*discard, typed="Zkill, Nr3\n").returncode == 6
+        assert one.fluxctl(*discard, typed="\n").returncode == 6
+        done = one.fluxctl(*discard, typed="Zevil, Twin\n")
+        assert (done.returncode, "What was held of that patient" in done.stdout) == (0, True), done.stderr
+        assert "Released by Dr Ann" in " ".join(one.fluxctl("study", "show", short).stdout.split())
+        assert len(one.pacs.received()) == 1
+
+
+def test_what_says_no_patient_is_discarded_by_the_id_of_its_study(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.send("1.2.9", PatientName="", PatientID="", AccessionNumber="")
+        (held,) = one.held()
+        short = held.study.id
+        with Terminal([*fluxctl(one.box), "held", "discard", short, "--reason", "x"], dict(os.environ)) as terminal:
+            said = terminal.wait_for("to discard what is held: ", within=PATIENCE)
+            assert f"Type the study's short id {short}" in " ".join(said.split())
+            terminal.press("\n")
+            terminal.wait_for("Nothing was typed")
+            terminal.press("nobody\n")
+            assert terminal.end() == 6
+        discard = ("held", "discard", short, "--reason", "x", "--name-stdin")
+        assert one.fluxctl(*discard, typed="\n").returncode == 6
+        assert one.fluxctl(*discard, typed=f"{short}\n").returncode == 0
+        assert one.box.client.held_list(ListHeld()).held == ()
