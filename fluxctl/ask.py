@@ -24,6 +24,13 @@ def line(question: str) -> str:
     return answer.strip()
 
 
+def insisted(question: str) -> str:
+    """Ask until something is typed, and return it."""
+    while not (answer := line(question)):
+        _say("Nothing was typed. Ctrl-C leaves without doing anything.")
+    return answer
+
+
 def agreed(question: str, *, yes: bool, json: bool = False) -> None:
     """Return if a person says yes, or said so beforehand. Raises `Refused` otherwise."""
     if yes:
@@ -33,19 +40,32 @@ def agreed(question: str, *, yes: bool, json: bool = False) -> None:
         raise Refused("not confirmed, so nothing was done", hint="Answer y, or give --yes.")
 
 
-def must_be_possible(*, yes: bool, json: bool = False) -> None:
-    """Return if a person said yes beforehand, or can be asked. Raises `Refused` otherwise."""
+def must_be_possible(*, yes: bool, beforehand: str = "--yes and --reason", json: bool = False) -> None:
+    """Return if a person said yes beforehand, or can be asked; raises `Refused` otherwise.
+
+    `beforehand` are the options that answer it.
+    """
     if not yes:
-        _must_be_possible("a confirmation", json=json, hint="Say so beforehand with --yes and --reason.")
+        _must_be_possible("a confirmation", json=json, hint=f"Say so beforehand with {beforehand}.")
 
 
 def reason(given: str, question: str, *, yes: bool, json: bool = False) -> str:
-    """Return the reason that was given, or is typed now. Raises `Refused` if there is none."""
-    if not given.strip() and not yes and possible(json=json):
-        given = line(question)
+    """Return the reason that was given, or is typed now: at a terminal it is asked for until there is one.
+
+    Raises `Refused` if there is none and nobody to ask.
+    """
+    while not given.strip() and not yes and possible(json=json):
+        given = why(question)
+        if not given:
+            _say("This is done for a reason only; it is in the audit log.")
     if not given.strip():
         raise Refused("this is done for a reason only", hint='Give it: --reason "the PACS moved"')
     return given
+
+
+def why(question: str) -> str:
+    """Ask for a reason, and say what becomes of it."""
+    return line(f"{question.strip()} (No patient names: it stays in the audit log.) ")
 
 
 def typed(question: str, expected: str, *, beforehand: str = "--yes", json: bool = False) -> None:
@@ -78,6 +98,10 @@ def _unseen(question: str) -> str:
     from getpass import getpass  # noqa: PLC0415 - seldom needed
 
     return getpass(question, stream=sys.stderr)
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
 
 
 def _must_be_possible(what: str, *, json: bool, hint: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from capacitord.errors import Invalid, NotFound, Refused
+from capacitord.errors import CapacitordError, Invalid, NotFound, Refused
 
 STANDARD: Final = Path("-")
 LARGEST: Final = 1 << 20
@@ -61,16 +63,37 @@ def must_be_free(file: Path, what: str, instead: str) -> None:
         raise Refused(f"{what} {verb} not printed to a terminal", hint=hint)
 
 
+def must_have_a_folder(file: Path) -> None:
+    """Return if the folder that a file is to be in exists. Raises `CapacitordError` otherwise."""
+    if file != STANDARD and not file.parent.is_dir():
+        raise unwritable(file, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+
+
+def unwritable(file: Path, error: OSError) -> CapacitordError:
+    """Return why a file cannot be written where a person wants it, by the name that she gave it."""
+    if not file.parent.is_dir():
+        hint = f"Make it first, or name another file: mkdir -p {shlex.quote(str(file.parent))}"
+        return CapacitordError("the folder of this file does not exist", where=str(file), hint=hint)
+    words = (error.strerror or "it takes no file").lower()
+    return CapacitordError(
+        f"this file cannot be written: {words}", where=str(file), hint="Name a file in another folder."
+    )
+
+
 def write_private(file: Path, data: bytes, *, replace: bool) -> None:
     """Write bytes for their owner only (mode 0600), durably: all of them, or no file. "-" is standard output.
 
-    With `replace` a file of that name is replaced. Raises `Refused` without it, and OSError.
+    With `replace` a file of that name is replaced. Raises `Refused` without it, `CapacitordError` if its folder takes
+    no file, and OSError.
     """
     if file == STANDARD:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    descriptor, name = tempfile.mkstemp(prefix=".fluxctl-", dir=file.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".fluxctl-", dir=file.parent)
+    except OSError as error:
+        raise unwritable(file, error) from None
     beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as opened:

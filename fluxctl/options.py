@@ -20,7 +20,9 @@ DestinationArgument = Annotated[str, typer.Argument(metavar="DEST", help="The de
 DestinationOrAll = Annotated[
     str, typer.Argument(metavar="DEST|ALL", help="A destination's name, or the word ALL for every one.")
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is in the audit log.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; no patient names, as it stays in the audit log.")
+]
 Operator = Annotated[
     str, typer.Option("--operator", metavar="NAME", help="Who you are, on a login that several people share.")
 ]

@@ -13,7 +13,7 @@ from capacitord.api.preview import Pictured, Preview, label_of
 from capacitord.api.schemas import Previewed
 from capacitord.errors import CapacitordError, Refused
 from fluxctl import graphics
-from fluxctl.files import STANDARD, must_be_free, write_private
+from fluxctl.files import STANDARD, must_be_free, must_have_a_folder, write_private
 from fluxctl.output import print_bytes
 from fluxctl.render.look import speaks_unicode
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 def write(client: Client, request: Preview, file: Path, *, force: bool) -> Previewed:
     """Write a picture to a file for its owner only, and return what was written.
 
-    Raises `Refused` if there is a file and it is not to be replaced, before the box is asked.
+    Raises `Refused` if there is a file and it is not to be replaced, `CapacitordError` if there is no folder for it,
+    before the box is asked.
     """
+    must_have_a_folder(file)
     if not force:
         must_be_free(file, "a picture", "Name another, or replace it: --force.")
     data = client.study_preview(request)

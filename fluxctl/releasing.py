@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from capacitord.errors import NotFound, Refused
+from capacitord.errors import Ambiguous, NotFound, Refused, from_problem
+from capacitord.model.patient import Patient, several
 from fluxctl import ask
 from fluxctl.output import say, show_first
 
@@ -14,15 +15,23 @@ if TYPE_CHECKING:
 
     from capacitord.api.client import Client
     from capacitord.api.review import Candidate, HeldDetail
+    from capacitord.api.worklist import Entry
     from fluxctl.render.look import Look
+
+_SHORTEST: Final = 4
+"""Characters of an entry's id that are enough to mean it."""
 
 
 class Given(NamedTuple):
-    """What is known of a release: where to, why, and as the study of which worklist entry."""
+    """What is known of a release: where to, why, and as the study of which worklist entry.
+
+    `images` is how many a person was shown and said yes to, whosoever they are; None where nobody was asked.
+    """
 
     to: tuple[str, ...]
     reason: str
     match: str
+    images: int | None = None
 
 
 def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) -> tuple[str, Given]:
@@ -45,12 +54,15 @@ def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) 
     short = found.held.study.id
     if not possible:
         return short, given
+    if found.refusal is not None:
+        raise from_problem(found.refusal)
     show_first(lambda look: _page(found, look))
-    given = given if given.match else given._replace(match=_asked_entry(found.held.candidates))
+    given = given if given.match else given._replace(match=_asked_entry(client, found.held.candidates))
     given = given if given.to else given._replace(to=_asked_destinations(found.destinations))
     given = given._replace(reason=ask.reason(given.reason, "Why is it released? ", yes=False, json=json))
-    ask.agreed(_question(found, given), yes=False, json=json)
-    return short, given
+    entry = _entry(client, given.match) if given.match else None
+    ask.agreed(_question(found, given, entry), yes=False, json=json)
+    return short, given._replace(images=sum(each.release for each in found.held.patients))
 
 
 def _page(found: HeldDetail, look: Look) -> RenderableType:
@@ -59,22 +71,33 @@ def _page(found: HeldDetail, look: Look) -> RenderableType:
     return shown(found, look)
 
 
-def _asked_entry(candidates: Sequence[Candidate]) -> str:
+def _asked_entry(client: Client, candidates: Sequence[Candidate]) -> str:
     """Return which worklist entry the study belongs to, as a person says; empty for none."""
     if not candidates:
-        say("No entry of the worklist comes near it: it is released as it is, or with --match ENTRY.")
-        return ""
-    numbers = ", ".join(str(number) for number in range(1, len(candidates) + 1))
+        say("No entry of the worklist comes near it. Others, by their ids: fluxctl worklist list")
+    numbers = "".join(f"{number}, " for number in range(1, len(candidates) + 1))
     while True:
-        typed = ask.line(f"Which entry does it belong to? [{numbers}, or none] ").lower()
-        if typed in {"none", "n", "no"}:
+        typed = ask.line(
+            f"Which entry does it belong to? [{numbers}the id of {'another' * bool(numbers) or 'one'}, none] "
+        )
+        if typed.lower() in {"none", "n", "no"}:
             return ""
         if typed.isdecimal() and 1 <= int(typed) <= len(candidates):
             return candidates[int(typed) - 1].entry.id
-        ids = [each.entry.id for each in candidates if len(typed) >= 4 and each.entry.id.startswith(typed)]
-        if len(ids) == 1:
-            return ids[0]
-        say("Type one of the numbers, or none.")
+        known = _entry(client, typed) if len(typed) >= _SHORTEST else None
+        if known is not None:
+            return known.id
+        say(
+            f"Type {'one of the numbers, ' * bool(numbers)}the id of an entry as fluxctl worklist list has it, or none."
+        )
+
+
+def _entry(client: Client, reference: str) -> Entry | None:
+    """Return the entry of the worklist that a person means, None if there is none or several are meant."""
+    try:
+        return client.worklist_show(reference).entry
+    except (NotFound, Ambiguous):
+        return None
 
 
 def _asked_destinations(names: Sequence[str]) -> tuple[str, ...]:
@@ -89,16 +112,19 @@ def _asked_destinations(names: Sequence[str]) -> tuple[str, ...]:
         say(f"{', '.join(unknown)}: no destination of this site." if unknown else "Type a name, or several.")
 
 
-def _question(found: HeldDetail, given: Given) -> str:
+def _question(found: HeldDetail, given: Given, entry: Entry | None) -> str:
     """Return the confirmation: patient, study, destination and entry, in words."""
-    from fluxctl.render.held import awaited, who  # noqa: PLC0415 - rich, for people only
+    from fluxctl.render.held import awaited, patient_of, patients_of  # noqa: PLC0415 - rich, for people only
     from fluxctl.render.words import count  # noqa: PLC0415
 
     study = found.held.study
+    going = [(each, each.release) for each in found.held.patients if each.release]
     what = " ".join(part for part in ("/".join(study.modalities), study.description) if part)
-    images = count(study.held or study.images, "image")
-    words = f"Send {images} of study {study.id} of {who(study)}, {what or 'a study'}"
-    entry = next((each.entry for each in found.held.candidates if each.entry.id == given.match), None)
+    images = count(sum(number for _, number in going), "image")
+    words = f"Send {images} of study {study.id} of {patients_of(going)}, {what or 'a study'}"
+    own = Patient(study.patient_name, study.patient_id, study.birth_date)
+    if several((own, *(Patient(each.name, each.id, each.birth_date) for each, _ in going))):
+        words += f" (the study began as one of {patient_of(*own)})"
     if entry is not None:
         words += f", as the study of {awaited(entry)} (entry {entry.id})"
     elif given.match:

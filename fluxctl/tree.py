@@ -10,9 +10,9 @@ from typing import Any, Final
 PATHS: Final[dict[str, str]] = {"destination.list": "/v1/destinations", "geofence.list": "/v1/geofences", "held.list": "/v1/held", "profile.list": "/v1/profiles", "queue.list": "/v1/queue", "site.list": "/v1/sites", "study.list": "/v1/studies", "worklist.list": "/v1/worklist"}
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "ACTION": ("destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "preflight.run", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "site.follow", "site.erase", "study.discard", "study.explain", "study.export", "study.preview", "study.resend", "study.resolve", "worklist.refresh", ),
+    "ACTION": ("audit.damage", "audit.lost", "audit.repair", "audit.seal", "daemon.start", "daemon.stop", "destination.echo", "doctor.verify", "held.discard", "held.release", "held.restore", "key.export", "key.init", "key.restore", "key.rotate", "key.unlock", "preflight.run", "profile.export", "profile.import", "profile.remove", "profile.rollback", "queue.flush", "queue.pause", "queue.resume", "site.activate", "site.deactivate", "site.erase", "site.follow", "study.discard", "study.explain", "study.export", "study.let-through", "study.preview", "study.rematch", "study.resend", "study.resolve", "worklist.refresh", ),
     "NAME": ("audit.show", "audit.verify", "demo", "destination.echo", "destination.list", "doctor", "geofence.check", "geofence.map", "geofence.test", "held.discard", "held.list", "held.restore", "held.show", "key.export", "key.init", "key.restore", "key.rotate", "key.status", "key.unlock", "preflight", "profile.diff", "profile.export", "profile.history", "profile.import", "profile.list", "profile.remove", "profile.rollback", "profile.show", "profile.try", "profile.validate", "queue.flush", "queue.list", "queue.pause", "queue.resume", "queue.show", "release", "resend", "site.activate", "site.deactivate", "site.departure", "site.erase", "site.follow", "site.list", "site.location", "status", "study.discard", "study.explain", "study.export", "study.list", "study.preview", "study.resolve", "study.show", "version", "watch", "worklist.list", "worklist.refresh", "worklist.show", "error", ),
-    "STATE": ("receiving", "complete", "matched", "held", "released", "discarded", ),
+    "STATE": ("receiving", "complete", "matched", "let-through", "held", "released", "discarded", ),
     "SOURCE": ("file", "credential", "passphrase", ),
     "SHELL": ("bash", "zsh", "fish", ),
 }
@@ -65,7 +65,7 @@ TREE: Final[dict[str, Any]] = {
                     "help": "List studies, newest first, and how far each one is",
                     "options": {
                         "--undelivered": {"help": "Only what has not arrived everywhere", "metavar": "", "many": False},
-                        "--state": {"help": "Only studies that are receiving, complete, matched, held, released, discarded", "metavar": "STATE", "many": False},
+                        "--state": {"help": "Only studies that are receiving, complete, matched, let-through, held, released, discarded", "metavar": "STATE", "many": False},
                         "--limit": {"help": "At most this many", "metavar": "N", "many": False},
                         "-n": {"help": "At most this many", "metavar": "N", "many": False},
                         "--all": {"help": "All of them, however many", "metavar": "", "many": False},
@@ -128,7 +128,7 @@ TREE: Final[dict[str, Any]] = {
                 "discard": {
                     "help": "Give a study up: its images are deleted for ever",
                     "options": {
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -170,7 +170,7 @@ TREE: Final[dict[str, Any]] = {
                 "discard": {
                     "help": "Discard what is held of a study: it goes nowhere, and is overwritten after 24 hours",
                     "options": {
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--name-stdin": {"help": "Read the patient's name from the first line of standard input", "metavar": "", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -194,7 +194,7 @@ TREE: Final[dict[str, Any]] = {
             "options": {
                 "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
                 "--match": {"help": "As the study of this worklist entry: its patient and order", "metavar": "ENTRY", "many": False},
-                "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                 "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                 "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                 "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -257,7 +257,7 @@ TREE: Final[dict[str, Any]] = {
             "options": {
                 "--to": {"help": "To this destination; may be given several times", "metavar": "DEST", "many": True},
                 "--image": {"help": "Only this image: the beginning of its object id or UID", "metavar": "OBJECT", "many": False},
-                "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                 "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                 "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                 "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -312,6 +312,7 @@ TREE: Final[dict[str, Any]] = {
                 "show": {
                     "help": "Show one entry as it came and as it is served, side by side",
                     "options": {
+                        "--all": {"help": "Also the attributes that have no value", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
@@ -356,7 +357,7 @@ TREE: Final[dict[str, Any]] = {
                 "activate": {
                     "help": "Serve a site: from now on images belong to it and go to its destinations",
                     "options": {
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--waive-preflight": {"help": "Open though patients may be on a scanner, this once", "metavar": "", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
@@ -368,7 +369,7 @@ TREE: Final[dict[str, Any]] = {
                 "deactivate": {
                     "help": "Park the box: no scanner can send until a site is activated",
                     "options": {
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -379,7 +380,7 @@ TREE: Final[dict[str, Any]] = {
                 "erase": {
                     "help": "Destroy a site's key, and with it everything that this box has of the site's patients. There is no way back",
                     "options": {
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -390,7 +391,7 @@ TREE: Final[dict[str, Any]] = {
                 "follow": {
                     "help": "Follow the evidence of where the box is again",
                     "options": {
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -562,7 +563,7 @@ TREE: Final[dict[str, Any]] = {
                     "help": "Put an earlier version of a site's profile in force again",
                     "options": {
                         "--to": {"help": "The version; without it the one that was before", "metavar": "VERSION", "many": False},
-                        "--reason": {"help": "Why; it is in the audit log", "metavar": "TEXT", "many": False},
+                        "--reason": {"help": "Why; no patient names, as it stays in the audit log", "metavar": "TEXT", "many": False},
                         "--operator": {"help": "Who you are, on a login that several people share", "metavar": "NAME", "many": False},
                         "--yes": {"help": "Do not ask; for scripts", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
@@ -672,7 +673,7 @@ TREE: Final[dict[str, Any]] = {
                         "--subject": {"help": "Only what was done to this", "metavar": "NAME", "many": False},
                         "--since": {"help": "Not before: an age (2h, 3d) or a local time (2025-11-21)", "metavar": "WHEN", "many": False},
                         "--until": {"help": "Not after: likewise", "metavar": "WHEN", "many": False},
-                        "--study": {"help": "Only what was done to this study, by its short id", "metavar": "STUDY", "many": False},
+                        "--study": {"help": "Only what was done to this study", "metavar": "STUDY", "many": False},
                         "--operator": {"help": "Only what this user did, or whoever gave this name", "metavar": "NAME", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--jsonl": {"help": "Print one JSON document per row", "metavar": "", "many": False},

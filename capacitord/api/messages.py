@@ -281,8 +281,8 @@ class WorklistStatus(Answer, frozen=True):
 
     `entries` are served to scanners, `vanished` ones are kept and not served. `fetched` is when the last whole list
     came, and `source` where from; `failures` counts the tries since that failed, the last for `reason`. `next_try` is
-    when the source is asked again. `queries` of scanners were answered since the runtime began. `turned_away` are
-    associations.
+    when the source is asked again, and `patience` how many seconds of silence it is given before it is given up.
+    `queries` of scanners were answered since the runtime began. `turned_away` are associations.
     """
 
     ae_title: str
@@ -300,6 +300,7 @@ class WorklistStatus(Answer, frozen=True):
     queries: int = 0
     last_query: datetime | None = None
     turned_away: Refusals | None = None
+    patience: float = 0.0
 
 
 class DrainState(enum.StrEnum):
@@ -450,7 +451,8 @@ class Study(Answer, frozen=True):
     `held` images go nowhere until a person says so, or another version of the profile has a route for them; of
     `unrouted` ones it is not decided yet. `held_for` says why something waits for a person: these, images that came
     again with other content, and copies that this box does not send to a destination. `closed_by` tells what said that
-    the study is complete (commitment, mpps or quiet), the last time, and `closed_at` when.
+    the study is complete (commitment, mpps or quiet), the last time, and `closed_at` when. `discarded` images are
+    among `images` still: a person discarded them and can have them back.
     """
 
     id: str
@@ -479,6 +481,7 @@ class Study(Answer, frozen=True):
     held_for: tuple[HeldFor, ...] = ()
     closed_by: str = ""
     closed_at: datetime | None = None
+    discarded: int = 0
 
 
 class AnnouncedStudy(Answer, frozen=True):
@@ -527,10 +530,12 @@ class Ack(Answer, frozen=True):
 class Image(Answer, frozen=True):
     """One image of a study.
 
-    `routing` is routed, unrouted or held, and empty for an image that nobody is to get: damaged or in conflict. It was
-    decided under `profile_version`, by that version's `route`, counted from 1: 0 is an operator, None every destination
-    of a profile without routes. `held` says why it is held, `findings` what is wrong with it, in words. `entry` is that
-    of the worklist whose patient and order are written into what is sent of it, as a person said.
+    `routing` is routed, unrouted, held or set aside (discarded, and it can be had back), and empty for an image that
+    nobody is to get: damaged or in conflict. It was decided under `profile_version`, by that version's `route`, counted
+    from 1: 0 is an operator, None every destination of a profile without routes, -1 that nothing on the worklist
+    matches it, and that the profile sends it somewhere all the same. `held` says why it is held, `held_for` is the
+    `capacitord.model.reasons.Reason`, `findings` what is wrong with it, in words. `entry` is that of the worklist whose
+    patient and order are written into what is sent of it, as a person said.
     """
 
     sop_instance_uid: str
@@ -558,6 +563,7 @@ class Image(Answer, frozen=True):
     held: str = ""
     findings: tuple[str, ...] = ()
     entry: str = ""
+    held_for: str = ""
 
 
 class Decided(Answer, frozen=True):
@@ -565,6 +571,8 @@ class Decided(Answer, frozen=True):
 
     `state` is that of `capacitord.model.review.State`. `listed_at` is when the list was fetched that it was judged by.
     `steps` are all entries of the order that was matched, where it is not known which of them the study is.
+    `candidates` are entries that came into question for a study that is held, and `fields` in what of the patient the
+    study differs from them, or from its own images where there are none: some of them do if it is "ambiguous".
     """
 
     state: str
@@ -580,6 +588,8 @@ class Decided(Answer, frozen=True):
     suggestion: str = ""
     reconciled: bool = False
     steps: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 class StudyDetail(Answer, frozen=True):
@@ -587,7 +597,8 @@ class StudyDetail(Answer, frozen=True):
 
     `missing` counts images that the scanner named and that have not arrived, and `missing_uids` has the first of them.
     `doubts` are sentences about what may be missing: gaps in numbers, and counts that do not agree. `decided` is what
-    matching or a person decided of it, if so.
+    matching or a person decided of it, if so. What was discarded of it can be had back until `restorable_until`, if the
+    box stays on: time for which it is off does not count.
     """
 
     schema: str
@@ -597,6 +608,7 @@ class StudyDetail(Answer, frozen=True):
     missing_uids: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     decided: Decided | None = None
+    restorable_until: datetime | None = None
 
 
 class Discard(Message, frozen=True):
@@ -1087,7 +1099,8 @@ class RecoveryFile(Answer, frozen=True):
 class AuditQuery(Message, frozen=True):
     """Which entries: the newest `limit` that are of this action, study or other subject, operator and time.
 
-    `study` is the beginning of a short id. `operator` is a user, or a name that somebody gave.
+    `study` is a study of the active site as anywhere else, or the beginning of a short id in the log. `operator` is a
+    user, or a name that somebody gave.
     """
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
@@ -1119,10 +1132,15 @@ class AuditEntry(Answer, frozen=True, omit_defaults=True):
 
 
 class AuditList(Answer, frozen=True):
-    """Audit entries, newest last."""
+    """Audit entries, newest last.
+
+    `cut_short` are the numbers of those that say "begun" of what never ended, as the daemon ended before: it may have
+    been done.
+    """
 
     schema: str
     entries: tuple[AuditEntry, ...]
+    cut_short: tuple[int, ...] = ()
 
 
 class AuditReport(Answer, frozen=True):

@@ -102,7 +102,8 @@ class Trial(Answer, frozen=True):
     """What a profile would do with one image that came like this. `local` is when, on the wall clock of the site.
 
     It goes to all of `to`; `else_to` may stand in for them, in order. `route` counts from 1; it is None in a profile
-    that sends every image everywhere. `findings` say what is wrong with it. `reconciled` is what a worklist entry
+    that sends every image everywhere, and -1 for what nothing on the worklist matches, where such images go all the
+    same. `findings` say what is wrong with it. `reconciled` is what a worklist entry
     changes in every copy, where a person has released its study with one. An image that is `held` goes nowhere, for
     that reason. `destinations` are those that were asked for, of both.
     """

@@ -59,6 +59,10 @@ def _unreached(tables: Mapping[str, Any]) -> Iterator[Finding]:
     reached: set[str] = set()
     for _, row in rows(tables, "route"):
         reached |= {name for part in ("to", "else_to") for _, name in texts(row.get(part))}
+    review = tables.get("review")
+    unmatched = review.get("unmatched") if isinstance(review, Mapping) else None
+    if isinstance(unmatched, Mapping):
+        reached |= {name for _, name in texts(unmatched.get("release-to"))}
     for key, row in rows(tables, "destination"):
         name = row.get("name")
         if tables.get("route") and isinstance(name, str) and name not in reached:

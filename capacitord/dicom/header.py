@@ -15,9 +15,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from capacitord.dicom.charset import decode
-from capacitord.dicom.validation import rules
+from capacitord.dicom.validation import rules, seen
 from capacitord.dicom.validation.fragments import FragmentsReader
-from capacitord.dicom.validation.rules import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Pixels, Seen
+from capacitord.dicom.validation.seen import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Pixels, Seen
 from capacitord.dicom.walker import DatasetWalker, HeaderError, Unreadable
 from capacitord.model.image import Facts
 
@@ -60,11 +60,11 @@ _NUMBERS: Mapping[str, int] = MappingProxyType(
         "number_of_frames": 0x00280008,
     },
 )
-_IDENTITY = frozenset({rules.SOP_CLASS_UID, rules.SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
+_IDENTITY = frozenset({seen.SOP_CLASS_UID, seen.SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
 _WANTED = _IDENTITY.union({SPECIFIC_CHARACTER_SET}, _PERSON_NAMES.values(), _TEXTS.values(), _NUMBERS.values())
-_CHECKED = rules.IN_HEADER | rules.BEHIND_HEADER
+_CHECKED = seen.IN_HEADER | seen.BEHIND_HEADER
 _UNDEFINED = 0xFFFFFFFF
-_PIXELS = frozenset({rules.FLOAT_PIXELS, rules.DOUBLE_PIXELS, rules.PIXELS})
+_PIXELS = frozenset({seen.FLOAT_PIXELS, seen.DOUBLE_PIXELS, seen.PIXELS})
 
 
 class HeaderReader:

@@ -22,6 +22,12 @@ MODALITY: Final = "modality:"
 """How the name of a `Connect.destination` begins that is the AE title of a scanner; no destination's does."""
 
 
+DEED_BEGUN: Final = "begun"
+DEED_DONE: Final = "done"
+DEED_NOT_DONE: Final = "not-done"
+"""The results of a `Deed`."""
+
+
 class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """Base of all messages."""
 
@@ -193,6 +199,18 @@ class Note(LinkMessage, frozen=True, tag="note"):
     destination: str = ""
 
 
+class Deed(LinkMessage, frozen=True, tag="deed"):
+    """Something that the site does by itself and that belongs into the audit log; free of patient data.
+
+    It is told twice, with the result `DEED_BEGUN` before it is done and with another one after.
+    """
+
+    action: str
+    subjects: tuple[str, ...]
+    detail: str
+    result: str
+
+
 class Heartbeat(LinkMessage, frozen=True, tag="heartbeat"):
     """The runtime is alive. `trouble` says why it cannot keep images, `failing` what else it cannot do."""
 
@@ -207,7 +225,7 @@ class Failed(LinkMessage, frozen=True, tag="failed"):
     error: Problem
 
 
-FromRuntime = Ready | Connect | StatusReport | Note | Heartbeat | Failed
+FromRuntime = Ready | Connect | StatusReport | Note | Deed | Heartbeat | Failed
 
 
 class CallHead(msgspec.Struct, frozen=True):

@@ -35,11 +35,17 @@ class Fault(enum.StrEnum):
     NOT_A_UID = "not-a-uid"
     ODD_UID = "odd-uid"
     ABSENT = "absent"
+    NAMES_NO_PATIENT = "names-no-patient"
     UNDESCRIBED = "undescribed"
     WITHOUT_SIZE = "without-size"
+    SAMPLES_CONTRADICT = "samples-contradict"
+    BITS_CONTRADICT = "bits-contradict"
+    HIGH_BIT_OUTSIDE = "high-bit-outside"
+    HIGH_BIT_ODD = "high-bit-odd"
     PIXELS_SHORT = "pixels-short"
     PIXELS_LONG = "pixels-long"
     NO_PIXELS = "no-pixels"
+    IMAGE_WITHOUT_PIXELS = "image-without-pixels"
     NOT_COMPRESSED = "not-compressed"
     COMPRESSED = "compressed"
     FRAGMENTS_BROKEN = "fragments-broken"
@@ -48,6 +54,7 @@ class Fault(enum.StrEnum):
     OFFSETS = "offsets"
     OTHER_CODEC = "other-codec"
     OTHER_PROCESS = "other-process"
+    WRONG_PROCESS = "wrong-process"
     OTHER_SIZE = "other-size"
     OTHER_SAMPLES = "other-samples"
     OTHER_BITS = "other-bits"
@@ -73,11 +80,17 @@ RULES: Final[Mapping[Fault, Rule]] = MappingProxyType(
         _F.NOT_A_UID: Rule(_E, "its {} is not a UID (PS3.5 §9.1)"),
         _F.ODD_UID: Rule(_W, "its {} has a component that begins with zero, or is empty (PS3.5 §9.1)"),
         _F.ABSENT: Rule(_E, "it has no {}"),
+        _F.NAMES_NO_PATIENT: Rule(_W, "it names no patient: its Patient's Name and Patient ID are empty"),
         _F.UNDESCRIBED: Rule(_W, "it has pixels and no {}, so they were not checked"),
         _F.WITHOUT_SIZE: Rule(_E, "it has pixels and no {}, so nobody can tell how many they are"),
+        _F.SAMPLES_CONTRADICT: Rule(_E, "it says {} samples per pixel, and its photometric interpretation is {}"),
+        _F.BITS_CONTRADICT: Rule(_E, "it says that {} bits are stored of each sample, and only {} are allocated"),
+        _F.HIGH_BIT_OUTSIDE: Rule(_E, "it says that bit {} is the highest of each sample, and only {} are allocated"),
+        _F.HIGH_BIT_ODD: Rule(_W, "it says that bit {} is the highest of each sample, and that {} are stored"),
         _F.PIXELS_SHORT: Rule(_E, "its pixels have {} bytes, and rows, columns, frames and bits make {}"),
         _F.PIXELS_LONG: Rule(_W, "its pixels have {} bytes, and rows, columns, frames and bits make only {}"),
         _F.NO_PIXELS: Rule(_W, "it says how many rows, columns and bits it has, and has no pixels"),
+        _F.IMAGE_WITHOUT_PIXELS: Rule(_E, "it has no pixels, and an image of its SOP class must have some"),
         _F.NOT_COMPRESSED: Rule(_E, "its transfer syntax says that its pixels are compressed, and they are not"),
         _F.COMPRESSED: Rule(_E, "its transfer syntax says that its pixels are not compressed, and they are"),
         _F.FRAGMENTS_BROKEN: Rule(_E, "its compressed pixels are not in fragments as they should be (PS3.5 §A.4)"),
@@ -86,6 +99,7 @@ RULES: Final[Mapping[Fault, Rule]] = MappingProxyType(
         _F.OFFSETS: Rule(_W, "it says it has {} frames, and its table of offsets has {}"),
         _F.OTHER_CODEC: Rule(_E, "its transfer syntax is of {}, and its pixels are of {}"),
         _F.OTHER_PROCESS: Rule(_W, "its transfer syntax is of {}, and its pixels are of {}"),
+        _F.WRONG_PROCESS: Rule(_E, "its transfer syntax is of {}, and its pixels are of {}"),
         _F.OTHER_SIZE: Rule(_E, "it says {} rows and columns, and its compressed pixels say {}"),
         _F.OTHER_SAMPLES: Rule(_E, "it says {} samples per pixel, and its compressed pixels say {}"),
         _F.OTHER_BITS: Rule(_W, "it says {} bits, and its compressed pixels say {}"),

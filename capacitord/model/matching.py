@@ -18,7 +18,8 @@ Rules are tried in order. The first by which an entry agrees decides: one entry 
 behind it are not asked. Several entries count as one where they are steps of one order: the patient and the order are
 the same to the letter in all that entries say of them (`Order`). Which step it was is known only if the study names its
 Scheduled Procedure Step ID. Before them all stands what no rule can outweigh: an entry with the study's own accession
-number or Study Instance UID that is of another patient is a conflict.
+number or Study Instance UID that is of another patient is a conflict. Where another entry with the same number or UID
+is of the study's own patient nobody knows which of the two is wrong, and they are two candidates.
 """
 
 from __future__ import annotations
@@ -149,10 +150,11 @@ class Unmatched(NamedTuple):
 
 
 class Ambiguous(NamedTuple):
-    """Several entries agree by the rule."""
+    """Several entries agree by the rule; `fields` is in what some of them are of another patient than the study's."""
 
     entries: tuple[str, ...]
     rule: Rule
+    fields: tuple[MatchKey, ...] = ()
 
 
 class Conflict(NamedTuple):
@@ -204,7 +206,7 @@ class Worklist:
         self._candidates: Mapping[str, Candidate] = dict(sorted(found.items()))
         self._values: Mapping[str, _Values] = {name: each.counts() for name, each in self._candidates.items()}
         self.rules = tuple(rules)
-        wanted = {*self.rules, *((key,) for key in _WHO)}
+        wanted = {*self.rules, *_IDENTIFYING}
         self._indexes = {rule: self._index(rule) for rule in wanted}
 
     def __len__(self) -> int:
@@ -219,8 +221,7 @@ class Worklist:
         values = study.counts()
         clashing = self._clashes(values)
         if clashing:
-            fields = {key for fields in clashing.values() for key in fields}
-            return Conflict(tuple(sorted(clashing)), tuple(key for key in MatchKey if key in fields))
+            return clashing
         for rule in self.rules:
             found = self._agreeing(values, rule)
             if len(found) == 1:
@@ -242,12 +243,15 @@ class Worklist:
         named = [name for name in names if step and self._values[name].get(MatchKey.SCHEDULED_STEP) == step]
         return Matched(named[0], rule) if len(named) == 1 else Matched(names[0], rule, names)
 
-    def nearest(self, study: Identity, most: int) -> tuple[Near, ...]:
-        """Return the entries that agree with a study in most, the nearest first. Only to be shown to a person."""
+    def nearest(self, study: Identity) -> tuple[Near, ...]:
+        """Return the entries that share with a study what a patient or an order is told by, the nearest first.
+
+        Only to be shown to a person.
+        """
         values = study.counts()
-        names = {name for key in _WHO for name in self._agreeing(values, (key,))}
+        names = {name for rule in _IDENTIFYING for name in self._agreeing(values, rule)}
         near = sorted((_distance(each), each) for each in (self._compared(values, name) for name in names))
-        return tuple(each for _, each in near[:most])
+        return tuple(each for _, each in near)
 
     def compared(self, study: Identity, reference: str) -> Near:
         """Return in what a study and an entry of the list agree and differ, of all that both say something of."""
@@ -259,9 +263,18 @@ class Worklist:
         agreeing = tuple(key for key in both if study[key] == entry[key])
         return Near(reference, agreeing, tuple(key for key in both if key not in agreeing))
 
-    def _clashes(self, study: _Values) -> dict[str, tuple[MatchKey, ...]]:
-        same = (name for key in _ORDER for name in self._agreeing(study, (key,)))
-        return {name: fields for name in same if (fields := _contradictions(study, self._values[name]))}
+    def _clashes(self, study: _Values) -> Conflict | Ambiguous | None:
+        """Return what entries of the study's own order come to that are of another patient, None if there are none."""
+        clashing: dict[str, tuple[MatchKey, ...]] = {}
+        unclear: Ambiguous | None = None
+        for key in _ORDER:
+            same = self._agreeing(study, (key,))
+            found = {name: fields for name in same if (fields := _contradictions(study, self._values[name]))}
+            if found and any(name not in found and _is_of(study, self._values[name]) for name in same):
+                unclear = unclear or Ambiguous(same, (key,), _all(found.values()))
+            else:
+                clashing |= found
+        return Conflict(tuple(sorted(clashing)), _all(clashing.values())) if clashing else unclear
 
     def _agreeing(self, study: _Values, rule: Rule) -> tuple[str, ...]:
         """Return the entries that agree by a rule. Those that vanished only count where no other does."""
@@ -281,16 +294,12 @@ class Worklist:
         return present or tuple(names)
 
 
-_WHO: Final = frozenset(MatchKey) - {
-    MatchKey.MODALITY,
-    MatchKey.PATIENT_SEX,
-    MatchKey.SCHEDULED_DATE,
-    MatchKey.SCHEDULED_STATION,
-    MatchKey.STUDY_DESCRIPTION,
-}
-
-
-"""What an entry has to agree in to be shown at all: the day and the modality are those of everybody on the list."""
+_OF_A_PATIENT: Final[tuple[Rule, ...]] = (
+    (MatchKey.PATIENT_ID,),
+    (MatchKey.PATIENT_NAME, MatchKey.PATIENT_BIRTH_DATE),
+)
+_IDENTIFYING: Final[tuple[Rule, ...]] = (*((key,) for key in _ORDER), *_OF_A_PATIENT)
+"""One of these an entry has to agree in to be shown at all: anything else it may share with a stranger."""
 
 _WEIGHT: Final[Mapping[MatchKey, int]] = {
     MatchKey.ACCESSION_NUMBER: 8,
@@ -311,6 +320,19 @@ def _picked(values: _Values, rule: Rule) -> tuple[str, ...] | None:
     """Return what of an identity a rule compares, None if one of the values is empty: then it agrees with nothing."""
     picked = tuple(values.get(key, "") for key in rule)
     return picked if all(picked) else None
+
+
+def _is_of(study: _Values, entry: _Values) -> bool:
+    """Return whether an entry is of the study's own patient: the same id, or the same name and birth date."""
+    return any(
+        (wanted := _picked(study, rule)) is not None and wanted == _picked(entry, rule) for rule in _OF_A_PATIENT
+    )
+
+
+def _all(fields: Iterable[tuple[MatchKey, ...]]) -> tuple[MatchKey, ...]:
+    """Return every key that is among them, in the order of `MatchKey`."""
+    found = {key for each in fields for key in each}
+    return tuple(key for key in MatchKey if key in found)
 
 
 def _contradictions(one: _Values, other: _Values) -> tuple[MatchKey, ...]:

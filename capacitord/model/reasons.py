@@ -67,7 +67,7 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
             _LOOK + "Find out who was examined before you release or discard it.",
         ),
         Reason.AMBIGUOUS: Words(
-            "Several entries of the worklist agree with it, which is as good as none.",
+            "Several entries of the worklist come into question for it, which is as good as none.",
             _LOOK + "Say which one it is: `fluxctl release {study} --match ENTRY`.",
         ),
         Reason.INVALID: Words(

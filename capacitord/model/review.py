@@ -108,9 +108,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     of the patient where that image says nothing, and of one that was released, with what its other images said then.
     `listed_at` is when the list was fetched that it was judged by, in seconds since the epoch, 0 if there was none.
     `entry` and `rule` are those of a match, and `steps` all entries of its order where it is not known which of them it
-    is; `candidates` are entries that came into question, and `fields` what contradicts in a conflict. `suggestion` is
-    an entry that matches and came later. `release` is the number of the release that late images follow, 0 if there is
-    none.
+    is; `candidates` are entries that came into question, and `fields` what contradicts in a conflict, or in what some
+    of several entries are of another patient. `suggestion` is an entry that matches and came later. `release` is the
+    number of the release that late images follow, 0 if there is none.
     """
 
     state: State
@@ -281,7 +281,9 @@ def _became(record: Record, state: State, look: Look, event: Event) -> Record:
     if isinstance(found, Matched) and event is Event.MATCHES_LATER:
         return msgspec.structs.replace(record, state=state, suggestion=found.entry)
     if isinstance(found, Ambiguous) and state is State.AMBIGUOUS:
-        return msgspec.structs.replace(record, state=state, rule=found.rule, candidates=found.entries)
+        return msgspec.structs.replace(
+            record, state=state, rule=found.rule, candidates=found.entries, fields=found.fields
+        )
     if isinstance(found, Conflict) and state is State.CONFLICT:
         return msgspec.structs.replace(record, state=state, candidates=found.entries, fields=found.fields)
     return msgspec.structs.replace(record, state=state)

@@ -24,11 +24,12 @@ class GateState(enum.StrEnum):
 
 
 class StudyState(enum.StrEnum):
-    """What became of a study since its first image arrived."""
+    """What became of a study since its first image arrived. `LET_THROUGH`: it goes, though nothing matches it."""
 
     RECEIVING = "receiving"
     COMPLETE = "complete"
     MATCHED = "matched"
+    LET_THROUGH = "let-through"
     HELD = "held"
     RELEASED = "released"
     DISCARDED = "discarded"
@@ -81,9 +82,10 @@ GATE: Mapping[GateState, frozenset[GateState]] = MappingProxyType(
 STUDY: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
     {
         _S.RECEIVING: frozenset({_S.COMPLETE, _S.DISCARDED}),
-        _S.COMPLETE: frozenset({_S.RECEIVING, _S.MATCHED, _S.HELD, _S.DISCARDED}),
-        _S.MATCHED: frozenset({_S.RECEIVING, _S.HELD, _S.DISCARDED}),
-        _S.HELD: frozenset({_S.RECEIVING, _S.COMPLETE, _S.MATCHED, _S.RELEASED, _S.DISCARDED}),
+        _S.COMPLETE: frozenset({_S.RECEIVING, _S.MATCHED, _S.LET_THROUGH, _S.HELD, _S.DISCARDED}),
+        _S.MATCHED: frozenset({_S.RECEIVING, _S.LET_THROUGH, _S.HELD, _S.DISCARDED}),
+        _S.LET_THROUGH: frozenset({_S.RECEIVING, _S.MATCHED, _S.HELD, _S.DISCARDED}),
+        _S.HELD: frozenset({_S.RECEIVING, _S.COMPLETE, _S.MATCHED, _S.LET_THROUGH, _S.RELEASED, _S.DISCARDED}),
         _S.RELEASED: frozenset({_S.RECEIVING, _S.HELD, _S.DISCARDED}),
         _S.DISCARDED: frozenset({_S.RECEIVING, _S.HELD}),
     }

@@ -41,6 +41,19 @@ def days(now: dt.datetime, past: float, future: float) -> Days:
     return Days((now - dt.timedelta(seconds=past)).date(), (now + dt.timedelta(seconds=future)).date())
 
 
+class Sought(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One patient or one order, as a scanner asks for it: values by the tag of their attribute, without wildcards.
+
+    `characters` is the Specific Character Set that the scanner asked in.
+    """
+
+    keys: tuple[tuple[int, str], ...]
+    characters: str = ""
+
+    def __repr__(self) -> str:
+        return "Sought()"
+
+
 class EntryKey(msgspec.Struct, frozen=True, omit_defaults=True):
     """What tells one entry of a list from another. `copy` counts those that are alike in all of it and yet differ."""
 

@@ -4,6 +4,9 @@ A whole fresh list takes the place of the old one; nothing else does. An entry t
 it is not served, but kept and marked, because images of it may be on their way or wait for a person. A fetch that
 failed changes nothing but what is known of the source.
 
+What the source gave for a question about one patient or order (`added`) is served beside the list: until a list of
+its day comes without it, and else for a day after it was given last.
+
 ========== ===================================================== =================================
 state      when                                                  what the scanner gets
 ========== ===================================================== =================================
@@ -32,6 +35,20 @@ LEAP: Final = 86400.0
 """Seconds between two lists that say that the clock was set, or that the box was off."""
 
 
+SOUGHT_FOR: Final = 86400.0
+"""Seconds that an entry is served which the source gave for a scanner, and which is of other days than the list."""
+
+
+LOOK: Final = 8.0
+"""Seconds a scanner's query waits for the source."""
+
+AT_ONCE: Final = 2
+"""Questions about one patient or order that may be open at the source at a time."""
+
+MOST: Final = 30
+"""Such questions within `Rhythm.demand` seconds."""
+
+
 class ListState(enum.StrEnum):
     """How far a worklist can be relied on."""
 
@@ -45,9 +62,9 @@ class Rhythm(msgspec.Struct, frozen=True):
     """How often the source is asked, in seconds, and how long what it sent is relied on.
 
     After a failure it is asked again in `retry`, then in twice that, and so on up to `refresh`. Between two fetches
-    for a scanner that looks for somebody lie at least `demand`. Entries that vanished are kept for `keep`, and then
-    until so many lists in a row (`steady`) came without a leap of the clock. `source` is what the source is called,
-    empty if it does not matter.
+    for a scanner that looks for somebody lie at least `demand`, and as long between two questions about the same one.
+    Entries that vanished are kept for `keep`, and then until so many lists in a row (`steady`) came without a leap of
+    the clock. `source` is what the source is called, empty if it does not matter.
     """
 
     refresh: float = 120.0
@@ -63,6 +80,7 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     """An entry: on the list since `since`, seen there last at `seen`, vanished at `vanished` if it has.
 
     If it `left`, its day was not among those that the source was asked for any more, so the source may still have it.
+    `sought` is when the source gave it because a scanner asked for that patient or order, if no list had it since.
     """
 
     listed: Listed
@@ -70,6 +88,7 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: float
     vanished: float | None = None
     left: bool = False
+    sought: float | None = None
 
     @property
     def key(self) -> EntryKey:
@@ -95,7 +114,7 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
     preparing: bool = False
 
     def present(self) -> tuple[Held, ...]:
-        """Return the entries of the last whole list: those that are served."""
+        """Return the entries of the last whole list, and those that were given since: those that are served."""
         return tuple(held for held in self.entries if held.vanished is None)
 
     def vanished(self) -> tuple[Held, ...]:
@@ -113,22 +132,51 @@ def merged(
     fresh: Sequence[Listed],
     now: float,
     source: str = "",
-    outside: Callable[[Held], bool] = lambda _: False,
+    outside: Callable[[Held], bool | None] = lambda _: False,
+    *,
+    asked: float | None = None,
 ) -> Cache:
     """Return the cache with a whole list that was fetched from `source` just now; its keys differ (see `distinct`).
 
-    `outside` says of an entry whether its day is none of those that the source was asked for.
+    `outside` says of an entry whether its day is none of those that the source was asked for, None if it has no day.
+    `asked` is when that question began: what the source gave for another one since is newer than the list.
     """
+    began = now if asked is None else asked
     before = {held.key: held for held in cache.entries}
     present = tuple(Held(each, before[each.key].since if each.key in before else now, now) for each in fresh)
     keys = {each.key for each in fresh}
-    gone = tuple(
-        held if held.vanished is not None else msgspec.structs.replace(held, vanished=now, left=outside(held))
-        for held in cache.entries
-        if held.key not in keys
-    )
+
+    def beside(held: Held) -> Held:
+        """Return what becomes of an entry that is not on the list."""
+        if held.vanished is not None:
+            return held
+        is_outside = outside(held)
+        if held.sought is not None and (
+            held.sought > began or (is_outside is not False and now - held.sought <= SOUGHT_FOR)
+        ):
+            return held
+        return msgspec.structs.replace(held, vanished=now, left=bool(is_outside), sought=None)
+
+    others = tuple(beside(held) for held in cache.entries if held.key not in keys)
     is_steady = cache.fetched is not None and abs(now - cache.fetched) < LEAP
-    return Cache(present + gone, fetched=now, tried=now, source=source, steady=cache.steady + 1 if is_steady else 0)
+    return Cache(present + others, fetched=now, tried=now, source=source, steady=cache.steady + 1 if is_steady else 0)
+
+
+def added(cache: Cache, found: Sequence[Listed], now: float) -> Cache:
+    """Return the cache with what the source gave for a question about one patient or order; all else stays as it is.
+
+    How old the list is does not change. Keys of what was found differ (see `distinct`).
+    """
+    if not found:
+        return cache
+    before = {held.key: held for held in cache.entries}
+    fresh = {each.key: Held(each, now, now, sought=now) for each in found}
+    for key, held in fresh.items():
+        old = before.get(key)
+        if old is not None:
+            fresh[key] = msgspec.structs.replace(held, since=old.since)
+    kept = tuple(held for held in cache.entries if held.key not in fresh)
+    return msgspec.structs.replace(cache, entries=kept + tuple(fresh.values()))
 
 
 class News(msgspec.Struct, frozen=True):
@@ -195,22 +243,29 @@ def is_of_another(cache: Cache, rhythm: Rhythm) -> bool:
     return bool(cache.fetched is not None and rhythm.source and cache.source and cache.source != rhythm.source)
 
 
-def warning(cache: Cache, now: float, rhythm: Rhythm) -> str:
-    """Return what a scanner is told with its answer, at most 64 characters of ASCII; empty for a fresh list."""
+def warning(cache: Cache, now: float, rhythm: Rhythm, *, unasked: bool = False) -> str:
+    """Return what a scanner is told with its answer, at most 64 characters of ASCII; empty for a fresh list.
+
+    With `unasked` the source was to be asked for whom the scanner wants, and did not answer.
+    """
     match state(cache, now, rhythm):
         case ListState.PREPARING:
             return "The worklist is being prepared: ask again in a moment."
+        case ListState.NEVER if cache.present():
+            return "No whole worklist has been fetched yet: this is a part of it."
         case ListState.NEVER:
             return "No worklist has been fetched yet: this list is empty."
         case ListState.FRESH:
-            return ""
+            return "The source could not be asked for this patient or order." if unasked else ""
         case ListState.STALE if is_of_another(cache, rhythm):
             return "This worklist is of the source before; the new one is silent."
         case ListState.STALE:
             old = age(cache, now)
             if old is None:
                 return "This worklist is of unknown age: the clock was set back."
-            return f"This worklist is old: fetched {_span(old)} ago."
+            if unasked:
+                return f"The source could not be asked; the list is of {_ago(old)}."
+            return f"This worklist is old: fetched {_ago(old)}."
 
 
 def sentence(cache: Cache, now: float, rhythm: Rhythm) -> str:
@@ -226,7 +281,7 @@ def sentence(cache: Cache, now: float, rhythm: Rhythm) -> str:
     elif old is None:
         words = "The worklist is of unknown age, because the clock was set back since it was fetched."
     else:
-        words = f"The worklist was fetched {_span(old)} ago{' and is out of date' if found is ListState.STALE else ''}."
+        words = f"The worklist was fetched {_ago(old)}{' and is out of date' if found is ListState.STALE else ''}."
     if not cache.failures:
         return words
     times = "The last try failed" if cache.failures == 1 else f"The last {cache.failures} tries failed"
@@ -253,11 +308,13 @@ def may_ask(cache: Cache, now: float, rhythm: Rhythm) -> bool:
     return cache.tried is None or not 0 <= now - cache.tried < rhythm.demand
 
 
-def _span(seconds: float) -> str:
+def _ago(seconds: float) -> str:
     minutes = int(seconds // 60)
+    if minutes < 1:
+        return "just now"
     if minutes < 60:
-        return f"{minutes} min"
+        return f"{minutes} min ago"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{hours} h {minutes:02} min"
-    return f"{hours // 24} days"
+        return f"{hours} h {minutes:02} min ago"
+    return f"{hours // 24} days ago"

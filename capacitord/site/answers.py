@@ -12,6 +12,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
+from capacitord.api import worklist as w
 from capacitord.api.codes import Resolve
 from capacitord.api.preview import Preview
 from capacitord.api.routes import Form
@@ -105,12 +106,13 @@ class Answers:
             "study.explain": self._explain,
             "study.export": self._export,
             "study.list": self._studies,
+            "study.name": self._name,
             "study.preview": self._preview,
             "study.resend": self._resend,
             "study.resolve": self._resolve,
             "study.show": self._study,
             "worklist.list": lambda request: one(worklist.list(request)),
-            "worklist.refresh": lambda _request: one(worklist.refresh()),
+            "worklist.refresh": lambda _request: _refreshed(worklist.refresh()),
             "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
 
@@ -154,7 +156,12 @@ class Answers:
     def _study(self, request: m.StudyRef) -> Body:
         study, short = self._spool.studies.find(request.study)
         detail = self._spool.studies.detail(study, "fluxctl.study.show/1")
-        return one(msgspec.structs.replace(detail, decided=self._reviewing.decided(study)), short)
+        decided, restorable = self._reviewing.decided(study), self._reviewing.restorable(study)
+        return one(msgspec.structs.replace(detail, decided=decided, restorable_until=restorable), short)
+
+    def _name(self, request: m.StudyRef) -> Body:
+        _, short = self._spool.studies.find(request.study)
+        return one(m.Done(f"This is study {short}.", (short,)), short)
 
     def _held(self, request: m.StudyRef) -> Body:
         answer, short = self._reviewing.show(request)
@@ -332,6 +339,13 @@ class Answers:
         if damaged > 1:
             words = f"{damaged} damaged images are in corrupt/ now."
         yield _line(m.VerifyReport("fluxctl.doctor.verify/1", images, size, damaged, words))
+
+
+def _refreshed(answer: w.Refreshed) -> Body:
+    """Return what came of asking the worklist's source; the audit log is to say whether it answered."""
+    if answer.ok:
+        return one(answer)
+    return one(answer)._replace(refusal=TryAgain.reference, detail="the source did not send its whole list")
 
 
 def _done(what: str, names: list[str]) -> Body:

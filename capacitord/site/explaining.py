@@ -10,12 +10,13 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
 from capacitord.api import messages as m
-from capacitord.api.trial import Explain, Explained, Recorded, StudyExplained
+from capacitord.api.trial import Explain, Explained, Recorded, StudyExplained, Trial
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.forms import Form
 from capacitord.dicom.outgoing import Came, Recipe
@@ -23,17 +24,23 @@ from capacitord.dicom.produce import NotProduced
 from capacitord.dicom.trial import Bench, Copy, Make, Subject
 from capacitord.errors import CapacitordError, TryAgain
 from capacitord.model.profile import Profile
+from capacitord.model.reasons import Reason
+from capacitord.model.routes import Route
 from capacitord.site.breather import rest
 from capacitord.site.preparation.commission import Product
 from capacitord.site.preparation.messages import AsReceived, Job, NotMade
 from capacitord.site.preparation.pool import Pool
 from capacitord.site.preparation.preparation import Preparation
+from capacitord.spool.routed import REASONS, UNMATCHED_ROUTE
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 MOST_OPENED: Final = 20
 LONGEST: Final = 60.0
 """Seconds after which no further image is begun, and that one may take to be written."""
+
+_STAYS: Final = {reason.word: reason for reason in REASONS.values() if not reason.by_profile}
+"""What holds an image whatever routes say."""
 
 _LAST: Final = -1_000_000
 """The priority of what nobody but a curious person waits for."""
@@ -51,6 +58,13 @@ class Kind(NamedTuple):
     def example(self) -> m.Image:
         """The first of them that can still be opened, or simply the first."""
         return next((image for image in self.images if not (image.purged or image.corrupt)), self.images[0])
+
+
+class Judges(NamedTuple):
+    """The profile in force, and what tries a profile."""
+
+    profile: Profile
+    bench: Callable[[Profile], Bench]
 
 
 class Explaining:
@@ -71,7 +85,7 @@ class Explaining:
             wanted = self._spool.studies.object_id(self._spool.studies.image(study, request.image))
             images = tuple(image for image in images if image.object_id == wanted)
         profile, keys, now = self._profile(), self._preparation.keys, dt.datetime.now(dt.UTC)
-        bench = Bench(profile, keys=keys, now=now, make=by_pool(self._preparation.pool))
+        judges = Judges(profile, partial(Bench, keys=keys, now=now, make=by_pool(self._preparation.pool)))
         found = kinds(images)
         opened: list[Explained] = []
         until = time.monotonic() + LONGEST
@@ -79,22 +93,22 @@ class Explaining:
             began = time.monotonic()
             if began > until:
                 break
-            opened.append(self._explained(study, kind, bench))
+            opened.append(self._explained(study, short, kind, judges))
             rest(began, self._receiving)
         unopened = sum(len(kind.images) for kind in found[len(opened) :])
         groups = tuple(merged(opened))
         return StudyExplained("fluxctl.study.explain/1", detail.study, profile.version, groups, unopened), short
 
-    def _explained(self, study: int, kind: Kind, bench: Bench) -> Explained:
+    def _explained(self, study: int, short: str, kind: Kind, judges: Judges) -> Explained:
         example = kind.example
         trial, problem = None, ""
         try:
             specimen = self._spool.studies.specimen(self._spool.studies.image(study, example.object_id))
             if specimen is not None:
-                came = Came.at(bench.profile.timezone, specimen.calling_ae, specimen.called_ae, specimen.received_at)
+                came = Came.at(judges.profile.timezone, specimen.calling_ae, specimen.called_ae, specimen.received_at)
                 reconciled = () if specimen.reconciled is None else (specimen.reconciled,)
                 uids = (specimen.sop_class_uid, specimen.sop_instance_uid)
-                trial = bench.tried(Subject(specimen, came, *uids, reconciled)).trial
+                trial = as_reviewed(example, short, judges, Subject(specimen, came, *uids, reconciled))
         except CapacitordError as error:
             problem = error.message
         except Exception as error:  # noqa: BLE001 - the other images are explained all the same
@@ -112,6 +126,30 @@ class Explaining:
             problem,
             example.entry,
         )
+
+
+def as_reviewed(image: m.Image, short: str, judges: Judges, subject: Subject) -> Trial:
+    """Return what would become of an image now: routes do not decide for one that is held for a person, or let through.
+
+    `short` is the short id of its study. Raises as `Bench.tried` does.
+    """
+    holds = image.held_for
+    profile = judges.profile
+    terms = None if profile.matching is None else profile.matching.terms
+    if image.route == UNMATCHED_ROUTE and image.routing == "routed":
+        if terms is not None and terms.release_to:
+            trial = (
+                judges.bench(msgspec.structs.replace(profile, routes=(Route(terms.release_to),))).tried(subject).trial
+            )
+            return msgspec.structs.replace(trial, routes=(), route=UNMATCHED_ROUTE)
+        holds = Reason.UNMATCHED.value
+    trial = judges.bench(profile).tried(subject).trial
+    if holds not in _STAYS:
+        return trial
+    held = f"{_STAYS[holds].sentence} {_STAYS[holds].next_step}".format(study=short)
+    return msgspec.structs.replace(
+        trial, held=held, routes=(), route=None, to=(), else_to=(), priority="", destinations=()
+    )
 
 
 def by_pool(pool: Pool) -> Make:
@@ -181,7 +219,7 @@ def _kind(image: m.Image) -> Hashable:
         image.sop_class_uid,
         image.transfer_syntax_uid,
         image.calling_ae,
-        (image.profile_version, image.route, image.routing, image.held, image.entry),
+        (image.profile_version, image.route, image.routing, image.held, image.held_for, image.entry),
         image.conflict,
         image.corrupt,
         image.purged,

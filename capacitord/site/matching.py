@@ -7,11 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+import msgspec
+
 from capacitord.config.attributes import attribute
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
-from capacitord.model.matching import Candidate, Identity, Matched, MatchKey, Rule, Unmatched, Worklist, contradictions
-from capacitord.model.review import NOBODY, Look, Record, State
+from capacitord.model.matching import (
+    Ambiguous,
+    Candidate,
+    Conflict,
+    Identity,
+    Matched,
+    MatchKey,
+    Rule,
+    Unmatched,
+    Worklist,
+    contradictions,
+)
+from capacitord.model.review import NOBODY, Look, Record, State, Terms, judge
 
 ATTRIBUTES: Final[Mapping[MatchKey, Attribute]] = MappingProxyType(
     {
@@ -52,6 +65,20 @@ def entry_for(worklist: Worklist, identities: Sequence[Identity]) -> str | None:
     entry = worklist.candidate(min(entries))
     agrees = entry is not None and not any(contradictions(identity, entry.identity) for identity in identities)
     return entry.reference if entry is not None and agrees else None
+
+
+def questioned(worklist: Worklist, record: Record, identities: Sequence[Identity], listed_at: float) -> Record | None:
+    """Return the record of a study that nothing matched and that the list now has under another patient, or twice.
+
+    None if it does neither. `identities` are all that the study says of itself, `listed_at` when the list was fetched.
+    """
+    found = [(worklist.judge(identity), identity) for identity in identities]
+    for kind in (Conflict, Ambiguous):
+        for finding, identity in found:
+            opinion = judge(record, identity, Look(finding, listed_at), Terms()) if isinstance(finding, kind) else None
+            if opinion is not None:
+                return msgspec.structs.replace(opinion.record, listed_at=listed_at)
+    return None
 
 
 class Listing(NamedTuple):

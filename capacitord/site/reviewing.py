@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from capacitord.api import messages as m
@@ -13,19 +13,22 @@ from capacitord.dicom.worklist.reconciling import reconciliation
 from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
 from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
+from capacitord.model.patient import Patient, several, typed_for
 from capacitord.model.profile import Profile
 from capacitord.model.reasons import Reason
-from capacitord.model.review import Record
+from capacitord.model.review import Record, State
+from capacitord.model.states import StudyState
 from capacitord.site.matching import Matcher
 from capacitord.site.worklist import ids, telling
 from capacitord.spool.releasing import Person, Release, Released
-from capacitord.spool.review import Kept
+from capacitord.spool.review import Kept, holds
 from capacitord.spool.store import Spool
+from capacitord.spool.whose import Mixture
 
 MOST: Final = 3
 """Candidates that a list shows of each study."""
 
-_MOST_OF_ONE: Final = 8
+_MOST_OF_ONE: Final = 4
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
@@ -67,8 +70,6 @@ class Reviewing:
         study = self._spool.studies.some([number])[number]
         worklist, shown = self._worklist(), dict(self._entries())
         held = self._held(number, study, worklist, shown, _MOST_OF_ONE)
-        aside = self._spool.releasing.aside(number)
-        left = None if aside is None else max(0.0, aside.due - self._spool.tick())
         lines = tuple(_lines(held.said, [worklist.candidate(each.entry.id) for each in held.candidates]))
         return (
             r.HeldDetail(
@@ -77,7 +78,8 @@ class Reviewing:
                 lines,
                 tuple(self._destinations()),
                 self.decided(number),
-                left,
+                self.restorable(number),
+                self._spool.releasing.refusal(number),
             ),
             short,
         )
@@ -86,6 +88,14 @@ class Reviewing:
         """Return what was found or decided for a study last, None if it was never matched nor released."""
         kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
         return decided(kept, released)
+
+    def restorable(self, number: int) -> datetime | None:
+        """Return until when what was discarded of a study can be had back, if the box stays on."""
+        aside = self._spool.releasing.aside(number)
+        if aside is None:
+            return None
+        left = timedelta(seconds=max(0.0, aside.due - self._spool.tick()))
+        return datetime.now(UTC).replace(microsecond=0) + left
 
     def release(self, request: r.Release, by: Person) -> Decision:
         """Send what is held of a study."""
@@ -107,7 +117,11 @@ class Reviewing:
             changes = reconciliation(found.corrected.entry)
         what = Release(names, reason, entry, changes)
         before = self._before(number)
-        images = self._spool.releasing.release(number, what, by, time.time_ns())
+
+        def allow(found: Mixture) -> None:
+            _demand_known(found, request, short)
+
+        images = self._spool.releasing.release(number, what, by, time.time_ns(), allow)
         waits = "1 image waits" if images == 1 else f"{images} images wait"
         as_entry = f" as worklist entry {entry}" if entry else ""
         words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}."
@@ -115,20 +129,28 @@ class Reviewing:
         return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
 
     def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
-        """Discard what is held of a study, so that it can be had back for a while, and leave out held copies."""
+        """Discard what is held of a patient in a study, so that it can be had back for a while.
+
+        Copies of the patient's images that are held are left out.
+        """
         number, short = self._spool.studies.find(request.study)
         study = self._spool.studies.some([number])[number]
-        key = MatchKey.PATIENT_NAME
-        if normal(key, request.patient_name.value) != normal(key, study.patient_name):
-            raise Refused(
-                "The name that was typed is not the patient's.",
-                where=f"study {short}",
-                hint=f"Type it as `fluxctl held show {short}` has it.",
-            )
         reason = _said(request.reason, short)
+
+        def choose(patients: Sequence[Patient]) -> Sequence[Patient]:
+            found = typed_for(request.patient_name.value, patients, short)
+            if not found:
+                raise Refused(
+                    "What was typed is not the name of the patient whose images are held.",
+                    where=f"study {short}",
+                    hint=f"Type it as `fluxctl held show {short}` has it; the patient id where there is no name or "
+                    "several patients have it, and the study's short id where there is neither.",
+                )
+            return found
+
         before = self._before(number)
         why = {each.reason for each in study.held_for}
-        gone = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()))
+        gone = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()), choose)
         left_out = [f"{_images(count)} for {name}" for name, count in gone.left_out.items()]
         words, after = [], []
         if gone.images:
@@ -141,7 +163,9 @@ class Reviewing:
         if Reason.TOGETHER in why and len(why) > 1:
             words.append("What waited for it goes where the profile says.")
         subjects = (short, *gone.left_out)
-        done = m.Done(f"Study {short} is discarded: {' '.join(words)}", subjects)
+        whole = self._spool.studies.some([number])[number].state is StudyState.DISCARDED
+        what = f"Study {short} is" if whole else f"What was held of that patient in study {short} is"
+        done = m.Done(f"{what} discarded: {' '.join(words)}", subjects)
         return Decision(done, subjects, f"{before} -> {'; '.join(after)}")
 
     def restore(self, request: r.RestoreHeld) -> Decision:
@@ -151,8 +175,10 @@ class Reviewing:
         back = "1 image is" if images == 1 else f"{images} images are"
         words = f"{back} held again in study {short}."
         if not images:
-            words = f"All images of study {short} came again meanwhile, and are held."
-        return Decision(m.Done(words, (short,)), (short,), f"discarded -> held, {_images(images)}")
+            held = self._spool.studies.some([number])[number].held
+            now = f"{_images(held)} of it {'is' if held == 1 else 'are'} held" if held else "nothing of it is held now"
+            words = f"All that was discarded of study {short} came again meanwhile: nothing is had back, and {now}."
+        return Decision(m.Done(words, (short,)), (short,), f"discarded -> {_images(images)} held again")
 
     def _before(self, number: int) -> str:
         """Return how a study stood, for the audit log."""
@@ -164,9 +190,13 @@ class Reviewing:
         return self._matcher.worklist(() if matching is None else matching.rules)
 
     def _held(self, number: int, study: m.Study, worklist: Worklist, shown: dict[str, Shown], most: int) -> r.Held:
-        identities = self._spool.review.identities(number) or (_identity_of(study),)
+        waiting = self._spool.releasing.awaited(number) if study.held_for else ()
+        keys = {each.patient.key for each in waiting}
+        said_by_all = self._spool.review.identities(number) or (_identity_of(study),)
+        # Candidates are looked for by what is held, not by what has gone.
+        identities = sorted(said_by_all, key=lambda each: Patient.of(each).key not in keys)
         record = self._spool.review.record(number)
-        near = _nearest(worklist, identities[0], record, most)
+        near = [each for each in _nearest(worklist, identities[0], record) if each.entry in shown]
         candidates = tuple(
             r.Candidate(
                 telling.row(each.entry, shown[each.entry]),
@@ -174,16 +204,20 @@ class Reviewing:
                 tuple(each.differing),
                 suggested=record is not None and record.suggestion == each.entry,
             )
-            for each in near
-            if each.entry in shown
+            for each in near[:most]
         )
         said = tuple({str(key): text for key, text in each.values.items()} for each in identities)
-        return r.Held(study, candidates, said)
+        patients = tuple(r.HeldPatient(*each.patient, *each[1:]) for each in waiting)
+        return r.Held(study, candidates, said, patients, len(near) - len(candidates))
 
 
 def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
-    """Return what was found for a study, or decided by a person, whichever was last."""
-    if released is not None and (kept is None or released.at >= kept.at):
+    """Return what was found for a study, or decided by a person, whichever was last.
+
+    What matching finds of a late image changes nothing of a release that its study follows.
+    """
+    follows = kept is not None and kept.record.state is State.RELEASED
+    if released is not None and (kept is None or follows or released.at >= kept.at):
         what = released.what
         return m.Decided(
             "released",
@@ -207,27 +241,55 @@ def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:
         telling.when_or_never(record.listed_at or None),
         suggestion=record.suggestion,
         steps=record.steps,
+        candidates=record.candidates if holds(record) else (),
+        fields=tuple(record.fields) if holds(record) else (),
     )
 
 
-def _nearest(worklist: Worklist, study: Identity, record: Record | None, most: int) -> tuple[Near, ...]:
+def _nearest(worklist: Worklist, study: Identity, record: Record | None) -> tuple[Near, ...]:
     """Return the entries to be shown: those that came into question first, then the nearest."""
     asked = () if record is None else (record.suggestion, *record.candidates, record.entry)
     first = [worklist.compared(study, name) for name in dict.fromkeys(asked) if worklist.candidate(name) is not None]
     names = {near.entry for near in first}
-    return (*first, *(near for near in worklist.nearest(study, most) if near.entry not in names))[:most]
+    return (*first, *(near for near in worklist.nearest(study) if near.entry not in names))
 
 
 def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None]) -> Iterable[r.Line]:
     identities = [Identity() if each is None else each.identity for each in candidates]
     for key in MatchKey:
-        texts = list(dict.fromkeys(text for each in said if (text := each.get(key, ""))))
-        theirs = [identity.values.get(key, "") for identity in identities]
+        written = {normal(key, text): text.strip(" \0") for each in reversed(said) if (text := each.get(key, ""))}
+        texts = [text for text in reversed(written.values()) if text]
+        theirs = [identity.values.get(key, "").strip(" \0") for identity in identities]
         if not texts and not any(theirs):
             continue
         own = {normal(key, text) for text in texts}
         agrees = tuple((normal(key, text) in own) if text and own else None for text in theirs)
         yield r.Line(key, " / ".join(texts), tuple(theirs), agrees)
+
+
+def _demand_known(found: Mixture, request: r.Release, short: str) -> None:
+    """Refuse a release of other images than were shown, or of another patient's without a word of that."""
+    images = sum(found.goes.values())
+    if request.images is not None and request.images != images:
+        raise Refused(
+            f"Something has changed meanwhile: {_images(images)} would be sent, not {request.images}.",
+            where=f"study {short}",
+            hint=f"Look at it again, and release it then: `fluxctl held show {short}`.",
+        )
+    if request.mixed or request.match or not several((*found.goes, *found.stays)):
+        return
+    mix = (
+        "The images that are held say different patients"
+        if several(found.goes)
+        else "The images that are held say another patient than the rest of the study"
+    )
+    raise Refused(
+        f"{mix}, so they are not sent in one study without a word of that.",
+        where=f"study {short}",
+        hint=f"See whose they are: `fluxctl held show {short}`. Release them with the entry they belong to (--match "
+        "ENTRY), answer for it at a terminal, or discard those of one patient: "
+        f"`fluxctl held discard {short}`.",
+    )
 
 
 def _identity_of(study: m.Study) -> Identity:

@@ -22,17 +22,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.outgoing import Came, demand_changeable
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.transform.failure import NotTransformed, Unreadable
 from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
+from capacitord.link.messages import DEED_BEGUN, DEED_DONE, DEED_NOT_DONE, Deed
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Opinion, Record, State, Terms, judge
-from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of
+from capacitord.site.deeds import deeds_of
+from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of, questioned
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
 from capacitord.site.soundness import OF_THE_DISK
@@ -82,14 +86,16 @@ class Router:
         doubt: Callable[[], None],
         matcher: Matcher | None = None,
         pause: float = _FIRST_PAUSE,
+        does: Callable[[Deed], object] = lambda _deed: None,
     ) -> None:
         """`filed` is told for which destinations something waits from now on, and how urgent it is.
 
         `matcher` has the worklist; without one, nothing is on it.
         `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
-        `pause` is in seconds, before what failed is tried again the first time.
+        `pause` is in seconds, before what failed is tried again the first time. `does` is told what the audit log is to
+        say of decisions that a person would have made otherwise, before and after they are filed.
         """
-        self._first_pause = pause
+        self._first_pause, self._does = pause, does
         self._failed: dict[int, _Failed] = {}
         self._spool, self._routing, self._filed = spool, routing, filed
         self._receiving, self._doubt = receiving, doubt
@@ -181,13 +187,18 @@ class Router:
     def _rematch(self, in_force: InForce) -> None:
         """Look again at studies that nothing matched, if there is another list: they are offered an entry, or matched.
 
-        See `rematch` of a profile; nothing but an exact match with a single entry counts.
+        See `rematch` of a profile; nothing but an exact match with a single entry counts. One that the list now has
+        under another patient, or several times, is judged again whatever the profile says: it stays held for that.
         """
         matching, listing = in_force.matching, self._matcher.listing()
         if matching is None or self._looked_again(listing, in_force):
             return
         worklist = self._matcher.worklist(matching.rules)
         for waiting in self._spool.review.unmatched():
+            record = questioned(worklist, waiting.record, waiting.identities, listing.fetched)
+            if record is not None:
+                self._spool.review.question(waiting, record, time.time_ns(), in_force.profile.version)
+                continue
             entry = entry_for(worklist, waiting.identities)
             if entry is None:
                 continue
@@ -243,10 +254,25 @@ class Router:
         # What a version decided that holds no more is forgotten: it may say that an image goes where it must not.
         whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
-        filed = self._spool.decisions.file(decided, holds, whole=whole) if decided else None
-        if filed is not None:
+        if decided:
+            deeds = deeds_of(decided, in_force, self._short)
+            self._say_done(deeds, None)
+            filed = Filed({})
+            try:
+                filed = self._spool.decisions.file(decided, holds, whole=whole)
+            finally:
+                self._say_done(deeds, filed.kept)
             self._tell(filed)
         return trouble
+
+    def _short(self, study: int) -> str:
+        return self._spool.studies.some([study])[study].id
+
+    def _say_done(self, deeds: Mapping[int, Deed], kept: frozenset[int] | None) -> None:
+        """Tell of deeds that they begin, or with the studies for which something was `kept`, what came of them."""
+        for study, deed in deeds.items():
+            result = DEED_BEGUN if kept is None else DEED_DONE if study in kept else DEED_NOT_DONE
+            self._does(msgspec.structs.replace(deed, result=result))
 
     def _tell(self, filed: Filed) -> None:
         """Say for which destinations something waits, and look again if there is more to decide."""

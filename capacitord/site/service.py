@@ -78,6 +78,7 @@ class Service:
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
             matcher=self._matcher,
+            does=self._send,
         )
         self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
         self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)

@@ -24,7 +24,7 @@ _GROUPS: Final = """
 SELECT routing, route, coalesce(decided_by, profile_version), min(held), count(*) FROM image
 WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing >= 0 GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
 """
-_REJUDGED: Final = frozenset({StudyState.COMPLETE, StudyState.HELD, StudyState.MATCHED})
+_REJUDGED: Final = frozenset({StudyState.COMPLETE, StudyState.HELD, StudyState.MATCHED, StudyState.LET_THROUGH})
 _TO_BE_DECIDED: Final = "It is complete, and it is being decided where its images go."
 
 
@@ -55,7 +55,8 @@ def verdict(groups: Sequence[Group]) -> Verdict:
         return Verdict(StudyState.HELD, " ".join(_held(group, total) for group in held))
     if not groups:
         return Verdict(StudyState.MATCHED, "Nothing of what is here is to be sent.")
-    return Verdict(StudyState.MATCHED, f"Goes {_listed(_ways(groups))}.")
+    state = StudyState.LET_THROUGH if any(group.route == UNMATCHED_ROUTE for group in groups) else StudyState.MATCHED
+    return Verdict(state, f"Goes {_listed(_ways(groups))}.")
 
 
 def _held(group: Group, total: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import apsw
@@ -20,6 +20,11 @@ GIVEN_UP: Final = "The study was discarded after "
 _SETTLED: Final = "SELECT id FROM delivery WHERE waiting = 0 AND substr(reason, 1, length(?1)) != ?1 AND state IN "
 _SEEM_FAILED: Final = _SETTLED + "('failed') AND open AND refused = 0 AND held = 0"
 _OF_A_STUDY: Final = _SETTLED + "('failed', 'moved', 'delivered') AND study = ?2"
+_HELD_COPIES: Final = """
+SELECT DISTINCT a.image FROM delivery d CROSS JOIN ack a ON a.delivery = d.id
+WHERE d.study = ? AND d.open AND d.held > 0 AND a.state = 'held' ORDER BY 1
+"""
+_LEFT_OUT: Final = "DELETE FROM ack WHERE delivery = ? AND state = ? AND image IN (SELECT value FROM json_each(?))"
 
 Ended = tuple[str, str, DeliveryState]
 """A delivery that came to an end: the study's short id, the destination, what it came to."""
@@ -120,15 +125,27 @@ def settle_again(catalog: apsw.Connection, filing: Filing, delivery: int, now: i
         settle(catalog, filing, delivery, last, tick)
 
 
-def leave_out(catalog: apsw.Connection, filing: Filing, study: int, now: int, tick: float) -> Iterator[tuple[str, int]]:
-    """Forget on a person's word the copies of a study that this box does not send; yield destinations and how many.
+def held_copies(catalog: apsw.Connection, study: int) -> list[int]:
+    """Return the images of a study of which this box does not send a copy to some destination, in their order."""
+    return [image for (image,) in fetch(catalog, _HELD_COPIES, (study,))]
+
+
+def leave_out(
+    catalog: apsw.Connection, filing: Filing, study: int, images: Iterable[int], clocks: tuple[int, float]
+) -> Iterator[tuple[str, int]]:
+    """Forget on a person's word the copies of images that this box does not send; yield destinations and how many.
 
     What was acknowledged stays known, and what waits goes on to wait. A delivery of which nothing is left is gone.
+    `clocks` are the time in nanoseconds since the epoch and the retention clock.
     """
+    now, tick = clocks
+    chosen = json.dumps(list(images))
     held = fetch(catalog, "SELECT id, destination, refused FROM delivery WHERE study = ? AND open AND held", (study,))
     for delivery, destination, refused in held:
-        catalog.execute("DELETE FROM ack WHERE delivery = ? AND state = ?", (delivery, AckState.HELD))
+        catalog.execute(_LEFT_OUT, (delivery, AckState.HELD, chosen))
         count = catalog.changes()
+        if not count:
+            continue
         if refused:
             # It stays as it is, but for its reason.
             reopen(catalog, filing, delivery, "", now)

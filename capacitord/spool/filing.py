@@ -63,10 +63,11 @@ class Plan(NamedTuple):
 class _Study:
     """What has to be known of a study to file its next image."""
 
-    __slots__ = ("deliveries", "id", "modalities", "next_image", "reviewed", "short", "state")
+    __slots__ = ("deliveries", "id", "modalities", "next_image", "patient", "reviewed", "short", "state")
 
     def __init__(self, study: int, short: str, state: StudyState, next_image: int, modalities: set[str]) -> None:
         self.id, self.short, self.state, self.next_image = study, short, state, next_image
+        self.patient: tuple[str, str, str] = ("", "", "")
         self.modalities = modalities
         self.reviewed = False
         self.deliveries: dict[str, _Delivery] = {}
@@ -132,6 +133,9 @@ class Filing:
         number = (study.id << STUDY_SHIFT) + study.next_image
         study.next_image += 1
         statements.append(_image(number, image))
+        patient = _patient(image.facts)
+        if patient != study.patient:
+            statements.append((_STRANGER, (number, *patient)))
         modality = image.facts.modality
         if modality and modality not in study.modalities:
             study.modalities.add(modality)
@@ -163,6 +167,7 @@ class Filing:
         known = self._read_study(catalog, uid)
         if known is None:
             known = _Study(self._next_study, self.short_id(uid), StudyState.RECEIVING, 0, set())
+            known.patient = _patient(image.facts)
             self._next_study += 1
             statements.append(_new_study(known, image))
         self._studies[uid] = known
@@ -174,14 +179,17 @@ class Filing:
 
     @staticmethod
     def _read_study(catalog: apsw.Connection, uid: str) -> _Study | None:
-        for study, short, state, modalities in fetch(
-            catalog, "SELECT id, short, state, modalities FROM study WHERE uid = ?", (uid,)
+        for study, short, state, modalities, *patient in fetch(
+            catalog,
+            "SELECT id, short, state, modalities, patient_name, patient_id, birth_date FROM study WHERE uid = ?",
+            (uid,),
         ):
             last = fetch_value(catalog, "SELECT max(id) FROM image WHERE id BETWEEN ? AND ?", bounds(study))
             following = 0 if last is None else last - (study << STUDY_SHIFT) + 1
             known = _Study(
                 study, short, StudyState(state), following, {kind for kind in modalities.split("\\") if kind}
             )
+            known.patient = (patient[0], patient[1], patient[2])
             known.reviewed = fetch_value(catalog, "SELECT 1 FROM review WHERE study = ?", (study,)) is not None
             rows = fetch(catalog, "SELECT destination, id, state, priority FROM delivery WHERE study = ?", (study,))
             known.deliveries = {
@@ -248,6 +256,7 @@ _STUDY: Final = (
     "study_time, description, modalities, state, reason, first_received, last_received) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)"
 )
+_STRANGER: Final = "INSERT INTO stranger (image, patient_name, patient_id, birth_date) VALUES (?, ?, ?, ?)"
 _DELIVERY: Final = (
     "INSERT INTO delivery (id, study, destination, state, reason, priority, queued_at) VALUES (?, ?, ?, ?, '', ?, ?)"
 )
@@ -292,6 +301,10 @@ def _image(number: int, image: Filed) -> Statement:
         "\n".join(facts.findings),
         *_routing(image),
     )
+
+
+def _patient(facts: Facts) -> tuple[str, str, str]:
+    return facts.patient_name, facts.patient_id, facts.birth_date
 
 
 def _routing(image: Filed) -> tuple[int, int | None, int | None, str]:

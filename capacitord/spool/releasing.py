@@ -11,20 +11,22 @@ send to a destination are left out: that destination does not get them, and the 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 import apsw
 import msgspec
 
-from capacitord.errors import Refused, TryAgain
+from capacitord.errors import CapacitordError, Problem, Refused, TryAgain
+from capacitord.model.patient import Patient
 from capacitord.model.states import STUDY, StudyState, advance
 from capacitord.model.transform import Transform
-from capacitord.spool import closing, deliveries, review
+from capacitord.spool import closing, deliveries, review, whose
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, Standing
 from capacitord.spool.together import UNDECIDED
+from capacitord.spool.whose import Mixture, Whose
 
 GRACE: Final = 86400.0
 """Seconds for which something that was discarded can be had back."""
@@ -97,22 +99,31 @@ class Discarded(NamedTuple):
     left_out: dict[str, int]
 
 
+Allow = Callable[[Mixture], None]
+"""Raises what speaks against a release of the images of these patients."""
+
+Choose = Callable[[Sequence[Patient]], Collection[Patient]]
+"""Says whose images are discarded, of those of whom some wait. Raises `Refused`."""
+
+
 class Releasing:
     """A person's decisions about studies. Every change is on stable storage when it returns."""
 
     def __init__(self, catalog: Catalog, filing: Filing) -> None:
         self._catalog, self._filing = catalog, filing
 
-    def release(self, study: int, what: Release, by: Person, now: int) -> int:
+    def release(self, study: int, what: Release, by: Person, now: int, allow: Allow | None = None) -> int:
         """Send what is held of a study where a person says; return how many images.
 
         Raises `Refused` if nothing is held, saying who released or discarded it and when, and `TryAgain` while images
-        are arriving.
+        are arriving; and what `allow` raises. Then nothing is changed.
         """
         with self._catalog.change() as catalog:
             images = self._decidable(catalog, study)
             if not images:
                 raise _decided_before(catalog, study)
+            if allow is not None:
+                allow(whose.mixture(catalog, study, images))
             number = _written(catalog, study, what, by, now)
             for destination in what.destinations:
                 delivery = self._filing.delivery(catalog, study, destination, now)
@@ -127,22 +138,33 @@ class Releasing:
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
         return len(images)
 
-    def set_aside(self, study: int, reason: str, by: Person, clocks: tuple[int, float]) -> Discarded:
+    def set_aside(
+        self, study: int, reason: str, by: Person, clocks: tuple[int, float], choose: Choose | None = None
+    ) -> Discarded:
         """Discard what waits for a person in a study: images so that they can be had back for now, and copies.
 
         Images that wait for nothing but what is held are not discarded: it is decided where they go. `clocks` are the
-        time in nanoseconds since the epoch and the retention clock. Raises as `release` does.
+        time in nanoseconds since the epoch and the retention clock. Raises as `release` does, and what `choose` raises;
+        without it the images of all patients are discarded.
         """
         now, tick = clocks
         with self._catalog.change() as catalog:
             waiting = self._decidable(catalog, study)
-            left_out = dict(deliveries.leave_out(catalog, self._filing, study, now, tick))
             twins = [image for (image,) in fetch(catalog, _TWINS, bounds(study))]
+            copies = deliveries.held_copies(catalog, study)
             images = [image for image, standing in waiting.items() if standing is not Standing.TOGETHER]
-            if not (images or twins or left_out):
+            if not (images or twins or copies):
                 images = list(waiting)
-            if not (images or twins or left_out):
+            if not (images or twins or copies):
                 raise _decided_before(catalog, study)
+            of = Whose(catalog, study)
+            chosen = of.counted([*images, *twins, *copies])
+            if choose is not None:
+                chosen = dict.fromkeys(choose(tuple(chosen)), 0)
+            images, copies = of.only(images, chosen), of.only(copies, chosen)
+            left_out = dict(deliveries.leave_out(catalog, self._filing, study, copies, (now, tick)))
+            # Where a copy of one was left out just now, nobody gets it any more.
+            twins = of.only((image for (image,) in fetch(catalog, _TWINS, bounds(study))), chosen)
             aside = [*((waiting[image], image) for image in images), *((Standing.DUPLICATE, image) for image in twins)]
             catalog.executemany(
                 "UPDATE image SET routing = ? WHERE id = ?", ((-standing, image) for standing, image in aside)
@@ -196,6 +218,19 @@ class Releasing:
             closing.judge_again(catalog, self._filing, study)
             self._filing.forget(study)
         return len(back) + twins
+
+    def refusal(self, study: int) -> Problem | None:
+        """Return why a release of a study would be refused as it is now, None if something of it is held."""
+        with self._catalog.read() as catalog:
+            try:
+                return None if self._decidable(catalog, study) else _decided_before(catalog, study).problem()
+            except CapacitordError as error:
+                return error.problem()
+
+    def awaited(self, study: int) -> tuple[whose.Awaited, ...]:
+        """Return whose the images of a study are that wait for a person."""
+        with self._catalog.read() as catalog:
+            return whose.awaited(catalog, study)
 
     def over(self, tick: float) -> list[int]:
         """Return the studies of which what was set aside cannot be had back any more; `tick` is the retention clock."""

@@ -32,9 +32,9 @@ ON CONFLICT (study) DO UPDATE SET state = excluded.state, record = excluded.reco
   at = excluded.at, version = excluded.version
 """
 _WAITS: Final = "SELECT 1 FROM image WHERE id BETWEEN ? AND ? AND here AND routing IN (?, ?, ?) LIMIT 1"
-_CLAIMS: Final = "SELECT identity FROM claim WHERE study = ? ORDER BY identity"
+_CLAIMS: Final = "SELECT said FROM claim WHERE study = ? ORDER BY identity"
 _UNMATCHED: Final = """
-SELECT r.study, r.record, c.identity FROM review r LEFT JOIN claim c ON c.study = r.study
+SELECT r.study, r.record, c.said FROM review r LEFT JOIN claim c ON c.study = r.study
 WHERE r.state = ? AND EXISTS (
   SELECT 1 FROM image i WHERE i.id BETWEEN r.study << 24 AND (r.study << 24 | 16777215) AND i.routing = ? AND i.here
 ) ORDER BY r.study
@@ -87,7 +87,7 @@ class Review:
         return Kept(_record(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
     def identities(self, study: int) -> tuple[Identity, ...]:
-        """Return all that images of a study say they are, one for each that differs."""
+        """Return all that images of a study say they are, as written, one for each that differs in what counts."""
         with self._catalog.read() as catalog:
             rows = fetch(catalog, _CLAIMS, (study,))
         return tuple(_identity(text) for (text,) in rows)
@@ -117,6 +117,18 @@ class Review:
             _keep(catalog, waiting.study, record, now, version)
         return True
 
+    def question(self, waiting: Waiting, record: Record, now: int, version: int) -> bool:
+        """Keep what a later list has against a study, and have its images judged by that.
+
+        Return whether the study was still as it was seen.
+        """
+        with self._catalog.change() as catalog:
+            if _stored(catalog, waiting.study) != waiting.record:
+                return False
+            _keep(catalog, waiting.study, record, now, version)
+            reopen(catalog, self._filing, waiting.study)
+        return True
+
     def reopen(self, study: int) -> int:
         """Have the images of a study judged again that are held because nothing matched them; return how many."""
         with self._catalog.change() as catalog:
@@ -130,8 +142,8 @@ def take(catalog: apsw.Connection, filing: Filing, study: int, found: Reviewed, 
     """
     if _stored(catalog, study) != found.seen:
         return False
-    claim = _text(found.identity.canonical())
-    catalog.execute("INSERT OR IGNORE INTO claim VALUES (?, ?)", (study, claim))
+    claim = (study, _text(found.identity.canonical()), _text(found.identity))
+    catalog.execute("INSERT OR IGNORE INTO claim VALUES (?, ?, ?)", claim)
     if found.record != found.seen:
         _keep(catalog, study, found.record, *clock)
         filing.forget(study)

@@ -124,9 +124,12 @@ CREATE TABLE review (                   -- what matching found for a study, or a
   at INTEGER NOT NULL, version INTEGER NOT NULL     -- of the profile
 );
 CREATE INDEX review_state ON review (state);
-CREATE TABLE claim (                    -- what images of a study under review say they are
-  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+CREATE TABLE claim (                    -- what images of a study under review say they are: as it counts, as written
+  study INTEGER NOT NULL, identity TEXT NOT NULL, said TEXT NOT NULL, PRIMARY KEY (study, identity)
 ) WITHOUT ROWID;
+CREATE TABLE stranger (                 -- an image that says another patient than its study's row, and whom
+  image INTEGER PRIMARY KEY, patient_name TEXT NOT NULL, patient_id TEXT NOT NULL, birth_date TEXT NOT NULL
+);
 CREATE TABLE release (                  -- what a person sent somewhere
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
   operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
@@ -141,8 +144,9 @@ CREATE TABLE worklist (                 -- entries as the source sent them, thos
   step TEXT NOT NULL, study TEXT NOT NULL, accession TEXT NOT NULL, procedure TEXT NOT NULL, patient TEXT NOT NULL,
   copy INTEGER NOT NULL, data BLOB NOT NULL, transfer_syntax TEXT NOT NULL,
   since REAL NOT NULL,                  -- seconds since the epoch, as all these
-  seen REAL, vanished REAL,             -- NULL while it is on the list
+  seen REAL, vanished REAL,             -- NULL while it is on the list; seen also if it was sought
   out_of_days INTEGER NOT NULL DEFAULT 0,      -- whether its day was not asked for any more when it vanished
+  sought REAL,                          -- when it was given for a scanner, if no list had it since
   PRIMARY KEY (step, study, accession, procedure, patient, copy)
 );
 CREATE TABLE worklist_fetch (            -- one row: when the last whole list came, and where from
@@ -291,8 +295,11 @@ CREATE TABLE review (
 );
 CREATE INDEX review_state ON review (state);
 CREATE TABLE claim (
-  study INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (study, identity)
+  study INTEGER NOT NULL, identity TEXT NOT NULL, said TEXT NOT NULL, PRIMARY KEY (study, identity)
 ) WITHOUT ROWID;
+CREATE TABLE stranger (
+  image INTEGER PRIMARY KEY, patient_name TEXT NOT NULL, patient_id TEXT NOT NULL, birth_date TEXT NOT NULL
+);
 CREATE TABLE release (
   id INTEGER PRIMARY KEY, study INTEGER NOT NULL, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL,
   operator TEXT NOT NULL, reason TEXT NOT NULL, destinations TEXT NOT NULL, entry TEXT NOT NULL,
@@ -309,6 +316,7 @@ CREATE TABLE worklist (
   since REAL NOT NULL,
   seen REAL, vanished REAL,
   out_of_days INTEGER NOT NULL DEFAULT 0,
+  sought REAL,
   PRIMARY KEY (step, study, accession, procedure, patient, copy)
 );
 CREATE TABLE worklist_fetch (

@@ -33,7 +33,8 @@ from capacitord.spool.together import UNDECIDED
 _STUDY: Final = """
 SELECT s.id, s.short, s.uid, s.patient_name, s.patient_id, s.birth_date, s.sex, s.accession_number, s.study_date,
   s.study_time, s.description, s.modalities, s.state, s.reason, s.images, s.bytes, s.conflicts, s.corrupt, s.purged,
-  s.first_received, s.last_received, s.held, s.unrouted, s.closed_by, s.closed_at
+  s.first_received, s.last_received, s.held, s.unrouted, s.closed_by, s.closed_at,
+  EXISTS (SELECT 1 FROM set_aside a WHERE a.study = s.id)
 FROM study s
 """
 _SOME: Final = "WHERE s.id IN (SELECT value FROM json_each(?))"
@@ -107,6 +108,7 @@ UNION SELECT s.id FROM study s WHERE s.conflicts > 0 AND EXISTS (
 )
 """  # noqa: S608 - of constants
 """The studies of which something waits for a person."""
+_DISCARDED: Final = "SELECT count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0"
 _NUMBERED: Final = """
 SELECT series_uid, series_number, instance_number, acquisition FROM image
 WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
@@ -423,6 +425,7 @@ class Studies:
             held_for=tuple(_held_for(catalog, row[0], row[1], twins)) if waits else (),
             closed_by=row[23],
             closed_at=when(row[24]),
+            discarded=fetch_value(catalog, _DISCARDED, bounds(row[0])) if row[25] else 0,
         )
 
     @staticmethod
@@ -514,10 +517,11 @@ class Studies:
             corrupt=bool(row[14]),
             purged=row[15] is not None,
             object_id=row[16].hex(),
-            routing=_routing(row[17]) if not (row[13] or row[14]) else "",
+            routing=_routing(row[17]) if row[17] < 0 or not (row[13] or row[14]) else "",
             route=row[18],
             profile_version=row[19],
             held=row[20],
+            held_for=REASONS[Standing(row[17])].word if row[17] in REASONS else "",
             findings=tuple(findings.sentence(line) for line in row[21].splitlines()),
             entry=row[22] or "",
             acks=tuple(sorted(acks.get(row[0], []), key=lambda ack: ack.destination)),

@@ -16,10 +16,11 @@ from capacitord.model.worklist_cache import Cache, Held
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 
 _ALL: Final = """
-SELECT step, study, accession, procedure, patient, copy, data, transfer_syntax, since, seen, vanished, out_of_days
+SELECT step, study, accession, procedure, patient, copy, data, transfer_syntax, since, seen, vanished, out_of_days,
+  sought
 FROM worklist ORDER BY rowid
 """
-_PUT: Final = "INSERT OR REPLACE INTO worklist VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT: Final = "INSERT OR REPLACE INTO worklist VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE: Final = """
 DELETE FROM worklist WHERE step = ? AND study = ? AND accession = ? AND procedure = ? AND patient = ? AND copy = ?
 """
@@ -82,16 +83,17 @@ def _write(catalog: apsw.Connection, before: dict[EntryKey, _Row], after: dict[E
 
 def _row(held: Held) -> _Row:
     key, listed = held.key, held.listed
-    gone = held.vanished is not None
+    is_listed = held.vanished is None and held.sought is None
     return (
         *(key.step, key.study, key.accession, key.procedure, key.patient, key.copy),
         *(
             listed.data,
             listed.transfer_syntax_uid,
             held.since,
-            held.seen if gone else None,
+            None if is_listed else held.seen,
             held.vanished,
             int(held.left),
+            held.sought,
         ),
     )
 
@@ -101,7 +103,7 @@ def _key(row: _Row) -> EntryKey:
 
 
 def _held(row: _Row, fetched: float | None) -> Held:
-    data, syntax, since, seen, vanished, left = row[6:]
+    data, syntax, since, seen, vanished, left, sought = row[6:]
     if seen is None:
         seen = since if fetched is None else fetched
-    return Held(Listed(_key(row), data, syntax), since, seen, vanished, bool(left))
+    return Held(Listed(_key(row), data, syntax), since, seen, vanished, bool(left), sought)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,11 +18,11 @@ from typing import Final
 
 import msgspec
 
+from capacitord.api.actions import DAMAGE, REPAIRED, SEALED, STARTED
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
 from capacitord.errors import CapacitordError, NotFound
 from capacitord.supervisor import files
 from capacitord.supervisor.chain import (
-    DAMAGE,
     MAX_LINE,
     START,
     Finding,
@@ -39,6 +40,10 @@ BEGUN: Final = "begun"
 OPERATOR: Final = "operator (as claimed): "
 """How a detail begins that has the name somebody gave for a shared login."""
 DONE: Final = "done"
+_SHORT_ID: Final = re.compile(r"[0-9a-f]{10}", re.ASCII)
+_BEGINNING: Final = re.compile(r"[0-9a-fA-F]{4,10}", re.ASCII)
+"""Enough of a short id."""
+
 _MAX_TEXT: Final = 1000
 _MAX_SUBJECTS: Final = 100
 
@@ -100,7 +105,7 @@ class AuditLog:
                 return
             before = f"after entry {finding.sealed.number}" if finding.seal else "for the first time"
             words = f"sealed with box key {key.id}, {before}"
-            self._write((os.geteuid(), "capacitord"), "audit.seal", (), words, DONE)
+            self._write((os.geteuid(), "capacitord"), SEALED, (), words, DONE)
 
     def write(
         self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
@@ -143,15 +148,29 @@ class AuditLog:
 
     def show(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
         """Return the entries that a query selects, newest last. Lines that are damaged are left out."""
+        return self.told(query)[0]
+
+    def told(self, query: AuditQuery) -> tuple[tuple[AuditEntry, ...], tuple[int, ...]]:
+        """Return what `show` does, and the numbers of entries among them of what was begun and never ended.
+
+        What the daemon that runs now has begun may still end, so it is not among them.
+        """
         found: list[AuditEntry] = []
+        cut_short: list[int] = []
+        ends = Ends()
         for line in self._lines_backwards():
             entry = entry_in(line)
-            if entry is None or not _selected(entry, query):
+            if entry is None:
+                continue
+            lacks_end = ends.lacks(entry)
+            if not _selected(entry, query):
                 continue
             found.append(entry)
+            if lacks_end:
+                cut_short.append(entry.number)
             if len(found) >= query.limit:
                 break
-        return tuple(reversed(found))
+        return tuple(reversed(found)), tuple(reversed(cut_short))
 
     def verify(self, schema: str) -> AuditReport:
         """Follow the whole chain and say whether it is whole."""
@@ -217,7 +236,7 @@ class AuditLog:
     def _take_off(self, finding: Finding) -> None:
         self._cut(finding.size)
         detail = f"{finding.torn} bytes of an entry that a power cut left unfinished were taken off"
-        self._write((os.geteuid(), "capacitord"), "audit.repair", (), detail, DONE)
+        self._write((os.geteuid(), "capacitord"), REPAIRED, (), detail, DONE)
 
     def _read_head(self) -> Head | None:
         try:
@@ -261,6 +280,29 @@ class AuditLog:
                 yield rest + b"\n"
 
 
+class Ends:
+    """Finds what was begun and never ended, in entries that come newest first."""
+
+    def __init__(self) -> None:
+        self._ends: dict[tuple[int, str], list[frozenset[str]]] = {}
+        self._before_start = False
+
+    def lacks(self, entry: AuditEntry) -> bool:
+        """Take an entry; return whether it is the beginning of something without an end, of a daemon that ended."""
+        self._before_start = self._before_start or entry.action == STARTED
+        ends = self._ends.setdefault((entry.uid, entry.action), [])
+        subjects = frozenset(entry.subjects)
+        if entry.result != BEGUN:
+            ends.append(subjects)
+            return False
+        # An end names all that its beginning does, and what was found on the way.
+        for place in reversed(range(len(ends))):
+            if subjects <= ends[place]:
+                del ends[place]
+                return False
+        return self._before_start
+
+
 def _selected(entry: AuditEntry, query: AuditQuery) -> bool:
     """Return whether a query asks for an entry."""
     return (
@@ -268,9 +310,16 @@ def _selected(entry: AuditEntry, query: AuditQuery) -> bool:
         and (query.since is None or entry.at >= query.since)
         and (query.until is None or entry.at <= query.until)
         and (not query.subject or query.subject in entry.subjects)
-        and (not query.study or any(subject.startswith(query.study) for subject in entry.subjects))
+        and (not query.study or any(_is_study(subject, query.study) for subject in entry.subjects))
         and (not query.operator or _is_by(entry, query.operator))
     )
+
+
+def _is_study(subject: str, study: str) -> bool:
+    """Return whether a subject is a study that is called so: by the beginning of its short id, or by its UID."""
+    if _BEGINNING.fullmatch(study):
+        return _SHORT_ID.fullmatch(subject) is not None and subject.startswith(study.lower())
+    return "." in study and subject == study
 
 
 def _is_by(entry: AuditEntry, operator: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import grp
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -18,9 +19,9 @@ from capacitord.api.routes import Route
 from capacitord.api.staying import staying, waiting
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
-from capacitord.errors import CapacitordError, Locked, NotFound, TryAgain
+from capacitord.errors import Ambiguous, CapacitordError, Locked, NotFound, TryAgain
 from capacitord.model.destination import Destination
-from capacitord.supervisor import doctor, location_answers, relay, settings, status
+from capacitord.supervisor import doctor, location_answers, naming, relay, settings, status
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
@@ -111,6 +112,11 @@ class BoxAnswers:
         """See `control.Services`."""
         return self._scanners.ask(request, gone)
 
+    async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
+        """See `control.Services`."""
+        self._demand_site()
+        return await naming.short_id(self._serving.keeper, reference, peer, self._bounds, gone=gone)
+
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
         """See `control.Services`."""
         write = partial(self._audit.write, peer.uid, peer.user, action)
@@ -161,9 +167,25 @@ class BoxAnswers:
     async def _location(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(location_answers.report(schema("site.location"), self._whereabouts))
 
-    async def _audit_show(self, _peer: Peer, request: m.AuditQuery) -> Outcome:
-        entries = await asyncio.to_thread(self._audit.show, request)
-        return Outcome(m.AuditList(schema("audit.show"), entries))
+    async def _audit_show(self, peer: Peer, request: m.AuditQuery) -> Outcome:
+        unnamed: CapacitordError | None = None
+        if request.study:
+            try:
+                short = await self._short_id_soon(peer, request.study)
+                request = msgspec.structs.replace(request, study=short)
+            except CapacitordError as error:
+                # It may be a study of another site, or one that is forgotten here: the log knows short ids by itself.
+                unnamed = error
+        entries, cut_short = await asyncio.to_thread(self._audit.told, request)
+        if unnamed is not None and not entries:
+            raise _not_in_log(unnamed)
+        return Outcome(m.AuditList(schema("audit.show"), entries, cut_short))
+
+    async def _short_id_soon(self, peer: Peer, reference: str) -> str:
+        """Do as `name_study` for somebody who wants to read only: if it takes long, it is not needed."""
+        self._demand_site()
+        bounds = dataclasses.replace(self._bounds, call_head=self._bounds.status_answer)
+        return await naming.short_id(self._serving.keeper, reference, peer, bounds, gone=lambda: False)
 
     async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
         return Outcome(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
@@ -279,6 +301,20 @@ class BoxAnswers:
             *([] if source is None else [await doctor.worklist(source)]),
             *doctor.advised(now),
         ]
+
+
+def _not_in_log(unnamed: CapacitordError) -> NotFound:
+    """Return what to say of a study that the log does not name, and that could not be found by its name for a reason.
+
+    The study as it was given is not repeated: it may be an accession number.
+    """
+    if isinstance(unnamed, Ambiguous):
+        return unnamed
+    if isinstance(unnamed, NotFound):
+        msg = "the active site has no such study, and the audit log names none"
+    else:
+        msg = f"the audit log names no such study, and the site's runtime can't be asked: {unnamed.message}"
+    return NotFound(msg, hint="Give its short id: the log has studies by that only, those of other sites too.")
 
 
 def _listener(port: Port, ae_title: str) -> m.Listener:

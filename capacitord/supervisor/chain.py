@@ -18,12 +18,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from capacitord.api.actions import DAMAGE
 from capacitord.api.messages import AuditEntry
 
 START: Final = "0" * 64
 MAX_LINE: Final = 1 << 16
-DAMAGE: Final = "audit.damage"
-"""The action of an entry that tells that the log is not what was written. From then on it never is again."""
 
 _DECODER: Final = msgspec.json.Decoder(AuditEntry, strict=True)
 

@@ -26,6 +26,7 @@ from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
 from capacitord.supervisor.audit import BEGUN, DONE, OPERATOR
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.naming import fit_to_record
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
 from capacitord.supervisor.relay import Answer, CutOff
@@ -77,6 +78,10 @@ class Services(Protocol):
         The pieces are its answer, to be passed on unread; they raise `CutOff` if it is not whole. Raises
         `CapacitordError` if nobody can be asked.
         """
+        ...
+
+    async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
+        """Return the short id of the study of the open site that is called so. Raises `CapacitordError` if none is."""
         ...
 
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
@@ -167,11 +172,14 @@ class _Dispatcher:
     ) -> web.StreamResponse:
         """Do what is asked between its two entries in the audit log."""
         exchange = _Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
-        exchange.subjects = named_in(message)
+        studies, unnamed = await self._studies_in(exchange)
+        exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message))))
         exchange.detail = said_in(message)
         await self._services.write_audit(peer, route.name, exchange.subjects, exchange.detail, BEGUN)
         result = "failed"
         try:
+            if unnamed is not None:
+                raise unnamed
             response = await exchange.run()
             result = exchange.result
         except CapacitordError as error:
@@ -181,6 +189,19 @@ class _Dispatcher:
         finally:
             await self._write_result(exchange, result)
         return response
+
+    async def _studies_in(self, exchange: _Exchange) -> tuple[tuple[str, ...], CapacitordError | None]:
+        """Return the study that a request names as the audit log has it, and why it is not done if that is unknown.
+
+        What names no study is refused here: nothing is begun of which the log could not say what it was done to.
+        """
+        reference = exchange.study
+        if not reference:
+            return (), None
+        try:
+            return (await self._services.name_study(exchange.peer, reference, exchange.gone),), None
+        except CapacitordError as error:
+            return ((reference,) if fit_to_record(reference) else ()), error
 
     async def _write_result(self, exchange: _Exchange, result: str) -> None:
         peer, name = exchange.peer, exchange.route.name
@@ -216,30 +237,36 @@ class _Exchange:
         self._request = request
         self._message = message
 
+    @property
+    def study(self) -> str:
+        """The study of the open site that the request is about, as it was given; empty if it is about none."""
+        return str(getattr(self._message, "study", "")) if self.route.answers is Answers.SITE else ""
+
     async def run(self) -> web.StreamResponse:
         """Answer. Raises `CapacitordError` as long as no answer has begun."""
         if self.route.answers is Answers.SITE:
-            async with self._services.ask_site(self.route, self.peer, self._message, self._gone) as answer:
+            async with self._services.ask_site(self.route, self.peer, self._message, self.gone) as answer:
                 return await self._relay(answer)
         if isinstance(self._message, RunPreflight):
-            async with self._services.ask_scanners(self._message, self._gone) as pieces:
+            async with self._services.ask_scanners(self._message, self.gone) as pieces:
                 return await self._stream(pieces, self.route.form.value, 200, None)
         if isinstance(self._message, EventQuery):
             async with self._services.events(self._message) as lines:
                 return await self._stream(lines, self.route.form.value, 200, None)
         outcome = await self._services.answer(self.route, self.peer, self._message)
-        self.subjects = outcome.subjects or self.subjects
+        self.subjects = tuple(dict.fromkeys((*self.subjects, *outcome.subjects)))
         self.detail = _joined(self.detail, outcome.detail)
         return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
 
-    def _gone(self) -> bool:
+    def gone(self) -> bool:
+        """Return whether whoever asked has hung up."""
         return self._request.transport is None or self._request.transport.is_closing()
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
         self.detail = _joined(self.detail, head.detail)
-        if head.status != HTTPStatus.OK:
+        if head.refusal or head.status != HTTPStatus.OK:
             self.result = head.refusal or f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
         return await self._stream(answer.pieces, form, head.status, head.length)

@@ -86,6 +86,8 @@ class Serving:
         journal: Journal,
     ) -> None:
         self.hub = Hub(bounds.streams)
+        self.did: Callable[[link.Deed], None] = _nowhere
+        """Is told what the site does by itself."""
         self.keys = Keys(box.state / "keys", box.keys.source)
         self.erasures = Erasures(box.state / "erasing", box.state / "sites", self.keys.erase_site)
         self.profiles = ProfileStore(box.state / "profiles")
@@ -446,11 +448,17 @@ class Serving:
                 self.hub.note(
                     m.NoteEvent(message.at, message.reference, message.message, message.study, message.destination)
                 )
+            case link.Deed():
+                self.did(message)
             case link.Heartbeat():
                 self.reporter.beat(message)
                 self.look()
             case link.Failed():
                 pass
+
+
+def _nowhere(deed: link.Deed) -> None:
+    _log.error("nobody writes down what the site did: %s", deed.action)
 
 
 def held_of(now: m.SiteStatus) -> Held:

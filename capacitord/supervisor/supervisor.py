@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from capacitord import __version__
+from capacitord.api.actions import STARTED, STOPPED
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box
 from capacitord.errors import CapacitordError, Problem
@@ -26,6 +27,7 @@ from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.chain import SealingKey
 from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
+from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.http_server import HttpServer
 from capacitord.supervisor.launcher import Launcher
@@ -84,7 +86,7 @@ class Supervisor:
                 await self._serve(control, audit, stop, passphrase)
             finally:
                 control.close()
-            await _tell(audit, "daemon.stop", "")
+            await _tell(audit, STOPPED, "")
         finally:
             state_lock.release()
 
@@ -107,6 +109,8 @@ class Supervisor:
         decisions: asyncio.Queue[Decision] = asyncio.Queue()
         echo = partial(_echo, serving.prober, box.storage.ae_title)
         whereabouts = serving.whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo)
+        deeds = Deeds(audit)
+        serving.did = deeds.take
         answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
@@ -114,6 +118,7 @@ class Supervisor:
             running = [
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
+                tasks.create_task(deeds.keep()),
                 tasks.create_task(self._notifier.watchdog()),
                 tasks.create_task(history.keep()),
                 tasks.create_task(_keep_profiles(serving, whereabouts, answers.sites)),
@@ -137,6 +142,7 @@ class Supervisor:
             await history.settle()
             for task in running:
                 task.cancel()
+        await deeds.finish()
         _log.info("stopped")
 
     async def _heed_decisions(self, decisions: asyncio.Queue[Decision], sites: Sites, audit: AuditLog) -> None:
@@ -192,7 +198,7 @@ async def _begin(audit: AuditLog) -> None:
         return
     if audit.trouble:
         _log.critical("the audit log is damaged: %s", audit.trouble)
-    await _tell(audit, "daemon.start", f"version {__version__}, process {os.getpid()}")
+    await _tell(audit, STARTED, f"version {__version__}, process {os.getpid()}")
 
 
 def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:

@@ -29,6 +29,7 @@ app = noun("audit", "Who did what on this box, and that nobody edited the record
     ("fluxctl audit show --since 2h", "What was done in the last two hours."),
     ("fluxctl audit show --study 3f2a9c --operator ann", "What ann did to a study."),
     ("fluxctl audit show --action study.discard --since 2025-11-01 --jsonl", "Every discard since a day."),
+    codes=(exits.NOT_FOUND,),
 )
 def show_entries(
     ctx: typer.Context,
@@ -42,16 +43,19 @@ def show_entries(
         str, typer.Option("--since", metavar="WHEN", help="Not before: an age (2h, 3d) or a local time (2025-11-21).")
     ] = "",
     until: Annotated[str, typer.Option("--until", metavar="WHEN", help="Not after: likewise.")] = "",
-    study: Annotated[
-        str, typer.Option("--study", metavar="STUDY", help="Only what was done to this study, by its short id.")
-    ] = "",
+    study: Annotated[str, typer.Option("--study", metavar="STUDY", help="Only what was done to this study.")] = "",
     operator: Annotated[
         str, typer.Option("--operator", metavar="NAME", help="Only what this user did, or whoever gave this name.")
     ] = "",
     json: AsJson = False,
     jsonl: AsLines = False,
 ) -> None:
-    """Show who did what to what, and what came of it."""
+    """Show who did what to what, and what came of it.
+
+    STUDY is one of the active site by short id, Study Instance UID or accession number. The log itself has short ids
+    only, so a study of another site takes that. What was begun and has no end is said so.
+    """
+    _demand_action(action)
     query = m.AuditQuery(
         limit=limit,
         action=action,
@@ -69,6 +73,19 @@ def show_entries(
         return audit(answer, look)
 
     show("audit.show", answer, form(json=json, jsonl=jsonl), page)
+
+
+def _demand_action(action: str) -> None:
+    """Raise `typer.BadParameter` for an action that no entry can have."""
+    from capacitord.api.actions import ACTIONS
+
+    if action and action not in ACTIONS:
+        from capacitord.config.diagnostics import nearest
+
+        near = nearest(action, ACTIONS)
+        hint = f"did you mean {near}?" if near else f"there are: {', '.join(ACTIONS)}"
+        msg = f"no entry has the action {action!r}; {hint}"
+        raise typer.BadParameter(msg)
 
 
 @verb(

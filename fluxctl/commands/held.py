@@ -10,7 +10,9 @@ import msgspec
 import typer
 
 from capacitord.api import messages as m
-from capacitord.errors import Refused
+from capacitord.errors import Refused, from_problem
+from capacitord.model.matching import MatchKey
+from capacitord.model.patient import Patient, to_type
 from fluxctl import ask, exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines, Operator, Reason, StudyArgument
@@ -18,6 +20,8 @@ from fluxctl.output import form, show, show_done, show_first
 from fluxctl.session import daemon
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from rich.console import RenderableType
 
     from capacitord.api.client import Client
@@ -26,6 +30,13 @@ if TYPE_CHECKING:
 
 PAGE: Final = 1000
 """The most studies the daemon gives at once."""
+
+_TO_TYPE: Final = {
+    MatchKey.PATIENT_NAME: "the name of {whose}",
+    MatchKey.PATIENT_ID: "the patient id of {whose}",
+    MatchKey.STUDY_INSTANCE_UID: "the study's short id {study} (it says no patient)",
+}
+"""What is typed for a discard, by the key under which it is compared."""
 
 app = noun(
     "held",
@@ -151,38 +162,54 @@ def discard(
     Until then `fluxctl held restore` has it back. A copy that is held for one destination only is left out there: the
     image itself stays, and `fluxctl resend` still sends it.
 
-    It needs the patient's name, typed as `fluxctl held show` has it; a name is never an argument, for other users of
-    this machine can read those.
+    It needs the name of the patient whose images go, typed as `fluxctl held show` has it; of several patients only the
+    images of that one go. Without a name it is the patient id, without that the study's short id. A name is never an
+    argument, for other users of this machine can read those.
     """
     from capacitord.api.review import DiscardHeld
 
+    if not name_stdin:
+        ask.must_be_possible(yes=False, beforehand="--name-stdin and --reason", json=json)
     client = daemon(ctx)
     found = client.held_show(study)
     if not name_stdin:
-        ask.must_be_possible(yes=False, json=json)
+        if found.refusal is not None and not found.held.patients:
+            raise from_problem(found.refusal)
 
         def page(look: Look) -> RenderableType:
-            from fluxctl.render.held import head
+            from fluxctl.render.held import waiting
 
-            return head(found.held.study, look)
+            return waiting(found.held, look)
 
         show_first(page)
+    patients = [Patient(each.name, each.id, each.birth_date) for each in found.held.patients if each.discard]
     reason = ask.reason(reason, "Why? ", yes=name_stdin, json=json)
-    name = sys.stdin.readline().rstrip("\r\n") if name_stdin else ask.line("Type the patient's name to discard it: ")
-    known = found.held.study
-    name = _as_dicom(name, known.patient_name)
-    request = DiscardHeld(study=known.id, reason=reason, patient_name=m.Secret(name), operator=operator)
+    short = found.held.study.id
+    name = sys.stdin.readline().strip() if name_stdin else ask.insisted(_question(patients, short))
+    name = as_dicom(name, [patient.name for patient in patients])
+    request = DiscardHeld(study=short, reason=reason, patient_name=m.Secret(name), operator=operator)
     show_done("held.discard", client.held_discard(request), json=json)
 
 
-def _as_dicom(name: str, known: str) -> str:
-    """Return a name as DICOM writes it: the study's own if it was typed as pages have that, like "Doe, Jane A"."""
+def _question(patients: Sequence[Patient], short: str) -> str:
+    """Return what is asked for to be typed: the name, or what stands for it where there is none."""
+    kinds = dict.fromkeys(to_type(each, patients, short)[0] for each in patients)
+    words = " or ".join(_TO_TYPE[kind] for kind in kinds) or _TO_TYPE[MatchKey.PATIENT_NAME]
+    whose = "the patient whose images are to go" if len(patients) > 1 else "the patient"
+    return f"Type {words.format(whose=whose, study=short)} to discard what is held: "
+
+
+def as_dicom(name: str, known: Iterable[str]) -> str:
+    """Return a name as DICOM writes it: one of the `known` if it was typed as pages have that, like "Doe, Jane A".
+
+    What has neither a comma nor a caret stays as it was typed.
+    """
     from fluxctl.render.words import dicom_name
 
     typed = " ".join(name.split())
-    if typed and typed.casefold() == dicom_name(known).casefold():
-        return known
-    return "^".join(part.strip() for part in name.split(",")) if "^" not in name else name.strip()
+    alike = (each for each in known if typed and typed.casefold() == dicom_name(each).casefold())
+    plain = "^".join(part.strip() for part in name.split(",")) if "^" not in name else name.strip()
+    return next(alike, plain)
 
 
 @verb(

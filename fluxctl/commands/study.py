@@ -325,6 +325,6 @@ def _confirm_discard(study: m.Study, reason: str, *, json: bool) -> str:
         look = stderr_look()
         say(draw(head(study, look), look))
         say(draw(deliveries(study.deliveries, look), look))
-        reason = reason or ask.line("Why is it discarded? ")
+        reason = reason or ask.why("Why is it discarded? ")
     ask.typed(f"Type {study.id} to delete it for ever: ", study.id, beforehand="--yes and --reason", json=json)
     return _reason_given(reason)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capacitord.errors import TryAgain
 from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines
@@ -15,6 +18,7 @@ from fluxctl.session import daemon
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from capacitord.api.client import Client
     from fluxctl.render.look import Look
 
 app = noun(
@@ -60,20 +64,28 @@ def list_entries(
     app,
     "show",
     ("fluxctl worklist show 5be10c77", "All that it says: as it came, and as the scanner gets it."),
+    ("fluxctl worklist show 5be10c77 --all", "Also the attributes that have no value."),
     ("fluxctl worklist show A-1001 --json", "The same by accession number, as one JSON document."),
     codes=(exits.NOT_FOUND,),
 )
-def show_entry(ctx: typer.Context, entry: EntryArgument, json: AsJson = False, jsonl: AsLines = False) -> None:
+def show_entry(
+    ctx: typer.Context,
+    entry: EntryArgument,
+    everything: Annotated[bool, typer.Option("--all", help="Also the attributes that have no value.")] = False,
+    json: AsJson = False,
+    jsonl: AsLines = False,
+) -> None:
     """Show one entry as it came and as it is served, side by side.
 
-    What differs is marked, with the part of the profile that changed it.
+    What differs comes first and is marked, with the part of the profile that changed it. Attributes that have no value
+    on either side are counted, and shown with --all.
     """
     answer = daemon(ctx).worklist_show(entry)
 
     def page(look: Look) -> RenderableType:
         from fluxctl.render.worklist import shown
 
-        return shown(answer, look)
+        return shown(answer, look, everything=everything)
 
     show("worklist.show", answer, form(json=json, jsonl=jsonl), page)
 
@@ -89,7 +101,18 @@ def refresh(ctx: typer.Context, json: AsJson = False) -> None:
 
     If it does not send its whole list the one before goes on being served, and this ends with 75.
     """
-    answer = daemon(ctx).worklist_refresh()
+    from fluxctl.progress import Waiting
+
+    client = daemon(ctx)
+    label, most = _whom(client) if sys.stderr.isatty() and not json else ("", 0.0)
+    with Waiting(label, most) if label else contextlib.nullcontext():
+        answer = client.worklist_refresh()
+    if json and not answer.ok:
+        raise TryAgain(
+            f"the source did not send its whole list: {answer.reason}",
+            where=answer.source,
+            hint="The list before goes on being served; see how old that is: fluxctl worklist list",
+        )
 
     def page(look: Look) -> RenderableType:
         from fluxctl.render.worklist import refreshed
@@ -98,3 +121,10 @@ def refresh(ctx: typer.Context, json: AsJson = False) -> None:
 
     show("worklist.refresh", answer, form(json=json), page)
     raise typer.Exit(exits.DONE if answer.ok else exits.TRY_AGAIN)
+
+
+def _whom(client: Client) -> tuple[str, float]:
+    """Return whom the box is about to ask, and how many seconds of silence it is given; no words without one."""
+    traffic = client.status().traffic
+    known = traffic.worklist if traffic is not None else None
+    return ("", 0.0) if known is None else (f"Asking {known.ae_title}", known.patience)

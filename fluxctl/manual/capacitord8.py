@@ -8,6 +8,7 @@ from capacitord import errors
 from capacitord.api.socket_path import SYSTEM
 from capacitord.config.box import DEFAULT_FILE, Box
 from capacitord.model.states import GateState
+from capacitord.model.worklist_cache import AT_ONCE, LOOK, MOST, SOUGHT_FOR, Rhythm
 from fluxctl.manual.page import Page
 
 SEE_ALSO = "`fluxctl`(1), `capacitord.toml`(5), `capacitord-profile`(5), `capacitord-spool`(5), systemd.exec(5)"
@@ -59,6 +60,7 @@ def page() -> str:
     for state in GateState:
         page.item(state.value, GATE[state])
     _preflight(page)
+    _worklist(page)
     _operation(page)
     _rest(page)
     return page.render()
@@ -185,6 +187,25 @@ def _control(page: Page) -> None:
     page.example(
         f"curl --unix-socket {SYSTEM} http://capacitord/v1/status",
         f"curl --unix-socket {SYSTEM} http://capacitord/v1/openapi.json",
+    )
+
+
+def _worklist(page: Page) -> None:
+    page.section("WORKLIST")
+    page.text(
+        "Scanners are answered from the list on this box, whether its source is there or not. The source is asked for "
+        "the days of `window` in every `refresh`; see `capacitord-profile`(5).",
+        "Where nobody on the list is whom a scanner asks for by patient id, patient's name, accession number, "
+        "requested procedure id or Study Instance UID, and that without wildcards, the source is asked for just that, "
+        "whatever the day, "
+        f"and the scanner waits for {LOOK:.0f} seconds at most. What comes is corrected, sealed and served "
+        "like the list. If its day is one of the window it stays until a list comes without it, and else for "
+        f"{SOUGHT_FOR / 3600:.0f} hours after it came. With wildcards, or where the profile changes such a value, the "
+        "whole list is fetched instead, or as well.",
+        f"The same is asked for once in {Rhythm().demand:.0f} seconds, {AT_ONCE} questions at most are open at a time, "
+        f"and no more than {MOST} are put in {Rhythm().demand:.0f} seconds. A source that does not answer in time is "
+        "left in peace as long. If it could not be asked, the Error Comment of the last response says so; its status "
+        "stays Success, with whatever the list has.",
     )
 
 

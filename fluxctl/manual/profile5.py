@@ -344,6 +344,27 @@ def _validation(page: Page) -> None:
         "attributes Patient's Name and Patient ID, which may be empty, it is held. Hanging protocols, palettes, "
         "implants and the like, which belong to no patient, need none of them."
     )
+    page.item(
+        "Held",
+        "Attributes that cannot be read; other UIDs than the request had; whose it is not said; an image SOP class of "
+        "the standard without pixels; pixels without rows, columns or bits allocated, or fewer than these make; more "
+        "bits stored than allocated, or a high bit outside of them; samples per pixel that do not fit the photometric "
+        "interpretation; fewer frames than are said; a compressed frame that does not begin as its transfer syntax "
+        "says, or says another size, samples or process.",
+    )
+    page.item(
+        "Warned of",
+        "A Patient's Name and Patient ID that are both empty; a UID with a component that begins with zero; a high bit "
+        "that is not bits stored less one; more pixels or fragments than are said; a table of offsets of another "
+        "length; bits that a compressed frame has otherwise; JPEG Extended of 8 bits under JPEG Baseline; pixels that "
+        "cannot be checked.",
+    )
+    page.text(
+        "A report, a document, a waveform, raw data, a presentation state, all of radiotherapy and all private SOP "
+        "classes may be without pixels, and so may an image that says where they are (Pixel Data Provider URL). A "
+        "private SOP class may describe its pixels as it likes. Of compressed pixels only the beginning of the first "
+        "fragment that has any bytes is looked at."
+    )
 
 
 def _deidentification(page: Page) -> None:

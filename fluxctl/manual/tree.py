@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from capacitord.api.actions import ACTIONS
 from capacitord.api.routes import ROUTES
 from capacitord.api.schemas import DOCUMENTS
 from fluxctl.command import Group, arguments, first_line, options
@@ -30,7 +31,7 @@ def module() -> str:
         found.path[0]: _node(found.command) | {"help": ENTRIES[found.path[0]].summary} for found in walk.top()
     }
     known: dict[str, tuple[str, ...]] = {
-        "ACTION": tuple(route.name for route in ROUTES if route.is_audited),
+        "ACTION": ACTIONS,
         "NAME": (*DOCUMENTS, "error"),
     }
     for found in walk.verbs():

@@ -25,6 +25,9 @@ from fluxctl.render.words import NOTHING, ago, clock, count, size, stamp
 
 BEGUN: Final = "begun"
 """The result of an entry that is written before something is done."""
+_WIDEST_RESULT: Final = 24
+"""Letters of a result and its detail that stand in the row itself."""
+
 SYMBOL = {Level.OK: "✔", Level.WARNING: "⚠", Level.FAILURE: "✘"}
 STYLE = {Level.OK: GOOD, Level.WARNING: CARE, Level.FAILURE: BAD}
 
@@ -116,36 +119,51 @@ def audit(found: AuditList, look: Look) -> RenderableType:
         Column("When"),
         Column("Who", keep=False, most=12),
         Column("Did"),
-        Column("To", keep=False, most=20),
-        Column("Result", keep=False),
+        Column("To", keep=False, most=24, wrap=True),
+        Column("Result"),
     ]
-    rows = [
-        (
-            str(entry.number),
-            clock(entry.at, look),
-            entry.user or str(entry.uid),
-            entry.action,
-            ", ".join(entry.subjects) or NOTHING,
-            f"{entry.result}: {entry.detail}" if entry.detail else entry.result,
+    rows, below = [], {}
+    for place, entry in enumerate(finished(found.entries)):
+        result = f"{entry.result}: {entry.detail}"
+        if entry.number in found.cut_short or len(result) > _WIDEST_RESULT:
+            below[place] = _told(entry, found)
+            result = entry.result
+        rows.append(
+            (
+                str(entry.number),
+                clock(entry.at, look),
+                entry.user or str(entry.uid),
+                entry.action,
+                ", ".join(entry.subjects) or NOTHING,
+                result if entry.detail else entry.result,
+            )
         )
-        for entry in finished(found.entries)
-    ]
-    return columns(heads, rows, look)
+    return columns(heads, rows, look, below)
 
 
 def finished(entries: tuple[AuditEntry, ...]) -> list[AuditEntry]:
-    """Return entries without the beginning of what has an entry for its end, too."""
+    """Return entries without the beginning of what has an entry for its end, too; that names at least as much."""
     kept: list[AuditEntry] = []
-    ended: dict[tuple[int, str], int] = {}
+    ended: dict[tuple[int, str], list[frozenset[str]]] = {}
     for entry in reversed(entries):
-        what = (entry.uid, entry.action)
+        ends, subjects = ended.setdefault((entry.uid, entry.action), []), frozenset(entry.subjects)
         if entry.result != BEGUN:
-            ended[what] = ended.get(what, 0) + 1
-        elif ended.get(what):
-            ended[what] -= 1
+            ends.append(subjects)
+        elif (end := next((each for each in reversed(ends) if subjects <= each), None)) is not None:
+            ends.remove(end)
             continue
         kept.append(entry)
     return kept[::-1]
+
+
+def _told(entry: AuditEntry, found: AuditList) -> str:
+    """Return what is told of an entry in lines of its own: what it says, and what to do if it never ended."""
+    if entry.number not in found.cut_short:
+        return entry.detail
+    of_a_study = entry.action.startswith(("study.", "held.")) and entry.subjects
+    look = f"see the study: fluxctl study show {entry.subjects[0]}" if of_a_study else "see: fluxctl status"
+    words = f"begun, and never ended, since capacitord ended first. It may have been done; {look}"
+    return f"{entry.detail}; {words}" if entry.detail else words
 
 
 def audit_report(report: AuditReport) -> RenderableType:

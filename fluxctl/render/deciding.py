@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from capacitord.api.messages import Decided
 from capacitord.model.matching import MatchKey
+from capacitord.model.review import State
 from fluxctl.render.look import Look
 from fluxctl.render.words import clock
 
@@ -21,6 +22,10 @@ _WORDS = {
     MatchKey.REQUESTED_PROCEDURE: "procedure id",
     MatchKey.STUDY_DESCRIPTION: "description",
 }
+
+
+_STATES: dict[str, str] = {State.LET_THROUGH: "unmatched, and let through"}
+"""What a person calls a state of review, where that is not its own word."""
 
 
 def word(key: str) -> str:
@@ -45,5 +50,19 @@ def said(found: Decided, look: Look) -> str:
                 f"Worklist entries {entries} are its steps, and the study does not say which one it is."
             )
         return f"Matched {when} with worklist entry {found.entry} by {rule} ({version}{listed})."
-    text = f"Judged {when}: {found.state.replace('-', ' ')} ({version}{listed})."
-    return f"{text} Entry {found.suggestion} matches since." if found.suggestion else text
+    text = f"Judged {when}: {_STATES.get(found.state, found.state)} ({version}{listed})."
+    if found.suggestion:
+        return f"{text} Entry {found.suggestion} matches since."
+    return f"{text} {_against(found)}" if found.fields else text
+
+
+def _against(found: Decided) -> str:
+    """Return in what a study is another patient's than entries of its own order are, or its images are each other's."""
+    fields = " and ".join(map(word, found.fields))
+    if not found.candidates:
+        return f"Its images differ in {fields}."
+    entries = " and ".join(found.candidates)
+    if found.state == State.AMBIGUOUS:
+        rule = " and ".join(map(word, found.rule))
+        return f"Entries {entries} have its {rule}; one fits its patient, and another differs in {fields}."
+    return f"Its order is that of entry {entries}, and it differs from that in {fields}."

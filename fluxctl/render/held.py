@@ -8,14 +8,21 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from capacitord.api.messages import Study
-from capacitord.api.review import Candidate, Held, HeldDetail, HeldList, Line
+from capacitord.api.review import Candidate, Held, HeldDetail, HeldList, HeldPatient, Line
 from capacitord.api.worklist import Entry
+from capacitord.model.patient import Patient
 from fluxctl.render.deciding import said, word
 from fluxctl.render.look import Look
-from fluxctl.render.page import BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.page import BLANK, CARE, GAP, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration
 
+NAMELESS = "a patient without a name"
 DIFFERS, AGREES = "✘", "✔"
+_BESIDE = 2
+"""Candidates side by side in one table, at most."""
+
+_LEAST = 18
+"""Characters that a value needs to be read: an entry's id stands above it, and most ids and dates fit."""
 
 
 def listed(found: HeldList, look: Look) -> RenderableType:
@@ -32,16 +39,32 @@ def listed(found: HeldList, look: Look) -> RenderableType:
 
 
 def _one(held: Held, look: Look) -> Iterable[RenderableType]:
-    yield head(held.study, look)
+    yield from _heads(held, look)
     yield from (
         hanging("  ⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for
     )
     yield from (_near(each) for each in held.candidates)
+    yield from _further(held, "  ")
     yield from (hanging("  next:", step) for step in dict.fromkeys(why.next_step for why in held.study.held_for))
 
 
+def waiting(held: Held, look: Look) -> RenderableType:
+    """Return who and what a study is, and whose the images are that wait."""
+    return stack(list(_heads(held, look)))
+
+
+def _heads(held: Held, look: Look) -> Iterable[RenderableType]:
+    yield head(held.study, look)
+    own = Patient(held.study.patient_name, held.study.patient_id, held.study.birth_date)
+    patients = [Patient(each.name, each.id, each.birth_date) for each in held.patients]
+    if len(patients) > 1 or any(each.key != own.key for each in patients):
+        whose = patients_of([(each, each.images) for each in held.patients])
+        yield hanging("  ⚠", f"What is held is not all of that patient: {whose}.", style=CARE)
+
+
 def _of(images: int, study: Study) -> str:
-    return "" if images >= study.images - study.purged else f"{count(images, 'image')} of {study.images:,}: "
+    total = study.images - study.discarded
+    return "" if images >= total - study.purged else f"{count(images, 'image')} of {total:,}: "
 
 
 def head(study: Study, look: Look) -> Text:
@@ -60,15 +83,33 @@ def head(study: Study, look: Look) -> Text:
 
 def who(study: Study) -> str:
     """Return the patient of a study: name and id."""
-    name = dicom_name(study.patient_name) or "nobody"
-    return f"{name} ({study.patient_id})" if study.patient_id else name
+    return patient_of(study.patient_name, study.patient_id)
+
+
+def patient_of(name: str, number: str, birth_date: str = "") -> str:
+    """Return a patient as a person reads it: name, id, and the birth date if it is to be said."""
+    details = ", ".join(part for part in (number, f"born {dicom_date(birth_date)}" if birth_date else "") if part)
+    said = dicom_name(name) or NAMELESS
+    return f"{said} ({details})" if details else said
+
+
+def patients_of(found: Sequence[tuple[HeldPatient, int]]) -> str:
+    """Return patients of held images, and of several how many images are of each.
+
+    Those who share their name and id are told apart by their birth dates.
+    """
+    shared = len({(each.name, each.id) for each, _ in found}) < len(found)
+    words = [patient_of(each.name, each.id, each.birth_date if shared else "") for each, _ in found]
+    if len(found) == 1:
+        return words[0]
+    parts = [f"{who} ({count(images, 'image')})" for who, (_, images) in zip(words, found, strict=True)]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else NAMELESS
 
 
 def awaited(entry: Entry) -> str:
     """Return whom and what a worklist entry is for."""
-    name = dicom_name(entry.patient_name) or "nobody"
     when = f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip()
-    who = f"{name} ({entry.patient_id})" if entry.patient_id else name
+    who = patient_of(entry.patient_name, entry.patient_id)
     gone = "" if entry.vanished is None else "out of the days asked for" if entry.left else "vanished at the source"
     parts = (who, entry.modality, entry.description, when, entry.accession_number, gone)
     return ", ".join(part for part in parts if part)
@@ -84,10 +125,17 @@ def _near(candidate: Candidate) -> RenderableType:
     return labelled([("  perhaps", line)], width=11)
 
 
+def _further(held: Held, lead: str = "") -> Iterable[RenderableType]:
+    """Yield how many entries come near that are not shown, and where they are."""
+    if held.more:
+        words = f"{count(held.more, 'other entry comes', 'other entries come')} near it too: fluxctl worklist list"
+        yield hanging(f"{lead}·", words, style=QUIET)
+
+
 def shown(found: HeldDetail, look: Look) -> RenderableType:
     """Return one study: why it waits, and what it says beside what its candidates say."""
     held = found.held
-    parts: list[RenderableType] = [head(held.study, look)]
+    parts: list[RenderableType] = [*_heads(held, look)]
     parts += [hanging("⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for]
     if not held.study.held_for:
         parts.append(hanging(" ", held.study.reason or "Nothing of it waits for a person."))
@@ -97,10 +145,12 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
         parts.append(hanging(" ", said(found.decided, look)))
     if found.lines:
         parts += [BLANK, beside(found.lines, held.candidates, look)]
+    if held.more:
+        parts += [BLANK, *_further(held)]
     if not held.candidates:
         parts += [BLANK, Text("No entry of the worklist comes near it.", style=QUIET)]
     if found.restorable_until is not None:
-        left = duration(found.restorable_until)
+        left = duration((found.restorable_until - look.now).total_seconds())
         parts.append(hanging("⚠", f"It was discarded, and can be had back for {left} of the box's time.", style=CARE))
     steps = list(dict.fromkeys(why.next_step for why in held.study.held_for))
     if steps:
@@ -110,22 +160,31 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
 
 
 def beside(lines: Sequence[Line], candidates: Sequence[Candidate], look: Look) -> RenderableType:
-    """Return what a study says beside what each candidate says; what differs is marked."""
-    heads = [
-        Column(""),
-        Column("The study says", keep=False, least=14),
-        *(
-            Column(f"{number}: entry {each.entry.id}", keep=False, least=14)
-            for number, each in enumerate(candidates, 1)
-        ),
-    ]
-    rows = [_row(line) for line in lines]
-    return columns(heads, rows, look)
+    """Return what a study says beside what each candidate says; what differs is marked.
+
+    Candidates that would not fit beside the others have a table of their own below them.
+    """
+    label = max(len(word(line.key)) for line in lines)
+    room = (look.width - label - GAP) // (_LEAST + GAP) - 1
+    each = min(max(room, 1), _BESIDE)
+    parts: list[RenderableType] = []
+    for start in range(0, max(len(candidates), 1), each):
+        places = range(start, min(start + each, len(candidates)))
+        heads = [
+            Column(""),
+            Column("The study says", keep=False, least=_LEAST, fold=0),
+            *(
+                Column(f"{place + 1}: entry {candidates[place].entry.id}", keep=False, least=_LEAST, fold=2)
+                for place in places
+            ),
+        ]
+        parts += [*([BLANK] if parts else []), columns(heads, [_row(line, places) for line in lines], look)]
+    return stack(parts)
 
 
-def _row(line: Line) -> tuple[str | Text, ...]:
-    cells = zip(line.entries, line.agrees, strict=True)
-    return (word(line.key), line.study or NOTHING, *(_cell(text, agrees) for text, agrees in cells))
+def _row(line: Line, places: Iterable[int]) -> tuple[str | Text, ...]:
+    cells = (_cell(line.entries[place], line.agrees[place]) for place in places)
+    return (word(line.key), line.study or NOTHING, *cells)
 
 
 def _cell(text: str, agrees: bool | None) -> Text:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from typing import IO, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import IO, Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
@@ -19,14 +20,16 @@ from fluxctl.render.words import NOTHING, clean, plain
 GOOD, CARE, BAD, QUIET, STRONG = "green", "yellow", "bold red", "dim", "bold"
 BLANK = Text("")
 GAP = 2
+NOTHING_BELOW: Final[Mapping[int, str]] = MappingProxyType({})
+_DELIMITERS = frozenset(" .^,=\\/")
 
 
 class Column(NamedTuple):
     """A column: `keep` columns are never cut, others down to `least`; `right` for numbers; at most `most` wide.
 
     What does not fit is cut at its end; with `tail` at its beginning, for what differs at the end.
-    With `wrap` it is a list, and goes on in the next line instead. One that is `spare` is left out where room is short
-    and nothing is in it.
+    With `wrap` it is a list, and goes on in the next line instead; with `fold` any text does, that many characters
+    further in. One that is `spare` is left out where room is short and nothing is in it.
     """
 
     title: str
@@ -37,24 +40,42 @@ class Column(NamedTuple):
     tail: bool = False
     wrap: bool = False
     spare: bool = False
+    fold: int | None = None
 
 
-def columns(heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look) -> RenderableType:
-    """Return rows under their heads, as narrow as they can be; what does not fit is cut, and "…" says so."""
+def columns(
+    heads: Sequence[Column], rows: Sequence[Sequence[str | Text]], look: Look, below: Mapping[int, str] = NOTHING_BELOW
+) -> RenderableType:
+    """Return rows under their heads, as narrow as they can be; what does not fit is cut, and "…" says so.
+
+    `below` has a text for some rows, by their places, that stands in lines of its own after them and is never cut.
+    """
     widths = [max([len(head.title), *(cell_len(str(row[place])) for row in rows)]) for place, head in enumerate(heads)]
     if sum(min(width, head.most or width) + GAP for head, width in zip(heads, widths, strict=True)) - GAP > look.width:
         kept = [place for place, head in enumerate(heads) if not head.spare or _says_something(rows, place)]
         heads, widths = [heads[place] for place in kept], [widths[place] for place in kept]
         rows = [[row[place] for place in kept] for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False)
     room = fitted(heads, widths, look.width - GAP * (len(heads) - 1))
+    table = _table(heads, room)
+    parts: list[RenderableType] = [table]
+    for place, row in enumerate(rows):
+        cells = zip(heads, room, row, strict=True)
+        table.add_row(*(_fitting(head, width, cell) for head, width, cell in cells))
+        if place in below:
+            table = _table(heads, room, show_heads=False)
+            parts += [hanging(" " * (room[0] + GAP - 1), below[place]), table]
+    return parts[0] if len(parts) == 1 else stack(parts)
+
+
+def _table(heads: Sequence[Column], room: Sequence[int], *, show_heads: bool = True) -> Table:
+    """Return a table without rows; all of the same heads and `room` stand exactly one below the other."""
+    table = Table(
+        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=QUIET, show_edge=False, show_header=show_heads
+    )
     for head, width in zip(heads, room, strict=True):
         justify: JustifyMethod = "right" if head.right else "left"
         overflow: OverflowMethod = "fold" if head.wrap else "ellipsis"
         table.add_column(head.title, justify=justify, no_wrap=not head.wrap, overflow=overflow, width=width)
-    for row in rows:
-        cells = zip(heads, room, row, strict=True)
-        table.add_row(*(_fitting(head, width, cell) for head, width, cell in cells))
     return table
 
 
@@ -65,7 +86,28 @@ def _says_something(rows: Sequence[Sequence[str | Text]], place: int) -> bool:
 def _fitting(head: Column, width: int, cell: str | Text) -> str | Text:
     if head.wrap:
         return _wrapped(cell if isinstance(cell, Text) else Text(cell), width)
+    if head.fold is not None:
+        return Text(folded(str(cell), width, head.fold), style=cell.style if isinstance(cell, Text) else "")
     return _end(str(cell), width) if head.tail else cell
+
+
+def folded(text: str, width: int, hang: int = 0) -> str:
+    """Return a text in lines of at most `width` characters, all but the first `hang` further in.
+
+    A line ends after a space or a delimiter, or before a capital within a word, where there is one in its second half.
+    """
+    width, lines = max(width, hang + 4), []
+    while cell_len(text) > width:
+        most = next(end for end in range(len(text), 0, -1) if cell_len(text[:end]) <= width)
+        ends = (end for end in range(most, max(most // 2, hang), -1) if _may_end(text[end - 1], text[end]))
+        end = next(ends, most)
+        lines.append(text[:end].rstrip())
+        text = " " * hang + text[end:].lstrip()
+    return "\n".join([*lines, text])
+
+
+def _may_end(last: str, following: str) -> bool:
+    return last in _DELIMITERS or (last.islower() and following.isupper())
 
 
 def _wrapped(text: Text, width: int) -> Text:

@@ -17,7 +17,19 @@ from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState, Study
 from fluxctl.render.deciding import said
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, age, ago, count, dicom_date, dicom_name, dicom_time, joined, size, until
+from fluxctl.render.words import (
+    NOTHING,
+    age,
+    ago,
+    count,
+    dicom_date,
+    dicom_name,
+    dicom_time,
+    duration,
+    joined,
+    size,
+    until,
+)
 
 DELIVERY_SYMBOL = {
     DeliveryState.QUEUED: "·",
@@ -105,6 +117,7 @@ def where(study: Study) -> Text:
     if study.state is StudyState.HELD and not study.deliveries:
         return Text(_held(study), style=CARE)
     parts = [Text(_held(study), style=CARE)] if study.held else []
+    parts += [Text("⚠ let through unmatched", style=CARE)] if study.state is StudyState.LET_THROUGH else []
     parts += [Text(f"✘ {study.corrupt} corrupt", style=BAD)] if study.corrupt else []
     order = list(DELIVERY_SYMBOL)
     urgent = {delivery.priority for delivery in study.deliveries if delivery.state not in ARRIVED} - {ROUTINE}
@@ -119,14 +132,17 @@ def where(study: Study) -> Text:
         parts.append(Text(f"▸ routing {study.unrouted}"))
     if not pending and not study.held and study.state is not StudyState.RECEIVING:
         parts.append(Text("✔ delivered", style=GOOD) if study.deliveries else Text("· no destination"))
+    if study.discarded:
+        parts.append(Text(f"⚠ {study.discarded:,} discarded", style=CARE))
     return Text(", ").join(parts)
 
 
 def _held(study: Study) -> str:
     """Return that a study is held, or how many of its images are."""
-    if study.held in {0, study.images}:
+    images = study.images - study.discarded
+    if study.held in {0, images}:
         return "⚠ held"
-    return f"⚠ held {study.held}/{study.images}"
+    return f"⚠ held {study.held}/{images}"
 
 
 def brief(delivery: StudyDelivery) -> str:
@@ -162,6 +178,8 @@ def _warnings(images: Iterable[Image]) -> list[RenderableType]:
 def queued(detail: StudyDetail, look: Look) -> RenderableType:
     """Return one study in the queue: who, how far it is where, and every image that needs a person."""
     parts: list[RenderableType] = [head(detail.study, look, detail.decided)]
+    if detail.study.discarded:
+        parts += [BLANK, _discarded(detail, look)]
     if detail.study.deliveries:
         parts += [BLANK, deliveries(detail.study.deliveries, look)]
     parts += _missing(detail)
@@ -171,6 +189,15 @@ def queued(detail: StudyDetail, look: Look) -> RenderableType:
         parts += [BLANK, Text("Images to look at (series/image, object)", style=STRONG)]
         parts += [hanging(f"  {_place(image)} {short[image.object_id]}", "\n".join(f)) for image, f in troubled]
     return stack(parts)
+
+
+def _discarded(detail: StudyDetail, look: Look) -> RenderableType:
+    """Return how many images a person has discarded, and until when they can be had back."""
+    number, until = detail.study.discarded, detail.restorable_until
+    what = f"{count(number, 'image')} {'was' if number == 1 else 'were'} discarded"
+    how_long = "" if until is None else f" for {duration((until - look.now).total_seconds())} of the box's time"
+    words = f"{what}, and can be had back{how_long}: `fluxctl held restore {detail.study.id}`."
+    return hanging("⚠", words, style=CARE)
 
 
 def _missing(detail: StudyDetail) -> list[RenderableType]:
@@ -201,6 +228,7 @@ def head(study: Study, look: Look, decided: Decided | None = None) -> Renderable
         f"{study.unrouted} to be routed" * bool(study.unrouted),
         f"{study.conflicts} in conflict" * bool(study.conflicts),
         f"{study.corrupt} corrupt" * bool(study.corrupt),
+        f"{study.discarded:,} discarded" * bool(study.discarded),
     ]
     held = [count(study.images, "image"), size(study.bytes), *troubles]
     if study.purged:
@@ -350,6 +378,8 @@ def under(ack: Ack) -> str:
 
 def _way(image: Image) -> str:
     """Return which route an image took, of which version of the profile."""
+    if image.routing == "set aside":
+        return "discarded"
     if image.routing != "routed":
         return image.routing or NOTHING
     if image.route == -1:
@@ -378,7 +408,9 @@ def _troubles(image: Image, detail: StudyDetail) -> list[str]:
     found = []
     if image.corrupt:
         found.append("✘ cannot be read: it is in corrupt/ now")
-    if image.held:
+    if image.routing == "set aside":
+        return ["⚠ discarded"]
+    if image.held and not image.purged:
         found.append(f"⚠ held: {image.held}")
     found += [f"⚠ {finding}" for finding in image.findings if finding not in image.held]
     if image.conflict:

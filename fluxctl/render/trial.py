@@ -35,6 +35,8 @@ _ONLY_A_RELEASE: Final = (
     "Matching changes nothing in its images; only a release with --match writes what a worklist entry says into them."
 )
 _MOST_VALUES: Final = 3
+_UNMATCHED: Final = -1
+"""The route of what nothing on the worklist matches."""
 
 
 def tried(
@@ -172,7 +174,7 @@ def _recorded(found: Recorded) -> Iterable[str]:
 def _by(route: int | None) -> str:
     if route is None:
         return "goes where every image goes"
-    if route < 0:
+    if route == _UNMATCHED:
         return "unmatched, where the profile sends such studies"
     return f"by route {route}" if route else "sent by a person"
 
@@ -187,6 +189,7 @@ def _decision(trial: Trial) -> list[RenderableType]:
         first: RenderableType = hanging("  ✘", f"It is held: {trial.held}.", style=BAD)
     else:
         by = f"by route {trial.route}" if trial.route is not None else "as every image of this site"
+        by = "unmatched, where the profile sends such studies" if trial.route == _UNMATCHED else by
         words = f"It goes to {_listed(trial.to)} {by}"
         words += f", priority {trial.priority}" if trial.priority not in {"", "routine"} else ""
         words += f"; {_listed(trial.else_to)} may stand in" if trial.else_to else ""

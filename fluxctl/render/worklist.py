@@ -21,6 +21,15 @@ _VANISHED: Final = "Vanished at the source"
 _LEFT: Final = "Out of the days that the source is asked for"
 _REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
 """What changed an attribute, where it was no part of the profile."""
+_FILL_ONE: Final = (
+    "See above whether it came empty, or a correction took it. Have it filled in at the source, or set it in "
+    "[[worklist.correct]] of the profile; then fluxctl worklist refresh."
+)
+_FILL: Final = (
+    "A scanner may not take these. See what came and what a correction changed: fluxctl worklist show ENTRY. Have it "
+    "filled in at the source, or set it in [[worklist.correct]] of the profile."
+)
+"""What to do about what is lacking."""
 _MISHAPS: Final = MappingProxyType(
     {
         "as-it-came": "It could not be corrected for an unforeseen reason, and scanners get it as it came.",
@@ -95,19 +104,27 @@ def _awaited(entry: Entry) -> str:
 
 
 def _lacking(entries: Sequence[Entry]) -> list[RenderableType]:
-    """Return which entries a scanner may not take, since nobody knows what it needs."""
+    """Return which entries a scanner may not take, since nobody knows what it needs, and what to do about it."""
     found = [each for each in entries if each.lacking]
-    lines = [hanging(f"  {each.id}", f"lacks {', '.join(each.lacking)}", style=CARE) for each in found[:_MOST_LACKING]]
+    lines: list[RenderableType] = [
+        hanging(f"  {each.id}", f"lacks {', '.join(each.lacking)}", style=CARE) for each in found[:_MOST_LACKING]
+    ]
     more = len(found) - _MOST_LACKING
-    return [*lines, *([Text(f"  and {count(more, 'other')}", style=CARE)] if more > 0 else [])]
+    if more > 0:
+        lines.append(Text(f"  and {count(more, 'other')}", style=CARE))
+    return [*lines, *([hanging("  next:", _FILL)] if lines else [])]
 
 
 def _uncorrected(entries: Sequence[Entry]) -> list[RenderableType]:
     return [hanging(f"  {each.id}", _MISHAPS[each.mishap], style=CARE) for each in entries if each.mishap in _MISHAPS]
 
 
-def shown(found: EntryDetail, look: Look) -> RenderableType:
-    """Return an entry: how it is on the list, then every attribute as it came and as it is served."""
+def shown(found: EntryDetail, look: Look, *, everything: bool = False) -> RenderableType:
+    """Return an entry: how it is on the list, then its attributes as they came and as they are served.
+
+    Those that differ come first; those without a value on either side are only counted, unless `everything` is asked
+    for.
+    """
     entry = found.entry
     since = f"on the list since {clock(entry.since, look)}"
     if entry.vanished is not None:
@@ -115,16 +132,23 @@ def shown(found: EntryDetail, look: Look) -> RenderableType:
         since += f"; {how} {ago(entry.vanished, look)}: it is kept, and not served"
     heads = [
         Column(""),
-        Column("Attribute", keep=False, least=20, tail=True),
-        Column("As it came", keep=False, least=12),
-        Column("As it is served", keep=False, least=12),
+        Column("Attribute", keep=False, least=max(8, min(34, look.width - 37)), fold=2),
+        Column("As it came", keep=False, least=15, fold=0),
+        Column("As it is served", keep=False, least=15, fold=0),
     ]
+    told = [each for each in found.attributes if everything or each.before or each.after]
+    told.sort(key=lambda each: each.before == each.after)
+    left_out = len(found.attributes) - len(told)
     lines = [labelled([("Entry", Text(entry.id)), ("", Text(since))]), BLANK]
-    lines.append(columns(heads, [_attribute(each) for each in found.attributes], look))
-    by = [each for each in found.attributes if each.before != each.after and each.by]
+    lines.append(columns(heads, [_attribute(each) for each in told], look))
+    if left_out:
+        lines.append(hanging(" ", f"{count(left_out, 'attribute')} without a value: --all shows them", style=QUIET))
+    by = [each for each in told if each.before != each.after and each.by]
     if by:
         lines += [BLANK, Text("Changed by", style=STRONG)]
-        lines += [hanging(f"  {each.name}:", ", ".join(_REQUIRED.get(name, name) for name in each.by)) for each in by]
+        lines += [
+            hanging(" ", f"{each.name}: {', '.join(_REQUIRED.get(name, name) for name in each.by)}") for each in by
+        ]
     for skip in found.skipped:
         lines.append(
             hanging("⚠", f"{skip.transform}: {skip.operation} {skip.attribute} was left out: {skip.reason}", style=CARE)
@@ -133,6 +157,7 @@ def shown(found: EntryDetail, look: Look) -> RenderableType:
         lines.append(hanging("⚠", _MISHAPS[entry.mishap], style=CARE))
     if entry.lacking:
         lines.append(hanging("⚠", f"A scanner may need what nobody knows: {', '.join(entry.lacking)}", style=CARE))
+        lines.append(hanging("  next:", _FILL_ONE))
     return stack(lines)
 
 

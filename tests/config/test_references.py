@@ -87,6 +87,11 @@ def test_what_is_worth_a_warning(rest: str, warning: str) -> None:
     assert any(each.startswith(warning) for each in warnings), warnings
 
 
+def test_what_unmatched_studies_are_released_to_is_reached() -> None:
+    _, warnings = said("[[route]]\nto = ['pacs']\n[review]\nunmatched = { release-to = ['night'] }")
+    assert not [each for each in warnings if "no route goes" in each]
+
+
 def test_a_stand_in_is_reached() -> None:
     assert said("[[route]]\nto = ['pacs']\nelse_to = ['night']") == ([], [])
 

@@ -107,7 +107,7 @@ def test_the_whole_story(performances: Performances) -> None:
     assert "held, no route of version 1 of the profile matches it" in said
     assert re.search(r"pacs: \d+ images of modality MR with our name", said)
     assert re.search(r"archive: \d\d+ images in JPEG 2000 Lossless", said)
-    assert int(total[1]) > 100
+    assert int(total[1]) > 60
     assert "   ✔ nothing lost, nothing twice, nothing in the wrong place" in lines
     assert whole.left() == []
 
@@ -120,7 +120,7 @@ def test_a_document_for_scripts_and_a_folder_to_look_at(performances: Performanc
     assert told["schema"] == "fluxctl.demo/1"
     assert told["ok"] is True
     assert told["differences"] == []
-    assert sum(row["images"] for row in told["rows"]) == told["images"] > 100
+    assert sum(row["images"] for row in told["rows"]) == told["images"] > 60
     for row in told["rows"]:
         assert [place["place"] for place in row["places"]] == ["spool", "pacs", "archive"]
         assert all(place["right"] for place in row["places"])

@@ -147,7 +147,7 @@ def _connected_again(link: Link) -> tuple[socket.socket, socket.socket]:
 def test_the_scanner_has_what_pydicom_ships() -> None:
     films = load(Path(pydicom.data.__file__).parent)
     images = [film.image for film in films]
-    assert len(images) > 100
+    assert len(images) > 60
     assert len({image.sop_instance_uid for image in images}) == len(images)
     assert all(image.study_uid and image.sop_class and image.bytes > 0 for image in images)
     syntaxes = {image.transfer_syntax for image in images}

@@ -29,7 +29,8 @@ TRAUMA = changed(
 )
 NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "PatientName"))
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
-ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},))
+WHOSE = r.HeldPatient(TRAUMA.patient_name, TRAUMA.patient_id, TRAUMA.birth_date, 3, 3, 3)
+ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},), (WHOSE,))
 LIST = r.HeldList("fluxctl.held.list/1", (ROW,), 1, ("pacs", "backup"))
 
 
@@ -66,6 +67,49 @@ LINES = (
     r.Line("PatientBirthDate", "19610524", ("19610524", ""), (True, None)),
     r.Line("Modality", "CT", ("CT", "CT"), (True, True)),
 )
+MANY_ROW = r.Held(
+    changed(
+        TRAUMA,
+        patient_name="Miller^Anna^M",
+        accession_number="A-1001",
+        held_for=(m.HeldFor("ambiguous", 3, *(text.format(study=TRAUMA.id) for text in WORDS[Reason.AMBIGUOUS])),),
+    ),
+    (
+        r.Candidate(w.MILLER, ("AccessionNumber", "PatientID"), ()),
+        r.Candidate(w.GONE, ("AccessionNumber",), ("PatientID", "PatientName")),
+        r.Candidate(w.NOVAK, ("PatientID",), ("PatientName",)),
+        r.Candidate(w.LEFT, ("PatientID",), ("PatientName",)),
+    ),
+    ({"PatientName": "Miller^Anna^M"},),
+    more=4,
+)
+_UIDS = tuple(f"1.2.826.0.1.3680043.8.498.{number}7034615986137826304618" for number in (62, 71, 80, 93))
+_NAMES = ("MILLER^ANNA^M", "SMITH^JOHN", "Venkatanarasimharajuvaripeta^Padmavathi Anuradha", "Ng^Li")
+MANY = r.HeldDetail(
+    "fluxctl.held.show/1",
+    MANY_ROW,
+    (
+        r.Line("AccessionNumber", "A-1001", ("A-1001", "a-1001", "A-1002", "A-1003"), (True, True, False, False)),
+        r.Line("StudyInstanceUID", _UIDS[0], _UIDS, (True, False, False, False)),
+        r.Line(
+            "PatientID", "STM104711", ("stm104711", "STM104799", "STM104711", "STM104711"), (True, False, True, True)
+        ),
+        r.Line("PatientName", "Miller^Anna^M", _NAMES, (True, False, False, False)),
+        r.Line("ScheduledStationAETitle", "COACHCT", ("COACHCT", "", "", ""), (True, None, None, None)),
+        r.Line("ScheduledProcedureStepID", "", ("S-1", "S-2", "S-3", "S-4"), (None,) * 4),
+    ),
+    ("pacs", "backup"),
+    m.Decided(
+        "ambiguous",
+        ago(minutes=20),
+        "",
+        ("AccessionNumber",),
+        7,
+        ago(minutes=22),
+        candidates=(w.MILLER.id, w.GONE.id),
+        fields=("PatientID",),
+    ),
+)
 JUDGED = m.Decided("unmatched", ago(minutes=20), profile_version=7, listed_at=ago(minutes=22), suggestion="c20e9f14")
 DETAIL = r.HeldDetail("fluxctl.held.show/1", ROW, LINES, ("pacs", "backup"), JUDGED)
 RELEASED = m.Decided(
@@ -84,5 +128,5 @@ GONE = r.HeldDetail(
     (),
     ("pacs", "backup"),
     RELEASED,
-    71_000.0,
+    ago(seconds=-71_000),
 )

@@ -108,6 +108,7 @@ WORKLIST = m.WorklistStatus(
     next_try=NOW + timedelta(seconds=46),
     queries=12,
     last_query=ago(minutes=3),
+    patience=40.0,
 )
 TRAFFIC = m.SiteStatus(
     incoming=(m.Incoming(calling_ae="CT_COACH", peer="10.20.5.20", since=ago(seconds=41), images=57, bytes=28 * MIB),),
@@ -544,6 +545,24 @@ AUDIT = m.AuditList(
             digest="d" * 64,
         ),
     ),
+)
+AUDIT_CUT_SHORT = m.AuditList(
+    schema="fluxctl.audit.show/1",
+    entries=(
+        m.AuditEntry(
+            number=44,
+            at=ago(minutes=2),
+            uid=1001,
+            user="kim",
+            action="held.release",
+            subjects=("3f2a9c1b07", "pacs"),
+            detail="operator (as claimed): Dr Ann Sculley; reason: unscheduled trauma, named by the clerk afterwards",
+            result="begun",
+            previous="d" * 64,
+            digest="e" * 64,
+        ),
+    ),
+    cut_short=(44,),
 )
 AUDIT_OK = m.AuditReport(schema="fluxctl.audit.verify/1", ok=True, entries=42, message="all 42 entries are in order")
 AUDIT_BAD = m.AuditReport(

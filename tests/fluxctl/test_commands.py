@@ -30,6 +30,7 @@ from tests.fluxctl import departure_samples as d
 from tests.fluxctl import held_samples
 from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
+from tests.fluxctl import worklist_samples as w
 from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon, archive
 
@@ -392,6 +393,25 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
         "2025-11-21T20:02:11Z",
     )
     assert daemon.asked("audit.show") == [m.AuditQuery(5, "study.discard", "77ac01", s.NOW)]
+
+
+def test_audit_show_knows_every_action_and_what_was_meant(daemon: Daemon, run: Run) -> None:
+    assert run("audit", "show", "--action", "study.rematch").code == 0
+    wrong = run("audit", "show", "--action", "study.discrad")
+    assert (wrong.code, "did you mean study.discard?" in " ".join(wrong.err.split())) == (2, True)
+    assert len(daemon.asked("audit.show")) == 1
+
+
+def test_a_refresh_that_fails_is_an_error_to_a_script(daemon: Daemon, run: Run) -> None:
+    failed = msgspec.structs.replace(w.REFRESHED, ok=False, reason="nobody answers")
+    daemon.answers["worklist.refresh"] = lambda _: failed
+    assert run("worklist", "refresh").code == 75
+    result = run("worklist", "refresh", "--json")
+    assert result.code == 75
+    told = json.loads(result.out)
+    assert told["schema"] == "fluxctl.error/1"
+    assert "nobody answers" in told["error"]["message"]
+    assert told["error"]["exit_code"] == 75
 
 
 def test_audit_verify_ends_with_1_if_an_entry_was_changed(daemon: Daemon, run: Run) -> None:
@@ -816,12 +836,20 @@ def test_only_options_that_a_command_has_are_hinted_at(run: Run) -> None:
         ("doe,  jane a ", "DOE^JANE^A^DR=山田^花子"),
         ("DOE^JANE^A^DR=山田^花子", "DOE^JANE^A^DR=山田^花子"),
         ("Doe, Jane", "Doe^Jane"),
-        ("", ""),
+        ("  ", ""),
     ],
 )
 def test_a_name_may_be_typed_as_it_is_shown(daemon: Daemon, spawn: Run, typed: str, sent: str) -> None:
     study = msgspec.structs.replace(held_samples.DETAIL.held.study, patient_name="DOE^JANE^A^DR=山田^花子")
-    held = msgspec.structs.replace(held_samples.DETAIL.held, study=study)
+    whose = msgspec.structs.replace(held_samples.WHOSE, name=study.patient_name)
+    held = msgspec.structs.replace(held_samples.DETAIL.held, study=study, patients=(whose,))
     daemon.answers["held.show"] = lambda _: msgspec.structs.replace(held_samples.DETAIL, held=held)
     assert spawn("held", "discard", study.id, "--reason", "x", "--name-stdin", stdin=f"{typed}\n").code == 0
     assert daemon.asked("held.discard")[-1].patient_name.value == sent
+
+
+def test_a_discard_hints_at_the_options_that_it_has(daemon: Daemon, run: Run) -> None:
+    refused = run("held", "discard", "77ac01")
+    assert refused.code == 6
+    assert "Say so beforehand with --name-stdin and --reason." in " ".join(refused.err.split())
+    assert daemon.asked("held.discard") == []

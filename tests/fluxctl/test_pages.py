@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from rich.cells import cell_len
@@ -232,3 +233,14 @@ def test_columns_with_nothing_in_them_give_way_before_what_tells_something_is_cu
     assert "✔ delivered 35 s ago" in draw(shown, LOOK)
     assert "In doubt" not in draw(shown, LOOK)
     assert "In doubt" in draw(study.deliveries((s.delivery("pacs", DeliveryState.QUEUED, 5, 0),), LOOK), LOOK)
+
+
+def test_what_was_discarded_is_not_called_held_nor_delivered() -> None:
+    done = s.changed(s.DETAIL.study, discarded=2, held=0, held_for=())
+    assert "⚠ 2 discarded" in study.where(done).plain
+    gone = s.image(1, routing="set aside", held="it is of nobody")
+    found = s.changed(s.DETAIL, study=done, images=(gone,), restorable_until=s.NOW + timedelta(seconds=71_000))
+    page = " ".join(draw(study.shown(found, LOOK), LOOK).split())
+    assert "2 images were discarded, and can be had back for 19 h of the box's time" in page
+    assert "⚠ discarded" in page
+    assert "held: it is of nobody" not in page

@@ -11,8 +11,9 @@ import pytest
 
 from capacitord.api.preview import Preview, labelled
 from capacitord.dicom.preview import png
-from capacitord.errors import NotFound
+from capacitord.errors import CapacitordError, NotFound
 from fluxctl import exits
+from fluxctl.files import write_private
 from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon
 from tests.fluxctl.picture_samples import GREY, GREY_PNG, PICTURED
@@ -134,7 +135,7 @@ def test_a_folder_that_is_not_there(run: Run, daemon: Daemon) -> None:
     assert result.code == exits.FAILED
     assert "/nowhere" in result.err
     assert "Traceback" not in result.err
-    assert len(daemon.asked("study.preview")) == 1
+    assert daemon.asked("study.preview") == [], "nobody has looked at a picture"
 
 
 def test_a_picture_to_standard_output_is_nothing_else(spawn: Run, daemon: Daemon) -> None:
@@ -151,3 +152,23 @@ def test_a_held_study_and_its_picture_are_not_mixed_in_standard_output(run: Run,
     assert (result.code, result.out) == (exits.REFUSED, "")
     assert "fluxctl study preview STUDY --png -" in " ".join(result.err.split())
     assert not daemon.asked("study.preview")
+
+
+def test_a_file_whose_folder_is_missing_or_shut_is_refused_by_its_own_name(
+    daemon: Daemon, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "nodir" / "x.png"
+    for line in (("study", "preview", "3f2a9c"), ("held", "show", "3f2a9c")):
+        result = run(*line, "--png", str(file))
+        said = "".join(result.err.split())
+        assert result.code == exits.FAILED
+        assert ".fluxctl-" not in result.err
+        assert str(file) in said
+        assert f"mkdir-p{file.parent}" in said
+    assert daemon.asked("study.preview") == []
+
+
+def test_a_disk_that_takes_no_file_is_told_by_the_name_that_was_given() -> None:
+    with pytest.raises(CapacitordError, match="cannot be written") as refusal:
+        write_private(Path("/sys/x.png"), b"", replace=True)
+    assert (refusal.value.where, "another folder" in refusal.value.hint) == ("/sys/x.png", True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from capacitord.api import messages as m
 from fluxctl import exits
-from tests.fluxctl import samples
+from tests.fluxctl import samples, worklist_samples
+from tests.fluxctl.conftest import Run
 from tests.fluxctl.daemon import Daemon, steadily
 from tests.fluxctl.terminal import Terminal
 
@@ -26,7 +29,7 @@ def test_a_page_has_colours_at_a_terminal(at_terminal: At) -> None:
 
 def test_discard_shows_asks_and_deletes(daemon: Daemon, at_terminal: At) -> None:
     terminal = at_terminal("study", "discard", "3f2")
-    terminal.wait_for("Why is it discarded? ")
+    terminal.wait_for("Why is it discarded? (No patient names: it stays in the audit log.) ")
     assert "DOE, JANE A" in terminal.output
     terminal.press("phantom\n")
     terminal.wait_for("Type 3f2a9c to delete it for ever: ")
@@ -247,3 +250,25 @@ def test_a_site_is_removed_by_its_id(daemon: Daemon, at_terminal: At, typed: str
     terminal.press(typed)
     assert terminal.end() == code
     assert len(daemon.asked("profile.remove")) == (code == 0)
+
+
+def test_whoever_waits_for_the_worklist_sees_whom_the_box_asks_and_for_how_long(
+    daemon: Daemon, at_terminal: At
+) -> None:
+    answered = threading.Event()
+
+    def slowly(_: Any) -> Any:
+        assert answered.wait(20)
+        return worklist_samples.REFRESHED
+
+    daemon.answers["worklist.refresh"] = slowly
+    terminal = at_terminal("worklist", "refresh")
+    terminal.wait_for("Asking STM_RIS, 1 s (given up after 40 s of silence)")
+    answered.set()
+    assert terminal.end() == 0
+    assert "\x1b[K" in terminal.output.rpartition("of silence)")[2], "the line is gone at the end"
+
+
+def test_nothing_is_said_of_waiting_where_nobody_looks(daemon: Daemon, run: Run) -> None:
+    assert run("worklist", "refresh").err == ""
+    assert [name for name, _ in daemon.requests] == ["worklist.refresh"]

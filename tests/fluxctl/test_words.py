@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from capacitord.errors import Invalid
 from fluxctl import times
-from fluxctl.progress import line
+from fluxctl.progress import line, waited
 from fluxctl.render import words
 from fluxctl.render.look import look_of
 from tests.fluxctl import samples as s
@@ -121,6 +121,8 @@ def test_ids_that_differ_look_different() -> None:
 def test_progress_lines() -> None:
     assert line("Reading", 5, 120, 0, 0.5) == "Reading 5 of 120 images"
     assert line("Reading", 60, 120, 20 * 2**20, 10) == "Reading 60 of 120 images, 2.0 MiB/s, 10 s left"
+    assert waited("Asking RIS", 12.2, 40.0) == "Asking RIS, 12 s (given up after 40 s of silence)"
+    assert waited("Asking RIS", 1.0, 0.0) == "Asking RIS, 1 s"
 
 
 @pytest.mark.parametrize(

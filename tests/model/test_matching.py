@@ -74,6 +74,15 @@ def test_a_conflict_outweighs_any_rule() -> None:
     assert judged(study, ANNA, uid) == Conflict(("uid",), (K.PATIENT_ID,))
 
 
+def test_an_order_of_two_patients_one_of_whom_fits_is_ambiguous() -> None:
+    stranger = candidate("stranger", accession_number="A-1", patient_id="P9")
+    study = identity(accession_number="A-1", patient_id="P1")
+    assert judged(study, ANNA, stranger) == Ambiguous(("anna", "stranger"), (K.ACCESSION_NUMBER,), (K.PATIENT_ID,))
+    # One that says nothing of its patient does not fit.
+    nobody = candidate("nobody", accession_number="A-1")
+    assert judged(study, nobody, stranger) == Conflict(("stranger",), (K.PATIENT_ID,))
+
+
 def test_where_there_is_no_id_another_name_contradicts_as_much() -> None:
     assert contradictions(identity(patient_name="A^B"), identity(patient_name="a^c", patient_id="1")) == (
         K.PATIENT_NAME,
@@ -116,9 +125,17 @@ def test_what_does_count_in_a_value(key: MatchKey, one: str, other: str) -> None
 def test_the_nearest_come_first_and_what_everybody_shares_is_not_near() -> None:
     study = identity(patient_id="P1", patient_birth_date="19700101", accession_number="A-2", modality="CT")
     list_ = Worklist([BEN, ANNA, candidate("eve", modality="CT", patient_id="P7")], BY_ORDER)
-    near = list_.nearest(study, 5)
+    near = list_.nearest(study)
     assert [each.entry for each in near] == ["anna", "ben"]
     assert near[0].differing == (K.ACCESSION_NUMBER,)
+    for stranger in (
+        candidate("x", patient_name="Doe^Jane", patient_id="P9"),
+        candidate("x", patient_birth_date="19700101", scheduled_step="S-1"),
+    ):
+        plain = identity(patient_name="DOE^JANE", patient_birth_date="19700101", scheduled_step="S-1", modality="CT")
+        assert not Worklist([stranger], BY_ORDER).nearest(plain)
+    both = candidate("both", patient_name="Doe^Jane^", patient_birth_date="1970.01.01")
+    assert Worklist([both], BY_ORDER).nearest(plain)
     assert near[1].agreeing == (K.ACCESSION_NUMBER, K.MODALITY)
 
 
@@ -218,7 +235,7 @@ def test_the_order_of_the_list_does_not_matter(
 ) -> None:
     shuffled = random.sample(entries, len(entries))
     assert Worklist(entries, rules).judge(study) == Worklist(shuffled, rules).judge(study)
-    assert Worklist(entries, rules).nearest(study, 9) == Worklist(shuffled, rules).nearest(study, 9)
+    assert Worklist(entries, rules).nearest(study) == Worklist(shuffled, rules).nearest(study)
 
 
 @given(

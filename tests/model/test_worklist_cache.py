@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import strategies as st
@@ -9,11 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from capacitord.model.worklist import EntryKey, Listed
 from capacitord.model.worklist_cache import (
+    SOUGHT_FOR,
     Cache,
     Held,
     ListState,
     News,
     Rhythm,
+    added,
     age,
     due_in,
     failed,
@@ -74,6 +78,7 @@ def test_states_and_what_the_scanner_is_told(cache: Cache, now: float, expected:
 
 
 def test_a_person_is_told_why() -> None:
+    assert sentence(merged(NOBODY, [], 0), 59, RHYTHM) == "The worklist was fetched just now."
     assert sentence(merged(NOBODY, [], 0), 240, RHYTHM) == "The worklist was fetched 4 min ago."
     assert sentence(failed(NOBODY, "RIS does not answer.", 1), 2, RHYTHM) == (
         "No worklist has been fetched yet, and scanners get an empty one. The last try failed: RIS does not answer."
@@ -249,3 +254,44 @@ def test_news_are_what_a_list_has_more_less_and_otherwise() -> None:
     back = merged(second, [entry("1"), entry("2"), entry("3", b"anew"), entry("4")], 4.0)
     assert [key.step for key in news(second, back).new] == ["1"], "who was away is new again"
     assert (second.source, back.source) == ("RIS", "")
+
+
+def always(outside: bool | None) -> Callable[[Held], bool | None]:
+    """Return an answer of the keeper's: whether an entry is of other days than the list."""
+    return lambda _: outside
+
+
+def test_what_was_given_for_a_scanner_stays_beside_lists_of_other_days_for_a_day() -> None:
+    cache = added(merged(Cache(), [A], 1000.0), [B], 1010.0)
+    assert [held.key for held in cache.present()] == [A.key, B.key]
+    assert (cache.fetched, cache.present()[1].sought, cache.present()[1].seen) == (1000.0, 1010.0, 1010.0)
+    for outside, stays in ((True, True), (None, True), (False, False)):
+        after = merged(cache, [A], 1020.0, outside=always(outside))
+        assert (len(after.present()) == 2) is stays, outside
+    assert len(merged(cache, [A], 1020.0, outside=lambda _: False, asked=1005.0).present()) == 2, "it is newer"
+    late = merged(cache, [A], 1011.0 + SOUGHT_FOR, outside=lambda _: True)
+    assert [(held.key, held.left) for held in late.vanished()] == [(B.key, True)]
+
+
+def test_what_was_given_and_then_listed_is_like_any_other() -> None:
+    cache = added(merged(Cache(), [A], 1000.0), [A, B], 1010.0)
+    assert [held.since for held in cache.present()] == [1000.0, 1010.0]
+    both = merged(cache, [A, B], 1020.0)
+    assert [(held.since, held.sought) for held in both.present()] == [(1000.0, None), (1010.0, None)]
+    assert added(both, [], 1030.0) is both
+
+
+def test_what_vanished_and_is_given_again_is_served_again() -> None:
+    gone = merged(merged(Cache(), [A], 1000.0), [], 1010.0)
+    again = added(gone, [A], 1020.0)
+    assert [(held.since, held.vanished) for held in again.entries] == [(1000.0, None)]
+
+
+def test_a_scanner_is_told_that_the_source_could_not_be_asked() -> None:
+    cache, rhythm = merged(Cache(), [A], 1000.0), Rhythm()
+    assert "could not be asked" in warning(cache, 1010.0, rhythm, unasked=True)
+    assert "could not be asked; the list is of 25 h 00 min ago" in warning(cache, 91000.0, rhythm, unasked=True)
+    assert "this is a part of it" in warning(added(Cache(), [A], 5.0), 6.0, rhythm)
+    for of in (cache, Cache(), added(Cache(), [A], 5.0)):
+        for now in (1010.0, 91000.0, 9e9):
+            assert len(warning(of, now, rhythm, unasked=True)) <= 64

@@ -17,6 +17,7 @@ from capacitord.api import messages as m
 from capacitord.config.attributes import attribute
 from capacitord.dicom.header import parse_facts
 from capacitord.dicom.intake import Announced
+from capacitord.link.messages import Deed
 from capacitord.model.conditions import ALWAYS, Condition, Exactly, Glob, Has, Values
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Priority, Route
@@ -59,6 +60,7 @@ class Box:
     routing: Routing
     router: Router
     urgencies: list[Mapping[str, int]] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
 
     def become(self, profile: Profile) -> None:
         self.routing.profile = profile
@@ -90,6 +92,7 @@ def running(
 ) -> Iterator[Box]:
     """Decide for what is in a spool, which is closed in the end, while the block runs."""
     urgencies: list[Mapping[str, int]] = []
+    deeds: list[Deed] = []
     router = Router(
         spool,
         routing,
@@ -98,9 +101,10 @@ def running(
         doubt=lambda: None,
         matcher=Matcher(worklist),
         pause=0.05,
+        does=deeds.append,
     )
     try:
-        yield Box(spool, routing, router, urgencies)
+        yield Box(spool, routing, router, urgencies, deeds)
     finally:
         router.stop()
         spool.close()
@@ -121,6 +125,11 @@ def image(study: str, number: int, **attributes: object) -> pydicom.Dataset:
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.0"
     dataset.Modality, dataset.InstanceNumber = "CT", number
     dataset.PatientName, dataset.PatientID = "", ""
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows = dataset.Columns = 4
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.add_new("PixelData", "OB", bytes(16))
     for name, value in attributes.items():
         if isinstance(value, dict):
             item = pydicom.Dataset()

@@ -225,6 +225,7 @@ def test_a_result_that_was_not_taken_is_reported_when_the_scanner_comes_again(tm
     [
         ({"PixelData": bytes(14)}, "its pixels have 14 bytes, and rows, columns, frames and bits make 16"),
         ({"StudyInstanceUID": "1.2.x"}, "its Study Instance UID is not a UID (PS3.5 §9.1)"),
+        ({"BitsStored": 9}, "it says that 9 bits are stored of each sample, and only 8 are allocated"),
     ],
 )
 def test_an_image_with_an_error_is_taken_and_held_for_every_destination(
@@ -240,6 +241,17 @@ def test_an_image_with_an_error_is_taken_and_held_for_every_destination(
     (held,) = [each for each in detail.images if each.held]
     assert (held.sop_instance_uid, held.held, held.findings) == ("1.2.3.1", words, (words,))
     assert [reason.reason for reason in detail.study.held_for] == ["invalid"]
+
+
+def test_an_image_that_names_no_patient_leaves_and_its_study_says_so(supervisor: Supervisor, pacs: Pacs) -> None:
+    supervisor.start(destination("pacs", pacs.port), limits=QUICK)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1, PatientName="", PatientID=""))
+    supervisor.wait_until_delivered(count=1)
+    (study,) = supervisor.ask("study.list", m.StudyQuery()).studies
+    (found,) = supervisor.ask("study.show", m.StudyRef(study.id)).images
+    assert (found.held, pacs.seen) == ("", uids(1))
+    assert found.findings == ("it names no patient: its Patient's Name and Patient ID are empty",)
 
 
 def test_a_study_that_was_announced_and_never_came_is_listed_and_warned_of(supervisor: Supervisor) -> None:

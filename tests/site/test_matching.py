@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,14 @@ from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.evidence import Named
 from capacitord.model.matching import Candidate, MatchKey, Order
+from capacitord.model.patient import Patient
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
 from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
+from capacitord.spool.whose import Awaited, Mixture
 from tests.images import CT_STORAGE
 from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, routed_spool, study_of
@@ -151,6 +154,40 @@ def test_a_later_entry_is_suggested_and_releases_nothing(tmp_path: Path) -> None
         assert waiting(one.spool) == []
 
 
+@pytest.mark.parametrize(
+    ("entries", "state", "sentence"),
+    [
+        (("e9",), State.CONFLICT, "identity of another patient"),
+        (("e1", "e9"), State.AMBIGUOUS, "several entries of the worklist"),
+    ],
+)
+def test_a_later_entry_of_another_patient_is_held_against_what_nothing_matched(
+    tmp_path: Path, entries: tuple[str, ...], state: State, sentence: str
+) -> None:
+    later = {
+        "e1": msgspec.structs.replace(HER_ENTRY, since=15.0),
+        "e9": entry("e9", 15.0, accession_number="A-1", patient_id="P9"),
+    }
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        for number in (1, 2):
+            put_image(one.spool, STUDY, number, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.fetch(*(later[name] for name in entries), at=20.0)
+        wait_for(
+            lambda: sentence in study_of(one.spool, STUDY).reason, within=20.0, what="the study to be judged again"
+        )
+        record = one.spool.review.record(one.id(STUDY))
+        assert record is not None
+        assert (record.state, record.candidates, record.listed_at) == (state, entries, 20.0)
+        assert record.fields == (MatchKey.PATIENT_ID,)
+        # It stays so when the other entry is gone again.
+        one.fetch(msgspec.structs.replace(HER_ENTRY, since=25.0), at=30.0)
+        put_image(one.spool, STUDY, 3, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert waiting(one.spool) == []
+        recount(one.spool)
+
+
 def suggestion(one) -> str:  # type: ignore[no-untyped-def]
     record = one.spool.review.record(one.id(STUDY))
     return "" if record is None else str(record.suggestion)
@@ -169,6 +206,14 @@ def test_a_later_entry_releases_what_it_matches_where_the_profile_says_so(tmp_pa
         )
         assert len(waiting(one.spool)) == 100
         assert study_of(one.spool, "1.2.4").state is StudyState.HELD
+        short = study_of(one.spool, STUDY).id
+        assert [(deed.action, deed.subjects, deed.result) for deed in one.box.deeds] == [
+            ("study.rematch", (short, "e1"), result) for result in ("begun", "done")
+        ]
+        words = (
+            'held (unmatched) -> matched with entry e1, rule AccessionNumber, rematch = "release", profile version 1'
+        )
+        assert {deed.detail for deed in one.box.deeds} == {words}
 
 
 def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> None:
@@ -176,10 +221,16 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         one.fetch(entry("e1", accession_number="A-1", patient_id="P9"))
         put_image(one.spool, STUDY, 1, **{**JANE, "AccessionNumber": "A-2"})
         put_image(one.spool, "1.2.4", 1, **JANE)
-        assert one.closed(STUDY) is StudyState.MATCHED
+        assert one.closed(STUDY) is StudyState.LET_THROUGH
         assert going(one.spool, STUDY) == {1: ("archive",)}
         assert "what nothing on the worklist matches" in study_of(one.spool, STUDY).reason
         assert one.closed("1.2.4") is StudyState.HELD
+        deed = one.box.deeds[-1]
+        assert (deed.action, deed.subjects, deed.result) == (
+            "study.let-through",
+            (study_of(one.spool, STUDY).id, "archive"),
+            "done",
+        )
 
 
 def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_somebody_else(tmp_path: Path) -> None:
@@ -387,3 +438,79 @@ def test_this_box_does_not_stand_for_what_was_discarded(tmp_path: Path) -> None:
         assert evidence.result(request.id).committed == (named,)
         one.spool.releasing.set_aside(one.id(STUDY), "a test.", ANN, (5, 0.0))
         assert evidence.result(request.id).failed == ((named, NO_SUCH_OBJECT),)
+
+
+def test_it_is_known_whose_the_held_images_are(tmp_path: Path) -> None:
+    jane, eve = Patient("Doe^Jane", "P1"), Patient("Roe^Eve", "P2")
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study, releasing = one.id(STUDY), one.spool.releasing
+        assert releasing.awaited(study) == (Awaited(jane, 1, 1, 1),)
+        releasing.release(study, TO_PACS, ANN, 5)
+        assert releasing.awaited(study) == ()
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        assert releasing.awaited(study) == (Awaited(eve, 1, 1, 1),)
+    with reviewing(tmp_path, matching()) as one:
+        assert one.spool.releasing.awaited(one.id(STUDY)) == (Awaited(eve, 1, 1, 1),)
+
+
+def test_a_discard_is_about_the_images_of_the_patients_that_were_chosen(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        put_image(one.spool, STUDY, 3, **JANE)
+        one.closed(STUDY)
+        study, releasing = one.id(STUDY), one.spool.releasing
+        seen: list[Patient] = []
+
+        def choose(patients: Sequence[Patient]) -> Sequence[Patient]:
+            seen.extend(patients)
+            return patients[1:]
+
+        assert releasing.set_aside(study, "not hers", ANN, (5, 0.0), choose) == (1, {})
+        assert [each.id for each in seen] == ["P1", "P2"]
+        assert releasing.awaited(study) == (Awaited(Patient("Doe^Jane", "P1"), 2, 2, 2),)
+        assert releasing.release(study, TO_PACS, ANN, 6) == 2
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: (), 3: ("pacs",)}
+        recount(one.spool)
+
+
+def test_what_a_release_mixes_is_known_before_anything_is_done(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        study, found = one.id(STUDY), list[Mixture]()
+        one.spool.releasing.release(study, TO_PACS, ANN, 5, found.append)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+
+        def refuse(mixture: Mixture) -> None:
+            found.append(mixture)
+            raise Refused("no")
+
+        with pytest.raises(Refused, match="no"):
+            one.spool.releasing.release(study, TO_PACS, ANN, 6, refuse)
+        jane, eve = Patient("Doe^Jane", "P1"), Patient("Roe^Eve", "P2")
+        assert found == [({jane: 1}, ()), ({eve: 1}, (jane,))]
+        assert study_of(one.spool, STUDY).state is StudyState.HELD
+        recount(one.spool)
+
+
+def test_what_was_discarded_is_counted_apart_from_what_is_held(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        for number in (1, 2):
+            put_image(one.spool, STUDY, number, **JANE)
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        assert study_of(one.spool, STUDY).discarded == 0
+        one.spool.releasing.set_aside(study, "blurred.", ANN, (5, 0.0))
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        found = study_of(one.spool, STUDY)
+        assert (found.images, found.held, found.discarded) == (3, 1, 2)
+        detail = one.spool.studies.detail(study, "")
+        assert sorted(each.routing for each in detail.images) == ["held", "set aside", "set aside"]
+        one.spool.housekeeping.discard_set_aside(study, 8, GRACE)
+        assert study_of(one.spool, STUDY).discarded == 0

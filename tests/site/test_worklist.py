@@ -18,12 +18,13 @@ import pytest
 
 from capacitord.api.worklist import ListEntries
 from capacitord.dicom.worklist.entries import Snapshot
+from capacitord.dicom.worklist.entry import Entry
 from capacitord.errors import Ambiguous, NotFound, TryAgain
 from capacitord.model.matching import MatchKey
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import On, Set, Transform
-from capacitord.model.worklist import EntryKey, Listed, Source
-from capacitord.model.worklist_cache import Cache, ListState, Rhythm, merged
+from capacitord.model.worklist import EntryKey, Listed, Sought, Source
+from capacitord.model.worklist_cache import AT_ONCE, MOST, Cache, ListState, Rhythm, merged
 from capacitord.seal.keys import SiteKey
 from capacitord.site.listings import Listings
 from capacitord.site.worklist.answering import WorklistAnswers
@@ -242,7 +243,7 @@ def test_a_scanner_that_looks_for_somebody_has_the_source_asked_once_for_all(tmp
         here.ahead[0] = 20.0
         asked = here.broker.asked["worklist"]
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: here.keeper.look_again(), range(4)))
+            found = list(pool.map(lambda _: here.keeper.look_again(None), range(4)))
         assert here.broker.asked["worklist"] == asked + 1
         assert any(snapshot is not None and len(tuple(snapshot.entries)) == 2 for snapshot in found)
         assert here.served() == {"A00001", "A00002"}
@@ -255,9 +256,11 @@ def test_a_source_that_hangs_is_waited_for_once_and_not_long(tmp_path: Path) -> 
         here.broker.hold()
         asked = here.broker.asked["worklist"]
         for _ in range(3):
-            assert here.keeper.look_again() is None
+            assert here.keeper.look_again(None) is None
         assert here.broker.asked["worklist"] == asked + 1
-        assert min(seconds_of(here.keeper.look_again) for _ in range(5)) < 0.5, "a busy machine is slow now and then"
+        assert min(seconds_of(lambda: here.keeper.look_again(None)) for _ in range(5)) < 0.5, (
+            "a busy machine is slow now and then"
+        )
         assert here.broker.asked["worklist"] == asked + 1
         assert here.served() == {"A00001"}
         knows(ris, 2)
@@ -296,7 +299,7 @@ def test_a_new_version_of_the_profile_corrects_anew_and_asks_another_source_at_o
         wait_for(lambda: here.broker.asked["worklist"] > asked, what="the other source to be asked")
         here.keeper.update(profile(None, 4))
         assert here.keeper.status() is None
-        assert here.keeper.look_again() is None
+        assert here.keeper.look_again(None) is None
         with pytest.raises(NotFound, match="has no worklist"):
             here.answers.refresh()
 
@@ -337,6 +340,8 @@ def test_an_old_list_and_none_at_all_are_said_once_and_advised_on(
         here.wait_for_tries(3)
         (advice,) = here.keeper.advice()
         assert (advice.reference, "scanners get an empty one" in advice.message) == ("worklist-none", True)
+        assert "goes on being served" not in advice.hint
+        assert "fluxctl worklist refresh" in advice.hint
         here.broker.targets["worklist"] = ris.port
         wait_for(lambda: here.served() == {"A00001"}, what="a list")
         here.broker.targets["worklist"] = 1
@@ -344,6 +349,7 @@ def test_an_old_list_and_none_at_all_are_said_once_and_advised_on(
         wait_for(lambda: "worklist-stale" in here.notes, what="watchers to be told")
         (advice,) = here.keeper.advice()
         assert advice.reference == "worklist-old"
+        assert "goes on being served" in advice.hint
         assert here.keeper.snapshot().warning.startswith("This worklist is old")
     told = [record.getMessage() for record in caplog.records]
     assert sum("scanners get an empty one" in words for words in told) == 1
@@ -428,3 +434,135 @@ def test_ids_are_short_keyed_and_named_by_their_beginning(tmp_path: Path) -> Non
             here.answers.show("SAME")
         assert short not in error.value.candidates
         assert len(error.value.candidates) >= 2
+
+
+FAR = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=40):%Y%m%d}"
+PATIENT_ID = 0x00100020
+
+
+def for_patient(number: int) -> Sought:
+    return Sought(((PATIENT_ID, f"P{number:05}"),))
+
+
+def far(*numbers: int) -> list[Entry]:
+    """Return patients that are awaited on a day outside the window."""
+    return listed([kit.patient(number, random.Random(number), day=FAR) for number in numbers])
+
+
+def gives(scp: Scp, *entries: Entry) -> None:
+    """Have a worklist server know these entries."""
+    assert isinstance(scp.held, Held)
+    scp.held.now = Snapshot(tuple(entries), 1.0)
+
+
+def test_whom_a_scanner_looks_for_is_asked_for_by_name_whatever_the_day_and_served_for_a_day(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        gives(ris, *listed(patients(1)), *far(2, 3))
+        found = here.keeper.look_again(for_patient(2))
+        assert found is not None
+        assert found.warning == ""
+        assert here.served() == {"A00001", "A00002"}, "nobody else was asked for"
+        assert here.answers.refresh().ok
+        assert here.served() == {"A00001", "A00002"}, "another day's list says nothing of her"
+        kept = {held.key.accession: held.sought is not None for held in here.spool.worklist.load().present()}
+        assert kept == {"A00001": False, "A00002": True}
+        here.ahead[0] = 86500.0
+        here.keeper.update(profile(msgspec.structs.replace(WORKLIST, past=3 * 86400.0)))
+        assert here.answers.refresh().ok
+        assert here.served() == {"A00001"}
+        gone = [each for each in here.answers.list(ListEntries(vanished=True)).entries if each.vanished]
+        assert [(each.accession_number, each.left) for each in gone] == [("A00002", True)]
+
+
+def test_whom_a_scanner_had_looked_for_is_there_after_a_restart(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        gives(ris, *far(2))
+        assert here.keeper.look_again(for_patient(2)) is not None
+    with site(tmp_path, 1) as again:
+        assert again.served() == {"A00001", "A00002"}
+
+
+def test_somebody_just_added_is_found_at_once_and_the_same_one_is_not_asked_for_again(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        asked = here.broker.asked["worklist"]
+        knows(ris, 1, 2, 3)
+        assert here.keeper.look_again(for_patient(2)) is not None
+        assert here.keeper.look_again(for_patient(3)) is not None
+        assert here.served() == {"A00001", "A00002", "A00003"}
+        assert here.broker.asked["worklist"] == asked + 2
+        for _ in range(5):
+            assert here.keeper.look_again(for_patient(9)) is not None
+        assert here.broker.asked["worklist"] == asked + 3
+        here.ahead[0] = 11.0
+        assert here.keeper.look_again(for_patient(9)) is not None
+        assert here.broker.asked["worklist"] == asked + 4
+
+
+def test_what_was_looked_for_on_a_day_of_the_list_vanishes_with_it(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        knows(ris, 1, 2)
+        assert here.keeper.look_again(for_patient(2)) is not None
+        knows(ris, 1)
+        assert here.answers.refresh().ok
+        assert here.served() == {"A00001"}
+
+
+def test_scanners_that_look_for_ever_do_not_flood_the_source(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        asked = here.broker.asked["worklist"]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda number: here.keeper.look_again(for_patient(100 + number)), range(MOST + 20)))
+        assert here.broker.asked["worklist"] == asked + MOST
+        unasked = [each for each in found if each is not None and "could not be asked" in each.warning]
+        assert len(unasked) == 20
+
+
+def test_whoever_looks_for_the_same_one_shares_an_answer_and_only_so_many_are_asked_at_a_time(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port, look=20.0) as here:
+        assert here.answers.refresh().ok
+        asked = here.broker.asked["worklist"]
+        knows(ris, 1, 2, 3, 4)
+        here.broker.hold()
+        with ThreadPoolExecutor(9) as pool:
+            waiting = [pool.submit(here.keeper.look_again, for_patient(2 + number % 3)) for number in range(9)]
+            wait_for(lambda: here.broker.asked["worklist"] == asked + AT_ONCE, what="the source to be asked")
+            here.broker.go_on()
+            assert all(each.result(30) is not None for each in waiting)
+        assert here.broker.asked["worklist"] == asked + 3
+        assert here.served() == {"A00001", "A00002", "A00003", "A00004"}
+
+
+def test_a_scanner_is_told_that_the_source_could_not_be_asked_and_a_silent_one_is_left_in_peace(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port, look=1.0) as here:
+        assert here.answers.refresh().ok
+        here.broker.targets["worklist"] = 1
+        found = here.keeper.look_again(for_patient(2))
+        assert found is not None
+        assert found.warning == "The source could not be asked for this patient or order."
+        assert len(tuple(found.entries)) == 1
+        here.broker.hold()
+        asked = here.broker.asked["worklist"]
+        for number in range(3, 9):
+            found = here.keeper.look_again(for_patient(number))
+            assert found is not None
+            assert "could not be asked" in found.warning
+        assert here.broker.asked["worklist"] == asked + 1
+        here.broker.targets["worklist"] = ris.port
+        knows(ris, 3)
+        here.broker.go_on()
+        wait_for(lambda: "A00003" in here.served(), what="a late answer to be taken")
+
+
+def test_whom_only_this_box_calls_so_is_found_on_the_whole_list(tmp_path: Path) -> None:
+    renamed = Transform("id", On.WORKLIST, (Set(at("PatientID"), value("P9")),))
+    with source() as ris, site(tmp_path, ris.port, msgspec.structs.replace(WORKLIST, corrections=(renamed,))) as here:
+        assert here.answers.refresh().ok
+        knows(ris, 1)
+        here.ahead[0] = 11.0
+        assert here.keeper.look_again(Sought(((PATIENT_ID, "P9"),))) is not None
+        assert here.served() == {"A00001"}

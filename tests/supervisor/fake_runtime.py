@@ -28,6 +28,8 @@ from capacitord.model.profile import Profile
 from capacitord.model.states import DeliveryState, StudyState
 
 HEARTBEAT = 0.2
+NAMES = dict.fromkeys(("abc", "a", "abc1234567", "ACC-4711", "1.2.3.4"), "abc1234567")
+"""The short ids of studies by what they are called."""
 
 
 class FakeRuntime:
@@ -87,7 +89,9 @@ class FakeRuntime:
                 self.connected(message, descriptor)
             case link.Call():
                 assert descriptor is not None
-                threading.Thread(target=self.answer, args=(message, socket.socket(fileno=descriptor))).start()
+                threading.Thread(
+                    target=self.answer, args=(message, socket.socket(fileno=descriptor)), daemon=self.options.hangs
+                ).start()
             case link.AskStatus() if not self.options.no_status:
                 self.channel.send(link.StatusReport(message.request, msgspec.Raw(msgspec.json.encode(self.status()))))
             case link.Shutdown() if not self.options.stubborn:
@@ -115,6 +119,9 @@ class FakeRuntime:
         assert self.start is not None
         self.start = msgspec.structs.replace(self.start, profile=profile)
         self.note("updated", f"version {profile.version}")
+        if self.options.deeds:
+            for number in range(self.options.deeds):
+                self.channel.send(link.Deed("study.rematch", (f"{number:010x}",), "held -> matched", "done"))
 
     def listen(self, port: link.Port, descriptor: int | None) -> None:
         before = self.listeners.pop(port, None)
@@ -164,13 +171,25 @@ class FakeRuntime:
                 case "study.export":
                     self.export(stream)
                 case _:
-                    if self.options.dies_in_discard:
-                        os._exit(9)
-                    if self.options.lingers:
-                        self.channel.close()
-                        time.sleep(20)
-                    refusal = m.Refusal("fluxctl.error/1", Problem("not-found", "no such study", exit_code=5))
-                    self.whole(stream, refusal, (), 404)
+                    self.of_a_study(call.route, body.get("study", ""), stream)
+
+    def of_a_study(self, route: str, study: str, stream: socket.socket) -> None:
+        """Say what a study is called; refuse everything else."""
+        if route == "study.name" and study in NAMES:
+            self.whole(stream, m.Done("", (NAMES[study],)), (NAMES[study],))
+            return
+        if route != "study.name":
+            self.misbehave()
+        refusal = m.Refusal("fluxctl.error/1", Problem("not-found", "no such study", exit_code=5))
+        self.whole(stream, refusal, (), 404)
+
+    def misbehave(self) -> None:
+        if self.options.dies_in_discard:
+            os._exit(9)
+        if self.options.lingers:
+            self.channel.close()
+        if self.options.lingers or self.options.hangs:
+            time.sleep(20)
 
     def echo(self, destination: str) -> m.Echo:
         made = self.connect(destination)
@@ -276,11 +295,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--export-pieces", type=int, default=4)
-    for name in ("undelivered", "held", "unrouted", "refused", "held-back"):
+    for name in ("undelivered", "held", "unrouted", "refused", "held-back", "deeds"):
         parser.add_argument(f"--{name}", type=int, default=0)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
-    for name in ("dies-in-export", "dies-in-discard", "lingers", "read-only", "failing"):
+    for name in ("dies-in-export", "dies-in-discard", "lingers", "hangs", "read-only", "failing"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -121,3 +121,18 @@ def test_an_entry_whose_head_cannot_be_written_was_never_made(tmp_path: Path) ->
     blocker.rmdir()
     assert log.write(1, "x", "y").number == 3
     assert log.verify("x/1").ok
+
+
+def test_what_never_ended_is_told_of_daemons_that_ended_only(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    release, one, other = "held.release", ("1111111111", "pacs"), ("2222222222", "pacs")
+    log.write(1, "ann", release, subjects=one, result="begun")
+    log.write(1, "ann", release, subjects=other, result="begun")
+    log.write(1, "ann", release, subjects=one, result="refused")
+    log.write(0, "capacitord", "daemon.start")
+    log.write(1, "ann", release, subjects=one, result="begun")
+    entries, cut_short = log.told(AuditQuery())
+    assert (len(entries), cut_short) == (5, (2,))
+    # What a query leaves out counts all the same.
+    assert log.told(AuditQuery(until=entries[0].at))[1] == ()
+    assert log.told(AuditQuery(study="2222"))[1] == (2,)

@@ -461,8 +461,8 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
         ("profile.import", "done", ["st-marys"]),
         ("queue.pause", "begun", ["pacs"]),
         ("queue.pause", "done", ["pacs", "abc123"]),
-        ("study.resend", "begun", []),
-        ("study.resend", "not-found", []),
+        ("study.resend", "begun", ["abc1234567"]),
+        ("study.resend", "not-found", ["abc1234567"]),
     ]
     assert {e["uid"] for e in entries} == {os.geteuid()}
     assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
@@ -470,6 +470,81 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
     assert (report["ok"], report["entries"]) == (True, len(entries))
     assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 4]
     assert [e["action"] for e in daemon.get("/v1/audit?subject=abc123")["entries"]] == ["queue.pause"]
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [
+        ("ACC-9", []),
+        ("9900112233", []),  # digits only: it may be an accession number
+        ("a900112233", ["a900112233"]),
+        ("1.2.840.9.1", ["1.2.840.9.1"]),
+        ("1.2.3.4", ["abc1234567"]),
+    ],
+)
+def test_what_is_refused_is_on_record_with_its_study_unless_that_may_say_of_a_patient(
+    serving: Daemon, given: str, recorded: list[str]
+) -> None:
+    refused = serving.ask("POST", f"/v1/held/{given}/release", {"destinations": ["pacs"], "reason": "test"})
+    assert refused.status == 404
+    first, last = serving.get("/v1/audit?limit=2&action=held.release")["entries"]
+    assert (first["result"], last["result"]) == ("begun", "not-found")
+    assert first["subjects"] == last["subjects"]
+    assert [each for each in last["subjects"] if each != "pacs"] == recorded
+
+
+def test_what_was_begun_when_the_daemon_was_killed_is_on_record_with_its_study_and_said_so() -> None:
+    with running("--hangs") as daemon:
+        daemon.serve()
+        url = "http://box/v1/held/ACC-4711/release"
+        body = '{"destinations": ["pacs"], "reason": "test"}'
+        asking = subprocess.Popen(
+            [CURL, "-s", "--unix-socket", str(daemon.socket), "-d", body, url], stdout=subprocess.DEVNULL
+        )
+        selected = "/v1/audit?action=held.release"
+        wait_for(lambda: daemon.get(selected)["entries"], what="the release to begin")
+        assert daemon.get(selected)["cut_short"] == []
+        daemon.stop(signal.SIGKILL)
+        asking.wait(20)
+        daemon.start()
+        daemon.up()
+        daemon.until("open")
+        found = daemon.get("/v1/audit?study=ACC-4711")
+        (entry,) = found["entries"]
+        assert (entry["action"], entry["subjects"], entry["result"]) == (
+            "held.release",
+            ["abc1234567", "pacs"],
+            "begun",
+        )
+        assert found["cut_short"] == [entry["number"]]
+
+
+def test_the_audit_log_is_asked_for_a_study_as_everything_else_is() -> None:
+    with running() as daemon:
+        daemon.serve()
+        daemon.ask("POST", "/v1/studies/abc/resend", {})
+        for name in ("ACC-4711", "1.2.3.4", "abc1234567", "abc1"):
+            assert len(daemon.get(f"/v1/audit?study={name}")["entries"]) == 2, name
+        unknown = daemon.ask("GET", "/v1/audit?study=zzz")
+        assert (unknown.status, unknown.error["exit_code"]) == (404, 5)
+        assert "short id" in unknown.error["hint"]
+        daemon.post("/v1/sites/deactivate", {"reason": "test"})
+        assert len(daemon.get("/v1/audit?study=abc1234567")["entries"]) == 2
+        unresolved = daemon.ask("GET", "/v1/audit?study=ACC-4711")
+        assert (unresolved.status, unresolved.error["exit_code"]) == (404, 5)
+
+
+def test_what_a_site_does_by_itself_is_in_the_audit_log() -> None:
+    with running("--deeds", "3") as daemon:
+        daemon.serve()
+        daemon.import_profile(2)
+        selected = "/v1/audit?action=study.rematch"
+        entries = wait_for(
+            lambda: found if len(found := daemon.get(selected)["entries"]) == 3 else None, what="the entries"
+        )
+        assert [(each["user"], each["subjects"], each["result"]) for each in entries] == [
+            ("capacitord", [f"{number:010x}"], "done") for number in range(3)
+        ]
 
 
 def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:

@@ -17,6 +17,7 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.api.review import Held, ListHeld, Release
 from capacitord.api.trial import Explain
+from capacitord.api.worklist import Entry
 from capacitord.errors import CapacitordError, NotFound, Refused
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import ListState
@@ -58,7 +59,7 @@ class Clinic:
     def __init__(self, folder: Path, ris: Ris, pacs: Storescp, box: Box) -> None:
         self.folder, self.ris, self.pacs, self.box = folder, ris, pacs, box
 
-    def await_patient(self, **said: str) -> None:
+    def await_patient(self, name: str = "", **said: str) -> None:
         """Put an entry on the worklist and wait until the box has it."""
         today = f"{dt.datetime.now(ZONE):%Y%m%d}"
         step = {
@@ -70,8 +71,14 @@ class Clinic:
             "ScheduledProcedureStepDescription": "Head",
         }
         entries = {**JANE, **said}
-        painters.write({**entries, "ScheduledProcedureStepSequence": [step]}, self.ris.entries / f"{len(said)}.wl")
+        painters.write(
+            {**entries, "ScheduledProcedureStepSequence": [step]}, self.ris.entries / f"{name or len(said)}.wl"
+        )
         assert self.box.client.worklist_refresh().ok
+
+    def awaited(self) -> Sequence[Entry]:
+        """Return what is on the worklist of the box."""
+        return self.box.client.worklist_list(vanished=False).entries
 
     def send(self, study: str, number: int = 1, **attributes: Any) -> None:
         path = write_image(self.folder / "images", study, number, **attributes)
@@ -150,9 +157,9 @@ def test_matched_goes_and_unmatched_waits_until_a_script_reconciles_it(tmp_path:
         one.send("1.2.4", 2, PatientBirthDate="19700101", **UNKNOWN)
         (held,) = one.held()
         assert [each.reason for each in held.study.held_for] == ["unmatched"]
-        assert held.candidates[0].entry.accession_number == "A-1"
-        assert {"PatientID", "PatientName", "PatientSex"} <= set(held.candidates[0].differing)
-        entry, short = held.candidates[0].entry.id, held.study.id
+        # A birth date is no reason to offer him the place of another patient.
+        assert (held.candidates, held.more) == ((), 0)
+        entry, short = one.awaited()[0].id, held.study.id
         assert "Unknown" in one.fluxctl("held", "list").stdout
 
         bypass = one.fluxctl("resend", short, "--to", "pacs", "--yes")
@@ -208,8 +215,8 @@ def test_a_release_at_a_terminal_walks_through_it(tmp_path: Path) -> None:
         with Terminal([*fluxctl(one.box), "release", held.study.id], dict(os.environ)) as terminal:
             terminal.wait_for("Which entry does it belong to?", within=PATIENCE)
             terminal.press("7\n")
-            terminal.wait_for("Type one of the numbers")
-            terminal.press("1\n")
+            terminal.wait_for("Type the id of an entry")
+            terminal.press(f"{one.awaited()[0].id}\n")
             terminal.wait_for("To which destinations of this site? [pacs]")
             terminal.press("archive\n")
             terminal.wait_for("no destination of this site")
@@ -234,12 +241,28 @@ def test_a_conflict_is_discarded_by_name_and_had_back(tmp_path: Path) -> None:
         (held,) = one.held()
         short = held.study.id
         assert [each.reason for each in held.study.held_for] == ["conflict"]
+        (group,) = one.box.client.study_explain(Explain(short)).groups
+        assert group.trial is not None
+        assert (group.trial.to, group.trial.destinations, group.trial.leaves) == ((), (), False)
+        page = " ".join(one.fluxctl("study", "explain", short).stdout.split())
+        assert "It is held: It came under the identity of another patient." in page
+        assert "It goes to" not in page
+        page = " ".join(one.fluxctl("held", "show", short).stdout.split())
+        for words in (
+            "Roe^Eve ✘ Doe^Jane",
+            "it differs from that in patient id",
+            f"entry {held.candidates[0].entry.id}",
+        ):
+            assert words in page
         assert one.fluxctl("held", "discard", short, "--reason", "test").returncode == 6
         wrong = one.fluxctl("held", "discard", short, "--reason", "test", "--name-stdin", typed="Doe, Jane\n")
         assert (wrong.returncode, "Roe" in wrong.stderr) == (6, False)
         done = one.fluxctl("held", "discard", short, "--reason", "test", "--name-stdin", typed="roe, eve\n")
         assert done.returncode == 0, done.stderr
         assert one.box.client.held_list(ListHeld()).held == ()
+        until = one.box.client.held_show(short).restorable_until
+        assert until is not None
+        assert 23 < (until - dt.datetime.now(dt.UTC)).total_seconds() / 3600 <= 24
         one.box.kill_runtime()
         one.box.wait_until_open()
         assert one.fluxctl("held", "restore", short).returncode == 0
@@ -266,11 +289,66 @@ def test_a_later_entry_is_offered_and_a_kill_leaves_a_study_held_or_released(tmp
         one.box.start()
         state = one.box.client.study_show(short).study.state
         assert state in {StudyState.HELD, StudyState.RELEASED}
+        if state is StudyState.RELEASED:
+            assert one.fluxctl("audit", "show", "--study", "1.2.6").stdout.count("held.release") == 1
         if state is StudyState.HELD:
             one.box.client.held_release(Release(short, ("pacs",), "x"))
         with pytest.raises(Refused):
             one.box.client.held_release(Release(short, ("pacs",), "x"))
         one.pacs.wait_for_images(1)
+
+
+def test_of_many_entries_the_nearest_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        for number in range(6):
+            one.await_patient(
+                name=f"{number}",
+                AccessionNumber=f"B-{number}",
+                StudyInstanceUID=f"1.9.{number}",
+                PatientName=f"Doe^Jane{number}",
+            )
+        one.send("1.2.6", PatientID="p1", PatientName="Doe^Jane", Modality="CT")
+        (held,) = one.held()
+        assert (len(held.candidates), held.more, len(one.awaited())) == (3, 3, 6)
+        found = one.box.client.held_show("1.2.6")
+        assert (len(found.held.candidates), found.held.more) == (4, 2)
+        page = one.fluxctl("held", "show", "1.2.6").stdout
+        for each in found.held.candidates:
+            assert f"entry {each.entry.id}" in page
+        assert "2 other entries come near it too: fluxctl worklist list" in page
+        (names,) = [line for line in found.lines if line.key == "PatientName"]
+        assert (names.study, set(names.agrees)) == ("Doe^Jane", {False})
+        (ids,) = [line for line in found.lines if line.key == "PatientID"]
+        assert (ids.study, ids.entries, set(ids.agrees)) == ("p1", ("P1",) * 4, {True})
+
+
+def test_a_later_entry_of_another_patient_is_a_conflict(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.send("1.2.6", AccessionNumber="A-1", PatientID="P2", PatientName="Roe^Eve")
+        (held,) = one.held()
+        assert [each.reason for each in held.study.held_for] == ["unmatched"]
+        one.await_patient()
+
+        def against() -> bool:
+            (held,) = one.held()
+            return [each.reason for each in held.study.held_for] == ["conflict"]
+
+        wait_for(against, within=PATIENCE, what="the study to be a conflict")
+        assert one.pacs.received() == []
+
+
+def test_what_is_let_through_unmatched_says_so(tmp_path: Path) -> None:
+    with clinic(tmp_path, unmatched={"release-to": ["pacs"]}) as one:
+        one.send("1.2.7", AccessionNumber="A-9", PatientID="P9", PatientName="Roe^Eve")
+        one.pacs.wait_for_images(1)
+        wait_for(
+            lambda: one.box.client.study_show("1.2.7").study.state is StudyState.LET_THROUGH,
+            within=PATIENCE,
+            what="the study to be closed",
+        )
+        assert "let through unmatched" in " ".join(one.fluxctl("study", "list").stdout.split())
+        page = " ".join(one.fluxctl("study", "explain", "1.2.7").stdout.split())
+        assert "It goes to pacs unmatched, where the profile sends such studies" in page
 
 
 def test_rematch_releases_only_where_the_profile_says_so(tmp_path: Path) -> None:
@@ -284,3 +362,76 @@ def test_rematch_releases_only_where_the_profile_says_so(tmp_path: Path) -> None
         assert held.study.study_uid == "1.2.7"
         with pytest.raises(NotFound):
             one.box.client.held_release(Release(held.study.id, ("lakeside",), "x"))
+        by_itself = one.box.client.audit_show(m.AuditQuery(study="A-1", action="study.rematch")).entries
+        assert [(each.user, each.result) for each in by_itself] == [("capacitord", "begun"), ("capacitord", "done")]
+        refused = one.box.client.audit_show(m.AuditQuery(study="1.2.7", action="held.release")).entries
+        assert [each.result for each in refused] == ["begun", "not-found"]
+
+
+ZKILL: dict[str, Any] = {"AccessionNumber": "A-7", "PatientID": "P-703", "PatientName": "Zkill^Nr3"}
+ZEVIL: dict[str, Any] = {"AccessionNumber": "A-7", "PatientID": "P-667", "PatientName": "Zevil^Twin"}
+
+
+def test_a_late_image_of_somebody_else_is_released_and_discarded_as_hers(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.send("1.2.88", **ZKILL)
+        (held,) = one.held()
+        short = held.study.id
+        given = ("--to", "pacs", "--reason", "x", "--yes")
+        assert one.fluxctl("release", short, *given, "--operator", "Dr Ann").returncode == 0
+        one.pacs.wait_for_images(1)
+        not_held = Terminal([*fluxctl(one.box), "release", short], dict(os.environ))
+        with not_held:
+            assert not_held.end(PATIENCE) == 6
+            assert "was released by Dr Ann" in " ".join(not_held.output.split())
+            assert "Why" not in not_held.output
+
+        one.send("1.2.88", 2, **ZEVIL)
+        (held,) = one.held()
+        assert [(each.name, each.id, each.images) for each in held.patients] == [("Zevil^Twin", "P-667", 1)]
+        for page in (("held", "list"), ("held", "show", short)):
+            assert "Zevil, Twin (P-667)" in " ".join(one.fluxctl(*page).stdout.split())
+        shown = " ".join(one.fluxctl("study", "show", short).stdout.split())
+        assert "Released by Dr Ann" in shown
+        assert "to pacs: x" in shown
+        mixed = one.fluxctl("release", short, *given)
+        assert (mixed.returncode, "another patient" in mixed.stderr) == (6, True), mixed.stderr
+        assert "Zevil" not in mixed.stderr
+
+        with Terminal([*fluxctl(one.box), "release", short, "--to", "pacs"], dict(os.environ)) as terminal:
+            terminal.wait_for("Why is it released?", within=PATIENCE)
+            terminal.press("\n")
+            terminal.wait_for("for a reason only")
+            terminal.press("x\n")
+            said = terminal.wait_for("[y/N]")
+            question = " ".join(said[said.rindex("Send 1 image") :].split())
+            assert "of Zevil, Twin (P-667)" in question
+            assert "began as one of Zkill, Nr3 (P-703)" in question
+            terminal.press("n\n")
+            assert terminal.end() == 6
+
+        discard = ("held", "discard", short, "--reason", "not hers", "--name-stdin")
+        assert one.fluxctl(*discard, typed="Zkill, Nr3\n").returncode == 6
+        assert one.fluxctl(*discard, typed="\n").returncode == 6
+        done = one.fluxctl(*discard, typed="Zevil, Twin\n")
+        assert (done.returncode, "What was held of that patient" in done.stdout) == (0, True), done.stderr
+        assert "Released by Dr Ann" in " ".join(one.fluxctl("study", "show", short).stdout.split())
+        assert len(one.pacs.received()) == 1
+
+
+def test_what_says_no_patient_is_discarded_by_the_id_of_its_study(tmp_path: Path) -> None:
+    with clinic(tmp_path) as one:
+        one.send("1.2.9", PatientName="", PatientID="", AccessionNumber="")
+        (held,) = one.held()
+        short = held.study.id
+        with Terminal([*fluxctl(one.box), "held", "discard", short, "--reason", "x"], dict(os.environ)) as terminal:
+            said = terminal.wait_for("to discard what is held: ", within=PATIENCE)
+            assert f"Type the study's short id {short}" in " ".join(said.split())
+            terminal.press("\n")
+            terminal.wait_for("Nothing was typed")
+            terminal.press("nobody\n")
+            assert terminal.end() == 6
+        discard = ("held", "discard", short, "--reason", "x", "--name-stdin")
+        assert one.fluxctl(*discard, typed="\n").returncode == 6
+        assert one.fluxctl(*discard, typed=f"{short}\n").returncode == 0
+        assert one.box.client.held_list(ListHeld()).held == ()

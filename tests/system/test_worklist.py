@@ -45,11 +45,11 @@ VERMEER, VIGEE, KLEE = "VJ16321031", "VE17550416", "KP18791218"
 
 
 class Ris(Wlmscpfs):
-    """The worklist server of a site; all its entries are of today."""
+    """The worklist server of a site; its entries are of today unless a test says otherwise."""
 
-    def put(self, *accessions: str, **changed: str) -> None:
-        """Have it know these entries of the painters, some attributes of them changed."""
-        today = f"{dt.datetime.now(ZONE):%Y%m%d}"
+    def put(self, *accessions: str, day: int = 0, **changed: str) -> None:
+        """Have it know these entries of the painters, so many days from today, some attributes of them changed."""
+        today = f"{dt.datetime.now(ZONE) + dt.timedelta(days=day):%Y%m%d}"
         for said in painters.entries():
             if said["AccessionNumber"] in accessions:
                 (step,) = said["ScheduledProcedureStepSequence"]
@@ -230,6 +230,8 @@ def test_no_list_that_is_not_whole_takes_the_place_of_a_good_one(tmp_path: Path)
         said = fluxctl(box, "worklist", "refresh")
         assert said.returncode == 75
         assert "did not send its list" in said.stdout
+        recorded = box.client.audit_show(m.AuditQuery(action="worklist.refresh")).entries
+        assert {each.result for each in recorded} == {"begun", "try-again"}
         ris.start()
         assert box.client.worklist_refresh().ok
         assert coached.listed() == {"10000", "20001", "40001"}
@@ -269,7 +271,7 @@ def test_a_list_that_is_out_of_date_is_served_and_the_scanner_status_and_log_say
         coached.wait_for(ListState.STALE, 2)
         found = coached.ask()
         assert (found.status, len(found.files)) == (0, 2)
-        assert "This worklist is old: fetched 0 min ago." in found.log
+        assert "This worklist is old: fetched just now." in found.log
         assert advised(box.status(), "worklist-old") is not None
         wait_for(lambda: "is out of date" in box.log, what="a word in the log")
         assert box.log.count("is out of date") == 1
@@ -278,14 +280,22 @@ def test_a_list_that_is_out_of_date_is_served_and_the_scanner_status_and_log_say
 def test_whoever_is_not_on_the_list_is_looked_for_at_the_source(tmp_path: Path) -> None:
     with coach(tmp_path) as coached:
         coached.wait_for(ListState.FRESH, 2)
+        assert coached.box.client.worklist_refresh().ok
         coached.ris.put("40001")
         assert coached.listed() == {"10000", "20001"}, "nobody in particular was asked for"
-        known = coached.known().tried
-        assert known is not None
-        # The source is left in peace for a while after it was asked.
-        wait_for(lambda: time.time() > known.timestamp() + 10, what="the source to be asked again")
         assert accessions(coached.ask("PatientID=" + KLEE)) == {"40001"}
-        assert coached.listed() == {"10000", "20001", "40001"}
+        coached.ris.put("40002", "30001", day=40)
+        assert accessions(coached.ask("AccessionNumber=40002")) == {"40002"}, "a moment later, and of another day"
+        assert coached.box.client.worklist_refresh().ok
+        assert coached.listed() == {"10000", "20001", "40001", "40002"}
+
+        coached.link.refuse()
+        found = coached.ask("AccessionNumber=30001")
+        assert (found.status, found.files) == (0, ())
+        assert "The source could not be asked for this patient or order." in found.log
+        coached.box.stop()
+        for said_of_him in ("KLEE", KLEE, "40001", "40002", "30001"):
+            assert said_of_him not in coached.box.log
 
 
 def test_a_killed_runtime_serves_the_list_again_without_the_source(tmp_path: Path) -> None:

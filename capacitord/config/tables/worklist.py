@@ -88,7 +88,11 @@ _CODES: dict[str, Any] = {
 
 
 class CorrectTable(OperationsTable):
-    """`[[worklist.correct]]`: what is changed in entries of the worklist before the scanner gets them."""
+    """`[[worklist.correct]]`: what is changed in entries of the worklist before the scanner gets them.
+
+    Where `clean` leaves nothing of the first group of a patient's name, another group that is left is shown there, and
+    else the patient id.
+    """
 
     match: Match = ALWAYS
     """Which entries; without it, all."""
@@ -131,7 +135,8 @@ class WorklistTable(Table):
     refresh: Annotated[Duration, pydantic.AfterValidator(_refresh)] = 120.0
     """How often it is asked."""
     window: WindowTable = WindowTable()
-    """Which days are asked for: more than the scanner does."""
+    """Which days are asked for: more than the scanner does. The source is asked for a single patient or order of any
+    day when a scanner looks for one that is not on the list; see `capacitord`(8)."""
     stale_after: Duration = 43200.0
     """After this long without an answer the list is served as stale, and status warns."""
     correct: list[CorrectTable] = pydantic.Field(default=[], max_length=200)

@@ -84,7 +84,7 @@ class Image:
                 return self._floats(element, kind, bits, number)
         pixels = self._attributes.element(PIXEL_DATA)
         if pixels is None:
-            msg = "It has no pixels: it is a report, a document, or something else that is no image."
+            msg = "It has no pixels: it is a report or a document, say, or an image whose pixels are missing."
             raise NotShown(msg)
         try:
             layout = layout_of(self._attributes, {**KNOWN, **RETIRED})

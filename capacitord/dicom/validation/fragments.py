@@ -16,14 +16,14 @@ class FragmentsReader:
     """Reads the value of encapsulated Pixel Data from its first byte, in pieces of any size, by lengths only.
 
     `feed` it until it returns True. `offsets` is the number of entries of the Basic Offset Table, `fragments` how many
-    there are behind it, `beginning` the first bytes of the first. `ended` says that the sequence delimiter was met,
-    `broken` that something else stands where an item should.
+    with any bytes there are behind it, and `beginning` the first bytes of the first of these. `ended` says that the
+    sequence delimiter was met, `broken` that something else stands where an item should.
     """
 
-    __slots__ = ("_carry", "_items", "_keep", "_skip", "beginning", "broken", "ended", "offsets")
+    __slots__ = ("_carry", "_items", "_keep", "_skip", "beginning", "broken", "ended", "fragments", "offsets")
 
     def __init__(self) -> None:
-        self.offsets = 0
+        self.offsets = self.fragments = 0
         self.beginning = b""
         self.ended = self.broken = False
         self._items = self._skip = self._keep = 0
@@ -33,11 +33,6 @@ class FragmentsReader:
     def done(self) -> bool:
         """Whether nothing more is to be looked at."""
         return self.ended or self.broken
-
-    @property
-    def fragments(self) -> int:
-        """How many fragments there are, without the table of offsets."""
-        return max(0, self._items - 1)
 
     @property
     def inside(self) -> bool:
@@ -77,5 +72,6 @@ class FragmentsReader:
             self._skip = length
             if self._items == 1:
                 self.offsets = length // 4
-            elif self._items == 2:
-                self._keep = min(length, LONGEST_BEGINNING)
+            elif length:
+                self.fragments += 1
+                self._keep = min(length, LONGEST_BEGINNING) if self.fragments == 1 else 0

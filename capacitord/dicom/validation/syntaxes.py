@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from capacitord.dicom.validation.codestream import HIGH_THROUGHPUT, Codec
+from capacitord.dicom.validation.codestream import HIGH_THROUGHPUT, Codec, Look
 
 NATIVE: Final = frozenset(
     {
@@ -29,7 +29,17 @@ class Compressed(NamedTuple):
     codec: Codec | None = None
     processes: frozenset[int] = frozenset()
 
+    def reads(self, frame: Look) -> bool:
+        """Whether decoders for it read a frame of another process as well.
 
+        JPEG Extended of 8 bits differs from Baseline in its tables alone: writers of Baseline make it unawares, where
+        a table of theirs is beyond what Baseline allows (ISO 10918-1 §F.1).
+        """
+        return _BASELINE in self.processes and frame.process == _EXTENDED and frame.bits == 8
+
+
+_BASELINE: Final = 0xC0
+_EXTENDED: Final = 0xC1
 _JPEG: Final = "1.2.840.10008.1.2.4."
 _HT: Final = Compressed("HTJ2K", Codec.JPEG_2000, frozenset({HIGH_THROUGHPUT}))
 _PART_1: Final = Compressed("JPEG 2000 part 1", Codec.JPEG_2000, frozenset({0}))
@@ -38,9 +48,9 @@ _VIDEO: Final = Compressed("video")
 COMPRESSED: Final[Mapping[str, Compressed]] = MappingProxyType(
     {
         "1.2.840.10008.1.2.5": Compressed("RLE", Codec.RLE),
-        _JPEG + "50": Compressed("JPEG Baseline", Codec.JPEG, frozenset({0xC0})),
+        _JPEG + "50": Compressed("JPEG Baseline", Codec.JPEG, frozenset({_BASELINE})),
         # Baseline is a part of process 2 and 4 (ISO 10918-1 §4.11): each decoder of these knows it.
-        _JPEG + "51": Compressed("JPEG Extended", Codec.JPEG, frozenset({0xC0, 0xC1})),
+        _JPEG + "51": Compressed("JPEG Extended", Codec.JPEG, frozenset({_BASELINE, _EXTENDED})),
         _JPEG + "57": Compressed("JPEG Lossless", Codec.JPEG, frozenset({0xC3})),
         _JPEG + "70": Compressed("JPEG Lossless", Codec.JPEG, frozenset({0xC3})),
         _JPEG + "80": Compressed("JPEG-LS", Codec.JPEG_LS),
@@ -58,8 +68,8 @@ PROCESSES: Final[Mapping[int, str]] = MappingProxyType(
     {
         0: "JPEG 2000 part 1",
         HIGH_THROUGHPUT: "HTJ2K",
-        0xC0: "JPEG Baseline",
-        0xC1: "JPEG Extended",
+        _BASELINE: "JPEG Baseline",
+        _EXTENDED: "JPEG Extended",
         0xC2: "progressive JPEG",
         0xC3: "JPEG Lossless",
     }

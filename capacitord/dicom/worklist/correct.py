@@ -26,6 +26,10 @@ An error that nobody foresaw costs the one entry and no other: it is served as i
 not at all (`uncorrected`). It is so where the entry lacks nothing, and the profile corrects nothing by which a patient
 or an order is called, so that nobody is examined under an id that the site does not mean.
 
+Where `clean` leaves nothing of the first component group of Patient's Name, by which scanners show and sort, another
+group takes its place, and if nothing is left of any the Patient ID: many scanners do not take an entry without a name,
+and the id is hers.
+
 Who the patient is, when and where she is awaited and for what modality is never made up. What is missing after all
 that is named in `lacking`, and the entry is served.
 """
@@ -61,7 +65,8 @@ _ACCESSION, _STUDY = tag("AccessionNumber"), tag("StudyInstanceUID")
 _STEP_WORDS, _STEP_CODES = tag("ScheduledProcedureStepDescription"), tag("ScheduledProtocolCodeSequence")
 _WORDS, _CODES = tag("RequestedProcedureDescription"), tag("RequestedProcedureCodeSequence")
 _MEANING = tag("CodeMeaning")
-_PATIENT = tag("PatientID")
+_PATIENT, _NAME = tag("PatientID"), tag("PatientName")
+_CLEAN: Final = "clean"
 _NEEDED: Final = ("PatientName", "PatientID", "StudyInstanceUID", "RequestedProcedureID")
 _NEEDED_IN_STEP: Final = (
     "Modality",
@@ -110,7 +115,7 @@ def correct(original: Entry, transforms: Sequence[Transform], *, key: bytes, now
         changes = tuple(each for each in done.changes if (each.before or "") != (each.after or ""))
         skipped = done.skipped
         entry = Entry(done.dataset) if done.edits else original
-    fillings = list(_fillings(entry, key))
+    fillings = [*_name_instead(entry, changes), *_fillings(entry, key)]
     if fillings:
         draft = Draft(entry.dataset)
         changes += tuple(_fill(draft, fillings))
@@ -126,11 +131,11 @@ def uncorrected(original: Entry, transforms: Sequence[Transform]) -> Corrected:
         lacking = tuple(_lacking(entry))
     except Exception:  # noqa: BLE001 - what cannot be read is not served, and the other entries are
         return Corrected(Entry(Dataset()), mishap=Mishap.WITHHELD)
-    is_safe = not lacking and not any(map(_changes_identity, transforms))
+    is_safe = not lacking and not any(map(changes_identity, transforms))
     return Corrected(entry, lacking=lacking, mishap=Mishap.AS_IT_CAME if is_safe else Mishap.WITHHELD)
 
 
-def _changes_identity(transform: Transform) -> bool:
+def changes_identity(transform: Transform) -> bool:
     """Say whether a transform may make another one of the patient or the order; characters that it cleans do not."""
     targets = [operation.target for operation in transform.operations if not isinstance(operation, Clean)]
     return any(target.anywhere or not target.steps[0].exact or target.steps[0].tag in IDENTITY for target in targets)
@@ -188,6 +193,17 @@ def _fill(draft: Draft, fillings: Iterable[tuple[Path, str]]) -> list[Change]:
     done = [Change(path, before, draft.shown_if_there(path), FILLED, "fill") for path, before in draft.log]
     draft.log.clear()
     return done
+
+
+def _name_instead(entry: Entry, changes: Iterable[Change]) -> Iterator[tuple[Path, str]]:
+    """Yield a name that a scanner can show, if characters that were cleaned away left it without its first group."""
+    last = next((each for each in reversed(tuple(changes)) if tuple(each.path) == (_NAME,)), None)
+    if last is None or last.operation != _CLEAN:
+        return
+    groups = _one(entry, _NAME).split("=")
+    shown = next((group for group in groups if group.strip("^ ")), "") or _one(entry, _PATIENT)
+    if not groups[0].strip("^ ") and shown:
+        yield (_NAME,), "=".join((shown, *groups[1:]))
 
 
 def _fillings(entry: Entry, key: bytes) -> Iterator[tuple[Path, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from capacitord.dicom.worklist.entry import Entry
+from capacitord.model.worklist import Sought
 
 LONGEST_WARNING = 64
 """Characters of a warning that a scanner is told (PS3.7 §C: Error Comment has the VR LO)."""
@@ -29,9 +30,10 @@ class Entries(Protocol):
     def snapshot(self) -> Snapshot:
         """Return the list at once, whatever state its source is in. It does not change afterwards."""
 
-    def look_again(self) -> Snapshot | None:
+    def look_again(self, sought: Sought | None, /) -> Snapshot | None:
         """Ask the source now, because nobody on the list is who was asked for; return the list as it is then.
 
-        None if the source was not asked: it was lately, or nobody can. How long this takes is bounded by whoever
-        implements it, and short enough for a scanner to wait.
+        It is asked for `sought` and nobody else, or for its whole list where that is None. If it did not answer, the
+        warning says so. None if it was not asked: it was lately, or nobody can. How long this takes is bounded by
+        whoever implements it, and short enough for a scanner to wait.
         """

@@ -41,6 +41,7 @@ from capacitord.dicom.worklist.names import NameKey
 from capacitord.dicom.worklist.wildcards import Pattern, is_pattern, matches_all
 from capacitord.errors import Invalid
 from capacitord.model.representation import NUMBERS
+from capacitord.model.worklist import Sought
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,10 +106,14 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query that was understood. `characters` is the set of the identifier, and one that the scanner understands."""
+    """A query that was understood. `characters` is the set of the identifier, and one that the scanner understands.
+
+    `sought` is the one patient or order that it asks for by a whole value, None if it does not.
+    """
 
     level: Level
     characters: CharacterSet
+    sought: Sought | None = None
 
     @property
     def unsupported(self) -> bool:
@@ -129,7 +134,19 @@ def understood(identifier: Dataset) -> Query:
     """Return the query that a C-FIND identifier is. Raises `BadKey`."""
     entry = Entry(identifier)
     offset = "".join(entry.values(OFFSET)[:1])
-    return Query(_level(entry, SUPPORTED, offset), entry.characters)
+    level = _level(entry, SUPPORTED, offset)
+    return Query(level, entry.characters, _sought(entry, level))
+
+
+def _sought(keys: Entry, level: Level) -> Sought | None:
+    """Return the keys that name one patient or order and have no wildcards, without those that say when or where."""
+    found = {tag: [value for value in keys.values(tag) if value] for tag in sorted(NAMING & level.tests.keys())}
+    exact = tuple(
+        (tag, values[0])
+        for tag, values in found.items()
+        if len(values) == 1 and (public_vr(tag) == "UI" or not is_pattern(values[0]))
+    )
+    return Sought(exact, "\\".join(keys.characters.terms)) if exact else None
 
 
 def matches(identifier: Dataset, entry: Dataset) -> bool:

@@ -175,7 +175,7 @@ class WorklistServer:
         matching = _matching(query, now)
         first = next(matching, None)
         if first is None and query.names_somebody:
-            later = self._entries.look_again()
+            later = self._entries.look_again(query.sought)
             if later is not None:
                 now = later
                 matching = _matching(query, now)

@@ -1,4 +1,4 @@
-"""The worklist SCU: all entries of some days from the source, over a connected socket, whole or not at all.
+"""The worklist SCU: all entries of some days, or of one patient, from the source: whole or not at all.
 
 A list that is not known to be whole would make patients vanish from the scanner. So whatever is not a row of matches
 that ends with Success gives `NotFetched` with words: a failure, a cancellation, an abort, silence, an answer that
@@ -18,15 +18,16 @@ from capacitord.dicom.elements import DEEPEST_NESTING, Header, Malformed, elemen
 from capacitord.dicom.find import FindAssociation
 from capacitord.dicom.send import AssociationEnded, Line
 from capacitord.dicom.tally import Tally
-from capacitord.dicom.transform.characters import character_set
+from capacitord.dicom.transform.characters import CharacterSet, character_set
 from capacitord.dicom.transform.failure import Unfit
 from capacitord.dicom.transform.level import items_of, public_vr, sequences
 from capacitord.dicom.worklist import words
 from capacitord.dicom.worklist.encoding import Content, Leaf, encode
 from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
-from capacitord.dicom.worklist.keys import MODALITY_WORKLIST, START_DATE, STEPS, SUPPORTED, Keys, tag
+from capacitord.dicom.worklist.keys import CHARACTER_SET, MODALITY_WORKLIST, START_DATE, STEPS, SUPPORTED, Keys, tag
+from capacitord.dicom.worklist.matching import Query, understood
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.worklist import Days, EntryKey, Listed, Source, distinct
+from capacitord.model.worklist import Days, EntryKey, Listed, Sought, Source, distinct
 
 if TYPE_CHECKING:
     import socket
@@ -54,7 +55,7 @@ DEFAULT_BOUNDS: Final = Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The whole list of those days. `seconds` is how long it took."""
+    """All entries that were asked for. `seconds` is how long it took."""
 
     entries: tuple[Listed, ...]
     seconds: float
@@ -69,16 +70,17 @@ class NotFetched:
 
 
 def fetch(
-    connection: socket.socket, source: Source, days: Days, bounds: Bounds = DEFAULT_BOUNDS
+    connection: socket.socket, source: Source, asked: Days | Sought, bounds: Bounds = DEFAULT_BOUNDS
 ) -> Fetched | NotFetched:
-    """Ask for the entries of these days, release the association and close the socket.
+    """Ask for the entries of these days, or of one patient or order, release the association and close the socket.
 
-    Raises `Invalid` for an AE title that is none.
+    A source may not support a key, and then sends everybody (PS3.4 §C.2.2.1.3): of these only who was asked for is
+    taken. Raises `Invalid` for an AE title that is none.
     """
     started = time.monotonic()
     line = Line(connection, source.ae_title, source.response_timeout, source.max_pdu)
     try:
-        return _Fetch(line, source, bounds, started).run(days)
+        return _Fetch(line, source, bounds, started).run(asked)
     except AssociationEnded as end:
         return NotFetched(end.outcome, end.how)
     finally:
@@ -132,13 +134,30 @@ def _first(entry: Entry, keyword: str) -> str:
     return next(iter(entry.values(tag(keyword))), "")
 
 
-def identifier(days: Days, transfer_syntax_uid: str) -> bytes:
-    """Return the query for all entries of these days, with every attribute that this box knows (PS3.4 §K.2.2.1.1)."""
-    asked = _universal(SUPPORTED)
-    steps = asked[STEPS]
-    if isinstance(steps, list):
-        steps[0][START_DATE] = Leaf("DA", (f"{days.first:%Y%m%d}-{days.last:%Y%m%d}",))
-    return encode(asked, character_set(""), SYNTAXES[transfer_syntax_uid])
+def identifier(asked: Days | Sought, transfer_syntax_uid: str) -> bytes:
+    """Return the query for all entries of these days, or of one patient or order whatever the day.
+
+    Every attribute that this box knows is asked for (PS3.4 §K.2.2.1.1).
+    """
+    keys, characters = _universal(SUPPORTED), character_set("")
+    steps = keys[STEPS]
+    if isinstance(asked, Sought):
+        characters = _characters_of(asked)
+        keys.update({at: Leaf(public_vr(at), (text,)) for at, text in asked.keys})
+        if not characters.is_default:
+            keys[CHARACTER_SET] = Leaf("CS", characters.terms)
+    elif isinstance(steps, list):
+        steps[0][START_DATE] = Leaf("DA", (f"{asked.first:%Y%m%d}-{asked.last:%Y%m%d}",))
+    return encode(keys, characters, SYNTAXES[transfer_syntax_uid])
+
+
+def _characters_of(sought: Sought) -> CharacterSet:
+    """Return the set to ask in: the scanner's own, in which its source would have been asked, where it will do."""
+    if all(text.isascii() for _, text in sought.keys):
+        return character_set("")
+    own = character_set(sought.characters)
+    fits = own.is_known and all(own.holds(text, public_vr(at)) for at, text in sought.keys)
+    return own if fits else character_set("ISO_IR 192")
 
 
 def _universal(keys: Keys) -> Content:
@@ -154,16 +173,21 @@ class _Fetch:
         self._bounds = bounds
         self._started = started
         self._entries: list[Listed] = []
+        self._number = 0
         self._bytes = self._parts = 0
+        self._only: Query | None = None
 
-    def run(self, days: Days) -> Fetched | NotFetched:
+    def run(self, asked: Days | Sought) -> Fetched | NotFetched:
         line, source = self._line, self._source
         association = FindAssociation(line, MODALITY_WORKLIST, source.fetch_timeout)
         if not association.open(source.ae_title, source.calling_ae_title, source.max_pdu):
             line.release()
             return NotFetched(words.no_worklist(source.ae_title))
         syntax = association.transfer_syntax_uid
-        for data in association.ask(identifier(days, syntax)):
+        query = identifier(asked, syntax)
+        if isinstance(asked, Sought):
+            self._only = understood(read(query, syntax).dataset)
+        for data in association.ask(query):
             refused = self._take(data, syntax)
             if refused is not None:
                 line.give_up(End.STOPPED)
@@ -177,12 +201,15 @@ class _Fetch:
     def _take(self, data: bytes, transfer_syntax_uid: str) -> Outcome | None:
         """Take an entry, or return why this list cannot be taken."""
         self._bytes += len(data)
-        bounds, number = self._bounds, len(self._entries)
+        self._number += 1
+        bounds, number = self._bounds, self._number - 1
         if number >= bounds.entries or self._bytes > bounds.bytes or self._parts > bounds.parts:
             return words.too_many(self._source.ae_title, number, self._bytes)
         try:
             self._parts += parts_of(data, transfer_syntax_uid)
-            self._entries.append(listed(data, transfer_syntax_uid))
+            found = listed(data, transfer_syntax_uid)
+            if self._only is None or self._only.matches(read(data, transfer_syntax_uid)):
+                self._entries.append(found)
         except (Malformed, Unfit):
-            return words.unreadable(self._source.ae_title, len(self._entries) + 1)
+            return words.unreadable(self._source.ae_title, self._number)
         return None

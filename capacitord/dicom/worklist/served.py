@@ -25,7 +25,7 @@ from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.dicom.worklist.entry import Entry, read
 from capacitord.dicom.worklist.keys import START_DATE, STEPS, SUPPORTED
 from capacitord.model.transform import Transform
-from capacitord.model.worklist import EntryKey
+from capacitord.model.worklist import EntryKey, Sought
 from capacitord.model.worklist_cache import Cache, Held, ListState, Rhythm, age, may_ask, state, warning
 
 LOG = logging.getLogger(__name__)
@@ -152,7 +152,9 @@ class ServedList:
         with self._taking:
             old, shown, served = self._now
             if cache.entries != old.entries:
-                self._set(cache, {held.key: self._shown(held, shown.get(held.key)) for held in cache.entries})
+                now = {held.key: self._shown(held, shown.get(held.key)) for held in cache.entries}
+                known = {id(each.correction) for each in shown.values()}
+                self._set(cache, now, [each for each in now.values() if id(each.correction) not in known])
             else:
                 self._now, self._whole = (cache, shown, served), (cache, shown)
 
@@ -165,12 +167,13 @@ class ServedList:
                 cache = self._now[0]
                 self._set(cache, {held.key: self._shown(held, None) for held in cache.entries})
 
-    def _set(self, cache: Cache, shown: dict[EntryKey, Shown]) -> None:
-        """Serve these entries from now on, once all of them are corrected."""
+    def _set(self, cache: Cache, shown: dict[EntryKey, Shown], fresh: Sequence[Shown] | None = None) -> None:
+        """Serve these entries from now on, once all of them are corrected; only those in `fresh` are not yet."""
         began = time.monotonic()
+        fresh = tuple(shown.values()) if fresh is None else fresh
         # A scanner that waits already goes through them from the front, and needs few attributes of them.
-        work: list[Callable[[], object]] = [each.correction for each in reversed(shown.values())]
-        work += [functools.partial(self._prepare, each) for each in shown.values()]
+        work: list[Callable[[], object]] = [each.correction for each in reversed(fresh)]
+        work += [functools.partial(self._prepare, each) for each in fresh]
         for number, do in enumerate(work):
             if number % _AT_ONCE == 0 and number:
                 self._rest(began)
@@ -189,15 +192,15 @@ class ServedList:
             self._errors.append(describe(error))
             shown.correction.withhold()
 
-    def snapshot(self) -> Snapshot:
-        """Return the list as it is served now."""
+    def snapshot(self, *, unasked: bool = False) -> Snapshot:
+        """Return the list as it is served now; its warning says so if the source was to be asked and was `unasked`."""
         cache, _, served = self._now
         now = self._clock()
         is_stale = state(cache, now, self._rhythm) is not ListState.FRESH
-        return Snapshot(served, age(cache, now), is_stale, warning(cache, now, self._rhythm))
+        return Snapshot(served, age(cache, now), is_stale, warning(cache, now, self._rhythm, unasked=unasked))
 
-    def look_again(self) -> Snapshot | None:
-        """Ask the source, unless it was asked a moment ago; of several who look at once, one asks for all."""
+    def look_again(self, _sought: Sought | None = None, /) -> Snapshot | None:
+        """Ask the source for its list, unless it was a moment ago; of several who look at once, one asks for all."""
         fetched = self._now[0].fetched
         if not self._looking.acquire(timeout=PATIENCE):
             return None

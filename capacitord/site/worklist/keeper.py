@@ -19,6 +19,7 @@ from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.elements import Malformed
 from capacitord.dicom.transform.failure import Unfit
+from capacitord.dicom.worklist.correct import changes_identity
 from capacitord.dicom.worklist.entries import Snapshot
 from capacitord.dicom.worklist.scu import key_of
 from capacitord.dicom.worklist.served import ServedList, Shown
@@ -27,19 +28,17 @@ from capacitord.model import worklist_cache as cached
 from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import Transform
-from capacitord.model.worklist import Days, EntryKey, days
-from capacitord.model.worklist_cache import Cache, Held, ListState, News, Rhythm
+from capacitord.model.worklist import Days, EntryKey, Listed, Sought, days
+from capacitord.model.worklist_cache import LOOK, Cache, Held, ListState, News, Rhythm
 from capacitord.site.breather import rest
 from capacitord.site.connections import Connections
 from capacitord.site.worklist import telling
+from capacitord.site.worklist.lookups import Lookups
 from capacitord.site.worklist.rounds import Rounds
 from capacitord.site.worklist.source import SourceClient, name_of
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
-
-LOOK: Final = 8.0
-"""Seconds a scanner's query waits for the source."""
 
 PATIENCE: Final = 140.0
 """Seconds an operator waits for it: longer than a fetch may take."""
@@ -103,6 +102,8 @@ class WorklistKeeper:
         self._cache = Cache(preparing=True)
         self._served.begin(self._cache)
         self._rounds = Rounds()
+        self._lookups = Lookups(self._look_for_one, pause=self.rhythm.demand, clock=clock)
+        self._changing = threading.Lock()
         self._loaded = threading.Event()
         self._to_load, self._to_heed = True, False
         self._came = _NOTHING
@@ -123,11 +124,13 @@ class WorklistKeeper:
     def stop(self) -> None:
         """Ask no more; whoever waits for the source hears so, and a fetch that is under way is broken off."""
         self._rounds.stop()
+        self._lookups.stop()
         self._source.hang_up()
 
     def wait(self) -> None:
         """Wait until nothing more is written into the spool; after `stop`."""
         self._thread.join()
+        self._lookups.wait()
 
     # --- for scanners
 
@@ -136,9 +139,49 @@ class WorklistKeeper:
         self._loaded.wait(_LOADING)
         return self._served.snapshot()
 
-    def look_again(self) -> Snapshot | None:
+    def look_again(self, sought: Sought | None) -> Snapshot | None:
         """Ask the source once for all who look; see `Entries.look_again`."""
-        return None if self._worklist is None else self._served.look_again()
+        if self._worklist is None:
+            return None
+        if sought is None:
+            return self._served.look_again()
+        if not self._lookups.ask(sought, self._look_for):
+            return self._served.snapshot(unasked=True)
+        if any(map(changes_identity, self._corrections())):
+            # The scanner asks for what only this box calls somebody, so her own source does not know it.
+            return self._served.look_again() or self._served.snapshot()
+        return self._served.snapshot()
+
+    def _look_for_one(self, sought: Sought) -> bool:
+        """Ask the source for one patient or order, take what comes, and return whether it answered."""
+        worklist = self._worklist
+        if worklist is None:
+            return False
+        began = time.monotonic()
+        try:
+            result = self._source.ask_for(worklist.source, sought, self._look_for)
+            if isinstance(result, Outcome):
+                LOG.warning(
+                    "worklist: a scanner looks for somebody, and the source was not to be asked: %s", result.reason
+                )
+                return False
+            self._add(result.entries)
+        except Exception as error:  # noqa: BLE001 - the scanner is told that nobody could be asked
+            LOG.error("The source was not asked for somebody for an unforeseen reason: %s", describe(error))  # noqa: TRY400
+            return False
+        seconds = time.monotonic() - began
+        LOG.info(
+            "worklist: the source has %d entries of whom a scanner looks for (%.2f s)", len(result.entries), seconds
+        )
+        return True
+
+    def _add(self, found: tuple[Listed, ...]) -> None:
+        """Serve what the source gave for one patient or order, beside the list, and keep it."""
+        with self._changing:
+            after = cached.added(self._cache, found, self._clock())
+            if after is not self._cache:
+                self._take(after)
+                self._keep(after)
 
     def _look(self) -> bool:
         """Have the source asked, and wait for it within `LOOK`; return whether a list came."""
@@ -220,7 +263,8 @@ class WorklistKeeper:
                 self._step()
             except Exception as error:  # noqa: BLE001 - without this thread the list would grow old unnoticed
                 LOG.error("The worklist was not fetched for an unforeseen reason: %s", describe(error))  # noqa: TRY400
-                self._take(cached.failed(self._cache, _UNFORESEEN, self._clock()))
+                with self._changing:
+                    self._take(cached.failed(self._cache, _UNFORESEEN, self._clock()))
                 self._end(Came(None, _UNFORESEEN, 0.0))
 
     def _load(self) -> None:
@@ -279,25 +323,33 @@ class WorklistKeeper:
         if self._to_load:
             self._load()
             self._finish()
-        before = self._cache
-        local = dt.datetime.fromtimestamp(self._clock(), self._zone)
+        asked_at = self._clock()
+        local = dt.datetime.fromtimestamp(asked_at, self._zone)
         result = self._source.ask(worklist, local)
         seconds = time.monotonic() - began
         now = self._clock()
-        if isinstance(result, Outcome):
-            self._take(cached.failed(before, result.reason, now))
-            return Came(None, result.reason, seconds)
-        asked = days(local, worklist.past, worklist.future)
-        after = cached.merged(
-            before, result.entries, now, name_of(worklist.source), lambda held: self._is_outside(held, asked)
-        )
-        after = self._pruned(after, now)
-        try:
-            self._take(after)
-        except (Malformed, Unfit):
-            self._take(cached.failed(before, _UNREADABLE, now))
-            return Came(None, _UNREADABLE, seconds)
-        self._keep(after)
+        with self._changing:
+            # A scanner may have had somebody looked for meanwhile.
+            before = self._cache
+            if isinstance(result, Outcome):
+                self._take(cached.failed(before, result.reason, now))
+                return Came(None, result.reason, seconds)
+            asked = days(local, worklist.past, worklist.future)
+            after = cached.merged(
+                before,
+                result.entries,
+                now,
+                name_of(worklist.source),
+                lambda held: self._is_outside(held, asked),
+                asked=asked_at,
+            )
+            after = self._pruned(after, now)
+            try:
+                self._take(after)
+            except (Malformed, Unfit):
+                self._take(cached.failed(before, _UNREADABLE, now))
+                return Came(None, _UNREADABLE, seconds)
+            self._keep(after)
         news = cached.news(before, after)
         if news != News():
             LOG.info(
@@ -311,11 +363,11 @@ class WorklistKeeper:
             )
         return Came(news, "", seconds)
 
-    def _is_outside(self, held: Held, asked: Days) -> bool:
-        """Whether an entry is of other days than those that the source was asked for."""
+    def _is_outside(self, held: Held, asked: Days) -> bool | None:
+        """Whether an entry is of other days than those that the source was asked for, None if it has none."""
         _, known = self._served.whole()
         dates = known[held.key].start_dates if held.key in known else ()
-        return bool(dates) and not any(asked.first <= date <= asked.last for date in dates)
+        return not any(asked.first <= date <= asked.last for date in dates) if dates else None
 
     def _take(self, cache: Cache) -> None:
         self._served.take(cache)

@@ -24,9 +24,15 @@ _ACCESSION, _STUDY = tag("AccessionNumber"), tag("StudyInstanceUID")
 _PROCEDURE, _STEP = tag("RequestedProcedureDescription"), tag("ScheduledProcedureStepDescription")
 _CODES, _MEANING = tag("RequestedProcedureCodeSequence"), tag("CodeMeaning")
 _MODALITY, _STATION = tag("Modality"), tag("ScheduledStationAETitle")
-_NEXT = (
-    "The list that there is goes on being served. See whether the source answers: fluxctl worklist refresh; then check "
-    "the network, and [worklist] source in the profile."
+_CHECK: Final = (
+    "See whether the source answers: fluxctl worklist refresh; then check the network, and [worklist] source in the "
+    "profile."
+)
+_NEXT: Final[Mapping[ListState, str]] = MappingProxyType(
+    {
+        ListState.STALE: f"The list that there is goes on being served. {_CHECK}",
+        ListState.NEVER: f"There is no list to serve until the source answers. {_CHECK}",
+    }
 )
 
 
@@ -89,6 +95,7 @@ def status_of(source: Source, cache: Cache, now: float, rhythm: Rhythm, due: flo
         failures=cache.failures,
         reason=cache.failure,
         next_try=None if due is None else when(now + due),
+        patience=source.connect_timeout + source.response_timeout,
     )
 
 
@@ -98,7 +105,7 @@ def advice_on(cache: Cache, now: float, rhythm: Rhythm, unsaved: Problem | None)
     known = state(cache, now, rhythm)
     if known is ListState.STALE or (known is ListState.NEVER and cache.failures):
         reference = "worklist-old" if known is ListState.STALE else "worklist-none"
-        found.append(m.Advice(reference, m.Level.WARNING, sentence(cache, now, rhythm), _NEXT))
+        found.append(m.Advice(reference, m.Level.WARNING, sentence(cache, now, rhythm), _NEXT[known]))
     if unsaved is not None:
         found.append(m.Advice(unsaved.reference, m.Level.WARNING, unsaved.message, unsaved.hint))
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 
 from capacitord.dicom.preview.engine import NotShown, picture, shown
 from capacitord.dicom.preview.scaling import Size, fitted, scaled
@@ -176,6 +178,37 @@ def test_what_is_no_image() -> None:
     video = memoryview(data + b"\xfe\xff\0\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0")
     with pytest.raises(NotShown, match="does not read the pixels of MPEG2"):
         shown(video, "1.2.840.10008.1.2.4.100")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"BitsStored": 17}, "Bits Allocated, Bits Stored and High Bit contradict each other."),
+        ({"HighBit": 8}, "Bits Allocated, Bits Stored and High Bit contradict each other."),
+        ({"SamplesPerPixel": 3}, "or does not fit its samples per pixel."),
+        ({"PhotometricInterpretation": "RGB"}, "or does not fit its samples per pixel."),
+    ],
+)
+def test_what_contradicts_itself_says_why_it_is_not_shown(attributes: Mapping[str, object], why: str) -> None:
+    ds = grey(np.zeros((2, 2), np.uint8))
+    for keyword, value in attributes.items():
+        setattr(ds, keyword, value)
+    assert refusal(ds).endswith(why)
+
+
+def test_an_image_without_its_pixels_says_so() -> None:
+    ds = grey(np.zeros((2, 2), np.uint8))
+    del ds.PixelData
+    assert refusal(ds) == "It has no pixels: it is a report or a document, say, or an image whose pixels are missing."
+
+
+@pytest.mark.parametrize("data", [b"\1\2" * 40, b"\xff\xd8" + b"\1\2" * 40])
+def test_junk_that_is_called_jpeg_says_so(data: bytes) -> None:
+    ds = grey(np.zeros((2, 2), np.uint8))
+    ds.PixelData = encapsulate([data])
+    ds["PixelData"].is_undefined_length = True
+    ds["PixelData"].VR = "OB"
+    assert "JPEG" in refusal(ds, "1.2.840.10008.1.2.4.50")
 
 
 # --- functional groups

@@ -93,7 +93,7 @@ def dataset(kind: Kind, data: bytes, **attributes: Any) -> Dataset:
     ds.SOPInstanceUID = "1.2.826.0.1.3680043.8.498.1"
     ds.ImageType = ["ORIGINAL", "PRIMARY"]
     ds.Modality = "OT"
-    ds.PatientName = "Nobody^Test"
+    ds.PatientName, ds.PatientID = "Nobody^Test", "TEST"
     ds.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.2"
     ds.SeriesInstanceUID = "1.2.826.0.1.3680043.8.498.3"
     ds.SamplesPerPixel = kind.samples

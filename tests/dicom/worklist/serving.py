@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from capacitord.dicom.worklist.entries import Entries, Snapshot
 from capacitord.dicom.worklist.entry import Entry
 from capacitord.dicom.worklist.scp import WorklistServer, WorklistSettings
+from capacitord.model.worklist import Sought
 from tests.dicom.serving import HOST
 from tests.dicom.worklist.kit import Said, entry
 
@@ -22,14 +23,16 @@ class Held:
     now: Snapshot
     later: Snapshot | None = None
     looks: int = 0
+    sought: Sought | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def snapshot(self) -> Snapshot:
         return self.now
 
-    def look_again(self) -> Snapshot | None:
+    def look_again(self, sought: Sought | None) -> Snapshot | None:
         with self.lock:
             self.looks += 1
+            self.sought = sought
         return self.later
 
 

@@ -244,3 +244,22 @@ def test_a_corrected_entry_is_served_like_any_other(name: str, words: str, asked
     assert all(text.isascii() for text in again.values(0x00100010))
     assert again.values(0x00321060) == found.entry.values(0x00321060)
     found.entry.prepare(SUPPORTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("山田^太郎", "P1"),
+        ("=山田^太郎=やまだ^たろう", "P1"),
+        ("=山田^太郎=Yamada^Tarou", "Yamada^Tarou==Yamada^Tarou"),
+        ("Yamada^Tarou=山田^太郎", "Yamada^Tarou"),
+        ("", ""),
+    ],
+)
+def test_a_name_that_cleaning_leaves_nothing_of_is_served_as_what_a_scanner_can_show(name: str, served: str) -> None:
+    said = {**WHOLE, "PatientName": name}
+    found = corrected(said, '[[worklist.correct]]\nclean = ["PatientName"]', "ISO_IR 192")
+    assert "=".join(found.entry.values(0x00100010)) == served
+    assert ("PatientName" in found.lacking) is (not served)
+    left = corrected(said, '[[worklist.correct]]\nset = { PatientName = "" }', "ISO_IR 192")
+    assert left.entry.values(0x00100010) != ("P1",), "only what was cleaned away"

@@ -18,7 +18,7 @@ from capacitord.dicom.worklist.entry import read
 from capacitord.dicom.worklist.matching import understood
 from capacitord.dicom.worklist.scu import Bounds, Fetched, NotFetched, fetch, identifier, listed
 from capacitord.model.outcome import Verdict
-from capacitord.model.worklist import Days, EntryKey, Source, days, distinct
+from capacitord.model.worklist import Days, EntryKey, Sought, Source, days, distinct
 from tests.dicom.acceptor import ABORT, Acceptor, Script, acceptor, associate_ac, command, pdu
 from tests.dicom.samples import EXPLICIT, IMPLICIT
 from tests.dicom.serving import HOST
@@ -56,8 +56,26 @@ def test_all_entries_of_dcmtk_are_fetched(ris: Wlmscpfs) -> None:
     assert entry.items(0x00400100)[0].values(0x00400002) == ("19951015",)
 
 
+PATIENT_NAME, PATIENT_ID, ACCESSION = 0x00100010, 0x00100020, 0x00080050
+STUDY_UID, PROCEDURE_ID = 0x0020000D, 0x00401001
+SOUGHT = {
+    (PATIENT_ID, "KP18791218"): {"40001", "40002"},
+    (ACCESSION, "20002"): {"20002"},
+    (PATIENT_NAME, "ANGUISSOLA^SOFONISBA"): {"30001", "30002"},
+    (STUDY_UID, f"{painters.STUDY}10003"): {"10003"},
+    (PROCEDURE_ID, "R10002"): {"10002"},
+    (PATIENT_ID, "NOBODY"): set(),
+}
+
+
+def accessions_for(port: int, ae_title: str, *keys: tuple[int, str]) -> set[str]:
+    found = fetch(connected(port), Source(ae_title, HOST, port), Sought(keys))
+    assert isinstance(found, Fetched), found
+    return {each.key.accession for each in found.entries}
+
+
 @pytest.mark.peers
-def test_all_entries_of_orthanc_are_fetched(tmp_path: Path) -> None:
+def test_all_entries_of_orthanc_and_whom_a_scanner_looks_for_are_fetched(tmp_path: Path) -> None:
     database = tmp_path / "worklists"
     database.mkdir()
     painters.write_all(database)
@@ -68,9 +86,37 @@ def test_all_entries_of_orthanc_are_fetched(tmp_path: Path) -> None:
     }
     with Orthanc(tmp_path / "orthanc", settings=settings) as orthanc:
         found = fetch(connected(orthanc.port), Source("ORTHANC", HOST, orthanc.port), EVER)
+        one_by_one = {key: accessions_for(orthanc.port, "ORTHANC", key) for key in SOUGHT}
     assert isinstance(found, Fetched), found
     expected = {said["AccessionNumber"] for said in painters.entries()}
     assert {each.key.accession for each in found.entries} == expected
+    assert one_by_one == SOUGHT
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("key", list(SOUGHT))
+def test_whom_a_scanner_looks_for_is_fetched_and_nobody_else_whatever_keys_the_source_supports(
+    ris: Wlmscpfs, key: tuple[int, str]
+) -> None:
+    assert accessions_for(ris.port, "RIS", key) == SOUGHT[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "asked_in"),
+    [
+        ("MILLER^ANN", "ISO_IR 100", ()),
+        ("M\u00fcller^Ann", "ISO_IR 100", ("ISO_IR 100",)),
+        ("\u5c71\u7530^\u592a\u90ce", "\\ISO 2022 IR 87", ("", "ISO 2022 IR 87")),
+        ("\u5c71\u7530^\u592a\u90ce", "ISO_IR 100", ("ISO_IR 192",)),
+    ],
+)
+def test_a_name_is_asked_for_in_the_set_of_the_scanner_if_that_has_a_place_for_it(
+    name: str, declared: str, asked_in: tuple[str, ...]
+) -> None:
+    asked = read(identifier(Sought(((PATIENT_NAME, name),), declared), EXPLICIT), EXPLICIT)
+    assert asked.values(0x00080005) == asked_in
+    assert asked.values(PATIENT_NAME) == (name,)
+    assert asked.items(0x00400100)[0].values(0x00400002) == (), "no day"
 
 
 @pytest.mark.peers

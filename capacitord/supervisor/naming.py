@@ -1,0 +1,52 @@
+"""Which study a request is about, for the audit log: its short id, whatever a person called it by.
+
+Only the runtime of the open site knows that. What she called it by is in the log only where it says nothing of a
+patient, which an accession number may.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from capacitord.api.messages import Refusal, StudyRef
+from capacitord.api.routes import NAMING
+from capacitord.errors import TryAgain, from_problem
+from capacitord.supervisor import relay
+from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.peers import Peer
+
+_SHORT_ID: Final = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{10}", re.ASCII)
+"""A whole short id. One of digits only may as well be an accession number."""
+
+_UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){3,}", re.ASCII)
+_LONGEST_UID: Final = 64
+
+
+async def short_id(
+    runtime: relay.Runtime, reference: str, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
+) -> str:
+    """Return the short id of the study that `reference` names.
+
+    Raises what the runtime says where it names none, or several, and `TryAgain` if there is no runtime to ask.
+    """
+    async with relay.ask(runtime, NAMING, StudyRef(reference), peer, bounds, gone=gone) as answer:
+        if answer.head.subjects:
+            return answer.head.subjects[0]
+        try:
+            body = b"".join([piece async for piece in answer.pieces])
+            refused = msgspec.json.decode(body, type=Refusal)
+        except (relay.CutOff, msgspec.DecodeError):
+            msg = "the site's runtime gave an answer that is none"
+            raise TryAgain(msg, hint="See why: fluxctl status. Then try again.") from None
+    raise from_problem(refused.error)
+
+
+def fit_to_record(reference: str) -> bool:
+    """Return whether a study's name as given may be in the audit log: a whole short id or a UID."""
+    if _SHORT_ID.fullmatch(reference):
+        return True
+    return len(reference) <= _LONGEST_UID and _UID.fullmatch(reference) is not None

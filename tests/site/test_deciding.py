@@ -1,0 +1,104 @@
+"""What a person is told before and after she decides about what is held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capacitord.api import messages as m
+from capacitord.api import review as r
+from capacitord.errors import Refused
+from capacitord.model.states import StudyState
+from capacitord.site.matching import NO_LIST, Matcher
+from capacitord.site.reviewing import Reviewing
+from tests.site import reviewing as kit
+from tests.site.reviewing import ANN, BOB, matching
+from tests.site.routes import going, put_image, study_of
+
+STUDY = "1.2.3"
+JANE = {"PatientID": "P1", "PatientName": "Doe^Jane", "AccessionNumber": "A-1"}
+EVE = {"PatientID": "P2", "PatientName": "Roe^Eve", "AccessionNumber": "A-1"}
+
+
+def desk(one: kit.Reviewing) -> Reviewing:
+    return Reviewing(one.spool, matching, Matcher(lambda: NO_LIST), lambda: (), lambda: ("pacs",))
+
+
+def release(**more: object) -> r.Release:
+    return r.Release(STUDY, ("pacs",), "x", **more)  # type: ignore[arg-type]
+
+
+def discard(name: str) -> r.DiscardHeld:
+    return r.DiscardHeld(STUDY, "x", m.Secret(name))
+
+
+def test_images_of_two_patients_leave_only_where_somebody_says_so(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="say different patients") as refused:
+            desk(one).release(release(), ANN)
+        assert "fluxctl held show" in refused.value.hint
+        assert "Roe" not in str(refused.value)
+        with pytest.raises(Refused, match="2 images would be sent, not 1"):
+            desk(one).release(release(mixed=True, images=1), ANN)
+        assert going(one.spool, STUDY) == {1: (), 2: ()}
+        desk(one).release(release(mixed=True, images=2), ANN)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+
+
+def test_of_two_patients_one_is_discarded_and_the_other_released(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        for name in ("", "Smith^John", "P2"):
+            with pytest.raises(Refused, match="not the name"):
+                desk(one).discard(discard(name), ANN)
+        desk(one).discard(discard("roe^eve"), ANN)
+        desk(one).release(release(), ANN)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
+
+
+def test_a_late_image_does_not_hide_who_released_its_study(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        desk(one).release(release(), BOB)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        answer, _ = desk(one).show(m.StudyRef(STUDY))
+        assert answer.refusal is None
+        for _ in range(2):
+            found = desk(one).decided(one.id(STUDY))
+            assert found is not None
+            assert (found.state, found.by, found.destinations) == ("released", "Dr Bob (as bob)", ("pacs",))
+            if one.spool.releasing.awaited(one.id(STUDY)):
+                desk(one).discard(discard("Roe^Eve"), ANN)
+
+
+def test_what_is_not_held_says_so_before_anything_is_asked(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        desk(one).release(release(), BOB)
+        answer, _ = desk(one).show(m.StudyRef(STUDY))
+        assert answer.refusal is not None
+        assert "was released by Dr Bob" in answer.refusal.message
+        assert answer.held.patients == ()
+
+
+def test_what_came_again_and_was_released_is_not_called_held(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        desk(one).discard(discard("Doe^Jane"), ANN)
+        put_image(one.spool, STUDY, 1, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        restore = r.RestoreHeld(STUDY)
+        assert "1 image of it is held" in desk(one).restore(restore).done.message
+        desk(one).release(release(), ANN)
+        assert "nothing of it is held now" in desk(one).restore(restore).done.message
+        assert study_of(one.spool, STUDY).state is StudyState.RELEASED
