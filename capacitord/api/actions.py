@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from capacitord.api.routes import ROUTES
+from capacitord.model.states import GateState
 
 STARTED: Final = "daemon.start"
 STOPPED: Final = "daemon.stop"
@@ -22,7 +23,23 @@ REMATCH: Final = "study.rematch"
 LET_THROUGH: Final = "study.let-through"
 """A study that nothing matches goes: `unmatched = { release-to = … }` of a profile."""
 
-OWN: Final = (STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE, REMATCH, LET_THROUGH)
+CLEARED: Final = "gate.clear"
+"""Nothing is left on the scanners, or it is known that nothing need be asked: the gate may open for a site."""
+
+WAIVED: Final = "gate.waive"
+"""The gate may open for a site once, though somebody may be left on a scanner."""
+
+LOCATED: Final = "location.decide"
+"""The evidence means another site than before, or none."""
+
+GATE: Final = tuple(f"gate.{state}" for state in GateState)
+"""What the gate has become."""
+
+OWN: Final = (
+    *(STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE),
+    *(REMATCH, LET_THROUGH),
+    *(CLEARED, WAIVED, LOCATED, *GATE),
+)
 """What the box does by itself."""
 
 ACTIONS: Final = tuple(sorted((*(route.name for route in ROUTES if route.is_audited), *OWN)))

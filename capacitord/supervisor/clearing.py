@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+from capacitord.api.actions import CLEARED
 from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.link.probe import Heading, Limits, Scanner
 from capacitord.model.preflight import GROUNDS, Clearance, Preflight, clearance, evidence, exempt
@@ -20,8 +21,6 @@ from capacitord.supervisor.last_open import MISSING, LastOpen
 _log = logging.getLogger(__name__)
 _AGAIN: Final = 1.0
 """Seconds until what could not be written down is tried again."""
-CLEARED: Final = "gate.clear"
-WAIVED: Final = "gate.waive"
 
 
 class Journal(Protocol):

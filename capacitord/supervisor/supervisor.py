@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from capacitord import __version__
-from capacitord.api.actions import STARTED, STOPPED
+from capacitord.api.actions import LOCATED, STARTED, STOPPED
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box
 from capacitord.errors import CapacitordError, Problem
@@ -155,7 +155,7 @@ class Supervisor:
             if self._serving is not None:
                 self._serving.hub.say("location", words)
             subjects = (decision.site,) if decision.site else decision.kept
-            await _tell(audit, "location.decide", words, subjects=subjects)
+            await _tell(audit, LOCATED, words, subjects=subjects)
             sites.heed()
 
     def _gate_changed(self, history: GateHistory, gate: Gate) -> None:
