@@ -72,5 +72,5 @@ def test_each_attribute_that_differs_is_seen_once(values: dict[int, str]) -> Non
     )
     found = {each.path[0]: each.after for each in seen(before, after)}
     wanted = {tag: value for tag, value in values.items() if value and (tag, value) != (NAME, "Sample")}
-    gone = {NAME: None} if values.get(NAME) == "" else {}
+    gone = {tag: None for tag in (NAME, PATIENT_ID) if values.get(tag) == ""}
     assert found == {**wanted, **gone}

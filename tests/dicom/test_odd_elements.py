@@ -25,7 +25,14 @@ PRIVATE = 0x00091001
 UNDEFINED = 0xFFFFFFFF
 ODD = [b"??", b"  ", b"\0\0", b"--", b"un", b"O\0"]
 LETTERS = [b"ZZ", b"XY", b"OZ"]
-WHOLE = dataset(CT, UID, more={0x00100020: ("LO", b"COACH-1"), 0x00090010: ("LO", b"SOMEBODY")})
+
+
+def size(order: str = "<") -> dict[int, tuple[str, bytes]]:
+    """Return Columns and Bits Allocated, as the samples' Rows and pixels have them."""
+    return {tag: ("US", struct.pack(f"{order}H", 8)) for tag in (0x00280011, 0x00280100)}
+
+
+WHOLE = dataset(CT, UID, more={0x00100020: ("LO", b"COACH-1"), 0x00090010: ("LO", b"SOMEBODY"), **size()})
 PLACE = WHOLE.index(element(0x00100010, "PN", b"Sample^Anna"))
 
 
@@ -135,7 +142,7 @@ def test_garbage_between_elements_never_makes_another_patient(garbage: bytes, wh
 
 
 def test_big_endian_has_them_too() -> None:
-    data = dataset(CT, UID, syntax=BIG_ENDIAN)
+    data = dataset(CT, UID, syntax=BIG_ENDIAN, more=size(">"))
     place = data.index(element(0x00100010, "PN", b"Sample^Anna", syntax=BIG_ENDIAN))
     assert is_read(data[:place] + short(PRIVATE, b"??", b"abcd", ">") + data[place:], syntax=BIG_ENDIAN)
 

@@ -25,7 +25,7 @@ def opened(folder: Path, key: SealingKey | None = KEY) -> AuditLog:
 
 def put(log: AuditLog, *actions: str) -> None:
     for action in actions:
-        log.write(1001, "ann", action, subjects=("3f2a9c",), detail="operator (as claimed): Dr Ann; reason: x")
+        log.write(1001, "ann", action, subjects=("3f2a9c01b7",), detail="operator (as claimed): Dr Ann; reason: x")
 
 
 def verified(log: AuditLog) -> AuditReport:

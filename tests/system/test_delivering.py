@@ -22,7 +22,6 @@ from tests.wait import wait_for
 
 pytestmark = pytest.mark.peers
 
-J2K = "1.2.840.10008.1.2.4.90"
 SLOW = ("--accept-all", "--sleep-during", "1")
 
 
@@ -166,7 +165,7 @@ def test_a_cut_link_costs_only_what_was_on_it(tmp_path: Path) -> None:
 
 
 def test_a_syntax_the_pacs_refuses_is_said_in_words_and_holds_up_nothing_else(tmp_path: Path) -> None:
-    compressed = [image for image in shipped() if image.transfer_syntax_uid == J2K][:1]
+    compressed = [image for image in shipped() if image.path.name == "J2K_pixelrep_mismatch.dcm"]
     study = write_study(tmp_path / "study", images=3, shape=TINY)
     with Storescp(tmp_path / "pacs", options=("--prefer-uncompr",)) as pacs, Box(tmp_path / "box", to(pacs)) as box:
         assert len(send_exactly([*compressed, *study], box.host, box.port).acknowledged) == 4
@@ -174,9 +173,9 @@ def test_a_syntax_the_pacs_refuses_is_said_in_words_and_holds_up_nothing_else(tm
         assert datasets(pacs.wait_for_images(3)) == datasets(study)
         ack = box.acks("pacs")[compressed[0].sop_instance_uid]
         assert ack.state is AckState.HELD
-        # Its pixels are wrapped in a file format, so it cannot be unpacked for this PACS either.
+        # Its codestream and its header do not agree on the sign, so it cannot be unpacked for this PACS either.
         assert ack.reason.startswith("It cannot be written as the destination accepts it. Explicit VR Little")
-        assert "Endian: A frame does not begin as a JPEG 2000 codestream does." in ack.reason
+        assert "a sign" in ack.reason
         (failed,) = [
             (each.id, delivery)
             for each in box.studies()

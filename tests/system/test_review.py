@@ -399,6 +399,8 @@ def test_a_late_image_of_somebody_else_is_released_and_discarded_as_hers(tmp_pat
         assert "Zevil" not in mixed.stderr
 
         with Terminal([*fluxctl(one.box), "release", short, "--to", "pacs"], dict(os.environ)) as terminal:
+            terminal.wait_for("none] ", within=PATIENCE)
+            terminal.press("none\n")
             terminal.wait_for("Why is it released?", within=PATIENCE)
             terminal.press("\n")
             terminal.wait_for("for a reason only")
