@@ -18,8 +18,8 @@ wrapped under the credential that is installed, so that both open the box. The f
 credential drops the old one's way in. Until then `KeyStatus.credential_pending` says that there is something to do.
 
 **The anchor** is replaced with each entry of the audit log. The first one is written before the box key's file says
-that there is one, so a stopped program never leaves a file that asks for an anchor without it. Rotation carries it over.
-Keys that come from a recovery file begin without one, and so do those of a box from before there were anchors.
+that there is one, so a stopped program never leaves a file that asks for an anchor without it. Rotation carries it
+over. Keys that come from a recovery file begin without one, and so do those of a box from before there were anchors.
 
 **Erasing** a site's key leaves its spool unreadable for ever, unless a recovery file still has the key. The file is
 overwritten before it is removed; a solid-state disk or a copying file system may keep old blocks all the same, so
@@ -286,7 +286,7 @@ class KeyStore:
                 raise Invalid(msg, where=box.id.hex(), hint="Make another with: openssl rand -hex 32")
             self._directory.shred_unfinished()
             stamp = Stamp(opened.generation.number + 1, before.stamp.created, _now())
-            self._replace(stamp, box, ring.sites, source, passphrase, *self._anchor_of(opened))
+            self._replace(stamp, box, ring.sites, source, passphrase, kept=self._anchor_of(opened))
             return self.status()
 
     def _start(self, keys: KeyRing, stamp: Stamp, source: Source, passphrase: str | None) -> KeyStatus:
@@ -307,9 +307,10 @@ class KeyStore:
         sites: tuple[SiteKey, ...],
         source: Source,
         passphrase: str | None,
-        anchor: Anchor | None = None,
-        anchored: bool = False,
+        *,
+        kept: tuple[Anchor | None, bool] = (None, False),
     ) -> None:
+        anchor, anchored = kept
         record = self._sources.record(stamp, box, source, passphrase)
         if anchored:
             record = anchored_record(record, box)

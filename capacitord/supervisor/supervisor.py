@@ -24,6 +24,7 @@ from capacitord.supervisor.control import application
 from capacitord.supervisor.control_socket import ControlSocket, Lock
 from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.http_server import HttpServer
+from capacitord.supervisor.keyring import Keys
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
 from capacitord.supervisor.serving import Serving
@@ -75,7 +76,7 @@ class Supervisor:
     ) -> None:
         box, bounds = self._box, self._bounds
         serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
-        serving.keys.taken = partial(_seal, audit)
+        serving.keys.taken = partial(_seal, audit, serving.keys)
         deeds = Deeds(audit)
         serving.did = deeds.take
         answers = BoxAnswers(box, bounds, serving, audit)
@@ -125,10 +126,10 @@ async def _begin(audit: AuditLog) -> None:
     await _tell(audit, STARTED, f"version {__version__}, process {os.getpid()}")
 
 
-def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:
+def _seal(audit: AuditLog, keys: Keys, box_key: str, secret: bytes) -> None:
     """Have the audit log sealed from now on."""
     try:
-        audit.take_key(SealingKey(box_key, secret))
+        audit.take_key(SealingKey(box_key, secret), keys)
     except CapacitordError as error:
         _log.critical("the audit log could not be sealed: %s", error.message)
     if audit.trouble:
