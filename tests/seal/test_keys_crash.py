@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from capacitord.errors import Locked, NotFound, StorageFailed, WrongKey
+from capacitord.seal.anchor import Anchor
 from capacitord.seal.boxkey import Source
 from capacitord.seal.keys import BoxKey, SiteKey
 from capacitord.seal.keystore import KeyStore
@@ -241,6 +242,31 @@ def test_installing_the_new_credential(tmp_path: Path) -> None:
         except Stopped:
             for choice in survivors():
                 check_whole(box, disk.after_power_cut(choice))
+
+
+def test_an_anchor_is_the_old_one_or_the_new_one(box: Box) -> None:
+    first, second = (Anchor(number, f"{number:064x}", "0" * 64, 1) for number in (1, 2))
+    for disk in interrupted(box, lambda store: store.set_anchor(first)):
+        for choice in survivors():
+            left = disk.after_power_cut(choice)
+            assert box.opened(left).anchor() in (None, first)
+            check_whole(box, left)
+    box.opened(box.disk).set_anchor(first)
+    for disk in interrupted(box, lambda store: store.set_anchor(second)):
+        for choice in survivors():
+            assert box.opened(disk.after_power_cut(choice)).anchor() in (first, second)
+
+
+def test_rotation_carries_the_anchor_over(box: Box) -> None:
+    anchor = Anchor(7, "0" * 64, "0" * 64, 3)
+    box.opened(box.disk).set_anchor(anchor)
+    for disk in interrupted(box, lambda store: rotate(box, store)):
+        for choice in survivors():
+            assert box.opened(disk.after_power_cut(choice)).anchor() == anchor
+    store = box.opened(box.disk)
+    rotate(box, store)
+    assert store.anchor() == anchor
+    assert box.opened(box.disk.after_power_cut(_nothing_unsynced)).anchor() == anchor
 
 
 def test_a_disk_that_refuses_leaves_the_keys_in_use(box: Box) -> None:
