@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from capacitord.errors import CapacitordError
+from capacitord.errors import CapacitordError, DamagedObject
 from capacitord.seal.anchor import Anchor
 from capacitord.supervisor.chain import Finding, Head, judge_anchor, with_seal
 
@@ -48,9 +48,22 @@ class Anchoring:
             found = self._store.anchor()
         except CapacitordError as error:
             return None, f"the key store does not say how far the log got: {error.message.rstrip('.')}"
-        if self._kept is not None and not self.behind and found != self._kept:
-            return found, f"the key store's anchor is not the one of entry {self._kept.number}, which was kept last"
-        return found, ""
+        return found, self._compared(found)
+
+    def tampered(self) -> str:
+        """Return what became of the anchor since it was kept, or nothing; that it cannot be read now is no damage."""
+        try:
+            return self._compared(self._store.anchor())
+        except DamagedObject:
+            return self.look()[1]
+        except CapacitordError:
+            return ""
+
+    def _compared(self, found: Anchor | None) -> str:
+        # A store that refused the last one may have it all the same.
+        if self._kept is None or self.behind or found == self._kept:
+            return ""
+        return f"the key store's anchor is not the one of entry {self._kept.number}, which was kept last"
 
     def begin(self, finding: Finding, found: Anchor | None, wrong: str) -> str:
         """Take up the log as it was found beside the anchor, and return what is wrong with it."""

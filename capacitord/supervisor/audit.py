@@ -130,6 +130,9 @@ class AuditLog:
         with self._writing:
             if self._last is None:
                 self._open()
+            # The next anchor would hide what became of the last one.
+            if self._anchoring is not None and (wrong := self._anchoring.tampered()):
+                self.trouble = self._untold = wrong
             self._tell_damage()
             return self._write((uid, user), action, subjects, detail, result)
 

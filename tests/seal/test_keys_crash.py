@@ -244,6 +244,7 @@ def test_installing_the_new_credential(tmp_path: Path) -> None:
         except Stopped:
             for choice in survivors():
                 check_whole(box, disk.after_power_cut(choice))
+    disk = box.disk.after_power_cut(_nothing_unsynced)
     assert box.opened(disk).anchor() == anchor
     disk.shred(KEYS / "generation-2" / "audit.anchor")
     with pytest.raises(DamagedObject, match="these keys had one"):

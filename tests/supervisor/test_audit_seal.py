@@ -197,6 +197,17 @@ def test_an_anchor_that_is_gone_damaged_or_of_another_box_is_found(tmp_path: Pat
         found_and_told(tmp_path / name, words)
 
 
+def test_an_anchor_that_was_taken_away_while_the_daemon_runs_is_told_with_the_next_entry(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release")
+    anchor_file(tmp_path).unlink()
+    put(log, "held.discard", "held.restore")
+    assert "is missing" in log.trouble
+    told = ["audit.seal", "held.release", "audit.damage", "held.discard", "held.restore"]
+    assert [entry.action for entry in entries(tmp_path)] == told
+    assert "tells of damage" in verified(opened(tmp_path)).message
+
+
 def test_an_anchor_of_before_is_found_while_the_daemon_runs_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     log = opened(tmp_path)
     put(log, "held.release")
