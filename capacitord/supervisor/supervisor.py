@@ -30,6 +30,7 @@ from capacitord.supervisor.control_socket import ControlSocket, Lock
 from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.http_server import HttpServer
+from capacitord.supervisor.keyring import Keys
 from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
@@ -105,7 +106,7 @@ class Supervisor:
         serving = self._serving = Serving(
             box, self._launcher, bounds, gate_changed, probe=self._probe, journal=history.write
         )
-        serving.keys.taken = partial(_seal, audit)
+        serving.keys.taken = partial(_seal, audit, serving.keys)
         decisions: asyncio.Queue[Decision] = asyncio.Queue()
         echo = partial(_echo, serving.prober, box.storage.ae_title)
         whereabouts = serving.whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo)
@@ -201,10 +202,10 @@ async def _begin(audit: AuditLog) -> None:
     await _tell(audit, STARTED, f"version {__version__}, process {os.getpid()}")
 
 
-def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:
+def _seal(audit: AuditLog, keys: Keys, box_key: str, secret: bytes) -> None:
     """Have the audit log sealed from now on."""
     try:
-        audit.take_key(SealingKey(box_key, secret))
+        audit.take_key(SealingKey(box_key, secret), keys)
     except CapacitordError as error:
         _log.critical("the audit log could not be sealed: %s", error.message)
     if audit.trouble:

@@ -281,6 +281,10 @@ def _rest(page: Page) -> None:
         "Who did what: entries chained by digests and sealed with the box key, checked with `fluxctl audit verify`.",
     )
     page.item(f"{state}/erasing", "The sites that `fluxctl site erase` has begun with; empty when it has ended.")
+    page.item(
+        f"{state}/keys",
+        "The sites' keys, the box key or what opens it, and the audit log's anchor, which says how far the log got.",
+    )
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(
         f"{state}/sites/SITE/corrupt",
@@ -292,6 +296,13 @@ def _rest(page: Page) -> None:
         "No plaintext of an image touches the disk, temporary files included, and there is no core dump. Logs, the "
         "audit log and the supervisor hold no patient data: they name studies by short ids. Whoever has the box key "
         "and the disk can read the spool; keep the recovery file and its passphrase away from the box.",
+    )
+    page.text(
+        "Nobody without the box key can change the audit log, cut it back or take its seals away without "
+        "`fluxctl audit verify` saying so, with one exception: who has copies of the log and of the key store's files "
+        "of an earlier time can put back both together. Only a counter outside of the disk could tell, and the box "
+        "has none. What is written while the key is away is vouched for from when it is back, and keys from a recovery "
+        "file vouch for nothing before them: the entry `audit.seal` says so.",
     )
     page.section("SEE ALSO")
     page.text(SEE_ALSO)

@@ -558,6 +558,17 @@ def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:
     assert checks["audit log"]["level"] == "failure"
 
 
+def test_an_anchor_that_was_taken_away_is_found_and_said_by_the_status(daemon: Daemon) -> None:
+    daemon.post("/v1/key/init")
+    daemon.post("/v1/key/rotate")
+    report = daemon.post("/v1/audit/verify")
+    assert (report["ok"], "since entry 3 the key store vouches" in report["message"]) == (True, True), report
+    (daemon.state / "keys" / "generation-2" / "audit.anchor").unlink()
+    assert "is missing, and these keys had one" in daemon.post("/v1/audit/verify")["message"]
+    daemon.post("/v1/key/rotate")
+    assert "audit-damaged" in {advice["reference"] for advice in daemon.get("/v1/status")["advice"]}
+
+
 def test_nothing_is_changed_that_cannot_be_written_down(daemon: Daemon) -> None:
     log = daemon.state / "audit" / "log.jsonl"
     log.rename(log.with_name("elsewhere"))
