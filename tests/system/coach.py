@@ -18,7 +18,7 @@ from capacitord.errors import CapacitordError
 from capacitord.model.states import GateState
 from tests.dicom import scanner as rig
 from tests.images import TINY, Image, uid, write_study
-from tests.peers.gpsd import Fix, Gpsd, receiver
+from tests.peers.gpsd import Fix, Gpsd, Receiver, receiver
 from tests.peers.senders import storescu
 from tests.peers.storescp import Storescp
 from tests.system import coach_daemon
@@ -27,6 +27,8 @@ from tests.system.coach_daemon import FAILS_AT, SPEED
 from tests.wait import wait_for
 
 HOME = Fix(41.8000, -87.6250)
+DWELL = 90
+"""Seconds of the coach's day."""
 _Found = TypeVar("_Found")
 
 
@@ -82,7 +84,7 @@ class Site:
                 "timezone": "America/Chicago",
                 "location": {
                     "geofence": {"type": "Polygon", "coordinates": [square]},
-                    "dwell": "60s",
+                    "dwell": f"{DWELL}s",
                     "evidence": [{"endpoint": {"host": host, "port": port}}],
                 },
                 "destination": [Target("pacs", self.pacs.ae_title, self.pacs.port).table()],
@@ -97,8 +99,13 @@ class Modality:
     def __init__(self, ae_title: str) -> None:
         self.ae_title = ae_title
         self.patients: list[Mapping[str, object]] = []
-        self.says = rig.has(lambda: self.patients)
-        self.port = rig.Scanner(self.says)
+        self._says = rig.has(lambda: self.patients)
+        self._port = rig.Scanner(self._says)
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Its `[[modality]]` table."""
+        return {"ae_title": self.ae_title, "host": "127.0.0.1", "port": self._port.port}
 
     def examine(self, images: Sequence[Image]) -> None:
         """Have a patient on it, who stays until she is deleted."""
@@ -109,6 +116,19 @@ class Modality:
         """Have nobody on it any more."""
         self.patients.clear()
 
+    def hang(self) -> None:
+        """Take connections and say nothing, from now on."""
+        self._port.script = rig.is_silent
+
+    def start_again(self) -> None:
+        """Drop all connections, and say again whom it has."""
+        self._port.script = self._says
+        self._port.hang_up()
+
+    def close(self) -> None:
+        """Switch it off."""
+        self._port.switch_off()
+
 
 class CoachBox(Box):
     """The box of a coach, which follows where that is."""
@@ -117,7 +137,7 @@ class CoachBox(Box):
         settings: dict[str, Any] = {
             "location": {"gpsd": f"{gpsd.host}:{gpsd.port}", "leave_after": "2m", "max_age": "3m", "poll": "1s"},
             "preflight": {"required": True, "waiver": True, "every": "1s", "timeout": "10s"},
-            "modality": [{"ae_title": s.ae_title, "host": "127.0.0.1", "port": s.port.port} for s in scanners],
+            "modality": [each.table for each in scanners],
             "spool": {"study_quiet": "1s"},
         }
         super().__init__(folder, settings=settings, command=(sys.executable, "-P", coach_daemon.__file__))
@@ -130,20 +150,20 @@ class CoachBox(Box):
 
 
 class Coach:
-    """The coach. What it does fails with the hour of its day and what was expected then."""
+    """The coach, and all who are with it; `hour` says what time it is, and what is going on."""
 
-    def __init__(self, box: CoachBox, gps: Any, ct: Modality, us: Modality) -> None:
+    def __init__(self, box: CoachBox, gps: Receiver, ct: Modality, us: Modality) -> None:
         self.box = box
         self.gps = gps
         self.ct, self.us = ct, us
-        self._hour = ""
+        self.hour = ""
         self._site: Site | None = None
 
     # --- where it is
 
     def at(self, hour: str) -> None:
         """Begin an hour of the day."""
-        self._hour = hour
+        self.hour = hour
 
     def drive(self, to: Fix) -> None:
         """Leave whatever network it is in, and be somewhere."""
@@ -168,25 +188,19 @@ class Coach:
 
     def expect(self, what: str, look: Callable[[m.Status], _Found | None], within: float = 30.0) -> _Found:
         """Wait until the box says what is expected at this hour."""
-        seen: list[m.Status] = []
 
         def condition() -> _Found | None:
+            assert self.box.program.running, "the daemon has ended"
             try:
-                seen[:] = [self.box.status()]
+                return look(self.box.status())
             except CapacitordError:
                 return None
-            return look(seen[0])
 
-        try:
-            return wait_for(condition, within=within, what=what)
-        except AssertionError as failed:
-            said = f"{seen[0].gate}\n{seen[0].location}\n{seen[0].draining}" if seen else "nothing"
-            msg = f"{self._hour}: {failed}\nIt said: {said}\nIts log:\n{self.box.log[-4000:]}"
-            raise AssertionError(msg) from None
+        return wait_for(condition, within=within, what=what)
 
     def check(self, right: object, what: str) -> None:
         """Fail unless something is so at this hour."""
-        assert right, f"{self._hour}: expected {what}; it says {self.box.status().gate}\n{self.box.log[-4000:]}"
+        assert right, f"expected {what}"
 
     def expect_gate(self, state: GateState, site: Site | None, *words: str) -> m.Gate:
         """Wait until the gate is in a state for a site, or none, with these words in its reason; check the port."""
@@ -233,7 +247,7 @@ class Coach:
             f"{wanted} images at the PACS of {site.name}", lambda _: len(site.pacs.received()) >= wanted, within=60.0
         )
 
-    def crash(self, state: GateState, site: Site | None) -> None:
+    def crash(self, state: GateState) -> None:
         """Have the power fail while the gate is in a state, and start the box again."""
         self.check(self.box.status().gate.state is state, f"the gate to be {state} when the power fails")
         self._fail(state)
@@ -243,15 +257,15 @@ class Coach:
         order = self.box.folder / FAILS_AT
         order.write_text(f"the gate is {state}:")
         act()
-        wait_for(lambda: not self.box.program.running, what=f"{self._hour}: the power to fail in {state}")
+        wait_for(lambda: not self.box.program.running, what=f"the power to fail in {state}")
         self._fail(state)
 
     def _fail(self, state: GateState) -> None:
         self.box.kill()
         last = [line for line in self.box.log.splitlines() if "the gate is " in line][-1]
-        assert f"the gate is {state}:" in last, f"{self._hour}: the power failed late: {last}"
+        self.check(f"the gate is {state}:" in last, f"the power to fail in {state}, and not later: {last}")
         self.box.launch()
-        self.box.wait_until_answering()
+        self.expect("the box to answer", lambda status: status)
 
 
 @contextmanager
@@ -269,6 +283,11 @@ def coach(folder: Path) -> Iterator[tuple[Coach, list[Site]]]:
             stack.callback(sites[-1].close)
         scanners = Modality("CT_1"), Modality("US_1")
         for each in scanners:
-            stack.enter_context(each.port)
+            stack.callback(each.close)
         box = stack.enter_context(CoachBox(folder / "box", gpsd, scanners, sites))
-        yield Coach(box, gps, *scanners), sites
+        bus = Coach(box, gps, *scanners)
+        try:
+            yield bus, sites
+        except BaseException as error:
+            error.add_note(f"It was {bus.hour}. The box said last:\n{box.log[-4000:]}")
+            raise

@@ -22,7 +22,7 @@ from capacitord.supervisor.supervisor import Supervisor
 SPEED = 100
 """Seconds of the coach's day that pass in a second."""
 _LOOK = 0.2
-"""Real seconds between two looks at where it is: not so long that the presence at a site does not count between them."""
+"""Real seconds between two looks at where it is, short enough that the time between them counts for a presence."""
 FAILS_AT = "power-fails-at"
 """The file, beside the configuration, that holds the words in the daemon's log at which the power fails, once."""
 
