@@ -22,7 +22,7 @@ from tests.peers.gpsd import Fix, Gpsd, Receiver, receiver
 from tests.peers.senders import storescu
 from tests.peers.storescp import Storescp
 from tests.system import coach_daemon
-from tests.system.box import AE_TITLE, Box, Target
+from tests.system.box import AE_TITLE, PATIENCE, Box, Target
 from tests.system.coach_daemon import FAILS_AT, SPEED
 from tests.wait import wait_for
 
@@ -186,7 +186,7 @@ class Coach:
 
     # --- what is expected
 
-    def expect(self, what: str, look: Callable[[m.Status], _Found | None], within: float = 30.0) -> _Found:
+    def expect(self, what: str, look: Callable[[m.Status], _Found | None], within: float = PATIENCE) -> _Found:
         """Wait until the box says what is expected at this hour."""
 
         def condition() -> _Found | None:
@@ -241,11 +241,13 @@ class Coach:
         site.images += made
 
     def expect_delivered(self, site: Site) -> None:
-        """Wait until the PACS of a site has as many images as the box has acknowledged there."""
-        wanted = len(site.images)
-        self.expect(
-            f"{wanted} images at the PACS of {site.name}", lambda _: len(site.pacs.received()) >= wanted, within=60.0
-        )
+        """Wait until the PACS of the active site has as many images as the box has acknowledged, and said so."""
+
+        def look(_: m.Status) -> bool:
+            waiting = sum(row.images for row in self.box.client.queue_list().destinations)
+            return not waiting and len(site.pacs.received()) >= len(site.images)
+
+        self.expect(f"{len(site.images)} images at the PACS of {site.name}", look)
 
     def crash(self, state: GateState) -> None:
         """Have the power fail while the gate is in a state, and start the box again."""
