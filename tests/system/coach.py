@@ -136,7 +136,7 @@ class CoachBox(Box):
     def __init__(self, folder: Path, gpsd: Gpsd, scanners: Sequence[Modality], sites: Sequence[Site]) -> None:
         settings: dict[str, Any] = {
             "location": {"gpsd": f"{gpsd.host}:{gpsd.port}", "leave_after": "2m", "max_age": "3m", "poll": "1s"},
-            "preflight": {"required": True, "waiver": True, "every": "1s", "timeout": "10s"},
+            "preflight": {"required": True, "waiver": True, "every": "1s", "timeout": "60s"},
             "modality": [each.table for each in scanners],
             "spool": {"study_quiet": "1s"},
         }
@@ -186,7 +186,7 @@ class Coach:
 
     # --- what is expected
 
-    def expect(self, what: str, look: Callable[[m.Status], _Found | None], within: float = PATIENCE) -> _Found:
+    def expect(self, what: str, look: Callable[[m.Status], _Found | None]) -> _Found:
         """Wait until the box says what is expected at this hour."""
 
         def condition() -> _Found | None:
@@ -196,7 +196,7 @@ class Coach:
             except CapacitordError:
                 return None
 
-        return wait_for(condition, within=within, what=what)
+        return wait_for(condition, within=PATIENCE, what=what)
 
     def check(self, right: object, what: str) -> None:
         """Fail unless something is so at this hour."""

@@ -26,6 +26,13 @@ pytestmark = pytest.mark.peers
 
 PARKED, CANDIDATE, PREFLIGHT = GateState.PARKED, GateState.CANDIDATE, GateState.PREFLIGHT
 BLOCKED, OPEN, CLOSING = GateState.BLOCKED, GateState.OPEN, GateState.CLOSING
+OPENED = (
+    ("st-marys", "it was never open before"),
+    ("lakeside", "the preflight is clean"),
+    ("valley", "the preflight is waived"),
+    ("st-marys", "the preflight is clean"),
+)
+"""For which sites it is opened, and why that may be."""
 
 
 def test_at_the_end_of_the_day_each_pacs_has_its_own_images_and_no_other(tmp_path: Path) -> None:
@@ -173,8 +180,10 @@ def everything_is_where_it_belongs(bus: Coach, *sites: Site) -> None:
         sent = sorted((image.sop_instance_uid, image.sha256()) for image in site.images)
         got = sorted((image.sop_instance_uid, image.sha256()) for image in site.pacs.images())
         bus.check(got == sent, f"the PACS of {site.name} to have its images and no other; {sent} and not {got}")
-    opened = [entry.subjects for entry in audit(bus, "gate.clear")]
-    bus.check(opened == [(each,) for each in ("st-marys", "lakeside", "valley", "st-marys")], f"this of {opened}")
+    cleared = [(*entry.subjects, entry.detail) for entry in audit(bus, "gate.clear")]
+    bus.check(len(cleared) == len(OPENED), f"the box to have opened {len(OPENED)} times: {cleared}")
+    for (site_id, detail), (wanted, why) in zip(cleared, OPENED, strict=True):
+        bus.check(site_id == wanted and why in detail, f"the box to have opened for {wanted} as {why}: {detail}")
 
 
 def phase(found: Location, site: Site) -> Phase:
