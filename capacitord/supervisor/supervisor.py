@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -52,6 +53,7 @@ class Supervisor:
     """One daemon on one state folder.
 
     `runtime_command` is what it execs for a site instead of our own runtime, and `also` are folders that this one sees.
+    `clock` is the monotonic clock, in seconds, by which the box arrives at sites and leaves them.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Supervisor:
         runtime_command: Sequence[str] | None = None,
         also: Sequence[Path] = (),
         bounds: Bounds | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._box = box
+        self._clock = clock
         command = runtime_command or (*RUNTIME, "--log-level", box.log.level)
         self._launcher = Launcher(command, box.isolation, hidden=box.state, also=also)
         self._probe = Launcher((*PROBE, "--log-level", box.log.level), box.isolation, hidden=box.state)
@@ -109,7 +113,8 @@ class Supervisor:
         serving.keys.taken = partial(_seal, audit, serving.keys)
         decisions: asyncio.Queue[Decision] = asyncio.Queue()
         echo = partial(_echo, serving.prober, box.storage.ae_title)
-        whereabouts = serving.whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo)
+        whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo, clock=self._clock)
+        serving.whereabouts = whereabouts
         deeds = Deeds(audit)
         serving.did = deeds.take
         answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
