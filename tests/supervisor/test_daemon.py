@@ -465,7 +465,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
         ("study.resend", "not-found", ["abc1234567"]),
     ]
     assert {e["uid"] for e in entries} == {os.geteuid()}
-    assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
+    assert b"ACC-4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
     report = daemon.post("/v1/audit/verify")
     assert (report["ok"], report["entries"]) == (True, len(entries))
     assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 4]
