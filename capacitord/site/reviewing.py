@@ -57,6 +57,11 @@ class Reviewing:
         self._spool, self._profile, self._matcher = spool, profile, matcher
         self._entries, self._destinations = entries, destinations
 
+    @property
+    def matches(self) -> bool:
+        """Whether the profile in force matches studies with the worklist."""
+        return self._profile().matching is not None
+
     def list(self, request: r.ListHeld) -> r.HeldList:
         """Return studies that wait, the oldest first, with why and what they may belong to."""
         rows, total, following = self._spool.studies.held_page(request.limit, request.after)

@@ -187,6 +187,11 @@ def waits(catalog: apsw.Connection, study: int) -> bool:
     return found is not None
 
 
+def is_kept(catalog: apsw.Connection, study: int) -> bool:
+    """Return whether matching ever found something for a study."""
+    return fetch_value(catalog, "SELECT 1 FROM review WHERE study = ?", (study,)) is not None
+
+
 def holds(record: Record | None) -> bool:
     """Return whether nothing of a study with this record leaves."""
     return record is not None and record.state in HOLDS

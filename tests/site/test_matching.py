@@ -349,6 +349,34 @@ def test_what_waits_for_a_release_leaves_by_nothing_else(tmp_path: Path) -> None
         recount(one.spool)
 
 
+@pytest.mark.parametrize("what", [{"Modality": ""}, {"PixelData": b"\0"}])
+def test_what_matching_never_looked_at_takes_a_release_too(tmp_path: Path, what: dict[str, object]) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **{**EVE, **what})
+        assert one.closed(STUDY) is StudyState.HELD
+        study = one.id(STUDY)
+        with pytest.raises(Refused, match="not known whose"):
+            one.spool.ledger.resend(study, ["archive"], None, 9)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
+
+
+def test_an_image_that_came_again_as_another_patients_goes_nowhere(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        hers = put_image(one.spool, STUDY, 1, **JANE, ImageComments="again").hex()
+        not_hers = put_image(one.spool, STUDY, 1, **EVE).hex()
+        one.closed(STUDY)
+        study, image = one.id(STUDY), one.spool.studies.image
+        for chosen in (False, True):
+            with pytest.raises(Refused, match="another patient now"):
+                one.spool.ledger.resend(study, ["pacs"], image(study, not_hers), 9, chosen=chosen)
+        assert len(waiting(one.spool)) == 1
+        assert one.spool.ledger.resend(study, ["pacs"], image(study, hers), 9, chosen=False) == 1
+
+
 def test_nobody_sends_what_is_not_matched_yet(tmp_path: Path) -> None:
     spool = routed_spool(tmp_path, Routing(matching()))
     put_image(spool, STUDY, 1, **JANE)
