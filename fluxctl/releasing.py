@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capacitord.errors import Ambiguous, NotFound, Refused, from_problem
-from capacitord.model.patient import Patient, several
+from capacitord.model.patient import Patient, several, summary
 from fluxctl import ask
 from fluxctl.output import say, show_first
 
@@ -25,13 +25,15 @@ _SHORTEST: Final = 4
 class Given(NamedTuple):
     """What is known of a release: where to, why, and as the study of which worklist entry.
 
-    `images` is how many a person was shown and said yes to, whosoever they are; None where nobody was asked.
+    `images` is how many a person was shown and said yes to, and `whose` they are (`model.patient.summary`); None and
+    empty where nobody was asked.
     """
 
     to: tuple[str, ...]
     reason: str
     match: str
     images: int | None = None
+    whose: str = ""
 
 
 def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) -> tuple[str, Given]:
@@ -62,7 +64,8 @@ def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) 
     given = given._replace(reason=ask.reason(given.reason, "Why is it released? ", yes=False, json=json))
     entry = _entry(client, given.match) if given.match else None
     ask.agreed(_question(found, given, entry), yes=False, json=json)
-    return short, given._replace(images=sum(each.release for each in found.held.patients))
+    going = [(Patient(each.name, each.id, each.birth_date), each.release) for each in found.held.patients]
+    return short, given._replace(images=sum(images for _, images in going), whose=summary(going))
 
 
 def _page(found: HeldDetail, look: Look) -> RenderableType:

@@ -24,7 +24,8 @@ class Release(Message, frozen=True):
 
     `mixed` says that a person knows and wants that images of several patients are in one study then; without it and
     without `match` that is refused. `images` is how many she was shown, None if she was shown none: if it is another
-    number now, that is refused as well.
+    number now, that is refused as well. So it is if they are of others than she was shown: `whose` is the
+    `capacitord.model.patient.summary` of these, empty if she was shown nobody.
     """
 
     study: str
@@ -34,6 +35,7 @@ class Release(Message, frozen=True):
     operator: Operator = ""
     mixed: bool = False
     images: int | None = None
+    whose: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     def __repr__(self) -> str:
         return f"Release({', '.join(self.destinations)})"

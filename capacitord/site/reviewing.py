@@ -13,7 +13,7 @@ from capacitord.dicom.worklist.reconciling import reconciliation
 from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
 from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
-from capacitord.model.patient import Patient, several, typed_for
+from capacitord.model.patient import Patient, several, summary, typed_for
 from capacitord.model.profile import Profile
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Record, State
@@ -274,10 +274,14 @@ def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None
 
 def _demand_known(found: Mixture, request: r.Release, short: str) -> None:
     """Refuse a release of other images than were shown, or of another patient's without a word of that."""
-    images = sum(found.goes.values())
+    images, changed = sum(found.goes.values()), ""
     if request.images is not None and request.images != images:
+        changed = f"{_images(images)} would be sent, not {request.images}"
+    elif request.whose and request.whose != summary(found.goes.items()):
+        changed = "images of other patients would be sent than were shown"
+    if changed:
         raise Refused(
-            f"Something has changed meanwhile: {_images(images)} would be sent, not {request.images}.",
+            f"Something has changed meanwhile: {changed}.",
             where=f"study {short}",
             hint=f"Look at it again, and release it then: `fluxctl held show {short}`.",
         )

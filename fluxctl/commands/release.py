@@ -61,6 +61,14 @@ def release(
     client = daemon(ctx)
     given = releasing.Given(tuple(to), reason, match)
     short, chosen = releasing.settled(client, study, given, yes=yes, json=json)
-    answered = chosen.images is not None
-    request = Release(short, chosen.to, chosen.reason, chosen.match, operator, mixed=answered, images=chosen.images)
+    request = Release(
+        short,
+        chosen.to,
+        chosen.reason,
+        chosen.match,
+        operator,
+        mixed=chosen.images is not None,
+        images=chosen.images,
+        whose=chosen.whose,
+    )
     show_done("release", client.held_release(request), json=json)

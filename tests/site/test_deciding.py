@@ -9,6 +9,7 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.api import review as r
 from capacitord.errors import Refused
+from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.reviewing import Reviewing
@@ -29,6 +30,10 @@ def release(**more: object) -> r.Release:
     return r.Release(STUDY, ("pacs",), "x", **more)  # type: ignore[arg-type]
 
 
+def seen(answer: r.HeldDetail) -> str:
+    return summary((Patient(each.name, each.id, each.birth_date), each.release) for each in answer.held.patients)
+
+
 def discard(name: str) -> r.DiscardHeld:
     return r.DiscardHeld(STUDY, "x", m.Secret(name))
 
@@ -47,6 +52,23 @@ def test_images_of_two_patients_leave_only_where_somebody_says_so(tmp_path: Path
         assert going(one.spool, STUDY) == {1: (), 2: ()}
         desk(one).release(release(mixed=True, images=2), ANN)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+
+
+def test_a_release_is_of_the_patients_that_were_shown_however_many_images_there_are(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        answer, _ = desk(one).show(m.StudyRef(STUDY))
+        shown = release(mixed=True, images=1, whose=seen(answer))
+        desk(one).discard(discard("Doe^Jane"), ANN)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="of other patients"):
+            desk(one).release(shown, BOB)
+        assert going(one.spool, STUDY) == {1: (), 2: ()}
+        answer, _ = desk(one).show(m.StudyRef(STUDY))
+        desk(one).release(release(images=1, whose=seen(answer)), BOB)
+        assert going(one.spool, STUDY) == {1: (), 2: ("pacs",)}
 
 
 def test_of_two_patients_one_is_discarded_and_the_other_released(tmp_path: Path) -> None:
