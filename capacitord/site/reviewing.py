@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
+from capacitord.dicom.worklist.correct import Mishap
+from capacitord.dicom.worklist.keys import tag
 from capacitord.dicom.worklist.reconciling import reconciliation
 from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
@@ -29,6 +31,7 @@ MOST: Final = 3
 """Candidates that a list shows of each study."""
 
 _MOST_OF_ONE: Final = 4
+_WHO: Final = (tag("PatientName"), tag("PatientID"))
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
@@ -119,6 +122,7 @@ class Reviewing:
         entry, changes = "", None
         if request.match:
             entry, found = ids.find(request.match, self._entries())
+            _demand_somebody(found, entry, short)
             changes = reconciliation(found.corrected.entry)
         what = Release(names, reason, entry, changes)
         before = self._before(number)
@@ -270,6 +274,22 @@ def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None
         own = {normal(key, text) for text in texts}
         agrees = tuple((normal(key, text) in own) if text and own else None for text in theirs)
         yield r.Line(key, " / ".join(texts), tuple(theirs), agrees)
+
+
+def _demand_somebody(found: Shown, entry: str, short: str) -> None:
+    """Refuse a release with an entry that would write nobody into the images: they would be of no patient any more."""
+    says = found.corrected.entry.values
+    if found.corrected.mishap is Mishap.WITHHELD:
+        why = "could not be corrected as the profile says, and is not served"
+    elif not any(text.strip("^= ") for who in _WHO for text in says(who)):
+        why = "names no patient"
+    else:
+        return
+    raise Refused(
+        f"Worklist entry {entry} {why}, so nothing is released as its study.",
+        where=f"study {short}",
+        hint=f"Look at it: `fluxctl worklist show {entry}`. Without --match the study is released as it is.",
+    )
 
 
 def _demand_known(found: Mixture, request: r.Release, short: str) -> None:

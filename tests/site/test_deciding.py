@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
+from capacitord.dicom.worklist.scu import listed
+from capacitord.dicom.worklist.served import ServedList, Shown
 from capacitord.errors import Refused
 from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
+from capacitord.model.worklist_cache import Cache, Rhythm, merged
 from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.reviewing import Reviewing
+from tests.dicom.samples import EXPLICIT
+from tests.dicom.worklist.kit import data
 from tests.site import reviewing as kit
 from tests.site.reviewing import ANN, BOB, matching
 from tests.site.routes import going, put_image, study_of
@@ -22,8 +28,19 @@ JANE = {"PatientID": "P1", "PatientName": "Doe^Jane", "AccessionNumber": "A-1"}
 EVE = {"PatientID": "P2", "PatientName": "Roe^Eve", "AccessionNumber": "A-1"}
 
 
-def desk(one: kit.Reviewing) -> Reviewing:
-    return Reviewing(one.spool, matching, Matcher(lambda: NO_LIST), lambda: (), lambda: ("pacs",))
+Entries = tuple[tuple[str, Shown], ...]
+
+
+def desk(one: kit.Reviewing, entries: Entries = ()) -> Reviewing:
+    return Reviewing(one.spool, matching, Matcher(lambda: NO_LIST), lambda: entries, lambda: ("pacs",))
+
+
+def on_the_list(**said: str) -> Shown:
+    """Return an entry of the worklist that says this."""
+    served = ServedList([], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: 0.0, ask=lambda: False)
+    served.take(merged(Cache(), [listed(data(said), EXPLICIT)], 0.0))
+    (shown,) = served.shown()
+    return shown
 
 
 def release(**more: object) -> r.Release:
@@ -124,3 +141,27 @@ def test_what_came_again_and_was_released_is_not_called_held(tmp_path: Path) -> 
         desk(one).release(release(), ANN)
         assert "nothing of it is held now" in desk(one).restore(restore).done.message
         assert study_of(one.spool, STUDY).state is StudyState.RELEASED
+
+
+@pytest.mark.parametrize(("name", "number"), [("", ""), ("^^", "")])
+def test_nothing_is_released_as_the_study_of_an_entry_that_names_no_patient(
+    tmp_path: Path, name: str, number: str
+) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        entries = (("5be10c77", on_the_list(PatientName=name, PatientID=number, AccessionNumber="A-1")),)
+        with pytest.raises(Refused, match="names no patient"):
+            desk(one, entries).release(release(match="5be1"), ANN)
+        assert going(one.spool, STUDY) == {1: ()}
+
+
+def test_nothing_is_released_as_the_study_of_an_entry_that_is_not_served(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        shown = on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")
+        shown.correction.withhold()
+        with pytest.raises(Refused, match="not served"):
+            desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ANN)
+        assert going(one.spool, STUDY) == {1: ()}
