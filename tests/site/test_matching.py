@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -350,7 +351,7 @@ def test_what_waits_for_a_release_leaves_by_nothing_else(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("what", [{"Modality": ""}, {"PixelData": b"\0"}])
-def test_what_matching_never_looked_at_takes_a_release_too(tmp_path: Path, what: dict[str, object]) -> None:
+def test_what_matching_never_looked_at_takes_a_release_too(tmp_path: Path, what: dict[str, Any]) -> None:
     with reviewing(tmp_path, matching()) as one:
         one.fetch(HER_ENTRY)
         put_image(one.spool, STUDY, 1, **JANE)
