@@ -11,12 +11,13 @@ from capacitord.api import messages as m
 from capacitord.api import review as r
 from capacitord.dicom.worklist.scu import listed
 from capacitord.dicom.worklist.served import ServedList, Shown
-from capacitord.errors import Refused
+from capacitord.errors import Ambiguous, Refused
 from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import Cache, Rhythm, merged
 from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.reviewing import Reviewing
+from capacitord.site.worklist import ids
 from tests.dicom.samples import EXPLICIT
 from tests.dicom.worklist.kit import data
 from tests.site import reviewing as kit
@@ -165,3 +166,12 @@ def test_nothing_is_released_as_the_study_of_an_entry_that_is_not_served(tmp_pat
         with pytest.raises(Refused, match="not served"):
             desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ANN)
         assert going(one.spool, STUDY) == {1: ()}
+
+
+def test_what_fits_two_entries_names_neither_and_a_whole_id_names_its_own() -> None:
+    one, other = (on_the_list(AccessionNumber=number, PatientName="X") for number in ("4711", "47119a3c"))
+    entries = (("5be10c77", one), ("47119a3c", other), ("0a41f2d9", other))
+    with pytest.raises(Ambiguous) as error:
+        ids.find("4711", entries)
+    assert error.value.candidates == ("5be10c77", "47119a3c")
+    assert ids.find("47119A3C", entries)[0] == "47119a3c"
