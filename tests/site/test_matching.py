@@ -234,6 +234,21 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         )
 
 
+def test_it_is_on_record_where_unmatched_studies_go_under_another_version(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(release_to=("archive",))) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        one.box.become(matching(2, release_to=("pacs",)))
+        for number in (2, 3):
+            put_image(one.spool, STUDY, number, **JANE)
+            one.closed(STUDY)
+        assert going(one.spool, STUDY) == {1: ("archive",), 2: ("pacs",), 3: ("pacs",)}
+        short = study_of(one.spool, STUDY).id
+        assert [(deed.subjects, deed.result) for deed in one.box.deeds] == [
+            ((short, name), result) for name in ("archive", "pacs") for result in ("begun", "done")
+        ]
+
+
 def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_somebody_else(tmp_path: Path) -> None:
     with reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
