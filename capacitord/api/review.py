@@ -113,7 +113,7 @@ class Line(Answer, frozen=True):
     """One key of matching: what the images say, what each candidate says, and whether these agree.
 
     Values are as they were written, and compared without what does not count in them. A candidate's `agrees` is None
-    where one of the two says nothing.
+    where one of the two says nothing, and False where images differ among each other in who the patient is.
     """
 
     key: str

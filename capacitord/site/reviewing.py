@@ -31,6 +31,15 @@ MOST: Final = 3
 """Candidates that a list shows of each study."""
 
 _MOST_OF_ONE: Final = 4
+_OF_A_PATIENT: Final = frozenset(
+    {
+        MatchKey.ACCESSION_NUMBER,
+        MatchKey.PATIENT_ID,
+        MatchKey.PATIENT_NAME,
+        MatchKey.PATIENT_BIRTH_DATE,
+        MatchKey.PATIENT_SEX,
+    }
+)
 _WHO: Final = (tag("PatientName"), tag("PatientID"))
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
@@ -272,7 +281,9 @@ def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None
         if not texts and not any(theirs):
             continue
         own = {normal(key, text) for text in texts}
-        agrees = tuple((normal(key, text) in own) if text and own else None for text in theirs)
+        # With images of two patients an entry does not agree because it agrees with those of one.
+        tells_apart = key in _OF_A_PATIENT and len(own) > 1
+        agrees = tuple((normal(key, text) in own and not tells_apart) if text and own else None for text in theirs)
         yield r.Line(key, " / ".join(texts), tuple(theirs), agrees)
 
 

@@ -12,10 +12,11 @@ from capacitord.api import review as r
 from capacitord.dicom.worklist.scu import listed
 from capacitord.dicom.worklist.served import ServedList, Shown
 from capacitord.errors import Ambiguous, Refused
+from capacitord.model.matching import Candidate, Identity, MatchKey
 from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import Cache, Rhythm, merged
-from capacitord.site.matching import NO_LIST, Matcher
+from capacitord.site.matching import NO_LIST, Listing, Matcher
 from capacitord.site.reviewing import Reviewing
 from capacitord.site.worklist import ids
 from tests.dicom.samples import EXPLICIT
@@ -175,3 +176,17 @@ def test_what_fits_two_entries_names_neither_and_a_whole_id_names_its_own() -> N
         ids.find("4711", entries)
     assert error.value.candidates == ("5be10c77", "47119a3c")
     assert ids.find("47119A3C", entries)[0] == "47119a3c"
+
+
+def test_an_entry_agrees_with_a_study_of_two_patients_in_nothing_that_tells_them_apart(tmp_path: Path) -> None:
+    entries = (("5be10c77", on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")),)
+    known = Candidate("5be10c77", 1.0, Identity({MatchKey.PATIENT_ID: "P1", MatchKey.PATIENT_NAME: "Doe^Jane"}))
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        there = Matcher(lambda: Listing((known,), 1.0))
+        answer, _ = Reviewing(one.spool, matching, there, lambda: entries, lambda: ()).show(m.StudyRef(STUDY))
+        said = {line.key: (line.study, line.agrees) for line in answer.lines}
+        assert said["PatientID"] == ("P1 / P2", (False,))
+        assert said["AccessionNumber"] == ("A-1", (None,))
