@@ -89,8 +89,9 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     )
     if chosen:
         _demand_known(catalog, study, [Standing(row[3]) for row in images], matches=matches)
-    if matches:
-        _demand_one_patient(catalog, study, [row[0] for row in images if row[2]])
+    twins = [row[0] for row in images if row[2]]
+    if matches and twins:
+        _demand_one_patient(catalog, study, twins)
     count = 0
     for destination in destinations if images else ():
         delivery = filing.delivery(catalog, study, destination, now)
@@ -129,16 +130,19 @@ def _demand_known(catalog: apsw.Connection, study: int, standings: Sequence[Stan
 
 
 def _demand_one_patient(catalog: apsw.Connection, study: int, twins: Sequence[int]) -> None:
-    """Raise if an image that came again says another patient than the rest of its study: no release sends that one."""
+    """Raise unless a study leaves whose images came again, and these are of its patient: no release sends them."""
     found = mixture(catalog, study, twins)
-    if not twins or not several((*found.goes, *found.stays)):
+    if not review.leaves(catalog, study):
+        words = (
+            "It is not known whose this study is, so nothing is sent that came again under the UID of another image."
+        )
+    elif several((*found.goes, *found.stays)):
+        words = "The image came again and says another patient now, so it is not sent under the same UID."
+    else:
         return
     short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
-    raise Refused(
-        "The image came again and says another patient now, so it is not sent under the same UID.",
-        where=f"study {short}",
-        hint=f"Discard it: `fluxctl held discard {short}`. The scanner can send it as an image of its own.",
-    )
+    hint = f"Discard it: `fluxctl held discard {short}`. The scanner can send it as an image of its own."
+    raise Refused(words, where=f"study {short}", hint=hint)
 
 
 def _was_to_go(catalog: apsw.Connection, delivery: int, image: int) -> bool:

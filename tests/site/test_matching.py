@@ -393,6 +393,19 @@ def test_an_image_that_came_again_as_another_patients_goes_nowhere(tmp_path: Pat
         assert one.spool.ledger.resend(study, ["pacs"], image(study, hers), 9, chosen=False) == 1
 
 
+def test_a_study_of_nothing_but_what_came_again_is_nobodys(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        name = put_image(one.spool, STUDY, 1, **EVE, StudyInstanceUID="1.2.4").hex()
+        one.closed("1.2.4")
+        study = one.id("1.2.4")
+        with pytest.raises(Refused, match="not known whose"):
+            one.spool.ledger.resend(study, ["archive"], one.spool.studies.image(study, name), 9)
+        assert waiting(one.spool, "archive") == []
+
+
 def test_nobody_sends_what_is_not_matched_yet(tmp_path: Path) -> None:
     spool = routed_spool(tmp_path, Routing(matching()))
     put_image(spool, STUDY, 1, **JANE)
