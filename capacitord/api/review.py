@@ -22,10 +22,11 @@ class ListHeld(Message, frozen=True):
 class Release(Message, frozen=True):
     """Send what is held of a study to destinations of this site. With `match`, as the study of that worklist entry.
 
-    `mixed` says that a person knows and wants that images of several patients are in one study then; without it and
-    without `match` that is refused. `images` is how many she was shown, None if she was shown none: if it is another
-    number now, that is refused as well. So it is if they are of others than she was shown: `whose` is the
-    `capacitord.model.patient.summary` of these, empty if she was shown nobody.
+    `mixed` says that a person knows and wants that images of several patients are in one study then. Without it that is
+    refused: where the held images are of several, or, without `match`, of another one than the rest. `images` is how
+    many she was shown, None if she was shown none: if it is another number now, that is refused as well. So it is if
+    they are of others than she was shown: `whose` is the `capacitord.model.patient.summary` of these, empty if she was
+    shown nobody.
     """
 
     study: str

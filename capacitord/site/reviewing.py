@@ -316,19 +316,22 @@ def _demand_known(found: Mixture, request: r.Release, short: str) -> None:
             where=f"study {short}",
             hint=f"Look at it again, and release it then: `fluxctl held show {short}`.",
         )
-    if request.mixed or request.match or not several((*found.goes, *found.stays)):
+    if request.mixed:
         return
-    mix = (
-        "The images that are held say different patients"
-        if several(found.goes)
-        else "The images that are held say another patient than the rest of the study"
-    )
+    look = f"See whose they are: `fluxctl held show {short}`."
+    others = f"answer for it at a terminal, or discard those of one patient: `fluxctl held discard {short}`."
+    if several(found.goes):
+        # An entry is of one patient, and it would make all of them that one.
+        mix, hint = "say different patients", f"{look} Then {others}"
+    elif not request.match and several((*found.goes, *found.stays)):
+        mix = "say another patient than the rest of the study"
+        hint = f"{look} Release them with the entry they belong to (--match ENTRY), {others}"
+    else:
+        return
     raise Refused(
-        f"{mix}, so they are not sent in one study without a word of that.",
+        f"The images that are held {mix}, so they are not sent in one study without a word of that.",
         where=f"study {short}",
-        hint=f"See whose they are: `fluxctl held show {short}`. Release them with the entry they belong to (--match "
-        "ENTRY), answer for it at a terminal, or discard those of one patient: "
-        f"`fluxctl held discard {short}`.",
+        hint=hint,
     )
 
 

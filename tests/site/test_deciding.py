@@ -190,3 +190,17 @@ def test_an_entry_agrees_with_a_study_of_two_patients_in_nothing_that_tells_them
         said = {line.key: (line.study, line.agrees) for line in answer.lines}
         assert said["PatientID"] == ("P1 / P2", (False,))
         assert said["AccessionNumber"] == ("A-1", (None,))
+
+
+def test_an_entry_does_not_make_images_of_two_patients_one(tmp_path: Path) -> None:
+    entries = (("5be10c77", on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")),)
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="say different patients") as refused:
+            desk(one, entries).release(release(match="5be10c77"), ANN)
+        assert "--match" not in refused.value.hint
+        assert going(one.spool, STUDY) == {1: (), 2: ()}
+        desk(one, entries).release(release(match="5be10c77", mixed=True, images=2), ANN)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
