@@ -403,8 +403,12 @@ def test_a_runtime_that_dies_before_it_answers_is_told() -> None:
         daemon.serve()
         body = {"reason": "test", "confirm": "abc"}
         refused = daemon.ask("POST", "/v1/studies/abc/discard", body)
-        assert (refused.status, refused.error["reference"]) == (503, "try-again")
+        assert (refused.status, refused.error["reference"], refused.error["exit_code"]) == (503, "unanswered", 75)
+        assert "may have been done" in refused.error["hint"]
         daemon.until("open")
+        first, last = daemon.get("/v1/audit?action=study.discard")["entries"]
+        assert (first["result"], last["result"]) == ("begun", "unanswered")
+        assert "may have been done" in last["detail"]
 
 
 def test_a_runtime_that_lets_go_of_its_link_has_its_port_shut_while_it_lingers() -> None:
