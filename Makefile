@@ -15,7 +15,7 @@ demo: $(VENV)/.runs ## the whole story on this machine, without hardware or conf
 
 test: lint ## everything that has to pass; installs the programs it tests against
 	$(BIN)/python -m tests.peers
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.tests ## throughput beside Orthanc and DCMTK
 	$(BIN)/python -m tests.peers
