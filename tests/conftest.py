@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.compiled import compile_modules
 from tests.peers.program import descendants
 
 # How long examples take says how busy the machine is, and nothing about the program.
@@ -24,6 +25,12 @@ LONG_FIRST = ("system", "demo", "torture", "supervisor", "fluxctl", "site", "dic
 
 One process runs all tests of a file. A long file that is begun last would run alone, with all other cores idle.
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile all modules, once for all processes that run tests."""
+    if not hasattr(config, "workerinput"):
+        compile_modules()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
