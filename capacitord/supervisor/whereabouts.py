@@ -182,12 +182,7 @@ def _fences(areas: Mapping[str, Mapping[str, Any]]) -> Fences | None:
         return None
     from capacitord.location.fences import Fences  # noqa: PLC0415 - shapely takes 0.2 s, and many boxes need none
 
-    good = {}
-    for site, area in areas.items():
-        try:
-            Fences({site: area})
-        except ValueError as error:
-            _log.error("the geofence of %s is left out: %s", site, error)
-        else:
-            good[site] = area
-    return Fences(good)
+    found, problems = Fences.usable(areas)
+    for site, problem in problems.items():
+        _log.error("the geofence of %s is left out: %s", site, problem)
+    return found
