@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import time
@@ -15,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -119,6 +121,9 @@ class Polled(Generic[T]):
                 self._missed(unseen.problem, unseen.hint)
             except OSError as error:
                 self._missed(words_of(error))
+            except Exception as error:  # noqa: BLE001 - a source that ends for good would never say anything again
+                _log.exception("a source of evidence fails")
+                self._missed(f"looking at it fails ({type(error).__name__})")
         self._tried = self._clock()
 
     def _missed(self, problem: str, hint: str = "") -> None:
