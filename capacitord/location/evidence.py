@@ -1,6 +1,6 @@
 """Sources of evidence: each watches one thing, never holds up the event loop, and says what it saw last and when.
 
-Times are seconds of a monotonic clock.
+Times are `seconds` of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ import msgspec
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+def seconds() -> float:
+    """Return the time of a clock that nobody sets, and that goes on while the machine sleeps: the coach may drive."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Observation(msgspec.Struct, Generic[T_co], frozen=True):
@@ -82,7 +87,7 @@ class Polled(Generic[T]):
         every: float,
         within: float,
         turns: asyncio.Semaphore | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self._look = look
         self._every = every

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from capacitord.config.tables.evidence import EvidenceTable
 from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.location import network
 from capacitord.location.clues import Seen, clue
-from capacitord.location.evidence import Observation, Plug, Polled
+from capacitord.location.evidence import Observation, Plug, Polled, seconds
 from capacitord.location.gpsd import Gpsd
 from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
@@ -45,7 +44,7 @@ class Whereabouts:
         *,
         changed: Callable[[Decision], None] = lambda _: None,
         echo: Echo = cannot_echo,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self.table = table
         self.changed = changed
