@@ -211,8 +211,9 @@ def test_a_site_that_is_being_left_stays_open_and_is_not_opened_again(tmp_path: 
                 coach.turned.clear()
                 await coach.turned.wait()
         assert not coach.serving.gatekeeper.storage.bound
-        coach.evidence.say(where("lakeside"))
+        await coach.activate("lakeside")
         await coach.settle("lakeside")
+        assert coach.serving.override
 
     play(tmp_path, at_lakeside)
     play(tmp_path, elsewhere, new=False)
