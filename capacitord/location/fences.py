@@ -86,6 +86,7 @@ class Fences:
     def at(self, latitude: float, longitude: float, accuracy: float = 0.0) -> dict[str, Standing]:
         """Return how each area stands to a position in degrees (WGS 84) that is right within `accuracy` metres.
 
+        The accuracy is as the receiver says; what is surely inside keeps `fence.MARGIN` times that from the edge.
         Raises ValueError if there is no such position, or the accuracy is negative or no number.
         """
         return next(self.along([(latitude, longitude)], accuracy))

@@ -366,6 +366,7 @@ class Serving:
             every=self.clearing.every,
             record_problem=self.clearing.problem,
             nowhere=self._nowhere(),
+            unsure=self._unsure(),
         )
 
     def _nowhere(self) -> str:
@@ -377,6 +378,16 @@ class Serving:
             "the evidence of where this box is disagrees" if decision.conflict else "this box is at no site it knows"
         )
         return "; ".join((begin, *decision.reasons))
+
+    def _unsure(self) -> str:
+        """Return why by the evidence the site must not be opened now; empty if it is open, or by a person's word."""
+        chosen = self.choice.chosen
+        if self.whereabouts is None or self.is_open or (chosen is not None and chosen.by_person):
+            return ""
+        decision = self.whereabouts.decision
+        if decision.doubt or not self.follows or decision.site == self.site:
+            return decision.doubt
+        return "; ".join(decision.reasons)
 
     async def _plan(self) -> link.Start:
         """Return what the runtime is started with. Raises `CapacitordError` if the site's key can't be had."""

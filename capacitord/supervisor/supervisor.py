@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_reader import ProfileReader
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
+from capacitord.supervisor.sparing import Sparing
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
@@ -153,16 +155,22 @@ class Supervisor:
 
     async def _heed_decisions(self, decisions: asyncio.Queue[Decision], sites: Sites, audit: AuditLog) -> None:
         """Say which site the evidence means whenever that changes, with the evidence, and go by it, until cancelled."""
+        changes: Sparing[Decision] = Sparing()
         while True:
-            decision = await decisions.get()
-            means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
-            words = f"the evidence {means}: {'; '.join(decision.reasons)}"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(changes.wait):
+                    decision = await decisions.get()
+                changes.add(decision)
+                if self._serving is not None:
+                    self._serving.hub.say("location", _meaning(decision))
+                sites.heed()
+            if (told := changes.take()) is None:
+                continue
+            decision, passed = told
+            words = _meaning(decision) + (f" (after {passed} changes that are not listed)" if passed else "")
             _log.log(logging.WARNING if decision.conflict else logging.INFO, "%s", words)
-            if self._serving is not None:
-                self._serving.hub.say("location", words)
             subjects = (decision.site,) if decision.site else decision.kept
             await _tell(audit, LOCATED, words, subjects=subjects)
-            sites.heed()
 
     def _gate_changed(self, history: GateHistory, gate: Gate) -> None:
         if self._serving is not None:
@@ -172,6 +180,11 @@ class Supervisor:
         self._notifier.status(words)
         if self._serving is not None:
             self._serving.hub.say("gate", words)
+
+
+def _meaning(decision: Decision) -> str:
+    means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
+    return f"the evidence {means}: {'; '.join(decision.reasons)}"
 
 
 async def _echo(prober: Prober, calling: str, wanted: Wanted) -> Outcome:

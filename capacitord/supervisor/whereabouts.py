@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from capacitord.config.tables.evidence import EvidenceTable
 from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.location import network
 from capacitord.location.clues import Seen, clue
-from capacitord.location.evidence import Observation, Plug, Polled
+from capacitord.location.evidence import Observation, Plug, Polled, seconds
 from capacitord.location.gpsd import Gpsd
 from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
@@ -32,7 +31,8 @@ _NO_GPS: Final[Observation[Position]] = Observation(
     problem="this box has no GPS", hint="Name its gpsd in capacitord.toml: [location] gpsd"
 )
 _SLOWEST_PROBE: Final = 10.0
-UNDECIDED: Final = Decision(None, reasons=("the evidence was not looked at yet",))
+_NOT_YET: Final = "the evidence was not looked at yet"
+UNDECIDED: Final = Decision(None, reasons=(_NOT_YET,), doubt=_NOT_YET)
 
 
 class Whereabouts:
@@ -44,7 +44,7 @@ class Whereabouts:
         *,
         changed: Callable[[Decision], None] = lambda _: None,
         echo: Echo = cannot_echo,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self.table = table
         self.changed = changed
@@ -64,6 +64,7 @@ class Whereabouts:
         self.now = clock
         self._areas: Fences | None = None
         self._memory: Memory = NOWHERE
+        self._told = False
 
     @property
     def manual(self) -> str:
@@ -102,17 +103,18 @@ class Whereabouts:
             if profile.location is not None and profile.location.geofence is not None
         }
         self._areas = await asyncio.to_thread(_fences, areas)
-        self.rules = tuple(rules)
+        self.rules, self._told = tuple(rules), True
         self.names = {rule.site: profiles[rule.site].name for rule in rules}
         if self.follows:
             self.probes.take(each for rule in rules if rule.by_network for each in rule.wanted)
         else:
             self.probes.take(())
+        self.look()
 
     def begin(self, site: str) -> None:
         """Take the box to be at a site until the evidence says otherwise: that at which it was before a restart."""
         self._memory = at(site, self.now()) if site else NOWHERE
-        self.decision = Decision(site or None, reasons=UNDECIDED.reasons)
+        self.decision = Decision(site or None, reasons=UNDECIDED.reasons, doubt=UNDECIDED.doubt)
 
     async def watch(self) -> None:
         """Look at everything, and decide again and again, until cancelled."""
@@ -128,7 +130,9 @@ class Whereabouts:
             await self.probes.stop()
 
     def look(self) -> Decision:
-        """Decide by what is known now."""
+        """Decide by what is known now. As long as nobody told of the sites (`take`), all stays as it is."""
+        if not self._told:
+            return self.decision
         before, now = self.decision, self.now()
         self.evidence = self._evidence()
         if self.manual:

@@ -22,11 +22,26 @@ OPTIONS = (
 GATE = {
     GateState.PARKED: "No site is served, so the storage port is shut.",
     GateState.CANDIDATE: "A site is known, and its runtime is about to start.",
-    GateState.PREFLIGHT: "The spool is being opened, and the scanners are asked whether they are clean of patients.",
+    GateState.PREFLIGHT: "The spool is opened, and the scanners are asked whether they are clean of patients.",
     GateState.BLOCKED: "Something has to be put right first. `fluxctl status` says what and how.",
     GateState.OPEN: "The storage port is bound, and the worklist port if there is one. In no other state is either.",
     GateState.CLOSING: "Open associations may finish; no new ones begin.",
 }
+PROVES = (
+    ("position", "Whoever transmits near the antenna, or is on the way to gpsd, can make one up."),
+    (
+        "subnet",
+        (
+            "This box has an address in that network. Private ones like 10.0.0.0/24 are in use everywhere: give such a "
+            'site a geofence too, or a further piece and `network = "all"`.'
+        ),
+    ),
+    ("gateway_mac", "A device answers for the gateway's address. MAC addresses are sent in the clear."),
+    ("ssid", "A wireless network has that name, which anybody can give to one."),
+    ("dns_suffix", "The network says so when it gives out addresses, or a file on this box does."),
+    ("echo", "Something at that address answers a C-ECHO; many a node does so whatever it is called."),
+    ("endpoint", "Something listens at that address. With a pinned certificate: it has the key of that one."),
+)
 STARTING = (errors.NotFound, errors.Refused, errors.Invalid, errors.TryAgain, errors.StorageFailed)
 
 
@@ -169,12 +184,23 @@ def _control(page: Page) -> None:
         "(`capacitord.toml`(5)), by its own addresses, default gateways, wireless networks and DNS suffixes, and by "
         "nodes and endpoints that answer. A position counts if it is exact and new enough; one that is repeated is "
         "old. A site with a geofence is the one if the position is surely inside for as long as `dwell` says, and its "
-        "network evidence agrees as `network` says; a site without one is known by its network evidence alone.",
+        "network evidence agrees as `network` says; a site without one is known by its network evidence alone. After a "
+        "start the site of before opens when something speaks for it, or when nothing has spoken at all for "
+        "`leave_after`, a minute at most; a person's `fluxctl site activate` does not wait.",
         "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
         "for `leave_after`: a position surely outside, or the network of another site. Evidence that contradicts "
         "itself means no site; that is so where the position says one and the network another, where two areas "
         "overlap and the network does not tell which it is, and where an endpoint shows another certificate than the "
-        "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log.",
+        "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log; if "
+        "they come without end, one in five minutes, with how many there were in between.",
+        "Not all evidence proves as much. Most of it guards against mistakes, and stops nobody who wants to mislead "
+        "this box. Only an endpoint with a pinned certificate does that: its owner shows in the TLS handshake that it "
+        "has the key. Where a VPN or a routed network reaches that endpoint, it answers from elsewhere, too.",
+    )
+    for kind, proves in PROVES:
+        page.item(kind, proves)
+    page.text(
+        "A site without a geofence, known by a private subnet alone, opens in any network with the same addresses.",
     )
     page.section("CONTROL SOCKET")
     page.text(

@@ -194,6 +194,31 @@ def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
     play(tmp_path, act)
 
 
+def test_a_site_that_is_being_left_stays_open_and_is_not_opened_again(tmp_path: Path) -> None:
+    leaving = Decision("lakeside", reasons=("lakeside is left in 200 s",), doubt="lakeside is left in 200 s")
+
+    async def at_lakeside(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        coach.evidence.say(leaving)
+        coach.serving.consider()
+        await coach.settle("lakeside")
+
+    async def elsewhere(coach: Coach) -> None:
+        coach.evidence.say(leaving)
+        async with asyncio.timeout(30):
+            while "not opened now: lakeside is left in 200 s" not in coach.serving.gatekeeper.gate.reason:
+                coach.turned.clear()
+                await coach.turned.wait()
+        assert not coach.serving.gatekeeper.storage.bound
+        await coach.activate("lakeside")
+        await coach.settle("lakeside")
+        assert coach.serving.override
+
+    play(tmp_path, at_lakeside)
+    play(tmp_path, elsewhere, new=False)
+
+
 def test_what_was_chosen_outlives_a_restart_and_so_does_an_override(tmp_path: Path) -> None:
     async def at_lakeside(coach: Coach) -> None:
         coach.evidence.say(where("lakeside"))
