@@ -110,7 +110,7 @@ def _processes(page: Page) -> None:
         "scanners for the preflight, and nodes for a C-ECHO, over connections that the supervisor made; what it finds "
         "goes to whoever asked, and counted to the supervisor.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
-        "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
+        "is gone ends, too; one in no container finishes its open associations first. Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",
     )
 
@@ -133,7 +133,7 @@ def _isolation(page: Page) -> None:
         "The supervisor holds a runtime at the door until these bounds are set, and gives it the key of the site "
         "when the kernel says that it is contained. `fluxctl status` and `fluxctl doctor` tell what the kernel says, "
         "and nothing else. Where there is no container they say why and what to do, and the runtime is an ordinary "
-        "process;"
+        "process; "
         'with `mode = "required"` nothing is started, and the daemon ends with 6.',
     )
     page.subsection("What it keeps apart")

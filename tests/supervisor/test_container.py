@@ -83,6 +83,7 @@ def make_plan(folder: Path) -> dict[str, Any]:
         "secrets": {**{name: str(path) for name, path in secrets.items()}, "passwords": "/etc/passwd"},
         "programs": {"this package": container.__file__, "Python": os.__file__},
         "calls": {name: (numbers[name], *arguments) for name, arguments in CALLS.items()},
+        "prctl": pyseccomp.resolve_syscall(machine, "prctl"),
     }
 
 
@@ -109,10 +110,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     os.environ["A_SECRET"] = "x"  # noqa: S105
     try:
         outer_world(plan, folder, world)
-        handed = socket.socket()
-        world.append(handed)
-        plan["handed"] = handed.fileno()
-        found = asyncio.run(attack(plan, folder / "state", handed.fileno()))
+        handed, listener = socket.socket(), socket.create_server(("127.0.0.1", 0))
+        world += handed, listener
+        plan |= {"handed": handed.fileno(), "listener": listener.fileno()}
+        found = asyncio.run(attack(plan, folder / "state", handed.fileno(), listener.fileno()))
         assert Path(plan["own"], "renamed-inside").read_text() == "x"
         yield found
     finally:
@@ -121,14 +122,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             each.close()
 
 
-async def attack(plan: dict[str, Any], state: Path, handed: int) -> Told:
+async def attack(plan: dict[str, Any], state: Path, *handed: int) -> Told:
     launcher = Launcher([sys.executable, "-m", "tests.supervisor.attacks"], LIMITS, hidden=state, also=[TESTS])
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             fd = theirs.fileno()
             options = (str(fd), json.dumps(plan))
-            process = await launcher.launch(fd, handed, options=options, writable=Path(plan["own"]))
+            process = await launcher.launch(fd, *handed, options=options, writable=Path(plan["own"]))
         lacking = confinement.lacking(process.pid)
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -148,11 +149,13 @@ def test_no_attack_from_inside_works(told: Told) -> None:
     # Refused by the filter, and not because there was nothing to be had.
     for name in ("call ptrace", "call unshare", "call personality", "call mount", "reach a port"):
         assert told.attacks[name] == "ENOSYS"
-    assert told.attacks["connect a socket that was handed over"] == "ENOSYS"
+    assert {outcome for name, outcome in told.attacks.items() if name.startswith("connect ")} == {"ENOSYS"}
+    assert {outcome for name, outcome in told.attacks.items() if name.startswith("outlive ")} == {"ENOSYS"}
     assert told.attacks["take all memory"] == "MemoryError"
     assert told.attacks["open many files"] == "EMFILE"
     assert told.attacks["change this package"] == "EROFS"
     assert told.attacks["use code of another machine"] in {"ECANCELED", "ENOSYS"}
+    assert told.attacks["use the numbers of x32"] in {"ECANCELED", "ENOSYS"}
 
 
 def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
@@ -163,11 +166,13 @@ def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
     try:
         outer_world(plan, tmp_path, world)
         ours, theirs = socket.socketpair()
-        with ours, theirs, socket.socket() as handed:
-            plan["handed"] = handed.fileno()
+        with ours, theirs, socket.socket() as handed, socket.create_server(("127.0.0.1", 0)) as listener:
+            plan |= {"handed": handed.fileno(), "listener": listener.fileno()}
             command = [sys.executable, "-m", "tests.supervisor.attacks", str(theirs.fileno()), json.dumps(plan)]
             process = subprocess.Popen(
-                command, pass_fds=(theirs.fileno(), handed.fileno()), env=os.environ | {"A_SECRET": "x"}
+                command,
+                pass_fds=(theirs.fileno(), handed.fileno(), listener.fileno()),
+                env=os.environ | {"A_SECRET": "x"},
             )
             theirs.close()
             answer = b"".join(iter(lambda: ours.recv(1 << 16), b""))
@@ -179,6 +184,7 @@ def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
     mostly = {name for name, outcome in found.items() if outcome == "worked"}
     assert mostly >= {name for name in found if name.startswith(("read ", "see ", "reach ", "signal "))}
     assert mostly >= {"call ptrace", "call personality", "connect a socket that was handed over"}
+    assert mostly >= {"connect a listener that was shut down", "outlive the supervisor"}
 
 
 def test_what_a_runtime_needs_is_there_and_nothing_else(told: Told) -> None:
@@ -198,7 +204,7 @@ def test_what_a_runtime_needs_is_there_and_nothing_else(told: Told) -> None:
     }
     assert set(needs["etc"]) <= {"ld.so.cache", "localtime"}
     assert not {"home", "proc", "sys", "run", "boot", "mnt", "media", "srv"} & set(needs["root"])
-    assert len(needs["descriptors"]) == 2, "the link, and what the test has handed over"
+    assert len(needs["descriptors"]) == 3, "the link, and what the test has handed over"
 
 
 def test_a_process_in_no_container_is_seen_to_be_in_none() -> None:
@@ -234,6 +240,24 @@ def test_it_is_ended_with_all_that_it_started(whom: str) -> None:
     code, below = asyncio.run(_launched(program, use=end))
     assert code == -signal.SIGKILL
     wait_for(lambda: not any(alive(pid) for pid in below), what="all of them to be gone")
+
+
+def test_it_is_gone_when_the_supervisor_is_killed() -> None:
+    """Also one that heeds no link: what it might still do, it would do for a site that is not served any more."""
+    program = (
+        "import asyncio, sys, time; from capacitord.config.box import IsolationTable;"
+        "from capacitord.supervisor.launcher import Launcher;"
+        "launcher = Launcher([sys.executable, '-c', 'import time; time.sleep(600)'], IsolationTable());"
+        "found = asyncio.run(launcher.launch()); print(found.pid, found.exposed, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as supervisor:
+        try:
+            assert supervisor.stdout is not None
+            pid, exposed = supervisor.stdout.readline().split()
+            assert (alive(int(pid)), exposed) == (True, "None")
+        finally:
+            supervisor.kill()
+    wait_for(lambda: not alive(int(pid)), what="the process to be gone")
 
 
 def parent(pid: int) -> int:
