@@ -110,7 +110,8 @@ def _processes(page: Page) -> None:
         "scanners for the preflight, and nodes for a C-ECHO, over connections that the supervisor made; what it finds "
         "goes to whoever asked, and counted to the supervisor.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
-        "is gone ends, too; one in no container finishes its open associations first. Both may be killed at any moment: a start reads the spool "
+        "is gone ends, too; one in no container finishes its open associations first. "
+        "Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",
     )
 

@@ -58,6 +58,12 @@ def use(descriptor: int, act: Callable[[socket.socket], object]) -> None:
         act(handed)
 
 
+def connect_listener(port: int, listener: socket.socket) -> None:
+    """Make a listener what it was at first, and connect it."""
+    listener.shutdown(socket.SHUT_RD)
+    listener.sendto(b"x", FAST_OPEN, ("127.0.0.1", port))
+
+
 def run_code_of_386() -> None:
     page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(GET_PID_OF_386)
@@ -101,10 +107,7 @@ def attacks(plan: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "connect it by a message": lambda: use(
             handed, lambda each: each.sendmsg([b"x"], [], FAST_OPEN, ("127.0.0.1", port))
         ),
-        "connect a listener that was shut down": lambda: use(
-            plan["listener"],
-            lambda each: (each.shutdown(socket.SHUT_RD), each.sendto(b"x", FAST_OPEN, ("127.0.0.1", port))),
-        ),
+        "connect a listener that was shut down": lambda: use(plan["listener"], partial(connect_listener, port)),
         "put another protocol on a socket": lambda: use(
             handed, lambda each: each.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
         ),
