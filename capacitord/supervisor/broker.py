@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import threading
@@ -50,7 +51,7 @@ async def connect(destination: Destination) -> Connection:
     started = time.monotonic()
     try:
         async with asyncio.timeout(destination.connect_timeout):
-            found = await resolve(destination.host, destination.port)
+            found = meant(destination.host, await resolve(destination.host, destination.port))
         connected, words = await _first_that_answers(found, destination, started + destination.connect_timeout)
     except TimeoutError:
         connected, words = None, f"its name was not resolved within {destination.connect_timeout:g} s"
@@ -71,7 +72,7 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
     its own: it delays no other lookup, and not the end of this process.
     """
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return _numeric(host, port)
     except socket.gaierror:
         pass
     loop = asyncio.get_running_loop()
@@ -96,6 +97,37 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
 
     threading.Thread(target=look_up, name="resolver", daemon=True).start()
     return await answer
+
+
+def meant(host: str, found: Sequence[Address]) -> Sequence[Address]:
+    """Return those of a host's addresses that a profile can mean by it. Raises `OSError` if there are none.
+
+    A name is what the network of the moment says it is, and one that leads back into this box would reach what
+    listens for this box alone. Whoever means this box writes its address, or "localhost".
+    """
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return found
+    with contextlib.suppress(socket.gaierror, UnicodeError):
+        _numeric(host, 0)
+        return found
+    elsewhere = [each for each in found if not _leads_back(each[4][0])]
+    if found and not elsewhere:
+        msg = "it means this box itself; if that is right, let the profile say 127.0.0.1"
+        raise OSError(msg)
+    return elsewhere
+
+
+def _leads_back(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found
+    return found.is_loopback or found.is_unspecified or found.is_multicast
+
+
+def _numeric(host: str, port: int) -> Sequence[Address]:
+    """Return the address that is written instead of a name. Raises `socket.gaierror` if it is a name."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
 
 
 def later(reason: str) -> Outcome:
