@@ -21,6 +21,7 @@ from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.drain import Drain, StartOf
 from capacitord.supervisor.drain_record import DrainRecords
 from capacitord.supervisor.events import Hub
+from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.profiles import ProfileStore, Stored
 
@@ -245,6 +246,11 @@ class Drains:
         """End all processes now. Nothing they delivered is forgotten by that."""
         for drain in self._drains.values():
             drain.keeper.kill()
+
+    @property
+    def keepers(self) -> dict[str, RuntimeKeeper]:
+        """The runtimes that drain, by site."""
+        return {site: drain.keeper for site, drain in self._drains.items()}
 
     # --- what is said of it
 

@@ -24,7 +24,7 @@ from capacitord.supervisor.container import Descriptors, Sight
 from capacitord.supervisor.launched import Launched
 from capacitord.supervisor.launcher import Launcher, advice
 from tests.peers.program import descendants
-from tests.supervisor.daemon import running
+from tests.supervisor.daemon import PROFILE, running
 from tests.wait import wait_for
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -156,6 +156,29 @@ def test_no_attack_from_inside_works(told: Told) -> None:
     assert told.attacks["change this package"] == "EROFS"
     assert told.attacks["use code of another machine"] in {"ECANCELED", "ENOSYS"}
     assert told.attacks["use the numbers of x32"] in {"ECANCELED", "ENOSYS"}
+
+
+def test_a_runtime_that_fills_the_disk_is_ended_and_the_other_site_goes_on() -> None:
+    drains = '[delivery]\nwhen_inactive = "drain"\n'
+    with running(
+        "--undelivered", "3", "--fills", "st-marys", config='[spool]\nreserve = "100 TiB"\n', pulse=0.1
+    ) as box:
+        box.post("/v1/key/init")
+        other = PROFILE.format(version=1, port=9).replace("st-marys", "harbor") + drains
+        assert box.ask("POST", "/v1/profiles", {"text": other}).status == 200
+        box.until("open")
+        (box.state / "sites/harbor/catalog.db").write_text("sealed")
+        assert box.import_profile().status == 200
+        box.post("/v1/sites/st-marys/activate", {"reason": "a test"})
+        ended = "broke the contract of the link: it goes on writing though the disk is far below its reserve"
+        wait_for(lambda: ended in box.log.read_text(), within=20, what="the runtime to be ended")
+        (harbor,) = wait_for(lambda: box.get("/v1/status")["draining"], what="the other site to drain")
+        assert (harbor["state"], harbor["images"], harbor["isolated"]) == ("draining", 3, True)
+        log = box.log.read_text()
+        assert log.count("the runtime of harbor started") == 2, "when it was active, and once to drain"
+        assert "of harbor fills" not in log
+        spool = box.state / "sites/st-marys"
+        assert sum(file.stat().st_size for file in spool.iterdir()) < 2 << 30
 
 
 def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
