@@ -33,6 +33,7 @@ CALLS: dict[str, tuple[int, ...]] = {
     "bpf": (0, 0, 0),
     "chroot": (0,),
     "clone3": (0, 0),
+    "ioctl": (0, 0x5412, 0),
     "io_uring_setup": (1, 0),
     "keyctl": (0, 0, 0),
     "mount": (0, 0, 0, 0, 0),
@@ -47,7 +48,20 @@ CALLS: dict[str, tuple[int, ...]] = {
     "unshare": (0x10000000,),
     "userfaultfd": (1,),
 }
-"""Dangerous system calls, with arguments; ptrace(PTRACE_TRACEME), personality and unshare would work outside."""
+"""Dangerous system calls, with arguments; ptrace(PTRACE_TRACEME), personality and unshare would work outside.
+
+That of ioctl is TIOCSTI, which types into a terminal.
+"""
+
+
+NEIGHBOUR = """
+import socket, sys
+link = socket.socket(fileno=int(sys.argv[1]))
+word = link.recv(1)
+bytearray(1 << 24)
+link.sendall(word)
+"""
+"""The runtime of another site: once it is asked, it takes some memory and answers."""
 
 
 class Told(NamedTuple):
@@ -56,6 +70,8 @@ class Told(NamedTuple):
     needs: dict[str, Any]
     attacks: dict[str, str]
     lacking: tuple[str, ...]
+    ended_sooner: int
+    neighbour: bytes
 
 
 def make_plan(folder: Path) -> dict[str, Any]:
@@ -123,6 +139,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
 
 
 async def attack(plan: dict[str, Any], state: Path, *handed: int) -> Told:
+    theirs, neighbour = socket.socketpair()
+    with theirs:
+        fd = theirs.fileno()
+        other = await Launcher([sys.executable, "-c", NEIGHBOUR], LIMITS, hidden=state).launch(fd, options=(str(fd),))
     launcher = Launcher([sys.executable, "-m", "tests.supervisor.attacks"], LIMITS, hidden=state, also=[TESTS])
     ours, theirs = socket.socketpair()
     with ours:
@@ -131,6 +151,7 @@ async def attack(plan: dict[str, Any], state: Path, *handed: int) -> Told:
             options = (str(fd), json.dumps(plan))
             process = await launcher.launch(fd, *handed, options=options, writable=Path(plan["own"]))
         lacking = confinement.lacking(process.pid)
+        ended_sooner = oom_score_adj(process.pid) - oom_score_adj(os.getpid())
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         answer = b""
@@ -139,15 +160,24 @@ async def attack(plan: dict[str, Any], state: Path, *handed: int) -> Told:
                 answer += piece
     assert process.exposed is None
     assert await process.wait() == 0
+    with neighbour:
+        neighbour.settimeout(20)
+        neighbour.sendall(b"x")
+        heard = neighbour.recv(1)
+    assert await other.wait() == 0
     found = json.loads(answer)
-    return Told(found["needs"], found["attacks"], lacking)
+    return Told(found["needs"], found["attacks"], lacking, ended_sooner, heard)
+
+
+def oom_score_adj(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
 def test_no_attack_from_inside_works(told: Told) -> None:
     assert len(told.attacks) > 40
     assert [name for name, outcome in told.attacks.items() if outcome == "worked"] == []
     # Refused by the filter, and not because there was nothing to be had.
-    for name in ("call ptrace", "call unshare", "call personality", "call mount", "reach a port"):
+    for name in ("call ptrace", "call unshare", "call personality", "call mount", "call ioctl", "reach a port"):
         assert told.attacks[name] == "ENOSYS"
     assert {outcome for name, outcome in told.attacks.items() if name.startswith("connect ")} == {"ENOSYS"}
     assert {outcome for name, outcome in told.attacks.items() if name.startswith("outlive ")} == {"ENOSYS"}
@@ -156,6 +186,11 @@ def test_no_attack_from_inside_works(told: Told) -> None:
     assert told.attacks["change this package"] == "EROFS"
     assert told.attacks["use code of another machine"] in {"ECANCELED", "ENOSYS"}
     assert told.attacks["use the numbers of x32"] in {"ECANCELED", "ENOSYS"}
+
+
+def test_the_other_site_goes_on_and_the_supervisor_would_be_ended_last(told: Told) -> None:
+    assert told.neighbour == b"x"
+    assert told.ended_sooner == min(500, 1000 - oom_score_adj(os.getpid()))
 
 
 def test_a_runtime_that_fills_the_disk_is_ended_and_the_other_site_goes_on() -> None:
