@@ -44,14 +44,22 @@ class Connection(NamedTuple):
     seconds: float
 
 
-async def connect(destination: Destination) -> Connection:
-    """Connect to a destination within its time-out, trying each address of its host in turn."""
+MOST_LOOKUPS: Final = 64
+"""Names that are looked up at once for whoever asks."""
+Lookups: TypeAlias = set[threading.Thread]
+
+
+async def connect(destination: Destination, lookups: Lookups | None = None) -> Connection:
+    """Connect to a destination within its time-out, trying each address of its host in turn.
+
+    `lookups` are those that are going on for whoever asks; see `resolve`.
+    """
     if destination.barred:
         return Connection(None, later(f"{destination.name}: {destination.barred}."), 0.0)
     started = time.monotonic()
     try:
         async with asyncio.timeout(destination.connect_timeout):
-            found = meant(destination.host, await resolve(destination.host, destination.port))
+            found = meant(destination.host, await resolve(destination.host, destination.port, lookups))
         connected, words = await _first_that_answers(found, destination, started + destination.connect_timeout)
     except TimeoutError:
         connected, words = None, f"its name was not resolved within {destination.connect_timeout:g} s"
@@ -65,11 +73,12 @@ async def connect(destination: Destination) -> Connection:
     return Connection(connected, None, seconds)
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
+async def resolve(host: str, port: int, lookups: Lookups | None = None) -> Sequence[Address]:
     """Return the addresses of a host. Raises `socket.gaierror`, or what else the resolver raises.
 
     A name that nobody answers for holds a thread for as long as the resolver likes, so each lookup has a thread of
-    its own: it delays no other lookup, and not the end of this process.
+    its own: it delays no other lookup, and not the end of this process. There are no more than `MOST_LOOKUPS` among
+    `lookups`, so that nobody who asks again and again takes all threads.
     """
     try:
         return _numeric(host, port)
@@ -95,7 +104,13 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, found)
 
-    threading.Thread(target=look_up, name="resolver", daemon=True).start()
+    thread = threading.Thread(target=look_up, name="resolver", daemon=True)
+    if lookups is not None:
+        lookups.difference_update([each for each in lookups if not each.is_alive()])
+        if len(lookups) >= MOST_LOOKUPS:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+        lookups.add(thread)
+    thread.start()
     return await answer
 
 
