@@ -154,7 +154,8 @@ def _isolation(page: Page) -> None:
     page.text(
         "Root on this machine, and whoever can become it. Faults of the kernel, and of the processor. Somebody who "
         "takes over the supervisor, which has all keys and makes all connections. Whoever has the box key and the "
-        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another. A network "
+        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another. Lines in the "
+        "journal that a runtime makes up; the audit log is the supervisor's alone. A network "
         "where another machine has the address of a site's PACS: a site that drains connects to what its profile "
         "names from wherever the box is, so its destinations need addresses that no other network has, such as those "
         "behind a VPN."
