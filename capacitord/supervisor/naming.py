@@ -37,7 +37,7 @@ async def short_id(
         if answer.head.subjects:
             return answer.head.subjects[0]
         try:
-            body = b"".join([piece async for piece in answer.pieces])
+            body = await relay.body_of(answer)
             refused = msgspec.json.decode(body, type=Refusal)
         except (relay.CutOff, msgspec.DecodeError):
             msg = "the site's runtime gave an answer that is none"

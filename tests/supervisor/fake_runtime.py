@@ -168,6 +168,10 @@ class FakeRuntime:
                     self.whole(stream, self.echo(body["destination"]))
                 case "destination.list":
                     self.whole(stream, m.DestinationList("fluxctl.destination.list/1", self.status().destinations))
+                case "study.list" if self.options.endless:
+                    self.head(stream, 200, "application/json")
+                    while True:
+                        stream.sendall(bytes(1 << 16))
                 case "study.list":
                     self.whole(stream, self.studies(m.StudyQuery(**body)))
                 case "queue.list":
@@ -308,7 +312,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=0)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
-    for name in ("dies-in-export", "dies-in-discard", "lingers", "hangs", "read-only", "failing"):
+    for name in ("dies-in-export", "dies-in-discard", "lingers", "hangs", "read-only", "failing", "endless"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

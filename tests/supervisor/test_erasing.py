@@ -238,6 +238,22 @@ def test_what_is_refused_leaves_everything_as_it_was(two: Daemon) -> None:
     assert len(runtimes(two)) == 1
 
 
+def test_a_runtime_that_answers_without_end_costs_the_supervisor_nothing() -> None:
+    """As one may that was taken over by what is in its spool, which is a reason to erase it."""
+    with running("--endless") as box:
+        box.post("/v1/key/init")
+        assert take(box, text("st-marys"), text(SITE)).status == 200
+        activate(box, SITE)
+        served(box)
+        folder = box.state / "sites" / SITE
+        (folder / "held").write_text("held0001")
+        box.post("/v1/sites/deactivate", {"reason": "a test"})
+        refused = erase(box, SITE)
+        assert (refused.status, refused.error["exit_code"]) == (503, 75)
+        assert "did not say which studies it has" in refused.error["message"]
+        assert (folder / "held").exists()
+
+
 def test_a_start_ends_what_a_kill_has_cut_short(two: Daemon) -> None:
     folder = two.state / "sites" / SITE
     (folder / "catalog.db").write_text("sealed")
