@@ -292,7 +292,7 @@ class BoxAnswers:
             profile,
             audit,
             doctor.runtime(now.runtime, parked=parked),
-            doctor.isolation(now.runtime),
+            doctor.isolation(now.runtime, now.draining),
             doctor.gate(now.gate, now.listener),
             *doctor.draining(now.draining),
             *([doctor.images(now.traffic, await asyncio.to_thread(doctor.set_aside, state))] if served else []),

@@ -38,7 +38,7 @@ async def short_id(
         async with relay.ask(runtime, NAMING, StudyRef(reference), peer, bounds, gone=gone) as answer:
             if answer.head.subjects:
                 return answer.head.subjects[0]
-            body = b"".join([piece async for piece in answer.pieces])
+            body = await relay.body_of(answer)
             refused = msgspec.json.decode(body, type=Refusal)
     except Unanswered as error:
         # A question changes nothing, so nothing is in doubt.

@@ -20,6 +20,7 @@ from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.peers import Peer
 
 _HEAD: Final = 1 << 16
+_MOST: Final = 1 << 20
 _PIECE: Final = 1 << 18
 _LOOK: Final = 0.25
 
@@ -89,6 +90,16 @@ async def ask(
             yield Answer(head, pieces)
     finally:
         writer.transport.abort()
+
+
+async def body_of(answer: Answer, most: int = _MOST) -> bytes:
+    """Return a body that is for the supervisor itself. Raises `CutOff` if it is not whole, or longer than `most`."""
+    found = bytearray()
+    async for piece in answer.pieces:
+        found += piece
+        if len(found) > most:
+            raise CutOff
+    return bytes(found)
 
 
 async def _head(reader: asyncio.StreamReader, bounds: Bounds, gone: Callable[[], bool]) -> CallHead:

@@ -37,6 +37,7 @@ from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.keyring import Keys
 from capacitord.supervisor.last_open import LastOpen
 from capacitord.supervisor.launcher import Launcher
+from capacitord.supervisor.overflow import Overflow
 from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
@@ -119,6 +120,11 @@ class Serving:
             launcher=launcher,
             bounds=bounds,
             hub=self.hub,
+        )
+        self.overflow = Overflow(
+            box.state / "sites",
+            lambda total: settings.limits(box.spool, total).reserve,
+            lambda: {self.site: self.keeper, **self.drains.keepers} if self.site else self.drains.keepers,
         )
         self.whereabouts: Whereabouts | None = None
         self.gatekeeper = Gatekeeper(

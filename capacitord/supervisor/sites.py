@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -16,7 +16,7 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.staying import after_leaving
-from capacitord.errors import CapacitordError, DamagedObject, Refused
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, Refused
 from capacitord.model.following import wanted
 from capacitord.supervisor import importing, looking
 from capacitord.supervisor.active_site import Choice
@@ -264,7 +264,9 @@ class Sites:
         finally:
             await serving.look_around()
             serving.consider()
-        rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
+        rest = (
+            "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box.{_DESTROY}"
+        )
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
     async def erase(self, request: m.SiteErase, peer: Peer) -> m.Done:
@@ -275,14 +277,13 @@ class Sites:
         serving, site = self._serving, request.site
         if request.confirm != site:
             raise Refused("the site's id was not repeated, so nothing was done", hint="Give it again in `confirm`.")
-        # Without its profile nobody can look into its spool, and so nobody knows whether something waits there.
-        await asyncio.to_thread(self._store.history, site, "")
+        read = await self._reader(site)
         if site == serving.site:
             await self._refuse_the_active(site, peer)
         try:
             async with serving.drains.without(site):
                 if not await asyncio.to_thread(is_empty, serving.folder_of(site)):
-                    await self._demand_nothing_waits(site, peer)
+                    await self._demand_nothing_waits(site, peer, read)
                 await serving.erasures.erase(site, peer.user)
                 await asyncio.to_thread(self._store.remember, site, Held(datetime.now(UTC), 0, 0, 0, 0, 0))
         finally:
@@ -290,6 +291,23 @@ class Sites:
             serving.consider()
         serving.hub.say("site-erased", f"the key and the data of {site} are destroyed")
         return m.Done(f"The key of {site} is destroyed, and all data of {site} with it. {_OUTSIDE}", (site,))
+
+    async def _reader(self, site: str) -> Callable[[str], Stored]:
+        """Return what reads the profile of a site, which may have been removed. Raises `NotFound`.
+
+        Without one nobody can look into the spool, and so nobody knows whether something waits there.
+        """
+        try:
+            await asyncio.to_thread(self._store.history, site, "")
+        except NotFound:
+            await asyncio.to_thread(self._store.removed, site)
+        else:
+            return self._store.read
+        status = await self._serving.keys.status()
+        if site not in status.sites and await asyncio.to_thread(is_empty, self._serving.folder_of(site)):
+            msg = f"{site} was removed, and neither data nor a key of it is on this box"
+            raise NotFound(msg)
+        return self._store.removed
 
     async def _refuse_the_active(self, site: str, peer: Peer) -> NoReturn:
         serving = self._serving
@@ -302,10 +320,10 @@ class Sites:
             raise Refused(msg, hint="Activate another site first, or none: fluxctl site deactivate")
         raise _refusal(f"{msg}, and {_counted_studies(found.total)} here", found, _GIVE_UP)
 
-    async def _demand_nothing_waits(self, site: str, peer: Peer) -> None:
+    async def _demand_nothing_waits(self, site: str, peer: Peer, read: Callable[[str], Stored] | None = None) -> None:
         serving = self._serving
         try:
-            stored = await asyncio.to_thread(self._store.read, site)
+            stored = await asyncio.to_thread(read or self._store.read, site)
         except CapacitordError as error:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
@@ -362,6 +380,7 @@ class Sites:
         return await asyncio.shield(task)
 
 
+_DESTROY: Final = " Destroy both with: fluxctl site erase SITE"
 _OUTSIDE: Final = (
     "Recovery files that were exported before still have that key: destroy them where copies of the disk are kept. "
     "The profile stays: fluxctl profile remove SITE."

@@ -126,6 +126,7 @@ class Supervisor:
             running = [
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
+                tasks.create_task(serving.overflow.watch()),
                 tasks.create_task(deeds.keep()),
                 tasks.create_task(self._notifier.watchdog()),
                 tasks.create_task(history.keep()),

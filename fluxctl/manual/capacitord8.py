@@ -125,7 +125,8 @@ def _processes(page: Page) -> None:
         "scanners for the preflight, and nodes for a C-ECHO, over connections that the supervisor made; what it finds "
         "goes to whoever asked, and counted to the supervisor.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
-        "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
+        "is gone ends, too; one in no container finishes its open associations first. "
+        "Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",
     )
 
@@ -144,18 +145,22 @@ def _isolation(page: Page) -> None:
         "know it (ENOSYS); one of another machine's, such as of 32-bit programs, ends the process.",
         "Each process has bounds: `[isolation] memory` and `descriptors`, 4096 processes and threads in all, no core "
         "dumps. The kernel counts processes for users other than root only, and counts neither memory files nor what "
-        "several processes take together: the systemd unit bounds that (`MemoryMax=`, `TasksMax=`).",
+        "several processes take together: the systemd unit bounds that (`MemoryMax=`, `TasksMax=`), and where memory "
+        "is short the kernel ends runtimes before the supervisor. A runtime whose spool grows while the disk is "
+        "below half of its reserve is ended; files that it holds open without a name are not counted.",
         "The supervisor holds a runtime at the door until these bounds are set, and gives it the key of the site "
         "when the kernel says that it is contained. `fluxctl status` and `fluxctl doctor` tell what the kernel says, "
         "and nothing else. Where there is no container they say why and what to do, and the runtime is an ordinary "
-        "process;"
+        "process; "
         'with `mode = "required"` nothing is started, and the daemon ends with 6.',
     )
     page.subsection("What it keeps apart")
     page.text(
         "Somebody who takes over the runtime of a site, say with an image that a library trips over, has that site's "
-        "images, key and connections, and can fill the disk that its spool is on. Out of reach are the other sites' "
-        "images, keys and systems, the supervisor, and the rest of the machine and of the network.",
+        "images, key and connections, and can take the room on the disk that no image may have any more, so that no "
+        "site takes images in. Out of reach are the other sites' images, keys and systems, the supervisor, and the "
+        "rest of the machine and of the network; what other sites have goes on leaving. No name in a profile leads "
+        "back into this box: one that resolves to a loopback address is not connected to.",
         "The key of a site is in the memory of its runtime and of that one's helpers. The supervisor unwraps it for "
         "each start and does not keep it, though its memory is not wiped; it has the box key, under which all sites' "
         "keys are wrapped. The runtimes of sites that are not active are stopped.",
@@ -164,7 +169,11 @@ def _isolation(page: Page) -> None:
     page.text(
         "Root on this machine, and whoever can become it. Faults of the kernel, and of the processor. Somebody who "
         "takes over the supervisor, which has all keys and makes all connections. Whoever has the box key and the "
-        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another."
+        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another. Lines in the "
+        "journal that a runtime makes up; the audit log is the supervisor's alone. A network "
+        "where another machine has the address of a site's PACS: a site that drains connects to what its profile "
+        "names from wherever the box is, so its destinations need addresses that no other network has, such as those "
+        "behind a VPN."
     )
     page.subsection("What it takes")
     page.text(
@@ -173,7 +182,8 @@ def _isolation(page: Page) -> None:
         "needs an AppArmor profile that allows `userns`. In a systemd unit the container takes "
         "`RestrictNamespaces=user mnt pid net ipc uts cgroup` and `SystemCallFilter=@system-service @mount`, as in "
         "the unit that comes with the program; the other settings there may stay.",
-        "`fluxctl site erase` destroys the key of a site, and with it all of its data on this box, however it is read.",
+        "`fluxctl site erase` destroys the key of a site, and with it all of its data on this box, however it is "
+        "read. It looks first whether something waits there, by the site's profile or the one that was removed last.",
     )
 
 

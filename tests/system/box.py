@@ -124,9 +124,9 @@ class Box:
             self._orphaned.pop().kill()
 
     def kill_supervisor(self) -> None:
-        """End the supervisor at once, and only it: its runtime is left alone."""
+        """End the supervisor at once, and only it: its runtime ends with it where it is in a container."""
         program = self.program
-        # Kept, because the runtime has to end with the test.
+        # Kept, because a runtime that is in none has to end with the test.
         self._orphaned += program.below()
         os.kill(program.pid, signal.SIGKILL)
         wait_for(lambda: not program.running, what="the supervisor to be dead")
