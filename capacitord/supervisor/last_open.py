@@ -48,6 +48,13 @@ class LastOpen:
         files.replace(self._path, _text(site or _NONE).encode("ascii"))
         return Last(site)
 
+    def forget(self) -> Last:
+        """Have nobody know any more, after a restart either. Raises `StorageFailed`."""
+        with files.typed(self._path):
+            self._path.unlink(missing_ok=True)
+        files.sync_folder(self._path.parent)
+        return MISSING
+
 
 def _text(site: str) -> str:
     digest = hashlib.sha256(f"capacitord last-open {site}".encode()).hexdigest()

@@ -142,13 +142,21 @@ class _Run:
     @classmethod
     async def start(cls, launcher: Launcher) -> _Run:
         """Start the probe with one end of a link. Raises `TryAgain` if it can't run."""
-        ours, theirs = pair()
+        try:
+            ours, theirs = pair()
+        except OSError as error:
+            msg = f"the probe can't be started: {error.strerror}"
+            raise TryAgain(msg, hint=_LOOK) from None
         try:
             process = await launcher.launch(theirs.fileno(), options=(_LINK_OPTION, str(theirs.fileno())))
         except CapacitordError as error:
             ours.close()
             msg = f"the probe can't be started: {error.message}"
             raise TryAgain(msg, where=error.where, hint=error.hint) from None
+        except OSError as error:
+            ours.close()
+            msg = f"the probe can't be started: {error.strerror}"
+            raise TryAgain(msg, hint=_LOOK) from None
         finally:
             theirs.close()
         run = cls(process)
