@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,6 +41,7 @@ from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.reporter import Reporter
+from capacitord.supervisor.whereabouts import rules_of, why_manual
 
 _log = logging.getLogger(__name__)
 _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
@@ -240,6 +241,11 @@ class Serving:
     def follows(self) -> bool:
         """Whether the box follows the evidence of where it is, unless a person said otherwise."""
         return self.whereabouts is not None and self.whereabouts.follows
+
+    def would_follow(self, profiles: Sequence[Document]) -> bool:
+        """Tell whether the box follows the evidence once it has these profiles, too."""
+        rules = [rules_of(profile) for profile in profiles if profile.location is not None]
+        return self.follows or (self.whereabouts is not None and not why_manual(self._box.location, rules))
 
     @property
     def override(self) -> bool:

@@ -41,7 +41,8 @@ class Sites:
     async def import_profiles(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
         """Check and keep profiles, and have the runtime act on its own. Raises `Invalid` or `Refused`.
 
-        The first site that a box gets is served at once; of several that come together, none is.
+        The first site that a box gets is served at once; of several that come together none is, nor is one that is
+        known by evidence.
         """
         return await self._alone(self._import(request, user))
 
@@ -54,8 +55,9 @@ class Sites:
         if request.dry_run:
             return checked.answer
         first = await asyncio.to_thread(self._is_first)
-        if first and len(checked.candidates) > 1:
-            # Of several nobody has said which one: written down first, as a lone profile without a record is served.
+        chosen_at_once = first and not serving.would_follow([candidate.profile for candidate in checked.candidates])
+        if first and (len(checked.candidates) > 1 or not chosen_at_once):
+            # Nobody has said which one: written down first, as a lone profile without a record is served.
             await asyncio.to_thread(serving.chosen.write, Choice(""))
         try:
             await asyncio.to_thread(importing.put, store, checked, user)
@@ -69,7 +71,7 @@ class Sites:
                 serving.hub.say("profile-imported", said)
                 _log.info("Version %d of the profile of %s is in force.", each.version, each.id)
         answer = checked.answer
-        if first and len(taken) == 1 and not serving.follows:
+        if chosen_at_once and len(taken) == 1:
             await serving.go_over(Choice(taken[0]), await asyncio.to_thread(store.read, taken[0]))
             answer = msgspec.structs.replace(answer, active=True)
         elif serving.site in taken:
