@@ -20,10 +20,12 @@ from capacitord.errors import CapacitordError, DamagedObject, Refused
 from capacitord.model.following import wanted
 from capacitord.supervisor import importing, looking
 from capacitord.supervisor.active_site import Choice
+from capacitord.supervisor.holdings import held_of
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import Stored
-from capacitord.supervisor.serving import Serving, held_of, is_empty
+from capacitord.supervisor.provision import is_empty
+from capacitord.supervisor.serving import Serving
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -256,7 +258,7 @@ class Sites:
         await asyncio.to_thread(self._store.history, site, "")
         if site == serving.site:
             await self._refuse_the_active(site, peer)
-        folder = serving.folder_of(site)
+        folder = serving.provision.folder_of(site)
         empty = await asyncio.to_thread(is_empty, folder)
         try:
             async with serving.drains.without(site):
@@ -283,7 +285,7 @@ class Sites:
             await self._refuse_the_active(site, peer)
         try:
             async with serving.drains.without(site):
-                if not await asyncio.to_thread(is_empty, serving.folder_of(site)):
+                if not await asyncio.to_thread(is_empty, serving.provision.folder_of(site)):
                     await self._demand_nothing_waits(site, peer)
                 await serving.erasures.erase(site, peer.user)
                 await asyncio.to_thread(self._store.remember, site, Held(datetime.now(UTC), 0, 0, 0, 0, 0))
@@ -311,7 +313,7 @@ class Sites:
         except CapacitordError as error:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
-        start = await serving.start_of(stored)
+        start = await serving.provision.start_of(stored)
         found = await looking.waiting_in(serving.launcher, start, serving.bounds, peer)
         if found.total:
             hint = f"Serve it: fluxctl site activate {site}. {_GIVE_UP}"
