@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from capacitord.api.actions import CLEARED
+from capacitord.api.actions import CLEARED, WAIVED
 from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.link.probe import Heading, Limits, Scanner
 from capacitord.model.preflight import GROUNDS, Clearance, Preflight, clearance, evidence, exempt, failed
@@ -216,7 +216,10 @@ class Clearing:
             said.append(self._waived)
         if self.found is not None:
             said.append(evidence(self.found))
-        await self._journal(CLEARED, (site,), "; ".join(part for part in said if part))
+        words = "; ".join(part for part in said if part)
+        # A waiver has an entry of its own, so that all there ever were are found at once.
+        for action in (WAIVED, CLEARED) if cleared is Clearance.WAIVED else (CLEARED,):
+            await self._journal(action, (site,), words)
         # Meanwhile it may be another site's turn, or the scanner have somebody again.
         if site != self._site or self.clearance is None:
             return

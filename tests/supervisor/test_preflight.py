@@ -236,7 +236,10 @@ def test_a_waiver_is_for_one_activation(ct: Scanner) -> None:
         daemon.until("blocked", within=WAIT)
         assert "waived, this once" in activate(daemon, waive_preflight=True).json["message"]
         open_for(daemon, "lakeside")
-        assert ": a test" in audit(daemon, "gate.clear")[-1]["detail"].partition("waived by ")[2]
+        (waived,) = audit(daemon, "gate.waive")
+        assert audit(daemon, "gate.clear")[-1]["detail"] == waived["detail"]
+        assert ": a test" in waived["detail"].partition("waived by ")[2]
+        assert "CT_1: not clean" in waived["detail"]
         assert ", preflight waived" in audit(daemon, "site.activate")[-1]["detail"]
         activate(daemon, "st-marys")
         assert "still has" in daemon.until("blocked", within=WAIT)["gate"]["reason"]
