@@ -75,6 +75,8 @@ class Clearing:
         self._required = True
         self._waived = ""
         self._why = ""
+        self._journalled = ""
+        """What the audit log says of this activation, so that a record that is tried again is told of once."""
         self._questions = self._answered = 0
         self._asking: asyncio.Task[None] | None = None
         self._recording: asyncio.Task[None] | None = None
@@ -91,6 +93,7 @@ class Clearing:
     def begin(self, site: str, why: str) -> None:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""
         self._site, self._why, self._waived, self.problem = site, why, "", None
+        self._journalled = ""
         self._stop_asking()
         self._forget()
 
@@ -218,12 +221,15 @@ class Clearing:
             said.append(evidence(self.found))
         words = "; ".join(part for part in said if part)
         # A waiver has an entry of its own, so that all there ever were are found at once.
-        for action in (WAIVED, CLEARED) if cleared is Clearance.WAIVED else (CLEARED,):
-            await self._journal(action, (site,), words)
+        if words != self._journalled:
+            for action in (WAIVED, CLEARED) if cleared is Clearance.WAIVED else (CLEARED,):
+                await self._journal(action, (site,), words)
+            self._journalled = words
         # Meanwhile it may be another site's turn, or the scanner have somebody again.
         if site != self._site or self.clearance is None:
+            self._journalled = ""
             return
         written = await asyncio.to_thread(self._record.write, site)
         if self.clearance is None:
-            written = await asyncio.to_thread(self._record.forget)
+            written, self._journalled = await asyncio.to_thread(self._record.forget), ""
         self.last, self.problem = written, None

@@ -55,12 +55,14 @@ class Desk:
         self.asked = Asked(self.turned)
         self.writes = asyncio.Event()
         self.write = asyncio.Event()
+        self.entries = 0
         self.possible = self.ready = True
         self.clearing = Clearing(
             self.record, self.asked, [CT], Limits(20, 1, 1), every=0.01, journal=self.journal, changed=self.look
         )
 
     async def journal(self, *_: object, **_settings: object) -> None:
+        self.entries += 1
         self.writes.set()
         await self.write.wait()
 
@@ -169,6 +171,21 @@ def test_whatever_keeps_them_from_being_asked_they_are_asked_again(tmp_path: Pat
         (await desk.question(2)).set_result(TAKEN)
         await desk.until(lambda: desk.clearing.found == TAKEN)
         assert desk.clearing.clearance is None
+
+    play(tmp_path, act)
+
+
+def test_a_record_that_is_tried_again_is_in_the_audit_log_once(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        aside = tmp_path / ".last-open.new"
+        aside.mkdir()
+        desk.write.set()
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.problem is not None)
+        assert desk.clearing.clearance is Clearance.CLEAN
+        aside.rmdir()
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.entries == 1
 
     play(tmp_path, act)
 
