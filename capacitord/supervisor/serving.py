@@ -114,6 +114,8 @@ class Serving:
         """Which site was chosen last, and by whom."""
         self.stored: Stored | None = None
         self.profile_problem: Problem | None = None
+        self.astray: Problem | None = None
+        """Why the box cannot serve the site at which it is; the one that is active is shut then."""
         self.looked_around = asyncio.Event()
         """Set whenever the profiles were read back, as they are after each change."""
         self.launcher = launcher
@@ -215,7 +217,7 @@ class Serving:
         """Put down who chose the site that is served, or none, from now on. Raises `StorageFailed` or `OutOfSpace`."""
         choice = Choice(self.site, chosen)
         await asyncio.to_thread(self.chosen.write, choice)
-        self.choice = choice
+        self.choice, self.astray = choice, None
         self.consider()
 
     async def go_over(self, choice: Choice, stored: Stored | None) -> None:
@@ -239,7 +241,8 @@ class Serving:
         async with self.drains.without(site):
             await self.keeper.stop(self._grace)
             # Only now: until here a runtime was there that would have acted on it.
-            self.site, self.choice, self.stored, self.profile_problem = site, choice, stored, None
+            self.site, self.choice, self.stored = site, choice, stored
+            self.profile_problem = self.astray = None
             self._begin()
         await self.holdings.remember(before, held)
         await self.holdings.remember(site, None)
@@ -290,7 +293,7 @@ class Serving:
         reporter, traffic = self.reporter, self.reporter.current
         return Facts(
             profile="" if self.stored is None else self.stored.profile.id,
-            profile_problem=self.profile_problem,
+            profile_problem=self.astray or self.profile_problem,
             key_problem=self.keys.problem,
             runtime=self.keeper.state,
             runtime_problem=self.keeper.problem,

@@ -16,8 +16,8 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.staying import after_leaving
-from capacitord.errors import CapacitordError, DamagedObject, Refused
-from capacitord.model.following import wanted
+from capacitord.errors import CapacitordError, DamagedObject, Problem, Refused
+from capacitord.model.following import Wanted, wanted
 from capacitord.supervisor import importing, looking
 from capacitord.supervisor.active_site import Choice
 from capacitord.supervisor.holdings import held_of
@@ -29,6 +29,8 @@ from capacitord.supervisor.serving import Serving
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_AGAIN: Final = 5.0
+"""Seconds until what the evidence wants is tried again."""
 
 
 class Sites:
@@ -229,6 +231,7 @@ class Sites:
             await self._heed()
         except CapacitordError as error:
             _log.error("the box cannot go by where it is: %s: %s", error.where, error.message)
+            asyncio.get_running_loop().call_later(_AGAIN, self.heed)
         self._serving.consider()
 
     async def _heed(self) -> None:
@@ -236,9 +239,16 @@ class Sites:
         decision = serving.whereabouts.look() if serving.whereabouts is not None and serving.follows else None
         goal = wanted(serving.word, decision, opened=serving.is_open)
         if goal.site == serving.site:
+            serving.astray = None
             return
-        stored = await asyncio.to_thread(self._store.read, goal.site) if goal.site else None
-        await serving.go_over(Choice(goal.site, _evidence(goal.reason)), stored)
+        try:
+            stored = await asyncio.to_thread(self._store.read, goal.site) if goal.site else None
+            # Wherever the box is, it is not at the site that it serves: whatever fails from here on, that stays shut.
+            serving.astray = _astray(serving.site, goal, CapacitordError("it was cut short"))
+            await serving.go_over(Choice(goal.site, _evidence(goal.reason)), stored)
+        except CapacitordError as error:
+            serving.astray = _astray(serving.site, goal, error)
+            raise
 
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
@@ -370,6 +380,13 @@ _OUTSIDE: Final = (
     "Recovery files that were exported before still have that key: destroy them where copies of the disk are kept. "
     "The profile stays: fluxctl profile remove SITE."
 )
+
+
+def _astray(site: str, goal: Wanted, error: CapacitordError) -> Problem:
+    """Return why a site is shut that the box has left, and that it cannot go over from."""
+    left = f"the box is not at {site} any more" if site else "the box is at a site"
+    words = f"{left} ({goal.reason}), and cannot go over to {goal.site or 'none'}: {error.message}"
+    return Problem(error.reference, words, where=error.where, hint=error.hint or "See why: fluxctl doctor")
 
 
 def _evidence(reason: str) -> m.Chosen:
