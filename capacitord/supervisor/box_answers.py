@@ -205,6 +205,8 @@ class BoxAnswers:
         return self._keys("key.rotate", now, f"box key {now.id}, generation {now.generation}")
 
     async def _key_restore(self, _peer: Peer, request: m.KeyRestore) -> Outcome:
+        # Before there are keys: with them, its scanners could send for a site without having been asked.
+        await self._serving.clearing.take_over()
         now, restored = await self._serving.keys.restore(request)
         self._serving.consider()
         outcome = self._keys("key.restore", now, f"box key {now.id}, {len(restored)} site keys from a recovery file")

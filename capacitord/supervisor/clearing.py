@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from capacitord.api.actions import CLEARED, WAIVED
 from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.link.probe import Heading, Limits, Scanner
-from capacitord.model.preflight import GROUNDS, Clearance, Preflight, clearance, evidence, exempt, failed
+from capacitord.model.preflight import GROUNDS, Clearance, Last, Preflight, clearance, evidence, exempt, failed
 from capacitord.supervisor.last_open import MISSING, LastOpen
 
 _log = logging.getLogger(__name__)
@@ -89,6 +89,14 @@ class Clearing:
         self.last = await asyncio.to_thread(self._record.read)
         if self.last == MISSING and not used:
             self.last = await asyncio.to_thread(self._record.write, "")
+
+    async def take_over(self) -> None:
+        """Take it that this box is in the place of another, whose last site nobody knows, if it had none itself.
+
+        Raises `StorageFailed` or `OutOfSpace`.
+        """
+        if self.last == Last():
+            self.last = await asyncio.to_thread(self._record.forget)
 
     def begin(self, site: str, why: str) -> None:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""

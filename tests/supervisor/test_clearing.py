@@ -13,7 +13,7 @@ from capacitord.link.probe import Limits, Scanner
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.preflight import Checked, Clearance, Last, Preflight, Root
 from capacitord.supervisor.clearing import Clearing
-from capacitord.supervisor.last_open import MISSING, LastOpen
+from capacitord.supervisor.last_open import UNKNOWN, LastOpen
 
 CT = Scanner("CT_1", "FLUXBOX", Root.STUDY, "127.0.0.1", 104)
 CLEAN = Preflight((Checked("CT_1", Outcome(Verdict.DONE, "CT_1 said all that is on it.", 0)),))
@@ -157,9 +157,9 @@ def test_somebody_who_comes_while_it_is_written_down_keeps_the_port_shut(tmp_pat
         desk.record.meanwhile = lambda: loop.call_soon_threadsafe(desk.clearing.take, TAKEN, desk.clearing.question())
         (await desk.question(1)).set_result(CLEAN)
         desk.write.set()
-        await desk.until(lambda: desk.clearing.last == MISSING)
+        await desk.until(lambda: desk.clearing.last == UNKNOWN)
         assert desk.clearing.clearance is None
-        assert desk.record.read() == MISSING
+        assert desk.record.read() == UNKNOWN
 
     play(tmp_path, act)
 
@@ -186,6 +186,18 @@ def test_a_record_that_is_tried_again_is_in_the_audit_log_once(tmp_path: Path) -
         aside.rmdir()
         await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
         assert desk.entries == 1
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", UNKNOWN), ("lakeside", Last("lakeside"))])
+def test_a_box_in_the_place_of_another_does_not_know_its_last_site(tmp_path: Path, before: str, after: Last) -> None:
+    async def act(desk: Desk) -> None:
+        desk.record.write(before)
+        await desk.clearing.open(used=False)
+        await desk.clearing.take_over()
+        assert desk.clearing.last == desk.record.read() == after
+        assert desk.clearing.clearance is None
 
     play(tmp_path, act)
 
