@@ -88,8 +88,8 @@ def _preflight(page: Page) -> None:
         "The site that scanners could send for last is on record before the port is bound for it. The same site "
         "again, also after a restart, needs no preflight, and nor does the first site of a new box; a record that is "
         "missing or damaged does, and so does the first site of a box whose keys came from a recovery file. Where "
-        "`[preflight] waiver` allows it, a person may do without, for one activation and with a reason. Why a site was opened for, what the scanners said and every change of the gate are in the "
-        "audit log, without patients.",
+        "`[preflight] waiver` allows it, a person may do without, for one activation and with a reason. Why a site was "
+        "opened for, what the scanners said and every change of the gate are in the audit log, without patients.",
     )
     page.section("OVERRIDE")
     page.text(
