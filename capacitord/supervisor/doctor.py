@@ -267,10 +267,10 @@ async def destinations(known: Iterable[Destination]) -> list[Check]:
     return list(await asyncio.gather(*(_destination(each) for each in known)))
 
 
-async def worklist(source: Destination) -> Check:
-    """Try a TCP connection to the source of the worklist."""
+async def worklist(sources: Iterable[Destination]) -> list[Check]:
+    """Try a TCP connection to the source of the worklist, if there is one."""
     hint = "Check the network of the coach and the profile; then: fluxctl worklist refresh"
-    return await _reached("worklist source", source, hint)
+    return [await _reached("worklist source", each, hint) for each in sources]
 
 
 async def _destination(known: Destination) -> Check:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from capacitord.config.profile import Profile
@@ -69,13 +69,7 @@ class Whereabouts:
     @property
     def manual(self) -> str:
         """Why sites are chosen by a person on this box; empty if it follows the evidence."""
-        if not self.table.follow:
-            return "[location] follow is false in capacitord.toml"
-        if not self.rules:
-            return "no profile says how its site is known: none has [location]"
-        if self.gpsd is None and not any(rule.by_network for rule in self.rules):
-            return "there is no source of evidence: no gpsd in capacitord.toml, and no network evidence in the profiles"
-        return ""
+        return why_manual(self.table, self.rules)
 
     @property
     def follows(self) -> bool:
@@ -152,6 +146,17 @@ class Whereabouts:
         areas = self._areas
         standings = {} if areas is None else areas.at(found.latitude, found.longitude, found.accuracy)
         return Evidence(standings, "", clues)
+
+
+def why_manual(table: WhereaboutsTable, rules: Sequence[SiteRules]) -> str:
+    """Return why a person chooses the site, on a box with this table and such profiles; empty if evidence does."""
+    if not table.follow:
+        return "[location] follow is false in capacitord.toml"
+    if not rules:
+        return "no profile says how its site is known: none has [location]"
+    if table.gpsd is None and not any(rule.by_network for rule in rules):
+        return "there is no source of evidence: no gpsd in capacitord.toml, and no network evidence in the profiles"
+    return ""
 
 
 def rules_of(profile: Profile) -> SiteRules:

@@ -98,19 +98,20 @@ def _preflight(page: Page) -> None:
         "asked which patients are on it (C-FIND), and all must say that there is none. A scanner that cannot be "
         "reached, refuses, answers what cannot be read, takes too long or names more than is listed is not clean. As "
         "long as one is not, the gate is blocked; they are asked again, and the box opens by itself once they are. "
-        "`fluxctl preflight` asks at any time, and lists who is there.",
+        "`fluxctl preflight` asks at any time, and lists who is there. Try that once with a patient on each scanner: "
+        "one that says that nobody is there, as it does not know what it was asked, cannot be told from a clean one.",
         "The site that scanners could send for last is on record before the port is bound for it. The same site "
         "again, also after a restart, needs no preflight, and nor does the first site of a new box; a record that is "
-        "missing or damaged does. Where `[preflight] waiver` allows it, a person may do without, for one activation "
-        "and with a reason. Why a site was opened for, what the scanners said and every change of the gate are in the "
-        "audit log, without patients.",
+        "missing or damaged does, and so does the first site of a box whose keys came from a recovery file. Where "
+        "`[preflight] waiver` allows it, a person may do without, for one activation and with a reason. Why a site was "
+        "opened for, what the scanners said and every change of the gate are in the audit log, without patients.",
     )
     page.section("OVERRIDE")
     page.text(
         "A box that follows the evidence of where it is opens for the site that this means. What a person says with "
         "`fluxctl site activate` or `deactivate` stands against the evidence, needs a preflight like any other, and is "
         "shown as an override until `fluxctl site follow`. Evidence that contradicts itself opens nothing; a site that "
-        "is open and was not left stays open.",
+        "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next.",
     )
 
 

@@ -95,6 +95,14 @@ class Coach:
                 await self.turned.wait()
         return self.serving.gatekeeper.gate
 
+    async def until(self, state: GateState) -> m.Gate:
+        """Wait until the gate is in a state, and return it."""
+        async with asyncio.timeout(30):
+            while self.serving.gatekeeper.gate.state is not state:
+                self.turned.clear()
+                await self.turned.wait()
+        return self.serving.gatekeeper.gate
+
     async def activate(self, site: str) -> m.Done:
         return await self.sites.activate(m.SiteActivate(site, "they know better"), "alex")
 
@@ -273,3 +281,29 @@ def test_a_daemon_follows_a_node_that_answers_an_echo(tmp_path: Path) -> None:
         daemon.start()
         daemon.up()
         assert daemon.until("open")["site"]["id"] == "lakeside", "evidence that is lost closes nothing"
+
+
+def test_a_site_that_was_left_is_shut_even_if_the_next_one_cannot_be_gone_over_to(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        aside = tmp_path / ".active-site.new"
+        aside.mkdir()
+        coach.evidence.say(where("st-marys", "it is inside the geofence of st-marys"))
+        gate = await coach.until(GateState.BLOCKED)
+        assert "it is inside the geofence of st-marys" in gate.reason
+        assert gate.hint
+        assert coach.serving.site == "lakeside"
+        coach.serving.consider()
+        assert coach.serving.gatekeeper.gate.state is GateState.BLOCKED
+        assert not coach.serving.gatekeeper.storage.bound
+        aside.rmdir()
+        await coach.settle("st-marys")
+        aside.mkdir()
+        coach.evidence.say(where("lakeside"))
+        await coach.until(GateState.BLOCKED)
+        coach.evidence.say(where("st-marys"))
+        await coach.settle("st-marys")
+        aside.rmdir()
+
+    play(tmp_path, act)
