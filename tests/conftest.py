@@ -35,11 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of folders with long files first; within a folder all stay as they are."""
-    tests = Path(__file__).parent
+    tests, last = Path(__file__).parent, len(LONG_FIRST)
 
     def turn(item: pytest.Item) -> int:
-        folder = item.path.relative_to(tests).parts[0]
-        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+        return next((turn for turn, folder in enumerate(LONG_FIRST) if item.path.is_relative_to(tests / folder)), last)
 
     items.sort(key=turn)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from tests.peers.privilege import root_prefix
 from tests.wait import wait_for
 
 _COMMAND_TIME = 120.0
+_HAVE_ALONE = "import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)"
 _BALLAST = "ballast"
 
 
@@ -105,12 +107,18 @@ class Disk:
         self._run("/usr/bin/mount", "-t", "ext4", "-o", "noatime", self._device, str(self.path))
 
     def _unmount(self) -> None:
-        """Unmount; a program that was killed a moment ago may still hold a file open."""
+        """Unmount; a program that was killed a moment ago may still hold a file open.
+
+        A container that is made at this moment has a copy of all mounts. As long as it has, mounting again would bring
+        the file system back as it was, without power.
+        """
         if not os.path.ismount(self.path):
             return
         wait_for(
             lambda: self._try("/usr/bin/umount", str(self.path)).returncode == 0, what=f"{self.path} to be unmounted"
         )
+        alone = (sys.executable, "-c", _HAVE_ALONE, self._device)
+        wait_for(lambda: self._try(*alone).returncode == 0, what=f"{self._device} to be in no container any more")
 
     def _detach(self) -> None:
         if self._device:

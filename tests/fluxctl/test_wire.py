@@ -25,6 +25,7 @@ from capacitord.model.states import StudyState
 from tests.fluxctl.daemon import _pattern
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda name: name not in {".", ".."})
+SHORT = NAMES.filter(lambda name: len(name) <= 64)
 SECRETS = st.builds(m.Secret, value=NAMES)
 VERSIONS = st.none() | st.integers(1, 2**31 - 1)
 FILES = st.lists(st.builds(m.EnclosedFile, NAMES, st.binary()), max_size=2).map(tuple)
@@ -63,7 +64,7 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
     m.ProfileRemove: st.builds(m.ProfileRemove, NAMES, NAMES),
     m.ProfileRollback: st.builds(m.ProfileRollback, NAMES, NAMES, VERSIONS),
     m.ProfileSite: st.builds(m.ProfileSite, NAMES),
-    RunPreflight: st.builds(RunPreflight, NAMES, st.booleans()),
+    RunPreflight: st.builds(RunPreflight, SHORT, st.booleans()),
     m.SiteActivate: st.builds(m.SiteActivate, NAMES, NAMES, NAMES, st.booleans()),
     m.SiteErase: st.builds(m.SiteErase, NAMES, NAMES, NAMES),
     m.SiteFollow: st.builds(m.SiteFollow, NAMES),
@@ -76,7 +77,7 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
         image=NAMES,
         frame=st.integers(0, 1 << 20),
         size=st.integers(16, LARGEST),
-        window=NAMES.filter(lambda name: len(name) <= 64),
+        window=SHORT,
     ),
     Resolve: st.builds(Resolve, code=NAMES, destinations=st.lists(NAMES).map(tuple)),
     m.Export: st.builds(m.Export, NAMES),
@@ -91,7 +92,7 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
         after=NAMES,
     ),
     DiscardHeld: st.builds(
-        DiscardHeld, study=NAMES, reason=NAMES, patient_name=st.builds(m.Secret, NAMES), operator=NAMES
+        DiscardHeld, study=NAMES, reason=NAMES, patient_name=st.builds(m.Secret, NAMES), operator=SHORT
     ),
     ListHeld: st.builds(ListHeld, limit=st.integers(1, 1000), after=NAMES),
     Release: st.builds(
@@ -100,9 +101,9 @@ REQUESTS: dict[type, st.SearchStrategy[Any]] = {
         destinations=st.lists(NAMES, min_size=1, max_size=3).map(tuple),
         reason=NAMES,
         match=NAMES,
-        operator=NAMES,
+        operator=SHORT,
     ),
-    RestoreHeld: st.builds(RestoreHeld, study=NAMES, operator=NAMES),
+    RestoreHeld: st.builds(RestoreHeld, study=NAMES, operator=SHORT),
     ListEntries: st.builds(ListEntries, vanished=st.booleans()),
     EntryRef: st.builds(EntryRef, NAMES),
 }
