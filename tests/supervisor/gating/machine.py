@@ -1,0 +1,381 @@
+"""Anything that can happen to a box, in any order: evidence, people, patients, images, damage, kills and restarts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from capacitord.api import messages as m
+from capacitord.api.preflight import RunPreflight
+from capacitord.model.states import GateState
+from capacitord.supervisor.peers import Peer
+from tests.supervisor.gating.box import Life, Settings, profile
+from tests.supervisor.gating.truth import Truth
+from tests.supervisor.gating.world import HOST, SCANNERS, SITES, Association, Manner, Start, World
+
+_NOW: Final = 1000.0
+ENOUGH: Final = 90.0
+"""Seconds within which a site opens if nothing is in its way: its runtime's starts, a preflight and another."""
+_PEER: Final = Peer(0, "alex", frozenset())
+_site = st.sampled_from(SITES)
+_settings = st.builds(
+    Settings, required=st.sampled_from((True, True, False)), waiver=st.booleans(), follow=st.sampled_from((True, False))
+)
+_pause = st.one_of(st.integers(0, 50), st.sampled_from((0.5, 3.0, 15.0)))
+_seconds = st.sampled_from((7.0, 25.0, 45.0, 100.0))
+
+
+def template(folder: Path) -> None:
+    """Make the state of a box that has keys and knows the sites, and serves none."""
+    world = World()
+    life = Life(folder, world, Settings(follow=False), _NOW, lambda: None)
+    try:
+        life.loop.run_for(1.0)
+        life.finish(life.serving.keys.init(m.KeyInit()))
+        first, *others = (m.ProfileSource(profile(site, 1), f"{site}.toml") for site in SITES)
+        life.finish(life.sites.import_profiles(m.ProfileImport(first.text, others=tuple(others)), "alex"))
+        life.stop()
+        assert not life.wrong, life.wrong
+    finally:
+        world.close()
+
+
+class Coach(RuleBasedStateMachine):
+    """A coach with two scanners between three sites. `state` is a box's as `template` makes it."""
+
+    state: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What is synced there costs nothing, and no kill of these takes the power away.
+        memory = Path("/dev/shm")
+        self._folder = tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
+        folder = Path(self._folder.name, "state")
+        shutil.copytree(self.state, folder)
+        self.world = World()
+        self.truth = Truth(folder, self.world)
+        self.life: Life | None = None
+        self.now = _NOW
+        self.images = 0
+        self.versions = dict.fromkeys(SITES, 1)
+
+    def teardown(self) -> None:
+        if self.life is not None:
+            self.life.kill()
+        self.world.close()
+        self._folder.cleanup()
+
+    # --- the box
+
+    @initialize(settings=_settings)
+    def first_start(self, settings: Settings) -> None:
+        self.start(settings)
+
+    def start(self, settings: Settings) -> None:
+        self.truth.starts(settings)
+        self.life = Life(self.truth.state, self.world, settings, self.now, self.each)
+
+    def each(self) -> None:
+        assert self.life is not None
+        self.truth.look(self.life, self.life.loop.now)
+
+    @property
+    def box(self) -> Life:
+        assert self.life is not None
+        return self.life
+
+    @property
+    def runs(self) -> bool:
+        return self.life is not None
+
+    @property
+    def is_open(self) -> bool:
+        return self.life is not None and self.life.serving.gatekeeper.gate.state is GateState.OPEN
+
+    @precondition(lambda self: self.runs)
+    @rule(kill=st.booleans(), rounds=st.integers(0, 40))
+    def end(self, kill: bool, rounds: int) -> None:
+        """Kill it in the middle of whatever it does, or stop it."""
+        self.box.loop.rounds(rounds)
+        if kill:
+            self.box.kill()
+        else:
+            self.box.stop()
+        self.now = self.box.loop.now
+        self.life = None
+        for association in self.world.associations:
+            association.socket.close()
+        self.world.associations.clear()
+
+    @precondition(lambda self: not self.runs)
+    @rule(settings=_settings, pause=_pause)
+    def start_again(self, settings: Settings, pause: float) -> None:
+        self.start(settings)
+        self.wait(pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(kill=st.booleans(), rounds=st.integers(0, 40), pause=_pause)
+    def restart(self, kill: bool, rounds: int, pause: float) -> None:
+        """End it and start it again as it was."""
+        self.end(kill, rounds)
+        self.start_again(self.truth.settings, pause)
+
+    def wait(self, pause: float) -> None:
+        """Let something happen: so much that is ready, or what happens in so many seconds."""
+        if isinstance(pause, int):
+            self.box.loop.rounds(pause)
+        else:
+            self.box.loop.run_for(pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(pause=_pause)
+    def time_passes(self, pause: float) -> None:
+        self.wait(pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(seconds=_seconds)
+    def much_time_passes(self, seconds: float) -> None:
+        self.wait(seconds)
+
+    @precondition(lambda self: not self.runs)
+    @rule(seconds=_seconds)
+    def time_passes_without_it(self, seconds: float) -> None:
+        self.now += seconds
+
+    # --- where it is
+
+    @precondition(lambda self: self.runs)
+    @rule(place=st.sampled_from((*SITES[:2], "elsewhere", "")))
+    def position(self, place: str) -> None:
+        self.world.place = place
+
+    @precondition(lambda self: self.runs)
+    @rule(network=st.sampled_from(("st-marys", "guests", "")))
+    def wifi(self, network: str) -> None:
+        self.world.network = network
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site.filter(lambda site: site != "valley"))
+    def arrives(self, site: str) -> None:
+        """Have all evidence say the same, for long enough."""
+        self.world.place = "lakeside" if site == "lakeside" else "elsewhere"
+        self.world.network = "st-marys" if site == "st-marys" else ""
+        self.box.loop.run_for(100.0)
+
+    # --- people
+
+    def ask(self, work: Any, pause: float) -> None:
+        self.box.begin(work)
+        self.wait(pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site, waive=st.booleans(), pause=_pause)
+    def activate(self, site: str, waive: bool, pause: float) -> None:
+        box, truth = self.box, self.truth
+        work = box.sites.activate(m.SiteActivate(site, "a test", waive_preflight=waive), "alex")
+        if not waive:
+            self.ask(work, pause)
+            return
+        waiver = truth.waives(site)
+
+        async def waiving() -> None:
+            await work
+            waiver.given = True
+
+        box.begin(waiving(), lambda: truth.refused(waiver))
+        self.wait(pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site)
+    def serve(self, site: str) -> None:
+        """Have nothing in the way of a site, and see that it opens."""
+        self.all_is_well()
+        self.activate(site, waive=False, pause=0)
+        self.box.loop.run_for(ENOUGH)
+        gate, here = self.box.serving.gatekeeper.gate, self.box.serving
+        if (self.truth.state / "profiles" / site).exists():
+            assert (here.site, gate.state) == (site, GateState.OPEN), f"it is {gate.state}: {gate.reason}"
+
+    @precondition(lambda self: self.runs)
+    @rule(pause=_pause)
+    def deactivate(self, pause: float) -> None:
+        self.ask(self.box.sites.deactivate("a test", "alex"), pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(pause=_pause)
+    def follow(self, pause: float) -> None:
+        self.ask(self.box.sites.follow("a test"), pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=st.sampled_from(("", *SITES)))
+    def preflight(self, site: str) -> None:
+        """Ask scanners by hand."""
+        box = self.box
+        self.truth.asks()
+
+        async def ask() -> None:
+            async with box.answers.ask_scanners(RunPreflight(site=site), lambda: False) as lines:
+                async for _ in lines:
+                    pass
+
+        self.ask(ask(), 0)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site, pause=_pause)
+    def import_profile(self, site: str, pause: float) -> None:
+        self.versions[site] += 1
+        text = profile(site, self.versions[site])
+        self.ask(self.box.sites.import_profiles(m.ProfileImport(text), "alex"), pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site)
+    def roll_back(self, site: str) -> None:
+        self.ask(self.box.sites.rollback(m.ProfileRollback(site, "a test"), "alex"), 0)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site, erase=st.booleans())
+    def remove(self, site: str, erase: bool) -> None:
+        sites = self.box.sites
+        if erase:
+            self.ask(sites.erase(m.SiteErase(site, "a test", site), _PEER), 0)
+        else:
+            self.ask(sites.remove(m.ProfileRemove(site, site), _PEER), 0)
+
+    # --- scanners
+
+    @rule(name=st.sampled_from(SCANNERS), patients=st.sampled_from((0, 1, 2)))
+    def patients(self, name: str, patients: int) -> None:
+        if self.world.is_empty():
+            self.world.empty_at = self.box.loop.now if self.runs else self.now
+        self.world.scanners[name].patients = patients
+
+    @rule(name=st.sampled_from(SCANNERS), manner=st.sampled_from([Manner.HONEST, *Manner]))
+    def behaves(self, name: str, manner: Manner) -> None:
+        if self.world.is_empty():
+            self.world.empty_at = self.box.loop.now if self.runs else self.now
+        self.world.behave(name, manner)
+
+    @precondition(lambda self: self.runs)
+    @rule()
+    def all_is_well(self) -> None:
+        """Empty all scanners, and have everything work."""
+        for name in SCANNERS:
+            self.patients(name, 0)
+            self.behaves(name, Manner.HONEST)
+        self.world.start, self.world.stubborn, self.world.dies = Start.READY, False, False
+        for pacs in self.world.pacs.values():
+            pacs.switch(on=True)
+        self.hindrance("last-open", on=False)
+        self.hindrance("active-site", on=False)
+
+    @precondition(lambda self: self.runs)
+    @rule()
+    def knock(self) -> None:
+        """See that a scanner gets through if and only if the gate is open."""
+        self.association(0)
+        if self.world.associations:
+            self.release()
+
+    @precondition(lambda self: self.is_open)
+    @rule(images=st.integers(0, 2))
+    def association(self, images: int) -> None:
+        """Connect to the storage port, and send."""
+        box = self.box
+        port = box.serving.gatekeeper.storage.port
+        is_open = box.serving.gatekeeper.gate.state is GateState.OPEN
+        made = socket.socket()
+        made.settimeout(5.0)
+        reached = port != 0 and made.connect_ex((HOST, port)) == 0
+        assert reached == is_open, f"a scanner {'gets' if reached else 'does not get'} through"
+        if not reached:
+            made.close()
+            return
+        made.settimeout(0)
+        association = Association(box.serving.site, made)
+        self.world.associations.append(association)
+        self.send(images)
+
+    @precondition(lambda self: self.world.associations)
+    @rule(images=st.integers(0, 2))
+    def send(self, images: int) -> None:
+        """Send on every association that is still there."""
+        for association in self.world.associations:
+            for _ in range(images):
+                self.images += 1
+                self.truth.arrived[self.images] = association.site
+                association.send(self.images)
+
+    @precondition(lambda self: self.world.associations)
+    @rule()
+    def release(self) -> None:
+        self.world.associations.pop(0).socket.close()
+
+    # --- what goes wrong
+
+    @precondition(lambda self: self.runs)
+    @rule(start=st.sampled_from(Start), stubborn=st.booleans(), curious=st.booleans(), dies=st.booleans())
+    def processes(self, start: Start, stubborn: bool, curious: bool, dies: bool) -> None:
+        world = self.world
+        world.start, world.stubborn, world.curious, world.dies = start, stubborn, curious, dies
+
+    @precondition(lambda self: self.world.runtimes)
+    @rule()
+    def runtime_dies(self) -> None:
+        self.world.runtimes[0].end(-11)
+
+    @precondition(lambda self: self.runs)
+    @rule(site=_site, on=st.booleans())
+    def pacs(self, site: str, on: bool) -> None:
+        for turn in (0, 1):
+            self.world.pacs[site, turn].switch(on=on)
+
+    @rule(name=st.sampled_from(("last-open", "last-open", "active-site")), how=st.sampled_from("dtg"))
+    def damage(self, name: str, how: str) -> None:
+        """Delete a record, cut it, or change it."""
+        path = self.truth.state / name
+        if not path.is_file():
+            return
+        if how == "d":
+            path.unlink()
+        else:
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) // 2] if how == "t" else b"#" + content[1:])
+        if name == "last-open":
+            self.truth.damaged()
+
+    @precondition(lambda self: self.runs)
+    @rule(name=st.sampled_from(("last-open", "active-site")), on=st.booleans())
+    def hindrance(self, name: str, on: bool) -> None:
+        """Have the disk refuse a record, or take it again."""
+        aside = self.truth.state / f".{name}.new"
+        if on:
+            aside.unlink(missing_ok=True) if aside.is_file() else None
+            aside.mkdir(exist_ok=True)
+        elif aside.is_dir():
+            aside.rmdir()
+
+    # --- what must be so
+
+    @invariant()
+    def nothing_is_where_it_does_not_belong(self) -> None:
+        for pacs in self.world.pacs.values():
+            pacs.look()
+        self.truth.look_at_deliveries()
+
+    @invariant()
+    def the_status_tells_what_is_so(self) -> None:
+        box = self.life
+        if box is None or box.serving.looked_around is None:
+            return
+
+        async def ask() -> None:
+            self.truth.agrees(await box.answers.status())
+
+        box.begin(ask())
