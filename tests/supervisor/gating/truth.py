@@ -13,12 +13,11 @@ from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.model.states import GateState
+from capacitord.supervisor.clearing import FRESH
 from capacitord.supervisor.last_open import LastOpen
 from tests.supervisor.gating.box import Life, Settings
 from tests.supervisor.gating.world import World
 
-FRESH: Final = 5.0
-"""Seconds for which it may be believed that scanners are empty, after they were."""
 ALWAYS: Final = frozenset({"valley"})
 """Sites whose profiles demand a preflight."""
 
