@@ -1,4 +1,4 @@
-"""One life of a box, from its start until it is stopped or killed: the supervisor's own parts, put together as there."""
+"""One life of a box, from its start until it is stopped or killed: the supervisor's parts, put together as there."""
 
 from __future__ import annotations
 
@@ -219,8 +219,10 @@ class Life:
         self.loop.kill()
 
     def _end_processes(self) -> None:
-        for process in [*self._world.runtimes, *self._world.probes]:
-            process.end(-9)
+        for runtime in list(self._world.runtimes):
+            runtime.end(-9)
+        for probe in list(self._world.probes):
+            probe.end(-9)
 
 
 def _nothing() -> None:

@@ -73,7 +73,10 @@ class Loop(asyncio.SelectorEventLoop):
             self.close()
 
     def _cancel_all(self) -> bool:
-        return any([task.cancel() for task in asyncio.all_tasks(self)])
+        tasks = asyncio.all_tasks(self)
+        for task in tasks:
+            task.cancel()
+        return bool(tasks)
 
 
 class _Selector(selectors.EpollSelector):

@@ -6,11 +6,20 @@ import os
 import shutil
 import socket
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import hypothesis
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from capacitord.api import messages as m
 from capacitord.api.preflight import RunPreflight
@@ -26,9 +35,13 @@ ENOUGH: Final = 90.0
 _PEER: Final = Peer(0, "alex", frozenset())
 _site = st.sampled_from(SITES)
 _settings = st.builds(
-    Settings, required=st.sampled_from((True, True, False)), waiver=st.booleans(), follow=st.sampled_from((True, False))
+    Settings,
+    required=st.sampled_from((True, True, False)),
+    waiver=st.sampled_from((True, True, False)),
+    follow=st.booleans(),
 )
 _pause = st.one_of(st.integers(0, 50), st.sampled_from((0.5, 3.0, 15.0)))
+_start = st.sampled_from((0, 5, 20, 1.0, 3.0, 3.0, 15.0, 15.0))
 _seconds = st.sampled_from((7.0, 25.0, 45.0, 100.0))
 
 
@@ -47,15 +60,39 @@ def template(folder: Path) -> None:
         world.close()
 
 
+def run(state: Path, examples: int, steps: int, *, seed: int | None = None) -> type[Coach]:
+    """Try so many histories of so many steps, without a seed always the same ones; return what counted them."""
+
+    class Counted(Coach):
+        pass
+
+    Counted.state, Counted.deeds = state, Counter()
+    run_state_machine_as_test(
+        Counted if seed is None else hypothesis.seed(seed)(Counted),
+        settings=hypothesis.settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=seed is None,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
+        ),
+    )
+    return Counted
+
+
 class Coach(RuleBasedStateMachine):
     """A coach with two scanners between three sites. `state` is a box's as `template` makes it."""
 
     state: Path
+    deeds: Counter[str]
+    """What all of them came to."""
 
     def __init__(self) -> None:
         super().__init__()
         # What is synced there costs nothing, and no kill of these takes the power away.
-        memory = Path("/dev/shm")
+        memory = Path("/dev/shm")  # noqa: S108 - the folder in it is private
         self._folder = tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
         folder = Path(self._folder.name, "state")
         shutil.copytree(self.state, folder)
@@ -67,6 +104,16 @@ class Coach(RuleBasedStateMachine):
         self.versions = dict.fromkeys(SITES, 1)
 
     def teardown(self) -> None:
+        self.deeds += Counter(
+            {
+                "history": 1,
+                "opened": self.truth.opened,
+                "asked": self.world.surveys,
+                "image arrived": len(self.truth.arrived),
+                "image delivered": sum(bool(image) for _, _, image in self.world.delivered()),
+                **{f"cleared as {reason}": 1 for reason in self.truth.reasons},
+            }
+        )
         if self.life is not None:
             self.life.kill()
         self.world.close()
@@ -77,6 +124,7 @@ class Coach(RuleBasedStateMachine):
     @initialize(settings=_settings)
     def first_start(self, settings: Settings) -> None:
         self.start(settings)
+        self.wait(1.0)
 
     def start(self, settings: Settings) -> None:
         self.truth.starts(settings)
@@ -115,13 +163,13 @@ class Coach(RuleBasedStateMachine):
         self.world.associations.clear()
 
     @precondition(lambda self: not self.runs)
-    @rule(settings=_settings, pause=_pause)
+    @rule(settings=_settings, pause=_start)
     def start_again(self, settings: Settings, pause: float) -> None:
         self.start(settings)
         self.wait(pause)
 
     @precondition(lambda self: self.runs)
-    @rule(kill=st.booleans(), rounds=st.integers(0, 40), pause=_pause)
+    @rule(kill=st.booleans(), rounds=st.integers(0, 40), pause=_start)
     def restart(self, kill: bool, rounds: int, pause: float) -> None:
         """End it and start it again as it was."""
         self.end(kill, rounds)
@@ -162,9 +210,11 @@ class Coach(RuleBasedStateMachine):
         self.world.network = network
 
     @precondition(lambda self: self.runs)
-    @rule(site=_site.filter(lambda site: site != "valley"))
-    def arrives(self, site: str) -> None:
+    @rule(site=st.sampled_from(SITES[:2]), follow=st.booleans())
+    def arrives(self, site: str, follow: bool) -> None:
         """Have all evidence say the same, for long enough."""
+        if follow:
+            self.follow(0)
         self.world.place = "lakeside" if site == "lakeside" else "elsewhere"
         self.world.network = "st-marys" if site == "st-marys" else ""
         self.box.loop.run_for(100.0)
@@ -193,15 +243,18 @@ class Coach(RuleBasedStateMachine):
         self.wait(pause)
 
     @precondition(lambda self: self.runs)
-    @rule(site=_site)
-    def serve(self, site: str) -> None:
-        """Have nothing in the way of a site, and see that it opens."""
+    @rule(site=_site, images=st.integers(0, 2), patients=st.integers(0, 1))
+    def serve(self, site: str, images: int = 0, patients: int = 0) -> None:
+        """Have nothing in the way of a site, and see that it opens; then work there, and leave patients behind."""
         self.all_is_well()
         self.activate(site, waive=False, pause=0)
         self.box.loop.run_for(ENOUGH)
         gate, here = self.box.serving.gatekeeper.gate, self.box.serving
         if (self.truth.state / "profiles" / site).exists():
             assert (here.site, gate.state) == (site, GateState.OPEN), f"it is {gate.state}: {gate.reason}"
+            if images:
+                self.association(images)
+            self.patients(SCANNERS[0], patients)
 
     @precondition(lambda self: self.runs)
     @rule(pause=_pause)
@@ -336,7 +389,7 @@ class Coach(RuleBasedStateMachine):
         for turn in (0, 1):
             self.world.pacs[site, turn].switch(on=on)
 
-    @rule(name=st.sampled_from(("last-open", "last-open", "active-site")), how=st.sampled_from("dtg"))
+    @rule(name=st.sampled_from((*(4 * ("last-open",)), "active-site")), how=st.sampled_from("dtg"))
     def damage(self, name: str, how: str) -> None:
         """Delete a record, cut it, or change it."""
         path = self.truth.state / name

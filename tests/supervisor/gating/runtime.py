@@ -62,6 +62,7 @@ class Started(Launcher):
 
     async def launch(self, *descriptors: int, options: Sequence[str] = (), writable: Path | None = None) -> Launched:
         """See `Launcher`."""
+        del options, writable  # there is no command, and nothing is hidden
         return Ended(self._what(self._world, socket.socket(fileno=os.dup(descriptors[0]))))
 
 
@@ -150,7 +151,6 @@ class SiteRuntime(FakeRuntime):
         self._world = world
         self._socket = sock
         self._open: dict[socket.socket, bytes] = {}
-        self._asked: set[int] = set()
         self._stopping = False
         self._timers: list[asyncio.TimerHandle] = []
         self._loop = asyncio.get_running_loop()
@@ -202,7 +202,7 @@ class SiteRuntime(FakeRuntime):
                 self._close_ports()
                 self._after(message.grace, self._break_off)
             case link.Connected():
-                self._connected(message, descriptor)
+                self._connected(descriptor)
             case link.Call():
                 assert descriptor is not None
                 self._call(message, socket.socket(fileno=descriptor))
@@ -321,10 +321,9 @@ class SiteRuntime(FakeRuntime):
             names += [each.site for each in self._world.pacs.values() if each.site != self.site]
         for name in names:
             self.requests += 1
-            self._asked.add(self.requests)
             self._say(link.Connect(self.requests, name))
 
-    def _connected(self, message: link.Connected, descriptor: int | None) -> None:
+    def _connected(self, descriptor: int | None) -> None:
         if descriptor is None:
             return
         with socket.socket(fileno=descriptor) as made:

@@ -1,0 +1,77 @@
+"""The gate, whatever happens in whatever order: what must never be, and what must be in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from capacitord.model.states import GateState
+from tests.supervisor.gating import machine
+from tests.supervisor.gating.box import EVERY, Settings
+from tests.supervisor.gating.runtime import SLOW
+from tests.supervisor.gating.world import Start
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a box that has keys and knows three sites."""
+    folder = tmp_path_factory.mktemp("box") / "state"
+    machine.template(folder)
+    return folder
+
+
+@contextmanager
+def coach(state: Path, settings: Settings) -> Iterator[machine.Coach]:
+    """Give a coach whose history is a test's own; what must never be is looked after as ever."""
+
+    class One(machine.Coach):
+        pass
+
+    One.state, One.deeds = state, Counter()
+    found = One()
+    try:
+        found.first_start(settings)
+        yield found
+    finally:
+        found.teardown()
+
+
+@pytest.mark.torture
+def test_whatever_happens_nothing_goes_where_it_does_not_belong(state: Path) -> None:
+    deeds = machine.run(state, examples=40, steps=40).deeds
+    assert min(deeds[each] for each in ("opened", "asked", "image arrived", "image delivered")) > 20
+    assert min(deeds[f"cleared as {reason}"] for reason in ("first", "clean", "waived", "not required")) > 0
+
+
+def test_it_may_be_killed_anywhere_between_two_sites(state: Path) -> None:
+    opened = set()
+    for rounds in range(0, 90, 6):
+        with coach(state, Settings(waiver=False, follow=False)) as one:
+            one.serve("lakeside", images=1)
+            one.activate("valley", waive=False, pause=rounds)
+            one.restart(kill=True, rounds=0, pause=15.0)
+            assert one.is_open
+            opened.add(one.box.serving.site)
+    assert opened == {"lakeside", "valley"}
+
+
+def test_scanners_that_were_clean_while_the_spool_was_being_opened_are_asked_again(state: Path) -> None:
+    with coach(state, Settings(waiver=False, follow=False)) as one:
+        one.serve("lakeside")
+        one.world.start = Start.SLOW
+        one.activate("valley", waive=False, pause=3.0)
+        found = one.box.serving.clearing.found
+        assert found is not None
+        assert found.clean
+        one.patients("CT_1", 1)
+        one.wait(SLOW)
+        gate = one.box.serving.gatekeeper.gate
+        assert gate.state is GateState.BLOCKED
+        assert "CT_1 still has 1 study of 1 patient" in gate.reason
+        one.patients("CT_1", 0)
+        one.wait(EVERY)
+        assert one.is_open
