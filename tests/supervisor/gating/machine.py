@@ -30,6 +30,7 @@ from tests.supervisor.gating.truth import Truth
 from tests.supervisor.gating.world import HOST, SCANNERS, SITES, Association, Manner, Start, World
 
 _NOW: Final = 1000.0
+RECORDS: Final = ("last-open", "active-site")
 ENOUGH: Final = 90.0
 """Seconds within which a site opens if nothing is in its way: its runtime's starts, a preflight and another."""
 _PEER: Final = Peer(0, "alex", frozenset())
@@ -40,6 +41,9 @@ _settings = st.builds(
     waiver=st.sampled_from((True, True, False)),
     follow=st.booleans(),
 )
+_manner = st.sampled_from((*(6 * (Manner.HONEST,)), *Manner))
+_runtime = st.sampled_from((*(4 * (Start.READY,)), *(2 * (Start.SLOW,)), Start.FAILS, Start.MUTE))
+_damage = st.sampled_from(("delete", "cut", "change", "forge"))
 _pause = st.one_of(st.integers(0, 50), st.sampled_from((0.5, 3.0, 15.0)))
 _start = st.sampled_from((0, 5, 20, 1.0, 3.0, 3.0, 15.0, 15.0))
 _seconds = st.sampled_from((7.0, 25.0, 45.0, 100.0))
@@ -183,14 +187,9 @@ class Coach(RuleBasedStateMachine):
             self.box.loop.run_for(pause)
 
     @precondition(lambda self: self.runs)
-    @rule(pause=_pause)
+    @rule(pause=st.one_of(_pause, _seconds))
     def time_passes(self, pause: float) -> None:
         self.wait(pause)
-
-    @precondition(lambda self: self.runs)
-    @rule(seconds=_seconds)
-    def much_time_passes(self, seconds: float) -> None:
-        self.wait(seconds)
 
     @precondition(lambda self: not self.runs)
     @rule(seconds=_seconds)
@@ -200,21 +199,17 @@ class Coach(RuleBasedStateMachine):
     # --- where it is
 
     @precondition(lambda self: self.runs)
-    @rule(place=st.sampled_from((*SITES[:2], "elsewhere", "")))
-    def position(self, place: str) -> None:
-        self.world.place = place
-
-    @precondition(lambda self: self.runs)
-    @rule(network=st.sampled_from(("st-marys", "guests", "")))
-    def wifi(self, network: str) -> None:
-        self.world.network = network
+    @rule(place=st.sampled_from((*SITES[:2], "elsewhere", "")), network=st.sampled_from(("st-marys", "guests", "")))
+    def evidence(self, place: str, network: str) -> None:
+        """Have the GPS and the Wi-Fi say something, which may be a contradiction."""
+        self.world.place, self.world.network = place, network
 
     @precondition(lambda self: self.runs)
     @rule(site=st.sampled_from(SITES[:2]), follow=st.booleans())
     def arrives(self, site: str, follow: bool) -> None:
         """Have all evidence say the same, for long enough."""
         if follow:
-            self.follow(0)
+            self.ask(self.box.sites.follow("a test"), 0)
         self.world.place = "lakeside" if site == "lakeside" else "elsewhere"
         self.world.network = "st-marys" if site == "st-marys" else ""
         self.box.loop.run_for(100.0)
@@ -246,7 +241,11 @@ class Coach(RuleBasedStateMachine):
     @rule(site=_site, images=st.integers(0, 2), patients=st.integers(0, 1))
     def serve(self, site: str, images: int = 0, patients: int = 0) -> None:
         """Have nothing in the way of a site, and see that it opens; then work there, and leave patients behind."""
-        self.all_is_well()
+        for name in SCANNERS:
+            self.found(name, 0, Manner.HONEST)
+        self.trouble(Start.READY, "", pacs=True)
+        for record in RECORDS:
+            self.hindrance(record, on=False)
         self.activate(site, waive=False, pause=0)
         self.box.loop.run_for(ENOUGH)
         gate, here = self.box.serving.gatekeeper.gate, self.box.serving
@@ -254,17 +253,62 @@ class Coach(RuleBasedStateMachine):
             assert (here.site, gate.state) == (site, GateState.OPEN), f"it is {gate.state}: {gate.reason}"
             if images:
                 self.association(images)
-            self.patients(SCANNERS[0], patients)
+            self.found(SCANNERS[0], patients, Manner.HONEST)
 
     @precondition(lambda self: self.runs)
-    @rule(pause=_pause)
-    def deactivate(self, pause: float) -> None:
-        self.ask(self.box.sites.deactivate("a test", "alex"), pause)
+    @rule(
+        site=_site,
+        name=st.sampled_from(SCANNERS),
+        patients=st.sampled_from((0, 1)),
+        manner=_manner,
+        start=_runtime,
+        waive=st.booleans(),
+        later=st.sampled_from((0, 0, 1)),
+        pause=_pause,
+    )
+    def go_over(
+        self,
+        *,
+        site: str,
+        name: str,
+        patients: int,
+        manner: Manner,
+        start: Start,
+        waive: bool,
+        later: int,
+        pause: float,
+    ) -> None:
+        """Go over to a site with something in the way of that, and perhaps more a little later."""
+        self.found(name, patients, manner)
+        self.world.start = start
+        self.activate(site, waive, pause)
+        if later:
+            self.found(name, later, Manner.HONEST)
+            self.wait(25.0)
 
     @precondition(lambda self: self.runs)
-    @rule(pause=_pause)
-    def follow(self, pause: float) -> None:
-        self.ask(self.box.sites.follow("a test"), pause)
+    @rule(back=st.booleans(), pause=_pause)
+    def end_it(self, back: bool, pause: float) -> None:
+        """Park the box, or have it follow the evidence again."""
+        sites = self.box.sites
+        self.ask(sites.follow("a test") if back else sites.deactivate("a test", "alex"), pause)
+
+    @precondition(lambda self: self.runs)
+    @rule(what=st.sampled_from(("import", "import", "roll back", "remove", "erase")), site=_site, pause=_pause)
+    def change(self, what: str, site: str, pause: float) -> None:
+        """Do something to a site's profile, or to the site."""
+        sites = self.box.sites
+        match what:
+            case "import":
+                self.versions[site] += 1
+                text = profile(site, self.versions[site])
+                self.ask(sites.import_profiles(m.ProfileImport(text), "alex"), pause)
+            case "roll back":
+                self.ask(sites.rollback(m.ProfileRollback(site, "a test"), "alex"), pause)
+            case "remove":
+                self.ask(sites.remove(m.ProfileRemove(site, site), _PEER), pause)
+            case _:
+                self.ask(sites.erase(m.SiteErase(site, "a test", site), _PEER), pause)
 
     @precondition(lambda self: self.runs)
     @rule(site=st.sampled_from(("", *SITES)))
@@ -280,78 +324,24 @@ class Coach(RuleBasedStateMachine):
 
         self.ask(ask(), 0)
 
-    @precondition(lambda self: self.runs)
-    @rule(site=_site, pause=_pause)
-    def import_profile(self, site: str, pause: float) -> None:
-        self.versions[site] += 1
-        text = profile(site, self.versions[site])
-        self.ask(self.box.sites.import_profiles(m.ProfileImport(text), "alex"), pause)
-
-    @precondition(lambda self: self.runs)
-    @rule(site=_site)
-    def roll_back(self, site: str) -> None:
-        self.ask(self.box.sites.rollback(m.ProfileRollback(site, "a test"), "alex"), 0)
-
-    @precondition(lambda self: self.runs)
-    @rule(site=_site, erase=st.booleans())
-    def remove(self, site: str, erase: bool) -> None:
-        sites = self.box.sites
-        if erase:
-            self.ask(sites.erase(m.SiteErase(site, "a test", site), _PEER), 0)
-        else:
-            self.ask(sites.remove(m.ProfileRemove(site, site), _PEER), 0)
-
     # --- scanners
 
-    @rule(name=st.sampled_from(SCANNERS), patients=st.sampled_from((0, 1, 2)))
-    def patients(self, name: str, patients: int) -> None:
+    @rule(name=st.sampled_from(SCANNERS), patients=st.sampled_from((0, 1, 2)), manner=_manner)
+    def found(self, name: str, patients: int, manner: Manner) -> None:
+        """Put patients on a scanner or take them off, and have it answer so."""
         if self.world.is_empty():
             self.world.empty_at = self.box.loop.now if self.runs else self.now
         self.world.scanners[name].patients = patients
-
-    @rule(name=st.sampled_from(SCANNERS), manner=st.sampled_from([Manner.HONEST, *Manner]))
-    def behaves(self, name: str, manner: Manner) -> None:
-        if self.world.is_empty():
-            self.world.empty_at = self.box.loop.now if self.runs else self.now
         self.world.behave(name, manner)
-
-    @precondition(lambda self: self.runs)
-    @rule()
-    def all_is_well(self) -> None:
-        """Empty all scanners, and have everything work."""
-        for name in SCANNERS:
-            self.patients(name, 0)
-            self.behaves(name, Manner.HONEST)
-        self.world.start, self.world.stubborn, self.world.dies = Start.READY, False, False
-        for pacs in self.world.pacs.values():
-            pacs.switch(on=True)
-        self.hindrance("last-open", on=False)
-        self.hindrance("active-site", on=False)
-
-    @precondition(lambda self: self.runs)
-    @rule()
-    def knock(self) -> None:
-        """See that a scanner gets through if and only if the gate is open."""
-        self.association(0)
-        if self.world.associations:
-            self.release()
 
     @precondition(lambda self: self.is_open)
     @rule(images=st.integers(0, 2))
     def association(self, images: int) -> None:
         """Connect to the storage port, and send."""
-        box = self.box
-        port = box.serving.gatekeeper.storage.port
-        is_open = box.serving.gatekeeper.gate.state is GateState.OPEN
-        made = socket.socket()
-        made.settimeout(5.0)
-        reached = port != 0 and made.connect_ex((HOST, port)) == 0
-        assert reached == is_open, f"a scanner {'gets' if reached else 'does not get'} through"
-        if not reached:
-            made.close()
-            return
+        serving = self.box.serving
+        made = socket.create_connection((HOST, serving.gatekeeper.storage.port), 5.0)
         made.settimeout(0)
-        association = Association(box.serving.site, made)
+        association = Association(serving.site, made)
         self.world.associations.append(association)
         self.send(images)
 
@@ -373,10 +363,14 @@ class Coach(RuleBasedStateMachine):
     # --- what goes wrong
 
     @precondition(lambda self: self.runs)
-    @rule(start=st.sampled_from(Start), stubborn=st.booleans(), curious=st.booleans(), dies=st.booleans())
-    def processes(self, start: Start, stubborn: bool, curious: bool, dies: bool) -> None:
+    @rule(start=_runtime, manner=st.sampled_from(("", "stubborn", "curious", "no probe")), pacs=st.booleans())
+    def trouble(self, start: Start, manner: str, pacs: bool) -> None:
+        """Have processes be as they should not, and systems switched off."""
         world = self.world
-        world.start, world.stubborn, world.curious, world.dies = start, stubborn, curious, dies
+        world.start = start
+        world.stubborn, world.curious, world.dies = (manner == each for each in ("stubborn", "curious", "no probe"))
+        for each in world.pacs.values():
+            each.switch(on=pacs)
 
     @precondition(lambda self: self.world.runtimes)
     @rule()
@@ -384,27 +378,34 @@ class Coach(RuleBasedStateMachine):
         self.world.runtimes[0].end(-11)
 
     @precondition(lambda self: self.runs)
-    @rule(site=_site, on=st.booleans())
-    def pacs(self, site: str, on: bool) -> None:
-        for turn in (0, 1):
-            self.world.pacs[site, turn].switch(on=on)
+    @rule(how=_damage, kill=st.booleans(), site=_site, pause=_start)
+    def find_it_damaged(self, how: str, kill: bool, site: str, pause: float) -> None:
+        """End it, damage its record, and start it again."""
+        self.end(kill, 0)
+        self.damage(RECORDS[0], how, site)
+        self.start_again(self.truth.settings, pause)
 
-    @rule(name=st.sampled_from((*(4 * ("last-open",)), "active-site")), how=st.sampled_from("dtg"))
-    def damage(self, name: str, how: str) -> None:
-        """Delete a record, cut it, or change it."""
+    @rule(name=st.sampled_from((*(4 * RECORDS[:1]), RECORDS[1])), how=_damage, site=_site)
+    def damage(self, name: str, how: str, site: str) -> None:
+        """Delete a record, cut it, change it, or have it name a site that it did not name."""
         path = self.truth.state / name
         if not path.is_file():
             return
-        if how == "d":
-            path.unlink()
-        else:
-            content = path.read_bytes()
-            path.write_bytes(content[: len(content) // 2] if how == "t" else b"#" + content[1:])
-        if name == "last-open":
+        content = path.read_bytes()
+        match how:
+            case "delete":
+                path.unlink()
+            case "cut":
+                path.write_bytes(content[: len(content) - 2])
+            case "change":
+                path.write_bytes(b"#" + content[1:])
+            case _ if not content.startswith(site.encode()):
+                path.write_bytes(site.encode() + b"\n" + content.partition(b"\n")[2])
+        if name == RECORDS[0]:
             self.truth.damaged()
 
     @precondition(lambda self: self.runs)
-    @rule(name=st.sampled_from(("last-open", "active-site")), on=st.booleans())
+    @rule(name=st.sampled_from(RECORDS), on=st.booleans())
     def hindrance(self, name: str, on: bool) -> None:
         """Have the disk refuse a record, or take it again."""
         aside = self.truth.state / f".{name}.new"
@@ -423,9 +424,17 @@ class Coach(RuleBasedStateMachine):
         self.truth.look_at_deliveries()
 
     @invariant()
+    def the_port_is_open_if_the_gate_is(self) -> None:
+        port = self.life.serving.gatekeeper.storage.port if self.life is not None else 0
+        if port:
+            with socket.socket() as made:
+                reached = made.connect_ex((HOST, port)) == 0
+            assert reached == self.is_open, f"a scanner {'gets' if reached else 'does not get'} through"
+
+    @invariant()
     def the_status_tells_what_is_so(self) -> None:
         box = self.life
-        if box is None or box.serving.looked_around is None:
+        if box is None:
             return
 
         async def ask() -> None:

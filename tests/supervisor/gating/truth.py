@@ -50,9 +50,13 @@ class Truth:
     """Why it ever was."""
 
     _stamp: tuple[int, int] | None = None
+    _written: bytes | None = None
     _served: str = ""
     _unasked: tuple[str, int] | None = None
     _was_open: bool = False
+
+    def __post_init__(self) -> None:
+        self._written = self._content()
 
     @property
     def record(self) -> Path:
@@ -74,8 +78,8 @@ class Truth:
         self._stamp = self._look_at_record()
 
     def damaged(self) -> None:
-        """Take note that the record was damaged."""
-        self.spoilt = True
+        """Take note that somebody was at the record, and may have put it right again."""
+        self.spoilt = self._content() != self._written
         self._stamp = self._look_at_record()
 
     def waives(self, site: str) -> Waiver:
@@ -125,7 +129,7 @@ class Truth:
             assert reason, f"{last.site} was cleared, and the scanners were not: {self.world.scanners}"
             self.reasons.add(reason)
             self.cleared = last.site
-        self.spoilt = False
+        self.spoilt, self._written = False, self._content()
 
     def _reason(self, site: str, now: float) -> str:
         """Return why a site may be opened for, empty if it must not."""
@@ -159,6 +163,12 @@ class Truth:
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns
+
+    def _content(self) -> bytes | None:
+        try:
+            return self.record.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def agrees(self, status: m.Status) -> None:
         """See that the status tells what is so."""
