@@ -42,9 +42,9 @@ def coach(state: Path, settings: Settings) -> Iterator[machine.Coach]:
 
 @pytest.mark.torture
 def test_whatever_happens_nothing_goes_where_it_does_not_belong(state: Path) -> None:
-    deeds = machine.run(state, examples=40, steps=40).deeds
-    assert min(deeds[each] for each in ("opened", "asked", "image arrived", "image delivered")) > 20
-    assert min(deeds[f"cleared as {reason}"] for reason in ("first", "clean", "waived", "not required")) > 0
+    deeds = machine.run(state, examples=60, steps=40).deeds
+    did = ("opened", "asked", "image arrived", "image delivered", "cleared as first", "cleared as clean")
+    assert min(deeds[each] for each in did) > 5, deeds
 
 
 def test_it_may_be_killed_anywhere_between_two_sites(state: Path) -> None:
@@ -52,7 +52,7 @@ def test_it_may_be_killed_anywhere_between_two_sites(state: Path) -> None:
     # Going over takes some forty rounds, and the last few have the record and the port.
     for rounds in (*range(0, 30, 5), *range(30, 45)):
         with coach(state, Settings(waiver=False, follow=False)) as one:
-            one.serve("lakeside", images=1)
+            one.serve("lakeside")
             one.activate("valley", waive=False, pause=rounds)
             in_between += one.truth.cleared == "valley" and not one.is_open
             one.restart(kill=True, rounds=0, pause=15.0)

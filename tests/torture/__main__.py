@@ -48,7 +48,9 @@ def parts(folder: Path, *, cycles: int, seconds: float | None, seed: int) -> Map
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the torture and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.partition("\n")[0])
-    parser.add_argument("--cycles", type=int, default=200, help="kills, and histories of the gate; a fifth as many power cuts and faults (200)")
+    parser.add_argument(
+        "--cycles", type=int, default=200, help="kills, histories; a fifth as many power cuts and faults (200)"
+    )
     parser.add_argument("--seconds", type=float, help="end each part after so long, whatever the number of cycles")
     parser.add_argument("--seed", type=int, help="repeat a run's random choices; their timing differs all the same")
     parser.add_argument("--only", action="append", choices=PARTS, help="a part")

@@ -200,13 +200,13 @@ class Life:
         """Stop as the daemon does."""
         self.finish(self.serving.stop())
         self.finish(self._history.settle())
+        self.loop.each()
         self._bury()
 
     def kill(self) -> None:
         """End at once, and with it the processes that it started."""
         # What is not written now never is, and the kernel closes what a process had open.
         self.loop.disk.dead = True
-        self._end_processes()
         self._bury()
 
     def _bury(self) -> None:

@@ -118,10 +118,12 @@ class Coach(RuleBasedStateMachine):
                 **{f"cleared as {reason}": 1 for reason in self.truth.reasons},
             }
         )
-        if self.life is not None:
-            self.life.kill()
-        self.world.close()
-        self._folder.cleanup()
+        try:
+            if self.life is not None:
+                self.life.kill()
+        finally:
+            self.world.close()
+            self._folder.cleanup()
 
     # --- the box
 
@@ -157,6 +159,8 @@ class Coach(RuleBasedStateMachine):
         """Kill it in the middle of whatever it does, or stop it."""
         self.box.loop.rounds(rounds)
         if kill:
+            # What was done last was looked at by nobody yet.
+            self.each()
             self.box.kill()
         else:
             self.box.stop()
@@ -329,8 +333,6 @@ class Coach(RuleBasedStateMachine):
     @rule(name=st.sampled_from(SCANNERS), patients=st.sampled_from((0, 1, 2)), manner=_manner)
     def found(self, name: str, patients: int, manner: Manner) -> None:
         """Put patients on a scanner or take them off, and have it answer so."""
-        if self.world.is_empty():
-            self.world.empty_at = self.box.loop.now if self.runs else self.now
         self.world.scanners[name].patients = patients
         self.world.behave(name, manner)
 

@@ -135,6 +135,8 @@ class Probe:
             else Scanner(scanner.name, 0, manner=Manner.OFF).says(survey.limits)
             for number, scanner in enumerate(scanners)
         )
+        if self._world.is_empty() and len(scanners) == len(self._world.scanners) and all(reached.values()):
+            self._world.clean_at = self._loop.time()
         with contextlib.suppress(LinkClosed):
             self._channel.send(probe.Surveyed(survey.request, found))
 

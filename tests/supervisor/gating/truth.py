@@ -51,6 +51,8 @@ class Truth:
 
     _stamp: tuple[int, int] | None = None
     _written: bytes | None = None
+    _known: str = ""
+    """The site that was cleared last, whatever became of the record."""
     _served: str = ""
     _unasked: tuple[str, int] | None = None
     _was_open: bool = False
@@ -69,8 +71,8 @@ class Truth:
         """Take note that the box starts: what its record does not say now, nobody knows."""
         self.settings = settings
         self.waivers.clear()
-        if self.spoilt and self.cleared:
-            self.cleared = None
+        self.cleared = None if self.spoilt and self._known else self._known
+        self.world.clean_at = float("-inf")
         self._served = ""
         self._was_open = False
         # A restart for the same site asks nobody.
@@ -103,11 +105,11 @@ class Truth:
     def look(self, life: Life, now: float) -> None:
         """See that nothing is wrong, between any two things that the box does."""
         world, serving = self.world, life.serving
-        if world.is_empty():
-            world.empty_at = now
         if serving.site != self._served:
             self.waivers = [each for each in self.waivers if not (each.given and each.site == self._served)]
             self._served = serving.site
+            # An answer counts for one activation.
+            world.clean_at = float("-inf")
             if self._unasked is not None and serving.site != self._unasked[0]:
                 self._unasked = None
         stamp = self._look_at_record()
@@ -128,7 +130,7 @@ class Truth:
             reason = self._reason(last.site, now)
             assert reason, f"{last.site} was cleared, and the scanners were not: {self.world.scanners}"
             self.reasons.add(reason)
-            self.cleared = last.site
+            self.cleared = self._known = last.site
         self.spoilt, self._written = False, self._content()
 
     def _reason(self, site: str, now: float) -> str:
@@ -139,7 +141,7 @@ class Truth:
             return "not required"
         if any(each.site == site for each in self.waivers):
             return "waived"
-        return "clean" if now - self.world.empty_at <= FRESH else ""
+        return "clean" if now - self.world.clean_at <= FRESH else ""
 
     def _look_at_port(self, life: Life) -> None:
         gate, bound = life.serving.gatekeeper.gate, life.serving.gatekeeper.storage.bound

@@ -207,8 +207,8 @@ class World:
     """Whether the probe ends when it is asked."""
     surveys: int = 0
     """How often scanners were asked."""
-    empty_at: float = 0.0
-    """When every scanner was last seen to have no patient, and would have said so."""
+    clean_at: float = float("-inf")
+    """When all scanners last said that no patient was on them, and that was so."""
 
     _listeners: dict[str, socket.socket] = field(default_factory=dict)
 
