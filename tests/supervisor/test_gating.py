@@ -78,3 +78,34 @@ def test_scanners_that_were_clean_while_the_spool_was_being_opened_are_asked_aga
         one.found("CT_1", 0, Manner.HONEST)
         one.wait(EVERY)
         assert one.is_open
+
+
+def test_a_waiver_is_for_one_activation(state: Path) -> None:
+    with coach(state, Settings(waiver=True, follow=False)) as one:
+        one.serve("lakeside", patients=1)
+        one.activate("valley", waive=True, pause=15.0)
+        assert one.is_open
+        one.activate("st-marys", waive=False, pause=15.0)
+        assert not one.is_open
+        one.activate("valley", waive=False, pause=15.0)
+        assert one.is_open, "that is where it was open last"
+
+
+def test_what_drains_and_what_is_served_leave_for_their_own_sites(state: Path) -> None:
+    with coach(state, Settings(waiver=False, follow=False)) as one:
+        one.serve("st-marys")
+        one.trouble(Start.READY, "", pacs=False)
+        one.association(2)
+        one.wait(1.0)
+        one.release()
+        one.activate("lakeside", waive=False, pause=15.0)
+        one.association(1)
+        one.wait(1.0)
+        one.trouble(Start.READY, "", pacs=True)
+        one.wait(30.0)
+        one.nothing_is_where_it_does_not_belong()
+        assert sorted(one.world.delivered()) == [
+            ("lakeside", "lakeside", 3),
+            ("st-marys", "st-marys", 1),
+            ("st-marys", "st-marys", 2),
+        ]
