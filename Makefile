@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Compiled modules are kept, whatever the environment says: every process of the tests would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench lint fix torture clean
 
@@ -15,7 +18,7 @@ demo: $(VENV)/.runs ## the whole story on this machine, without hardware or conf
 
 test: lint ## everything that has to pass; installs the programs it tests against
 	$(BIN)/python -m tests.peers
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.tests ## throughput beside Orthanc and DCMTK
 	$(BIN)/python -m tests.peers

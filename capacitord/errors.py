@@ -12,7 +12,8 @@
     ├── Invalid                           7   profile, configuration or request is wrong
     ├── PartlyDone                        8   the report says which
     ├── TryAgain                         75   busy, or waiting for something that comes back
-    │   └── OutOfSpace                   75   below the disk reserve
+    │   ├── OutOfSpace                   75   below the disk reserve
+    │   └── Unanswered                   75   nobody knows whether it was done
     ├── DamagedObject                     1   sealed bytes are not what was written
     │   └── WrongKey                      1   sealed under another key
     └── StorageFailed                     1   the disk refused a write or a sync
@@ -131,6 +132,12 @@ class OutOfSpace(TryAgain):
     """The disk is below its reserve, so nothing new is taken in."""
 
     reference = "out-of-space"
+
+
+class Unanswered(TryAgain):
+    """Whoever was to do it gave no answer: nobody knows whether it was done."""
+
+    reference = "unanswered"
 
 
 class DamagedObject(CapacitordError):

@@ -25,7 +25,7 @@ from capacitord.errors import Ambiguous, Invalid, NotFound
 from capacitord.location import geofence, gpx
 from capacitord.location.fences import Fences
 from capacitord.location.visits import conflicts, visits
-from capacitord.model.fence import Standing, Where
+from capacitord.model.fence import MARGIN, Standing, Where
 from fluxctl.files import read_bytes
 from fluxctl.render.words import count, metres
 from fluxctl.validation import profile_of
@@ -161,7 +161,8 @@ def _reason(sites: Sequence[Stood], inside: Sequence[Stood], place: Position) ->
     away = metres(abs(near.distance or 0.0))
     if near.where is Where.MAYBE:
         side = "inside" if (near.distance or 0.0) > 0 else "outside"
-        return f"It is {away} {side} of the edge of {near.site}, and right within {metres(place.accuracy)}: not sure."
+        wide, right = metres(MARGIN * place.accuracy), metres(place.accuracy)
+        return f"It is {away} {side} of the edge of {near.site}: not sure within {wide}, {MARGIN:g} times {right}."
     return f"It is outside of every area; the nearest is {near.site}, {away} away."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capacitord.errors import Ambiguous, NotFound, Refused, from_problem
-from capacitord.model.patient import Patient, several
+from capacitord.model.patient import Patient, several, summary
 from fluxctl import ask
 from fluxctl.output import say, show_first
 
@@ -25,13 +25,15 @@ _SHORTEST: Final = 4
 class Given(NamedTuple):
     """What is known of a release: where to, why, and as the study of which worklist entry.
 
-    `images` is how many a person was shown and said yes to, whosoever they are; None where nobody was asked.
+    `images` is how many a person was shown and said yes to, and `whose` they are (`model.patient.summary`); None and
+    empty where nobody was asked.
     """
 
     to: tuple[str, ...]
     reason: str
     match: str
     images: int | None = None
+    whose: str = ""
 
 
 def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) -> tuple[str, Given]:
@@ -60,9 +62,13 @@ def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) 
     given = given if given.match else given._replace(match=_asked_entry(client, found.held.candidates))
     given = given if given.to else given._replace(to=_asked_destinations(found.destinations))
     given = given._replace(reason=ask.reason(given.reason, "Why is it released? ", yes=False, json=json))
-    entry = _entry(client, given.match) if given.match else None
-    ask.agreed(_question(found, given, entry), yes=False, json=json)
-    return short, given._replace(images=sum(each.release for each in found.held.patients))
+    entry = client.worklist_show(given.match).entry if given.match else None
+    if entry is not None:
+        # What it was called by may be another one's when she has read the question.
+        given = given._replace(match=entry.id)
+    ask.agreed(_question(found, given.to, entry), yes=False, json=json)
+    going = [(Patient(each.name, each.id, each.birth_date), each.release) for each in found.held.patients]
+    return short, given._replace(images=sum(images for _, images in going), whose=summary(going))
 
 
 def _page(found: HeldDetail, look: Look) -> RenderableType:
@@ -112,7 +118,7 @@ def _asked_destinations(names: Sequence[str]) -> tuple[str, ...]:
         say(f"{', '.join(unknown)}: no destination of this site." if unknown else "Type a name, or several.")
 
 
-def _question(found: HeldDetail, given: Given, entry: Entry | None) -> str:
+def _question(found: HeldDetail, to: Sequence[str], entry: Entry | None) -> str:
     """Return the confirmation: patient, study, destination and entry, in words."""
     from fluxctl.render.held import awaited, patient_of, patients_of  # noqa: PLC0415 - rich, for people only
     from fluxctl.render.words import count  # noqa: PLC0415
@@ -127,8 +133,6 @@ def _question(found: HeldDetail, given: Given, entry: Entry | None) -> str:
         words += f" (the study began as one of {patient_of(*own)})"
     if entry is not None:
         words += f", as the study of {awaited(entry)} (entry {entry.id})"
-    elif given.match:
-        words += f", as the study of entry {given.match}"
     else:
         words += ", as it is"
-    return f"{words}, to {' and '.join(given.to)}?"
+    return f"{words}, to {' and '.join(to)}?"

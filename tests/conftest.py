@@ -1,4 +1,4 @@
-"""What holds for every test: bounded examples, and no program left behind."""
+"""What holds for every test: bounded examples, no program left behind, and an order that keeps all cores busy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.compiled import compile_modules
 from tests.peers.program import descendants
 
 # How long examples take says how busy the machine is, and nothing about the program.
@@ -17,6 +18,37 @@ BUSY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.Heal
 hypothesis.settings.register_profile("quick", BUSY, max_examples=50)
 hypothesis.settings.register_profile("ci", BUSY, max_examples=100, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
+
+
+LONG_FIRST = ("system", "demo", "torture", "supervisor", "fluxctl", "site", "dicom", "spool")
+"""Folders in the order in which they are tested, those with the longest files first; the rest come behind.
+
+One process runs all tests of a file. A long file that is begun last would run alone, with all other cores idle.
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile all modules, once for all processes that run tests."""
+    if not hasattr(config, "workerinput"):
+        compile_modules()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of folders with long files first; within a folder all stay as they are."""
+    tests = Path(__file__).parent
+
+    def turn(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0]
+        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+    items.sort(key=turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return half as many processes again as there are cores: a third of their time tests wait for something."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
 
 
 @pytest.fixture(scope="session", autouse=True)

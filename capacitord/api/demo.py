@@ -6,20 +6,32 @@ standard output, one JSON object a line, and ends when its input does.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from capacitord.api.messages import Answer
+
+SCANNER: Final = "CT_COACH"
+"""The scanner's AE title."""
 
 # --- orders ---------------------------------------------------------------------------------------------
 
 
 class Send(msgspec.Struct, frozen=True, tag="send", tag_field="kind"):
-    """To the scanner: send these studies (by Study Instance UID) to a storage SCP, `rate` images a second at most."""
+    """To the scanner: send these studies (by Study Instance UID) to a storage SCP, `rate` images a second at most.
+
+    The last of them stays on it, until its patient is deleted.
+    """
 
     ae_title: str
     port: int
     studies: tuple[str, ...]
     rate: float
+
+
+class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
+    """To the scanner: have no patient any more."""
 
 
 class Slow(msgspec.Struct, frozen=True, tag="slow", tag_field="kind"):
@@ -38,6 +50,7 @@ class Restore(msgspec.Struct, frozen=True, tag="restore", tag_field="kind"):
     """To the link: be there again."""
 
 
+ScannerOrder = Send | Delete
 LinkOrder = Slow | Cut | Restore
 
 # --- reports --------------------------------------------------------------------------------------------
@@ -60,7 +73,7 @@ class DemoImage(msgspec.Struct, frozen=True):
 
 
 class Listening(msgspec.Struct, frozen=True, tag="listening", tag_field="kind"):
-    """From the link and the PACS: connections are taken at 127.0.0.1 on this port."""
+    """From the scanner, the link and the PACS: connections are taken at 127.0.0.1 on this port."""
 
     port: int
 

@@ -316,7 +316,8 @@ class Draining(Answer, frozen=True):
 
     `images` and `bytes` are what can still leave, None while that is not known; `eta` is in seconds at the measured
     rate, None if nothing was measured. `until` is when it ends though images are left, None for never. `reason` says
-    why something does not leave now, and `hint` what to do; both are empty while all is well.
+    why something does not leave now, and `hint` what to do; both are empty while all is well. `isolated` is what the
+    kernel says of the process, None while there is none.
     """
 
     site: str
@@ -328,6 +329,7 @@ class Draining(Answer, frozen=True):
     eta: float | None = None
     reason: str = ""
     hint: str = ""
+    isolated: bool | None = None
 
 
 class SiteStatus(Answer, frozen=True):

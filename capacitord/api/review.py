@@ -22,9 +22,11 @@ class ListHeld(Message, frozen=True):
 class Release(Message, frozen=True):
     """Send what is held of a study to destinations of this site. With `match`, as the study of that worklist entry.
 
-    `mixed` says that a person knows and wants that images of several patients are in one study then; without it and
-    without `match` that is refused. `images` is how many she was shown, None if she was shown none: if it is another
-    number now, that is refused as well.
+    `mixed` says that a person knows and wants that images of several patients are in one study then. Without it that is
+    refused: where the held images are of several, or, without `match`, of another one than the rest. `images` is how
+    many she was shown, None if she was shown none: if it is another number now, that is refused as well. So it is if
+    they are of others than she was shown: `whose` is the `capacitord.model.patient.summary` of these, empty if she was
+    shown nobody.
     """
 
     study: str
@@ -34,6 +36,7 @@ class Release(Message, frozen=True):
     operator: Operator = ""
     mixed: bool = False
     images: int | None = None
+    whose: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     def __repr__(self) -> str:
         return f"Release({', '.join(self.destinations)})"
@@ -111,7 +114,7 @@ class Line(Answer, frozen=True):
     """One key of matching: what the images say, what each candidate says, and whether these agree.
 
     Values are as they were written, and compared without what does not count in them. A candidate's `agrees` is None
-    where one of the two says nothing.
+    where one of the two says nothing, and False where images differ among each other in who the patient is.
     """
 
     key: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -37,6 +38,7 @@ def check(tables: Mapping[str, Any]) -> list[Finding]:
         *_without_worklist(tables),
         *_removed_references(tables),
         *_never(tables),
+        *_anywhere(tables),
     ]
 
 
@@ -44,6 +46,31 @@ def policies(delivery: Mapping[str, Any]) -> frozenset[str]:
     """Return the delivery policies that a `[delivery]` names."""
     policy = delivery.get("policy", "realtime")
     return frozenset(str(each) for each in (policy if isinstance(policy, list) else [policy]))
+
+
+def _anywhere(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield that a site is known by nothing but private addresses, which other networks have, too."""
+    location = tables.get("location")
+    if not isinstance(location, Mapping) or "geofence" in location:
+        return
+    listed = list(rows(location, "evidence"))
+    weak = [(*key, part) for key, row in listed for part in row if _is_private(row)]
+    if weak and (location.get("network", "any") == "any" or len(weak) == len(listed)):
+        words = "is enough to open for this site, and private addresses are in use everywhere"
+        hint = 'Give it a geofence, or an endpoint with certificate_sha256 and network = "all".'
+        yield Finding(("location", *weak[0]), words, hint, at_key=True)
+
+
+def _is_private(row: Mapping[str, Any]) -> bool:
+    """Tell whether a piece of evidence is so in any network that happens to have the same private addresses."""
+    node = row.get("echo", row.get("endpoint"))
+    place = row.get("subnet")
+    if isinstance(node, Mapping) and "certificate_sha256" not in node:
+        place = node.get("host")
+    try:
+        return isinstance(place, str) and ipaddress.ip_network(place, strict=False).is_private
+    except ValueError:
+        return False
 
 
 def _unused(tables: Mapping[str, Any]) -> Iterator[Finding]:

@@ -20,14 +20,14 @@ from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
 
-from capacitord.api.demo import Answered, DemoImage, Loaded, Send, Sent
+from capacitord.api.demo import SCANNER, Answered, Delete, DemoImage, Listening, Loaded, ScannerOrder, Send, Sent
+from capacitord.demo.patients import Patients, study
 from capacitord.demo.role import Role
 from capacitord.dicom.header import parse_facts
 from capacitord.dicom.intake import Announced
 from capacitord.model.findings import why_invalid
 from capacitord.model.image import Arrival
 
-AE_TITLE: Final = "CT_COACH"
 WANTED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _TOLD: Final = ("Modality", "BitsAllocated", "PixelData")
 _STORAGE: Final = frozenset(context.abstract_syntax for context in pynetdicom.AllStoragePresentationContexts)
@@ -59,7 +59,7 @@ def read(path: Path) -> Film | None:
     if not (study and series and instance and syntax) or sop_class not in _STORAGE or told != (sop_class, instance):
         return None
     content = path.read_bytes()[offset:]
-    announced = Announced(sop_class, instance, syntax, Arrival(AE_TITLE, "", "", 0))
+    announced = Announced(sop_class, instance, syntax, Arrival(SCANNER, "", "", 0))
     if why_invalid(parse_facts(content, announced).findings):
         return None
     image = DemoImage(
@@ -86,17 +86,30 @@ def load(folder: Path) -> tuple[Film, ...]:
 
 
 class Scanner:
-    """A storage SCU (PS3.4 §B) that opens one association a study and sends every image as its file has it."""
+    """A storage SCU (PS3.4 §B) that opens one association a study and sends every image as its file has it.
 
-    def __init__(self, role: Role, films: Iterable[Film]) -> None:
+    What it sent last is still on it.
+    """
+
+    def __init__(self, role: Role, films: Iterable[Film], patients: Patients) -> None:
         self._role = role
+        self._patients = patients
         self._films = tuple(films)
 
-    def send(self, order: Send) -> None:
+    def obey(self, order: ScannerOrder) -> None:
+        """Do what is ordered."""
+        match order:
+            case Send():
+                self._send(order)
+            case Delete():
+                self._patients.held = ()
+
+    def _send(self, order: Send) -> None:
         """Send studies and report every answer."""
         began, sent = time.monotonic(), 0
-        for study in order.studies:
-            films = [film for film in self._films if film.image.study_uid == study]
+        for uid in order.studies:
+            films = [film for film in self._films if film.image.study_uid == uid]
+            self._patients.held = (study(uid, _patient(films), len(films)),)
             association = _associate(order, films)
             for film in films:
                 time.sleep(max(0.0, began + sent / order.rate - time.monotonic()))
@@ -106,8 +119,15 @@ class Scanner:
         self._role.report(Sent())
 
 
+def _patient(films: Iterable[Film]) -> str:
+    """Return the id of the patient in the first of some images; empty if it has none."""
+    return next(
+        (str(pydicom.dcmread(film.path, specific_tags=["PatientID"]).get("PatientID") or "") for film in films), ""
+    )
+
+
 def _associate(order: Send, films: Iterable[Film]) -> Association:
-    entity = pynetdicom.AE(AE_TITLE)
+    entity = pynetdicom.AE(SCANNER)
     for sop_class, syntax in dict.fromkeys((film.sop_class_uid, film.transfer_syntax_uid) for film in films):
         entity.add_requested_context(sop_class, syntax)
     return entity.associate("127.0.0.1", order.port, ae_title=order.ae_title)
@@ -131,10 +151,13 @@ def main() -> None:
     _config.STORE_SEND_CHUNKED_DATASET = True
     role = Role(sys.stdin.buffer, sys.stdout.buffer)
     films = load(Path(pydicom.data.__file__).parent)
+    patients = Patients(SCANNER)
+    role.report(Listening(patients.port))
     role.report(Loaded(tuple(film.image for film in films)))
-    scanner = Scanner(role, films)
-    for order in role.orders(msgspec.json.Decoder(Send)):
-        scanner.send(order)
+    scanner = Scanner(role, films, patients)
+    for order in role.orders(msgspec.json.Decoder[ScannerOrder](ScannerOrder)):
+        scanner.obey(order)
+    patients.close()
 
 
 if __name__ == "__main__":

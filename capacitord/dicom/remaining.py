@@ -120,6 +120,8 @@ class _Asking:
         except _Stopped as stopped:
             return stopped.outcome
         self._line.release()
+        if self._line.overheard:
+            return self._told(f"{scanner.ae_title} said more behind its last answer.")
         return Outcome(Verdict.DONE, f"{scanner.ae_title} said all that is on it.", 0)
 
     def result(self, outcome: Outcome) -> Remains:

@@ -58,13 +58,14 @@ class Line:
 
     `peer` is the AE title to name in words; `timeout` bounds, in seconds, how long the peer may be silent when it is
     its turn, and how long it may take no data; `longest` is the longest P-DATA-TF that was announced.
-    `sent` counts the bytes handed to the kernel so far.
+    `sent` counts the bytes handed to the kernel so far, `overheard` those of data that came in the middle of a release.
     """
 
     def __init__(self, connection: socket.socket, peer: str, timeout: float, longest: int) -> None:
         connection.setblocking(False)
         self.peer = peer
         self.sent = 0
+        self.overheard = 0
         self._socket = connection
         self._timeout = timeout
         self._longest = max(longest, SHORTEST_BOUND)
@@ -190,7 +191,9 @@ class Line:
                 if kind == PduType.RELEASE_RQ:
                     # Both asked at once: the requestor answers first (PS3.8 §7.2.2.7).
                     self.write([negotiate.RELEASE_RP], len(negotiate.RELEASE_RP))
-                elif kind != PduType.DATA_TF:
+                elif kind == PduType.DATA_TF:
+                    self.overheard += len(body)
+                else:
                     raise self._unexpected(kind, body)
                 ignored += len(body) + PDU_HEADER.size
         except AssociationEnded:

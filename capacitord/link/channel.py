@@ -136,13 +136,15 @@ def _enclose(packet: bytes) -> int:
 
 def _disclose(descriptor: int) -> bytes:
     """Return what a memory file holds; nothing if it is none, or longer than a message may be, or not sealed."""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            seals = fcntl.fcntl(file, fcntl.F_GET_SEALS)
-            if seals & _SEALS != _SEALS or os.fstat(file.fileno()).st_size > MAX_MESSAGE:
-                return b""
-            file.seek(0)
-            return file.read()
-        except OSError:
-            # Only memory files have seals, and only they are read: nothing else could be read without waiting.
+    try:
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        size = os.fstat(descriptor).st_size
+        if seals & _SEALS != _SEALS or size > MAX_MESSAGE:
             return b""
+        return os.pread(descriptor, size, 0)
+    except OSError:
+        # Only memory files have seals, and only they are read: nothing else could be read without waiting. It may be
+        # a folder, too, which cannot even be opened as a file.
+        return b""
+    finally:
+        os.close(descriptor)

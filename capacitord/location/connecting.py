@@ -13,7 +13,11 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def connect(resolve: Resolve, host: str, port: int, context: ssl.SSLContext | None = None) -> Streams:
-    """Connect to the first address of a host that answers, over TLS with a `context`. Raises `OSError`."""
+    """Connect to the first address of a host that answers, over TLS with a `context`. Raises `OSError`.
+
+    A server of many names is told which one is meant (RFC 6066 §3), as it shows each its own certificate.
+    """
+    name = host if context is not None else None
     try:
         found = await resolve(host, port)
     except UnicodeError:
@@ -21,7 +25,7 @@ async def connect(resolve: Resolve, host: str, port: int, context: ssl.SSLContex
     failure = OSError(f"there is no host {host}")
     for *_, address in found:
         try:
-            return await asyncio.open_connection(address[0], port, ssl=context)
+            return await asyncio.open_connection(address[0], port, ssl=context, server_hostname=name)
         except OSError as error:
             failure = error
     raise failure

@@ -1,12 +1,13 @@
 """Sources of evidence: each watches one thing, never holds up the event loop, and says what it saw last and when.
 
-Times are seconds of a monotonic clock.
+Times are `seconds` of a monotonic clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import time
@@ -15,8 +16,14 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+def seconds() -> float:
+    """Return the time of a clock that nobody sets, and that goes on while the machine sleeps: the coach may drive."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Observation(msgspec.Struct, Generic[T_co], frozen=True):
@@ -80,7 +87,7 @@ class Polled(Generic[T]):
         every: float,
         within: float,
         turns: asyncio.Semaphore | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self._look = look
         self._every = every
@@ -119,6 +126,9 @@ class Polled(Generic[T]):
                 self._missed(unseen.problem, unseen.hint)
             except OSError as error:
                 self._missed(words_of(error))
+            except Exception as error:  # noqa: BLE001 - a source that ends for good would never say anything again
+                _log.exception("a source of evidence fails")
+                self._missed(f"looking at it fails ({type(error).__name__})")
         self._tried = self._clock()
 
     def _missed(self, problem: str, hint: str = "") -> None:

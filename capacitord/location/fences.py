@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,11 @@ _MOST_PIECES: Final = 5_000
 """Of one edge: only of an area that is no facility there would be more."""
 _AT_ONCE: Final = 50_000
 """Distances that are in memory at a time."""
+_FAR: Final = 40
+"""Widths of an area away its hull is as good as the area: too near by a ten-thousandth of the distance at most.
+
+From its hull an edge of that may be nearer than any corner, but by no more than width² / 8 distance.
+"""
 
 
 class Plane(NamedTuple):
@@ -51,11 +56,29 @@ class Fences:
         Those that cross 180° are cut there in two (RFC 7946 §3.1.9). Raises ValueError, naming the site, for what is
         no area.
         """
-        laid = {site: _laid(_whole(site, area)) for site, area in areas.items()}
+        self._lay({site: _laid(_whole(site, area)) for site, area in areas.items()})
+
+    @classmethod
+    def usable(cls, areas: Mapping[str, Mapping[str, Any] | BaseGeometry]) -> tuple[Self, dict[str, str]]:
+        """Return the same of those of `areas` that are ones, and what is wrong with the others, by site."""
+        laid, problems = {}, {}
+        for site, area in areas.items():
+            try:
+                laid[site] = _laid(_whole(site, area))
+            except ValueError as error:
+                problems[site] = str(error)
+        fences = cls({})
+        fences._lay(laid)
+        return fences, problems
+
+    def _lay(self, laid: Mapping[str, tuple[Plane, BaseGeometry]]) -> None:
         self._middles = np.array([plane.middle for plane, _ in laid.values()]).reshape(-1, 3)
         self._directions = np.array([plane.directions for plane, _ in laid.values()]).reshape(-1, 2, 3)
         self._areas = np.array([area for _, area in laid.values()], dtype=object)
         self._edges = shapely.boundary(self._areas)
+        self._hulls = shapely.convex_hull(self._areas)
+        bounds = shapely.bounds(self._areas).reshape(-1, 4)
+        self._far = _FAR * np.hypot(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
         self.sites = tuple(laid)
         """In the order they were given."""
         shapely.prepare(self._areas)
@@ -63,6 +86,7 @@ class Fences:
     def at(self, latitude: float, longitude: float, accuracy: float = 0.0) -> dict[str, Standing]:
         """Return how each area stands to a position in degrees (WGS 84) that is right within `accuracy` metres.
 
+        The accuracy is as the receiver says; what is surely inside keeps `fence.MARGIN` times that from the edge.
         Raises ValueError if there is no such position, or the accuracy is negative or no number.
         """
         return next(self.along([(latitude, longitude)], accuracy))
@@ -83,9 +107,12 @@ class Fences:
     def _distances(self, degrees: Numbers) -> Numbers:
         """Return the metres from each position to the edge of each area, positive inside."""
         away = _on_earth(degrees)[:, np.newaxis, :] - self._middles
-        points = shapely.points(_flat(away, self._directions))
-        sides = np.where(shapely.intersects(self._areas, points), 1, -1)
-        distances: Numbers = shapely.distance(self._edges, points) * sides
+        points = np.asarray(shapely.points(_flat(away, self._directions)))
+        distances: Numbers = -shapely.distance(self._hulls, points)
+        near = -distances <= self._far
+        which, close = np.nonzero(near)[1], points[near]
+        sides = np.where(shapely.intersects(self._areas[which], close), 1, -1)
+        distances[near] = shapely.distance(self._edges[which], close) * sides
         return distances
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
 from capacitord.location.connecting import Resolve, connect
-from capacitord.location.evidence import Observation, words_of
+from capacitord.location.evidence import Observation, seconds, words_of
 from capacitord.location.positions import Position, Receiver, judge, report
 
 LONGEST_LINE: Final = 1 << 16
@@ -60,7 +59,7 @@ class Gpsd:
         max_age: float = 10.0,
         max_error: float = 100.0,
         silence: float = _SILENCE,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         """Take where gpsd listens, and from when on a position is too old (seconds), or not exact enough (metres)."""
         self.where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,7 +8,9 @@ that fixes which were held up on their way are as old as they are.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -17,7 +19,14 @@ from capacitord.location.evidence import Observation
 
 _DRIFT: Final = 0.001
 """Seconds a second that this box's clock may be slower than that of a satellite."""
-_SIMULATED: Final = 8
+_UNMEASURED: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        5: "the receiver only reckons where it is, from where it was",
+        7: "the receiver only tells the time, and repeats where it was set up",
+        8: "the receiver only simulates a position",
+    }
+)
+"""Of the `status` of a fix, what comes from no satellite now (gpsd_json(5))."""
 _DEGREE: Final = 111_195.0
 """Metres along a meridian."""
 _LOOK: Final = "See what the receiver sees: cgps"
@@ -70,8 +79,8 @@ def position(tpv: Tpv) -> tuple[Position | None, str]:
     """Return the position in a report, or None and why there is none."""
     if tpv.mode < 2:
         return None, "the receiver has no fix"
-    if tpv.status == _SIMULATED:
-        return None, "the receiver only simulates a position"
+    if tpv.status in _UNMEASURED:
+        return None, _UNMEASURED[tpv.status]
     if tpv.lat is None or tpv.lon is None or not (abs(tpv.lat) <= 90 and abs(tpv.lon) <= 180):
         return None, "the receiver has a fix and no position"
     accuracy = tpv.eph

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -25,7 +26,10 @@ from capacitord.model.location import (
 )
 from capacitord.model.presence import Phase, Presence, step
 
-_FAR = 10_000.0
+FIRST_WORD: Final = 60.0
+"""Seconds after a start for which the site of before is not opened unless something says that the box is there still:
+as long as a receiver takes to find its satellites."""
+_FAR: Final = 10_000.0
 """Metres from which a distance is written in kilometres without a fraction."""
 
 
@@ -40,9 +44,16 @@ def decide(
     look = _Look(known, evidence)
     presences = {site: _presence(look, rule, before, now, leave_after) for site, rule in known.items()}
     found = _choose(look, presences, before.site, leave_after)
-    decision = msgspec.structs.replace(found, sites=tuple(look.view(site, presences[site]) for site in known))
-    settled = decision.site or next((site for site in decision.kept if site == before.site), "")
-    return decision, Memory(MappingProxyType(presences), settled)
+    settled = found.site or next((site for site in found.kept if site == before.site), "")
+    unsaid = before.unsaid if settled and settled == before.site else None
+    if unsaid is not None and (
+        look.place(known[settled]) is Where.INSIDE or now - unsaid >= min(leave_after, FIRST_WORD)
+    ):
+        unsaid = None
+    doubt = found.doubt or ("" if unsaid is None else f"nothing has said since the start that this box is at {settled}")
+    views = tuple(look.view(site, presences[site]) for site in known)
+    decision = msgspec.structs.replace(found, sites=views, doubt=doubt)
+    return decision, Memory(MappingProxyType(presences), settled, unsaid)
 
 
 def _presence(look: _Look, rule: SiteRules, before: Memory, now: float, leave_after: float) -> Presence:
@@ -76,8 +87,8 @@ class _Look:
         self.rules = rules
         self.evidence = evidence
         self.network = {site: network_of(rule, self.clues(site)) for site, rule in rules.items()}
-        agreeing = [site for site, network in self.network.items() if network is Network.AGREES]
-        self.only = agreeing[0] if len(agreeing) == 1 else ""
+        self.agreeing = [site for site, network in self.network.items() if network is Network.AGREES]
+        self.only = self.agreeing[0] if len(self.agreeing) == 1 else ""
         """The one site that the network speaks for; empty if there is none, or several."""
         self.inside = {site for site in rules if self.where(site) is Where.INSIDE}
 
@@ -153,7 +164,8 @@ def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_
     here = [site for site, phase in phases.items() if phase is Phase.HERE]
     if phases.get(settled) is Phase.LEAVING:
         left = max(0.0, leave_after - presences[settled].counted)
-        return Decision(settled, reasons=(f"{settled} is left in {left:.0f} s", *_elsewhere(look, settled)))
+        reasons = (f"{settled} is left in {left:.0f} s", *_elsewhere(look, settled))
+        return Decision(settled, reasons=reasons, doubt="; ".join(reasons))
     if not here:
         return Decision(None, reasons=_nowhere(look, presences))
     kept = (settled,) if settled in here else ()
@@ -161,6 +173,12 @@ def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_
         words = f"the evidence means {joined(here)}, and nothing tells them apart"
         return Decision(None, conflict=True, reasons=(words, *_all(look, here)), kept=kept)
     site = next(each for each in here if len(here) == 1 or each != look.only)
+    if look.inside and not look.rules[site].fence and site in look.agreeing:
+        there = sorted(look.inside)
+        words = f"the position says {joined(there)}, and the network says {site}"
+        return Decision(
+            None, conflict=True, reasons=(words, *_all(look, there), *look.reasons(site, Says.FOR)), kept=kept
+        )
     if look.only and look.only != site:
         says = "the position says" if look.where(site) is not None else "the box was at"
         words = f"{says} {site}, and the network says {look.only}"
@@ -210,8 +228,7 @@ def _nowhere(look: _Look, presences: Mapping[str, Presence]) -> tuple[str, ...]:
             found.append(f"{site}: {look.placed(site)} {look.waits(site, presence)}")
     if look.evidence.standings is None and any(rule.fence for rule in look.rules.values()):
         found.append(look.evidence.no_position)
-    agreeing = [site for site, network in look.network.items() if network is Network.AGREES]
-    away = [site for site in agreeing if presences[site].phase is Phase.AWAY]
+    away = [site for site in look.agreeing if presences[site].phase is Phase.AWAY]
     found += [f"the network says {site}: {look.placed(site)}" for site in away]
     return tuple(found) or ("the box is at none of its sites",)
 

@@ -114,6 +114,9 @@ class Decision(msgspec.Struct, frozen=True):
 
     With a `conflict` there is no site, and nothing may be opened. `kept` are then the sites that the box was at and has
     not left as far as is known: one of them that is open may stay so. Without a conflict no site means: at none.
+
+    `doubt` says why the site must not be opened now, though one that is open stays so: it is being left, or nothing has
+    said since a start that the box is still there.
     """
 
     site: str | None
@@ -121,6 +124,7 @@ class Decision(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     sites: tuple[SiteView, ...] = ()
+    doubt: str = ""
 
     @property
     def outcome(self) -> tuple[str | None, bool, tuple[str, ...]]:
@@ -129,10 +133,14 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What is carried from one decision to the next: each site's presence, and the site that was decided last."""
+    """What is carried from one decision to the next: each site's presence, and the site that was decided last.
+
+    `unsaid` is when the box began to be asked, until something says that it is at that site still; None from then on.
+    """
 
     presences: Mapping[str, Presence] = MappingProxyType({})
     site: str = ""
+    unsaid: float | None = None
 
 
 NOWHERE: Final = Memory()
@@ -140,4 +148,4 @@ NOWHERE: Final = Memory()
 
 def at(site: str, now: float) -> Memory:
     """Return the memory of a box that was at a site when it was last asked, and has heard nothing since."""
-    return Memory(MappingProxyType({site: Presence(phase=Phase.HERE, since=now)}), site)
+    return Memory(MappingProxyType({site: Presence(phase=Phase.HERE, since=now)}), site, unsaid=now)

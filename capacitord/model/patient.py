@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from capacitord.model.matching import Identity, MatchKey, contradictions, normal
+import msgspec
+
+from capacitord.model.matching import Identity, MatchKey, normal
 
 
 class Patient(NamedTuple):
@@ -42,24 +45,42 @@ class Patient(NamedTuple):
 
 
 def several(patients: Iterable[Patient]) -> bool:
-    """Return whether these cannot be one patient, or whether one of them is nobody and another is not."""
-    found = list(patients)
-    named = [bool(each.name or each.id) for each in found]
-    if any(named) and not all(named):
-        return True
-    return any(
-        contradictions(one.identity, other.identity) for number, one in enumerate(found) for other in found[:number]
-    )
+    """Return whether these cannot be one patient, or whether one of them is nobody and another is not.
+
+    Two cannot be one if they contradict each other (`matching.contradictions`). There may be thousands of them.
+    """
+    found = [(patient, patient.key) for patient in patients]
+    named = {bool(patient.name or patient.id) for patient, _ in found}
+    keys = {key for _, key in found}
+    names, ids, birth_dates = ({key[place] for key in keys if key[place]} for place in range(3))
+    a_name_counts = any(name and not number for name, number, _ in keys)
+    return len(named) > 1 or len(ids) > 1 or len(birth_dates) > 1 or (a_name_counts and len(names) > 1)
 
 
-def to_type(patient: Patient, patients: Sequence[Patient], short: str) -> tuple[MatchKey, str]:
-    """Return what a person types to say that she means this one of `patients`, and by which key it is compared.
+def summary(counted: Iterable[tuple[Patient, int]]) -> str:
+    """Return what stands for these patients and how many images are of each, the same for all that are written alike.
+
+    It is 64 hex digits, by which two who look at a study can tell that they have seen the same.
+    """
+    lines = sorted((*patient.key, images) for patient, images in counted if images)
+    return hashlib.sha256(msgspec.json.encode(lines)).hexdigest()
+
+
+def to_type(patients: Sequence[Patient], short: str) -> list[tuple[MatchKey, str]]:
+    """Return what a person types to say that she means one of these, and by which key it is compared: for each of them.
 
     That is the name. Of a patient without one, and where another of that name cannot be the same, it is the patient id;
     without that either, the `short` id of the study. It is never empty.
     """
-    alike = [each for each in patients if each.key[0] == patient.key[0]]
-    if patient.name.strip("^= ") and not several(alike):
+    alike: dict[str, list[Patient]] = {}
+    for patient in patients:
+        alike.setdefault(patient.key[0], []).append(patient)
+    shared = {name for name, found in alike.items() if several(found)}
+    return [_to_type(patient, short, shared=patient.key[0] in shared) for patient in patients]
+
+
+def _to_type(patient: Patient, short: str, *, shared: bool) -> tuple[MatchKey, str]:
+    if patient.name.strip("^= ") and not shared:
         return MatchKey.PATIENT_NAME, patient.name
     if patient.id:
         return MatchKey.PATIENT_ID, patient.id
@@ -68,5 +89,5 @@ def to_type(patient: Patient, patients: Sequence[Patient], short: str) -> tuple[
 
 def typed_for(typed: str, patients: Sequence[Patient], short: str) -> list[Patient]:
     """Return the patients whom a person names by what she typed, as `to_type` asks for it; none if that is nobody."""
-    wanted = ((each, *to_type(each, patients, short)) for each in patients)
-    return [each for each, key, text in wanted if normal(key, typed) == normal(key, text)]
+    wanted = zip(patients, to_type(patients, short), strict=True)
+    return [patient for patient, (key, text) in wanted if normal(key, typed) == normal(key, text)]

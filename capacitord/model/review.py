@@ -110,7 +110,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     `entry` and `rule` are those of a match, and `steps` all entries of its order where it is not known which of them it
     is; `candidates` are entries that came into question, and `fields` what contradicts in a conflict, or in what some
     of several entries are of another patient. `suggestion` is an entry that matches and came later. `release` is the
-    number of the release that late images follow, 0 if there is none.
+    number of the release that late images follow, 0 if there is none. `to` is where a study goes that is let through.
     """
 
     state: State
@@ -123,6 +123,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     suggestion: str = ""
     release: int = 0
     steps: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
 
 
 NOBODY: Final = Identity()
@@ -174,7 +175,7 @@ def judge(record: Record | None, identity: Identity, look: Look | None, terms: T
     state = REVIEW[record.state][event]
     if record.state is State.LET_THROUGH and state is State.LET_THROUGH and not terms.release_to:
         state = State.UNMATCHED
-    became = _became(record, state, look, event)
+    became = _sent(_became(record, state, look, event), terms)
     return Opinion(HOLDS.get(state), became, record.state is State.UNMATCHED and state is State.MATCHED)
 
 
@@ -183,7 +184,7 @@ def _first(identity: Identity, look: Look, terms: Terms) -> Opinion:
     state = REVIEW[None][event]
     if state is State.UNMATCHED and terms.release_to:
         state = State.LET_THROUGH
-    record = _became(Record(state, identity, look.listed_at), state, look, event)
+    record = _sent(_became(Record(state, identity, look.listed_at), state, look, event), terms)
     return Opinion(HOLDS.get(state), record)
 
 
@@ -262,6 +263,11 @@ def _found(finding: Finding) -> Event:
             return Event.CONTRADICTS
         case _:
             return Event.NO_MATCH
+
+
+def _sent(record: Record, terms: Terms) -> Record:
+    """Return the record with where its study is sent now, though nothing matches it."""
+    return msgspec.structs.replace(record, to=terms.release_to if record.state is State.LET_THROUGH else ())
 
 
 def _became(record: Record, state: State, look: Look, event: Event) -> Record:

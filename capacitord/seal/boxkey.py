@@ -7,7 +7,8 @@
   installed, the file holds the new key wrapped under the old one.
 
 Each carries a proof over everything in it, made with the box key, so that a key is never used under terms that
-somebody changed.
+somebody changed. Each says, too, whether the audit log has an anchor beside it: from the first one on it is a sign of
+tampering if there is none.
 """
 
 from __future__ import annotations
@@ -61,7 +62,12 @@ class Stamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rotated: Moment | None
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source"):
+class _Anchored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    # Left out while it is false, so that the files of boxes from before there were anchors stay what they are.
+    anchored: bool = False
+
+
+class _Record(_Anchored, frozen=True, forbid_unknown_fields=True, tag_field="source"):
     format: Literal["capacitord box key 1"]
     key_id: KeyId
     stamp: Stamp
@@ -144,6 +150,12 @@ def credential_record(box: BoxKey, stamp: Stamp, installed: BoxKey) -> Credentia
     return msgspec.structs.replace(blank, proof=_proof(box, blank))
 
 
+def anchored_record(record: BoxRecord, box: BoxKey) -> BoxRecord:
+    """Return the record of `box` that says that there has to be an anchor from now on."""
+    blank = msgspec.structs.replace(record, anchored=True, proof=b"")
+    return msgspec.structs.replace(blank, proof=_proof(box, blank))
+
+
 def read_record(data: bytes, where: str) -> BoxRecord:
     """Return the record in a box key's file; `DamagedObject` if it is not one."""
     return decode(data, _DECODER, where)
@@ -164,17 +176,23 @@ def open_record(record: BoxRecord, *, passphrase: str | None, installed: BoxKey 
             box = _open_bridged(record, installed, where)
         case _:
             assert_never(record)
+    check_record(record, box, where)
+    return box
+
+
+def check_record(record: BoxRecord, box: BoxKey, where: str) -> None:
+    """Raise `DamagedObject` unless the record is as it was made with `box`."""
     blank = msgspec.structs.replace(record, proof=b"")
     if not (_same(record.key_id, box) and hmac.compare_digest(record.proof, _proof(box, blank))):
         raise damaged(where, "its contents do not belong together")
-    return box
 
 
 def _open_wrapped(record: PassphraseRecord, passphrase: str | None, where: str) -> BoxKey:
     if passphrase is None:
         msg = "The box key is locked under a passphrase."
         raise Locked(msg, where=where, hint="Give the passphrase: fluxctl key unlock")
-    blank = msgspec.structs.replace(record, proof=b"", wrapped=NOT_YET_WRAPPED)
+    # The key was wrapped before there was an anchor, and the passphrase is not at hand when there is one.
+    blank = msgspec.structs.replace(record, proof=b"", wrapped=NOT_YET_WRAPPED, anchored=False)
     secret = unwrap(phrase.stretch(passphrase, record.stretched_with), record.wrapped, encode(blank))
     if secret is None:
         msg = "The passphrase does not open the box key."

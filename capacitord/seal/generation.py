@@ -1,4 +1,4 @@
-"""One generation of the keys: a directory with the box key's file and a file for every site.
+"""One generation of the keys: a directory with the box key's file, one for every site, and the audit log's anchor.
 
 A generation is built aside under a name that ends in `.new`, and takes its place by one rename. Single files in it
 are replaced the same way. So whatever has its proper name is whole, and whatever ends in `.new` never counted.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from capacitord.seal.anchor import FILE as ANCHOR
+from capacitord.seal.anchor import Anchor, open_anchor, seal_anchor
 from capacitord.seal.boxkey import FILES, BoxRecord, read_record, source_of
 from capacitord.seal.disk import Disk
 from capacitord.seal.envelope import damaged, encode
@@ -102,6 +104,17 @@ class Generation:
         self.disk.shred(doomed)
         self.disk.sync(self.path)
 
+    def anchor(self, box: BoxKey) -> Anchor | None:
+        """Return the audit log's anchor, None if there is none; else what `open_anchor` raises."""
+        if ANCHOR not in self.disk.names(self.path):
+            return None
+        path = self.path / ANCHOR
+        return open_anchor(box, self.disk.read(path), generation=self.number, where=str(path))
+
+    def put_anchor(self, box: BoxKey, anchor: Anchor) -> None:
+        """Keep an anchor in the place of the one before; it is on stable storage on return."""
+        self._put(self.path / ANCHOR, seal_anchor(box, anchor, self.number))
+
     def leftovers(self) -> tuple[str, ...]:
         """Return the names of files that were being written or erased when the program was stopped."""
         return tuple(n for n in self.disk.names(self.path) if n.endswith((_UNFINISHED, _ERASED)))
@@ -156,7 +169,9 @@ class KeyDirectory:
         """Return the names of everything here but `newest`."""
         return tuple(name for name in self.disk.names(self.path) if name != newest.path.name)
 
-    def build(self, record: BoxRecord, box: BoxKey, sites: tuple[SiteKey, ...]) -> Generation:
+    def build(
+        self, record: BoxRecord, box: BoxKey, sites: tuple[SiteKey, ...], anchor: Anchor | None = None
+    ) -> Generation:
         """Return a new generation with those keys, whole and synced, which does not count until `publish`."""
         number = record.stamp.generation
         aside = Generation(self.disk, self.path / f"generation-{number}{_UNFINISHED}", number)
@@ -164,6 +179,8 @@ class KeyDirectory:
         self.disk.write(aside.box_path(record), encode(record))
         for key in sites:
             self.disk.write(aside.path / file_name(key.site), seal_site_key(box, key, number))
+        if anchor is not None:
+            self.disk.write(aside.path / ANCHOR, seal_anchor(box, anchor, number))
         aside.sync()
         return aside
 

@@ -6,6 +6,7 @@
         generation-3/             0700   the one with the highest number counts
             box.key               0600   or box.key.wrapped, or box.key.credential
             st-marys.site-key     0600   one for every site, wrapped under the box key
+            audit.anchor          0600   how far the audit log got, proven with the box key
 
 **Rotation** makes a new box key and wraps every site key under it. No image is rewritten: images hang from site
 keys. The next generation is written aside, synced, opened again to prove that it opens, and renamed into place;
@@ -15,6 +16,10 @@ stops, one whole generation is there. The next `unlock` clears away the rest.
 **With a credential** the box cannot replace what systemd hands over. Rotation is given the new key, and keeps it
 wrapped under the credential that is installed, so that both open the box. The first unlock with the new
 credential drops the old one's way in. Until then `KeyStatus.credential_pending` says that there is something to do.
+
+**The anchor** is replaced with each entry of the audit log. The first one is written before the box key's file says
+that there is one, so a stopped program never leaves a file that asks for an anchor without it. Rotation carries it
+over. Keys that come from a recovery file begin without one, and so do those of a box from before there were anchors.
 
 **Erasing** a site's key leaves its spool unreadable for ever, unless a recovery file still has the key. The file is
 overwritten before it is removed; a solid-state disk or a copying file system may keep old blocks all the same, so
@@ -40,7 +45,17 @@ from capacitord.errors import (
     Refused,
     StorageFailed,
 )
-from capacitord.seal.boxkey import BoxRecord, CredentialRecord, Source, Stamp, credential_record, source_of
+from capacitord.seal.anchor import Anchor, not_right
+from capacitord.seal.boxkey import (
+    BoxRecord,
+    CredentialRecord,
+    Source,
+    Stamp,
+    anchored_record,
+    check_record,
+    credential_record,
+    source_of,
+)
 from capacitord.seal.disk import Disk, LocalDisk
 from capacitord.seal.generation import Generation, KeyDirectory
 from capacitord.seal.keys import BoxKey, KeyRing, SiteKey
@@ -130,7 +145,8 @@ class KeyStore:
             record = newest.record()
             box = self._open(newest, record, passphrase)
             if isinstance(record, CredentialRecord) and record.bridge is not None and self._sources.installed() == box:
-                newest.replace_record(credential_record(box, record.stamp, box))
+                direct = credential_record(box, record.stamp, box)
+                newest.replace_record(anchored_record(direct, box) if record.anchored else direct)
             self._opened = _Opened(newest, box)
             self._clear_leftovers(self._opened)
 
@@ -188,6 +204,26 @@ class KeyStore:
     def derive(self, purpose: bytes) -> bytes:
         """Return 32 bytes that follow from the box key, for one purpose and no other. Raises `Locked`."""
         return self._require_opened().box.derive(purpose)
+
+    def anchor(self) -> Anchor | None:
+        """Return how far the audit log got, None if these keys never had it.
+
+        Raises `Locked`, and `DamagedObject` if the anchor is gone, or is not what was written with these keys.
+        """
+        opened = self._require_opened()
+        found = opened.generation.anchor(opened.box)
+        if found is None and self._record(opened).anchored:
+            raise not_right(str(opened.generation.path), "is missing, and these keys had one")
+        return found
+
+    def set_anchor(self, anchor: Anchor) -> None:
+        """Keep how far the audit log got; it is on stable storage on return. Raises `Locked`, `DamagedObject`."""
+        with self._held():
+            opened = self._require_opened()
+            opened.generation.put_anchor(opened.box, anchor)
+            record = self._record(opened)
+            if not record.anchored:
+                opened.generation.replace_record(anchored_record(record, opened.box))
 
     def repair_site(self, key: SiteKey) -> None:
         """Put a site's key, taken from a recovery file, where it is missing or does not open.
@@ -250,7 +286,7 @@ class KeyStore:
                 raise Invalid(msg, where=box.id.hex(), hint="Make another with: openssl rand -hex 32")
             self._directory.shred_unfinished()
             stamp = Stamp(opened.generation.number + 1, before.stamp.created, _now())
-            self._replace(stamp, box, ring.sites, source, passphrase)
+            self._replace(stamp, box, ring.sites, source, passphrase, kept=self._anchor_of(opened))
             return self.status()
 
     def _start(self, keys: KeyRing, stamp: Stamp, source: Source, passphrase: str | None) -> KeyStatus:
@@ -265,16 +301,44 @@ class KeyStore:
             return self.status()
 
     def _replace(
-        self, stamp: Stamp, box: BoxKey, sites: tuple[SiteKey, ...], source: Source, passphrase: str | None
+        self,
+        stamp: Stamp,
+        box: BoxKey,
+        sites: tuple[SiteKey, ...],
+        source: Source,
+        passphrase: str | None,
+        *,
+        kept: tuple[Anchor | None, bool] = (None, False),
     ) -> None:
+        anchor, anchored = kept
         record = self._sources.record(stamp, box, source, passphrase)
-        aside = self._directory.build(record, box, sites)
+        if anchored:
+            record = anchored_record(record, box)
+        aside = self._directory.build(record, box, sites, anchor)
         proven = self._open(aside, aside.record(), passphrase)
-        if proven != box or any(aside.site_key(proven, key.site) != key for key in sites):
+        if (
+            proven != box
+            or any(aside.site_key(proven, key.site) != key for key in sites)
+            or aside.anchor(proven) != anchor
+        ):
             msg = "The new keys do not read back as they were written; the old ones stay in use."
             raise StorageFailed(msg, where=str(aside.path), hint="Check the disk.")
         self._opened = _Opened(aside.publish(), box)
         self._clear_leftovers(self._opened)
+
+    def _anchor_of(self, opened: _Opened) -> tuple[Anchor | None, bool]:
+        """Return the anchor, and whether there has to be one: of a damaged one only that is carried over."""
+        try:
+            anchor = opened.generation.anchor(opened.box)
+        except (DamagedObject, Refused):
+            return None, True
+        return anchor, anchor is not None or self._record(opened).anchored
+
+    def _record(self, opened: _Opened) -> BoxRecord:
+        """Return the box key's record, proven by the key that is at hand: the file may be another one by now."""
+        record = opened.generation.record()
+        check_record(record, opened.box, str(opened.generation.box_path(record)))
+        return record
 
     def _open(self, generation: Generation, record: BoxRecord, passphrase: str | None) -> BoxKey:
         return self._sources.open(record, passphrase, where=str(generation.box_path(record)))

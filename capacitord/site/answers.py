@@ -246,7 +246,9 @@ class Answers:
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
         by_name, before = bool(request.destinations), self._state_of(study)
-        count = self._spool.ledger.resend(study, names, image, time.time_ns(), chosen=by_name)
+        count = self._spool.ledger.resend(
+            study, names, image, time.time_ns(), chosen=by_name, matches=self._reviewing.matches
+        )
         if not count:
             raise Refused(
                 "None of these images is in the spool any more, or all are damaged.",

@@ -33,8 +33,6 @@ def _deed(found: Reviewed, in_force: InForce) -> tuple[str, str, tuple[str, ...]
         rule = f"rule {' + '.join(record.rule)}"
         words = f'held (unmatched) -> matched with entry {record.entry}, {rule}, rematch = "release", {version}'
         return REMATCH, words, (record.entry,)
-    matching = in_force.matching
-    if record.state is State.LET_THROUGH and (seen is None or seen.state is not State.LET_THROUGH) and matching:
-        names = matching.terms.release_to
-        return LET_THROUGH, f"unmatched -> let through to {', '.join(names)}, {version}", names
+    if record.state is State.LET_THROUGH and (seen is None or seen.to != record.to):
+        return LET_THROUGH, f"unmatched -> let through to {', '.join(record.to)}, {version}", record.to
     return "", "", ()

@@ -83,11 +83,16 @@ class Previewing:
 
 
 def candidates(images: Sequence[m.Image]) -> Iterator[m.Image]:
-    """Yield the image in the middle of each series, of those that are here and whole; series in their order."""
+    """Yield the image in the middle of each series, of those that are here and whole; series in their order.
+
+    First of all those that wait for a person: they may be another patient's than the others of the study.
+    """
     here = [image for image in images if not (image.purged or image.corrupt)]
-    for _, series in itertools.groupby(here, key=lambda image: image.series_uid):
-        each = list(series)
-        yield each[len(each) // 2]
+    for waits in (True, False):
+        wanted = (image for image in here if (image.routing == "held") is waits)
+        for _, series in itertools.groupby(wanted, key=lambda image: image.series_uid):
+            each = list(series)
+            yield each[len(each) // 2]
 
 
 def _label(short: str, image: m.Image, drawn: Drawn) -> Pictured:

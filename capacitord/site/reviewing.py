@@ -9,11 +9,13 @@ from typing import Final, NamedTuple
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
+from capacitord.dicom.worklist.correct import Mishap
+from capacitord.dicom.worklist.keys import tag
 from capacitord.dicom.worklist.reconciling import reconciliation
 from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
 from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
-from capacitord.model.patient import Patient, several, typed_for
+from capacitord.model.patient import Patient, several, summary, typed_for
 from capacitord.model.profile import Profile
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Record, State
@@ -29,6 +31,16 @@ MOST: Final = 3
 """Candidates that a list shows of each study."""
 
 _MOST_OF_ONE: Final = 4
+_OF_A_PATIENT: Final = frozenset(
+    {
+        MatchKey.ACCESSION_NUMBER,
+        MatchKey.PATIENT_ID,
+        MatchKey.PATIENT_NAME,
+        MatchKey.PATIENT_BIRTH_DATE,
+        MatchKey.PATIENT_SEX,
+    }
+)
+_WHO: Final = (tag("PatientName"), tag("PatientID"))
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
@@ -56,6 +68,11 @@ class Reviewing:
         """`destinations` gives the names of those of this site: nothing is released to any other."""
         self._spool, self._profile, self._matcher = spool, profile, matcher
         self._entries, self._destinations = entries, destinations
+
+    @property
+    def matches(self) -> bool:
+        """Whether the profile in force matches studies with the worklist."""
+        return self._profile().matching is not None
 
     def list(self, request: r.ListHeld) -> r.HeldList:
         """Return studies that wait, the oldest first, with why and what they may belong to."""
@@ -114,6 +131,7 @@ class Reviewing:
         entry, changes = "", None
         if request.match:
             entry, found = ids.find(request.match, self._entries())
+            _demand_somebody(found, entry, short)
             changes = reconciliation(found.corrected.entry)
         what = Release(names, reason, entry, changes)
         before = self._before(number)
@@ -263,32 +281,57 @@ def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None
         if not texts and not any(theirs):
             continue
         own = {normal(key, text) for text in texts}
-        agrees = tuple((normal(key, text) in own) if text and own else None for text in theirs)
+        # With images of two patients an entry does not agree because it agrees with those of one.
+        tells_apart = key in _OF_A_PATIENT and len(own) > 1
+        agrees = tuple((normal(key, text) in own and not tells_apart) if text and own else None for text in theirs)
         yield r.Line(key, " / ".join(texts), tuple(theirs), agrees)
+
+
+def _demand_somebody(found: Shown, entry: str, short: str) -> None:
+    """Refuse a release with an entry that would write nobody into the images: they would be of no patient any more."""
+    says = found.corrected.entry.values
+    if found.corrected.mishap is Mishap.WITHHELD:
+        why = "could not be corrected as the profile says, and is not served"
+    elif not any(text.strip("^= ") for who in _WHO for text in says(who)):
+        why = "names no patient"
+    else:
+        return
+    raise Refused(
+        f"Worklist entry {entry} {why}, so nothing is released as its study.",
+        where=f"study {short}",
+        hint=f"Look at it: `fluxctl worklist show {entry}`. Without --match the study is released as it is.",
+    )
 
 
 def _demand_known(found: Mixture, request: r.Release, short: str) -> None:
     """Refuse a release of other images than were shown, or of another patient's without a word of that."""
-    images = sum(found.goes.values())
+    images, changed = sum(found.goes.values()), ""
     if request.images is not None and request.images != images:
+        changed = f"{_images(images)} would be sent, not {request.images}"
+    elif request.whose and request.whose != summary(found.goes.items()):
+        changed = "images of other patients would be sent than were shown"
+    if changed:
         raise Refused(
-            f"Something has changed meanwhile: {_images(images)} would be sent, not {request.images}.",
+            f"Something has changed meanwhile: {changed}.",
             where=f"study {short}",
             hint=f"Look at it again, and release it then: `fluxctl held show {short}`.",
         )
-    if request.mixed or request.match or not several((*found.goes, *found.stays)):
+    if request.mixed:
         return
-    mix = (
-        "The images that are held say different patients"
-        if several(found.goes)
-        else "The images that are held say another patient than the rest of the study"
-    )
+    look = f"See whose they are: `fluxctl held show {short}`."
+    others = f"answer for it at a terminal, or discard those of one patient: `fluxctl held discard {short}`."
+    if several(found.goes):
+        # An entry is of one patient, and it would make all of them that one.
+        mix, hint = "say different patients", f"{look} Then {others}"
+    elif not request.match and several((*found.goes, *found.stays)):
+        mix = "say another patient than the rest of the study"
+        hint = f"{look} Release them with the entry they belong to (--match ENTRY), {others}"
+    else:
+        return
     raise Refused(
-        f"{mix}, so they are not sent in one study without a word of that.",
+        f"The images that are held {mix}, so they are not sent in one study without a word of that.",
         where=f"study {short}",
-        hint=f"See whose they are: `fluxctl held show {short}`. Release them with the entry they belong to (--match "
-        "ENTRY), answer for it at a terminal, or discard those of one patient: "
-        f"`fluxctl held discard {short}`.",
+        hint=hint,
     )
 
 

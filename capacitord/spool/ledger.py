@@ -501,7 +501,14 @@ class Ledger:
             return fetch_value(catalog, sql, bounds(study)) is not None
 
     def resend(
-        self, study: int, destinations: Sequence[str], image: int | None, now: int, *, chosen: bool = True
+        self,
+        study: int,
+        destinations: Sequence[str],
+        image: int | None,
+        now: int,
+        *,
+        chosen: bool = True,
+        matches: bool = True,
     ) -> int:
         """Put a study, or one image of it, into the queues again, whatever was answered; return how many images.
 
@@ -510,10 +517,14 @@ class Ledger:
         held no more; else each destination gets again what it was to get.
 
         A person chooses nothing for a study of which it is not known whose it is: that raises `Refused`, since it takes
-        a release. It raises `TryAgain` while it is not decided where its images go.
+        a release. Where the profile `matches` studies, the same holds for what matching never looked at, and an image
+        that came again as one of another patient is not sent at all. It raises `TryAgain` while it is not decided where
+        its images go.
         """
         with self._catalog.change() as catalog:
-            return resending.resend(catalog, self._filing, study, destinations, image, now, chosen=chosen)
+            return resending.resend(
+                catalog, self._filing, study, destinations, image, now, chosen=chosen, matches=matches
+            )
 
     def look_again(self, destination: str, profile_version: int, now: int) -> int:
         """Put into a destination's queue again what this box held under another version of the profile.

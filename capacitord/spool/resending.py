@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 import apsw
 
 from capacitord.errors import Refused, TryAgain
+from capacitord.model.patient import several
 from capacitord.model.states import ACKNOWLEDGED, AckState, DeliveryState
 from capacitord.spool import closing, deliveries, review
 from capacitord.spool.catalog import fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
 from capacitord.spool.routed import BY_A_PERSON, Standing
+from capacitord.spool.whose import mixture
 
 _ITS_WAITING: Final = "SELECT 1 FROM waiting w WHERE w.delivery = d.id AND (?2 IS NULL OR w.image = ?2)"
 _ITS_ACK: Final = "SELECT 1 FROM ack a WHERE a.delivery = d.id AND (?2 IS NULL OR a.image = ?2) AND a.state != 'moved'"
@@ -29,6 +31,8 @@ WHERE a.delivery = ?1 AND a.state = 'held' AND a.held != 'damaged' AND a.profile
 ORDER BY a.image LIMIT ?4
 """
 _AT_ONCE: Final = 500
+_NEVER_LOOKED_AT: Final = frozenset({Standing.INVALID, Standing.UNREADABLE, Standing.MISSING})
+"""How an image may stand that matching never looked at."""
 _ANSWERED: Final = "SELECT state, attempts, may_be_there, since, else_to, else_after FROM ack "
 _WAITING: Final = """
 INSERT INTO waiting (delivery, image, bytes, attempts, known, since, else_to, else_after)
@@ -73,6 +77,7 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     now: int,
     *,
     chosen: bool,
+    matches: bool,
 ) -> int:
     """Put images into the queues again, as `Ledger.resend` has it; return how many. Raises what that does."""
     low, high = bounds(study) if image is None else (image, image)
@@ -83,7 +88,10 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
         (low, high, study, image is not None),
     )
     if chosen:
-        _demand_known(catalog, study, [Standing(row[3]) for row in images])
+        _demand_known(catalog, study, [Standing(row[3]) for row in images], matches=matches)
+    twins = [row[0] for row in images if row[2]]
+    if matches and twins:
+        _demand_one_patient(catalog, study, twins)
     count = 0
     for destination in destinations if images else ():
         delivery = filing.delivery(catalog, study, destination, now)
@@ -102,11 +110,12 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     return count
 
 
-def _demand_known(catalog: apsw.Connection, study: int, standings: Sequence[Standing]) -> None:
+def _demand_known(catalog: apsw.Connection, study: int, standings: Sequence[Standing], *, matches: bool) -> None:
     """Raise unless it is known whose a study is and where these images of it go, or at least that nothing says so."""
+    matches = matches or review.is_kept(catalog, study)
     short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
     where = f"study {short}"
-    if review.waits(catalog, study):
+    if review.waits(catalog, study) or (matches and not _NEVER_LOOKED_AT.isdisjoint(standings)):
         raise Refused(
             "It is not known whose this study is, so it is not sent again to a destination of choice.",
             where=where,
@@ -118,6 +127,22 @@ def _demand_known(catalog: apsw.Connection, study: int, standings: Sequence[Stan
             where=where,
             hint="Try again in a moment. Where whole studies only are sent, wait until it has arrived.",
         )
+
+
+def _demand_one_patient(catalog: apsw.Connection, study: int, twins: Sequence[int]) -> None:
+    """Raise unless a study leaves whose images came again, and these are of its patient: no release sends them."""
+    found = mixture(catalog, study, twins)
+    if not review.leaves(catalog, study):
+        words = (
+            "It is not known whose this study is, so nothing is sent that came again under the UID of another image."
+        )
+    elif several((*found.goes, *found.stays)):
+        words = "The image came again and says another patient now, so it is not sent under the same UID."
+    else:
+        return
+    short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
+    hint = f"Discard it: `fluxctl held discard {short}`. The scanner can send it as an image of its own."
+    raise Refused(words, where=f"study {short}", hint=hint)
 
 
 def _was_to_go(catalog: apsw.Connection, delivery: int, image: int) -> bool:

@@ -187,6 +187,17 @@ def waits(catalog: apsw.Connection, study: int) -> bool:
     return found is not None
 
 
+def is_kept(catalog: apsw.Connection, study: int) -> bool:
+    """Return whether matching ever found something for a study."""
+    return fetch_value(catalog, "SELECT 1 FROM review WHERE study = ?", (study,)) is not None
+
+
+def leaves(catalog: apsw.Connection, study: int) -> bool:
+    """Return whether matching, or a person, has found that a study leaves."""
+    record = _stored(catalog, study)
+    return record is not None and not holds(record)
+
+
 def holds(record: Record | None) -> bool:
     """Return whether nothing of a study with this record leaves."""
     return record is not None and record.state in HOLDS

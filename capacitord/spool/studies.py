@@ -109,6 +109,12 @@ UNION SELECT s.id FROM study s WHERE s.conflicts > 0 AND EXISTS (
 """  # noqa: S608 - of constants
 """The studies of which something waits for a person."""
 _DISCARDED: Final = "SELECT count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0"
+_CALLED: Final = """
+SELECT id, short FROM study WHERE uid = ?1
+UNION SELECT id, short FROM study WHERE accession_number = ?1 AND accession_number != ''
+UNION SELECT id, short FROM study WHERE short >= ?2 AND short < ?2 || 'g'
+ORDER BY id DESC LIMIT ?3
+"""
 _NUMBERED: Final = """
 SELECT series_uid, series_number, instance_number, acquisition FROM image
 WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
@@ -230,20 +236,13 @@ class Studies:
 
         Raises `NotFound`, or `Ambiguous` with the short ids it could be.
         """
+        low = reference.lower()
+        is_short = len(low) >= _SHORTEST and all(digit in "0123456789abcdef" for digit in low)
         with self._catalog.read() as catalog:
-            rows = fetch(
-                catalog,
-                "SELECT id, short FROM study WHERE uid = ? OR (accession_number = ? AND accession_number != '') "
-                "ORDER BY id DESC LIMIT ?",
-                (reference, reference, _MANY),
-            )
-            low = reference.lower()
-            if not rows and len(low) >= _SHORTEST and all(digit in "0123456789abcdef" for digit in low):
-                rows = fetch(
-                    catalog,
-                    "SELECT id, short FROM study WHERE short >= ? AND short < ? LIMIT ?",
-                    (low, low + "g", _MANY),
-                )
+            # What this box itself calls a study is never taken for another one's accession number.
+            rows = fetch(catalog, "SELECT id, short FROM study WHERE short = ?", (low,))
+            if not rows:
+                rows = fetch(catalog, _CALLED, (reference, low if is_short else None, _MANY))
         if not rows:
             raise NotFound(
                 "No study here has this short id, Study Instance UID or accession number.",

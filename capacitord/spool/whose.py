@@ -85,15 +85,11 @@ def awaited(catalog: apsw.Connection, study: int) -> tuple[Awaited, ...]:
     held = {image: Standing(routing) for image, routing in fetch(catalog, _HELD, bounds(study))}
     apart = {image for (image,) in (*fetch(catalog, _TWINS, bounds(study)), *fetch(catalog, _COPIES, (study,)))}
     gone = {*apart, *(image for image, standing in held.items() if standing is not Standing.TOGETHER)} or {*held}
-    counts = [whose.counted(sorted(images)) for images in ({*held, *apart}, held, gone)]
+    release, discard = (Counter(whose.of(image).key for image in images) for images in (held, gone))
+    waiting = whose.counted(sorted({*held, *apart}))
     return tuple(
-        Awaited(patient, images, _number(counts[1], patient), _number(counts[2], patient))
-        for patient, images in counts[0].items()
+        Awaited(patient, images, release[patient.key], discard[patient.key]) for patient, images in waiting.items()
     )
-
-
-def _number(counts: Mapping[Patient, int], patient: Patient) -> int:
-    return sum(number for each, number in counts.items() if each.key == patient.key)
 
 
 def mixture(catalog: apsw.Connection, study: int, images: Iterable[int]) -> Mixture:

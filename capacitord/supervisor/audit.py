@@ -21,7 +21,9 @@ import msgspec
 from capacitord.api.actions import DAMAGE, REPAIRED, SEALED, STARTED
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
 from capacitord.errors import CapacitordError, NotFound
+from capacitord.seal.anchor import Anchor
 from capacitord.supervisor import files
+from capacitord.supervisor.anchoring import Anchoring, Anchors
 from capacitord.supervisor.chain import (
     MAX_LINE,
     START,
@@ -31,6 +33,7 @@ from capacitord.supervisor.chain import (
     entry_in,
     examine,
     judge,
+    judge_anchor,
     judge_seal,
     line_of,
     sealed,
@@ -57,6 +60,8 @@ class AuditLog:
         self._last: Head | None = None
         self._writing = threading.Lock()
         self._key: SealingKey | None = None
+        self._anchoring: Anchoring | None = None
+        self._untold = ""
         self.trouble = ""
 
     def open(self) -> None:
@@ -82,30 +87,41 @@ class AuditLog:
         # A damaged log is continued: refusing all work would help whoever damaged it.
         self._last = max(finding.last, head or Head(), key=lambda h: h.number)
         if self.trouble:
-            self._write((os.geteuid(), "capacitord"), DAMAGE, (), self.trouble, DONE)
+            self._untold = self.trouble
+            self._tell_damage()
         elif finding.torn:
             self._take_off(finding)
 
-    def take_key(self, key: SealingKey) -> None:
+    def take_key(self, key: SealingKey, anchors: Anchors) -> None:
         """Seal every entry with this key from now on, and what was written before with the first of them.
 
-        What is there is followed through before: what is wrong with it is in `trouble`, and the entry says so. Raises
-        `StorageFailed` or `OutOfSpace`; then the next entry is the first that is sealed.
+        What is there is followed through before, up to the anchor and beyond: what is wrong with it is in `trouble`,
+        and the entry says so. Each entry from now on is in the anchor. Raises `StorageFailed` or `OutOfSpace`; then the
+        next entry is the first that is sealed.
         """
         with self._writing:
             if self._last is None:
                 self._open()
-            finding = self._examine_all()
-            wrong = judge(finding, self._read_head()) or judge_seal(finding, key)
+            anchoring = Anchoring(anchors)
+            anchor, wrong = anchoring.look()
+            finding = self._examine_all(anchor)
+            wrong = anchoring.begin(finding, anchor, judge(finding, self._read_head()) or wrong)
+            # Nobody can check a seal of a key that is gone. Up to the anchor, that vouches for it.
             other = finding.seal and not finding.seal.startswith(f"{key.id}:")
-            self._key = key
-            if wrong and not other:
-                self.trouble = wrong
-                self._write((os.geteuid(), "capacitord"), DAMAGE, (), wrong, DONE)
+            wrong = wrong or ("" if other else judge_seal(finding, key))
+            self._key, self._anchoring = key, anchoring
+            if wrong:
+                self.trouble = self._untold = wrong
+                self._tell_damage()
                 return
-            before = f"after entry {finding.sealed.number}" if finding.seal else "for the first time"
-            words = f"sealed with box key {key.id}, {before}"
+            words = f"sealed with box key {key.id}, {_before(finding, anchor, other=bool(other))}"
             self._write((os.geteuid(), "capacitord"), SEALED, (), words, DONE)
+
+    def _tell_damage(self) -> None:
+        """Write down what is wrong with the log, before anything that would be sealed and anchored on top of it."""
+        if self._untold:
+            self._write((os.geteuid(), "capacitord"), DAMAGE, (), self._untold, DONE)
+            self._untold = ""
 
     def write(
         self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
@@ -114,6 +130,10 @@ class AuditLog:
         with self._writing:
             if self._last is None:
                 self._open()
+            # The next anchor would hide what became of the last one.
+            if self._anchoring is not None and (wrong := self._anchoring.tampered()):
+                self.trouble = self._untold = wrong
+            self._tell_damage()
             return self._write((uid, user), action, subjects, detail, result)
 
     def _write(
@@ -144,6 +164,8 @@ class AuditLog:
             self._cut(before)
             raise
         self._last = head
+        if self._anchoring is not None:
+            self._anchoring.advance(head, entry.seal)
         return entry
 
     def show(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
@@ -176,24 +198,20 @@ class AuditLog:
         """Follow the whole chain and say whether it is whole."""
         with self._writing, files.typed(self._log):
             head, size, key = self._read_head(), self._log.stat().st_size, self._key
-            last = self._last
-        finding = examine(self._lines(size))
-        damage = judge(finding, head) or self._judge_seals(finding, key)
+            last, anchoring = self._last, self._anchoring
+            anchor, wrong = (None, "") if anchoring is None else anchoring.look()
+        finding = examine(self._lines(size), anchor.number if anchor else 0)
+        damage = judge(finding, head) or wrong or judge_anchor(finding, anchor) or self._judge_seals(finding, key)
         if not damage and last is not None and finding.last != last:
             damage = f"the log ends at entry {finding.last.number}, and entry {last.number} was written last"
         if not damage and finding.told:
             damage = f"entry {finding.told} tells of damage that was found then"
         entries = finding.last.number
         if damage:
-            hint = "Compare with the copies in your log archive; somebody or something changed this log."
+            hint = "Compare with the copies in your log archive; somebody or something changed this log, or the keys."
             return AuditReport(schema, ok=False, entries=entries, message=damage, hint=hint)
         torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
-        seals = (
-            f"and the last seal vouches for them; the first that is sealed is entry {finding.first}"
-            if key
-            else "their seals are not checked while the box key is away"
-        )
-        words = f"all {entries} entries are in order, {seals}{torn}"
+        words = f"all {entries} entries are in order, {_vouched(finding, anchoring)}{torn}"
         return AuditReport(schema, ok=True, entries=entries, message=words)
 
     def _judge_seals(self, finding: Finding, key: SealingKey | None) -> str:
@@ -206,10 +224,10 @@ class AuditLog:
             return f"entry {finding.last.number} has no seal, though the box key was at hand"
         return judge_seal(finding, key)
 
-    def _examine_all(self) -> Finding:
+    def _examine_all(self, anchor: Anchor | None) -> Finding:
         with files.typed(self._log):
             size = self._log.stat().st_size
-        return examine(self._lines(size))
+        return examine(self._lines(size), anchor.number if anchor else 0)
 
     def _append(self, line: bytes) -> int:
         """Add a line, whole or not at all; return the size of the log before it."""
@@ -301,6 +319,25 @@ class Ends:
                 del ends[place]
                 return False
         return self._before_start
+
+
+def _before(finding: Finding, anchor: Anchor | None, *, other: bool) -> str:
+    """Return what the entry of a key that came to hand says of the log before it."""
+    before = f"after entry {finding.sealed.number}" if finding.seal else "for the first time"
+    if other and (anchor is None or finding.sealed.number > anchor.number):
+        before += f", whose seal is of box key {finding.seal.partition(':')[0]} and can't be checked"
+    return before if anchor else f"{before}; the key store had no anchor of the log, and has one from here on"
+
+
+def _vouched(finding: Finding, anchoring: Anchoring | None) -> str:
+    """Return who vouches for the entries of a log with nothing wrong, and for which of them."""
+    if anchoring is None:
+        return "their seals and their end are not checked while the box key is away"
+    since, last = anchoring.since, finding.last.number
+    words = f"and the last seal vouches for them; the first that is sealed is entry {finding.first}"
+    if anchoring.behind:
+        return f"{words}; but the key store does not have entry {last}, which can be cut off: {anchoring.behind}"
+    return f"{words}; since entry {since} the key store vouches that none is missing at the end"
 
 
 def _selected(entry: AuditEntry, query: AuditQuery) -> bool:

@@ -21,7 +21,7 @@ from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import Ambiguous, CapacitordError, Locked, NotFound, TryAgain
 from capacitord.model.destination import Destination
-from capacitord.supervisor import doctor, location_answers, naming, relay, settings, status
+from capacitord.supervisor import doctor, location_answers, naming, relay, scanner_checks, settings, status
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
@@ -205,6 +205,8 @@ class BoxAnswers:
         return self._keys("key.rotate", now, f"box key {now.id}, generation {now.generation}")
 
     async def _key_restore(self, _peer: Peer, request: m.KeyRestore) -> Outcome:
+        # Before there are keys: with them, its scanners could send for a site without having been asked.
+        await self._serving.clearing.take_over()
         now, restored = await self._serving.keys.restore(request)
         self._serving.consider()
         outcome = self._keys("key.restore", now, f"box key {now.id}, {len(restored)} site keys from a recovery file")
@@ -259,7 +261,7 @@ class BoxAnswers:
         await serving.look_around()
         known: tuple[Destination, ...] = ()
         parked = serving.choice.parked is not None
-        source: Destination | None = None
+        source: tuple[Destination, ...] = ()
         try:
             profile = doctor.profile("", others=serving.others, parked=parked)
             if serving.site:
@@ -267,7 +269,7 @@ class BoxAnswers:
                 profile = doctor.profile(f"{stored.profile.id} version {stored.profile.version}")
                 acting = in_force(stored.profile)
                 known = acting.destinations
-                source = None if acting.worklist is None else worklist_source(acting.worklist)
+                source = () if acting.worklist is None else (worklist_source(acting.worklist),)
         except CapacitordError as error:
             profile = doctor.profile("", error.problem())
         try:
@@ -280,6 +282,11 @@ class BoxAnswers:
             audit = doctor.audit(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
         except CapacitordError as error:
             audit = doctor.audit(error)
+        reached, sources, scanners = await asyncio.gather(
+            doctor.destinations(known),
+            doctor.worklist(source),
+            scanner_checks.look(self._box, serving.prober, changes_sites=bool(serving.others)),
+        )
         now = await self.status()
         served = serving.stored is not None
         return [
@@ -292,13 +299,14 @@ class BoxAnswers:
             profile,
             audit,
             doctor.runtime(now.runtime, parked=parked),
-            doctor.isolation(now.runtime),
+            doctor.isolation(now.runtime, now.draining),
             doctor.gate(now.gate, now.listener),
             *doctor.draining(now.draining),
             *([doctor.images(now.traffic, await asyncio.to_thread(doctor.set_aside, state))] if served else []),
-            *await doctor.destinations(known),
+            *reached,
             *doctor.queues(now.traffic),
-            *([] if source is None else [await doctor.worklist(source)]),
+            *sources,
+            *scanners,
             *doctor.advised(now),
         ]
 

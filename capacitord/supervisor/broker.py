@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import threading
@@ -43,14 +44,22 @@ class Connection(NamedTuple):
     seconds: float
 
 
-async def connect(destination: Destination) -> Connection:
-    """Connect to a destination within its time-out, trying each address of its host in turn."""
+MOST_LOOKUPS: Final = 64
+"""Names that are looked up at once for whoever asks."""
+Lookups: TypeAlias = set[threading.Thread]
+
+
+async def connect(destination: Destination, lookups: Lookups | None = None) -> Connection:
+    """Connect to a destination within its time-out, trying each address of its host in turn.
+
+    `lookups` are those that are going on for whoever asks; see `resolve`.
+    """
     if destination.barred:
         return Connection(None, later(f"{destination.name}: {destination.barred}."), 0.0)
     started = time.monotonic()
     try:
         async with asyncio.timeout(destination.connect_timeout):
-            found = await resolve(destination.host, destination.port)
+            found = meant(destination.host, await resolve(destination.host, destination.port, lookups))
         connected, words = await _first_that_answers(found, destination, started + destination.connect_timeout)
     except TimeoutError:
         connected, words = None, f"its name was not resolved within {destination.connect_timeout:g} s"
@@ -64,14 +73,15 @@ async def connect(destination: Destination) -> Connection:
     return Connection(connected, None, seconds)
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
+async def resolve(host: str, port: int, lookups: Lookups | None = None) -> Sequence[Address]:
     """Return the addresses of a host. Raises `socket.gaierror`, or what else the resolver raises.
 
     A name that nobody answers for holds a thread for as long as the resolver likes, so each lookup has a thread of
-    its own: it delays no other lookup, and not the end of this process.
+    its own: it delays no other lookup, and not the end of this process. There are no more than `MOST_LOOKUPS` among
+    `lookups`, so that nobody who asks again and again takes all threads.
     """
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return _numeric(host, port)
     except socket.gaierror:
         pass
     loop = asyncio.get_running_loop()
@@ -94,8 +104,45 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, found)
 
-    threading.Thread(target=look_up, name="resolver", daemon=True).start()
+    thread = threading.Thread(target=look_up, name="resolver", daemon=True)
+    if lookups is not None:
+        lookups.difference_update([each for each in lookups if not each.is_alive()])
+        if len(lookups) >= MOST_LOOKUPS:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+        lookups.add(thread)
+    thread.start()
     return await answer
+
+
+def meant(host: str, found: Sequence[Address]) -> Sequence[Address]:
+    """Return those of a host's addresses that a profile can mean by it. Raises `OSError` if there are none.
+
+    A name is what the network of the moment says it is, and one that leads back into this box would reach what
+    listens for this box alone. Whoever means this box writes its address, or "localhost".
+    """
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return found
+    with contextlib.suppress(socket.gaierror, UnicodeError):
+        _numeric(host, 0)
+        return found
+    elsewhere = [each for each in found if not _leads_back(each[4][0])]
+    if found and not elsewhere:
+        msg = "it means this box itself; if that is right, let the profile say 127.0.0.1"
+        raise OSError(msg)
+    return elsewhere
+
+
+def _leads_back(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found
+    return found.is_loopback or found.is_unspecified or found.is_multicast
+
+
+def _numeric(host: str, port: int) -> Sequence[Address]:
+    """Return the address that is written instead of a name. Raises `socket.gaierror` if it is a name."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
 
 
 def later(reason: str) -> Outcome:

@@ -16,7 +16,7 @@ from capacitord.link.messages import Connect, Connected, Peer
 from capacitord.model.destination import Destination
 from capacitord.model.profile import Profile, Worklist
 from capacitord.supervisor import relay
-from capacitord.supervisor.broker import Connection, connect, later
+from capacitord.supervisor.broker import Connection, Lookups, connect, later
 
 _log = logging.getLogger(__name__)
 MOST: Final = 256
@@ -67,6 +67,7 @@ class Broker:
         self.peers: Mapping[Named, Destination] = NOWHERE
         self._runtime = runtime
         self._attempts: set[asyncio.Task[None]] = set()
+        self._lookups: Lookups = set()
 
     def ask(self, wanted: Connect) -> None:
         """Begin to answer a request."""
@@ -95,7 +96,7 @@ class Broker:
 
     async def _attempt(self, wanted: Connect, destination: Destination) -> None:
         try:
-            made = await connect(destination)
+            made = await connect(destination, self._lookups)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
             _log.exception("a connection to %s failed in an unforeseen way", destination.name)
             made = Connection(None, later(f"An unforeseen error in this box: {type(error).__name__}."), 0.0)

@@ -4,9 +4,11 @@ A line is the one canonical form of its entry, so that a changed byte is a chang
 beside the log and written after each entry, says how far the log got, so that cutting entries off its end shows.
 Who may write both files could forge both. So each entry is sealed with a key that is derived from the box key, while
 that is at hand. A digest depends on all entries before it, so the last seal vouches for all of them, whatever key the
-ones before were made with. While it runs, the daemon remembers the last entry it wrote. Over its restarts, who has
-no box key can cut head and log back to an earlier seal together, or take all seals away; that shows by the number of
-the first sealed entry, which `verify` says. Who has the box key can do anything.
+ones before were made with. And after each sealed entry its number, its digest and a digest of all seals so far go into
+the key store as an anchor, which only the box key makes: what was cut back, or has its seals taken away or replaced,
+does not fit it. What is written while the box key is away is vouched for once it is back. Who has no box key, but
+copies of the log and of the key store's files of an earlier time, can put back both together unnoticed: only a counter
+outside of the disk could tell. Who has the box key can do anything.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import msgspec
 
 from capacitord.api.actions import DAMAGE
 from capacitord.api.messages import AuditEntry
+from capacitord.seal.anchor import Anchor
 
 START: Final = "0" * 64
 MAX_LINE: Final = 1 << 16
@@ -39,17 +42,20 @@ class Finding(NamedTuple):
 
     `damage` says what is wrong, and is empty if nothing is. `sealed` is the last entry with a `seal`, `first` the
     number of the first one, 0 without any. `told` is that of the first entry that tells of damage, 0 if none does.
+    `seals` is a digest of all seals, and `there` what the anchor of the entry that was asked for would say of the log.
     """
 
-    last: Head
-    previous: str
-    size: int
-    torn: int
-    damage: str
+    last: Head = Head()
+    previous: str = START
+    size: int = 0
+    torn: int = 0
+    damage: str = ""
     sealed: Head = Head()
     seal: str = ""
     first: int = 0
     told: int = 0
+    seals: str = START
+    there: tuple[str, str] = ("", "")
 
 
 class SealingKey(NamedTuple):
@@ -84,6 +90,29 @@ def judge_seal(finding: Finding, key: SealingKey) -> str:
     return ""
 
 
+def with_seal(seals: str, number: int, seal: str) -> str:
+    """Return the digest of all seals up to that of an entry, from the digest of those before it."""
+    return hashlib.sha256(f"{seals} {number} {seal}".encode()).hexdigest()
+
+
+def judge_anchor(finding: Finding, anchor: Anchor | None) -> str:
+    """Return what is wrong with a log that was examined up to an anchor's entry and beyond, or nothing.
+
+    The log may go on behind its anchor: a kill comes between the two, and entries are made while the key is away.
+    """
+    if anchor is None:
+        return ""
+    number = anchor.number
+    if finding.last.number < number:
+        return f"the log ends at entry {finding.last.number}, and the key store knows of entry {number}"
+    digest, seals = finding.there
+    if digest != anchor.digest:
+        return f"entry {number} is not the one that the key store knows"
+    if seals != anchor.seals:
+        return f"seals up to entry {number} are missing or are not those that were made"
+    return ""
+
+
 def line_of(entry: AuditEntry) -> bytes:
     """Return the line an entry is in the log."""
     return msgspec.json.encode(entry) + b"\n"
@@ -98,29 +127,32 @@ def entry_in(line: bytes) -> AuditEntry | None:
     return entry if line_of(entry) == line and entry.digest == _digest(entry) else None
 
 
-def examine(lines: Iterable[bytes]) -> Finding:
-    """Follow the chain through the lines of a log, in order, up to its end or its first damage."""
-    last, previous, size = Head(), START, 0
-    mark: tuple[Head, str, int, int] = (Head(), "", 0, 0)
+def examine(lines: Iterable[bytes], anchored: int = 0) -> Finding:
+    """Follow the chain through the lines of a log, in order, up to its end or its first damage.
+
+    `anchored` is the number of the entry that `there` is about.
+    """
+    found = Finding()
     for line in lines:
         if not line.endswith(b"\n") and len(line) < MAX_LINE:
-            return Finding(last, previous, size, len(line), "", *mark)
-        entry = entry_in(line)
-        damage = ""
+            return found._replace(torn=len(line))
+        entry, last = entry_in(line), found.last
         if entry is None:
-            damage = f"line {last.number + 1} is not what was written"
-        elif entry.number != last.number + 1:
-            damage = f"entry {entry.number} follows entry {last.number}"
-        elif entry.previous != last.digest:
-            damage = f"entry {entry.number} does not continue the chain"
-        if entry is None or damage:
-            return Finding(last, previous, size, 0, damage, *mark)
-        last, previous, size = Head(entry.number, entry.digest), entry.previous, size + len(line)
+            return found._replace(damage=f"line {last.number + 1} is not what was written")
+        if entry.number != last.number + 1:
+            return found._replace(damage=f"entry {entry.number} follows entry {last.number}")
+        if entry.previous != last.digest:
+            return found._replace(damage=f"entry {entry.number} does not continue the chain")
+        last = Head(entry.number, entry.digest)
+        found = found._replace(last=last, previous=entry.previous, size=found.size + len(line))
         if entry.seal:
-            mark = (last, entry.seal, mark[2] or entry.number, mark[3])
-        if entry.action == DAMAGE:
-            mark = (*mark[:3], mark[3] or entry.number)
-    return Finding(last, previous, size, 0, "", *mark)
+            seals = with_seal(found.seals, entry.number, entry.seal)
+            found = found._replace(sealed=last, seal=entry.seal, first=found.first or entry.number, seals=seals)
+        if entry.action == DAMAGE and not found.told:
+            found = found._replace(told=entry.number)
+        if entry.number == anchored:
+            found = found._replace(there=(entry.digest, found.seals))
+    return found
 
 
 def judge(finding: Finding, head: Head | None) -> str:

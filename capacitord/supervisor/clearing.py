@@ -7,15 +7,14 @@ So whenever this process is killed, the record names the site of which patients 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from capacitord.api.actions import CLEARED
+from capacitord.api.actions import CLEARED, WAIVED
 from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.link.probe import Heading, Limits, Scanner
-from capacitord.model.preflight import GROUNDS, Clearance, Preflight, clearance, evidence, exempt
+from capacitord.model.preflight import GROUNDS, Clearance, Last, Preflight, clearance, evidence, exempt, failed
 from capacitord.supervisor.last_open import MISSING, LastOpen
 
 _log = logging.getLogger(__name__)
@@ -23,6 +22,7 @@ _AGAIN: Final = 1.0
 """Seconds until what could not be written down is tried again."""
 FRESH: Final = 10.0
 """Seconds for which scanners that were found clean count as such: with the port shut one can get a patient, too."""
+_OUR_ERROR: Final = "No scanner could be asked because of an error in this program."
 
 
 class Journal(Protocol):
@@ -78,6 +78,9 @@ class Clearing:
         self._waived = ""
         self._why = ""
         self._found_at = 0.0
+        self._journalled = ""
+        """What the audit log says of this activation, so that a record that is tried again is told of once."""
+        self._questions = self._answered = 0
         self._asking: asyncio.Task[None] | None = None
         self._recording: asyncio.Task[None] | None = None
 
@@ -90,10 +93,20 @@ class Clearing:
         if self.last == MISSING and not used:
             self.last = await asyncio.to_thread(self._record.write, "")
 
+    async def take_over(self) -> None:
+        """Take it that this box is in the place of another, whose last site nobody knows, if it had none itself.
+
+        Raises `StorageFailed` or `OutOfSpace`.
+        """
+        if self.last == Last():
+            self.last = await asyncio.to_thread(self._record.forget)
+
     def begin(self, site: str, why: str) -> None:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""
-        self._site, self._why, self._waived, self.found, self.problem = site, why, "", None, None
+        self._site, self._why, self._waived, self.problem = site, why, "", None
+        self._journalled = ""
         self._stop_asking()
+        self._forget()
 
     def demand(self, *, required: bool) -> None:
         """Have it that a preflight is required, or not, from now on."""
@@ -142,13 +155,23 @@ class Clearing:
             raise Refused(msg, hint="Activate it without --waive-preflight.")
         self._waived = f"waived by {by}: {reason}"
 
-    def take(self, found: Preflight) -> None:
-        """Take note of what asking all scanners came to, whoever asked."""
-        if self._asking is not None:
-            self._note(found)
+    def question(self) -> int:
+        """Return a number for a question that is put to all scanners now; `take` wants it with the answer."""
+        self._questions += 1
+        return self._questions
 
-    def _note(self, found: Preflight) -> None:
-        self.found, self._found_at = found, asyncio.get_running_loop().time()
+    def take(self, found: Preflight, question: int) -> None:
+        """Take note of what asking all scanners came to, whoever asked.
+
+        Asking takes a while. What was asked before this activation began, or before the question of which the answer
+        is known, says nothing of who is on a scanner now.
+        """
+        if self._asking is None or question <= self._answered:
+            return
+        if self.found is None or found.clean != self.found.clean:
+            _log.info("the preflight for %s is %s", self._site, "clean" if found.clean else "not clean")
+        self.found, self._answered = found, question
+        self._found_at = asyncio.get_running_loop().time()
         self._changed()
 
     def look(self, *, possible: bool, ready: bool) -> None:
@@ -158,35 +181,42 @@ class Clearing:
         be opened for at once, if it was cleared. Then scanners that were clean too long ago are asked anew.
         """
         if ready and self._is_stale:
-            self.found = None
+            self._forget()
             self._stop_asking()
         if possible and self.is_awaited:
             if self._asking is None:
                 self._asking = asyncio.create_task(self._ask())
         else:
             self._stop_asking()
+            if not self._waived:
+                # When it is needed again, somebody may be on a scanner who was not.
+                self._forget()
         if ready and self._recording is None and self.clearance not in {None, Clearance.SAME}:
             self._recording = asyncio.create_task(self._put_on_record(self._site))
 
     async def settle(self) -> None:
         """Ask no more, and return when nothing is being put on record any more."""
         self._stop_asking()
-        recording = self._recording
-        if recording is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(recording)
+        if self._recording is not None:
+            await asyncio.wait({self._recording})
 
     def _stop_asking(self) -> None:
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
 
+    def _forget(self) -> None:
+        self.found, self._answered = None, self._questions
+
     async def _ask(self) -> None:
         while True:
-            found = await self._asker.remains(self.scanners, self.limits)
-            if self.found is None or found.clean != self.found.clean:
-                _log.info("the preflight for %s is %s", self._site, "clean" if found.clean else "not clean")
-            self._note(found)
+            question = self.question()
+            try:
+                found = await self._asker.remains(self.scanners, self.limits)
+            except Exception as error:  # noqa: BLE001 - scanners that could not be asked are not clean, whatever it was
+                _log.critical("the scanners could not be asked: %s", type(error).__name__)
+                found = failed([each.ae_title for each in self.scanners], _OUR_ERROR)
+            self.take(found, question)
             await asyncio.sleep(self.every)
 
     async def _put_on_record(self, site: str) -> None:
@@ -212,8 +242,17 @@ class Clearing:
             said.append(self._waived)
         if self.found is not None:
             said.append(evidence(self.found))
-        await self._journal(CLEARED, (site,), "; ".join(part for part in said if part))
+        words = "; ".join(part for part in said if part)
+        # A waiver has an entry of its own, so that all there ever were are found at once.
+        if words != self._journalled:
+            for action in (WAIVED, CLEARED) if cleared is Clearance.WAIVED else (CLEARED,):
+                await self._journal(action, (site,), words)
+            self._journalled = words
         # Meanwhile it may be another site's turn, or the scanner have somebody again.
-        if site == self._site and self.clearance is not None:
-            self.last = await asyncio.to_thread(self._record.write, site)
-            self.problem = None
+        if site != self._site or self.clearance is None:
+            self._journalled = ""
+            return
+        written = await asyncio.to_thread(self._record.write, site)
+        if self.clearance is None:
+            written, self._journalled = await asyncio.to_thread(self._record.forget), ""
+        self.last, self.problem = written, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,10 @@ _DEMANDED: Final[Mapping[str, str]] = {
 
 _TASKS: Final = 4096
 """Processes and threads, which the kernel counts for a user that is not root."""
+
+_SOONER: Final = 500
+_FIRST: Final = 1000
+"""Of `/proc/PID/oom_score_adj` (proc(5)): thousandths of all memory that a process counts for more, and the most."""
 
 
 def lacking(pid: int) -> tuple[str, ...]:
@@ -47,12 +52,21 @@ def _own_namespace(pid: int, name: str) -> bool:
         return False
 
 
+def _be_ended_before_us(pid: int) -> None:
+    own = int((_PROC / "self/oom_score_adj").read_text())
+    # One in no container may have closed its files already.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        (_PROC / str(pid) / "oom_score_adj").write_text(str(min(own + _SOONER, _FIRST)))
+
+
 def limit(pid: int, *, memory: int, descriptors: int) -> None:
     """Limit a process and whatever it starts: bytes of memory and descriptors of each, and no core dumps.
 
-    Memory is what can be written and is not shared: heap and threads' stacks, not files that are mapped. Raises
-    ProcessLookupError, PermissionError.
+    Memory is what can be written and is not shared: heap and threads' stacks, not files that are mapped, nor those in
+    memory. So where all of it is taken, the kernel ends such a process before this one. Raises ProcessLookupError,
+    PermissionError.
     """
+    _be_ended_before_us(pid)
     for kind, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_DATA, memory),

@@ -66,10 +66,11 @@ def arguments(
 ) -> list[str]:
     """Return the command line that starts `command` in a container. `writable` is the one folder it may write in.
 
-    Its paths are the same inside. The command is process 1 in there, so when it ends, whatever it has started does.
+    Its paths are the same inside. The command is process 1 in there, so when it ends, whatever it has started does. It
+    ends with the process that starts bubblewrap, however that ends: what is in there may not be willing to.
     """
     line = [bubblewrap, "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
-    line += ["--unshare-cgroup", "--as-pid-1", "--cap-drop", "ALL"]
+    line += ["--unshare-cgroup", "--as-pid-1", "--die-with-parent", "--cap-drop", "ALL"]
     line += ["--seccomp", str(own.filter), "--json-status-fd", str(own.status), "--block-fd", str(own.door)]
     line += ["--ro-bind", str(_SYSTEM), str(_SYSTEM)]
     for name in _TOP:

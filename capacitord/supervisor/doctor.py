@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ from capacitord.link.messages import SpoolSettings
 from capacitord.model.destination import Destination
 from capacitord.supervisor.broker import connect
 from capacitord.supervisor.recovery_note import HINT
-from capacitord.supervisor.status import exposed
+from capacitord.supervisor.status import exposed, exposed_drains
 
 _WRITTEN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE: Final = 5.0
@@ -181,12 +181,18 @@ def draining(found: Iterable[Draining]) -> list[Check]:
     ]
 
 
-def isolation(now: Runtime) -> Check:
-    """Look at whether the process that serves the site is kept apart from the rest of the machine."""
+def isolation(now: Runtime, draining: Sequence[Draining] = ()) -> Check:
+    """Look at whether the processes that serve sites are kept apart from the rest of the machine."""
     if now.exposed:
         return Check("isolation", Level.WARNING, exposed(now), now.hint)
+    for words in exposed_drains(draining):
+        return Check("isolation", Level.WARNING, words, "It is tried again with its next start.")
+    drains = any(each.isolated for each in draining)
     if now.isolated:
-        return Check("isolation", Level.OK, "the site's runtime is in a container")
+        more = ", and so is what delivers the rest of other sites" if drains else ""
+        return Check("isolation", Level.OK, f"the site's runtime is in a container{more}")
+    if drains:
+        return Check("isolation", Level.OK, "what delivers the rest of sites that were left is in containers")
     return Check("isolation", Level.OK, "a container can be made; no runtime is in one, as none runs")
 
 
@@ -261,10 +267,10 @@ async def destinations(known: Iterable[Destination]) -> list[Check]:
     return list(await asyncio.gather(*(_destination(each) for each in known)))
 
 
-async def worklist(source: Destination) -> Check:
-    """Try a TCP connection to the source of the worklist."""
+async def worklist(sources: Iterable[Destination]) -> list[Check]:
+    """Try a TCP connection to the source of the worklist, if there is one."""
     hint = "Check the network of the coach and the profile; then: fluxctl worklist refresh"
-    return await _reached("worklist source", source, hint)
+    return [await _reached("worklist source", each, hint) for each in sources]
 
 
 async def _destination(known: Destination) -> Check:

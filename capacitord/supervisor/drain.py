@@ -65,7 +65,9 @@ class Drain:
     def runner(self) -> Runner:
         """How it is doing."""
         still = asyncio.get_running_loop().time() - self._got_on
-        return Runner(self.keeper.state, self.keeper.problem, self.left, still)
+        process = self.keeper.status
+        isolated = None if process.pid is None else process.isolated
+        return Runner(self.keeper.state, self.keeper.problem, self.left, still, isolated)
 
     async def look(self) -> None:
         """Ask how far it is."""

@@ -6,7 +6,7 @@ what an operator paused stays where it is.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from capacitord.api.messages import Draining, DrainState, RuntimeState, SiteStat
 from capacitord.errors import Problem
 from capacitord.model.delivery import Inactive
 
+OTHERS_FIRST: Final = "other sites drain first"
 _STUCK: Final = "Check that its destinations can be reached from here. To see more, serve it: fluxctl site activate {}"
 
 
@@ -47,22 +48,28 @@ class Verdict(NamedTuple):
 class Left(NamedTuple):
     """What can still leave: images, their bytes, and the seconds that takes at the measured rate, None if unknown.
 
-    `hindrance` is why something does not leave at the moment, empty if nothing is in the way.
+    `hindrance` is why something does not leave at the moment, empty if nothing is in the way. Of `undecided` ones it is
+    not decided yet where they go.
     """
 
     images: int
     bytes: int
     eta: float | None
     hindrance: str = ""
+    undecided: int = 0
 
 
 class Runner(NamedTuple):
-    """The runtime that delivers, `still` seconds after the last image left, or after it began."""
+    """The runtime that delivers, `still` seconds after the last image left, or after it began.
+
+    `isolated` is whether its process is in a container, None while there is none.
+    """
 
     state: RuntimeState
     problem: Problem | None
     left: Left | None
     still: float
+    isolated: bool | None = None
 
 
 def until(when_inactive: Inactive, began: datetime | None) -> datetime | None:
@@ -88,7 +95,7 @@ def verdict(facts: Facts) -> Verdict:
     if facts.key_problem is not None:
         return Verdict(drains=False, reason=facts.key_problem.message, hint=facts.key_problem.hint, waits=True)
     if not facts.turn:
-        return Verdict(drains=False, reason="other sites drain first", waits=True)
+        return Verdict(drains=False, reason=OTHERS_FIRST, waits=True)
     return Verdict(drains=True)
 
 
@@ -110,7 +117,24 @@ def left(now: SiteStatus, barred: Collection[str]) -> Left | None:
     hindrance = next((f"{each.name}: {each.reason}" for each in ways if each.reason), "")
     if not hindrance and undecided and not ways:
         hindrance = "it is not decided yet where they go"
-    return Left(images + undecided, sum(each.waiting_bytes for each in ways), eta, hindrance)
+    return Left(images + undecided, sum(each.waiting_bytes for each in ways), eta, hindrance, undecided)
+
+
+def over(runner: Runner, patience: float) -> bool:
+    """Tell whether nothing is left that can leave.
+
+    So it is where all that is left waits for a decision that does not come for `patience` seconds: say, for a word of a
+    scanner that the study is complete, which scanners say at the site only.
+    """
+    if runner.left is None:
+        return False
+    return runner.left.images == (runner.left.undecided if runner.still >= patience else 0)
+
+
+def giving_way(stuck: Mapping[str, float], waiting: int, patience: float) -> tuple[str, ...]:
+    """Return which sites give way to as many that wait: those of which nothing left for longest, in seconds."""
+    longest = sorted((site for site, still in stuck.items() if still >= patience), key=lambda site: -stuck[site])
+    return tuple(longest[:waiting])
 
 
 def shown(site: str, facts: Facts, verdict_: Verdict, runner: Runner | None, *, patience: float) -> Draining | None:
@@ -120,6 +144,7 @@ def shown(site: str, facts: Facts, verdict_: Verdict, runner: Runner | None, *, 
     found = Draining(site, DrainState.WAITING, facts.began or facts.now, until(facts.when_inactive, facts.began))
     if not verdict_.drains or runner is None:
         return replace(found, reason=verdict_.reason, hint=verdict_.hint)
+    found = replace(found, isolated=runner.isolated)
     if runner.left is not None:
         found = replace(found, images=runner.left.images, bytes=runner.left.bytes, eta=runner.left.eta)
     if runner.problem is not None and runner.state is not RuntimeState.RUNNING:

@@ -21,6 +21,7 @@ from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.drain import Drain, StartOf
 from capacitord.supervisor.drain_record import DrainRecords
 from capacitord.supervisor.events import Hub
+from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.profiles import ProfileStore, Stored
 
@@ -70,6 +71,7 @@ class Drains:
         self._drains: dict[str, Drain] = {}
         self._off: set[str] = set()
         self._said: dict[str, str] = {}
+        self._gave_way: dict[str, float] = {}
         self._stopping = self._again = False
         self._one_stock_taking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,6 +154,7 @@ class Drains:
 
     def consider(self) -> None:
         """Begin what is to drain now, and end what is not."""
+        self._make_room()
         for site in sorted({*self._stock, *self._drains}, key=self._turn):
             facts, drain = self.facts(site), self._drains.get(site)
             verdict = None if facts is None else draining.verdict(facts)
@@ -165,10 +168,20 @@ class Drains:
                 self._end_soon(site, drain, _NOT_SAID if verdict is None else verdict.reason)
         self._say()
 
-    def _turn(self, site: str) -> tuple[datetime, str]:
-        """Return what sites are sorted by: those that began first come first."""
+    def _turn(self, site: str) -> tuple[float, datetime, str]:
+        """Return what sites are sorted by: those that began first come first, and who gave way comes after them."""
         found = self._stock.get(site)
-        return (_EVER if found is None or found.began is None else found.began, site)
+        began = _EVER if found is None or found.began is None else found.began
+        return (self._gave_way.get(site, 0.0), began, site)
+
+    def _make_room(self) -> None:
+        """Have sites of which nothing leaves give way to others that wait for nothing but their turn."""
+        all_facts = [facts for site in self._stock if (facts := self.facts(site)) is not None]
+        waiting = sum(1 for facts in all_facts if draining.verdict(facts).reason == draining.OTHERS_FIRST)
+        still = {site: drain.runner.still for site, drain in self._drains.items() if not drain.ending}
+        for site in draining.giving_way(still, waiting, self._bounds.drain_still):
+            self._gave_way[site] = asyncio.get_running_loop().time()
+            self._end_soon(site, self._drains[site], "nothing leaves, and other sites wait for their turn")
 
     def _begin(self, site: str) -> None:
         _log.info("%s is not active, and its images go on leaving", site)
@@ -178,11 +191,11 @@ class Drains:
 
     def _look_at(self, site: str, drain: Drain) -> None:
         """Take note of how far a drain is, and that nothing is left."""
-        now, left = drain.traffic, drain.left
-        if now is None or left is None:
+        now = drain.traffic
+        if now is None or drain.left is None:
             return
         self._box.told(site, now)
-        if not left.images:
+        if draining.over(drain.runner, self._bounds.drain_still):
             self._stock[site] = self._stock[site]._replace(spent=True)
             self._end_soon(site, drain, "nothing is left that can leave")
 
@@ -233,6 +246,11 @@ class Drains:
         """End all processes now. Nothing they delivered is forgotten by that."""
         for drain in self._drains.values():
             drain.keeper.kill()
+
+    @property
+    def keepers(self) -> dict[str, RuntimeKeeper]:
+        """The runtimes that drain, by site."""
+        return {site: drain.keeper for site, drain in self._drains.items()}
 
     # --- what is said of it
 

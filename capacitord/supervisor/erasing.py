@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 import os
-import shutil
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -88,14 +88,29 @@ class Erasures:
             files.sync_folder(self._folder)
 
 
+def _remove_one(each: Path, top: Path) -> None:
+    """Remove a file, or a folder however deep it is: what wrote it may have been up to no good."""
+    todo = [each]
+    while todo:
+        path = todo.pop()
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            continue
+        path.chmod(0o700)
+        for name in os.listdir(path):  # noqa: PTH208 - all of it, before any is removed
+            child = path / name
+            if child.is_symlink() or not child.is_dir():
+                child.unlink()
+            else:
+                # Brought up, so that no path becomes longer than the kernel takes.
+                todo.append(child.rename(top / uuid.uuid4().hex))
+        path.rmdir()
+
+
 def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it. One that is a disk of its own, or a link to one, is emptied and stays."""
     for name in os.listdir(folder):  # noqa: PTH208 - all of it, before any is removed
-        each = folder / name
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
+        _remove_one(folder / name, folder)
     files.sync_folder(folder)
     try:
         folder.rmdir()

@@ -26,7 +26,8 @@ class Facts:
     `clearance` says why the site may be opened for, None if it may not; only with `SAME` it is on record, and only then
     the port may be bound. `awaited` says in words why scanners have to be clean, empty if they need not; `preflight` is
     what asking them came to last, and they are asked again every `every` seconds. `record_problem` says why it can't be
-    put on record that the site is opened for. `nowhere` says why the evidence of where this box is names no site.
+    put on record that the site is opened for. `nowhere` says why the evidence of where this box is names no site, and
+    `unsure` why by that evidence the site must not be opened now; it is empty while the gate is open.
     """
 
     profile: str = ""
@@ -51,6 +52,7 @@ class Facts:
     every: float = 30.0
     record_problem: Problem | None = None
     nowhere: str = ""
+    unsure: str = ""
 
 
 def may_listen(facts: Facts) -> bool:
@@ -60,7 +62,7 @@ def may_listen(facts: Facts) -> bool:
 
 def may_be_cleared(facts: Facts) -> bool:
     """Tell whether it may be put on record that the site is opened for, if it is cleared."""
-    return is_possible(facts) and facts.runtime is RuntimeState.RUNNING
+    return is_possible(facts) and facts.runtime is RuntimeState.RUNNING and not facts.unsure
 
 
 def is_possible(facts: Facts) -> bool:
@@ -91,10 +93,8 @@ def decide(now: GateState, facts: Facts) -> Gate:
             return _shut(GateState.PREFLIGHT, "the spool is being opened", "Wait a moment.")
         case RuntimeState.STARTING | RuntimeState.BACKOFF:
             return _blocked(facts.runtime_problem or _ENDED)
-        case RuntimeState.RUNNING if facts.clearance is Clearance.SAME:
-            return _listening(facts)
         case RuntimeState.RUNNING:
-            return _clearing(facts)
+            return _running(facts)
 
 
 def _ending(now: GateState, facts: Facts) -> Gate:
@@ -126,7 +126,14 @@ def walk(now: GateState, then: GateState, table: Mapping[GateState, frozenset[Ga
     raise ValueError(msg)
 
 
+_ANYWAY = "See what it goes by: fluxctl site location. To open against it: fluxctl site activate SITE"
 _ENDED = Problem("runtime-ended", "the site's runtime ended", hint="See why: journalctl -u capacitord -n 100")
+
+
+def _running(facts: Facts) -> Gate:
+    if facts.unsure and facts.clearance is not None:
+        return _shut(GateState.PREFLIGHT, f"{facts.profile} is not opened now: {facts.unsure}", _ANYWAY)
+    return _listening(facts) if facts.clearance is Clearance.SAME else _clearing(facts)
 
 
 def _clearing(facts: Facts) -> Gate:

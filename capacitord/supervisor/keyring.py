@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from capacitord.api import messages as m
 from capacitord.errors import CapacitordError, DamagedObject, Locked, NotFound, Problem, Refused
+from capacitord.seal.anchor import Anchor
 from capacitord.seal.boxkey import Source
 from capacitord.seal.keys import KeyRing
 from capacitord.seal.keystore import KeyStatus, KeyStore
@@ -115,6 +116,16 @@ class Keys:
         Raises `NotFound` if there is none, and what the disk does.
         """
         await self._locked(lambda: self._store.erase_site(site))
+
+    def anchor(self) -> Anchor | None:
+        """Return how far the audit log got, as `KeyStore.anchor` does. Blocks."""
+        with self._one_at_a_time:
+            return self._store.anchor()
+
+    def set_anchor(self, anchor: Anchor) -> None:
+        """Keep how far the audit log got, as `KeyStore.set_anchor` does. Blocks."""
+        with self._one_at_a_time:
+            self._store.set_anchor(anchor)
 
     def _source(self, wanted: m.KeySource, verb: str) -> Source:
         source = Source(wanted.value)

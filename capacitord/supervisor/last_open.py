@@ -16,13 +16,15 @@ from capacitord.supervisor import files
 from capacitord.supervisor.active_site import SITE
 
 _NONE: Final = "-"
+_ANY: Final = "?"
 _MOST: Final = 1 << 10
 MISSING: Final = Last(doubt="the record of the site that was open last is missing")
+UNKNOWN: Final = Last(doubt="nobody knows which site was open last")
 DAMAGED: Final = Last(doubt="the record of the site that was open last is damaged")
 
 
 class LastOpen:
-    """The record in `path`: a site or none, and below it a digest, so that one letter that turned is noticed."""
+    """The record in `path`: a site, none or any, and below it a digest, so that one letter that turned is noticed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,8 +38,10 @@ class LastOpen:
         except CapacitordError:
             return DAMAGED
         site, _, _ = text.partition("\n")
-        if text != _text(site) or (site != _NONE and SITE.fullmatch(site) is None):
+        if text != _text(site) or (site not in {_NONE, _ANY} and SITE.fullmatch(site) is None):
             return DAMAGED
+        if site == _ANY:
+            return UNKNOWN
         return Last("" if site == _NONE else site)
 
     def write(self, site: str) -> Last:
@@ -47,6 +51,11 @@ class LastOpen:
         """
         files.replace(self._path, _text(site or _NONE).encode("ascii"))
         return Last(site)
+
+    def forget(self) -> Last:
+        """Put down that nobody knows; on stable storage on return. Raises `StorageFailed` or `OutOfSpace`."""
+        files.replace(self._path, _text(_ANY).encode("ascii"))
+        return UNKNOWN
 
 
 def _text(site: str) -> str:

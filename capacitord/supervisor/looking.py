@@ -90,7 +90,7 @@ async def waiting(runtime: relay.Runtime, bounds: Bounds, peer: Peer) -> Waiting
     query = m.StudyQuery(undelivered=True, limit=_NAMED)
     async with relay.ask(runtime, route("study.list"), query, peer, bounds, gone=lambda: False) as answer:
         try:
-            body = b"".join([piece async for piece in answer.pieces])
+            body = await relay.body_of(answer)
             page = msgspec.json.decode(body, type=_Page)
         except (relay.CutOff, msgspec.DecodeError):
             msg = "the site's runtime did not say which studies it has"

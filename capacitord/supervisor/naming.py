@@ -14,7 +14,7 @@ import msgspec
 
 from capacitord.api.messages import Refusal, StudyRef
 from capacitord.api.routes import NAMING
-from capacitord.errors import TryAgain, from_problem
+from capacitord.errors import TryAgain, Unanswered, from_problem
 from capacitord.supervisor import relay
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.peers import Peer
@@ -31,17 +31,24 @@ async def short_id(
 ) -> str:
     """Return the short id of the study that `reference` names.
 
-    Raises what the runtime says where it names none, or several, and `TryAgain` if there is no runtime to ask.
+    Raises what the runtime says where it names none, or several, and `TryAgain` if there is no runtime that answers.
     """
-    async with relay.ask(runtime, NAMING, StudyRef(reference), peer, bounds, gone=gone) as answer:
-        if answer.head.subjects:
-            return answer.head.subjects[0]
-        try:
-            body = b"".join([piece async for piece in answer.pieces])
+    hint = "See why: fluxctl status. Then try again."
+    try:
+        async with relay.ask(runtime, NAMING, StudyRef(reference), peer, bounds, gone=gone) as answer:
+            if answer.head.subjects:
+                return answer.head.subjects[0]
+            body = await relay.body_of(answer)
             refused = msgspec.json.decode(body, type=Refusal)
-        except (relay.CutOff, msgspec.DecodeError):
-            msg = "the site's runtime gave an answer that is none"
-            raise TryAgain(msg, hint="See why: fluxctl status. Then try again.") from None
+    except Unanswered as error:
+        # A question changes nothing, so nothing is in doubt.
+        raise TryAgain(error.message, hint=hint) from None
+    except relay.GivenUp as error:
+        error.done = ""
+        raise
+    except (relay.CutOff, msgspec.DecodeError):
+        msg = "the site's runtime gave an answer that is none"
+        raise TryAgain(msg, hint=hint) from None
     raise from_problem(refused.error)
 
 

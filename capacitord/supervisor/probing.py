@@ -7,6 +7,7 @@ keeps an answer away, a bound among it, is an answer too: nobody was reached, no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -142,13 +143,21 @@ class _Run:
     @classmethod
     async def start(cls, launcher: Launcher) -> _Run:
         """Start the probe with one end of a link. Raises `TryAgain` if it can't run."""
-        ours, theirs = pair()
+        try:
+            ours, theirs = pair()
+        except OSError as error:
+            msg = f"the probe can't be started: {error.strerror}"
+            raise TryAgain(msg, hint=_LOOK) from None
         try:
             process = await launcher.launch(theirs.fileno(), options=(_LINK_OPTION, str(theirs.fileno())))
         except CapacitordError as error:
             ours.close()
             msg = f"the probe can't be started: {error.message}"
             raise TryAgain(msg, where=error.where, hint=error.hint) from None
+        except OSError as error:
+            ours.close()
+            msg = f"the probe can't be started: {error.strerror}"
+            raise TryAgain(msg, hint=_LOOK) from None
         finally:
             theirs.close()
         run = cls(process)
@@ -211,9 +220,16 @@ async def _reach(run: _Run, request: int, number: int, scanner: Scanner, limits:
     node = Destination(
         scanner.ae_title, scanner.ae_title, scanner.host, scanner.port, connect_timeout=min(limits.wait, limits.seconds)
     )
-    made = await connect(node)
+    failure = later(f"{scanner.ae_title} cannot be reached.")
+    try:
+        made = await connect(node)
+    except BaseException:
+        # The probe begins when it has heard of all of them, and keeps what it was handed until then.
+        with contextlib.suppress(CapacitordError):
+            run.tell(Reached(request, number, failure))
+        raise
     if made.socket is None:
-        run.tell(Reached(request, number, made.failure or later(f"{scanner.ae_title} cannot be reached.")))
+        run.tell(Reached(request, number, made.failure or failure))
         return
     with made.socket as connected:
         run.tell(Reached(request, number), connected.fileno())

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from capacitord.errors import CapacitordError, Problem
+from capacitord.errors import CapacitordError, Problem, TryAgain
 from capacitord.link.channel import LinkClosed, pair
 from capacitord.link.messages import Failed, FromRuntime, Heartbeat, Ready, Shutdown, Start
 from capacitord.supervisor.bounds import Bounds
@@ -64,12 +64,17 @@ class RuntimeProcess:
 
         Raises `CapacitordError` if it can't run.
         """
-        ours, theirs = pair()
+        try:
+            ours, theirs = pair()
+        except OSError as error:
+            raise _not_started(error) from None
         try:
             fd = theirs.fileno()
             process = await launcher.launch(fd, options=(_LINK_OPTION, str(fd)), writable=Path(start.spool))
         except BaseException as error:
             ours.close()
+            if isinstance(error, OSError):
+                raise _not_started(error) from None
             if isinstance(error, CapacitordError):
                 error.message = f"the site's runtime can't be started: {error.message}"
             raise
@@ -152,6 +157,10 @@ class RuntimeProcess:
 
     def _problem(self, words: str) -> Problem:
         return self._failed or Problem("runtime-ended", words, hint=_LOOK)
+
+
+def _not_started(error: OSError) -> CapacitordError:
+    return TryAgain(f"the site's runtime can't be started: {error.strerror}", hint=_LOOK)
 
 
 def _manner(code: int) -> str:

@@ -86,7 +86,9 @@ class ProfileAnswers:
     async def _activate(self, peer: Peer, request: m.SiteActivate) -> Outcome:
         before = self._serving.site
         waived = ", preflight waived" if request.waive_preflight else ""
-        return _done(await self._sites.activate(request, peer.user), f"after {before or 'none'}{waived}")
+        return _done(
+            await self._sites.activate(request, _who(peer, request.operator)), f"after {before or 'none'}{waived}"
+        )
 
     async def _follow(self, _peer: Peer, request: m.SiteFollow) -> Outcome:
         return _done(await self._sites.follow(request.reason), "")

@@ -92,17 +92,31 @@ class ProfileStore:
         and this version of the program does not accept it.
         """
         kept = self.kept(site, version)
-        name = f"{site} version {kept.version}"
-        checked = format_.check(kept.text.decode(errors="replace"), name, beside=Enclosed(kept.files))
-        if checked.profile is None:
-            problem = diagnostics.refusal(checked.problems)
-            msg = f"this version of capacitord does not accept {name}: {problem.message}"
-            hint = f"Say all that is wrong: fluxctl profile show {site} | fluxctl profile validate -"
-            raise Invalid(msg, where=problem.where, hint=hint, candidates=problem.candidates)
-        if (checked.profile.id, checked.profile.version) != (site, kept.version):
+        profile = _checked(site, kept)
+        if (profile.id, profile.version) != (site, kept.version):
             paths = [self._folder / site / f"{kept.version}{suffix}" for suffix in (".toml", ".json")]
             raise self._set_aside(site, kept.version, Unsound("it is another profile's", paths[0], *paths))
-        return Stored(checked.profile, kept.text.decode(), kept.record, kept.files)
+        return Stored(profile, kept.text.decode(), kept.record, kept.files)
+
+    def removed(self, site: str) -> Stored:
+        """Return the profile that was in force when a site was removed last.
+
+        Raises `NotFound` if it was not removed, and what `read` does for what is not whole.
+        """
+        found: list[Path] = []
+        if SITE.fullmatch(site) is not None:
+            with files.typed(self._folder):
+                found = sorted(self._beside("removed").glob(f"{site}.*"))
+        if not found:
+            msg = f"there is no profile of {site!r}, and none was removed"
+            raise NotFound(msg, hint="See which there are: fluxctl profile list")
+        folder = SiteFolder(found[-1])
+        kept = folder.load(folder.in_force())
+        profile = _checked(site, kept)
+        if profile.id != site:
+            msg = "it is another profile's"
+            raise Unsound(msg, found[-1])
+        return Stored(profile, kept.text.decode(), kept.record, kept.files)
 
     def kept(self, site: str, version: int | None = None) -> Kept:
         """Return a profile's text and files as they were imported, without asking what they say."""
@@ -285,6 +299,18 @@ class ProfileStore:
         parent = self._beside(what)
         files.make_folder(parent)
         return parent / f"{site}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def _checked(site: str, kept: Kept) -> Profile:
+    """Return what a text says. Raises `Invalid` if this version of the program does not accept it."""
+    name = f"{site} version {kept.version}"
+    checked = format_.check(kept.text.decode(errors="replace"), name, beside=Enclosed(kept.files))
+    if checked.profile is None:
+        problem = diagnostics.refusal(checked.problems)
+        msg = f"this version of capacitord does not accept {name}: {problem.message}"
+        hint = f"Say all that is wrong: fluxctl profile show {site} | fluxctl profile validate -"
+        raise Invalid(msg, where=problem.where, hint=hint, candidates=problem.candidates)
+    return checked.profile
 
 
 def _same(known: tuple[str, Mapping[str, str] | None], text: bytes, beside: Mapping[str, bytes]) -> bool:

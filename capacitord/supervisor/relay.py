@@ -14,12 +14,13 @@ from typing import Final, Protocol
 import msgspec
 
 from capacitord.api.routes import Route
-from capacitord.errors import TryAgain
+from capacitord.errors import TryAgain, Unanswered
 from capacitord.link.messages import Call, CallHead, ToRuntime
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.peers import Peer
 
 _HEAD: Final = 1 << 16
+_MOST: Final = 1 << 20
 _PIECE: Final = 1 << 18
 _LOOK: Final = 0.25
 
@@ -41,6 +42,10 @@ class GivenUp(TryAgain):
     """Whoever asked hung up before there was an answer."""
 
     reference = "given-up"
+
+
+_PERHAPS: Final = "no answer came, so it may have been done all the same"
+"""What the audit log says of a change that the runtime was asked for."""
 
 
 class CutOff(Exception):
@@ -65,7 +70,7 @@ async def ask(
     *,
     gone: Callable[[], bool],
 ) -> AsyncIterator[Answer]:
-    """Ask the runtime and give its answer. Raises `TryAgain` if there is no runtime, or it ends or is silent.
+    """Ask the runtime and give its answer. Raises `TryAgain` if there is none, `Unanswered` if it ends or is silent.
 
     `gone` tells whether whoever asked has hung up: then `GivenUp` is raised, and the runtime does not begin any more.
     """
@@ -87,6 +92,16 @@ async def ask(
         writer.transport.abort()
 
 
+async def body_of(answer: Answer, most: int = _MOST) -> bytes:
+    """Return a body that is for the supervisor itself. Raises `CutOff` if it is not whole, or longer than `most`."""
+    found = bytearray()
+    async for piece in answer.pieces:
+        found += piece
+        if len(found) > most:
+            raise CutOff
+    return bytes(found)
+
+
 async def _head(reader: asyncio.StreamReader, bounds: Bounds, gone: Callable[[], bool]) -> CallHead:
     try:
         async with asyncio.timeout(bounds.call_head):
@@ -98,7 +113,10 @@ async def _head(reader: asyncio.StreamReader, bounds: Bounds, gone: Callable[[],
         msg = "the site's runtime ended before it answered"
     except (asyncio.LimitOverrunError, msgspec.DecodeError):
         msg = "the site's runtime gave an answer that is none"
-    raise TryAgain(msg, hint="See why: fluxctl status. Then try again.")
+    hint = "See why: fluxctl status. What was to be changed may have been done: look at it before you try again."
+    unanswered = Unanswered(msg, hint=hint)
+    unanswered.done = _PERHAPS
+    raise unanswered
 
 
 async def _line(reader: asyncio.StreamReader, gone: Callable[[], bool]) -> bytes:
@@ -106,7 +124,9 @@ async def _line(reader: asyncio.StreamReader, gone: Callable[[], bool]) -> bytes
     try:
         while not (await asyncio.wait({reading}, timeout=_LOOK))[0]:
             if gone():
-                raise GivenUp("whoever asked has hung up")
+                given_up = GivenUp("whoever asked has hung up")
+                given_up.done = _PERHAPS
+                raise given_up
         return await reading
     finally:
         reading.cancel()

@@ -66,6 +66,7 @@ class Scanners:
     async def _once(self, heading: Heading) -> _Told:
         """Ask all scanners once, and tell the gate. Raises `TryAgain` if there is no probe."""
         clearing = self._serving.clearing
+        question = clearing.question()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             reader, writer = await asyncio.open_connection(sock=ours)
@@ -77,7 +78,7 @@ class Scanners:
             finally:
                 reading.cancel()
                 writer.transport.abort()
-        clearing.take(found)
+        clearing.take(found, question)
         return _Told(line, found)
 
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import shutil
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.config.box import Box
-from capacitord.config.in_force import in_force
 from capacitord.config.profile import Profile as Document
-from capacitord.errors import CapacitordError, Problem, StorageFailed
+from capacitord.errors import CapacitordError, Problem
 from capacitord.link import messages as link
 from capacitord.model.following import Word
-from capacitord.model.location import Decision
 from capacitord.model.preflight import is_required
-from capacitord.model.profile import Profile
 from capacitord.model.states import GateState
-from capacitord.supervisor import files, settings
+from capacitord.supervisor import following, settings
 from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.bounds import Bounds
-from capacitord.supervisor.brokerage import Broker, peers_of
+from capacitord.supervisor.briefing import Briefing
+from capacitord.supervisor.brokerage import Broker
 from capacitord.supervisor.clearing import Clearing, Journal
 from capacitord.supervisor.drain_record import DrainRecords
 from capacitord.supervisor.drains import Drains, Surroundings
@@ -33,39 +27,21 @@ from capacitord.supervisor.erasing import Erasures
 from capacitord.supervisor.events import Hub
 from capacitord.supervisor.gate import Facts, is_possible, may_be_cleared
 from capacitord.supervisor.gatekeeper import Gatekeeper
+from capacitord.supervisor.holdings import Holdings, held_of
 from capacitord.supervisor.keeper import RuntimeKeeper
 from capacitord.supervisor.keyring import Keys
 from capacitord.supervisor.last_open import LastOpen
 from capacitord.supervisor.launcher import Launcher
+from capacitord.supervisor.overflow import Overflow
 from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
+from capacitord.supervisor.provision import Provision, is_empty
 from capacitord.supervisor.reporter import Reporter
+from capacitord.supervisor.resuming import is_used, last_choice
 
 _log = logging.getLogger(__name__)
 _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
-
-
-class Whereabouts(Protocol):
-    """What tells where the box is."""
-
-    @property
-    def follows(self) -> bool:
-        """Whether there is evidence to follow: by the configuration, the profiles and what the box has."""
-        ...
-
-    @property
-    def decision(self) -> Decision:
-        """Where the box was at the last look."""
-        ...
-
-    def look(self) -> Decision:
-        """Return where the box is now."""
-        ...
-
-    def begin(self, site: str) -> None:
-        """Take the box to be at a site until the evidence says otherwise."""
-        ...
 
 
 class Serving:
@@ -95,6 +71,9 @@ class Serving:
         self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self.broker = Broker(self.keeper)
+        self.briefing = Briefing(self.keeper, self.broker, box.modality)
+        self.provision = Provision(box, self.keys, self.erasures)
+        self.holdings = Holdings(self.profiles)
         self.prober = Prober(probe)
         self.clearing = Clearing(
             LastOpen(box.state / "last-open"),
@@ -109,10 +88,10 @@ class Serving:
             Surroundings(
                 active=lambda: self.site,
                 key_problem=lambda: self.keys.problem,
-                is_empty=lambda site: is_empty(self.folder_of(site)),
-                start_of=self.start_of,
-                told=lambda site, now: self.elsewhere.update({site: held_of(now)}),
-                remember=lambda site, now: self._remember(site, held_of(now)),
+                is_empty=lambda site: is_empty(self.provision.folder_of(site)),
+                start_of=self.provision.start_of,
+                told=self.holdings.told,
+                remember=lambda site, now: self.holdings.remember(site, held_of(now)),
             ),
             profiles=self.profiles,
             records=DrainRecords(box.state / "draining"),
@@ -120,7 +99,12 @@ class Serving:
             bounds=bounds,
             hub=self.hub,
         )
-        self.whereabouts: Whereabouts | None = None
+        self.overflow = Overflow(
+            box.state / "sites",
+            lambda total: settings.limits(box.spool, total).reserve,
+            lambda: {self.site: self.keeper, **self.drains.keepers} if self.site else self.drains.keepers,
+        )
+        self.whereabouts: following.Whereabouts | None = None
         self.gatekeeper = Gatekeeper(
             (box.storage.address, box.storage.port),
             (box.worklist.address or box.storage.address, box.worklist.port),
@@ -136,10 +120,8 @@ class Serving:
         """Which site was chosen last, and by whom."""
         self.stored: Stored | None = None
         self.profile_problem: Problem | None = None
-        self.elsewhere: dict[str, Held] = {}
-        """What the spools of other sites held when those were last served, as far as that is known."""
-        self.others = 0
-        """How many other sites could be activated."""
+        self.astray: Problem | None = None
+        """Why the box cannot serve the site at which it is; the one that is active is shut then."""
         self.looked_around = asyncio.Event()
         """Set whenever the profiles were read back, as they are after each change."""
         self.launcher = launcher
@@ -149,13 +131,12 @@ class Serving:
         self._pulse = bounds.pulse
         self._stopping = False
         self._leaving = ""
-        self._told: Profile | None = None
 
     async def open(self, passphrase: str | None) -> None:
         """Read the profiles and take the box key; what does not work out is the gate's reason to stay shut."""
         try:
-            await self.clearing.open(used=await asyncio.to_thread(self._is_used))
-            self.choice = await asyncio.to_thread(self._choose)
+            await self.clearing.open(used=await asyncio.to_thread(is_used, self.chosen, self._box.state / "sites"))
+            self.choice = await asyncio.to_thread(last_choice, self.chosen, self.profiles)
             self.site = self.choice.site
             if self.whereabouts is not None:
                 self.whereabouts.begin(self.site)
@@ -168,36 +149,9 @@ class Serving:
         await self.look_around()
         await self.take_key(passphrase)
 
-    def _is_used(self) -> bool:
-        """Tell whether a site may have been open on this box before. Raises `StorageFailed`."""
-        if self.chosen.exists():
-            return True
-        sites = self._box.state / "sites"
-        with files.typed(sites):
-            return sites.exists() and any(sites.iterdir())
-
-    def _choose(self) -> Choice:
-        """Return what the record says. A box of an earlier version has no record, and one site."""
-        choice = self.chosen.read()
-        if choice is None:
-            sites = self.profiles.sites()
-            choice = Choice(sites[0] if len(sites) == 1 else "")
-            if choice.site:
-                self.chosen.write(choice)
-        return choice
-
     async def look_around(self) -> None:
         """Read all profiles back, and take note of the other sites: which are damaged, and what their spools hold."""
-
-        def look() -> tuple[int, dict[str, Held]]:
-            found, _ = self.profiles.listed(self.site)
-            sites = [each.id for each in found if each.id != self.site]
-            return len(sites), {site: held for site in sites if (held := self.profiles.last(site)) is not None}
-
-        try:
-            self.others, self.elsewhere = await asyncio.to_thread(look)
-        except CapacitordError as error:
-            _log.error("the profiles can't be read: %s: %s", error.where, error.message)
+        await self.holdings.look_around(self.site)
         await self.drains.take_stock()
         self.looked_around.set()
 
@@ -215,7 +169,7 @@ class Serving:
         if able and self.keeper.state in _WAITING:
             self.keeper.want(self._plan)
         self.drains.consider()
-        self._tell()
+        self.briefing.tell(self.stored)
         self.look()
 
     def look(self) -> None:
@@ -239,12 +193,16 @@ class Serving:
     @property
     def follows(self) -> bool:
         """Whether the box follows the evidence of where it is, unless a person said otherwise."""
-        return self.whereabouts is not None and self.whereabouts.follows
+        return following.follows(self.whereabouts)
+
+    def would_follow(self, profiles: Sequence[Document]) -> bool:
+        """Tell whether the box follows the evidence once it has these profiles, too."""
+        return following.would_follow(self.whereabouts, self._box.location, profiles)
 
     @property
     def override(self) -> bool:
         """Whether a person's word stands against the evidence."""
-        return self.follows and self.choice.chosen is not None and self.choice.chosen.by_person
+        return following.is_override(self.whereabouts, self.choice)
 
     @property
     def word(self) -> Word:
@@ -265,7 +223,7 @@ class Serving:
         """Put down who chose the site that is served, or none, from now on. Raises `StorageFailed` or `OutOfSpace`."""
         choice = Choice(self.site, chosen)
         await asyncio.to_thread(self.chosen.write, choice)
-        self.choice = choice
+        self.choice, self.astray = choice, None
         self.consider()
 
     async def go_over(self, choice: Choice, stored: Stored | None) -> None:
@@ -289,10 +247,11 @@ class Serving:
         async with self.drains.without(site):
             await self.keeper.stop(self._grace)
             # Only now: until here a runtime was there that would have acted on it.
-            self.site, self.choice, self.stored, self.profile_problem = site, choice, stored, None
+            self.site, self.choice, self.stored = site, choice, stored
+            self.profile_problem = self.astray = None
             self._begin()
-        await self._remember(before, held)
-        await self._remember(site, None)
+        await self.holdings.remember(before, held)
+        await self.holdings.remember(site, None)
         await self.look_around()
         self._leaving = ""
         self.hub.say("site-active", f"{site} is active" if site else "no site is active")
@@ -317,26 +276,19 @@ class Serving:
             return None
         return held_of(now)
 
-    async def _remember(self, site: str, held: Held | None) -> None:
-        if not site:
-            return
-        try:
-            await asyncio.to_thread(self.profiles.remember, site, held)
-        except CapacitordError as error:
-            _log.warning("what the spool of %s holds could not be written down: %s", site, error.message)
-
     async def pulse(self) -> None:
         """Look again every few seconds at what changes without saying so, until cancelled."""
         while True:
             await asyncio.sleep(self._pulse)
             await asyncio.gather(self.reporter.traffic(), self.drains.ask())
             self.drains.consider()
-            self._tell()
+            self.briefing.tell(self.stored)
             self.look()
 
     async def stop(self) -> None:
         """Shut the gate and have the runtime finish what is open, within the bound."""
         self._stopping = True
+        self.look()
         await self.clearing.settle()
         await asyncio.gather(self.keeper.stop(self._grace), self.drains.stop())
         await self.prober.stop()
@@ -347,7 +299,7 @@ class Serving:
         reporter, traffic = self.reporter, self.reporter.current
         return Facts(
             profile="" if self.stored is None else self.stored.profile.id,
-            profile_problem=self.profile_problem,
+            profile_problem=self.astray or self.profile_problem,
             key_problem=self.keys.problem,
             runtime=self.keeper.state,
             runtime_problem=self.keeper.problem,
@@ -359,68 +311,34 @@ class Serving:
             leaving=self._leaving,
             others=self.others,
             parked=self.choice.parked,
-            worklist=self._told is not None and self._told.worklist is not None,
+            worklist=self.briefing.has_worklist,
             clearance=self.clearing.clearance,
             awaited=self.clearing.awaited,
             preflight=self.clearing.found,
             every=self.clearing.every,
             record_problem=self.clearing.problem,
-            nowhere=self._nowhere(),
+            nowhere=following.nowhere(self.whereabouts, self.choice),
+            unsure=following.unsure(self.whereabouts, self.choice, self.site, is_open=self.is_open),
         )
-
-    def _nowhere(self) -> str:
-        """Return why the evidence names no site to serve, empty if it does or nobody goes by it."""
-        if self.site or self.override or self.whereabouts is None or not self.whereabouts.follows:
-            return ""
-        decision = self.whereabouts.decision
-        begin = (
-            "the evidence of where this box is disagrees" if decision.conflict else "this box is at no site it knows"
-        )
-        return "; ".join((begin, *decision.reasons))
 
     async def _plan(self) -> link.Start:
         """Return what the runtime is started with. Raises `CapacitordError` if the site's key can't be had."""
         if self.stored is None:
             msg = "no site is active"
             raise CapacitordError(msg, hint="Choose one: fluxctl site activate SITE")
-        start = await self.start_of(self.stored)
-        self._now_told(start.profile)
+        start = await self.provision.start_of(self.stored)
+        self.briefing.began(start.profile)
         return start
 
-    def folder_of(self, site: str) -> Path:
-        """Return where a site's spool is."""
-        return self._box.state / "sites" / site
+    @property
+    def elsewhere(self) -> Mapping[str, Held]:
+        """What the spools of other sites held when those were last served, as far as that is known."""
+        return self.holdings.elsewhere
 
-    async def start_of(self, stored: Stored) -> link.Start:
-        """Return what a runtime of this profile's site is started with. Raises `CapacitordError` without a key."""
-        profile = in_force(stored.profile)
-        folder = self.folder_of(profile.id)
-        await asyncio.to_thread(self.erasures.demand_none, profile.id)
-        key = await self.keys.site_key(profile.id, new=await asyncio.to_thread(is_empty, folder))
-        total = await asyncio.to_thread(_make, folder)
-        return link.Start(
-            profile=profile,
-            spool=str(folder),
-            key=key,
-            storage=settings.storage(self._box.storage, self._box.modality),
-            worklist=settings.worklist(self._box),
-            limits=settings.limits(self._box.spool, total),
-        )
-
-    def _tell(self) -> None:
-        """Have the runtime act on the profile in force; if it can't take the message now, the next pulse brings it."""
-        if self.stored is None or self.keeper.state is not m.RuntimeState.RUNNING:
-            return
-        profile = in_force(self.stored.profile)
-        if profile != self._told and self._told is not None and profile.id == self._told.id:
-            with contextlib.suppress(CapacitordError):
-                self.keeper.send(link.Update(profile))
-                self._now_told(profile)
-
-    def _now_told(self, profile: Profile) -> None:
-        self._told = profile
-        scanners = {(link.Peer.DESTINATION, each.name): each for each in map(settings.scanner, self._box.modality)}
-        self.broker.peers = {**peers_of(profile), **scanners}
+    @property
+    def others(self) -> int:
+        """How many other sites could be activated."""
+        return self.holdings.others
 
     def _runtime_changed(self) -> None:
         state = self.keeper.state
@@ -430,7 +348,7 @@ class Serving:
         else:
             self.broker.drop()
             self.reporter.forget()
-        self._tell()
+        self.briefing.tell(self.stored)
         self.look()
 
     def _received(self, message: link.FromRuntime) -> None:
@@ -459,33 +377,3 @@ class Serving:
 
 def _nowhere(deed: link.Deed) -> None:
     _log.error("nobody writes down what the site did: %s", deed.action)
-
-
-def held_of(now: m.SiteStatus) -> Held:
-    """Return what a spool holds, by what its runtime tells."""
-    spool = now.spool
-    return Held(
-        datetime.now(UTC),
-        spool.undelivered_images,
-        spool.held_images + spool.held_back_images,
-        spool.unrouted_images,
-        spool.refused_images,
-        spool.held_back_images,
-    )
-
-
-def is_empty(folder: Path) -> bool:
-    """Tell whether a site's folder holds nothing, or is not there. Raises `StorageFailed`."""
-    with files.typed(folder):
-        return not folder.exists() or not any(folder.iterdir())
-
-
-def _make(folder: Path) -> int:
-    """Make a site's folder; return the size of its file system. Raises `CapacitordError`."""
-    files.make_folder(folder.parent)
-    files.make_folder(folder)
-    try:
-        return shutil.disk_usage(folder).total
-    except OSError as error:
-        msg = f"the disk of the spool does not answer ({error.strerror})"
-        raise StorageFailed(msg, hint="Check the disk: dmesg, SMART.") from None

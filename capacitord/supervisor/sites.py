@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -16,17 +16,21 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.api.staying import after_leaving
-from capacitord.errors import CapacitordError, DamagedObject, Refused
-from capacitord.model.following import wanted
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem, Refused
+from capacitord.model.following import Wanted, wanted
 from capacitord.supervisor import importing, looking
 from capacitord.supervisor.active_site import Choice
+from capacitord.supervisor.holdings import held_of
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import Stored
-from capacitord.supervisor.serving import Serving, held_of, is_empty
+from capacitord.supervisor.provision import is_empty
+from capacitord.supervisor.serving import Serving
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_AGAIN: Final = 5.0
+"""Seconds until what the evidence wants is tried again."""
 
 
 class Sites:
@@ -41,7 +45,8 @@ class Sites:
     async def import_profiles(self, request: m.ProfileImport, user: str) -> m.ProfileImported:
         """Check and keep profiles, and have the runtime act on its own. Raises `Invalid` or `Refused`.
 
-        The first site that a box gets is served at once; of several that come together, none is.
+        The first site that a box gets is served at once; of several that come together none is, nor is one that is
+        known by evidence.
         """
         return await self._alone(self._import(request, user))
 
@@ -54,8 +59,9 @@ class Sites:
         if request.dry_run:
             return checked.answer
         first = await asyncio.to_thread(self._is_first)
-        if first and len(checked.candidates) > 1:
-            # Of several nobody has said which one: written down first, as a lone profile without a record is served.
+        chosen_at_once = first and not serving.would_follow([candidate.profile for candidate in checked.candidates])
+        if first and (len(checked.candidates) > 1 or not chosen_at_once):
+            # Nobody has said which one: written down first, as a lone profile without a record is served.
             await asyncio.to_thread(serving.chosen.write, Choice(""))
         try:
             await asyncio.to_thread(importing.put, store, checked, user)
@@ -69,7 +75,7 @@ class Sites:
                 serving.hub.say("profile-imported", said)
                 _log.info("Version %d of the profile of %s is in force.", each.version, each.id)
         answer = checked.answer
-        if first and len(taken) == 1 and not serving.follows:
+        if chosen_at_once and len(taken) == 1:
             await serving.go_over(Choice(taken[0]), await asyncio.to_thread(store.read, taken[0]))
             answer = msgspec.structs.replace(answer, active=True)
         elif serving.site in taken:
@@ -225,6 +231,7 @@ class Sites:
             await self._heed()
         except CapacitordError as error:
             _log.error("the box cannot go by where it is: %s: %s", error.where, error.message)
+            asyncio.get_running_loop().call_later(_AGAIN, self.heed)
         self._serving.consider()
 
     async def _heed(self) -> None:
@@ -232,9 +239,16 @@ class Sites:
         decision = serving.whereabouts.look() if serving.whereabouts is not None and serving.follows else None
         goal = wanted(serving.word, decision, opened=serving.is_open)
         if goal.site == serving.site:
+            serving.astray = None
             return
-        stored = await asyncio.to_thread(self._store.read, goal.site) if goal.site else None
-        await serving.go_over(Choice(goal.site, _evidence(goal.reason)), stored)
+        try:
+            stored = await asyncio.to_thread(self._store.read, goal.site) if goal.site else None
+            # Wherever the box is, it is not at the site that it serves: whatever fails from here on, that stays shut.
+            serving.astray = _astray(serving.site, goal, CapacitordError("it was cut short"))
+            await serving.go_over(Choice(goal.site, _evidence(goal.reason)), stored)
+        except CapacitordError as error:
+            serving.astray = _astray(serving.site, goal, error)
+            raise
 
     def _left(self, before: str) -> str:
         """Return what to say of the site that was left."""
@@ -254,7 +268,7 @@ class Sites:
         await asyncio.to_thread(self._store.history, site, "")
         if site == serving.site:
             await self._refuse_the_active(site, peer)
-        folder = serving.folder_of(site)
+        folder = serving.provision.folder_of(site)
         empty = await asyncio.to_thread(is_empty, folder)
         try:
             async with serving.drains.without(site):
@@ -264,7 +278,9 @@ class Sites:
         finally:
             await serving.look_around()
             serving.consider()
-        rest = "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box."
+        rest = (
+            "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box.{_DESTROY}"
+        )
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
     async def erase(self, request: m.SiteErase, peer: Peer) -> m.Done:
@@ -275,14 +291,13 @@ class Sites:
         serving, site = self._serving, request.site
         if request.confirm != site:
             raise Refused("the site's id was not repeated, so nothing was done", hint="Give it again in `confirm`.")
-        # Without its profile nobody can look into its spool, and so nobody knows whether something waits there.
-        await asyncio.to_thread(self._store.history, site, "")
+        read = await self._reader(site)
         if site == serving.site:
             await self._refuse_the_active(site, peer)
         try:
             async with serving.drains.without(site):
-                if not await asyncio.to_thread(is_empty, serving.folder_of(site)):
-                    await self._demand_nothing_waits(site, peer)
+                if not await asyncio.to_thread(is_empty, serving.provision.folder_of(site)):
+                    await self._demand_nothing_waits(site, peer, read)
                 await serving.erasures.erase(site, peer.user)
                 await asyncio.to_thread(self._store.remember, site, Held(datetime.now(UTC), 0, 0, 0, 0, 0))
         finally:
@@ -290,6 +305,23 @@ class Sites:
             serving.consider()
         serving.hub.say("site-erased", f"the key and the data of {site} are destroyed")
         return m.Done(f"The key of {site} is destroyed, and all data of {site} with it. {_OUTSIDE}", (site,))
+
+    async def _reader(self, site: str) -> Callable[[str], Stored]:
+        """Return what reads the profile of a site, which may have been removed. Raises `NotFound`.
+
+        Without one nobody can look into the spool, and so nobody knows whether something waits there.
+        """
+        try:
+            await asyncio.to_thread(self._store.history, site, "")
+        except NotFound:
+            await asyncio.to_thread(self._store.removed, site)
+        else:
+            return self._store.read
+        status = await self._serving.keys.status()
+        if site not in status.sites and await asyncio.to_thread(is_empty, self._serving.provision.folder_of(site)):
+            msg = f"{site} was removed, and neither data nor a key of it is on this box"
+            raise NotFound(msg)
+        return self._store.removed
 
     async def _refuse_the_active(self, site: str, peer: Peer) -> NoReturn:
         serving = self._serving
@@ -302,14 +334,14 @@ class Sites:
             raise Refused(msg, hint="Activate another site first, or none: fluxctl site deactivate")
         raise _refusal(f"{msg}, and {_counted_studies(found.total)} here", found, _GIVE_UP)
 
-    async def _demand_nothing_waits(self, site: str, peer: Peer) -> None:
+    async def _demand_nothing_waits(self, site: str, peer: Peer, read: Callable[[str], Stored] | None = None) -> None:
         serving = self._serving
         try:
-            stored = await asyncio.to_thread(self._store.read, site)
+            stored = await asyncio.to_thread(read or self._store.read, site)
         except CapacitordError as error:
             msg = f"whether {site} has studies that wait can't be found out: {error.message}"
             raise Refused(msg, where=error.where, hint=error.hint) from None
-        start = await serving.start_of(stored)
+        start = await serving.provision.start_of(stored)
         found = await looking.waiting_in(serving.launcher, start, serving.bounds, peer)
         if found.total:
             hint = f"Serve it: fluxctl site activate {site}. {_GIVE_UP}"
@@ -362,10 +394,18 @@ class Sites:
         return await asyncio.shield(task)
 
 
+_DESTROY: Final = " Destroy both with: fluxctl site erase SITE"
 _OUTSIDE: Final = (
     "Recovery files that were exported before still have that key: destroy them where copies of the disk are kept. "
     "The profile stays: fluxctl profile remove SITE."
 )
+
+
+def _astray(site: str, goal: Wanted, error: CapacitordError) -> Problem:
+    """Return why a site is shut that the box has left, and that it cannot go over from."""
+    left = f"the box is not at {site} any more" if site else "the box is at a site"
+    words = f"{left} ({goal.reason}), and cannot go over to {goal.site or 'none'}: {error.message}"
+    return Problem(error.reference, words, where=error.where, hint=error.hint or "See why: fluxctl doctor")
 
 
 def _evidence(reason: str) -> m.Chosen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -31,6 +31,8 @@ from capacitord.errors import Problem
 from capacitord.supervisor.recovery_note import HINT
 
 _ELSEWHERE: Final = "They can leave when their site is active: fluxctl site list, then fluxctl site activate SITE"
+
+_AGAIN: Final = "See what is in the way: fluxctl doctor. It is tried again with its next start."
 
 
 class Box(NamedTuple):
@@ -94,6 +96,15 @@ def exposed(runtime: Runtime) -> str:
     return f"the site's runtime is an ordinary process, in no container: {runtime.exposed}"
 
 
+def exposed_drains(draining: Iterable[Draining]) -> list[str]:
+    """Return what to say of processes that drain sites and are in no container."""
+    return [
+        f"what delivers the rest of {each.site} is an ordinary process, in no container"
+        for each in draining
+        if each.isolated is False
+    ]
+
+
 def _of_the_runtime(box: Box, traffic: SiteStatus | None) -> list[Advice]:
     """Return what to say while the runtime runs and does not tell its status."""
     if traffic is not None or box.runtime.state is not RuntimeState.RUNNING:
@@ -115,6 +126,8 @@ def _advice(box: Box) -> list[Advice]:
     found = []
     if box.runtime.exposed:
         found.append(Advice("not-isolated", Level.WARNING, exposed(box.runtime), box.runtime.hint))
+    else:
+        found += [Advice("not-isolated", Level.WARNING, words, _AGAIN) for words in exposed_drains(box.draining)]
     if box.worklist_problem is not None:
         words = f"no scanner gets a worklist: {box.worklist_problem.message}"
         found.append(Advice("worklist-port", Level.FAILURE, words, box.worklist_problem.hint))

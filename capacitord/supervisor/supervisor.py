@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,7 @@ from capacitord.supervisor.control_socket import ControlSocket, Lock
 from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.http_server import HttpServer
+from capacitord.supervisor.keyring import Keys
 from capacitord.supervisor.launcher import Launcher
 from capacitord.supervisor.notify import Notifier
 from capacitord.supervisor.peers import Policy
@@ -37,6 +40,7 @@ from capacitord.supervisor.probing import Prober
 from capacitord.supervisor.profile_reader import ProfileReader
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
+from capacitord.supervisor.sparing import Sparing
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
@@ -51,6 +55,7 @@ class Supervisor:
     """One daemon on one state folder.
 
     `runtime_command` is what it execs for a site instead of our own runtime, and `also` are folders that this one sees.
+    `clock` is the monotonic clock, in seconds, by which the box arrives at sites and leaves them.
     """
 
     def __init__(
@@ -60,8 +65,10 @@ class Supervisor:
         runtime_command: Sequence[str] | None = None,
         also: Sequence[Path] = (),
         bounds: Bounds | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._box = box
+        self._clock = clock
         command = runtime_command or (*RUNTIME, "--log-level", box.log.level)
         self._launcher = Launcher(command, box.isolation, hidden=box.state, also=also)
         self._probe = Launcher((*PROBE, "--log-level", box.log.level), box.isolation, hidden=box.state)
@@ -105,10 +112,11 @@ class Supervisor:
         serving = self._serving = Serving(
             box, self._launcher, bounds, gate_changed, probe=self._probe, journal=history.write
         )
-        serving.keys.taken = partial(_seal, audit)
+        serving.keys.taken = partial(_seal, audit, serving.keys)
         decisions: asyncio.Queue[Decision] = asyncio.Queue()
         echo = partial(_echo, serving.prober, box.storage.ae_title)
-        whereabouts = serving.whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo)
+        whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo, clock=self._clock)
+        serving.whereabouts = whereabouts
         deeds = Deeds(audit)
         serving.did = deeds.take
         answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
@@ -118,6 +126,7 @@ class Supervisor:
             running = [
                 tasks.create_task(serving.keeper.keep()),
                 tasks.create_task(serving.pulse()),
+                tasks.create_task(serving.overflow.watch()),
                 tasks.create_task(deeds.keep()),
                 tasks.create_task(self._notifier.watchdog()),
                 tasks.create_task(history.keep()),
@@ -147,16 +156,22 @@ class Supervisor:
 
     async def _heed_decisions(self, decisions: asyncio.Queue[Decision], sites: Sites, audit: AuditLog) -> None:
         """Say which site the evidence means whenever that changes, with the evidence, and go by it, until cancelled."""
+        changes: Sparing[Decision] = Sparing()
         while True:
-            decision = await decisions.get()
-            means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
-            words = f"the evidence {means}: {'; '.join(decision.reasons)}"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(changes.wait):
+                    decision = await decisions.get()
+                changes.add(decision)
+                if self._serving is not None:
+                    self._serving.hub.say("location", _meaning(decision))
+                sites.heed()
+            if (told := changes.take()) is None:
+                continue
+            decision, passed = told
+            words = _meaning(decision) + (f" (after {passed} changes that are not listed)" if passed else "")
             _log.log(logging.WARNING if decision.conflict else logging.INFO, "%s", words)
-            if self._serving is not None:
-                self._serving.hub.say("location", words)
             subjects = (decision.site,) if decision.site else decision.kept
             await _tell(audit, LOCATED, words, subjects=subjects)
-            sites.heed()
 
     def _gate_changed(self, history: GateHistory, gate: Gate) -> None:
         if self._serving is not None:
@@ -166,6 +181,11 @@ class Supervisor:
         self._notifier.status(words)
         if self._serving is not None:
             self._serving.hub.say("gate", words)
+
+
+def _meaning(decision: Decision) -> str:
+    means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
+    return f"the evidence {means}: {'; '.join(decision.reasons)}"
 
 
 async def _echo(prober: Prober, calling: str, wanted: Wanted) -> Outcome:
@@ -201,10 +221,10 @@ async def _begin(audit: AuditLog) -> None:
     await _tell(audit, STARTED, f"version {__version__}, process {os.getpid()}")
 
 
-def _seal(audit: AuditLog, box_key: str, secret: bytes) -> None:
+def _seal(audit: AuditLog, keys: Keys, box_key: str, secret: bytes) -> None:
     """Have the audit log sealed from now on."""
     try:
-        audit.take_key(SealingKey(box_key, secret))
+        audit.take_key(SealingKey(box_key, secret), keys)
     except CapacitordError as error:
         _log.critical("the audit log could not be sealed: %s", error.message)
     if audit.trouble:

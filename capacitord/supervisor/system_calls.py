@@ -4,15 +4,17 @@ It is a list of what is allowed. Anything else is answered with ENOSYS, as by a 
 libraries are prepared for that and take an older way, which they are not for EPERM (glibc tries clone3 before clone).
 A call of another architecture, whose numbers mean other things, ends the process.
 
-What is not on the list, and why: `socket`, `connect`, `bind` and `listen`, as every connection is handed over; mounts,
-namespaces, `ptrace` and reading of others' memory; keyrings, `bpf`, `perf_event_open`, `userfaultfd` and `io_uring`, by
-which kernels were broken out of most often; everything that changes users, modules, clocks, swap or the machine.
+What is not on the list, and why: `socket`, `connect`, `bind` and `listen`, as every connection is handed over, and what
+connects on the way (MSG_FASTOPEN, also of a listener that was shut down); mounts, namespaces, `ptrace` and reading of
+others' memory; keyrings, `bpf`, `perf_event_open`, `userfaultfd` and `io_uring`, by which kernels were broken out of
+most often; everything that changes users, modules, clocks, swap or the machine.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
 from typing import Final
 
 from capacitord.errors import CapacitordError
@@ -24,7 +26,7 @@ _PROCESS: Final = (
     "arch_prctl capget execve exit exit_group futex futex_time64 futex_waitv get_robust_list get_thread_area getcpu "
     "getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid "
     "getpriority getrandom getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid "
-    "getuid32 kill pause prctl prlimit64 restart_syscall rseq sched_get_priority_max sched_get_priority_min "
+    "getuid32 kill pause prlimit64 restart_syscall rseq sched_get_priority_max sched_get_priority_min "
     "sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_setaffinity sched_setscheduler "
     "sched_yield set_robust_list set_thread_area set_tid_address set_tls setpriority setrlimit setsid sysinfo tgkill "
     "times tkill ugetrlimit umask uname vfork wait4 waitid waitpid cacheflush riscv_flush_icache riscv_hwprobe"
@@ -53,8 +55,7 @@ _WAITING: Final = (
     "ppoll_time64 pselect6 pselect6_time64 select"
 )
 _HANDED_OVER_SOCKETS: Final = (
-    "accept accept4 getpeername getsockname getsockopt recv recvfrom recvmmsg recvmmsg_time64 recvmsg send sendmmsg "
-    "sendmsg sendto setsockopt shutdown"
+    "accept accept4 getpeername getsockname getsockopt recv recvfrom recvmmsg recvmmsg_time64 recvmsg shutdown"
 )
 ALLOWED: Final = tuple(f"{_MEMORY} {_PROCESS} {_SIGNALS} {_TIME} {_FILES} {_WAITING} {_HANDED_OVER_SOCKETS}".split())
 """Allowed whatever the arguments are. Names that an architecture does not have are left out there."""
@@ -64,6 +65,32 @@ _NEW_NAMESPACES: Final = 0x7E020080
 _REQUESTS: Final = (0x5401, 0x5411, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """What may be asked with ioctl(2): whether this is a terminal (TCGETS, TIOCGWINSZ), what waits in a socket (FIONREAD,
 SIOCOUTQ), FIONBIO, FIONCLEX and FIOCLEX. Nothing of terminals (TIOCSTI types into them), disks or network cards."""
+_OPTIONS: Final = tuple(
+    (level, option)
+    for level, options in (
+        (
+            socket.SOL_SOCKET,
+            (
+                *(socket.SO_REUSEADDR, socket.SO_SNDBUF, socket.SO_RCVBUF, socket.SO_KEEPALIVE, socket.SO_LINGER),
+                *(socket.SO_RCVTIMEO, socket.SO_SNDTIMEO),
+            ),
+        ),
+        (
+            socket.IPPROTO_TCP,
+            (
+                *(socket.TCP_NODELAY, socket.TCP_QUICKACK, socket.TCP_USER_TIMEOUT),
+                *(socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT),
+            ),
+        ),
+    )
+    for option in options
+)
+"""What may be set with setsockopt(2). Other protocols on top, filters and firewalls are not for a runtime."""
+_FAST_OPEN: Final = 0x20000000
+"""MSG_FASTOPEN of sendto(2) and sendmsg(2): connects first, to wherever the caller says."""
+_CONTROLS: Final = (3, 4, 15, 16, 23)
+"""What prctl(2) may be asked for: whether there are core dumps, names of threads, and what capabilities there are. Not
+PR_SET_PDEATHSIG, by which it ends with who started it."""
 _UNIX: Final = 1
 _OPTIMIZE_AS_TREE: Final = 2
 _INSTALL: Final = "sudo apt-get install libseccomp2"
@@ -105,6 +132,18 @@ def _made() -> bytes:
             rules.add_rule(seccomp.ALLOW, name)
     rules.add_rule(seccomp.ALLOW, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, _NEW_NAMESPACES, 0))
     rules.add_rule(seccomp.ALLOW, "socketpair", seccomp.Arg(0, seccomp.EQ, _UNIX))
+    for option in _CONTROLS:
+        rules.add_rule(seccomp.ALLOW, "prctl", seccomp.Arg(0, seccomp.EQ, option))
+    slow = seccomp.MASKED_EQ, _FAST_OPEN, 0
+    rules.add_rule(seccomp.ALLOW, "sendmsg", seccomp.Arg(2, *slow))
+    # An address is of no use where everything is connected.
+    rules.add_rule(seccomp.ALLOW, "sendto", seccomp.Arg(3, *slow), seccomp.Arg(4, seccomp.EQ, 0))
+    if seccomp.resolve_syscall(machine, "send") != unknown:
+        rules.add_rule(seccomp.ALLOW, "send", seccomp.Arg(3, *slow))
+    for level, option in _OPTIONS:
+        rules.add_rule(
+            seccomp.ALLOW, "setsockopt", seccomp.Arg(1, seccomp.EQ, level), seccomp.Arg(2, seccomp.EQ, option)
+        )
     for request in _REQUESTS:
         rules.add_rule(seccomp.ALLOW, "ioctl", seccomp.Arg(1, seccomp.EQ, request))
     with os.fdopen(os.memfd_create("filter", os.MFD_CLOEXEC), "w+b") as file:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from capacitord.config.profile import Profile
@@ -16,7 +15,7 @@ from capacitord.config.tables.evidence import EvidenceTable
 from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.location import network
 from capacitord.location.clues import Seen, clue
-from capacitord.location.evidence import Observation, Plug, Polled
+from capacitord.location.evidence import Observation, Plug, Polled, seconds
 from capacitord.location.gpsd import Gpsd
 from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
@@ -32,7 +31,8 @@ _NO_GPS: Final[Observation[Position]] = Observation(
     problem="this box has no GPS", hint="Name its gpsd in capacitord.toml: [location] gpsd"
 )
 _SLOWEST_PROBE: Final = 10.0
-UNDECIDED: Final = Decision(None, reasons=("the evidence was not looked at yet",))
+_NOT_YET: Final = "the evidence was not looked at yet"
+UNDECIDED: Final = Decision(None, reasons=(_NOT_YET,), doubt=_NOT_YET)
 
 
 class Whereabouts:
@@ -44,7 +44,7 @@ class Whereabouts:
         *,
         changed: Callable[[Decision], None] = lambda _: None,
         echo: Echo = cannot_echo,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self.table = table
         self.changed = changed
@@ -64,17 +64,12 @@ class Whereabouts:
         self.now = clock
         self._areas: Fences | None = None
         self._memory: Memory = NOWHERE
+        self._told = False
 
     @property
     def manual(self) -> str:
         """Why sites are chosen by a person on this box; empty if it follows the evidence."""
-        if not self.table.follow:
-            return "[location] follow is false in capacitord.toml"
-        if not self.rules:
-            return "no profile says how its site is known: none has [location]"
-        if self.gpsd is None and not any(rule.by_network for rule in self.rules):
-            return "there is no source of evidence: no gpsd in capacitord.toml, and no network evidence in the profiles"
-        return ""
+        return why_manual(self.table, self.rules)
 
     @property
     def follows(self) -> bool:
@@ -102,17 +97,18 @@ class Whereabouts:
             if profile.location is not None and profile.location.geofence is not None
         }
         self._areas = await asyncio.to_thread(_fences, areas)
-        self.rules = tuple(rules)
+        self.rules, self._told = tuple(rules), True
         self.names = {rule.site: profiles[rule.site].name for rule in rules}
         if self.follows:
             self.probes.take(each for rule in rules if rule.by_network for each in rule.wanted)
         else:
             self.probes.take(())
+        self.look()
 
     def begin(self, site: str) -> None:
         """Take the box to be at a site until the evidence says otherwise: that at which it was before a restart."""
         self._memory = at(site, self.now()) if site else NOWHERE
-        self.decision = Decision(site or None, reasons=UNDECIDED.reasons)
+        self.decision = Decision(site or None, reasons=UNDECIDED.reasons, doubt=UNDECIDED.doubt)
 
     async def watch(self) -> None:
         """Look at everything, and decide again and again, until cancelled."""
@@ -128,7 +124,9 @@ class Whereabouts:
             await self.probes.stop()
 
     def look(self) -> Decision:
-        """Decide by what is known now."""
+        """Decide by what is known now. As long as nobody told of the sites (`take`), all stays as it is."""
+        if not self._told:
+            return self.decision
         before, now = self.decision, self.now()
         self.evidence = self._evidence()
         if self.manual:
@@ -148,6 +146,17 @@ class Whereabouts:
         areas = self._areas
         standings = {} if areas is None else areas.at(found.latitude, found.longitude, found.accuracy)
         return Evidence(standings, "", clues)
+
+
+def why_manual(table: WhereaboutsTable, rules: Sequence[SiteRules]) -> str:
+    """Return why a person chooses the site, on a box with this table and such profiles; empty if evidence does."""
+    if not table.follow:
+        return "[location] follow is false in capacitord.toml"
+    if not rules:
+        return "no profile says how its site is known: none has [location]"
+    if table.gpsd is None and not any(rule.by_network for rule in rules):
+        return "there is no source of evidence: no gpsd in capacitord.toml, and no network evidence in the profiles"
+    return ""
 
 
 def rules_of(profile: Profile) -> SiteRules:
@@ -182,12 +191,7 @@ def _fences(areas: Mapping[str, Mapping[str, Any]]) -> Fences | None:
         return None
     from capacitord.location.fences import Fences  # noqa: PLC0415 - shapely takes 0.2 s, and many boxes need none
 
-    good = {}
-    for site, area in areas.items():
-        try:
-            Fences({site: area})
-        except ValueError as error:
-            _log.error("the geofence of %s is left out: %s", site, error)
-        else:
-            good[site] = area
-    return Fences(good)
+    found, problems = Fences.usable(areas)
+    for site, problem in problems.items():
+        _log.error("the geofence of %s is left out: %s", site, problem)
+    return found

@@ -91,13 +91,14 @@ def _demand_action(action: str) -> None:
 @verb(
     app,
     "verify",
-    ("fluxctl audit verify", "Follow the chain from the first entry to the last, and check its seal."),
+    ("fluxctl audit verify", "Follow the chain from the first entry to the last, and check seals and anchor."),
 )
 def verify(ctx: typer.Context, json: AsJson = False) -> None:
     """Prove that no entry was changed, removed or put in between.
 
-    Each entry has a digest of the one before it, and a seal that only the box key makes. Ends with 1 if something is
-    not as it was written.
+    Each entry has a digest of the one before it, and a seal that only the box key makes. An anchor in the key store
+    says which entry was the last, so a log that was cut back, or whose seals were taken away, is found as well. What
+    was found once stays in the log. Ends with 1 if something is not as it was written.
     """
     answer = daemon(ctx).audit_verify()
 

@@ -25,7 +25,7 @@ app = single()
 @verb(
     app,
     "demo",
-    ("fluxctl demo", "Half a minute, no hardware, nothing to configure, and nothing of it stays."),
+    ("fluxctl demo", "Less than a minute, no hardware, nothing to configure, and nothing of it stays."),
     ("fluxctl demo --keep /tmp/box", "Leave the box's folder and everybody's log there, to look at afterwards."),
     ("fluxctl demo --json | jq .ok", "For a script: true if nothing was lost and nothing arrived twice."),
     codes=(exits.REFUSED, exits.TRY_AGAIN),
@@ -40,8 +40,9 @@ def demo(
 ) -> None:
     """Show the whole story on this machine.
 
-    A scanner sends real images to a box. The link to the PACS breaks in the middle of one, and the power fails. At
-    the end every image is read back from the box and compared with the scanner's, byte for byte; so is what the two
+    A scanner sends real images to a box. The link to the PACS breaks in the middle of one, and the power fails. The
+    coach goes to another site with a patient still on the scanner, and the box stays shut until it has none. At the
+    end every image is read back from the box and compared with the scanner's, byte for byte; so is what the two
     PACS got as it came. Of images that the profile changes or compresses for one of them it is checked that they are.
     Ends with 1 if anything was lost, arrived twice, went where it does not belong, or is not as it should be.
     """

@@ -27,7 +27,7 @@ app = single()
 @verb(
     app,
     "doctor",
-    ("fluxctl doctor", "Look at daemon, keys, disk, isolation, profile and destinations."),
+    ("fluxctl doctor", "Look at daemon, keys, disk, isolation, profile, destinations and scanners."),
     ("fluxctl doctor --verify", "Read every sealed object, too; this takes as long as reading the disk."),
 )
 def doctor(

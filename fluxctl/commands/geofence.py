@@ -59,8 +59,8 @@ def stands(
 ) -> None:
     """Say which site a position is in, and how far it is to the edge of each.
 
-    Inside and outside are sure: the whole circle of the accuracy lies on that side. Exit 5 where the position chooses
-    no site: it is in none, it is too near to an edge, or two areas overlap there.
+    Inside and outside are sure: the whole circle of 1.5 times the accuracy lies on that side. Exit 5 where the position
+    chooses no site: it is in none, it is too near to an edge, or two areas overlap there.
 
     With --track, each stay in an area: when it was entered, when the dwell was over and the site would have opened,
     when it was left, and when the site would have closed. A stay that is shorter than the dwell opens nothing.

@@ -193,7 +193,7 @@ def discard(
 
 def _question(patients: Sequence[Patient], short: str) -> str:
     """Return what is asked for to be typed: the name, or what stands for it where there is none."""
-    kinds = dict.fromkeys(to_type(each, patients, short)[0] for each in patients)
+    kinds = dict.fromkeys(key for key, _ in to_type(patients, short))
     words = " or ".join(_TO_TYPE[kind] for kind in kinds) or _TO_TYPE[MatchKey.PATIENT_NAME]
     whose = "the patient whose images are to go" if len(patients) > 1 else "the patient"
     return f"Type {words.format(whose=whose, study=short)} to discard what is held: "

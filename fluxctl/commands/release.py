@@ -50,8 +50,8 @@ def release(
     With --match the patient and the order of a worklist entry are written into all that is sent of the study, and what
     the images said before is kept in them (Original Attributes Sequence). On this box they stay as they were received.
 
-    The confirmation names the patients of the images that are held. From a script, images of several patients, or of
-    another one than the rest of the study, are released with --match only.
+    The confirmation names the patients of the images that are held. From a script, images of several patients are not
+    released, and those of another one than the rest of the study with --match only.
 
     A study is released once. Whoever is second is told who was first.
     """
@@ -61,6 +61,14 @@ def release(
     client = daemon(ctx)
     given = releasing.Given(tuple(to), reason, match)
     short, chosen = releasing.settled(client, study, given, yes=yes, json=json)
-    answered = chosen.images is not None
-    request = Release(short, chosen.to, chosen.reason, chosen.match, operator, mixed=answered, images=chosen.images)
+    request = Release(
+        short,
+        chosen.to,
+        chosen.reason,
+        chosen.match,
+        operator,
+        mixed=chosen.images is not None,
+        images=chosen.images,
+        whose=chosen.whose,
+    )
     show_done("release", client.held_release(request), json=json)

@@ -56,6 +56,7 @@ def resend(
         where = f"to {' and '.join(to)}" if to else "where it was to go"
         held = f" ({found.held} held)" if found.held and to else ""
         ask.agreed(f"Send {what}{held} again {where}?", yes=False, json=json)
+        study = found.id
     request = m.Resend(study=study, destinations=tuple(to), image=image, reason=reason, operator=operator)
     answer = client.study_resend(request)
     show_done("resend", answer, json=json)

@@ -146,7 +146,7 @@ def erase(
     delivered; they are named, each with the reason. The key goes first, so that what is left of the data at any moment
     cannot be read any more; if the box stops on the way, its next start does the rest. Recovery files that were
     exported before still have the key: destroy them as well, where somebody may have a copy of the disk. The profile
-    stays, and the site can be served again, with a new key.
+    stays, and the site can be served again, with a new key. A site whose profile was removed can be erased, too.
     """
     client = daemon(ctx)
     ask.must_be_possible(yes=yes, json=json)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from rich.console import RenderableType
 
 from capacitord.api.demo import Demo, DemoImage
-from capacitord.api.messages import Resend
+from capacitord.api.review import Release
 from fluxctl.demo import rules, verdict
 from fluxctl.demo.narrator import Draw, Narrator
 from fluxctl.demo.rules import ARCHIVE, PACS, SPOOL
@@ -210,9 +210,32 @@ def decide(stage: Stage, tell: Narrator) -> None:
     uids = {i.sop_instance_uid for i in stage.seen.images if not rules.is_routed(i)}
     early = [name for name, found in stage.seen.arrived.items() if uids & found.keys()]
     tell.check(not early, "nobody was sent it", f"{', '.join(early)} got what no route is for")
-    stage.client.study_resend(Resend(study.id, (ARCHIVE,)))
+    stage.client.held_release(Release(study.id, (ARCHIVE,), "the archive keeps everything"))
     stage.until(lambda seen: uids <= seen.arrived.get(ARCHIVE, {}).keys(), f"{ARCHIVE} to have the study")
-    tell.fact(f"somebody looked at it and sent it to {ARCHIVE}, and only there", command=RESEND)
+    tell.fact(f"somebody looked at it and sent it to {ARCHIVE}, and only there", command=RELEASE)
+
+
+def move_on(stage: Stage, tell: Narrator) -> None:
+    """Go to another site with a patient of this one on the scanner, and come back."""
+    stage.give_next_profile()
+    stage.go_to(rules.NEXT_SITE)
+    tell.fact(f"the coach is at another site now, {rules.NEXT_INSTITUTION}", command=ACTIVATE)
+    shut = stage.blocked_gate()
+    if shut.gate.may_scan or shut.listener.bound:
+        tell.complain("the storage port was open with a patient of another site on the scanner")
+    tell.status(sentence(shut.gate, shut.site), PREFLIGHT)
+    stage.delete_patient()
+    tell.fact("somebody deletes that patient on the scanner, and does nothing else")
+    status = stage.open_gate(rules.NEXT_SITE)
+    tell.status(sentence(status.gate, status.site), LOOK)
+    stage.go_to(rules.SITE)
+    stage.open_gate()
+    found, safe = _spooled(stage), len(stage.seen.safe)
+    tell.check(
+        found == safe,
+        f"back at {rules.INSTITUTION} the box has all {count(safe, 'image')} of that site, as before",
+        f"back at {rules.INSTITUTION} the spool has {count(found, 'image')}, and it had {safe}",
+    )
 
 
 def read_disk(stage: Stage, tell: Narrator) -> None:
@@ -236,7 +259,9 @@ LOOK: Final = "fluxctl status"
 KEY: Final = "fluxctl key init"
 IMPORT: Final = "fluxctl profile import FILE"
 SHOW: Final = "fluxctl study show STUDY"
-RESEND: Final = f"fluxctl resend STUDY --to {ARCHIVE}"
+RELEASE: Final = f"fluxctl release STUDY --to {ARCHIVE}"
+ACTIVATE: Final = "fluxctl site activate SITE"
+PREFLIGHT: Final = "fluxctl preflight"
 ACTS: Final = (
     Act(
         "An empty box is shut",
@@ -273,6 +298,12 @@ ACTS: Final = (
         "A study that no route is for",
         "The box does not guess, and it drops nothing: it keeps the study and says why until a person decides.",
         decide,
+    ),
+    Act(
+        "The coach moves on",
+        "Nobody's images may go to the wrong hospital. Before the box opens for another site, it asks the scanner whom "
+        "it still has.",
+        move_on,
     ),
     Act(
         "What the disk says",

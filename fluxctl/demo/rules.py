@@ -8,8 +8,10 @@ from typing import Any, Final
 from capacitord.api.demo import DemoImage, Kept
 from fluxctl.demo.verdict import unchanged
 
+SITE, NEXT_SITE = "demo", "next"
 PACS, ARCHIVE, SPOOL = "pacs", "archive", "spool"
 INSTITUTION: Final = "Demo Hospital"
+NEXT_INSTITUTION: Final = "Next Clinic"
 CHANGED: Final = "MR"
 """The modality whose images get the institution's name on their way to the PACS."""
 UNROUTED: Final = "ECG"
@@ -24,7 +26,7 @@ def profile(ports: Mapping[str, int]) -> dict[str, Any]:
     archive = {"compress": "JPEG2000Lossless"}
     return {
         "schema": 1,
-        "id": "demo",
+        "id": SITE,
         "name": INSTITUTION,
         "version": 1,
         "timezone": "UTC",
@@ -40,6 +42,18 @@ def profile(ports: Mapping[str, int]) -> dict[str, Any]:
         "transform": [
             {"name": "our name", "to": [PACS], "match": {"Modality": CHANGED}, "set": {"InstitutionName": INSTITUTION}}
         ],
+    }
+
+
+def next_profile(port: int) -> dict[str, Any]:
+    """Return the profile of the site where the coach goes next, with a PACS at this port of 127.0.0.1."""
+    return {
+        "schema": 1,
+        "id": NEXT_SITE,
+        "name": NEXT_INSTITUTION,
+        "version": 1,
+        "timezone": "UTC",
+        "destination": [{"name": PACS, "ae_title": PACS.upper(), "host": "127.0.0.1", "port": port}],
     }
 
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 import tomli_w
 
 from capacitord.api.client import Client
-from capacitord.api.demo import Cut, Kept, Report, Restore, Send, Slow
-from capacitord.api.messages import KeyInit, ProfileImport, Status, Study, StudyQuery
+from capacitord.api.demo import SCANNER, Cut, Delete, Kept, Report, Restore, Send, Slow
+from capacitord.api.messages import Gate, KeyInit, ProfileImport, Status, Study, StudyQuery
 from capacitord.errors import CapacitordError, TryAgain, Unreachable
+from capacitord.model.states import GateState
 from fluxctl.demo import rules
 from fluxctl.demo.process import Player, Process, undisturbed
 from fluxctl.demo.rules import ARCHIVE, PACS
@@ -94,7 +95,7 @@ class Stage:
         self._play(ARCHIVE, self._cast.archive)
         self.until(lambda seen: {PACS, ARCHIVE} <= seen.ports.keys(), "the two PACS to be there")
         self._link = self._play("link", (*self._cast.link, str(self.seen.ports[PACS])))
-        self.until(lambda seen: "link" in seen.ports and seen.images, "the scanner to be there")
+        self.until(lambda seen: {"link", "scanner"} <= seen.ports.keys() and seen.images, "the scanner to be there")
 
     def start_box(self) -> None:
         """Start capacitord on the folder as it is, and wait until it answers."""
@@ -103,6 +104,8 @@ class Stage:
             "box": {"state": str(self.state)},
             "control": {"socket": str(self.client.socket_path)},
             "storage": {"address": "127.0.0.1", "port": 0},
+            "modality": [{"ae_title": SCANNER, "host": "127.0.0.1", "port": self.seen.ports["scanner"]}],
+            "preflight": {"every": "1s"},
             "spool": {"reserve": "64 MiB", "warning": "128 MiB", "study_quiet": "1s"},
         }
         file = self.folder / "capacitord.toml"
@@ -134,10 +137,29 @@ class Stage:
         text = tomli_w.dumps(rules.profile(ports))
         self.client.profile_import(ProfileImport(text=text, name="demo.toml"))
 
-    def open_gate(self) -> Status:
-        """Wait until the scanner may send, and return the status that says so."""
-        self.until(lambda seen: seen.status is not None and seen.status.gate.may_scan, "the storage port to open")
+    def open_gate(self, site: str = rules.SITE) -> Status:
+        """Wait until the scanner may send for a site, and return the status that says so."""
+        self.until(lambda seen: _is_open(seen.status, site), "the storage port to open")
         return self.status()
+
+    def give_next_profile(self) -> None:
+        """Import the profile of another site."""
+        text = tomli_w.dumps(rules.next_profile(self.seen.ports[PACS]))
+        self.client.profile_import(ProfileImport(text=text, name="next.toml"))
+
+    def go_to(self, site: str) -> None:
+        """Do what `fluxctl site activate` does."""
+        self.client.site_activate(site, "the coach is there")
+        self.status()
+
+    def blocked_gate(self) -> Status:
+        """Wait until the gate is blocked by what is on the scanner, and return the status that says so."""
+        self.until(lambda seen: seen.status is not None and _is_blocked(seen.status.gate), "the gate to be blocked")
+        return self.status()
+
+    def delete_patient(self) -> None:
+        """Have nobody on the scanner any more."""
+        self.scanner.tell(Delete())
 
     def scan(self, studies: Sequence[str], shown: Callable[[Seen], object] = lambda _: None) -> None:
         """Have the scanner send studies, and wait until all their images were answered."""
@@ -252,6 +274,15 @@ class Stage:
                     self.seen.event(event)
         while not self._heard.empty():
             self.seen.report(*self._heard.get())
+
+
+def _is_open(status: Status | None, site: str) -> bool:
+    # What is heard of the box may be older than what it was asked: there may be another site in it.
+    return status is not None and status.gate.may_scan and status.site is not None and status.site.id == site
+
+
+def _is_blocked(gate: Gate) -> bool:
+    return gate.state is GateState.BLOCKED and SCANNER in gate.reason
 
 
 def _files_in(stream: IO[bytes]) -> Iterator[bytes]:

@@ -22,11 +22,26 @@ OPTIONS = (
 GATE = {
     GateState.PARKED: "No site is served, so the storage port is shut.",
     GateState.CANDIDATE: "A site is known, and its runtime is about to start.",
-    GateState.PREFLIGHT: "The spool is being opened, and the scanners are asked whether they are clean of patients.",
+    GateState.PREFLIGHT: "The spool is opened, and the scanners are asked whether they are clean of patients.",
     GateState.BLOCKED: "Something has to be put right first. `fluxctl status` says what and how.",
     GateState.OPEN: "The storage port is bound, and the worklist port if there is one. In no other state is either.",
     GateState.CLOSING: "Open associations may finish; no new ones begin.",
 }
+PROVES = (
+    ("position", "Whoever transmits near the antenna, or is on the way to gpsd, can make one up."),
+    (
+        "subnet",
+        (
+            "This box has an address in that network. Private ones like 10.0.0.0/24 are in use everywhere: give such a "
+            'site a geofence too, or a further piece and `network = "all"`.'
+        ),
+    ),
+    ("gateway_mac", "A device answers for the gateway's address. MAC addresses are sent in the clear."),
+    ("ssid", "A wireless network has that name, which anybody can give to one."),
+    ("dns_suffix", "The network says so when it gives out addresses, or a file on this box does."),
+    ("echo", "Something at that address answers a C-ECHO; many a node does so whatever it is called."),
+    ("endpoint", "Something listens at that address. With a pinned certificate: it has the key of that one."),
+)
 STARTING = (errors.NotFound, errors.Refused, errors.Invalid, errors.TryAgain, errors.StorageFailed)
 
 
@@ -83,19 +98,20 @@ def _preflight(page: Page) -> None:
         "asked which patients are on it (C-FIND), and all must say that there is none. A scanner that cannot be "
         "reached, refuses, answers what cannot be read, takes too long or names more than is listed is not clean. As "
         "long as one is not, the gate is blocked; they are asked again, and the box opens by itself once they are. "
-        "`fluxctl preflight` asks at any time, and lists who is there.",
+        "`fluxctl preflight` asks at any time, and lists who is there. Try that once with a patient on each scanner: "
+        "one that says that nobody is there, as it does not know what it was asked, cannot be told from a clean one.",
         "The site that scanners could send for last is on record before the port is bound for it. The same site "
         "again, also after a restart, needs no preflight, and nor does the first site of a new box; a record that is "
-        "missing or damaged does. Where `[preflight] waiver` allows it, a person may do without, for one activation "
-        "and with a reason. Why a site was opened for, what the scanners said and every change of the gate are in the "
-        "audit log, without patients.",
+        "missing or damaged does, and so does the first site of a box whose keys came from a recovery file. Where "
+        "`[preflight] waiver` allows it, a person may do without, for one activation and with a reason. Why a site was "
+        "opened for, what the scanners said and every change of the gate are in the audit log, without patients.",
     )
     page.section("OVERRIDE")
     page.text(
         "A box that follows the evidence of where it is opens for the site that this means. What a person says with "
         "`fluxctl site activate` or `deactivate` stands against the evidence, needs a preflight like any other, and is "
         "shown as an override until `fluxctl site follow`. Evidence that contradicts itself opens nothing; a site that "
-        "is open and was not left stays open.",
+        "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next.",
     )
 
 
@@ -110,7 +126,8 @@ def _processes(page: Page) -> None:
         "scanners for the preflight, and nodes for a C-ECHO, over connections that the supervisor made; what it finds "
         "goes to whoever asked, and counted to the supervisor.",
         "A runtime that ends is started again, after a pause that grows with each failure. A runtime whose supervisor "
-        "is gone finishes its open associations and ends. Both may be killed at any moment: a start reads the spool "
+        "is gone ends, too; one in no container finishes its open associations first. "
+        "Both may be killed at any moment: a start reads the spool "
         "and puts right what was left half done.",
     )
 
@@ -129,18 +146,22 @@ def _isolation(page: Page) -> None:
         "know it (ENOSYS); one of another machine's, such as of 32-bit programs, ends the process.",
         "Each process has bounds: `[isolation] memory` and `descriptors`, 4096 processes and threads in all, no core "
         "dumps. The kernel counts processes for users other than root only, and counts neither memory files nor what "
-        "several processes take together: the systemd unit bounds that (`MemoryMax=`, `TasksMax=`).",
+        "several processes take together: the systemd unit bounds that (`MemoryMax=`, `TasksMax=`), and where memory "
+        "is short the kernel ends runtimes before the supervisor. A runtime whose spool grows while the disk is "
+        "below half of its reserve is ended; files that it holds open without a name are not counted.",
         "The supervisor holds a runtime at the door until these bounds are set, and gives it the key of the site "
         "when the kernel says that it is contained. `fluxctl status` and `fluxctl doctor` tell what the kernel says, "
         "and nothing else. Where there is no container they say why and what to do, and the runtime is an ordinary "
-        "process;"
+        "process; "
         'with `mode = "required"` nothing is started, and the daemon ends with 6.',
     )
     page.subsection("What it keeps apart")
     page.text(
         "Somebody who takes over the runtime of a site, say with an image that a library trips over, has that site's "
-        "images, key and connections, and can fill the disk that its spool is on. Out of reach are the other sites' "
-        "images, keys and systems, the supervisor, and the rest of the machine and of the network.",
+        "images, key and connections, and can take the room on the disk that no image may have any more, so that no "
+        "site takes images in. Out of reach are the other sites' images, keys and systems, the supervisor, and the "
+        "rest of the machine and of the network; what other sites have goes on leaving. No name in a profile leads "
+        "back into this box: one that resolves to a loopback address is not connected to.",
         "The key of a site is in the memory of its runtime and of that one's helpers. The supervisor unwraps it for "
         "each start and does not keep it, though its memory is not wiped; it has the box key, under which all sites' "
         "keys are wrapped. The runtimes of sites that are not active are stopped.",
@@ -149,7 +170,11 @@ def _isolation(page: Page) -> None:
     page.text(
         "Root on this machine, and whoever can become it. Faults of the kernel, and of the processor. Somebody who "
         "takes over the supervisor, which has all keys and makes all connections. Whoever has the box key and the "
-        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another."
+        "disk. Measuring how long things take, or how busy the disk is, from one runtime to another. Lines in the "
+        "journal that a runtime makes up; the audit log is the supervisor's alone. A network "
+        "where another machine has the address of a site's PACS: a site that drains connects to what its profile "
+        "names from wherever the box is, so its destinations need addresses that no other network has, such as those "
+        "behind a VPN."
     )
     page.subsection("What it takes")
     page.text(
@@ -158,7 +183,8 @@ def _isolation(page: Page) -> None:
         "needs an AppArmor profile that allows `userns`. In a systemd unit the container takes "
         "`RestrictNamespaces=user mnt pid net ipc uts cgroup` and `SystemCallFilter=@system-service @mount`, as in "
         "the unit that comes with the program; the other settings there may stay.",
-        "`fluxctl site erase` destroys the key of a site, and with it all of its data on this box, however it is read.",
+        "`fluxctl site erase` destroys the key of a site, and with it all of its data on this box, however it is "
+        "read. It looks first whether something waits there, by the site's profile or the one that was removed last.",
     )
 
 
@@ -169,12 +195,23 @@ def _control(page: Page) -> None:
         "(`capacitord.toml`(5)), by its own addresses, default gateways, wireless networks and DNS suffixes, and by "
         "nodes and endpoints that answer. A position counts if it is exact and new enough; one that is repeated is "
         "old. A site with a geofence is the one if the position is surely inside for as long as `dwell` says, and its "
-        "network evidence agrees as `network` says; a site without one is known by its network evidence alone.",
+        "network evidence agrees as `network` says; a site without one is known by its network evidence alone. After a "
+        "start the site of before opens when something speaks for it, or when nothing has spoken at all for "
+        "`leave_after`, a minute at most; a person's `fluxctl site activate` does not wait.",
         "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
         "for `leave_after`: a position surely outside, or the network of another site. Evidence that contradicts "
         "itself means no site; that is so where the position says one and the network another, where two areas "
         "overlap and the network does not tell which it is, and where an endpoint shows another certificate than the "
-        "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log.",
+        "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log; if "
+        "they come without end, one in five minutes, with how many there were in between.",
+        "Not all evidence proves as much. Most of it guards against mistakes, and stops nobody who wants to mislead "
+        "this box. Only an endpoint with a pinned certificate does that: its owner shows in the TLS handshake that it "
+        "has the key. Where a VPN or a routed network reaches that endpoint, it answers from elsewhere, too.",
+    )
+    for kind, proves in PROVES:
+        page.item(kind, proves)
+    page.text(
+        "A site without a geofence, known by a private subnet alone, opens in any network with the same addresses.",
     )
     page.section("CONTROL SOCKET")
     page.text(
@@ -281,6 +318,10 @@ def _rest(page: Page) -> None:
         "Who did what: entries chained by digests and sealed with the box key, checked with `fluxctl audit verify`.",
     )
     page.item(f"{state}/erasing", "The sites that `fluxctl site erase` has begun with; empty when it has ended.")
+    page.item(
+        f"{state}/keys",
+        "The sites' keys, the box key or what opens it, and the audit log's anchor, which says how far the log got.",
+    )
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(
         f"{state}/sites/SITE/corrupt",
@@ -292,6 +333,13 @@ def _rest(page: Page) -> None:
         "No plaintext of an image touches the disk, temporary files included, and there is no core dump. Logs, the "
         "audit log and the supervisor hold no patient data: they name studies by short ids. Whoever has the box key "
         "and the disk can read the spool; keep the recovery file and its passphrase away from the box.",
+    )
+    page.text(
+        "Nobody without the box key can change the audit log, cut it back or take its seals away without "
+        "`fluxctl audit verify` saying so, with one exception: who has copies of the log and of the key store's files "
+        "of an earlier time can put back both together. Only a counter outside of the disk could tell, and the box "
+        "has none. What is written while the key is away is vouched for from when it is back, and keys from a recovery "
+        "file vouch for nothing before them: the entry `audit.seal` says so.",
     )
     page.section("SEE ALSO")
     page.text(SEE_ALSO)

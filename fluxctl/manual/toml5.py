@@ -115,7 +115,10 @@ KEYS = {
     "location.max_age": ("duration", "A position that is older is none, also one that is repeated."),
     "location.max_error": (
         "length",
-        'A position that may be further off is none. In metres, or written like "100 m".',
+        (
+            "A position that may be further off is none, by what the receiver says. A position in a geofence must be "
+            'clear of its edge by 1.5 times what it says. In metres, or written like "100 m".'
+        ),
     ),
     "location.leave_after": (
         "duration",

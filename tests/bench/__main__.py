@@ -12,14 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import change, held, worklist
+from tests.bench import arrive, change, container, geofence, held, worklist
 from tests.bench.command import start_up
 from tests.bench.deliver import at_once, by_box, by_dcmsend
 from tests.bench.phantom import write_phantom
-from tests.bench.receive import Load, Result, Round, one_round, summary
+from tests.bench.receive import UNCONTAINED, Load, Result, Round, one_round, summary
 from tests.bench.workloads import Workload, workloads
+from tests.compiled import compile_modules
 
-PARTS = ("receive", "nagle", "deliver", "change", "worklist", "held", "command")
+PARTS = ("receive", "nagle", "deliver", "change", "worklist", "held", "command", "arrive", "geofence", "container")
 RECEIVERS = ("capacitord", "Orthanc", "storescp")
 _NAGLE_IMAGES = {"tiny": 120, "CT": 120}
 """Enough of them: at 25 images/s a peer takes seconds."""
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="a folder on the disk to measure (default: a temporary one)")
     options = parser.parse_args()
     console = Console(width=140, highlight=False)
+    compile_modules()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as name:
         bench = _Bench(console, Path(name), options.rounds, options.scale)
         for part in PARTS:
@@ -49,6 +51,7 @@ class _Bench:
         self._console, self._folder, self._rounds, self._kinds = console, folder, rounds, workloads(scale)
         self._slices = max(20, int(500 * scale))
         self._entries = max(100, int(10_000 * scale))
+        self._sites = max(50, int(5_000 * scale))
         self._runs = 0
 
     def _fresh(self) -> Path:
@@ -190,6 +193,69 @@ class _Bench:
         for name, median in start_up(self._fresh(), max(5, 3 * self._rounds)).items():
             table.add_row(name, f"{median:.0f}")
         self._console.print(table)
+
+    def arrive(self) -> None:
+        """Time how long a scanner waits at a new site."""
+        title = "From evidence to open port, beyond a dwell of one second (the box looks once a second): seconds"
+        table = Table("evidence", title=title, title_justify="left")
+        for heading in ("contained", "slowest", "plain", "slowest", "contained/plain"):
+            table.add_column(heading, justify="right")
+        for arrival in arrive.ARRIVALS:
+            found = [arrive.waits(self._fresh(), arrival, self._rounds, contained=kind) for kind in (True, False)]
+            medians = [statistics.median(waits) for waits in found]
+            figures = [f"{figure:.2f}" for waits in found for figure in (statistics.median(waits), max(waits))]
+            table.add_row(arrival.name, *figures, f"{medians[0] / medians[1]:.2f}x")
+        self._console.print(table)
+
+    def geofence(self) -> None:
+        """Hold positions against all areas of a large fleet."""
+        areas, places = geofence.fleet(self._sites)
+        title = f"Positions held against {self._sites:,} polygons of {geofence.CORNERS} corners"
+        table = Table("way", title=title, title_justify="left")
+        for heading in ("positions/s", "polygons/s", "box/way", "to load, s"):
+            table.add_column(heading, justify="right")
+        rates: defaultdict[str, list[float]] = defaultdict(list)
+        loads: defaultdict[str, list[float]] = defaultdict(list)
+        for number in range(self._rounds):
+            ways = {name: make(areas) for name, make in geofence.WAYS.items()}
+            if not number:
+                geofence.agree(ways, places[:10])
+            for name, way in ways.items():
+                loads[name].append(way.load)
+                rates[name].append(geofence.rate(way, places, 2.0))
+        ours = statistics.median(rates[geofence.OURS])
+        for name, found in rates.items():
+            each = statistics.median(found)
+            share = "" if name == geofence.OURS else f"{ours / each:.4g}x"
+            table.add_row(
+                name, f"{each:,.1f}", f"{each * self._sites:,.0f}", share, f"{statistics.median(loads[name]):.2f}"
+            )
+        self._console.print(table)
+
+    def container(self) -> None:
+        """Start a runtime, and receive, in a container and in none."""
+        table = Table("", title="A runtime in a container, and as an ordinary process", title_justify="left")
+        for heading in ("contained", "plain", "contained/plain"):
+            table.add_column(heading, justify="right")
+        took = container.starts(self._fresh(), max(5, self._rounds))
+        table.add_row(
+            "from activation to open port, s", *(f"{each:.2f}" for each in took.values()), _ratio(list(took.values()))
+        )
+        for workload in self._kinds:
+            load = Load.of(workload, self._folder / "images")
+            rounds: defaultdict[str, list[Round]] = defaultdict(list)
+            for _ in range(self._rounds):
+                for name in ("capacitord", UNCONTAINED):
+                    rounds[name].append(one_round(name, self._fresh(), load, nagle=False))
+            found = [summary(each, workload) for each in rounds.values()]
+            rates, costs = [each.rate for each in found], [each.cpu_per_gib for each in found]
+            table.add_row(f"{workload.name}, img/s", *(f"{rate:,.0f}" for rate in rates), _ratio(rates))
+            table.add_row(f"{workload.name}, CPU s/GiB", *(f"{cost:.1f}" for cost in costs), _ratio(costs))
+        self._console.print(table)
+
+
+def _ratio(pair: list[float]) -> str:
+    return f"{pair[0] / pair[1]:.2f}x"
 
 
 def _receive_table(title: str) -> Table:

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.receivers import Cost, Receiver, orthanc, ours, storescp
+from tests.bench.receivers import BARE, Cost, Receiver, orthanc, ours, storescp
 from tests.bench.workloads import Workload
 from tests.peers.program import dcmtk_environment
 
 STORESCU = "/usr/bin/storescu"
+UNCONTAINED = "capacitord, uncontained"
 _PATIENCE = 900
 
 
@@ -80,10 +81,10 @@ def send(folders: list[Path], receiver: Receiver, *, nagle: bool) -> float:
 
 @contextlib.contextmanager
 def running(name: str, folder: Path, *, nagle: bool) -> Iterator[Receiver]:
-    """Run one of the three receivers in a fresh folder, which is removed afterwards."""
+    """Run one of the receivers in a fresh folder, which is removed afterwards."""
     try:
-        if name == "capacitord":
-            with ours(folder) as (receiver, _):
+        if name in {"capacitord", UNCONTAINED}:
+            with ours(folder, before=BARE if name == UNCONTAINED else ()) as (receiver, _):
                 yield receiver
         else:
             with (orthanc if name == "Orthanc" else storescp)(folder, nagle=nagle) as receiver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ from tests.peers.storescp import Storescp
 from tests.system.box import AE_TITLE, Box, Target
 
 TICKS = os.sysconf("SC_CLK_TCK")
+BARE = ("/usr/bin/env", "PATH=/nowhere")
+"""In front of the box's command: it finds no bubblewrap then, and its runtimes are ordinary processes."""
 
 
 class Cost(NamedTuple):
@@ -45,9 +47,9 @@ class Receiver(NamedTuple):
 
 
 @contextlib.contextmanager
-def ours(folder: Path, *targets: Target) -> Iterator[tuple[Receiver, Box]]:
-    """Run the box: sealed, synced, with an encrypted catalog, as it always is."""
-    with Box(folder, *(targets or (Target("pacs", "NOBODY", 9),))) as box:
+def ours(folder: Path, *targets: Target, before: Sequence[str] = ()) -> Iterator[tuple[Receiver, Box]]:
+    """Run the box: sealed, synced, with an encrypted catalog, as it always is; its runtime contained if not `BARE`."""
+    with Box(folder, *(targets or (Target("pacs", "NOBODY", 9),)), before=before) as box:
         if not targets:
             box.client.queue_pause(m.ALL)
 

@@ -70,6 +70,36 @@ def test_what_can_hardly_be_meant_is_a_warning(rest: str, warnings: list[str]) -
     assert all(each.startswith(warning) for each, warning in zip(found, warnings, strict=True)), found
 
 
+PRIVATE = "[[location.evidence]]\nsubnet = '10.0.0.0/24'\n"
+PINNED = f"[[location.evidence]]\nendpoint = {{ host = '10.0.0.9', port = 1, certificate_sha256 = '{'9f' * 32}' }}\n"
+LISTENS = "[[location.evidence]]\nendpoint = { host = '10.0.0.9', port = 1 }\n"
+ECHO = "[[location.evidence]]\necho = { ae_title = 'A', host = 'fd00::9', port = 1 }\n"
+SQUARE = (
+    "geofence = { type = 'Polygon', coordinates = [[[-87.63,41.88],[-87.62,41.88],[-87.62,41.89],[-87.63,41.88]]] }"
+)
+
+
+@pytest.mark.parametrize(
+    ("location", "weak"),
+    [
+        (PRIVATE, "evidence[0].subnet"),
+        (PINNED + PRIVATE, "evidence[1].subnet"),
+        (LISTENS, "evidence[0].endpoint"),
+        (ECHO, "evidence[0].echo"),
+        (f"network = 'all'\n{ECHO}{PRIVATE}", "evidence[0].echo"),
+        (f"network = 'all'\n{PINNED}{PRIVATE}", ""),
+        (PINNED, ""),
+        (f"{SQUARE}\n{PRIVATE}", ""),
+        (PRIVATE.replace("10.0.0.0/24", "8.8.8.0/24"), ""),
+        (LISTENS.replace("10.0.0.9", "pacs.stm.example"), ""),
+    ],
+)
+def test_a_site_that_is_known_by_private_addresses_alone_is_pointed_out(location: str, weak: str) -> None:
+    problems, found = said(f"[location]\n{location}")
+    assert problems == []
+    assert [each.partition(":")[0] for each in found] == ([f"location.{weak}"] if weak else [])
+
+
 @pytest.mark.parametrize(("zone", "fixed"), [("EST", True), ("Etc/GMT+6", True), ("UTC", False), ("US/Eastern", False)])
 def test_a_zone_without_summer_time_is_pointed_out(zone: str, fixed: bool) -> None:
     found = profile.check(SMALL.replace("America/Chicago", zone), "p.toml")

@@ -96,7 +96,7 @@ def test_the_whole_story(performances: Performances) -> None:
     assert whole.err == ""
     lines = whole.out.splitlines()
     assert lines[0] == "fluxctl demo"
-    assert [line[0] for line in lines if re.match(r"\d  \S", line)] == list("123456789")
+    assert [line.split()[0] for line in lines if re.match(r"\d+  \S", line)] == [str(number) for number in range(1, 11)]
     assert "\x1b" not in whole.out
     said = " ".join(whole.out.split())
     assert "✘ the link to pacs is cut" in said
@@ -105,6 +105,7 @@ def test_the_whole_story(performances: Performances) -> None:
     # No route is for one image; a person sends it to the archive.
     assert total[1:] == [total[1], total[1], str(int(total[1]) - 1), total[1], "✔"]
     assert "held, no route of version 1 of the profile matches it" in said
+    assert re.search("DO NOT SCAN — .*: CT_COACH still has 1 study of 1 patient .* READY TO SCAN — Next Clinic", said)
     assert re.search(r"pacs: \d+ images of modality MR with our name", said)
     assert re.search(r"archive: \d\d+ images in JPEG 2000 Lossless", said)
     assert int(total[1]) > 60

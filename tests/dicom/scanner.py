@@ -165,6 +165,10 @@ class Scanner:
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End every connection there is."""
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

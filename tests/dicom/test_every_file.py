@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from pathlib import Path
 
 import pydicom
 import pytest
@@ -143,11 +142,17 @@ def _read(image: Image, uid: str, instance: str, data: bytes) -> Dataset:
     return pydicom.dcmread(io.BytesIO(preamble(image.sop_class_uid, instance, uid, "") + data))
 
 
+@pytest.fixture(scope="module")
+def validator(tmp_path_factory: pytest.TempPathFactory) -> Validator:
+    """One for all destinations: what is wrong with an image as it was received is the same for each."""
+    return Validator(tmp_path_factory.mktemp("validator"))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_every_file_arrives_valid_or_is_held_with_a_reason(name: str, tmp_path: Path) -> None:
+def test_every_file_arrives_valid_or_is_held_with_a_reason(name: str, validator: Validator) -> None:
     what = recipes(profile_of(PROFILE, {"departments.csv": DEPARTMENTS}))[name]
-    validator, outcomes = Validator(tmp_path), Counter[Outcome]()
+    outcomes = Counter[Outcome]()
     for image in every():
         arrival = travel(image, what, ACCEPTED[name])
         outcomes[arrival.outcome] += 1

@@ -147,6 +147,7 @@ def _raw(data: bytes) -> bytes:
         (says(response(None, 0xFE00)), "status FE00", 0),
         (says(response(STUDY), response(None, 0xC001, comment="VERMEER^JAN")), "status C001", 1),
         (says(response(None)), "does not belong", 0),
+        (says(response(None, 0), response(STUDY)), "said more behind its last answer", 0),
         (says(response(STUDY, 0)), "does not belong", 0),
         (says(response(None, 0, responded_to=2)), "does not belong", 0),
         (says(response(None, 0, field=0x8001)), "does not belong", 0),

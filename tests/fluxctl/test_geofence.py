@@ -56,7 +56,7 @@ def test_a_position_chooses_the_one_site_it_is_surely_inside(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((*INSIDE, "--accuracy", "500"), "inside of the edge of st-marys, and right within 500 m: not sure."),
+        ((*INSIDE, "--accuracy", "500"), "inside of the edge of st-marys: not sure within 750 m, 1.5 times 500 m."),
         (("41.883", "-87.625"), "It is outside of every area; the nearest is st-marys"),
         (("-41.883", "-87.625"), "It is outside of every area; the nearest is st-marys, 9,"),
     ],

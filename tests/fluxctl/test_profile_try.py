@@ -19,7 +19,7 @@ from tests.images import shipped
 EXAMPLES = sorted((Path(__file__).parent.parent.parent / "examples" / "profiles").glob("*.toml"))
 IMAGES = {image.path.name: image for image in shipped()}
 CT, MR = IMAGES["CT_small.dcm"], IMAGES["MR_small.dcm"]
-SLICES = 200
+SLICES = 60
 PROFILE = """
 schema = 1
 id = "st-marys"

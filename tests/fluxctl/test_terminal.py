@@ -69,7 +69,21 @@ def test_yes_and_no(daemon: Daemon, at_terminal: At) -> None:
         terminal.wait_for("[y/N] ")
         terminal.press(answer)
         assert terminal.end() == code
-    assert daemon.asked("study.resend") == [m.Resend("3f2", ("pacs",))]
+    assert daemon.asked("study.resend") == [m.Resend("3f2a9c", ("pacs",))]
+
+
+def test_what_is_released_is_what_the_question_named(daemon: Daemon, at_terminal: At) -> None:
+    given = ("--to", "pacs", "--reason", "trauma")
+    terminal = at_terminal("release", "77ac", *given, "--match", "A-1001")
+    said = terminal.wait_for("[y/N] ")
+    assert "(entry 5be10c77)" in " ".join(said.split())
+    terminal.press("y\n")
+    assert terminal.end() == 0
+    (request,) = daemon.asked("held.release")
+    assert (request.study, request.match, request.images) == ("77ac01d2e9", "5be10c77", 3)
+    unknown = at_terminal("release", "77ac", *given, "--match", "A-9999")
+    assert unknown.end() == exits.NOT_FOUND
+    assert "[y/N]" not in unknown.output
 
 
 def test_a_new_passphrase_is_typed_twice_and_never_shown(daemon: Daemon, at_terminal: At) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from capacitord.location.evidence import seconds
 from capacitord.location.gpsd import Gpsd, Lines
 from capacitord.location.positions import Position, Receiver, judge, metres_between, position, report
 from tests.location.watching import background, resolve
@@ -55,7 +58,7 @@ def test_a_real_gpsd(tmp_path: Path) -> None:
         assert found.accuracy == pytest.approx(HOSPITAL.error)
         assert found.device == gps.path
         assert client.latest.words == f"41.88312, -87.62510 ± 17 m, 3D fix of {gps.path}"
-        age = client.latest.age(time.monotonic())
+        age = client.latest.age(seconds())
         assert age is not None
         assert age < 1
 
@@ -123,7 +126,7 @@ def test_fixes_that_were_held_up_are_as_old_as_they_are(tmp_path: Path) -> None:
         server.pause()
         until(client, " s old")
         gps.fix = None
-        wait_for(lambda: (client.latest.age(time.monotonic()) or 0) > 2 * AGE + 1, what="the last of them to grow old")
+        wait_for(lambda: (client.latest.age(seconds()) or 0) > 2 * AGE + 1, what="the last of them to grow old")
         moved = Fix(41.9, -87.6)
         server.resume()
         seen = []
@@ -222,6 +225,10 @@ def tpv(**fields: Any) -> bytes:
         ({"mode": 1}, "no fix"),
         ({"mode": None}, "no fix"),
         ({"status": 8}, "simulates"),
+        ({"status": 7}, "only tells the time"),
+        ({"status": 5}, "only reckons"),
+        ({"status": 2}, ""),
+        ({"status": 6}, ""),
         ({"lat": None}, "no position"),
         ({"lat": 91.0}, "no position"),
         ({"lon": -180.1}, "no position"),
@@ -287,6 +294,14 @@ def test_a_clock_may_drift_for_days() -> None:
         if second % 50 == 0:
             heard(gps, float(second), heard_at)
     assert problem(gps, 199_951 * 1.0001) == ""
+
+
+def test_what_was_seen_grows_old_while_the_machine_sleeps() -> None:
+    look = "import time; from capacitord.location.evidence import Polled; "
+    look += "print(Polled(None, every=1, within=1)._clock() - time.monotonic())"
+    slept = ["/usr/bin/unshare", "--user", "--map-root-user", "--time", "--boottime", "1000000", "--fork"]
+    done = subprocess.run([*slept, sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 900_000
 
 
 def place(latitude: float, longitude: float) -> Position:

@@ -8,9 +8,10 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -52,12 +53,26 @@ def identity(folder: Path, name: str) -> Identity:
 
 
 @contextlib.contextmanager
-def listening(shown: Identity | None, *, silent: bool = False) -> Iterator[int]:
-    """Give a port at which something listens, over TLS if it has something to show; or that says nothing at all."""
+def listening(
+    shown: Identity | None, *, silent: bool = False, names: Mapping[str, Identity] = MappingProxyType({})
+) -> Iterator[int]:
+    """Give a port at which something listens, over TLS if it has something to show; or that says nothing at all.
+
+    To whoever asks for one of `names` it shows the certificate of that one.
+    """
     context = None
     if shown:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(shown.file)
+        others = {}
+        for name, each in names.items():
+            others[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            others[name].load_cert_chain(each.file)
+
+        def asked(inside: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+            inside.context = others.get(name or "", inside.context)
+
+        context.sni_callback = asked
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.02)
@@ -102,6 +117,28 @@ def test_certificates(tmp_path: Path) -> None:
         assert found.says is Says.AGAINST
         assert words == f"it shows another certificate: {ours.digest[:16]}…, and not {other.digest[:16]}…"
         assert asyncio.run(endpoint(resolve, wanted(port))) == (Probed(Says.FOR), "it listens")
+
+
+def test_a_server_of_many_names_hears_which_one_is_meant(tmp_path: Path) -> None:
+    """Else it shows the certificate of its first name, which is another one than the pinned."""
+    first, meant = identity(tmp_path, "first"), identity(tmp_path, "meant")
+
+    async def there(_host: str, port: int) -> Sequence[tuple[Any, ...]]:
+        return await resolve("127.0.0.1", port)
+
+    with listening(first, names={"pacs.stm.example": meant}) as port:
+        named = Wanted(Kind.ENDPOINT, "", "pacs.stm.example", port, certificate_sha256=meant.digest)
+        assert asyncio.run(endpoint(there, named))[0].says is Says.FOR
+        assert asyncio.run(endpoint(resolve, wanted(port, first.digest)))[0].says is Says.FOR
+
+
+def test_a_probe_that_fails_in_an_unforeseen_way_goes_on() -> None:
+    async def look() -> tuple[str, str]:
+        raise ZeroDivisionError
+
+    plug: Polled[str] = Polled(look, every=1.0, within=1.0)
+    asyncio.run(plug.poll())
+    assert (plug.latest.value, plug.latest.problem) == (None, "looking at it fails (ZeroDivisionError)")
 
 
 def test_what_speaks_no_tls_shows_no_certificate() -> None:

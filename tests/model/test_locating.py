@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from capacitord.model.fence import Standing, Where
-from capacitord.model.locating import decide, joined, metres, network_of
+from capacitord.model.locating import FIRST_WORD, decide, joined, metres, network_of
 from capacitord.model.location import (
     NOWHERE,
     Agreement,
@@ -220,6 +220,49 @@ def test_a_box_that_was_at_a_site_is_there_until_the_evidence_says_otherwise() -
     assert walk.site == ""
 
 
+def test_a_network_that_dwells_shorter_opens_nothing_inside_the_area_of_another_site() -> None:
+    walk = Walk(A, SiteRules("n", fence=False, dwell=10.0, wanted=(LAN,)))
+    for _ in range(40):
+        decision = walk.stay(0, evidence({"a": IN}, n=(FOR,)))
+        assert decision.site is None
+        assert not decision.kept
+        walk.now += 5
+    assert decision.conflict
+
+
+def test_a_site_that_is_being_left_is_not_opened_meanwhile() -> None:
+    walk = Walk(A, B)
+    assert walk.stay(DWELL, AT_A).doubt == ""
+    assert walk.stay(10, evidence(None)).doubt == "", "what is lost is no doubt"
+    leaving = walk.stay(10, evidence({"a": OUT, "b": OUT}))
+    assert (leaving.site, leaving.doubt) == ("a", "a is left in 290 s; a: 9.0 km outside")
+    assert walk.stay(10, evidence(None)).doubt
+    assert walk.stay(0, AT_A).doubt == ""
+
+
+UNSAID = "nothing has said since the start that this box is at a"
+
+
+@pytest.mark.parametrize(
+    ("found", "doubts"),
+    [
+        (AT_A, ("", "", "")),
+        (evidence({"a": IN, "b": OUT}), ("", "", "")),
+        (evidence(None), (UNSAID, UNSAID, "")),
+        (evidence({"a": PERHAPS, "b": OUT}), (UNSAID, UNSAID, "")),
+        (evidence({"a": OUT, "b": IN}, b=(FOR,)), ("a is left in 300 s", "a is left in 245 s", "a is left in 240 s")),
+    ],
+    ids=["there", "there without a network", "nothing", "at the fence", "elsewhere"],
+)
+def test_after_a_start_the_site_of_before_is_opened_when_something_speaks_for_it_or_nothing_speaks_at_all(
+    found: Evidence, doubts: Sequence[str]
+) -> None:
+    walk = Walk(A, B, memory=at("a", 1000.0))
+    seen = [walk.stay(seconds, found) for seconds in (0, FIRST_WORD - 5, 5)]
+    assert [each.site for each in seen] == ["a"] * 3
+    assert [each.doubt.partition(";")[0] for each in seen] == list(doubts)
+
+
 def test_a_site_that_is_not_known_any_more_is_not_decided() -> None:
     assert Walk(B, memory=at("a", 990.0)).stay(10, evidence({"b": OUT})).site is None
 
@@ -265,6 +308,7 @@ def test_whatever_happens_the_rules_hold(rules: tuple[SiteRules, ...], steps: li
         views = {view.site: view for view in decision.sites}
         if decision.site:
             assert views[decision.site].phase in {Phase.HERE, Phase.LEAVING}
+            assert bool(decision.doubt) is (views[decision.site].phase is Phase.LEAVING)
             assert said[decision.site] is not Network.DENIES or views[decision.site].phase is Phase.LEAVING
         if decision.site and decision.site != memory.site:
             # What is decided anew is surely so now, by all that its profile wants.
@@ -273,6 +317,9 @@ def test_whatever_happens_the_rules_hold(rules: tuple[SiteRules, ...], steps: li
             assert agreed or said[decision.site] is Network.NOT_ASKED
             others = [site for site, network in said.items() if network is Network.AGREES and site != decision.site]
             assert agreed or not others or len(others) > 1
+            # And no position is surely at a site while this one is opened for its network alone.
+            inside = {site for site, view in views.items() if view.where is Where.INSIDE}
+            assert known[decision.site].fence or not inside
         if memory.site and found.standings is None and not {Network.AGREES, Network.DENIES} & set(said.values()):
             assert decision.site == memory.site or memory.presences[memory.site].phase is Phase.LEAVING
         memory, before, now = after, decision, now + passes

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+import time
 
-from capacitord.model.matching import MatchKey
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacitord.model.matching import MatchKey, contradictions
 from capacitord.model.patient import Patient, several, to_type, typed_for
 
 JANE, EVE = Patient("Doe^Jane", "P1", "19700101"), Patient("Roe^Eve", "P2")
@@ -37,10 +42,10 @@ def test_who_is_meant_by_what_is_typed(patients: list[Patient], typed: str, mean
 
 
 def test_what_is_to_be_typed_is_never_empty() -> None:
-    assert to_type(JANE, [JANE], SHORT) == (MatchKey.PATIENT_NAME, "Doe^Jane")
-    assert to_type(JANE, [JANE, OTHER_JANE], SHORT) == (MatchKey.PATIENT_ID, "P1")
-    assert to_type(NAMELESS, [NAMELESS], SHORT) == (MatchKey.PATIENT_ID, "P5")
-    assert to_type(NOBODY, [NOBODY], SHORT) == (MatchKey.STUDY_INSTANCE_UID, SHORT)
+    assert to_type([JANE], SHORT)[0] == (MatchKey.PATIENT_NAME, "Doe^Jane")
+    assert to_type([JANE, OTHER_JANE], SHORT)[0] == (MatchKey.PATIENT_ID, "P1")
+    assert to_type([NAMELESS], SHORT)[0] == (MatchKey.PATIENT_ID, "P5")
+    assert to_type([NOBODY], SHORT)[0] == (MatchKey.STUDY_INSTANCE_UID, SHORT)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,24 @@ def test_what_is_to_be_typed_is_never_empty() -> None:
 )
 def test_who_cannot_be_one_patient(patients: list[Patient], different: bool) -> None:
     assert several(patients) is different
+
+
+SAID = st.sampled_from(["", " ", "A", "a^", "B"])
+
+
+@given(
+    st.lists(st.builds(Patient, SAID, SAID, st.sampled_from(["", "19700101", "1970.01.01", "19710101"])), max_size=4)
+)
+def test_who_cannot_be_one_patient_is_told_as_by_comparing_each_with_each(patients: list[Patient]) -> None:
+    pairs = itertools.combinations(patients, 2)
+    named = {bool(each.name or each.id) for each in patients}
+    found = len(named) > 1 or any(contradictions(one.identity, other.identity) for one, other in pairs)
+    assert several(patients) is found
+
+
+def test_a_study_of_thousands_takes_no_longer_for_each_of_them() -> None:
+    began = time.process_time()
+    assert not several(Patient(f"DOE^{number}", "P1") for number in range(5000))
+    found = typed_for("P7", [Patient("DOE^JANE", f"P{number}") for number in range(5000)], SHORT)
+    assert found == [Patient("DOE^JANE", "P7")]
+    assert time.process_time() - began < 10.0

@@ -32,6 +32,7 @@ NEEDED = {
     "e2fsprogs": ("/usr/sbin/e2fsck", "/usr/sbin/mkfs.ext4"),
     "fish": ("/usr/bin/fish",),
     "gpsd": ("/usr/sbin/gpsd",),
+    "gpsd-clients": ("/usr/bin/gpsfake",),
     "iproute2": ("/usr/bin/ip",),
     "libgdcm-tools": ("/usr/bin/gdcmconv",),
     "mandoc": ("/usr/bin/mandoc",),

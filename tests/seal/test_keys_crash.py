@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from capacitord.errors import Locked, NotFound, StorageFailed, WrongKey
+from capacitord.errors import DamagedObject, Locked, NotFound, StorageFailed, WrongKey
+from capacitord.seal.anchor import Anchor
 from capacitord.seal.boxkey import Source
 from capacitord.seal.keys import BoxKey, SiteKey
 from capacitord.seal.keystore import KeyStore
@@ -231,6 +232,8 @@ def test_making_the_first_keys() -> None:
 def test_installing_the_new_credential(tmp_path: Path) -> None:
     box = box_of(Source.CREDENTIAL, tmp_path / "credentials")
     new = BoxKey.new()
+    anchor = Anchor(7, "0" * 64, "0" * 64, 3)
+    box.opened(box.disk).set_anchor(anchor)
     box.opened(box.disk).rotate(new_key=new)
     install_credential(tmp_path / "credentials", new)
     for step in range(12):
@@ -241,6 +244,47 @@ def test_installing_the_new_credential(tmp_path: Path) -> None:
         except Stopped:
             for choice in survivors():
                 check_whole(box, disk.after_power_cut(choice))
+    disk = box.disk.after_power_cut(_nothing_unsynced)
+    assert box.opened(disk).anchor() == anchor
+    disk.shred(KEYS / "generation-2" / "audit.anchor")
+    with pytest.raises(DamagedObject, match="these keys had one"):
+        box.opened(disk).anchor()
+
+
+def test_an_anchor_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    box = box_of(Source.FILE, tmp_path)
+    first, second = (Anchor(number, f"{number:064x}", "0" * 64, 1) for number in (1, 2))
+    for disk in interrupted(box, lambda store: store.set_anchor(first)):
+        for choice in survivors():
+            left = disk.after_power_cut(choice)
+            assert box.opened(left).anchor() in (None, first)
+            check_whole(box, left)
+    box.opened(box.disk).set_anchor(first)
+    for disk in interrupted(box, lambda store: store.set_anchor(second)):
+        for choice in survivors():
+            assert box.opened(disk.after_power_cut(choice)).anchor() in (first, second)
+
+
+def test_a_rotation_that_is_stopped_keeps_the_anchor(tmp_path: Path) -> None:
+    box = box_of(Source.FILE, tmp_path)
+    anchor = Anchor(7, "0" * 64, "0" * 64, 3)
+    box.opened(box.disk).set_anchor(anchor)
+    for disk in interrupted(box, lambda store: rotate(box, store)):
+        for choice in survivors():
+            assert box.opened(disk.after_power_cut(choice)).anchor() == anchor
+
+
+def test_a_rotation_carries_the_anchor_over_and_that_there_is_one(box: Box) -> None:
+    anchor = Anchor(7, "0" * 64, "0" * 64, 3)
+    store = box.opened(box.disk)
+    store.set_anchor(anchor)
+    rotate(box, store)
+    left = box.disk.after_power_cut(_nothing_unsynced)
+    assert box.opened(left).anchor() == anchor
+    place = KEYS / "generation-2"
+    left.shred(place / "audit.anchor")
+    with pytest.raises(DamagedObject, match="these keys had one"):
+        box.opened(left).anchor()
 
 
 def test_a_disk_that_refuses_leaves_the_keys_in_use(box: Box) -> None:

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from capacitord.errors import CapacitordError, DamagedObject, Invalid
 from capacitord.seal import envelope
+from capacitord.seal.anchor import Anchor, open_anchor, seal_anchor
 from capacitord.seal.boxkey import (
     FILES,
     Source,
     Stamp,
+    anchored_record,
     credential_record,
     file_record,
     open_record,
@@ -34,17 +36,22 @@ BOX = BoxKey(bytes(range(32)))
 INSTALLED = BoxKey(bytes(range(50, 82)))
 SITE = SiteKey("st-marys", bytes(range(100, 132)))
 STAMP = Stamp(3, datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2025, 6, 7, 8, 9, 10, tzinfo=UTC))
+ANCHOR = Anchor(17, "0a" * 32, "0b" * 32, 5)
 
 TEXTS = {
     "file": envelope.encode(file_record(BOX, STAMP)),
     "credential": envelope.encode(credential_record(BOX, STAMP, BOX)),
     "credential with its bridge": envelope.encode(credential_record(BOX, STAMP, INSTALLED)),
     "passphrase": envelope.encode(passphrase_record(BOX, STAMP, PHRASE, CHEAP)),
+    "file beside an anchor": envelope.encode(anchored_record(file_record(BOX, STAMP), BOX)),
     "site": seal_site_key(BOX, SITE, 3),
+    "anchor": seal_anchor(BOX, ANCHOR, 3),
 }
 
 
-def opened(kind: str, text: bytes) -> BoxKey | SiteKey:
+def opened(kind: str, text: bytes) -> BoxKey | SiteKey | Anchor:
+    if kind == "anchor":
+        return open_anchor(BOX, text, generation=3, where="there")
     if kind == "site":
         return open_site_key(BOX, text, site="st-marys", generation=3, where="there")
     installed = INSTALLED if kind == "credential with its bridge" else BOX
@@ -72,7 +79,7 @@ values: st.SearchStrategy[object] = (
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_what_was_written_opens(kind: str) -> None:
-    assert opened(kind, TEXTS[kind]) == (SITE if kind == "site" else BOX)
+    assert opened(kind, TEXTS[kind]) == {"site": SITE, "anchor": ANCHOR}.get(kind, BOX)
 
 
 def refused(kind: str, text: bytes) -> None:

@@ -111,7 +111,7 @@ def test_two_images_in_conflict_both_go_if_a_person_says_so(tmp_path: Path) -> N
         assert pacs.stored["1.2.3.1"] == [b"one" * 10]
         study, _ = box.spool.studies.find("1.2.3")
         (conflict,) = (image for image in box.spool.studies.detail(study, "").images if image.conflict)
-        box.spool.ledger.resend(study, ["pacs"], box.spool.studies.image(study, conflict.object_id), 1)
+        box.spool.ledger.resend(study, ["pacs"], box.spool.studies.image(study, conflict.object_id), 1, matches=False)
         box.wake()
         wait_for(lambda: len(pacs.stored["1.2.3.1"]) == 2, within=PATIENCE, what="the other image")
         assert pacs.stored["1.2.3.1"][1] == b"other!" * 10

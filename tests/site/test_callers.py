@@ -62,14 +62,14 @@ def test_an_order_of_somebody_who_has_gone_is_not_carried_out(supervisor: Superv
 
 
 def test_a_long_rebuild_of_the_catalog_is_full_of_heartbeats(tmp_path: Path) -> None:
-    with Supervisor(
-        tmp_path / "box", before=broken(tmp_path / "strace", ["preadv", "pread64"], dawdles(0.1), last=60000)
-    ) as supervisor:
-        spool = open_spool(supervisor.spool, "pacs")
-        put_images(spool, 12, size=1_000_000)
-        spool.close()
-        for path in supervisor.spool.glob("catalog.db*"):
-            path.unlink()
+    spool = open_spool(tmp_path / "box" / "spool", "pacs")
+    put_images(spool, 12, size=1_000_000)
+    spool.close()
+    for path in (tmp_path / "box" / "spool").glob("catalog.db*"):
+        path.unlink()
+    segments = [path for path in (tmp_path / "box" / "spool" / "objects").rglob("*") if path.is_file()]
+    slow = broken(tmp_path / "strace", ["preadv2"], dawdles(0.03), last=60000, paths=segments)
+    with Supervisor(tmp_path / "box", before=slow) as supervisor:
         began = time.monotonic()
         supervisor.tell_start(destination("pacs", 1))
         ready = supervisor.wait_for(link.Ready)

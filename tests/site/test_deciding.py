@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
-from capacitord.errors import Refused
+from capacitord.dicom.worklist.scu import listed
+from capacitord.dicom.worklist.served import ServedList, Shown
+from capacitord.errors import Ambiguous, Refused
+from capacitord.model.matching import Candidate, Identity, MatchKey
+from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
-from capacitord.site.matching import NO_LIST, Matcher
+from capacitord.model.worklist_cache import Cache, Rhythm, merged
+from capacitord.site.matching import NO_LIST, Listing, Matcher
 from capacitord.site.reviewing import Reviewing
+from capacitord.site.worklist import ids
+from tests.dicom.samples import EXPLICIT
+from tests.dicom.worklist.kit import data
 from tests.site import reviewing as kit
 from tests.site.reviewing import ANN, BOB, matching
 from tests.site.routes import going, put_image, study_of
@@ -21,12 +30,27 @@ JANE = {"PatientID": "P1", "PatientName": "Doe^Jane", "AccessionNumber": "A-1"}
 EVE = {"PatientID": "P2", "PatientName": "Roe^Eve", "AccessionNumber": "A-1"}
 
 
-def desk(one: kit.Reviewing) -> Reviewing:
-    return Reviewing(one.spool, matching, Matcher(lambda: NO_LIST), lambda: (), lambda: ("pacs",))
+Entries = tuple[tuple[str, Shown], ...]
+
+
+def desk(one: kit.Reviewing, entries: Entries = ()) -> Reviewing:
+    return Reviewing(one.spool, matching, Matcher(lambda: NO_LIST), lambda: entries, lambda: ("pacs",))
+
+
+def on_the_list(**said: str) -> Shown:
+    """Return an entry of the worklist that says this."""
+    served = ServedList([], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: 0.0, ask=lambda: False)
+    served.take(merged(Cache(), [listed(data(said), EXPLICIT)], 0.0))
+    (shown,) = served.shown()
+    return shown
 
 
 def release(**more: object) -> r.Release:
     return r.Release(STUDY, ("pacs",), "x", **more)  # type: ignore[arg-type]
+
+
+def seen(answer: r.HeldDetail) -> str:
+    return summary((Patient(each.name, each.id, each.birth_date), each.release) for each in answer.held.patients)
 
 
 def discard(name: str) -> r.DiscardHeld:
@@ -47,6 +71,23 @@ def test_images_of_two_patients_leave_only_where_somebody_says_so(tmp_path: Path
         assert going(one.spool, STUDY) == {1: (), 2: ()}
         desk(one).release(release(mixed=True, images=2), ANN)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+
+
+def test_a_release_is_of_the_patients_that_were_shown_however_many_images_there_are(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        answer, _ = desk(one).show(m.StudyRef(STUDY))
+        shown = release(mixed=True, images=1, whose=seen(answer))
+        desk(one).discard(discard("Doe^Jane"), ANN)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="of other patients"):
+            desk(one).release(shown, BOB)
+        assert going(one.spool, STUDY) == {1: (), 2: ()}
+        answer, _ = desk(one).show(m.StudyRef(STUDY))
+        desk(one).release(release(images=1, whose=seen(answer)), BOB)
+        assert going(one.spool, STUDY) == {1: (), 2: ("pacs",)}
 
 
 def test_of_two_patients_one_is_discarded_and_the_other_released(tmp_path: Path) -> None:
@@ -102,3 +143,64 @@ def test_what_came_again_and_was_released_is_not_called_held(tmp_path: Path) -> 
         desk(one).release(release(), ANN)
         assert "nothing of it is held now" in desk(one).restore(restore).done.message
         assert study_of(one.spool, STUDY).state is StudyState.RELEASED
+
+
+@pytest.mark.parametrize(("name", "number"), [("", ""), ("^^", "")])
+def test_nothing_is_released_as_the_study_of_an_entry_that_names_no_patient(
+    tmp_path: Path, name: str, number: str
+) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        entries = (("5be10c77", on_the_list(PatientName=name, PatientID=number, AccessionNumber="A-1")),)
+        with pytest.raises(Refused, match="names no patient"):
+            desk(one, entries).release(release(match="5be1"), ANN)
+        assert going(one.spool, STUDY) == {1: ()}
+
+
+def test_nothing_is_released_as_the_study_of_an_entry_that_is_not_served(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        shown = on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")
+        shown.correction.withhold()
+        with pytest.raises(Refused, match="not served"):
+            desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ANN)
+        assert going(one.spool, STUDY) == {1: ()}
+
+
+def test_what_fits_two_entries_names_neither_and_a_whole_id_names_its_own() -> None:
+    one, other = (on_the_list(AccessionNumber=number, PatientName="X") for number in ("4711", "47119a3c"))
+    entries = (("5be10c77", one), ("47119a3c", other), ("0a41f2d9", other))
+    with pytest.raises(Ambiguous) as error:
+        ids.find("4711", entries)
+    assert error.value.candidates == ("5be10c77", "47119a3c")
+    assert ids.find("47119A3C", entries)[0] == "47119a3c"
+
+
+def test_an_entry_agrees_with_a_study_of_two_patients_in_nothing_that_tells_them_apart(tmp_path: Path) -> None:
+    entries = (("5be10c77", on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")),)
+    known = Candidate("5be10c77", 1.0, Identity({MatchKey.PATIENT_ID: "P1", MatchKey.PATIENT_NAME: "Doe^Jane"}))
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        there = Matcher(lambda: Listing((known,), 1.0))
+        answer, _ = Reviewing(one.spool, matching, there, lambda: entries, lambda: ()).show(m.StudyRef(STUDY))
+        said = {line.key: (line.study, line.agrees) for line in answer.lines}
+        assert said["PatientID"] == ("P1 / P2", (False,))
+        assert said["AccessionNumber"] == ("A-1", (None,))
+
+
+def test_an_entry_does_not_make_images_of_two_patients_one(tmp_path: Path) -> None:
+    entries = (("5be10c77", on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")),)
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="say different patients") as refused:
+            desk(one, entries).release(release(match="5be10c77"), ANN)
+        assert "--match" not in refused.value.hint
+        assert going(one.spool, STUDY) == {1: (), 2: ()}
+        desk(one, entries).release(release(match="5be10c77", mixed=True, images=2), ANN)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -233,6 +234,21 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         )
 
 
+def test_it_is_on_record_where_unmatched_studies_go_under_another_version(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(release_to=("archive",))) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        one.box.become(matching(2, release_to=("pacs",)))
+        for number in (2, 3):
+            put_image(one.spool, STUDY, number, **JANE)
+            one.closed(STUDY)
+        assert going(one.spool, STUDY) == {1: ("archive",), 2: ("pacs",), 3: ("pacs",)}
+        short = study_of(one.spool, STUDY).id
+        assert [(deed.subjects, deed.result) for deed in one.box.deeds] == [
+            ((short, name), result) for name in ("archive", "pacs") for result in ("begun", "done")
+        ]
+
+
 def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_somebody_else(tmp_path: Path) -> None:
     with reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
@@ -347,6 +363,47 @@ def test_what_waits_for_a_release_leaves_by_nothing_else(tmp_path: Path) -> None
             one.spool.housekeeping.discard(study, 9, "x")
         assert one.spool.ledger.resend(study, ["archive"], None, 9) == 1
         recount(one.spool)
+
+
+@pytest.mark.parametrize("what", [{"Modality": ""}, {"PixelData": b"\0"}])
+def test_what_matching_never_looked_at_takes_a_release_too(tmp_path: Path, what: dict[str, Any]) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **{**EVE, **what})
+        assert one.closed(STUDY) is StudyState.HELD
+        study = one.id(STUDY)
+        with pytest.raises(Refused, match="not known whose"):
+            one.spool.ledger.resend(study, ["archive"], None, 9)
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
+
+
+def test_an_image_that_came_again_as_another_patients_goes_nowhere(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        hers = put_image(one.spool, STUDY, 1, **JANE, ImageComments="again").hex()
+        not_hers = put_image(one.spool, STUDY, 1, **EVE).hex()
+        one.closed(STUDY)
+        study, image = one.id(STUDY), one.spool.studies.image
+        for chosen in (False, True):
+            with pytest.raises(Refused, match="another patient now"):
+                one.spool.ledger.resend(study, ["pacs"], image(study, not_hers), 9, chosen=chosen)
+        assert len(waiting(one.spool)) == 1
+        assert one.spool.ledger.resend(study, ["pacs"], image(study, hers), 9, chosen=False) == 1
+
+
+def test_a_study_of_nothing_but_what_came_again_is_nobodys(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        name = put_image(one.spool, STUDY, 1, **EVE, StudyInstanceUID="1.2.4").hex()
+        one.closed("1.2.4")
+        study = one.id("1.2.4")
+        with pytest.raises(Refused, match="not known whose"):
+            one.spool.ledger.resend(study, ["archive"], one.spool.studies.image(study, name), 9)
+        assert waiting(one.spool, "archive") == []
 
 
 def test_nobody_sends_what_is_not_matched_yet(tmp_path: Path) -> None:

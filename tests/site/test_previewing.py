@@ -170,6 +170,12 @@ def test_the_middle_of_each_series_that_is_here_comes_into_question() -> None:
     assert list(candidates([])) == []
 
 
+def test_what_waits_for_a_person_comes_into_question_first() -> None:
+    routings = enumerate(("routed", "routed", "held", "routed", "held"), 1)
+    images = [msgspec.structs.replace(s.image(number), routing=routing) for number, routing in routings]
+    assert [each.instance_number for each in candidates(images)] == [5, 2]
+
+
 def test_a_label_is_read_again_and_nothing_else_is_one(box: Rig) -> None:
     data, _ = previewing(box).preview(Preview(study_of(box, CT)))
     assert isinstance(label_of(data), Pictured)

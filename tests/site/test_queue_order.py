@@ -99,7 +99,7 @@ def test_an_image_in_conflict_is_never_taken_for_a_repetition(tmp_path: Path) ->
     spool.settle()
     study, _ = spool.studies.find(STUDY)
     conflict = next(image for image in spool.studies.detail(study, "").images if image.conflict)
-    spool.ledger.resend(study, ["pacs"], spool.studies.image(study, conflict.object_id), 1)
+    spool.ledger.resend(study, ["pacs"], spool.studies.image(study, conflict.object_id), 1, matches=False)
     for image in spool.ledger.sending(due(spool), "on their way"):
         spool.ledger.record([Answer(image.image, image.delivery, Outcome(Verdict.LATER, "cut"), 1)], 0.0)
     assert [image.repeated for image in due(spool)] == [True, False]

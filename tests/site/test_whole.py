@@ -108,7 +108,7 @@ def test_a_release_sends_all_that_waits_and_a_resend_of_the_held_image_frees_the
         closed(one, StudyState.HELD)
         study = one.spool.studies.find(STUDY)[0]
         image = one.spool.studies.image(study, name)
-        assert one.spool.ledger.resend(study, ["archive"], image, 1) == 1
+        assert one.spool.ledger.resend(study, ["archive"], image, 1, matches=False) == 1
         closed(one, StudyState.MATCHED)
         assert going(one.spool, STUDY) == {1: PACS, 2: ("archive",)}
         put_image(one.spool, STUDY, 3, **INVALID)
@@ -128,7 +128,7 @@ def test_an_image_that_came_twice_with_other_content_holds_its_study(tmp_path: P
         assert why(one) == {Reason.TOGETHER: 2, Reason.DUPLICATE: 1}
         assert "1 image of the study is in conflict" in study_of(one.spool, STUDY).reason
         study = one.spool.studies.find(STUDY)[0]
-        one.spool.ledger.resend(study, ["pacs"], one.spool.studies.image(study, name), 1)
+        one.spool.ledger.resend(study, ["pacs"], one.spool.studies.image(study, name), 1, matches=False)
         closed(one, StudyState.MATCHED)
         assert len(one.spool.ledger.due("pacs", 10)) == 3
 

@@ -82,7 +82,7 @@ def test_a_study_with_an_image_in_conflict_is_listed_as_undelivered_until_a_pers
         assert undelivered(spool) == 1
         number = find(spool)
         image = spool.studies.image(number, other.object_id.hex())
-        spool.ledger.resend(number, ["pacs"], image, 1)
+        spool.ledger.resend(number, ["pacs"], image, 1, matches=False)
         assert undelivered(spool) == 1
         deliver(spool)
         assert undelivered(spool) == 0

@@ -204,7 +204,7 @@ class Ledgers(RuleBasedStateMachine):
         else:
             object_id = sorted(here)[one % len(here)]
             number, chosen = self.spool.studies.image(find(self.spool, study), object_id.hex()), [here[object_id]]
-        count = self.spool.ledger.resend(find(self.spool, study), destinations, number, 9)
+        count = self.spool.ledger.resend(find(self.spool, study), destinations, number, 9, matches=False)
         assert count == len(chosen) * len(destinations)
         for image in chosen:
             image.waiting.update(destinations)

@@ -138,7 +138,7 @@ class Moves(RuleBasedStateMachine):
             model = self.images[bytes.fromhex(image.object_id)]
             if image.routing == "held":
                 only = self.spool.studies.image(number, image.object_id)
-                assert self.spool.ledger.resend(number, [name], only, 1) == 1
+                assert self.spool.ledger.resend(number, [name], only, 1, matches=False) == 1
                 model.to, model.routing = (name,), "routed"
 
     @rule()

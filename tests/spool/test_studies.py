@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from capacitord.api.messages import StudyQuery
 from capacitord.errors import Ambiguous, NotFound
 from capacitord.model.image import Facts
 from capacitord.spool.store import Spool
@@ -90,3 +91,17 @@ def test_a_study_of_very_many_images_is_gone_through_with_little_memory(tmp_path
         tracemalloc.stop()
     assert count == 80 * IMAGES_A_STUDY
     assert most < 2_000_000
+
+
+def test_a_reference_that_fits_two_studies_names_neither_and_a_whole_short_id_names_its_own(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        take(spool, 1, 1)
+        spool.settle()
+        (first,) = spool.studies.page(StudyQuery()).studies
+        for study, accession_number in ((2, first.id[:4]), (3, first.id)):
+            take_facts(spool, msgspec.structs.replace(facts(study, 1), accession_number=accession_number))
+        spool.settle()
+        with pytest.raises(Ambiguous) as error:
+            spool.studies.find(first.id[:4])
+        assert first.id in error.value.candidates
+        assert spool.studies.find(first.id)[1] == first.id

@@ -24,7 +24,10 @@ from pathlib import Path
 from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-NEW_USER_NAMESPACE = 0x10000000
+CALL_OF_X32 = 0x40000000
+FAST_OPEN = 0x20000000
+TCP_ULP = 31
+PR_SET_PDEATHSIG = 1
 GET_PID_OF_386 = bytes.fromhex("b814000000cd80c3")
 """mov eax, 20; int 0x80; ret"""
 
@@ -55,16 +58,27 @@ def use(descriptor: int, act: Callable[[socket.socket], object]) -> None:
         act(handed)
 
 
-def run_code_of_another_machine() -> None:
-    """Make a call by the numbers of a 32-bit program, in a process of its own."""
+def connect_listener(port: int, listener: socket.socket) -> None:
+    """Make a listener what it was at first, and connect it."""
+    listener.shutdown(socket.SHUT_RD)
+    listener.sendto(b"x", FAST_OPEN, ("127.0.0.1", port))
+
+
+def run_code_of_386() -> None:
+    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(GET_PID_OF_386)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    ctypes.CFUNCTYPE(ctypes.c_int)(start)()
+
+
+def in_a_child(act: Callable[[], object]) -> None:
+    """Make a call by the numbers of another machine, in a process of its own."""
     if platform.machine() != "x86_64":
         raise OSError(errno.ENOSYS, "no such machine")
     child = os.fork()
     if not child:
-        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        page.write(GET_PID_OF_386)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(page))
-        ctypes.CFUNCTYPE(ctypes.c_int)(start)()
+        with contextlib.suppress(OSError):
+            act()
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if os.waitstatus_to_exitcode(status) == -signal.SIGSYS:
@@ -79,17 +93,27 @@ def open_many() -> None:
 
 def attacks(plan: dict[str, Any]) -> dict[str, Callable[[], object]]:
     """Return what is tried, by name."""
-    handed = plan["handed"]
+    handed, port = plan["handed"], plan["port"]
     found: dict[str, Callable[[], object]] = {
         "see the other site": lambda: see(plan["sites"], "lakeside"),
         "signal the supervisor": lambda: os.kill(plan["supervisor"], 0),
         "look into the supervisor": lambda: Path(f"/proc/{plan['supervisor']}/environ").read_bytes(),
-        "reach a port": lambda: reach(socket.AF_INET, ("127.0.0.1", plan["port"])),
+        "reach a port": lambda: reach(socket.AF_INET, ("127.0.0.1", port)),
         "reach an abstract socket": lambda: reach(socket.AF_UNIX, plan["abstract"]),
         "reach the control socket": lambda: reach(socket.AF_UNIX, plan["control"]),
         "make a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close(),
-        "connect a socket that was handed over": lambda: use(
-            handed, lambda each: each.connect(("127.0.0.1", plan["port"]))
+        "connect a socket that was handed over": lambda: use(handed, lambda each: each.connect(("127.0.0.1", port))),
+        "connect it by sending": lambda: use(handed, lambda each: each.sendto(b"x", FAST_OPEN, ("127.0.0.1", port))),
+        "connect it by a message": lambda: use(
+            handed, lambda each: each.sendmsg([b"x"], [], FAST_OPEN, ("127.0.0.1", port))
+        ),
+        "connect a listener that was shut down": lambda: use(plan["listener"], partial(connect_listener, port)),
+        "put another protocol on a socket": lambda: use(
+            handed, lambda each: each.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
+        ),
+        "outlive the supervisor": lambda: call(plan["prctl"], PR_SET_PDEATHSIG, 0, 0, 0, 0),
+        "outlive it by a number that is too long": lambda: call(
+            plan["prctl"], (1 << 32) | PR_SET_PDEATHSIG, 0, 0, 0, 0
         ),
         "bind a socket that was handed over": lambda: use(handed, lambda each: each.bind(("127.0.0.1", 0))),
         "listen on a socket that was handed over": lambda: use(handed, lambda each: each.listen()),
@@ -97,7 +121,8 @@ def attacks(plan: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "raise a limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536)),
         "write to /": lambda: Path("/x").write_text("x"),
         "write to /dev": lambda: Path("/dev/x").write_text("x"),
-        "use code of another machine": run_code_of_another_machine,
+        "use code of another machine": lambda: in_a_child(run_code_of_386),
+        "use the numbers of x32": lambda: in_a_child(lambda: call(CALL_OF_X32 | plan["prctl"], 0, 0)),
     }
     if plan["greedy"]:
         found |= {"take all memory": lambda: bytearray(3 << 30), "open many files": open_many}

@@ -30,6 +30,9 @@ QUICK = {
 NO_PREFLIGHT = "[preflight]\nrequired = false\n"
 """There is no scanner to ask, unless a test's own configuration has one."""
 
+REAL = "real"
+"""Instead of options of the fake runtime: the runtime that boxes have."""
+
 PROFILE = """\
 schema = 1
 id = "st-marys"

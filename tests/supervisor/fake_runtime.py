@@ -93,9 +93,17 @@ class FakeRuntime:
                     target=self.answer, args=(message, socket.socket(fileno=descriptor)), daemon=self.options.hangs
                 ).start()
             case link.AskStatus() if not self.options.no_status:
+                self.fill()
                 self.channel.send(link.StatusReport(message.request, msgspec.Raw(msgspec.json.encode(self.status()))))
             case link.Shutdown() if not self.options.stubborn:
                 os._exit(0)
+
+    def fill(self) -> None:
+        """Write into the spool, as somebody would who wants to harm the others."""
+        assert self.start is not None
+        if self.start.profile.id == self.options.fills:
+            with (Path(self.start.spool) / f"{time.monotonic_ns()}").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 64 << 20)
 
     def begin(self, message: link.Start) -> None:
         self.start = message
@@ -160,6 +168,10 @@ class FakeRuntime:
                     self.whole(stream, self.echo(body["destination"]))
                 case "destination.list":
                     self.whole(stream, m.DestinationList("fluxctl.destination.list/1", self.status().destinations))
+                case "study.list" if self.options.endless:
+                    self.head(stream, 200, "application/json")
+                    while True:
+                        stream.sendall(bytes(1 << 16))
                 case "study.list":
                     self.whole(stream, self.studies(m.StudyQuery(**body)))
                 case "queue.list":
@@ -294,12 +306,13 @@ def study(id_: str, kind: str) -> m.Study:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link-fd", type=int, required=True)
+    parser.add_argument("--fills", default="")
     parser.add_argument("--export-pieces", type=int, default=4)
     for name in ("undelivered", "held", "unrouted", "refused", "held-back", "deeds"):
         parser.add_argument(f"--{name}", type=int, default=0)
     for name in ("silent", "no-status", "fails", "dies", "never-ready", "stubborn", "disk-full", "garbage", "gift"):
         parser.add_argument(f"--{name}", action="store_true")
-    for name in ("dies-in-export", "dies-in-discard", "lingers", "hangs", "read-only", "failing"):
+    for name in ("dies-in-export", "dies-in-discard", "lingers", "hangs", "read-only", "failing", "endless"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

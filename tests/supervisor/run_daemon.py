@@ -15,6 +15,7 @@ from capacitord.link import logs
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.main import serve
 from capacitord.supervisor.supervisor import Supervisor
+from tests.supervisor.daemon import REAL
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -27,7 +28,8 @@ def main() -> int:
     options = parser.parse_args()
     os.umask(0o077)
     logs.set_up("debug")
-    command = [sys.executable, "-m", "tests.supervisor.fake_runtime", *options.runtime]
+    fake = [sys.executable, "-m", "tests.supervisor.fake_runtime", *options.runtime]
+    command = None if options.runtime == [REAL] else fake
     try:
         supervisor = Supervisor(
             box.load(options.config), runtime_command=command, also=[TESTS], bounds=Bounds(**options.bounds)

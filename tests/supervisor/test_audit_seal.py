@@ -1,25 +1,46 @@
-"""Whoever has no box key can forge the chain of digests, and not the seals."""
+"""Whoever has no box key can forge the chain of digests, and neither the seals nor the anchor in the key store."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
+from capacitord.errors import OutOfSpace
+from capacitord.seal.anchor import Anchor
+from capacitord.seal.boxkey import Source
+from capacitord.seal.keys import KeyRing
+from capacitord.seal.keystore import KeyStore
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.chain import START, Head, SealingKey, entry_in, line_of, sealed
 
-KEY = SealingKey("aa11", bytes(range(32)))
-ROTATED = SealingKey("bb22", bytes(range(1, 33)))
+MADE_UP = SealingKey("00112233aabbccdd", bytes(32))
 
 
-def opened(folder: Path, key: SealingKey | None = KEY) -> AuditLog:
+def keys(folder: Path) -> KeyStore:
+    """Return the box's key store, unlocked; it is made if there is none."""
+    store = KeyStore(folder / "keys")
+    if store.status().present:
+        store.unlock()
+    else:
+        store.init(Source.FILE)
+    return store
+
+
+def take(log: AuditLog, store: KeyStore) -> KeyStore:
+    log.take_key(SealingKey(store.status().id, store.derive(b"for this test")), store)
+    return store
+
+
+def opened(folder: Path, *, key: bool = True) -> AuditLog:
     log = AuditLog(folder / "audit")
     log.open()
-    if key is not None:
-        log.take_key(key)
+    if key:
+        take(log, keys(folder))
     return log
 
 
@@ -36,94 +57,253 @@ def lines(folder: Path) -> list[bytes]:
     return (folder / "audit" / "log.jsonl").read_bytes().splitlines(keepends=True)
 
 
-def forge(folder: Path, change: str) -> None:
-    """Change an entry, and mend digests, chain and head as whoever may write the files can; seals stay as they are."""
-    previous, made = START, []
-    for line in lines(folder):
-        entry = entry_in(line)
-        assert entry is not None
-        if entry.action == change:
-            entry = msgspec.structs.replace(entry, user="nobody")
-        forged: AuditEntry = msgspec.structs.replace(
-            sealed(msgspec.structs.replace(entry, previous=previous)), seal=entry.seal
-        )
-        previous = forged.digest
-        made.append(line_of(forged))
-    (folder / "audit" / "log.jsonl").write_bytes(b"".join(made))
+def entries(folder: Path) -> list[AuditEntry]:
+    return [entry for line in lines(folder) if (entry := entry_in(line)) is not None]
+
+
+def anchor_file(folder: Path) -> Path:
+    return next((folder / "keys").glob("generation-*")) / "audit.anchor"
+
+
+def rewrite(folder: Path, made: list[AuditEntry], seal: Callable[[AuditEntry], str]) -> None:
+    """Put these entries in the log; mend digests, chain and head as whoever may write the files can."""
+    previous, forged = START, []
+    for entry in made:
+        new = sealed(msgspec.structs.replace(entry, previous=previous))
+        forged.append(line_of(msgspec.structs.replace(new, seal=seal(msgspec.structs.replace(new, seal=entry.seal)))))
+        previous = new.digest
+    (folder / "audit" / "log.jsonl").write_bytes(b"".join(forged))
     (folder / "audit" / "head").write_bytes(msgspec.json.encode(Head(len(made), previous)))
 
 
+def as_it_was(entry: AuditEntry) -> str:
+    return entry.seal
+
+
+def none(_entry: AuditEntry) -> str:
+    return ""
+
+
+def of_a_made_up_key(entry: AuditEntry) -> str:
+    return MADE_UP.seal(entry.digest) if entry.seal else ""
+
+
+def changed(folder: Path, action: str) -> list[AuditEntry]:
+    """Return the log's entries with another user in those of an action."""
+    return [msgspec.structs.replace(e, user="nobody") if e.action == action else e for e in entries(folder)]
+
+
+def found_and_told(folder: Path, words: str) -> None:
+    """Check that the damage is found at the next start, that an entry says so, and that nothing heals it."""
+    restarted = opened(folder)
+    assert words in restarted.trouble
+    assert not verified(restarted).ok
+    assert words in restarted.show(AuditQuery(action="audit.damage"))[-1].detail
+    later = opened(folder)
+    put(later, "held.release")
+    assert not verified(later).ok
+
+
 def test_a_sealed_log_is_whole_and_outlives_restarts_and_rotations(tmp_path: Path) -> None:
-    log = opened(tmp_path, None)
+    log = opened(tmp_path, key=False)
     put(log, "key.init")
     assert "not checked" in verified(log).message
-    log.take_key(KEY)
+    take(log, keys(tmp_path))
     put(log, "held.release")
     assert (verified(log).ok, "vouches" in verified(log).message) == (True, True)
-    again = opened(tmp_path)
+    again = opened(tmp_path, key=False)
+    store = take(again, keys(tmp_path))
     put(again, "held.discard")
-    again.take_key(ROTATED)
+    store.rotate()
+    put(again, "key.rotate")
+    take(again, store)
     put(again, "held.restore")
     assert verified(again).ok
-    assert verified(opened(tmp_path, ROTATED)).ok
+    last = opened(tmp_path)
+    assert last.trouble == ""
+    assert "first that is sealed is entry 2; since entry 2 the key store vouches" in verified(last).message
 
 
-@pytest.mark.parametrize("changed", ["held.release", "key.init"])
-def test_a_forged_entry_is_found_though_the_chain_was_mended(tmp_path: Path, changed: str) -> None:
-    log = opened(tmp_path, None)
+@pytest.mark.parametrize("action", ["held.release", "key.init"])
+def test_a_forged_entry_is_found_though_the_chain_was_mended(tmp_path: Path, action: str) -> None:
+    log = opened(tmp_path, key=False)
     put(log, "key.init")
-    log.take_key(KEY)
+    take(log, keys(tmp_path))
     put(log, "held.release")
-    forge(tmp_path, changed)
+    rewrite(tmp_path, changed(tmp_path, action), as_it_was)
     assert not verified(log).ok
-    restarted = opened(tmp_path, None)
-    assert verified(restarted).ok
-    restarted.take_key(KEY)
-    assert "is not right" in restarted.trouble
-    assert not verified(restarted).ok
-    assert restarted.show(AuditQuery(action="audit.damage"))
-    later = opened(tmp_path)
-    put(later, "held.release")
-    assert "tells of damage" in verified(later).message
+    assert verified(opened(tmp_path, key=False)).ok
+    found_and_told(tmp_path, "entry 3 is not the one that the key store knows")
+    assert "tells of damage" in verified(opened(tmp_path)).message
 
 
-def test_log_and_head_cut_back_to_an_earlier_seal_are_found_while_the_daemon_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seal", [none, of_a_made_up_key])
+@pytest.mark.parametrize("action", ["held.release", "nothing"])
+def test_seals_that_were_taken_away_or_made_up_are_found(
+    tmp_path: Path, seal: Callable[[AuditEntry], str], action: str
+) -> None:
     log = opened(tmp_path)
     put(log, "held.release", "held.discard")
-    kept = lines(tmp_path)[:-1]
-    last = entry_in(kept[-1])
-    assert last is not None
-    (tmp_path / "audit" / "log.jsonl").write_bytes(b"".join(kept))
-    (tmp_path / "audit" / "head").write_bytes(msgspec.json.encode(Head(last.number, last.digest)))
-    assert "entry 3 was written last" in verified(log).message
-    put(log, "held.restore")
+    rewrite(tmp_path, changed(tmp_path, action), seal)
     assert not verified(log).ok
+    # Where entries stay as they are, so do their digests; then only the seals tell.
+    found_and_told(tmp_path, "seals up to entry 3" if action == "nothing" else "entry 3 is not the one")
+
+
+def test_a_single_seal_in_the_middle_that_was_taken_away_is_found(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release", "held.discard")
+    rewrite(tmp_path, entries(tmp_path), lambda entry: "" if entry.number == 2 else entry.seal)
+    found_and_told(tmp_path, "seals up to entry 3 are missing")
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_log_and_head_cut_back_to_an_earlier_seal_are_found(tmp_path: Path, left: int) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release", "held.discard")
+    rewrite(tmp_path, entries(tmp_path)[:left], as_it_was)
+    assert not verified(log).ok
+    found_and_told(tmp_path, f"the log ends at entry {left}, and the key store knows of entry 3")
+
+
+def test_other_entries_in_the_place_of_those_that_were_cut_off_are_found(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release", "held.discard")
+    rewrite(tmp_path, entries(tmp_path)[:2], as_it_was)
+    put(opened(tmp_path, key=False), "daemon.start", "daemon.stop")
+    found_and_told(tmp_path, "entry 3 is not the one that the key store knows")
+
+
+def test_a_log_that_was_taken_away_is_found(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    shutil.rmtree(tmp_path / "audit")
+    found_and_told(tmp_path, "the log ends at entry 0, and the key store knows of entry 2")
+
+
+def test_an_anchor_that_is_gone_damaged_or_of_another_box_is_found(tmp_path: Path) -> None:
+    for name, change, words in (
+        ("gone", Path.unlink, "is missing, and these keys had one"),
+        (
+            "damaged",
+            lambda file: file.write_bytes(file.read_bytes().replace(b'"number": 2', b'"number": 1')),
+            "written",
+        ),
+        ("other", lambda file: shutil.copy(anchor_file(tmp_path / "another"), file), "belongs to other keys"),
+        ("open", lambda file: file.chmod(0o644), "Others may read this"),
+    ):
+        put(opened(tmp_path / "another"), "held.release")
+        log = opened(tmp_path / name)
+        put(log, "held.release")
+        change(anchor_file(tmp_path / name))
+        assert words in verified(log).message
+        found_and_told(tmp_path / name, words)
+
+
+def test_an_anchor_that_was_taken_away_while_the_daemon_runs_is_told_with_the_next_entry(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release")
+    anchor_file(tmp_path).unlink()
+    put(log, "held.discard", "held.restore")
+    assert "is missing" in log.trouble
+    told = ["audit.seal", "held.release", "audit.damage", "held.discard", "held.restore"]
+    assert [entry.action for entry in entries(tmp_path)] == told
+    assert "tells of damage" in verified(opened(tmp_path)).message
+
+
+def test_an_anchor_of_before_is_found_while_the_daemon_runs_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release")
+    before = anchor_file(tmp_path).read_bytes(), (tmp_path / "audit" / "head").read_bytes()
+    put(log, "held.discard")
+    after = (tmp_path / "audit" / "head").read_bytes()
+    anchor_file(tmp_path).write_bytes(before[0])
+    assert "not the one of entry 3" in verified(log).message
+    # What a kill leaves: an entry without its anchor, and one without its head, too.
+    for head in (after, before[1]):
+        (tmp_path / "audit" / "head").write_bytes(head)
+        anchor_file(tmp_path).write_bytes(before[0])
+        rewritten = (tmp_path / "audit" / "log.jsonl").read_bytes()
+        restarted = opened(tmp_path)
+        assert (restarted.trouble, verified(restarted).ok) == ("", True)
+        (tmp_path / "audit" / "log.jsonl").write_bytes(rewritten)
+
+
+def test_a_box_from_before_there_were_anchors_goes_on_and_has_one_from_there(tmp_path: Path) -> None:
+    old = opened(tmp_path)
+    put(old, "held.release")
+    # Keys of which it was never said that there is an anchor, and the log that they sealed.
+    ring = keys(tmp_path).keys()
+    shutil.rmtree(tmp_path / "keys")
+    KeyStore(tmp_path / "keys").restore(KeyRing(ring.box, ring.sites, 0, ring.created), Source.FILE)
+    first = opened(tmp_path)
+    assert (first.trouble, verified(first).ok) == ("", True)
+    assert "the key store had no anchor of the log, and has one from here on" in entries(tmp_path)[-1].detail
+    assert "since entry 3 the key store vouches" in verified(first).message
+    # From then on nobody gets back there by taking the anchor away.
+    anchor_file(tmp_path).unlink()
+    rewrite(tmp_path, entries(tmp_path)[:1], as_it_was)
+    found_and_told(tmp_path, "is missing, and these keys had one")
+
+
+def test_other_keys_than_those_that_sealed_the_log_say_what_they_cannot_vouch_for(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    shutil.rmtree(tmp_path / "keys")
+    log = opened(tmp_path)
+    assert log.trouble == ""
+    assert "whose seal is of box key" in entries(tmp_path)[-1].detail
+    assert "can't be checked; the key store had no anchor" in entries(tmp_path)[-1].detail
+
+
+def test_a_rotation_does_not_heal_an_anchor_that_was_taken_away(tmp_path: Path) -> None:
+    log = opened(tmp_path, key=False)
+    store = take(log, keys(tmp_path))
+    anchor_file(tmp_path).unlink()
+    store.rotate()
+    take(log, store)
+    assert "is missing, and these keys had one" in log.trouble
     assert not verified(opened(tmp_path)).ok
 
 
-def test_seals_that_were_taken_away_show_by_the_first_that_is_left(tmp_path: Path) -> None:
-    log = opened(tmp_path)
-    assert "the first that is sealed is entry 1" in verified(log).message
-    put(log, "held.release", "held.discard")
-    bare = [entry_in(line) for line in lines(tmp_path)]
-    made = [line_of(msgspec.structs.replace(each, seal="")) for each in bare if each is not None]
-    (tmp_path / "audit" / "log.jsonl").write_bytes(b"".join(made))
-    assert "the first that is sealed is entry 4" in verified(opened(tmp_path)).message
+class Reluctant:
+    """A key store whose disk is full at times."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self.store, self.full = store, False
+
+    def anchor(self) -> Anchor | None:
+        return self.store.anchor()
+
+    def set_anchor(self, anchor: Anchor) -> None:
+        if self.full:
+            msg = "There is no space."
+            raise OutOfSpace(msg)
+        self.store.set_anchor(anchor)
+
+
+def test_entries_are_taken_while_the_key_store_is_full_and_it_is_said(tmp_path: Path) -> None:
+    log, store = opened(tmp_path, key=False), keys(tmp_path)
+    reluctant = Reluctant(store)
+    log.take_key(SealingKey(store.status().id, store.derive(b"for this test")), reluctant)
+    reluctant.full = True
+    put(log, "held.release")
+    assert "does not have entry 2, which can be cut off: There is no space" in verified(log).message
+    reluctant.full = False
+    put(log, "held.discard")
+    assert verified(log).message.endswith("the key store vouches that none is missing at the end")
+    assert opened(tmp_path).trouble == ""
 
 
 def test_an_entry_that_was_added_without_the_key_is_found(tmp_path: Path) -> None:
     log = opened(tmp_path)
     put(log, "held.release")
-    put(opened(tmp_path, None), "held.discard")
+    put(opened(tmp_path, key=False), "held.discard")
     assert "has no seal" in verified(log).message
 
 
 def test_a_log_from_before_there_were_seals_is_read_as_it_is(tmp_path: Path) -> None:
-    log = opened(tmp_path, None)
+    log = opened(tmp_path, key=False)
     put(log, "key.init")
     assert b"seal" not in lines(tmp_path)[-1]
-    log.take_key(KEY)
-    assert b'"seal":"aa11:' in lines(tmp_path)[-1]
+    store = take(log, keys(tmp_path))
+    assert f'"seal":"{store.status().id}:'.encode() in lines(tmp_path)[-1]
 
 
 def test_entries_are_selected_by_study_operator_and_time(tmp_path: Path) -> None:

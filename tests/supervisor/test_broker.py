@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ import pytest
 
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Verdict
-from capacitord.supervisor.broker import Connection, connect
+from capacitord.supervisor.broker import MOST_LOOKUPS, Connection, connect, meant
 
 
 def destination(port: int, host: str = "127.0.0.1", timeout: float = 5.0, source: str = "") -> Destination:
@@ -85,6 +86,40 @@ def test_a_source_address_goes_only_to_addresses_of_its_own_kind(listener: socke
 
 def test_a_name_that_does_not_exist() -> None:
     assert "name could not be resolved" in refused(destination(104, "no-such-host.invalid"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "224.0.0.1"])
+def test_a_name_does_not_lead_back_into_this_box(address: str) -> None:
+    """Whoever answers for names on the network of a site could say so, and reach what listens for this box alone."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    back = (family, socket.SOCK_STREAM, 6, "", (address, 104))
+    pacs = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 104))
+    assert meant("pacs.example", [back, pacs]) == [pacs]
+    with pytest.raises(OSError, match="this box itself"):
+        meant("pacs.example", [back])
+    for said in ("localhost", "Localhost.", address):
+        assert meant(said, [back, pacs]) == [back, pacs]
+
+
+def test_who_asks_again_and_again_does_not_take_all_threads(listener: socket.socket) -> None:
+    """A resolver that does not answer has a thread for longer than the one who asked waits."""
+    over = threading.Event()
+    lookups = {threading.Thread(target=over.wait, args=(60,)) for _ in range(MOST_LOOKUPS)}
+    for each in lookups:
+        each.start()
+    wanted = destination(listener.getsockname()[1], "localhost")
+    try:
+        made = asyncio.run(connect(wanted, lookups))
+        assert made.failure is not None
+        assert "too many names" in made.failure.reason
+    finally:
+        over.set()
+    for each in tuple(lookups):
+        each.join()
+    made = asyncio.run(connect(wanted, lookups))
+    assert made.socket is not None
+    made.socket.close()
+    assert len(lookups) <= 1
 
 
 def test_a_name_that_cannot_be_one() -> None:

@@ -9,7 +9,19 @@ import msgspec
 from hypothesis import given
 
 from capacitord.api.messages import AuditEntry
-from capacitord.supervisor.chain import START, Head, entry_in, examine, judge, line_of, sealed
+from capacitord.seal.anchor import Anchor
+from capacitord.supervisor.chain import (
+    START,
+    Head,
+    SealingKey,
+    entry_in,
+    examine,
+    judge,
+    judge_anchor,
+    line_of,
+    sealed,
+    with_seal,
+)
 
 
 def chain(length: int) -> list[bytes]:
@@ -120,3 +132,55 @@ def test_a_chain_begun_anew_is_found() -> None:
     assert forged is not None
     first = sealed(msgspec.structs.replace(forged, user="eve"))
     assert "entry 2 does not continue the chain" in verdict(b"".join([line_of(first), *LINES[1:]]))
+
+
+KEY = SealingKey("aa11", bytes(range(32)))
+SEALED_FROM = 3
+
+
+def with_seals(seals: list[str]) -> list[bytes]:
+    """Return the log with one seal, or none, for each entry."""
+    found = [entry for line in LINES if (entry := entry_in(line)) is not None]
+    return [line_of(msgspec.structs.replace(entry, seal=seal)) for entry, seal in zip(found, seals, strict=True)]
+
+
+SEALS = [KEY.seal(head_of([line]).digest) if place + 1 >= SEALED_FROM else "" for place, line in enumerate(LINES)]
+
+
+def anchor_of(number: int) -> Anchor:
+    """Return the anchor that the box kept with that entry, made step by step as it does."""
+    seals = START
+    for place in range(SEALED_FROM, number + 1):
+        seals = with_seal(seals, place, SEALS[place - 1])
+    return Anchor(number, head_of(LINES[:number]).digest, seals, SEALED_FROM)
+
+
+def against(lines: list[bytes], anchor: Anchor) -> str:
+    return judge_anchor(examine(lines, anchor.number), anchor)
+
+
+@given(st.integers(SEALED_FROM, 6), st.integers(0, 6))
+def test_a_log_that_was_cut_off_does_not_fit_its_anchor_and_one_that_went_on_does(anchored: int, left: int) -> None:
+    assert (against(with_seals(SEALS)[:left], anchor_of(anchored)) == "") is (left >= anchored)
+
+
+@given(st.integers(SEALED_FROM, 6), st.lists(st.sampled_from(["", "seal", "made up"]), min_size=6, max_size=6))
+def test_seals_up_to_the_anchor_cannot_be_changed(anchored: int, change: list[str]) -> None:
+    made_up = SealingKey("bb22", bytes(32)).seal(START)
+    seals = [{"": "", "seal": seal, "made up": made_up}[how] for how, seal in zip(change, SEALS, strict=True)]
+    assert (against(with_seals(seals), anchor_of(anchored)) == "") is (seals[:anchored] == SEALS[:anchored])
+
+
+@given(st.integers(SEALED_FROM, 6), st.integers(1, 6))
+def test_a_chain_made_anew_from_some_entry_on_fits_only_behind_its_anchor(anchored: int, forged: int) -> None:
+    lines, previous = with_seals(SEALS), START
+    for place, line in enumerate(lines):
+        entry = entry_in(line)
+        assert entry is not None
+        user = "eve" if place + 1 == forged else entry.user
+        entry = msgspec.structs.replace(
+            sealed(msgspec.structs.replace(entry, user=user, previous=previous)), seal=entry.seal
+        )
+        lines[place], previous = line_of(entry), entry.digest
+    assert examine(lines).damage == ""
+    assert (against(lines, anchor_of(anchored)) == "") is (forged > anchored)

@@ -77,14 +77,21 @@ def a_pipe() -> int:
     return reading
 
 
-@pytest.mark.parametrize("made", [not_sealed, a_pipe, lambda: sealed(b"no message"), lambda: sealed(b"")])
+def a_folder() -> int:
+    """What can't be opened as a file: not closed, it would be lost to whoever received it."""
+    return os.open("/", os.O_DIRECTORY)
+
+
+@pytest.mark.parametrize("made", [not_sealed, a_pipe, a_folder, lambda: sealed(b"no message"), lambda: sealed(b"")])
 def test_only_what_cannot_change_any_more_and_is_a_message_is_read_from_a_descriptor(made: Callable[[], int]) -> None:
     ends = pair()
     theirs: Channel[link.FromRuntime, link.ToRuntime] = Channel(ends[1], link.ToRuntime)
     descriptor = made()
     socket.send_fds(ends[0], [b"enclosed"], [descriptor])
     os.close(descriptor)
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208 - numbers are wanted, not paths
     with pytest.raises(LinkBroken):
         theirs.receive()
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
     ends[0].close()
     theirs.close()

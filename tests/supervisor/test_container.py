@@ -24,7 +24,7 @@ from capacitord.supervisor.container import Descriptors, Sight
 from capacitord.supervisor.launched import Launched
 from capacitord.supervisor.launcher import Launcher, advice
 from tests.peers.program import descendants
-from tests.supervisor.daemon import running
+from tests.supervisor.daemon import PROFILE, running
 from tests.wait import wait_for
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -33,6 +33,7 @@ CALLS: dict[str, tuple[int, ...]] = {
     "bpf": (0, 0, 0),
     "chroot": (0,),
     "clone3": (0, 0),
+    "ioctl": (0, 0x5412, 0),
     "io_uring_setup": (1, 0),
     "keyctl": (0, 0, 0),
     "mount": (0, 0, 0, 0, 0),
@@ -47,7 +48,20 @@ CALLS: dict[str, tuple[int, ...]] = {
     "unshare": (0x10000000,),
     "userfaultfd": (1,),
 }
-"""Dangerous system calls, with arguments; ptrace(PTRACE_TRACEME), personality and unshare would work outside."""
+"""Dangerous system calls, with arguments; ptrace(PTRACE_TRACEME), personality and unshare would work outside.
+
+That of ioctl is TIOCSTI, which types into a terminal.
+"""
+
+
+NEIGHBOUR = """
+import socket, sys
+link = socket.socket(fileno=int(sys.argv[1]))
+word = link.recv(1)
+bytearray(1 << 24)
+link.sendall(word)
+"""
+"""The runtime of another site: once it is asked, it takes some memory and answers."""
 
 
 class Told(NamedTuple):
@@ -56,6 +70,8 @@ class Told(NamedTuple):
     needs: dict[str, Any]
     attacks: dict[str, str]
     lacking: tuple[str, ...]
+    ended_sooner: int
+    neighbour: bytes
 
 
 def make_plan(folder: Path) -> dict[str, Any]:
@@ -83,6 +99,7 @@ def make_plan(folder: Path) -> dict[str, Any]:
         "secrets": {**{name: str(path) for name, path in secrets.items()}, "passwords": "/etc/passwd"},
         "programs": {"this package": container.__file__, "Python": os.__file__},
         "calls": {name: (numbers[name], *arguments) for name, arguments in CALLS.items()},
+        "prctl": pyseccomp.resolve_syscall(machine, "prctl"),
     }
 
 
@@ -109,10 +126,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     os.environ["A_SECRET"] = "x"  # noqa: S105
     try:
         outer_world(plan, folder, world)
-        handed = socket.socket()
-        world.append(handed)
-        plan["handed"] = handed.fileno()
-        found = asyncio.run(attack(plan, folder / "state", handed.fileno()))
+        handed, listener = socket.socket(), socket.create_server(("127.0.0.1", 0))
+        world += handed, listener
+        plan |= {"handed": handed.fileno(), "listener": listener.fileno()}
+        found = asyncio.run(attack(plan, folder / "state", handed.fileno(), listener.fileno()))
         assert Path(plan["own"], "renamed-inside").read_text() == "x"
         yield found
     finally:
@@ -121,15 +138,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             each.close()
 
 
-async def attack(plan: dict[str, Any], state: Path, handed: int) -> Told:
+async def attack(plan: dict[str, Any], state: Path, *handed: int) -> Told:
+    theirs, neighbour = socket.socketpair()
+    with theirs:
+        fd = theirs.fileno()
+        other = await Launcher([sys.executable, "-c", NEIGHBOUR], LIMITS, hidden=state).launch(fd, options=(str(fd),))
     launcher = Launcher([sys.executable, "-m", "tests.supervisor.attacks"], LIMITS, hidden=state, also=[TESTS])
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             fd = theirs.fileno()
             options = (str(fd), json.dumps(plan))
-            process = await launcher.launch(fd, handed, options=options, writable=Path(plan["own"]))
+            process = await launcher.launch(fd, *handed, options=options, writable=Path(plan["own"]))
         lacking = confinement.lacking(process.pid)
+        ended_sooner = oom_score_adj(process.pid) - oom_score_adj(os.getpid())
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         answer = b""
@@ -138,21 +160,60 @@ async def attack(plan: dict[str, Any], state: Path, handed: int) -> Told:
                 answer += piece
     assert process.exposed is None
     assert await process.wait() == 0
+    with neighbour:
+        neighbour.settimeout(20)
+        neighbour.sendall(b"x")
+        heard = neighbour.recv(1)
+    assert await other.wait() == 0
     found = json.loads(answer)
-    return Told(found["needs"], found["attacks"], lacking)
+    return Told(found["needs"], found["attacks"], lacking, ended_sooner, heard)
+
+
+def oom_score_adj(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
 def test_no_attack_from_inside_works(told: Told) -> None:
     assert len(told.attacks) > 40
     assert [name for name, outcome in told.attacks.items() if outcome == "worked"] == []
     # Refused by the filter, and not because there was nothing to be had.
-    for name in ("call ptrace", "call unshare", "call personality", "call mount", "reach a port"):
+    for name in ("call ptrace", "call unshare", "call personality", "call mount", "call ioctl", "reach a port"):
         assert told.attacks[name] == "ENOSYS"
-    assert told.attacks["connect a socket that was handed over"] == "ENOSYS"
+    assert {outcome for name, outcome in told.attacks.items() if name.startswith("connect ")} == {"ENOSYS"}
+    assert {outcome for name, outcome in told.attacks.items() if name.startswith("outlive ")} == {"ENOSYS"}
     assert told.attacks["take all memory"] == "MemoryError"
     assert told.attacks["open many files"] == "EMFILE"
     assert told.attacks["change this package"] == "EROFS"
     assert told.attacks["use code of another machine"] in {"ECANCELED", "ENOSYS"}
+    assert told.attacks["use the numbers of x32"] in {"ECANCELED", "ENOSYS"}
+
+
+def test_the_other_site_goes_on_and_the_supervisor_would_be_ended_last(told: Told) -> None:
+    assert told.neighbour == b"x"
+    assert told.ended_sooner == min(500, 1000 - oom_score_adj(os.getpid()))
+
+
+def test_a_runtime_that_fills_the_disk_is_ended_and_the_other_site_goes_on() -> None:
+    drains = '[delivery]\nwhen_inactive = "drain"\n'
+    with running(
+        "--undelivered", "3", "--fills", "st-marys", config='[spool]\nreserve = "100 TiB"\n', pulse=0.1
+    ) as box:
+        box.post("/v1/key/init")
+        other = PROFILE.format(version=1, port=9).replace("st-marys", "harbor") + drains
+        assert box.ask("POST", "/v1/profiles", {"text": other}).status == 200
+        box.until("open")
+        (box.state / "sites/harbor/catalog.db").write_text("sealed")
+        assert box.import_profile().status == 200
+        box.post("/v1/sites/st-marys/activate", {"reason": "a test"})
+        ended = "broke the contract of the link: it goes on writing though the disk is far below its reserve"
+        wait_for(lambda: ended in box.log.read_text(), within=20, what="the runtime to be ended")
+        (harbor,) = wait_for(lambda: box.get("/v1/status")["draining"], what="the other site to drain")
+        assert (harbor["state"], harbor["images"], harbor["isolated"]) == ("draining", 3, True)
+        log = box.log.read_text()
+        assert log.count("the runtime of harbor started") == 2, "when it was active, and once to drain"
+        assert "of harbor fills" not in log
+        spool = box.state / "sites/st-marys"
+        assert sum(file.stat().st_size for file in spool.iterdir()) < 2 << 30
 
 
 def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
@@ -163,11 +224,13 @@ def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
     try:
         outer_world(plan, tmp_path, world)
         ours, theirs = socket.socketpair()
-        with ours, theirs, socket.socket() as handed:
-            plan["handed"] = handed.fileno()
+        with ours, theirs, socket.socket() as handed, socket.create_server(("127.0.0.1", 0)) as listener:
+            plan |= {"handed": handed.fileno(), "listener": listener.fileno()}
             command = [sys.executable, "-m", "tests.supervisor.attacks", str(theirs.fileno()), json.dumps(plan)]
             process = subprocess.Popen(
-                command, pass_fds=(theirs.fileno(), handed.fileno()), env=os.environ | {"A_SECRET": "x"}
+                command,
+                pass_fds=(theirs.fileno(), handed.fileno(), listener.fileno()),
+                env=os.environ | {"A_SECRET": "x"},
             )
             theirs.close()
             answer = b"".join(iter(lambda: ours.recv(1 << 16), b""))
@@ -179,6 +242,7 @@ def test_the_same_attacks_work_outside(tmp_path: Path) -> None:
     mostly = {name for name, outcome in found.items() if outcome == "worked"}
     assert mostly >= {name for name in found if name.startswith(("read ", "see ", "reach ", "signal "))}
     assert mostly >= {"call ptrace", "call personality", "connect a socket that was handed over"}
+    assert mostly >= {"connect a listener that was shut down", "outlive the supervisor"}
 
 
 def test_what_a_runtime_needs_is_there_and_nothing_else(told: Told) -> None:
@@ -198,7 +262,7 @@ def test_what_a_runtime_needs_is_there_and_nothing_else(told: Told) -> None:
     }
     assert set(needs["etc"]) <= {"ld.so.cache", "localtime"}
     assert not {"home", "proc", "sys", "run", "boot", "mnt", "media", "srv"} & set(needs["root"])
-    assert len(needs["descriptors"]) == 2, "the link, and what the test has handed over"
+    assert len(needs["descriptors"]) == 3, "the link, and what the test has handed over"
 
 
 def test_a_process_in_no_container_is_seen_to_be_in_none() -> None:
@@ -234,6 +298,24 @@ def test_it_is_ended_with_all_that_it_started(whom: str) -> None:
     code, below = asyncio.run(_launched(program, use=end))
     assert code == -signal.SIGKILL
     wait_for(lambda: not any(alive(pid) for pid in below), what="all of them to be gone")
+
+
+def test_it_is_gone_when_the_supervisor_is_killed() -> None:
+    """Also one that heeds no link: what it might still do, it would do for a site that is not served any more."""
+    program = (
+        "import asyncio, sys, time; from capacitord.config.box import IsolationTable;"
+        "from capacitord.supervisor.launcher import Launcher;"
+        "launcher = Launcher([sys.executable, '-c', 'import time; time.sleep(600)'], IsolationTable());"
+        "found = asyncio.run(launcher.launch()); print(found.pid, found.exposed, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as supervisor:
+        try:
+            assert supervisor.stdout is not None
+            pid, exposed = supervisor.stdout.readline().split()
+            assert (alive(int(pid)), exposed) == (True, "None")
+        finally:
+            supervisor.kill()
+    wait_for(lambda: not alive(int(pid)), what="the process to be gone")
 
 
 def parent(pid: int) -> int:

@@ -403,8 +403,12 @@ def test_a_runtime_that_dies_before_it_answers_is_told() -> None:
         daemon.serve()
         body = {"reason": "test", "confirm": "abc"}
         refused = daemon.ask("POST", "/v1/studies/abc/discard", body)
-        assert (refused.status, refused.error["reference"]) == (503, "try-again")
+        assert (refused.status, refused.error["reference"], refused.error["exit_code"]) == (503, "unanswered", 75)
+        assert "may have been done" in refused.error["hint"]
         daemon.until("open")
+        first, last = daemon.get("/v1/audit?action=study.discard")["entries"]
+        assert (first["result"], last["result"]) == ("begun", "unanswered")
+        assert "may have been done" in last["detail"]
 
 
 def test_a_runtime_that_lets_go_of_its_link_has_its_port_shut_while_it_lingers() -> None:
@@ -465,7 +469,7 @@ def test_every_change_is_written_down_before_and_after(daemon: Daemon) -> None:
         ("study.resend", "not-found", ["abc1234567"]),
     ]
     assert {e["uid"] for e in entries} == {os.geteuid()}
-    assert b"4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
+    assert b"ACC-4711" not in (daemon.state / "audit" / "log.jsonl").read_bytes()
     report = daemon.post("/v1/audit/verify")
     assert (report["ok"], report["entries"]) == (True, len(entries))
     assert [e["number"] for e in daemon.get("/v1/audit?limit=2&action=key.init")["entries"]] == [2, 4]
@@ -556,6 +560,17 @@ def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:
     assert "line 2" in report["message"]
     checks = {check["name"]: check for check in daemon.get("/v1/doctor")["checks"]}
     assert checks["audit log"]["level"] == "failure"
+
+
+def test_an_anchor_that_was_taken_away_is_found_and_said_by_the_status(daemon: Daemon) -> None:
+    daemon.post("/v1/key/init")
+    daemon.post("/v1/key/rotate")
+    report = daemon.post("/v1/audit/verify")
+    assert (report["ok"], "since entry 3 the key store vouches" in report["message"]) == (True, True), report
+    (daemon.state / "keys" / "generation-2" / "audit.anchor").unlink()
+    assert "is missing, and these keys had one" in daemon.post("/v1/audit/verify")["message"]
+    daemon.post("/v1/key/rotate")
+    assert "audit-damaged" in {advice["reference"] for advice in daemon.get("/v1/status")["advice"]}
 
 
 def test_nothing_is_changed_that_cannot_be_written_down(daemon: Daemon) -> None:

@@ -15,7 +15,7 @@ from capacitord.api.draining import about, told
 from capacitord.errors import NotFound, Problem
 from capacitord.model.delivery import Inactive, WhenInactive
 from capacitord.supervisor.drain_record import DrainRecords
-from capacitord.supervisor.draining import Facts, Left, Runner, left, shown, verdict
+from capacitord.supervisor.draining import Facts, Left, Runner, giving_way, left, over, shown, verdict
 from tests.fluxctl import samples as s
 
 NOW = datetime(2026, 3, 4, 18, 0, tzinfo=UTC)
@@ -106,11 +106,35 @@ def test_an_image_for_two_destinations_is_one_image() -> None:
 def test_how_long_is_unknown_unless_all_of_it_was_measured() -> None:
     assert left(traffic(GOING, s.changed(GOING, name="new", eta=None)), ()) == Left(60, 600, None)
     undecided = left(traffic(IDLE, unrouted_images=4), ())
-    assert undecided == Left(4, 0, None, "it is not decided yet where they go")
+    assert undecided == Left(4, 0, None, "it is not decided yet where they go", 4)
 
 
 def test_what_was_is_not_taken_for_what_is() -> None:
     assert left(s.changed(traffic(IDLE), as_of=NOW), ()) is None
+
+
+@pytest.mark.parametrize(
+    ("left_", "still", "ends"),
+    [
+        (Left(0, 0, 0.0), 0.0, True),
+        (Left(4, 9, None), 400.0, False),
+        (Left(4, 0, None, "undecided", 4), 299.0, False),
+        (Left(4, 0, None, "undecided", 4), 300.0, True),
+        (Left(5, 9, None, "undecided", 4), 400.0, False),
+        (None, 400.0, False),
+    ],
+)
+def test_what_is_never_decided_without_a_scanner_is_not_waited_for(
+    left_: Left | None, still: float, ends: bool
+) -> None:
+    assert over(runner(still, left=left_), 300.0) is ends
+
+
+def test_who_stands_still_longest_gives_way_to_who_waits() -> None:
+    stuck = {"a": 400.0, "b": 900.0, "c": 299.0, "d": 300.0}
+    assert giving_way(stuck, 0, 300.0) == ()
+    assert giving_way(stuck, 1, 300.0) == ("b",)
+    assert giving_way(stuck, 9, 300.0) == ("b", "a", "d")
 
 
 # --- what people see
@@ -130,6 +154,7 @@ def test_it_is_said_how_much_is_left() -> None:
     assert told(see(facts(), runner())) == "draining lakeside: 34 images left, about 5 min"
     assert told(see(facts(), runner(left=Left(1, 9, None)))) == "draining lakeside: 1 image left, how long is unknown"
     assert told(see(facts(), runner(left=None))) == "draining lakeside: what is left is not known yet"
+    assert [see(facts(), runner(isolated=said)).isolated for said in (True, False, None)] == [True, False, None]
     assert see(facts(FOUR_HOURS), runner()).until == NOW + timedelta(hours=3)
 
 

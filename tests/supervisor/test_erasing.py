@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +90,53 @@ def test_what_was_cut_short_is_ended_by_the_next_start(box: Box, reached: str) -
     assert box.everything_is_gone()
 
 
+CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.truncate", "os.chmod"}
+
+
+def killed_before(box: Box, change: int) -> bool:
+    """Erase in a process that is killed before the change of that number to the disk; return whether it was."""
+
+    def count(event: str, told: tuple[Any, ...]) -> None:
+        nonlocal change
+        writes = event == "open" and isinstance(told[2], int) and told[2] & (os.O_WRONLY | os.O_RDWR)
+        if event in CHANGES or writes:
+            change -= 1
+            if change < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if not child:
+        sys.addaudithook(count)
+        asyncio.run(box.erasures.erase(SITE, "anna"))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in {0, -signal.SIGKILL}
+    return status != 0
+
+
+def test_wherever_it_is_killed_it_is_done_whole_or_not_begun(tmp_path: Path) -> None:
+    changes, outcomes = 0, set()
+    while True:
+        folder = tmp_path / str(changes)
+        folder.mkdir()
+        box = Box(folder)
+        killed = killed_before(box, changes)
+        begun = box.erasures.begun()
+        assert asyncio.run(box.erasures.resume()) == begun
+        if begun or not killed:
+            assert box.everything_is_gone()
+        else:
+            # Nothing is lost of what was not begun, and nothing left over of what was ended.
+            whole = box.spools.joinpath(SITE, "objects/ab/1").exists() and SITE in box.keys.status().sites
+            assert whole or box.everything_is_gone()
+        outcomes.add((killed, bool(begun)))
+        if not killed:
+            break
+        changes += 1
+    assert changes >= 8
+    assert outcomes == {(True, False), (True, True), (False, False)}
+
+
 def test_what_cannot_be_ended_is_tried_again_by_every_start(box: Box) -> None:
     box.broken = True
     with pytest.raises(StorageFailed):
@@ -95,6 +145,19 @@ def test_what_cannot_be_ended_is_tried_again_by_every_start(box: Box) -> None:
     assert box.erasures.begun() == (SITE,)
     box.broken = False
     assert asyncio.run(box.erasures.resume()) == (SITE,)
+
+
+def test_a_folder_that_is_deeper_than_programs_go_is_removed(box: Box) -> None:
+    """As a runtime can leave behind that somebody took over; a start that stumbles over it would serve nobody."""
+    here = os.open(box.spools / SITE, os.O_DIRECTORY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    asyncio.run(box.erasures.erase(SITE, "anna"))
+    assert box.everything_is_gone()
 
 
 def test_what_a_link_in_the_spool_points_to_is_not_touched(box: Box, tmp_path: Path) -> None:
@@ -142,6 +205,22 @@ def test_a_site_is_erased_and_gets_a_new_key_when_it_is_served_again(two: Daemon
     assert SITE in two.get("/v1/key")["sites"]
 
 
+def test_a_site_whose_profile_was_removed_is_erased_unless_something_waits(two: Daemon) -> None:
+    folder = two.state / "sites" / SITE
+    (folder / "catalog.db").write_text("sealed")
+    assert "fluxctl site erase" in two.post(f"/v1/profiles/{SITE}/remove", {"confirm": SITE})["message"]
+    (folder / "held").write_text("held0001")
+    assert erase(two, SITE).error["message"] == "1 study of lakeside waits here"
+    assert SITE in two.get("/v1/key")["sites"]
+    (folder / "held").unlink()
+    assert erase(two, SITE).status == 200
+    assert not folder.exists()
+    assert SITE not in two.get("/v1/key")["sites"]
+    again = erase(two, SITE)
+    assert (again.status, again.error["exit_code"]) == (404, 5)
+    assert SITE not in sites(two)
+
+
 def test_what_is_refused_leaves_everything_as_it_was(two: Daemon) -> None:
     folder = two.state / "sites" / SITE
     assert "is the active site" in erase(two, "st-marys").error["message"]
@@ -157,6 +236,22 @@ def test_what_is_refused_leaves_everything_as_it_was(two: Daemon) -> None:
     assert (folder / "held").exists()
     assert SITE in two.get("/v1/key")["sites"]
     assert len(runtimes(two)) == 1
+
+
+def test_a_runtime_that_answers_without_end_costs_the_supervisor_nothing() -> None:
+    """As one may that was taken over by what is in its spool, which is a reason to erase it."""
+    with running("--endless") as box:
+        box.post("/v1/key/init")
+        assert take(box, text("st-marys"), text(SITE)).status == 200
+        activate(box, SITE)
+        served(box)
+        folder = box.state / "sites" / SITE
+        (folder / "held").write_text("held0001")
+        box.post("/v1/sites/deactivate", {"reason": "a test"})
+        refused = erase(box, SITE)
+        assert (refused.status, refused.error["exit_code"]) == (503, 75)
+        assert "did not say which studies it has" in refused.error["message"]
+        assert (folder / "held").exists()
 
 
 def test_a_start_ends_what_a_kill_has_cut_short(two: Daemon) -> None:

@@ -95,6 +95,14 @@ class Coach:
                 await self.turned.wait()
         return self.serving.gatekeeper.gate
 
+    async def until(self, state: GateState) -> m.Gate:
+        """Wait until the gate is in a state, and return it."""
+        async with asyncio.timeout(30):
+            while self.serving.gatekeeper.gate.state is not state:
+                self.turned.clear()
+                await self.turned.wait()
+        return self.serving.gatekeeper.gate
+
     async def activate(self, site: str) -> m.Done:
         return await self.sites.activate(m.SiteActivate(site, "they know better"), "alex")
 
@@ -194,6 +202,31 @@ def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
     play(tmp_path, act)
 
 
+def test_a_site_that_is_being_left_stays_open_and_is_not_opened_again(tmp_path: Path) -> None:
+    leaving = Decision("lakeside", reasons=("lakeside is left in 200 s",), doubt="lakeside is left in 200 s")
+
+    async def at_lakeside(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        coach.evidence.say(leaving)
+        coach.serving.consider()
+        await coach.settle("lakeside")
+
+    async def elsewhere(coach: Coach) -> None:
+        coach.evidence.say(leaving)
+        async with asyncio.timeout(30):
+            while "not opened now: lakeside is left in 200 s" not in coach.serving.gatekeeper.gate.reason:
+                coach.turned.clear()
+                await coach.turned.wait()
+        assert not coach.serving.gatekeeper.storage.bound
+        await coach.activate("lakeside")
+        await coach.settle("lakeside")
+        assert coach.serving.override
+
+    play(tmp_path, at_lakeside)
+    play(tmp_path, elsewhere, new=False)
+
+
 def test_what_was_chosen_outlives_a_restart_and_so_does_an_override(tmp_path: Path) -> None:
     async def at_lakeside(coach: Coach) -> None:
         coach.evidence.say(where("lakeside"))
@@ -248,3 +281,29 @@ def test_a_daemon_follows_a_node_that_answers_an_echo(tmp_path: Path) -> None:
         daemon.start()
         daemon.up()
         assert daemon.until("open")["site"]["id"] == "lakeside", "evidence that is lost closes nothing"
+
+
+def test_a_site_that_was_left_is_shut_even_if_the_next_one_cannot_be_gone_over_to(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        aside = tmp_path / ".active-site.new"
+        aside.mkdir()
+        coach.evidence.say(where("st-marys", "it is inside the geofence of st-marys"))
+        gate = await coach.until(GateState.BLOCKED)
+        assert "it is inside the geofence of st-marys" in gate.reason
+        assert gate.hint
+        assert coach.serving.site == "lakeside"
+        coach.serving.consider()
+        assert coach.serving.gatekeeper.gate.state is GateState.BLOCKED
+        assert not coach.serving.gatekeeper.storage.bound
+        aside.rmdir()
+        await coach.settle("st-marys")
+        aside.mkdir()
+        coach.evidence.say(where("lakeside"))
+        await coach.until(GateState.BLOCKED)
+        coach.evidence.say(where("st-marys"))
+        await coach.settle("st-marys")
+        aside.rmdir()
+
+    play(tmp_path, act)

@@ -64,6 +64,17 @@ UNCLEARED = [
 ALL += UNCLEARED
 
 
+def test_doubt_by_the_evidence_opens_nothing() -> None:
+    for facts, now in itertools.product(ALL, GateState):
+        unsure = replace(facts, unsure="lakeside is left in 200 s")
+        assert not may_listen(unsure)
+        gate = decide(now, replace(unsure, bound=False))
+        assert gate.state is not GateState.OPEN
+        if may_listen(facts):
+            assert gate.reason == "st-marys is not opened now: lakeside is left in 200 s"
+            assert "fluxctl site location" in gate.hint
+
+
 def test_open_takes_everything() -> None:
     for facts, now in itertools.product(ALL, GateState):
         gate = decide(now, facts)

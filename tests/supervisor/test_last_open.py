@@ -8,7 +8,7 @@ import pytest
 
 from capacitord.errors import CapacitordError
 from capacitord.model.preflight import Last
-from capacitord.supervisor.last_open import DAMAGED, MISSING, LastOpen
+from capacitord.supervisor.last_open import DAMAGED, MISSING, UNKNOWN, LastOpen
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -16,6 +16,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert record.read() == MISSING
     for site in ("", "st-marys", "a" * 64):
         assert record.write(site) == record.read() == Last(site)
+
+
+def test_that_nobody_knows_is_doubt(tmp_path: Path) -> None:
+    record = LastOpen(tmp_path / "last-open")
+    assert record.forget() == record.read() == UNKNOWN
+    assert UNKNOWN.doubt
 
 
 def test_every_byte_that_turns_is_doubt(tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.dicom import scanner as odd
-from tests.dicom.acceptor import Script
 from tests.dicom.scanner import STUDY, Scanner, has
 from tests.supervisor.daemon import PROFILE, Answer, Daemon, can_connect, running
 from tests.wait import wait_for
@@ -22,6 +24,8 @@ from tests.wait import wait_for
 NAME = "VERMEER"
 """What no log and no record may hold."""
 WAIT = 40.0
+LAXER = "[preflight]\nrequired = false\n"
+"""Of a profile: of no effect on a box that requires one."""
 
 
 def config(*scanners: Scanner, required: bool = True, waiver: bool = False, root: str = "study-root") -> str:
@@ -116,7 +120,7 @@ def test_the_first_site_and_the_same_one_again_ask_nobody(ct: Scanner) -> None:
 
 def test_a_patient_who_was_forgotten_keeps_the_port_shut_until_she_is_gone(ct: Scanner, held: Holding) -> None:
     with running(config=config(ct)) as daemon:
-        port = begin(daemon)
+        port = begin(daemon, LAXER)
         done = activate(daemon).json
         assert "Scanners must be clean before that, as this box was open for st-marys last" in done["message"]
         gate = daemon.until("blocked", within=WAIT)["gate"]
@@ -145,6 +149,9 @@ def test_a_patient_who_was_forgotten_keeps_the_port_shut_until_she_is_gone(ct: S
 def test_back_at_the_same_site_before_the_other_one_opened_nobody_is_asked(ct: Scanner) -> None:
     with running(config=config(ct)) as daemon:
         begin(daemon)
+        refused = activate(daemon, waive_preflight=True)
+        assert (refused.status, refused.error["message"]) == (409, "this box lets nobody waive the preflight")
+        open_for(daemon, "st-marys")
         activate(daemon)
         daemon.until("blocked", within=WAIT)
         activate(daemon, "st-marys")
@@ -155,16 +162,17 @@ def test_back_at_the_same_site_before_the_other_one_opened_nobody_is_asked(ct: S
         assert ct.calls > calls, "an old answer was taken for another activation"
 
 
-@pytest.mark.parametrize(
-    "script", [odd.goes_on_for_ever, odd.is_silent, odd.talks_rubbish, odd.rejects, odd.drips], ids=lambda s: s.__name__
-)
-def test_a_scanner_that_does_not_say_so_is_not_clean(script: Script) -> None:
-    with Scanner(script) as ct, running(config=config(ct)) as daemon:
+def test_a_scanner_that_does_not_say_so_is_not_clean() -> None:
+    scripts = (odd.goes_on_for_ever, odd.is_silent, odd.talks_rubbish, odd.rejects, odd.drips)
+    with ExitStack() as stack:
+        scanners = [stack.enter_context(Scanner(script)) for script in scripts]
+        daemon = stack.enter_context(running(config=config(*scanners)))
         port = begin(daemon)
         activate(daemon)
         (found,) = run(daemon)
         assert found["clean"] is False
-        assert found["scanners"][0]["reason"]
+        assert [each["clean"] for each in found["scanners"]] == [False] * len(scripts)
+        assert all(each["reason"] for each in found["scanners"])
         daemon.until("blocked", within=WAIT)
         assert not can_connect(port)
         assert record(daemon) == "st-marys"
@@ -193,53 +201,46 @@ def test_without_a_scanner_to_ask_nothing_is_certain() -> None:
         assert (found["clean"], found["scanners"]) == (False, [])
 
 
-@pytest.mark.parametrize("rest", ["", "[preflight]\nrequired = false\n", "[preflight]\n"])
-def test_a_profile_can_be_stricter_and_not_laxer(ct: Scanner, rest: str) -> None:
-    with running(config=config(ct, required=rest != "[preflight]\n")) as daemon:
-        begin(daemon, rest)
-        activate(daemon)
-        assert "still has" in daemon.until("blocked", within=WAIT)["gate"]["reason"]
-
-
-def test_where_none_is_required_nobody_is_asked(ct: Scanner) -> None:
+def test_where_none_is_required_nobody_is_asked_but_for_a_site_that_is_stricter(ct: Scanner) -> None:
     with running(config=config(ct, required=False)) as daemon:
         begin(daemon)
+        assert daemon.ask("POST", "/v1/profiles", {"text": text("valley", "[preflight]\n")}).status == 200
         activate(daemon)
         open_for(daemon, "lakeside")
         assert audit(daemon, "gate.clear")[-1]["detail"].endswith("no preflight is required; open last: st-marys")
-    assert ct.calls == 0
+        assert ct.calls == 0
+        activate(daemon, "valley")
+        assert "still has" in daemon.until("blocked", within=WAIT)["gate"]["reason"]
 
 
-@pytest.mark.parametrize("damage", [None, b"", b"st-marys\n", b"lakeside\n" + b"0" * 64 + b"\n", b"\xff" * 2000])
-def test_any_doubt_about_the_last_site_needs_one(ct: Scanner, damage: bytes | None) -> None:
+def test_any_doubt_about_the_last_site_needs_one(ct: Scanner) -> None:
     with running(config=config(ct)) as daemon:
         begin(daemon)
-        daemon.stop()
-        if damage is None:
-            (daemon.state / "last-open").unlink()
-        else:
-            (daemon.state / "last-open").write_bytes(damage)
-        daemon.start()
-        daemon.up()
-        gate = daemon.until("blocked", within=WAIT)["gate"]
-        assert "the record of the site that was open last is" in gate["reason"]
-        assert not can_connect(daemon.get("/v1/status")["listener"]["port"])
+        for damage, words in (("lakeside\n" + "0" * 64 + "\n", "damaged"), (None, "missing")):
+            daemon.stop()
+            if damage is None:
+                (daemon.state / "last-open").unlink()
+            else:
+                (daemon.state / "last-open").write_text(damage)
+            daemon.start()
+            daemon.up()
+            gate = daemon.until("blocked", within=WAIT)["gate"]
+            assert f"the record of the site that was open last is {words}" in gate["reason"]
+            assert not can_connect(daemon.get("/v1/status")["listener"]["port"])
 
 
-def test_a_waiver_is_for_one_activation_and_only_where_the_box_allows_it(ct: Scanner) -> None:
-    with running(config=config(ct)) as strict:
-        begin(strict)
-        refused = activate(strict, waive_preflight=True)
-        assert (refused.status, refused.error["message"]) == (409, "this box lets nobody waive the preflight")
-        open_for(strict, "st-marys")
+def test_a_waiver_is_for_one_activation(ct: Scanner) -> None:
     with running(config=config(ct, waiver=True)) as daemon:
         begin(daemon)
         assert activate(daemon, "st-marys", waive_preflight=True).status == 409
         assert activate(daemon).status == 200
         daemon.until("blocked", within=WAIT)
-        assert "waived, this once" in activate(daemon, waive_preflight=True).json["message"]
+        assert "waived, this once" in activate(daemon, waive_preflight=True, operator="Dr Ann").json["message"]
         open_for(daemon, "lakeside")
-        assert ": a test" in audit(daemon, "gate.clear")[-1]["detail"].partition("waived by ")[2]
+        (waived,) = audit(daemon, "gate.waive")
+        assert audit(daemon, "gate.clear")[-1]["detail"] == waived["detail"]
+        assert re.search(r"waived by Dr Ann \(as \S+\): a test", waived["detail"])
+        assert "CT_1: not clean" in waived["detail"]
         assert ", preflight waived" in audit(daemon, "site.activate")[-1]["detail"]
         activate(daemon, "st-marys")
         assert "still has" in daemon.until("blocked", within=WAIT)["gate"]["reason"]
@@ -301,65 +302,105 @@ def test_what_cannot_be_put_on_record_opens_nothing(ct: Scanner, held: Holding) 
         open_for(daemon, "lakeside")
 
 
-Kill = tuple[str, str | None, int]
-KILLS: list[Kill] = [
-    ("rename", ".active-site.new", 1),
-    ("openat", "", 1),
-    ("openat", "audit/log.jsonl", 2),
-    ("rename", "audit/.head.new", 3),
-    ("openat", ".last-open.new", 1),
-    ("rename", ".last-open.new", 1),
-    ("listen", None, 1),
+class Kill(NamedTuple):
+    """The daemon is killed before one of its threads makes this system call for the first time, on a file or any.
+
+    `late`: it is on its way to the other site by then, and waits for the scanner.
+    """
+
+    call: str
+    file: str | None
+    late: bool = False
+
+
+KILLS = [
+    Kill("rename", ".active-site.new"),
+    Kill("openat", ""),
+    Kill("openat", "audit/log.jsonl"),
+    Kill("rename", "audit/.head.new", late=True),
+    Kill("openat", ".last-open.new"),
+    Kill("rename", ".last-open.new"),
+    Kill("listen", None),
 ]
-"""System calls before which the daemon is killed: on a file below its state, or any; which one of a thread's."""
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=str)
-def test_wherever_it_is_killed_it_opens_for_no_site_that_was_not_cleared(
-    ct: Scanner, held: Holding, kill: Kill, tmp_path: Path
-) -> None:
-    held.studies = []
-    with running(config=config(ct)) as daemon:
+class Coach(NamedTuple):
+    """A box with two sites, and what is on the scanner that both have."""
+
+    daemon: Daemon
+    held: Holding
+
+
+@pytest.fixture(scope="module")
+def coach() -> Iterator[Coach]:
+    held = Holding()
+    with Scanner(has(held)) as ct, running(config=config(ct)) as daemon:
         begin(daemon)
-        tracer = _kill_at(daemon, kill, tmp_path / "trace")
-        asked = subprocess.Popen(
-            ["/usr/bin/curl", "-s", "--unix-socket", str(daemon.socket), "-d", '{"reason": "a test"}',
-             "http://box/v1/sites/lakeside/activate"], stdout=subprocess.DEVNULL
-        )  # fmt: skip
-        daemon.process.wait(WAIT)
-        tracer.wait(WAIT)
-        asked.wait(WAIT)
-        # A patient comes between: nobody asks the scanner whether she is of the site that is opened for.
+        yield Coach(daemon, held)
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: f"{kill.call}-{kill.file}")
+def test_wherever_it_is_killed_it_opens_for_no_site_that_was_not_cleared(
+    coach: Coach, kill: Kill, tmp_path: Path
+) -> None:
+    daemon, held = coach
+    before = daemon.until("open", within=WAIT)["site"]["id"]
+    (after,) = {"st-marys", "lakeside"} - {before}
+    if kill.late:
         held.studies = [STUDY]
-        daemon.start()
-        daemon.up()
-        status = wait_for(lambda: _settled(daemon), within=WAIT, what=f"the gate to settle; {daemon.log.read_text()}")
-        chosen = (daemon.state / "active-site").read_text().partition("\n")[0]
-        assert status["site"]["id"] == chosen
-        cleared = [entry["subjects"] for entry in audit(daemon, "gate.clear")]
-        if status["gate"]["state"] == "open":
-            assert record(daemon) == chosen
-            assert [chosen] in cleared
-        else:
-            assert (chosen, record(daemon)) == ("lakeside", "st-marys")
-            assert not can_connect(status["listener"]["port"])
-            held.studies = []
-            open_for(daemon, "lakeside")
-        assert daemon.post("/v1/audit/verify")["ok"]
+        activate(daemon, after)
+        daemon.until("blocked", within=WAIT)
+    with _killed_at(daemon, kill, tmp_path / "trace"):
+        if not kill.late:
+            _send(daemon, after)
+        held.studies = []
+        daemon.process.wait(WAIT)
+    # A patient comes between: nobody asks the scanner whether she is of the site that is opened for.
+    held.studies = [STUDY]
+    daemon.start()
+    daemon.up()
+    status = wait_for(lambda: _settled(daemon), within=WAIT, what=f"the gate to settle; {daemon.log.read_text()}")
+    chosen = (daemon.state / "active-site").read_text().partition("\n")[0]
+    assert status["site"]["id"] == chosen
+    held.studies = []
+    if status["gate"]["state"] == "open":
+        assert record(daemon) == chosen
+        assert chosen == before or audit(daemon, "gate.clear")[-1]["subjects"] == [chosen]
+    else:
+        assert (chosen, record(daemon)) == (after, before)
+        assert not can_connect(status["listener"]["port"])
+        open_for(daemon, after)
+    assert daemon.post("/v1/audit/verify")["ok"]
 
 
-def _kill_at(daemon: Daemon, kill: Kill, log: Path) -> subprocess.Popen[bytes]:
+def _send(daemon: Daemon, site: str) -> None:
+    """Ask for a site and wait for no answer: there may be none."""
+    body = b'{"reason": "a test"}'
+    head = f"POST /v1/sites/{site}/activate HTTP/1.1\r\nHost: box\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(daemon.socket))
+        connection.sendall(head.encode() + body)
+        with suppress(ConnectionError):
+            connection.recv(1)
+
+
+@contextmanager
+def _killed_at(daemon: Daemon, kill: Kill, log: Path) -> Iterator[None]:
     """Have the running daemon killed when one of its threads begins that call."""
-    call, file, when = kill
-    paths = [] if file is None else ["-P", str(daemon.state / file) if file else str(daemon.state)]
-    inject = f"inject={call}:signal=SIGKILL:when={when}"
+    paths = [] if kill.file is None else ["-P", str(daemon.state / kill.file) if kill.file else str(daemon.state)]
+    inject = f"inject={kill.call}:signal=SIGKILL:when=1"
     tracer = subprocess.Popen(
-        ["/usr/bin/strace", "-f", "-o", str(log), *paths, "-e", f"trace={call}", "-e", inject,
+        ["/usr/bin/strace", "-f", "-o", str(log), *paths, "-e", f"trace={kill.call}", "-e", inject,
          "-p", str(daemon.process.pid)], stderr=subprocess.PIPE
     )  # fmt: skip
-    assert tracer.stderr is not None
-    assert b"attached" in tracer.stderr.readline()
-    return tracer
+    try:
+        assert tracer.stderr is not None
+        assert b"attached" in tracer.stderr.readline()
+        yield
+        tracer.wait(WAIT)
+    finally:
+        tracer.kill()
+        tracer.wait()
 
 
 def _settled(daemon: Daemon) -> Any:

@@ -244,6 +244,25 @@ def test_what_a_site_leaves_behind_is_told() -> None:
         assert left["as_of"]
 
 
+def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> None:
+    with running("--undelivered", "3", drains=1, drain_still=0.3, pulse=0.1) as box:
+
+        def drains() -> set[str]:
+            found = box.get("/v1/status")["draining"]
+            return {each["site"] for each in found if each["state"] != "waiting" and each["isolated"]}
+
+        box.post("/v1/key/init")
+        for site in ("harbor", "lakeside"):
+            assert take(box, text(site, rest='[delivery]\nwhen_inactive = "drain"\n')).status == 200
+            activate(box, site)
+            served(box)
+            # There is something in its spool, and nobody knows how much.
+            (box.state / "sites" / site / "catalog.db").write_text("sealed")
+        box.post("/v1/sites/deactivate", {"reason": "a test"})
+        for site in ("harbor", "lakeside", "harbor"):
+            wait_for(lambda: drains() == {site}, what=f"the turn of {site}")  # noqa: B023 - called at once
+
+
 def test_a_site_that_is_not_there_cannot_be_activated(shared: Daemon) -> None:
     assert activate(shared, "nowhere").status == 404
     assert served(shared) == "st-marys"

@@ -204,3 +204,21 @@ def test_a_box_that_was_somewhere_before_a_restart_is_there_still() -> None:
     found = whereabouts(text("a", 1, square(ST_MARYS)), gpsd=HostPort("127.0.0.1", 9))
     found.begin("a")
     assert found.look().site == "a"
+
+
+def test_the_first_site_of_a_box_that_follows_opens_by_evidence_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+    with running(config='[location]\npoll = "1s"\n') as daemon:
+        daemon.post("/v1/key/init")
+        first = text("lakeside", 1, evidence(port))
+        done = daemon.ask("POST", "/v1/profiles", {"text": first}).json
+        assert done["active"] is False
+        gate = daemon.gate()
+        assert (gate["state"], "no site it knows" in gate["reason"]) == ("parked", True)
+        actions = [entry["action"] for entry in daemon.get("/v1/audit?limit=1000")["entries"]]
+        assert "gate.candidate" not in actions
+        daemon.stop()
+        daemon.start()
+        daemon.up()
+        assert daemon.gate()["state"] == "parked"

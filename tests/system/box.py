@@ -50,8 +50,8 @@ class Box:
 
     It can be stopped, killed and started again in between, on the same port and state. `settings` adds to the tables
     of its configuration, which are the box's defaults but for addresses and room on the disk. `state` may lie on
-    another disk than `folder`. `before` is put in front of the command. `targets` are the profile's destinations,
-    `tables` further tables of it.
+    another disk than `folder`. `command` takes the arguments of `capacitord`, and `before` is put in front of it.
+    `targets` are the profile's destinations, `tables` further tables of it.
     """
 
     host = "127.0.0.1"
@@ -64,11 +64,13 @@ class Box:
         settings: Mapping[str, Any] | None = None,
         state: Path | None = None,
         before: Sequence[str] = (),
+        command: Sequence[str] = (str(CAPACITORD),),
         tables: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.state = state or folder / "state"
         self.before = list(before)
+        self.command = list(command)
         self.targets = targets
         self.profile_version = 0
         self.routes: list[dict[str, Any]] = []
@@ -101,7 +103,7 @@ class Box:
 
     def launch(self) -> None:
         """Start the supervisor, without waiting for it."""
-        argv = [*self.before, str(CAPACITORD), "run", "--config", str(self._config())]
+        argv = [*self.before, *self.command, "run", "--config", str(self._config())]
         self._program = Program(argv, log=self.folder / "capacitord.log", cwd=self.folder)
 
     def start(self) -> None:
@@ -122,9 +124,9 @@ class Box:
             self._orphaned.pop().kill()
 
     def kill_supervisor(self) -> None:
-        """End the supervisor at once, and only it: its runtime is left alone."""
+        """End the supervisor at once, and only it: its runtime ends with it where it is in a container."""
         program = self.program
-        # Kept, because the runtime has to end with the test.
+        # Kept, because a runtime that is in none has to end with the test.
         self._orphaned += program.below()
         os.kill(program.pid, signal.SIGKILL)
         wait_for(lambda: not program.running, what="the supervisor to be dead")
@@ -159,7 +161,7 @@ class Box:
             self.launch()
             self.wait_until_answering()
             self.client.key_init(m.KeyInit())
-            self.serve(*self.targets)
+            self.furnish()
         except BaseException:
             self.close()
             raise
@@ -171,6 +173,10 @@ class Box:
         self.close()
 
     # --- what it is told
+
+    def furnish(self) -> None:
+        """Give a new box its first profile."""
+        self.serve(*self.targets)
 
     def serve(self, *targets: Target, keep_delivered: str | None = None, wait: bool = True) -> None:
         """Import the next version of the profile, with these destinations, and wait until it is in force."""

@@ -146,8 +146,10 @@ class Arena:
         return True
 
     def kill_supervisor(self) -> None:
-        """Kill the supervisor alone and start another; the runtime that is left finishes by itself."""
+        """Kill the supervisor alone, with which its runtime ends, and start another."""
+        after = time.monotonic()
         self.box.kill_supervisor()
+        self.kills.append(Kill(after, time.monotonic()))
         self.box.launch()
 
     def kill_both(self) -> None:

@@ -83,7 +83,10 @@ class WhereaboutsTable(Table):
     max_age: Annotated[Duration, _between(2, 300, "two seconds and five minutes")] = 10.0
     """A position that is older is none."""
     max_error: Annotated[float, pydantic.BeforeValidator(_metres)] = 100.0
-    """A position that may be further off than so many metres is none."""
+    """A position that may be further off than so many metres, by what the receiver says, is none.
+
+    Geofences are kept clear of by 1.5 times what it says.
+    """
     leave_after: Annotated[Duration, _between(1, 3600, "one second and one hour")] = LEAVE_AFTER
     """How long the evidence must say that the box is elsewhere before it leaves a site."""
     poll: Annotated[Duration, _between(1, 60, "one second and one minute")] = 5.0

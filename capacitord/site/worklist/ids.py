@@ -38,10 +38,14 @@ def find(reference: str, entries: Iterable[tuple[str, Shown]]) -> tuple[str, Sho
     Raises `NotFound`, or `Ambiguous` with the ids it could be.
     """
     known = list(entries)
-    found = [each for each in known if reference and reference in _numbers(each[1])]
     low = reference.lower()
-    if not found and len(low) >= _SHORTEST and _HEXADECIMAL.issuperset(low):
-        found = [each for each in known if each[0].startswith(low)]
+    is_short = len(low) >= _SHORTEST and _HEXADECIMAL.issuperset(low)
+    # What this box itself calls an entry is never taken for another one's accession number.
+    found = [each for each in known if each[0] == low] or [
+        each
+        for each in known
+        if (is_short and each[0].startswith(low)) or (reference and reference in _numbers(each[1]))
+    ]
     if not found:
         raise NotFound(
             "No worklist entry has this short id, accession number or Study Instance UID.",
