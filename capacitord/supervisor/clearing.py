@@ -20,6 +20,8 @@ from capacitord.supervisor.last_open import MISSING, LastOpen
 _log = logging.getLogger(__name__)
 _AGAIN: Final = 1.0
 """Seconds until what could not be written down is tried again."""
+FRESH: Final = 10.0
+"""Seconds for which scanners that were found clean count as such: with the port shut one can get a patient, too."""
 _OUR_ERROR: Final = "No scanner could be asked because of an error in this program."
 
 
@@ -75,6 +77,7 @@ class Clearing:
         self._required = True
         self._waived = ""
         self._why = ""
+        self._found_at = 0.0
         self._journalled = ""
         """What the audit log says of this activation, so that a record that is tried again is told of once."""
         self._questions = self._answered = 0
@@ -114,7 +117,15 @@ class Clearing:
         """Why the site may be opened for, None if it may not."""
         if not self._site:
             return None
-        return clearance(self._site, self.last, self.found, required=self._required, waived=bool(self._waived))
+        found = None if self._is_stale else self.found
+        return clearance(self._site, self.last, found, required=self._required, waived=bool(self._waived))
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether it was too long ago that all scanners were clean."""
+        if self.found is None or not self.found.clean:
+            return False
+        return asyncio.get_running_loop().time() - self._found_at > FRESH
 
     @property
     def is_awaited(self) -> bool:
@@ -160,14 +171,18 @@ class Clearing:
         if self.found is None or found.clean != self.found.clean:
             _log.info("the preflight for %s is %s", self._site, "clean" if found.clean else "not clean")
         self.found, self._answered = found, question
+        self._found_at = asyncio.get_running_loop().time()
         self._changed()
 
     def look(self, *, possible: bool, ready: bool) -> None:
         """Do what is to be done now.
 
         `possible` says that nothing stands against this site that a person would have to change; `ready` that it could
-        be opened for at once, if it was cleared.
+        be opened for at once, if it was cleared. Then scanners that were clean too long ago are asked anew.
         """
+        if ready and self._is_stale:
+            self._forget()
+            self._stop_asking()
         if possible and self.is_awaited:
             if self._asking is None:
                 self._asking = asyncio.create_task(self._ask())

@@ -16,14 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
-from tests.torture import faults, files, fuzz, kill, large, power
+from tests.torture import faults, files, fuzz, gate, kill, large, power
 from tests.torture.report import Report
 
 _FUZZ = 60.0
 """Seconds each target is fuzzed for unless --seconds says otherwise."""
 
 
-PARTS = ("kill", "power", "faults", "fuzz", "files", "large")
+PARTS = ("kill", "power", "faults", "fuzz", "files", "large", "gate")
 
 
 def parts(folder: Path, *, cycles: int, seconds: float | None, seed: int) -> Mapping[str, Callable[[], Report]]:
@@ -41,13 +41,16 @@ def parts(folder: Path, *, cycles: int, seconds: float | None, seed: int) -> Map
         "fuzz": lambda: fuzz.torture(folder, seconds=each, seed=seed),
         "files": lambda: files.torture(folder),
         "large": lambda: large.torture(folder),
+        "gate": lambda: gate.torture(folder, cycles=cycles, seed=seed, deadline=deadline()),
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the torture and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.partition("\n")[0])
-    parser.add_argument("--cycles", type=int, default=200, help="kills; a fifth as many power cuts and faults (200)")
+    parser.add_argument(
+        "--cycles", type=int, default=200, help="kills, histories; a fifth as many power cuts and faults (200)"
+    )
     parser.add_argument("--seconds", type=float, help="end each part after so long, whatever the number of cycles")
     parser.add_argument("--seed", type=int, help="repeat a run's random choices; their timing differs all the same")
     parser.add_argument("--only", action="append", choices=PARTS, help="a part")

@@ -1,0 +1,1 @@
+"""A box in this process, on a clock of its own, in a world that is modelled beside it."""

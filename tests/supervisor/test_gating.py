@@ -1,0 +1,111 @@
+"""The gate, whatever happens in whatever order: what must never be, and what must be in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from capacitord.model.states import GateState
+from tests.supervisor.gating import machine
+from tests.supervisor.gating.box import EVERY, Settings
+from tests.supervisor.gating.runtime import SLOW
+from tests.supervisor.gating.world import Manner, Start
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a box that has keys and knows three sites."""
+    folder = tmp_path_factory.mktemp("box") / "state"
+    machine.template(folder)
+    return folder
+
+
+@contextmanager
+def coach(state: Path, settings: Settings) -> Iterator[machine.Coach]:
+    """Give a coach whose history is a test's own; what must never be is looked after as ever."""
+
+    class One(machine.Coach):
+        pass
+
+    One.state, One.deeds = state, Counter()
+    found = One()
+    try:
+        found.first_start(settings)
+        yield found
+    finally:
+        found.teardown()
+
+
+@pytest.mark.torture
+def test_whatever_happens_nothing_goes_where_it_does_not_belong(state: Path) -> None:
+    deeds = machine.run(state, examples=60, steps=40).deeds
+    did = ("opened", "asked", "image arrived", "image delivered", "cleared as first", "cleared as clean")
+    assert min(deeds[each] for each in did) > 5, deeds
+
+
+def test_it_may_be_killed_anywhere_between_two_sites(state: Path) -> None:
+    opened, in_between = set(), 0
+    # Going over takes some forty rounds, and the last few have the record and the port.
+    for rounds in (*range(0, 30, 5), *range(30, 45)):
+        with coach(state, Settings(waiver=False, follow=False)) as one:
+            one.serve("lakeside")
+            one.activate("valley", waive=False, pause=rounds)
+            in_between += one.truth.cleared == "valley" and not one.is_open
+            one.restart(kill=True, rounds=0, pause=15.0)
+            assert one.is_open
+            opened.add(one.box.serving.site)
+    assert opened == {"lakeside", "valley"}
+    assert in_between, "the record named the one, and the port was not open yet"
+
+
+def test_scanners_that_were_clean_while_the_spool_was_being_opened_are_asked_again(state: Path) -> None:
+    with coach(state, Settings(waiver=False, follow=False)) as one:
+        one.serve("lakeside")
+        one.world.start = Start.SLOW
+        one.activate("valley", waive=False, pause=3.0)
+        found = one.box.serving.clearing.found
+        assert found is not None
+        assert found.clean
+        one.found("CT_1", 1, Manner.HONEST)
+        one.wait(SLOW)
+        gate = one.box.serving.gatekeeper.gate
+        assert gate.state is GateState.BLOCKED
+        assert "CT_1 still has 1 study of 1 patient" in gate.reason
+        one.found("CT_1", 0, Manner.HONEST)
+        one.wait(EVERY)
+        assert one.is_open
+
+
+def test_a_waiver_is_for_one_activation(state: Path) -> None:
+    with coach(state, Settings(waiver=True, follow=False)) as one:
+        one.serve("lakeside", patients=1)
+        one.activate("valley", waive=True, pause=15.0)
+        assert one.is_open
+        one.activate("st-marys", waive=False, pause=15.0)
+        assert not one.is_open
+        one.activate("valley", waive=False, pause=15.0)
+        assert one.is_open, "that is where it was open last"
+
+
+def test_what_drains_and_what_is_served_leave_for_their_own_sites(state: Path) -> None:
+    with coach(state, Settings(waiver=False, follow=False)) as one:
+        one.serve("st-marys")
+        one.trouble(Start.READY, "", pacs=False)
+        one.association(2)
+        one.wait(1.0)
+        one.release()
+        one.activate("lakeside", waive=False, pause=15.0)
+        one.association(1)
+        one.wait(1.0)
+        one.trouble(Start.READY, "", pacs=True)
+        one.wait(30.0)
+        one.nothing_is_where_it_does_not_belong()
+        assert sorted(one.world.delivered()) == [
+            ("lakeside", "lakeside", 3),
+            ("st-marys", "st-marys", 1),
+            ("st-marys", "st-marys", 2),
+        ]
