@@ -238,6 +238,20 @@ def state(cache: Cache, now: float, rhythm: Rhythm) -> ListState:
     return ListState.STALE if old is None or old > rhythm.stale_after else ListState.FRESH
 
 
+def awaited(cache: Cache, served: Cache) -> str:
+    """Return why no study can be matched yet, in words; empty once the list is known.
+
+    `served` is the last one of which all entries were corrected. The list is known once that is one that was fetched,
+    in this life or the last; or, where none was kept, or it cannot be read, once the source was asked in this life,
+    though in vain. That is bounded by the source's time-outs, so nothing waits for ever for a list that never comes.
+    """
+    if not served.preparing and (served.fetched is not None or served.tried is not None):
+        return ""
+    if cache.preparing or cache.fetched is not None:
+        return "The worklist of before the start is being prepared, and images are matched with it after that."
+    return "There is no worklist yet and its source is being asked, and images are matched after that."
+
+
 def is_of_another(cache: Cache, rhythm: Rhythm) -> bool:
     """Whether the list came from a source that is not the one to ask now."""
     return bool(cache.fetched is not None and rhythm.source and cache.source and cache.source != rhythm.source)

@@ -22,13 +22,19 @@ class Listings:
         self._ids = EntryIds(site)
         self.source: WorklistKeeper | None = None
         """Who keeps the list; None while nobody does yet."""
+        self._awaited = Listing(awaited="The site's runtime is starting.")
         # Replaced and never changed, so that whoever looks needs no lock.
         self._made: tuple[tuple[Held, ...], Mapping[EntryKey, Shown], Listing] = ((), {}, NO_LIST)
 
     def now(self) -> Listing:
         """Return the list as it is; the same object as long as it is the same."""
         if self.source is None:
-            return NO_LIST
+            return self._awaited
+        awaited = self.source.awaited
+        if awaited:
+            if awaited != self._awaited.awaited:
+                self._awaited = Listing(awaited=awaited)
+            return self._awaited
         cache, shown = self.source.whole()
         if cache.fetched is None:
             return NO_LIST

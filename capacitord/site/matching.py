@@ -84,11 +84,12 @@ def questioned(worklist: Worklist, record: Record, identities: Sequence[Identity
 class Listing(NamedTuple):
     """The entries of the list as scanners get them; `fetched` is in seconds since the epoch, 0 if there never was one.
 
-    A new list is a new object.
+    A new list is a new object. While it is `awaited`, for that reason, nobody knows what is on it: no study is matched.
     """
 
     candidates: tuple[Candidate, ...] = ()
     fetched: float = 0.0
+    awaited: str = ""
 
 
 NO_LIST: Final = Listing()

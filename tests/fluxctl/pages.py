@@ -596,6 +596,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-try-findings": (LOOK, lambda look: trial.tried(t.WITH_FINDINGS, look)),
     "profile-try-many": (LOOK, lambda look: trial.tried(t.MANY, look)),
     "profile-try-deidentified": (LOOK, lambda look: trial.tried(t.DEIDENTIFIED, look)),
+    "study-explain-awaited": (LOOK, lambda look: trial.explained(t.AWAITED, look)),
     "study-explain": (LOOK, lambda look: trial.explained(t.EXPLAINED, look)),
     "study-resolve": (LOOK, lambda look: codes.resolved(t.RESOLVED, look)),
     "study-resolve-60-columns": (NARROW, lambda look: codes.resolved(t.RESOLVED, look)),

@@ -19,6 +19,7 @@ from capacitord.model.worklist_cache import (
     Rhythm,
     added,
     age,
+    awaited,
     due_in,
     failed,
     may_ask,
@@ -163,6 +164,23 @@ def test_before_the_list_of_the_last_life_is_read_nobody_says_that_there_was_non
 def test_a_cache_can_be_written_down() -> None:
     cache = failed(merged(merged(NOBODY, [A, B], 1), [B], 2), "x", 3)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(cache), type=Cache) == cache
+
+
+@pytest.mark.parametrize(
+    ("cache", "served", "why"),
+    [
+        (Cache(preparing=True), NOBODY, "being prepared"),
+        (Cache(fetched=5.0), NOBODY, "being prepared"),
+        (NOBODY, NOBODY, "source is being asked"),
+        (NOBODY, Cache((Held(listed("a"), 1.0, 1.0, sought=1.0),)), "source is being asked"),
+        (Cache(fetched=5.0), Cache(fetched=5.0), ""),
+        (failed(NOBODY, "It is off.", 6.0), failed(NOBODY, "It is off.", 6.0), ""),
+    ],
+)
+def test_studies_wait_until_it_is_known_what_is_on_the_list(cache: Cache, served: Cache, why: str) -> None:
+    found = awaited(cache, served)
+    assert why in found
+    assert bool(found) == bool(why)
 
 
 class Keeping(RuleBasedStateMachine):

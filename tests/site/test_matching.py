@@ -17,6 +17,7 @@ from capacitord.model.patient import Patient
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
+from capacitord.site.matching import Listing
 from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
@@ -62,6 +63,23 @@ def test_what_it_does_not_announce_is_held_whole_and_outlives_restarts(tmp_path:
         found = study_of(one.spool, STUDY)
         assert (found.state, found.held, found.deliveries) == (StudyState.HELD, 2, ())
         assert "nothing on the worklist agrees with it" in found.reason
+
+
+def test_what_comes_before_the_list_is_known_waits_and_is_matched_then(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.listing = Listing(awaited="The list is being read.")
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.spool.settle()
+        one.looks = 0
+        one.box.router.wake()
+        wait_for(lambda: one.looks > 2, what="the router to look for the list, and again")
+        one.spool.close_arrived(0.0)
+        found = study_of(one.spool, STUDY)
+        assert (found.state, found.unrouted, found.held) == (StudyState.RECEIVING, 1, 0)
+        assert one.box.router.failing is None
+        one.fetch(HER_ENTRY)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
 
 
 @pytest.mark.parametrize(

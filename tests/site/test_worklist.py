@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,8 +120,7 @@ def site(
             profile(worklist),
             hashes=bytes(32),
             note=lambda reference, _: notes.append(reference),
-            clock=lambda: time.time() + ahead[0],
-            **settings,
+            **{"clock": lambda: time.time() + ahead[0], **settings},
         )
         try:
             yield Site(spool, broker, keeper, WorklistAnswers(keeper, KEY), notes, ahead)
@@ -322,8 +322,39 @@ def test_studies_are_matched_with_what_the_new_version_corrected(tmp_path: Path)
         assert listings.now() is listings.now()
 
 
+def test_nothing_is_matched_until_the_list_of_the_last_life_is_corrected(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+    listings, corrected = Listings(KEY), threading.Event()
+    first = listings.now()
+    assert first.awaited
+    coach = Transform("coach", On.WORKLIST, (Set(at("PatientID"), value("P9")),))
+    worklist = msgspec.structs.replace(WORKLIST, corrections=(coach,))
+    with site(tmp_path, 1, worklist, clock=lambda: corrected.wait(20) and time.time()) as again:
+        listings.source = again.keeper
+        wait_for(lambda: again.keeper.cache.fetched, what="the list that was kept to be read")
+        waiting = listings.now()
+        assert "being prepared" in waiting.awaited
+        assert listings.now() is waiting
+        corrected.set()
+        wait_for(lambda: not listings.now().awaited, what="the list to be corrected")
+        assert [each.identity.value(MatchKey.PATIENT_ID) for each in listings.now().candidates] == ["p9"]
+
+
+def test_a_list_that_never_comes_is_waited_for_until_its_source_was_asked_once(tmp_path: Path) -> None:
+    listings = Listings(KEY)
+    with site(tmp_path, 1) as here:
+        listings.source = here.keeper
+        here.broker.hold()
+        wait_for(lambda: "source is being asked" in listings.now().awaited, what="the source to be asked")
+        here.broker.go_on()
+        wait_for(lambda: not listings.now().awaited, what="the try to end")
+        assert listings.now().candidates == ()
+
+
 def test_a_site_without_a_worklist_asks_nobody(tmp_path: Path) -> None:
     with site(tmp_path, 1, None) as here:
+        assert here.keeper.awaited == ""
         assert here.keeper.snapshot().entries == ()
         assert here.keeper.advice() == []
         for ask in (here.answers.refresh, lambda: here.answers.show("A1"), lambda: here.answers.list(ListEntries())):

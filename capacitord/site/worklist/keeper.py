@@ -224,6 +224,11 @@ class WorklistKeeper:
         """Return the list that is served, at once; see `ServedList.whole`."""
         return self._served.whole()
 
+    @property
+    def awaited(self) -> str:
+        """Why no study can be matched yet, in words; empty if the list is known. See `worklist_cache.awaited`."""
+        return "" if self._worklist is None else cached.awaited(self._cache, self._served.whole()[0])
+
     def refresh(self) -> Came:
         """Have the source asked now, and return what came of it. Raises `TryAgain` if that takes too long."""
         if self._rounds.wait(self._rounds.want(), PATIENCE):
