@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from capacitord.dicom.worklist.correct import Mishap
 from capacitord.dicom.worklist.identity import identity_of, order_of
 from capacitord.dicom.worklist.served import Shown
 from capacitord.model.matching import Candidate
@@ -49,6 +50,7 @@ class Listings:
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
                 order=None if each.corrected.mishap else order_of(each.original, each.corrected.entry),
+                withheld=each.corrected.mishap is Mishap.WITHHELD,
             )
             for key, each in shown.items()
         )

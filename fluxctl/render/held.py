@@ -111,7 +111,8 @@ def awaited(entry: Entry) -> str:
     when = f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip()
     who = patient_of(entry.patient_name, entry.patient_id)
     gone = "" if entry.vanished is None else "out of the days asked for" if entry.left else "vanished at the source"
-    parts = (who, entry.modality, entry.description, when, entry.accession_number, gone)
+    withheld = "not served" if entry.mishap == "withheld" else ""
+    parts = (who, entry.modality, entry.description, when, entry.accession_number, gone, withheld)
     return ", ".join(part for part in parts if part)
 
 

@@ -101,6 +101,33 @@ def test_a_conflict_and_two_candidates_are_held(tmp_path: Path, entries: list, r
         assert waiting(one.spool) == []
 
 
+HIDDEN = msgspec.structs.replace(entry("e2", accession_number="A-2", patient_id="P1"), withheld=True)
+
+
+def test_nothing_leaves_as_the_study_of_an_entry_that_nobody_was_shown(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        one.fetch(HIDDEN)
+        put_image(one.spool, STUDY, 1, PatientID="P1", AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert "nothing on the worklist agrees with it" in study_of(one.spool, STUDY).reason
+        one.fetch(HIDDEN, HER_ENTRY, at=20.0)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.fetch(msgspec.structs.replace(HIDDEN, withheld=False), at=30.0)
+        wait_for(lambda: len(waiting(one.spool)) == 1, within=20.0, what="the study to leave")
+
+
+def test_an_image_of_another_patients_hidden_entry_does_not_follow_its_study(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(
+            HER_ENTRY,
+            msgspec.structs.replace(HIDDEN, identity=entry("", accession_number="A-2", patient_id="P9").identity),
+        )
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
+
+
 ORDER = Order("P1", "Doe^Jane", "A-1", "1.2.9", "RP-1")
 
 

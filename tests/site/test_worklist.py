@@ -341,6 +341,15 @@ def test_nothing_is_matched_until_the_list_of_the_last_life_is_corrected(tmp_pat
         assert [each.identity.value(MatchKey.PATIENT_ID) for each in listings.now().candidates] == ["p9"]
 
 
+def test_matching_knows_which_entries_nobody_was_shown(tmp_path: Path) -> None:
+    with source(1, 2) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        next(iter(here.keeper.shown().values())).correction.withhold()
+        listings = Listings(KEY)
+        listings.source = here.keeper
+        assert sorted(each.withheld for each in listings.now().candidates) == [False, True]
+
+
 def test_a_list_that_never_comes_is_waited_for_until_its_source_was_asked_once(tmp_path: Path) -> None:
     listings = Listings(KEY)
     with site(tmp_path, 1) as here:
