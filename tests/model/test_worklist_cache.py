@@ -20,6 +20,7 @@ from capacitord.model.worklist_cache import (
     added,
     age,
     awaited,
+    bounded,
     due_in,
     failed,
     may_ask,
@@ -303,6 +304,22 @@ def test_what_vanished_and_is_given_again_is_served_again() -> None:
     gone = merged(merged(Cache(), [A], 1000.0), [], 1010.0)
     again = added(gone, [A], 1020.0)
     assert [(held.since, held.vanished) for held in again.entries] == [(1000.0, None)]
+
+
+def test_of_what_was_given_for_scanners_only_so_much_is_kept() -> None:
+    def names(cache: Cache) -> list[str]:
+        return [held.listed.key.step for held in cache.entries]
+
+    cache = added(merged(NOBODY, [listed("on-list")], 1.0), [listed("on-list", b"y"), listed("first")], 2.0)
+    for number in range(3):
+        cache = added(cache, [listed(f"given{number}")], 3.0 + number)
+    assert names(bounded(cache, lambda _: False, 4)) == names(cache)
+    assert names(bounded(cache, lambda _: False, 2)) == ["on-list", "given1", "given2"]
+    assert names(bounded(cache, lambda key: key.step == "first", 2)) == ["on-list", "first", "given2"]
+    assert names(bounded(cache, lambda _: True, 2)) == names(cache)
+    gone = merged(cache, [], 10.0)
+    assert len(gone.vanished()) == 5
+    assert names(bounded(gone, lambda _: False, 0)) == ["on-list"], "what vanished of these is bounded too"
 
 
 def test_a_scanner_is_told_that_the_source_could_not_be_asked() -> None:

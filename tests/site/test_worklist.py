@@ -541,6 +541,28 @@ def test_somebody_just_added_is_found_at_once_and_the_same_one_is_not_asked_for_
         assert here.broker.asked["worklist"] == asked + 4
 
 
+def test_a_source_that_gives_without_end_for_scanners_does_not_fill_the_box(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with source(1) as ris, site(tmp_path, ris.port, most_sought=2) as here:
+        assert here.answers.refresh().ok
+        gives(ris, *far(2, 3, 4, 5))
+        assert here.keeper.look_again(for_patient(2)) is not None
+        (hers,) = (each for each in here.answers.list(ListEntries()).entries if each.accession_number == "A00002")
+        put_images(here.spool, study=hers.study_uid)
+        assert here.keeper.look_again(for_patient(3)) is not None
+        assert here.keeper.advice() == []
+        for number in (4, 5):
+            assert here.keeper.look_again(for_patient(number)) is not None
+        assert here.names(vanished=True) == {"A00001", "A00002", "A00005"}
+        assert {held.key.accession for held in here.spool.worklist.load().entries} == here.names(vanished=True)
+        (advice,) = here.keeper.advice()
+        assert (advice.reference, "2 entries were dropped" in advice.message) == ("worklist-crowded", True)
+        here.ahead[0] = 2 * 86400.0
+        assert [advice.reference for advice in here.keeper.advice()] == ["worklist-old"]
+    assert sum("dropped, those that came first" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_what_was_looked_for_on_a_day_of_the_list_vanishes_with_it(tmp_path: Path) -> None:
     with source(1) as ris, site(tmp_path, ris.port) as here:
         assert here.answers.refresh().ok
