@@ -43,9 +43,10 @@ class Listings:
         # Corrections come after the version of the profile that has them.
         if entries is cache.entries and corrected is shown:
             return listing
+        names = self._ids.of(shown)
         candidates = tuple(
             Candidate(
-                self._ids.of(key),
+                names[key],
                 each.held.since,
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
