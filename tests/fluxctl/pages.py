@@ -624,6 +624,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "worklist-show": (LOOK, lambda look: worklist.shown(w.DETAIL, look)),
     "worklist-show-120-columns": (WIDE, lambda look: worklist.shown(w.DETAIL, look)),
     "worklist-show-60-columns": (NARROW, lambda look: worklist.shown(w.DETAIL, look)),
+    "worklist-show-sought": (LOOK, lambda look: worklist.shown(s.changed(w.DETAIL, entry=w.SOUGHT), look)),
     "worklist-show-all": (LOOK, lambda look: worklist.shown(w.DETAIL, look, everything=True)),
     "worklist-refresh": (LOOK, lambda look: worklist.refreshed(w.REFRESHED, look)),
     "worklist-refresh-same": (LOOK, lambda look: worklist.refreshed(w.SAME, look)),

@@ -522,6 +522,11 @@ def test_whom_a_scanner_looks_for_is_asked_for_by_name_whatever_the_day_and_serv
         assert here.served() == {"A00001", "A00002"}, "nobody else was asked for"
         assert here.answers.refresh().ok
         assert here.served() == {"A00001", "A00002"}, "another day's list says nothing of her"
+        told = {each.accession_number: each for each in here.answers.list(ListEntries()).entries}
+        assert {name: (each.listed, each.sought is None) for name, each in told.items()} == {
+            "A00001": (True, True),
+            "A00002": (False, False),
+        }
         kept = {held.key.accession: held.sought is not None for held in here.spool.worklist.load().present()}
         assert kept == {"A00001": False, "A00002": True}
         here.ahead[0] = 86500.0

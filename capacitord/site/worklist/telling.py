@@ -66,6 +66,8 @@ def row(short: str, shown: Shown) -> w.Entry:
         changed=bool(shown.corrected.changes),
         lacking=shown.corrected.lacking,
         mishap=shown.corrected.mishap or "",
+        sought=when_or_never(held.sought),
+        listed=not held.is_only_sought,
     )
 
 
