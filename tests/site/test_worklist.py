@@ -108,13 +108,24 @@ def knows(scp: Scp, *numbers: int, **more: Any) -> None:
 
 @contextmanager
 def site(
-    root: Path, port: int, worklist: Worklist | None = WORKLIST, *, disk: Disk | None = None, **settings: Any
+    root: Path,
+    port: int,
+    worklist: Worklist | None = WORKLIST,
+    *,
+    disk: Disk | None = None,
+    silent: bool = False,
+    **settings: Any,
 ) -> Iterator[Site]:
-    """Keep the worklist of a spool whose source is on this port; 1 is one where nobody is."""
+    """Keep the worklist of a spool whose source is on this port; 1 is one where nobody is.
+
+    With `silent` nobody connects to it until the broker is to `go_on`.
+    """
     spool = open_spool(root, disk=disk)
     notes: list[str] = []
     ahead = [0.0]
     with Broker(worklist=port) as broker:
+        if silent:
+            broker.hold()
         keeper = WorklistKeeper(
             spool,
             broker.connections,
@@ -353,9 +364,8 @@ def test_matching_knows_which_entries_nobody_was_shown(tmp_path: Path) -> None:
 
 def test_a_list_that_never_comes_is_waited_for_until_its_source_was_asked_once(tmp_path: Path) -> None:
     listings = Listings(KEY)
-    with site(tmp_path, 1) as here:
+    with site(tmp_path, 1, silent=True) as here:
         listings.source = here.keeper
-        here.broker.hold()
         wait_for(lambda: "source is being asked" in listings.now().awaited, what="the source to be asked")
         here.broker.go_on()
         wait_for(lambda: not listings.now().awaited, what="the try to end")
