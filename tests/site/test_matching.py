@@ -12,18 +12,18 @@ import pytest
 from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.evidence import Named
-from capacitord.model.matching import Candidate, MatchKey, Order
+from capacitord.model.matching import Candidate, MatchKey, Order, Worklist
 from capacitord.model.patient import Patient
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
-from capacitord.site.matching import Listing
+from capacitord.site.matching import Listing, entry_for
 from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
 from capacitord.spool.whose import Awaited, Mixture
 from tests.images import CT_STORAGE
-from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
+from tests.site.reviewing import ANN, BOB, RULES, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, routed_spool, study_of
 from tests.site.stock import waiting
 from tests.spool.recount import recount
@@ -114,6 +114,15 @@ def test_nothing_leaves_as_the_study_of_an_entry_that_nobody_was_shown(tmp_path:
         assert one.closed(STUDY) is StudyState.HELD
         one.fetch(msgspec.structs.replace(HIDDEN, withheld=False), at=30.0)
         wait_for(lambda: len(waiting(one.spool)) == 1, within=20.0, what="the study to leave")
+
+
+def test_a_hidden_entry_of_one_image_speaks_against_what_another_image_matches() -> None:
+    hers, hidden, unlisted = (
+        entry("", accession_number=number, patient_id="P1").identity for number in ("A-1", "A-2", "A-3")
+    )
+    worklist = Worklist((HER_ENTRY, HIDDEN), RULES)
+    assert entry_for(worklist, (hers, unlisted)) == "e1"
+    assert entry_for(worklist, (hers, hidden)) is None
 
 
 def test_an_image_of_another_patients_hidden_entry_does_not_follow_its_study(tmp_path: Path) -> None:
