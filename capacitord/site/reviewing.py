@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+import msgspec
+
 from capacitord.api import messages as m
 from capacitord.api import review as r
 from capacitord.dicom.worklist.correct import Mishap
@@ -29,6 +31,9 @@ from capacitord.spool.whose import Mixture
 
 MOST: Final = 3
 """Candidates that a list shows of each study."""
+
+MOST_PATIENTS: Final = 5
+"""Patients that a list names of each study, and how many of the different things that images say."""
 
 _MOST_OF_ONE: Final = 4
 _OF_A_PATIENT: Final = frozenset(
@@ -78,7 +83,7 @@ class Reviewing:
         """Return studies that wait, the oldest first, with why and what they may belong to."""
         rows, total, following = self._spool.studies.held_page(request.limit, request.after)
         worklist, shown = self._worklist(), dict(self._entries())
-        held = tuple(self._held(number, study, worklist, shown, MOST) for number, study in rows)
+        held = tuple(_shortened(self._held(number, study, worklist, shown, MOST)) for number, study in rows)
         return r.HeldList("fluxctl.held.list/1", held, total, tuple(self._destinations()), following)
 
     def show(self, request: m.StudyRef) -> tuple[r.HeldDetail, str]:
@@ -227,6 +232,17 @@ class Reviewing:
         said = tuple({str(key): text for key, text in each.values.items()} for each in identities)
         patients = tuple(r.HeldPatient(*each.patient, *each[1:]) for each in waiting)
         return r.Held(study, candidates, said, patients, len(near) - len(candidates))
+
+
+def _shortened(held: r.Held) -> r.Held:
+    """Return a study as a list has it: one of very many patients would hide the others."""
+    return msgspec.structs.replace(
+        held,
+        said=held.said[:MOST_PATIENTS],
+        patients=held.patients[:MOST_PATIENTS],
+        more_said=len(held.said[MOST_PATIENTS:]),
+        more_patients=len(held.patients[MOST_PATIENTS:]),
+    )
 
 
 def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:

@@ -4,7 +4,8 @@ What is filed without a decision is found here again after every start. A decisi
 profile and filed as that version's; images that it holds are looked at again with the next version.
 
 Where the profile matches studies with the worklist, an image is matched first: what is not matched goes nowhere, and no
-route is asked (`model.review`). Studies that nothing matched are looked at again when another list has come.
+route is asked (`model.review`). Studies that nothing matched are looked at again when another list has come. Until it
+is known what is on the list, which takes a while after a start, nothing is decided of what is to be matched.
 
 An error that nobody foresaw may pass. So the image is tried again a few times before it is held as one that cannot be
 read; no other image waits for it.
@@ -29,7 +30,7 @@ from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.outgoing import Came, demand_changeable
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.transform.failure import NotTransformed, Unreadable
-from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem, TryAgain
 from capacitord.link.messages import DEED_BEGUN, DEED_DONE, DEED_NOT_DONE, Deed
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
@@ -64,6 +65,10 @@ _TRIES: Final = 5
 _LAST: Final = Turn(b"", b"")
 
 _Page = Callable[[int, int], list[Undecided]]
+
+
+class _ListAwaited(TryAgain):
+    """It is not known yet what is on the worklist: no fault, and it passes by itself."""
 
 
 class _Failed(NamedTuple):
@@ -106,6 +111,7 @@ class Router:
         self._wanted.set()
         self._pause = 0.0
         self._problem: Problem | None = None
+        self._awaited = ""
         self._thread = threading.Thread(target=self._run, name="router", daemon=True)
         self._thread.start()
 
@@ -141,10 +147,13 @@ class Router:
 
     def _say(self, trouble: CapacitordError | None) -> None:
         """Remember what is wrong; say it once, and when it is over."""
-        if trouble is None:
+        before, self._awaited = self._awaited, trouble.message if isinstance(trouble, _ListAwaited) else ""
+        if self._awaited and not before:
+            LOG.info("Images wait to be matched: %s", self._awaited)
+        if trouble is None or self._awaited:
             if self._problem is not None:
                 LOG.warning("It is decided again where images go.")
-            self._problem, self._pause = None, 0.0
+            self._problem, self._pause = None, self._first_pause if self._awaited else 0.0
             return
         if isinstance(trouble, OF_THE_DISK):
             self._doubt()
@@ -176,7 +185,7 @@ class Router:
 
         trouble: CapacitordError | None = None
         for page in _pages(undecided, outdated, decisions.unsorted):
-            trouble = self._decide(page, in_force) or trouble
+            trouble = _graver(trouble, self._decide(page, in_force))
             if not self._goes_on(in_force):
                 break
         if self._routing.in_force is not in_force:
@@ -191,7 +200,7 @@ class Router:
         under another patient, or several times, is judged again whatever the profile says: it stays held for that.
         """
         matching, listing = in_force.matching, self._matcher.listing()
-        if matching is None or self._looked_again(listing, in_force):
+        if matching is None or listing.awaited or self._looked_again(listing, in_force):
             return
         worklist = self._matcher.worklist(matching.rules)
         for waiting in self._spool.review.unmatched():
@@ -240,7 +249,7 @@ class Router:
                     self._wanted.set()
                 self._failed.pop(image.image, None)
             except CapacitordError as error:
-                trouble = error
+                trouble = _graver(trouble, error)
             except Exception as error:  # noqa: BLE001 - one image must not stop the others
                 LOG.error(  # noqa: TRY400 - without the words of the error, which may be a patient's
                     "It cannot be decided where image %s goes: %s", image.object_id.hex()[:12], describe(error)
@@ -345,6 +354,9 @@ class Router:
         matching = in_force.matching
         if matching is None and record is None:
             return None, None
+        awaited = "" if matching is None else self._matcher.listing().awaited
+        if awaited:
+            raise _ListAwaited(awaited)
         identity = identity_of(attributes, image.calling_ae)
         look = None if matching is None else self._matcher.look(identity, record, matching.rules)
         opinion = judge(record, identity, look, Terms() if matching is None else matching.terms)
@@ -383,6 +395,11 @@ class _Lazy:
             except DamagedObject as error:
                 raise _damaged(self._spool, self._image, error) from error
         return self._read.values(attribute)
+
+
+def _graver(before: CapacitordError | None, now: CapacitordError | None) -> CapacitordError | None:
+    """Return the later of two troubles; a list that is awaited is one only if there is no other."""
+    return now if before is None or not (now is None or isinstance(now, _ListAwaited)) else before
 
 
 def _damaged(spool: Spool, image: Undecided, error: DamagedObject) -> CapacitordError:

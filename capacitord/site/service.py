@@ -156,6 +156,7 @@ class Service:
             lambda: self._routing.profile,
             self._preparation,
             receiving=lambda: self._reception.receiving,
+            awaited=lambda: self._worklist.awaited,
         )
 
     def _departing(self) -> Departing:
@@ -270,7 +271,8 @@ class Service:
         status = site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
         rules = self._routing.profile.completeness
         status = with_announced(status, self._spool, self._quiet if rules.quiet is None else rules.quiet)
-        return with_worklist(status, self._worklist, self._worklist_port)
+        matches = self._routing.profile.matching is not None
+        return with_worklist(status, self._worklist, self._worklist_port, matches=matches)
 
     def _condition(self) -> Condition:
         return Condition(

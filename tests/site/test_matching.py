@@ -12,17 +12,18 @@ import pytest
 from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
 from capacitord.model.evidence import Named
-from capacitord.model.matching import Candidate, MatchKey, Order
+from capacitord.model.matching import Candidate, MatchKey, Order, Worklist
 from capacitord.model.patient import Patient
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
+from capacitord.site.matching import Listing, entry_for
 from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
 from capacitord.spool.releasing import GRACE, Release
 from capacitord.spool.whose import Awaited, Mixture
 from tests.images import CT_STORAGE
-from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
+from tests.site.reviewing import ANN, BOB, RULES, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, routed_spool, study_of
 from tests.site.stock import waiting
 from tests.spool.recount import recount
@@ -64,6 +65,23 @@ def test_what_it_does_not_announce_is_held_whole_and_outlives_restarts(tmp_path:
         assert "nothing on the worklist agrees with it" in found.reason
 
 
+def test_what_comes_before_the_list_is_known_waits_and_is_matched_then(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.listing = Listing(awaited="The list is being read.")
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.spool.settle()
+        one.looks = 0
+        one.box.router.wake()
+        wait_for(lambda: one.looks > 2, what="the router to look for the list, and again")
+        one.spool.close_arrived(0.0)
+        found = study_of(one.spool, STUDY)
+        assert (found.state, found.unrouted, found.held) == (StudyState.RECEIVING, 1, 0)
+        assert one.box.router.failing is None
+        one.fetch(HER_ENTRY)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
+
+
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
@@ -81,6 +99,42 @@ def test_a_conflict_and_two_candidates_are_held(tmp_path: Path, entries: list, r
         put_image(one.spool, STUDY, 2, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         assert waiting(one.spool) == []
+
+
+HIDDEN = msgspec.structs.replace(entry("e2", accession_number="A-2", patient_id="P1"), withheld=True)
+
+
+def test_nothing_leaves_as_the_study_of_an_entry_that_nobody_was_shown(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        one.fetch(HIDDEN)
+        put_image(one.spool, STUDY, 1, PatientID="P1", AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert "nothing on the worklist agrees with it" in study_of(one.spool, STUDY).reason
+        one.fetch(HIDDEN, HER_ENTRY, at=20.0)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.fetch(msgspec.structs.replace(HIDDEN, withheld=False), at=30.0)
+        wait_for(lambda: len(waiting(one.spool)) == 1, within=20.0, what="the study to leave")
+
+
+def test_a_hidden_entry_of_one_image_speaks_against_what_another_image_matches() -> None:
+    hers, hidden, unlisted = (
+        entry("", accession_number=number, patient_id="P1").identity for number in ("A-1", "A-2", "A-3")
+    )
+    worklist = Worklist((HER_ENTRY, HIDDEN), RULES)
+    assert entry_for(worklist, (hers, unlisted)) == "e1"
+    assert entry_for(worklist, (hers, hidden)) is None
+
+
+def test_an_image_of_another_patients_hidden_entry_does_not_follow_its_study(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(
+            HER_ENTRY,
+            msgspec.structs.replace(HIDDEN, identity=entry("", accession_number="A-2", patient_id="P9").identity),
+        )
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
 
 
 ORDER = Order("P1", "Doe^Jane", "A-1", "1.2.9", "RP-1")
