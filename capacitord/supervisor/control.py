@@ -176,7 +176,15 @@ class _Dispatcher:
         exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message))))
         exchange.detail = said_in(message)
         await self._services.write_audit(peer, route.name, exchange.subjects, exchange.detail, BEGUN)
-        result = "failed"
+        result, written = "failed", False
+
+        async def came(result: str) -> None:
+            nonlocal written
+            if not written:
+                written = True
+                await self._write_result(exchange, result)
+
+        exchange.came = came
         try:
             if unnamed is not None:
                 raise unnamed
@@ -187,7 +195,7 @@ class _Dispatcher:
             exchange.detail = _joined(exchange.detail, error.done)
             raise
         finally:
-            await self._write_result(exchange, result)
+            await came(result)
         return response
 
     async def _studies_in(self, exchange: _Exchange) -> tuple[tuple[str, ...], CapacitordError | None]:
@@ -232,6 +240,8 @@ class _Exchange:
         self.subjects: tuple[str, ...] = ()
         self.detail = ""
         self.result = DONE
+        self.came: Callable[[str], Awaitable[None]] = _nobody_notes
+        """Is told what came of it, before whoever asked is: she may look into the audit log next."""
         self._services = services
         self._bounds = bounds
         self._request = request
@@ -256,6 +266,7 @@ class _Exchange:
         outcome = await self._services.answer(self.route, self.peer, self._message)
         self.subjects = tuple(dict.fromkeys((*self.subjects, *outcome.subjects)))
         self.detail = _joined(self.detail, outcome.detail)
+        await self.came(self.result)
         return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
 
     def gone(self) -> bool:
@@ -269,6 +280,9 @@ class _Exchange:
         if head.refusal or head.status != HTTPStatus.OK:
             self.result = head.refusal or f"HTTP status {head.status}"
         form = head.form if head.form in {*Form} else Form.JSON.value
+        # What is streamed has come to its end only when it has arrived.
+        if form == Form.JSON.value:
+            await self.came(self.result)
         return await self._stream(answer.pieces, form, head.status, head.length)
 
     async def _stream(
@@ -286,6 +300,10 @@ class _Exchange:
             _log.info("%s broke off: %s", self.route.name, _cause(cause))
             _hang_up(self._request)
         return response
+
+
+async def _nobody_notes(result: str) -> None:
+    """Take no note of `result`: what is not in the audit log needs none."""
 
 
 async def send(request: web.Request, body: bytes, bounds: Bounds, name: str) -> web.Response:

@@ -86,6 +86,7 @@ class Disk:
         owner = f"root_owner={os.getuid()}:{os.getgid()}"
         self._run("/usr/sbin/mkfs.ext4", "-q", "-F", "-m", "0", "-E", owner, str(self._image))
         try:
+            self._run("/usr/bin/mount", "--bind", "--make-shared", str(self.path), str(self.path))
             self._device = self._run("/usr/sbin/losetup", "--find", "--show", str(self._image)).strip()
             self._mount()
         except NoLoopMounts:
@@ -100,6 +101,7 @@ class Disk:
             self._unmount()
         finally:
             self._try("/usr/bin/umount", "--lazy", str(self.path))
+            self._try("/usr/bin/umount", "--lazy", str(self.path))
             self._detach()
             self._image.unlink()
 
@@ -110,7 +112,8 @@ class Disk:
         """Unmount; a program that was killed a moment ago may still hold a file open.
 
         A container that is made at this moment has a copy of all mounts. As long as it has, mounting again would bring
-        the file system back as it was, without power.
+        the file system back as it was, without power. So the mount is below one that is shared: what is unmounted
+        there goes from all copies.
         """
         if not os.path.ismount(self.path):
             return
