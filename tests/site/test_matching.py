@@ -229,6 +229,19 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         assert (deed.action, deed.subjects) == ("study.let-through", (study_of(one.spool, STUDY).id, "archive"))
 
 
+def test_with_a_lost_catalog_what_is_let_through_anew_is_told_of_anew(tmp_path: Path) -> None:
+    ids = []
+    for _ in range(2):
+        with reviewing(tmp_path, matching(release_to=("archive",))) as one:
+            if not ids:
+                put_image(one.spool, STUDY, 1, **JANE)
+            assert one.closed(STUDY) is StudyState.LET_THROUGH
+            (untold,) = one.spool.outbox.oldest(9)
+            ids.append(untold.id)
+        (tmp_path / "catalog.db").unlink()
+    assert ids[0] != ids[1]
+
+
 def test_it_is_on_record_where_unmatched_studies_go_under_another_version(tmp_path: Path) -> None:
     with reviewing(tmp_path, matching(release_to=("archive",))) as one:
         put_image(one.spool, STUDY, 1, **JANE)
