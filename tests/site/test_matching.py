@@ -230,7 +230,7 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
 
 
 def test_with_a_lost_catalog_what_is_let_through_anew_is_told_of_anew(tmp_path: Path) -> None:
-    ids = []
+    ids: list[str] = []
     for _ in range(2):
         with reviewing(tmp_path, matching(release_to=("archive",))) as one:
             if not ids:
