@@ -23,20 +23,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.outgoing import Came, demand_changeable
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.transform.failure import NotTransformed, Unreadable
 from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem, TryAgain
-from capacitord.link.messages import DEED_BEGUN, DEED_DONE, DEED_NOT_DONE, Deed
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Opinion, Record, State, Terms, judge
-from capacitord.site.deeds import deeds_of
+from capacitord.site.deeds import deed_of
 from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of, questioned
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
@@ -91,16 +88,16 @@ class Router:
         doubt: Callable[[], None],
         matcher: Matcher | None = None,
         pause: float = _FIRST_PAUSE,
-        does: Callable[[Deed], object] = lambda _deed: None,
+        did: Callable[[], object] = lambda: None,
     ) -> None:
         """`filed` is told for which destinations something waits from now on, and how urgent it is.
 
         `matcher` has the worklist; without one, nothing is on it.
         `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
-        `pause` is in seconds, before what failed is tried again the first time. `does` is told what the audit log is to
-        say of decisions that a person would have made otherwise, before and after they are filed.
+        `pause` is in seconds, before what failed is tried again the first time. `did` is called when a decision was
+        filed that a person would have made otherwise, and of which the audit log is to be told.
         """
-        self._first_pause, self._does = pause, does
+        self._first_pause, self._did = pause, did
         self._failed: dict[int, _Failed] = {}
         self._spool, self._routing, self._filed = spool, routing, filed
         self._receiving, self._doubt = receiving, doubt
@@ -264,29 +261,18 @@ class Router:
         whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
         if decided:
-            deeds = deeds_of(decided, in_force, self._short)
-            self._say_done(deeds, None)
-            filed = Filed({})
-            try:
-                filed = self._spool.decisions.file(decided, holds, whole=whole)
-            finally:
-                self._say_done(deeds, filed.kept)
-            self._tell(filed)
+            self._tell(self._spool.decisions.file(decided, holds, whole=whole))
         return trouble
 
     def _short(self, study: int) -> str:
         return self._spool.studies.some([study])[study].id
 
-    def _say_done(self, deeds: Mapping[int, Deed], kept: frozenset[int] | None) -> None:
-        """Tell of deeds that they begin, or with the studies for which something was `kept`, what came of them."""
-        for study, deed in deeds.items():
-            result = DEED_BEGUN if kept is None else DEED_DONE if study in kept else DEED_NOT_DONE
-            self._does(msgspec.structs.replace(deed, result=result))
-
     def _tell(self, filed: Filed) -> None:
-        """Say for which destinations something waits, and look again if there is more to decide."""
+        """Say for which destinations something waits, and what was done; look again if there is more to decide."""
         if filed.urgencies:
             self._filed(filed.urgencies)
+        if filed.deeds:
+            self._did()
         if filed.again:
             self._wanted.set()
 
@@ -363,7 +349,8 @@ class Router:
         if opinion is None:
             return None, None
         records[study] = opinion.record
-        return opinion, Reviewed(record, opinion.record, identity, opinion.reopened)
+        found = Reviewed(record, opinion.record, identity, opinion.reopened)
+        return opinion, found._replace(deed=deed_of(found, in_force, lambda: self._short(study)))
 
     def _routed(self, image: Undecided, attributes: Attributes, in_force: InForce, opinion: Opinion | None) -> Routed:
         """Return where an image goes of which matching says that. Raises as `attributes` does."""

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -38,6 +38,7 @@ from capacitord.site.router import Router
 from capacitord.site.routing import Routing
 from capacitord.site.site_status import Condition, Reporter, site_status, with_announced, with_worklist
 from capacitord.site.soundness import Soundness
+from capacitord.site.telling import Teller
 from capacitord.site.upkeep import Upkeep
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.keeper import WorklistKeeper
@@ -71,6 +72,7 @@ class Service:
         self._listings = Listings(spool.key)
         self._matcher = Matcher(self._listings.now)
         self._listed = NO_LIST
+        self._teller = Teller(spool.outbox, self._send, doubt=self._soundness.doubt)
         self._router = Router(
             spool,
             routing,
@@ -78,7 +80,7 @@ class Service:
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
             matcher=self._matcher,
-            does=self._send,
+            did=self._teller.wake,
         )
         self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
         self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
@@ -229,6 +231,10 @@ class Service:
         """Answer a request of the control socket."""
         self._calls.serve(call, descriptor)
 
+    def written(self, deeds: Sequence[str]) -> None:
+        """Take note that these deeds of the site have their entries in the audit log."""
+        self._teller.written(deeds)
+
     def ask_status(self, request: int) -> None:
         """Send the site's status."""
         self._reporter.ask(request)
@@ -254,6 +260,7 @@ class Service:
             port.wait(max(0.0, deadline - time.monotonic()))
         for other in others:
             other.join(max(0.0, deadline + _MARGIN - time.monotonic()))
+        self._teller.stop()
         self._preparation.close()
         self._reporter.stop()
         self._pulse.stop()

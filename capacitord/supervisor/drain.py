@@ -29,16 +29,24 @@ StartOf = Callable[[Stored], Awaitable[link.Start]]
 class Drain:
     """The delivery-only runtime of one site, kept running from its construction until `end`.
 
-    `start_of` says what it is started with, key included; `changed` is called when something of it has changed.
+    `start_of` says what it is started with, key included; `changed` is called when something of it has changed, `did`
+    with what the site has done by itself.
     """
 
     def __init__(
-        self, stored: Stored, start_of: StartOf, launcher: Launcher, bounds: Bounds, changed: Callable[[], None]
+        self,
+        stored: Stored,
+        start_of: StartOf,
+        launcher: Launcher,
+        bounds: Bounds,
+        *,
+        changed: Callable[[], None],
+        did: Callable[[link.Deed], None],
     ) -> None:
         self.stored = stored
         self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.ending = False
-        self._start_of, self._changed = start_of, changed
+        self._start_of, self._changed, self._did = start_of, changed, did
         self._broker = Broker(self.keeper)
         self._reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self._told: Profile | None = None
@@ -128,6 +136,8 @@ class Drain:
                 self._changed()
             case link.Heartbeat():
                 self._reporter.beat(message)
+            case link.Deed():
+                self._did(message)
             case _:
                 # What else it says it has written into the log itself.
                 pass

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from capacitord.api.draining import told
 from capacitord.api.messages import Draining, SiteStatus
 from capacitord.errors import CapacitordError, OutOfSpace, Problem, StorageFailed
+from capacitord.link import messages as link
 from capacitord.model.delivery import Inactive
 from capacitord.supervisor import draining
 from capacitord.supervisor.bounds import Bounds
@@ -50,6 +51,8 @@ class Surroundings(NamedTuple):
     """Called with what a spool holds when that is known."""
     remember: Callable[[str, SiteStatus], Awaitable[None]]
     """Writes down what a spool holds, for the next life."""
+    did: Callable[[link.Deed], None]
+    """Called with what a site does by itself."""
 
 
 class Drains:
@@ -186,7 +189,12 @@ class Drains:
     def _begin(self, site: str) -> None:
         _log.info("%s is not active, and its images go on leaving", site)
         self._drains[site] = Drain(
-            self._stock[site].stored, self._box.start_of, self._launcher, self._bounds, self.consider
+            self._stock[site].stored,
+            self._box.start_of,
+            self._launcher,
+            self._bounds,
+            changed=self.consider,
+            did=self._box.did,
         )
 
     def _look_at(self, site: str, drain: Drain) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -92,6 +93,7 @@ class Serving:
                 start_of=self.provision.start_of,
                 told=self.holdings.told,
                 remember=lambda site, now: self.holdings.remember(site, held_of(now)),
+                did=self._done,
             ),
             profiles=self.profiles,
             records=DrainRecords(box.state / "draining"),
@@ -162,6 +164,15 @@ class Serving:
         except CapacitordError as error:
             _log.warning("%s", error.message)
         self.consider()
+
+    def written(self, deeds: tuple[str, ...]) -> None:
+        """Say to all sites which deeds have their entries; a runtime that does not hear it tells of them again."""
+        for keeper in (self.keeper, *self.drains.keepers.values()):
+            with contextlib.suppress(CapacitordError):
+                keeper.send(link.Written(deeds))
+
+    def _done(self, deed: link.Deed) -> None:
+        self.did(deed)
 
     def consider(self) -> None:
         """Start what can be started now, and bring the gate in line."""

@@ -117,9 +117,9 @@ class Supervisor:
         echo = partial(_echo, serving.prober, box.storage.ae_title)
         whereabouts = Whereabouts(box.location, changed=decisions.put_nowait, echo=echo, clock=self._clock)
         serving.whereabouts = whereabouts
-        deeds = Deeds(audit)
+        deeds = Deeds(audit, serving.written)
         serving.did = deeds.take
-        answers = BoxAnswers(box, bounds, serving, audit, whereabouts)
+        answers = BoxAnswers(box, bounds, serving, audit, deeds=deeds, whereabouts=whereabouts)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
         async with asyncio.TaskGroup() as tasks:

@@ -19,6 +19,7 @@ from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.broker import resolve
+from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
@@ -142,7 +143,8 @@ class Life:
         every = box.location.poll
         self.whereabouts.local = {Kind.SSID: Polled(networks, every=every, within=2.0, clock=self.loop.time)}
         self.serving.whereabouts = self.whereabouts
-        self.answers = BoxAnswers(box, _BOUNDS, self.serving, audit, self.whereabouts)
+        deeds = Deeds(audit, self.serving.written)
+        self.answers = BoxAnswers(box, _BOUNDS, self.serving, audit, deeds=deeds, whereabouts=self.whereabouts)
         self.sites: Sites = self.answers.sites
         world.join(self.loop)
         self._world = world
