@@ -245,7 +245,7 @@ def test_what_a_site_leaves_behind_is_told() -> None:
 
 
 def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> None:
-    with running("--undelivered", "3", drains=1, drain_still=0.3, pulse=0.1) as box:
+    with running("--undelivered", "3", "--deeds", "1", drains=1, drain_still=0.3, pulse=0.1) as box:
 
         def drains() -> set[str]:
             found = box.get("/v1/status")["draining"]
@@ -258,9 +258,11 @@ def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> 
             served(box)
             # There is something in its spool, and nobody knows how much.
             (box.state / "sites" / site / "catalog.db").write_text("sealed")
+        said = box.log.read_text().count("written: ")
         box.post("/v1/sites/deactivate", {"reason": "a test"})
         for site in ("harbor", "lakeside", "harbor"):
             wait_for(lambda: drains() == {site}, what=f"the turn of {site}")  # noqa: B023 - called at once
+        wait_for(lambda: box.log.read_text().count("written: ") > said, what="a drain to hear of its deed's entry")
 
 
 def test_a_site_that_is_not_there_cannot_be_activated(shared: Daemon) -> None:
