@@ -154,7 +154,12 @@ class BoxAnswers:
         return await naming.short_id(self._serving.keeper, reference, peer, bounds, gone=lambda: False)
 
     async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
-        return Outcome(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
+        report = await asyncio.to_thread(self._audit.verify, schema("audit.verify"))
+        problem = self._serving.keys.problem
+        if report.reason == Locked.reference and problem is not None and problem.hint:
+            # The key may be away because there is none yet, or because it is the wrong one.
+            report = msgspec.structs.replace(report, hint=problem.hint)
+        return Outcome(report)
 
     async def _key_init(self, _peer: Peer, request: m.KeyInit) -> Outcome:
         now = await self._serving.keys.init(request)

@@ -29,6 +29,7 @@ from capacitord.supervisor.naming import fit_to_record
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
 from capacitord.supervisor.relay import Answer, CutOff
+from capacitord.supervisor.unsealed import BROKEN_OFF
 
 _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
@@ -268,7 +269,7 @@ class _Exchange:
                 await _within(self._bounds.slow_reader, response.write(piece))
             await _within(self._bounds.slow_reader, response.write_eof())
         except (CutOff, TimeoutError, ConnectionError) as cause:
-            self.result = "broken off"
+            self.result = BROKEN_OFF
             _log.info("%s broke off: %s", self.route.name, _cause(cause))
             _hang_up(self._request)
         return response

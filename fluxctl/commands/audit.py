@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacitord.api import messages as m
+from capacitord.errors import Locked
 from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines
@@ -92,13 +93,19 @@ def _demand_action(action: str) -> None:
     app,
     "verify",
     ("fluxctl audit verify", "Follow the chain from the first entry to the last, and check seals and anchor."),
+    codes=(exits.REFUSED,),
 )
 def verify(ctx: typer.Context, json: AsJson = False) -> None:
-    """Prove that no entry was changed, removed or put in between.
+    """Prove that no sealed entry was changed or removed, and nothing put between them unseen.
 
     Each entry has a digest of the one before it, and a seal that only the box key makes. An anchor in the key store
     says which entry was the last, so a log that was cut back, or whose seals were taken away, is found as well. What
-    was found once stays in the log. Ends with 1 if something is not as it was written.
+    is found once stays in the log, and in `fluxctl status` until capacitord ends.
+
+    While the box key is away entries get no seal, so anybody who can write the file may have put them there: they are
+    named. Those of what takes the key to do cannot be genuine.
+
+    Ends with 1 if something is not as it was written, and with 6 if nothing is proven, as the box key is away.
     """
     answer = daemon(ctx).audit_verify()
 
@@ -108,4 +115,5 @@ def verify(ctx: typer.Context, json: AsJson = False) -> None:
         return audit_report(answer)
 
     show("audit.verify", answer, form(json=json), page)
-    raise typer.Exit(exits.DONE if answer.ok else exits.FAILED)
+    unproven = exits.REFUSED if answer.reason == Locked.reference else exits.FAILED
+    raise typer.Exit(exits.DONE if answer.ok else unproven)

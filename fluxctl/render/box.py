@@ -7,9 +7,11 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
+from capacitord.api.actions import REPAIRED, STARTED, STOPPED
 from capacitord.api.messages import (
     AuditEntry,
     AuditList,
+    AuditRange,
     AuditReport,
     Check,
     Done,
@@ -19,14 +21,20 @@ from capacitord.api.messages import (
     VerifyDamage,
 )
 from capacitord.api.schemas import Verified, Version
+from capacitord.errors import Locked
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, ago, clock, count, size, stamp
+from fluxctl.render.words import NOTHING, ago, begun, clock, count, size, stamp
 
 BEGUN: Final = "begun"
 """The result of an entry that is written before something is done."""
 _WIDEST_RESULT: Final = 24
 """Letters of a result and its detail that stand in the row itself."""
+
+_MOST_RANGES: Final = 8
+"""Places with entries that nobody vouches for that are named, the newest."""
+_OF_A_START: Final = frozenset({STARTED, STOPPED, REPAIRED, "key.unlock"})
+"""What is written at every start before the key comes to hand."""
 
 SYMBOL = {Level.OK: "✔", Level.WARNING: "⚠", Level.FAILURE: "✘"}
 STYLE = {Level.OK: GOOD, Level.WARNING: CARE, Level.FAILURE: BAD}
@@ -167,11 +175,32 @@ def _told(entry: AuditEntry, found: AuditList) -> str:
 
 
 def audit_report(report: AuditReport) -> RenderableType:
-    """Return whether the audit log is whole."""
+    """Return whether the audit log is whole, and which of its entries nobody vouches for, the newest last."""
     first = Text(f"✔ The audit log is whole: {report.message}.", style=GOOD)
-    if not report.ok:
+    if report.reason == Locked.reference:
+        first = Text(f"⚠ The audit log is {report.message}.", style=CARE)
+    elif not report.ok:
         first = Text(f"✘ THE AUDIT LOG IS NOT WHOLE — {report.message}", style=BAD)
-    return stack([first, hanging("  next:", report.hint) if report.hint else None])
+    parts = [first, hanging("  next:", report.hint) if report.hint else None]
+    starts = [each for each in report.unvouched if each.actions and _OF_A_START.issuperset(each.actions)]
+    others = [each for each in report.unvouched if each not in starts]
+    shown = others[-_MOST_RANGES:]
+    if len(shown) < len(others):
+        more = f"There are {len(others) - len(shown)} more such places before: fluxctl audit verify --json"
+        parts.append(hanging("⚠", more, style=CARE))
+    parts += [hanging("⚠", _unvouched(each), style=CARE) for each in shown]
+    if starts:
+        entries = sum(each.last - each.first + 1 for each in starts)
+        parts.append(
+            hanging(" ", f"{count(entries, 'entry', 'entries')} of capacitord's own start and end alone, too.")
+        )
+    return stack(parts)
+
+
+def _unvouched(found: AuditRange) -> str:
+    about = f" ({', '.join(found.actions)})" if found.actions else ""
+    which, _, genuine = found.message.partition(";")
+    return f"{begun(which)}{about};{genuine}."
 
 
 def checks(found: tuple[Check, ...]) -> RenderableType:

@@ -656,6 +656,8 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "audit-show-empty": (LOOK, lambda look: box.audit(m.AuditList("", ()), look)),
     "audit-verify": (LOOK, lambda _: box.audit_report(s.AUDIT_OK)),
     "audit-verify-broken": (LOOK, lambda _: box.audit_report(s.AUDIT_BAD)),
+    "audit-verify-away": (LOOK, lambda _: box.audit_report(s.AUDIT_AWAY)),
+    "audit-verify-unvouched": (LOOK, lambda _: box.audit_report(s.AUDIT_UNVOUCHED)),
     "doctor": (LOOK, lambda _: box.checks(s.DOCTOR.checks)),
     "doctor-well": (LOOK, lambda _: box.checks(s.DOCTOR.checks[:1])),
     "doctor-verify": (LOOK, lambda _: doctor.page(Doctor((*s.DOCTOR.checks, doctor.whole(VERIFIED)), VERIFIED))),

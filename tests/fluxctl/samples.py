@@ -571,6 +571,36 @@ AUDIT_BAD = m.AuditReport(
     entries=42,
     message="entry 17 was changed after it was written",
     hint="Keep the file, and compare it with the copy at the central desk.",
+    reason="damaged",
+)
+AUDIT_AWAY = m.AuditReport(
+    schema="fluxctl.audit.verify/1",
+    ok=False,
+    entries=204,
+    message="not proven: the box key is away; all 204 entries are in order by their digests",
+    hint="Unlock it: fluxctl key unlock",
+    reason="locked",
+)
+AUDIT_UNVOUCHED = m.AuditReport(
+    schema="fluxctl.audit.verify/1",
+    ok=True,
+    entries=204,
+    message="all 204 entries are in order",
+    unvouched=(
+        *(
+            m.AuditRange(
+                number,
+                number + 1,
+                ("daemon.start", "profile.import"),
+                f"entries {number} to {number + 1} were written while the box key was away; "
+                "nobody vouches that they are genuine",
+            )
+            for number in range(11, 200, 20)
+        ),
+        m.AuditRange(
+            201, 201, ("daemon.start",), "entry 201 was written while the box key was away; nobody vouches for it"
+        ),
+    ),
 )
 DOCTOR = m.DoctorReport(
     schema="fluxctl.doctor/1",

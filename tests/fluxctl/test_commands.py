@@ -371,6 +371,16 @@ def test_audit_verify_ends_with_1_if_an_entry_was_changed(daemon: Daemon, run: R
     assert result.out.startswith("✘ THE AUDIT LOG IS NOT WHOLE")
 
 
+def test_audit_verify_proves_nothing_while_the_key_is_away(daemon: Daemon, run: Run) -> None:
+    daemon.answers["audit.verify"] = lambda _: s.AUDIT_AWAY
+    result = run("audit", "verify")
+    assert result.code == 6
+    assert result.out.startswith("⚠ The audit log is not proven: the box key is away")
+    assert "next: Unlock it: fluxctl key unlock" in " ".join(result.out.split())
+    told = json.loads(run("audit", "verify", "--json").out)
+    assert (told["ok"], told["reason"]) == (False, "locked")
+
+
 def test_doctor_ends_with_1_if_something_is_broken(daemon: Daemon, run: Run) -> None:
     assert run("doctor").code == 0
     broken = m.Check("disk", m.Level.FAILURE, "full", "make room")

@@ -560,6 +560,10 @@ def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:
     assert "line 2" in report["message"]
     checks = {check["name"]: check for check in daemon.get("/v1/doctor")["checks"]}
     assert checks["audit log"]["level"] == "failure"
+    # It is written down, and said by the status, before anybody starts anything again.
+    told = daemon.get("/v1/audit?action=audit.damage")["entries"]
+    assert [each["detail"] for each in told] == [report["message"]]
+    assert "audit-damaged" in {advice["reference"] for advice in daemon.get("/v1/status")["advice"]}
 
 
 def test_an_anchor_that_was_taken_away_is_found_and_said_by_the_status(daemon: Daemon) -> None:
