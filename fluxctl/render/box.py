@@ -191,9 +191,8 @@ def audit_report(report: AuditReport) -> RenderableType:
     parts += [hanging("⚠", _unvouched(each), style=CARE) for each in shown]
     if starts:
         entries = sum(each.last - each.first + 1 for each in starts)
-        parts.append(
-            hanging(" ", f"{count(entries, 'entry', 'entries')} of capacitord's own start and end alone, too.")
-        )
+        words = f"Likewise {count(entries, 'entry', 'entries')} of starts, from before the key came to hand."
+        parts.append(hanging(" ", words))
     return stack(parts)
 
 
