@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacitord.api import messages as m
-from capacitord.errors import Locked
+from capacitord.errors import Invalid, Locked
 from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines
@@ -16,6 +16,8 @@ from fluxctl.session import daemon
 from fluxctl.times import since as parse_since
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import RenderableType
 
     from fluxctl.render.look import Look
@@ -61,8 +63,8 @@ def show_entries(
         limit=limit,
         action=action,
         subject=subject,
-        since=parse_since(since),
-        until=parse_since(until),
+        since=_moment(since, "--since"),
+        until=_moment(until, "--until"),
         study=study,
         operator=operator,
     )
@@ -74,6 +76,15 @@ def show_entries(
         return audit(answer, look)
 
     show("audit.show", answer, form(json=json, jsonl=jsonl), page)
+
+
+def _moment(text: str, option: str) -> datetime | None:
+    """Return the time that an option gives. Raises `typer.BadParameter` if it gives none."""
+    try:
+        return parse_since(text)
+    except Invalid as error:
+        msg = f"{option}: {error.message}. {error.hint}"
+        raise typer.BadParameter(msg) from None
 
 
 def _demand_action(action: str) -> None:

@@ -18,9 +18,10 @@ from pydicom.data import get_testdata_file
 
 from capacitord.api import messages as m
 from capacitord.api import schemas
+from capacitord.api.routes import ROUTES, Answers
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
-from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
+from capacitord.errors import Ambiguous, CapacitordError, Invalid, Locked, NotFound, NotPermitted, Refused, TryAgain
 from capacitord.model.states import StudyState
 from fluxctl.command import options
 from fluxctl.manual import walk
@@ -169,6 +170,23 @@ def test_human(run: Run, line: Any, command: str) -> None:
     assert result.out.strip()
     assert "\x1b" not in result.out
     assert not result.out.startswith("{")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFound("no site is active"), Locked("the box key is away"), TryAgain("the site's runtime does not run")],
+    ids=lambda error: error.reference,
+)
+@pytest.mark.parametrize("command", LINES)
+def test_what_the_site_cannot_answer_ends_with_a_code_that_the_help_has(
+    daemon: Daemon, run: Run, line: Any, command: str, error: CapacitordError
+) -> None:
+    for route in ROUTES:
+        if route.answers is Answers.SITE:
+            daemon.refuse(route.name, error)
+    result = run(*line(command))
+    (guide,) = [each.command.guide for each in walk.verbs() if each.name == command.replace(".", " ")]
+    assert result.code in guide.codes
 
 
 @pytest.mark.parametrize("command", sorted(set(LINES) - {"profile.try", "profile.validate", "version"}))
@@ -343,6 +361,13 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
         "2025-11-21T20:02:11Z",
     )
     assert daemon.asked("audit.show") == [m.AuditQuery(5, "study.discard", "77ac01", s.NOW)]
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.usefixtures("daemon")
+def test_a_time_that_is_none_is_wrong_usage(run: Run, option: str) -> None:
+    wrong = run("audit", "show", option, "xyz")
+    assert (wrong.code, f"{option}: 'xyz' is not a time" in " ".join(wrong.err.split())) == (2, True)
 
 
 def test_audit_show_knows_every_action_and_what_was_meant(daemon: Daemon, run: Run) -> None:
