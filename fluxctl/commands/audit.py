@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,7 +11,7 @@ from capacitord.errors import Invalid, Locked
 from fluxctl import exits
 from fluxctl.command import noun, verb
 from fluxctl.options import AsJson, AsLines
-from fluxctl.output import form, show
+from fluxctl.output import Form, form, show
 from fluxctl.session import daemon
 from fluxctl.times import since as parse_since
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from fluxctl.render.look import Look
+
+_MOST: Final = 10_000
+"""Entries that the daemon gives at once."""
 
 app = noun("audit", "Who did what on this box, and that nobody edited the record.")
 
@@ -38,7 +41,7 @@ def show_entries(
     ctx: typer.Context,
     *,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="At most this many.")
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=_MOST, help="At most this many.")
     ] = 100,
     action: Annotated[str, typer.Option("--action", metavar="ACTION", help="Only this, such as study.discard.")] = "",
     subject: Annotated[str, typer.Option("--subject", metavar="NAME", help="Only what was done to this.")] = "",
@@ -57,10 +60,13 @@ def show_entries(
 
     STUDY is one of the active site by short id, Study Instance UID or accession number. The log itself has short ids
     only, so a study of another site takes that. What was begun and has no end is said so.
+    What has both is one row, and two entries in JSON, where N counts entries.
     """
     _demand_action(action)
+    wanted = form(json=json, jsonl=jsonl)
     query = m.AuditQuery(
-        limit=limit,
+        # A person sees what was begun and has its end as one.
+        limit=min(2 * limit, _MOST) if wanted is Form.PAGE else limit,
         action=action,
         subject=subject,
         since=_moment(since, "--since"),
@@ -73,9 +79,9 @@ def show_entries(
     def page(look: Look) -> RenderableType:
         from fluxctl.render.box import audit
 
-        return audit(answer, look)
+        return audit(answer, look, limit)
 
-    show("audit.show", answer, form(json=json, jsonl=jsonl), page)
+    show("audit.show", answer, wanted, page)
 
 
 def _moment(text: str, option: str) -> datetime | None:

@@ -564,6 +564,30 @@ AUDIT_CUT_SHORT = m.AuditList(
     ),
     cut_short=(44,),
 )
+AUDIT_WIDE = m.AuditList(
+    schema="fluxctl.audit.show/1",
+    entries=tuple(
+        m.AuditEntry(
+            number=1200 + place,
+            at=ago(days=3),
+            uid=1001,
+            user="kim",
+            action=action,
+            subjects=("c09845aab0", "pacs", "research"),
+            detail=detail,
+            result=result,
+            previous="e" * 64,
+            digest="f" * 64,
+        )
+        for place, (action, detail, result) in enumerate(
+            (
+                ("study.let-through", "unmatched -> let through", "done"),
+                ("profile.rollback", "reason: one\n1300  14:02 CST  root  key.export  — done\x1b[2K", "not-permitted"),
+                ("held.release", "", "done"),
+            )
+        )
+    ),
+)
 AUDIT_OK = m.AuditReport(schema="fluxctl.audit.verify/1", ok=True, entries=42, message="all 42 entries are in order")
 AUDIT_BAD = m.AuditReport(
     schema="fluxctl.audit.verify/1",

@@ -351,6 +351,7 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
     run(
         "audit",
         "show",
+        "--json",
         "--limit",
         "5",
         "--action",
@@ -361,6 +362,19 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
         "2025-11-21T20:02:11Z",
     )
     assert daemon.asked("audit.show") == [m.AuditQuery(5, "study.discard", "77ac01", s.NOW)]
+
+
+def test_audit_show_has_as_many_rows_as_are_asked_for(daemon: Daemon, run: Run) -> None:
+    begun = s.AUDIT.entries[0]
+    made = [
+        s.changed(begun, number=number, result="done" if number % 2 == 0 else "begun", subjects=(f"3f2a9c{number:04}",))
+        for number in range(1, 21)
+    ]
+    pairs = [s.changed(each, subjects=(f"3f2a9c{(each.number + 1) // 2:04}",)) for each in made]
+    daemon.answers["audit.show"] = lambda query: s.changed(s.AUDIT, entries=tuple(pairs[-query.limit :]))
+    out = run("audit", "show", "-n", "8").out
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [str(number) for number in range(6, 21, 2)]
+    assert len(json.loads(run("audit", "show", "-n", "8", "--json").out)["entries"]) == 8
 
 
 @pytest.mark.parametrize("option", ["--since", "--until"])
