@@ -29,6 +29,7 @@ from capacitord.model.states import DeliveryState, StudyState
 
 HEARTBEAT = 0.2
 NAMES = dict.fromkeys(("abc", "a", "abc1234567", "ACC-4711", "1.2.3.4"), "abc1234567")
+ENTRIES = dict.fromkeys(("5be10c77", "5be1", "ACC-4711"), "5be10c77")
 """The short ids of studies by what they are called."""
 
 
@@ -175,6 +176,10 @@ class FakeRuntime:
                     self.verify(stream)
                 case "study.export":
                     self.export(stream)
+                case "worklist.name" if body["entry"] in ENTRIES:
+                    self.whole(stream, m.Done("", (ENTRIES[body["entry"]],)), (ENTRIES[body["entry"]],))
+                case "worklist.name":
+                    self.refuse(stream, "no such entry")
                 case _:
                     self.of_a_study(call.route, body.get("study", ""), stream)
 
@@ -185,8 +190,10 @@ class FakeRuntime:
             return
         if route != "study.name":
             self.misbehave()
-        refusal = m.Refusal("fluxctl.error/1", Problem("not-found", "no such study", exit_code=5))
-        self.whole(stream, refusal, (), 404)
+        self.refuse(stream, "no such study")
+
+    def refuse(self, stream: socket.socket, words: str) -> None:
+        self.whole(stream, m.Refusal("fluxctl.error/1", Problem("not-found", words, exit_code=5)), (), 404)
 
     def misbehave(self) -> None:
         if self.options.dies_in_discard:
