@@ -63,13 +63,13 @@ def verb(
 ) -> Callable[[Function], Function]:
     """Register a function as a command.
 
-    `codes` are its exit codes beside the usual; `asks`: it asks the daemon; `takes_negative`: an argument may be a
-    negative number, which is no option.
+    `codes` are its exit codes beside the usual, in any order; `asks`: it asks the daemon; `takes_negative`: an argument
+    may be a negative number, which is no option.
     """
 
     def register(function: Function) -> Function:
         usual = exits.ASKING if asks else exits.ALWAYS
-        vars(function)["guide"] = Guide(examples, (*usual, *codes))
+        vars(function)["guide"] = Guide(examples, tuple(sorted({*usual, *codes})))
         kind = Signed if takes_negative else Command
         return app.command(name, cls=kind, context_settings=dict(CONTEXT))(function)
 

@@ -29,6 +29,8 @@ MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
 ALWAYS: Final = (DONE, FAILED, USAGE)
 ASKING: Final = (*ALWAYS, UNREACHABLE, NOT_PERMITTED)
 """The codes of every command that asks the daemon."""
+OF_SITE: Final = (NOT_FOUND, REFUSED, TRY_AGAIN)
+"""What more there is where the active site's runtime is asked: no site, a key that is away, one that is not ready."""
 
 
 def described(codes: Iterable[int]) -> str:

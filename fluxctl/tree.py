@@ -682,7 +682,7 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": [],
                 },
                 "verify": {
-                    "help": "Prove that no entry was changed, removed or put in between",
+                    "help": "Prove that no sealed entry was changed or removed, and nothing put between them unseen",
                     "options": {
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

@@ -1147,14 +1147,33 @@ class AuditList(Answer, frozen=True):
     cut_short: tuple[int, ...] = ()
 
 
+class AuditRange(Answer, frozen=True):
+    """Entries from `first` to `last` that nobody vouches for, what they are about, and why, in words.
+
+    `actions` is empty where they have seals that can't be checked.
+    """
+
+    first: int
+    last: int
+    actions: tuple[str, ...]
+    message: str
+
+
 class AuditReport(Answer, frozen=True):
-    """Whether the audit log is whole."""
+    """Whether the audit log is whole.
+
+    `reason` says why it is not `ok`: "damaged", or "locked" if nothing is wrong that can be seen, but nothing is proven
+    while the box key is away. `unvouched` are entries that stand as they did when the next seal was made, and may have
+    been put there by anybody.
+    """
 
     schema: str
     ok: bool
     entries: int
     message: str
     hint: str = ""
+    reason: str = ""
+    unvouched: tuple[AuditRange, ...] = ()
 
 
 class Check(Answer, frozen=True):

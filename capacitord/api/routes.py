@@ -405,10 +405,22 @@ NAMING: Final = Route(
 )
 """What the supervisor itself asks a runtime, before it writes down what is done to a study; nobody else can."""
 
+NAMING_ENTRY: Final = Route(
+    "worklist.name",
+    "GET",
+    "/v1/worklist/{entry}/name",
+    _R,
+    _SITE,
+    worklist.EntryRef,
+    m.Done,
+    "The short id of an entry",
+)
+"""The same of the worklist entry that a study is released as."""
+
 
 def route(name: str) -> Route:
     """Return the route of that name; KeyError if there is none."""
-    for candidate in (*ROUTES, NAMING):
+    for candidate in (*ROUTES, NAMING, NAMING_ENTRY):
         if candidate.name == name:
             return candidate
     raise KeyError(name)

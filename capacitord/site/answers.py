@@ -112,6 +112,7 @@ class Answers:
             "study.resolve": self._resolve,
             "study.show": self._study,
             "worklist.list": lambda request: one(worklist.list(request)),
+            "worklist.name": lambda request: _named_entry(worklist.name(request.entry)),
             "worklist.refresh": lambda _request: _refreshed(worklist.refresh()),
             "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
@@ -341,6 +342,10 @@ class Answers:
         if damaged > 1:
             words = f"{damaged} damaged images are in corrupt/ now."
         yield _line(m.VerifyReport("fluxctl.doctor.verify/1", images, size, damaged, words))
+
+
+def _named_entry(short: str) -> Body:
+    return one(m.Done(f"This is worklist entry {short}.", (short,)), short)
 
 
 def _refreshed(answer: w.Refreshed) -> Body:

@@ -177,7 +177,8 @@ class Releasing:
                 )
             self._filing.forget(study)
             if images:
-                self._without(catalog, study, f"Discarded by {by}: {reason} It can still be had back.")
+                why = reason if reason.endswith((".", "!", "?")) else f"{reason}."
+                self._without(catalog, study, f"Discarded by {by}: {why} It can still be had back.")
             elif twins:
                 closing.judge_again(catalog, self._filing, study)
         return Discarded(len(aside), left_out)

@@ -10,6 +10,7 @@ destinations and short study ids, and never a patient.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import threading
@@ -22,9 +23,9 @@ import msgspec
 
 from capacitord.api.actions import DAMAGE, REPAIRED, SEALED, STARTED
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
-from capacitord.errors import CapacitordError, NotFound
+from capacitord.errors import CapacitordError, Locked, NotFound
 from capacitord.seal.anchor import Anchor
-from capacitord.supervisor import files
+from capacitord.supervisor import files, unsealed
 from capacitord.supervisor.anchoring import Anchoring, Anchors
 from capacitord.supervisor.chain import (
     MAX_LINE,
@@ -36,18 +37,23 @@ from capacitord.supervisor.chain import (
     examine,
     judge,
     judge_anchor,
+    judge_forged,
     judge_seal,
     line_of,
     sealed,
 )
 
+_log = logging.getLogger(__name__)
 BEGUN: Final = "begun"
+DONE: Final = unsealed.DONE
 OPERATOR: Final = "operator (as claimed): "
 """How a detail begins that has the name somebody gave for a shared login."""
-DONE: Final = "done"
 _SHORT_ID: Final = re.compile(r"[0-9a-f]{10}", re.ASCII)
 _BEGINNING: Final = re.compile(r"[0-9a-fA-F]{4,10}", re.ASCII)
 """Enough of a short id."""
+
+DAMAGED: Final = "damaged"
+"""Why a log is not whole, as `AuditReport.reason` has it."""
 
 _OF_A_DEED: Final = b'"deed":"'
 _MAX_TEXT: Final = 1000
@@ -64,6 +70,7 @@ class AuditLog:
         self._writing = threading.Lock()
         self._key: SealingKey | None = None
         self._anchoring: Anchoring | None = None
+        self._offered: tuple[SealingKey, Anchors] | None = None
         self._untold = ""
         self.trouble = ""
 
@@ -100,25 +107,34 @@ class AuditLog:
 
         What is there is followed through before, up to the anchor and beyond: what is wrong with it is in `trouble`,
         and the entry says so. Each entry from now on is in the anchor. Raises `StorageFailed` or `OutOfSpace`; then the
-        next entry is the first that is sealed.
+        next entry has the key taken before it, and is refused while that fails: none is made without a seal.
         """
         with self._writing:
-            if self._last is None:
-                self._open()
-            anchoring = Anchoring(anchors)
-            anchor, wrong = anchoring.look()
-            finding = self._examine_all(anchor)
-            wrong = anchoring.begin(finding, anchor, judge(finding, self._read_head()) or wrong)
-            # Nobody can check a seal of a key that is gone. Up to the anchor, that vouches for it.
-            other = finding.seal and not finding.seal.startswith(f"{key.id}:")
-            wrong = wrong or ("" if other else judge_seal(finding, key))
-            self._key, self._anchoring = key, anchoring
-            if wrong:
-                self.trouble = self._untold = wrong
-                self._tell_damage()
-                return
-            words = f"sealed with box key {key.id}, {_before(finding, anchor, other=bool(other))}"
-            self._write((os.geteuid(), "capacitord"), SEALED, (), words, DONE)
+            self._offered = (key, anchors)
+            self._ready()
+
+    def _ready(self) -> None:
+        """Have the log open, and sealed with the key that came to hand last."""
+        if self._last is None:
+            self._open()
+        if self._offered is not None:
+            self._take(*self._offered)
+
+    def _take(self, key: SealingKey, anchors: Anchors) -> None:
+        anchoring = Anchoring(anchors)
+        anchor, wrong = anchoring.look()
+        finding = self._examine_all(anchor, key)
+        wrong = anchoring.begin(finding, anchor, judge(finding, self._read_head()) or wrong)
+        # Nobody can check a seal of a key that is gone. Up to the anchor, that vouches for it.
+        other = finding.seal and not finding.seal.startswith(f"{key.id}:")
+        wrong = wrong or judge_forged(finding) or finding.impossible
+        self._key, self._anchoring, self._offered = key, anchoring, None
+        if wrong:
+            self.trouble = self._untold = wrong
+            self._tell_damage()
+            return
+        words = f"sealed with box key {key.id}, {_before(finding, anchor, other=bool(other))}"
+        self._write((os.geteuid(), "capacitord"), SEALED, (), words, DONE)
 
     def _tell_damage(self) -> None:
         """Write down what is wrong with the log, before anything that would be sealed and anchored on top of it."""
@@ -142,8 +158,7 @@ class AuditLog:
         `deed` is the id of what a site did by itself.
         """
         with self._writing:
-            if self._last is None:
-                self._open()
+            self._ready()
             # The next anchor would hide what became of the last one.
             if self._anchoring is not None and (wrong := self._anchoring.tampered()):
                 self.trouble = self._untold = wrong
@@ -240,24 +255,37 @@ class AuditLog:
         return tuple(reversed(found)), tuple(reversed(cut_short))
 
     def verify(self, schema: str) -> AuditReport:
-        """Follow the whole chain and say whether it is whole."""
+        """Follow the whole chain and say whether it is whole. Damage that nobody knew of is written down."""
         with self._writing, files.typed(self._log):
             head, size, key = self._read_head(), self._log.stat().st_size, self._key
             last, anchoring = self._last, self._anchoring
-            anchor, wrong = (None, "") if anchoring is None else anchoring.look()
-        finding = examine(self._lines(size), anchor.number if anchor else 0)
-        damage = judge(finding, head) or wrong or judge_anchor(finding, anchor) or self._judge_seals(finding, key)
+            anchor, unread = (None, "") if anchoring is None else anchoring.look()
+            tampered = "" if anchoring is None else anchoring.tampered()
+        finding = examine(self._lines(size), anchor.number if anchor else 0, key)
+        damage = judge(finding, head) or tampered
+        if not damage and not unread:
+            damage = judge_anchor(finding, anchor)
+        damage = damage or self._judge_seals(finding, key) or finding.impossible
         if not damage and last is not None and finding.last != last:
             damage = f"the log ends at entry {finding.last.number}, and entry {last.number} was written last"
+        self._found(damage)
         if not damage and finding.told:
             damage = f"entry {finding.told} tells of damage that was found then"
-        entries = finding.last.number
-        if damage:
-            hint = "Compare with the copies in your log archive; somebody or something changed this log, or the keys."
-            return AuditReport(schema, ok=False, entries=entries, message=damage, hint=hint)
-        torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
-        words = f"all {entries} entries are in order, {_vouched(finding, anchoring)}{torn}"
-        return AuditReport(schema, ok=True, entries=entries, message=words)
+        # That the key store cannot be read now is no damage to write down for ever.
+        return _report(schema, finding, damage or unread, anchoring)
+
+    def _found(self, damage: str) -> None:
+        """Write down damage of which nobody knew before."""
+        with self._writing:
+            if not damage or self.trouble or self._last is None:
+                return
+            self.trouble = self._untold = damage
+            _log.critical("the audit log is damaged: %s", damage)
+            try:
+                self._tell_damage()
+            except CapacitordError as error:
+                # The next entry has it told before it.
+                _log.critical("the audit log took no entry about its damage: %s", error.message)
 
     def _judge_seals(self, finding: Finding, key: SealingKey | None) -> str:
         """Return what is wrong with the seals of a log to which entries are added with a key, or nothing."""
@@ -269,10 +297,10 @@ class AuditLog:
             return f"entry {finding.last.number} has no seal, though the box key was at hand"
         return judge_seal(finding, key)
 
-    def _examine_all(self, anchor: Anchor | None) -> Finding:
+    def _examine_all(self, anchor: Anchor | None, key: SealingKey) -> Finding:
         with files.typed(self._log):
             size = self._log.stat().st_size
-        return examine(self._lines(size), anchor.number if anchor else 0)
+        return examine(self._lines(size), anchor.number if anchor else 0, key)
 
     def _append(self, line: bytes) -> int:
         """Add a line, whole or not at all; return the size of the log before it."""
@@ -374,12 +402,26 @@ def _before(finding: Finding, anchor: Anchor | None, *, other: bool) -> str:
     return before if anchor else f"{before}; the key store had no anchor of the log, and has one from here on"
 
 
-def _vouched(finding: Finding, anchoring: Anchoring | None) -> str:
+def _report(schema: str, finding: Finding, damage: str, anchoring: Anchoring | None) -> AuditReport:
+    """Return what to say of a log; it is not proven without the key, which `anchoring` stands for."""
+    entries = finding.last.number
+    torn = f"; {finding.torn} bytes of an unfinished entry follow" if finding.torn else ""
+    words, hint, reason = damage, "", DAMAGED
+    if damage:
+        hint = "Compare with the copies in your log archive; somebody or something changed this log, or the keys."
+    elif anchoring is None:
+        words = f"not proven: the box key is away; all {entries} entries are in order by their digests{torn}"
+        hint, reason = "Unlock it: fluxctl key unlock", Locked.reference
+    else:
+        words, reason = f"all {entries} entries are in order, {_vouched(finding, anchoring)}{torn}", ""
+    return AuditReport(schema, not reason, entries, words, hint, reason, finding.unvouched)
+
+
+def _vouched(finding: Finding, anchoring: Anchoring) -> str:
     """Return who vouches for the entries of a log with nothing wrong, and for which of them."""
-    if anchoring is None:
-        return "their seals and their end are not checked while the box key is away"
     since, last = anchoring.since, finding.last.number
-    words = f"and the last seal vouches for them; the first that is sealed is entry {finding.first}"
+    words = "and the last seal vouches that they stand as they were when they were sealed"
+    words = f"{words}; the first that is sealed is entry {finding.first}"
     if anchoring.behind:
         return f"{words}; but the key store does not have entry {last}, which can be cut off: {anchoring.behind}"
     return f"{words}; since entry {since} the key store vouches that none is missing at the end"

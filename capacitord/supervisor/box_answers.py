@@ -17,6 +17,7 @@ from capacitord.api import messages as m
 from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import Route
 from capacitord.api.staying import staying, waiting
+from capacitord.api.worklist import EntryRef
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import Ambiguous, CapacitordError, Locked, NotFound, TryAgain
@@ -119,7 +120,12 @@ class BoxAnswers:
     async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
         """See `control.Services`."""
         self._demand_site()
-        return await naming.short_id(self._serving.keeper, reference, peer, self._bounds, gone=gone)
+        return await naming.short_id(self._serving.keeper, m.StudyRef(reference), peer, self._bounds, gone=gone)
+
+    async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
+        """See `control.Services`."""
+        self._demand_site()
+        return await naming.short_id(self._serving.keeper, EntryRef(reference), peer, self._bounds, gone=gone)
 
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
         """See `control.Services`."""
@@ -190,10 +196,15 @@ class BoxAnswers:
         """Do as `name_study` for somebody who wants to read only: if it takes long, it is not needed."""
         self._demand_site()
         bounds = dataclasses.replace(self._bounds, call_head=self._bounds.status_answer)
-        return await naming.short_id(self._serving.keeper, reference, peer, bounds, gone=lambda: False)
+        return await naming.short_id(self._serving.keeper, m.StudyRef(reference), peer, bounds, gone=lambda: False)
 
     async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
-        return Outcome(await asyncio.to_thread(self._audit.verify, schema("audit.verify")))
+        report = await asyncio.to_thread(self._audit.verify, schema("audit.verify"))
+        problem = self._serving.keys.problem
+        if report.reason == Locked.reference and problem is not None and problem.hint:
+            # The key may be away because there is none yet, or because it is the wrong one.
+            report = msgspec.structs.replace(report, hint=problem.hint)
+        return Outcome(report)
 
     async def _key_init(self, _peer: Peer, request: m.KeyInit) -> Outcome:
         now = await self._serving.keys.init(request)

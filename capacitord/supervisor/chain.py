@@ -6,7 +6,8 @@ Who may write both files could forge both. So each entry is sealed with a key th
 that is at hand. A digest depends on all entries before it, so the last seal vouches for all of them, whatever key the
 ones before were made with. And after each sealed entry its number, its digest and a digest of all seals so far go into
 the key store as an anchor, which only the box key makes: what was cut back, or has its seals taken away or replaced,
-does not fit it. What is written while the box key is away is vouched for once it is back. Who has no box key, but
+does not fit it. What is written while the box key is away is kept as it is by the first seal after it; that it is
+genuine nobody vouches for, so `unsealed` names it. Who has no box key, but
 copies of the log and of the key store's files of an earlier time, can put back both together unnoticed: only a counter
 outside of the disk could tell. Who has the box key can do anything.
 """
@@ -21,8 +22,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from capacitord.api.actions import DAMAGE
-from capacitord.api.messages import AuditEntry
+from capacitord.api.messages import AuditEntry, AuditRange
 from capacitord.seal.anchor import Anchor
+from capacitord.supervisor.unsealed import Runs
 
 START: Final = "0" * 64
 MAX_LINE: Final = 1 << 16
@@ -43,6 +45,9 @@ class Finding(NamedTuple):
     `damage` says what is wrong, and is empty if nothing is. `sealed` is the last entry with a `seal`, `first` the
     number of the first one, 0 without any. `told` is that of the first entry that tells of damage, 0 if none does.
     `seals` is a digest of all seals, and `there` what the anchor of the entry that was asked for would say of the log.
+    `forged` is the number of the first entry whose seal is in the name of the key that was given and not made with it,
+    0 if there is none. `unvouched` are the entries that nobody vouches for, and `impossible` says which of them cannot
+    be genuine.
     """
 
     last: Head = Head()
@@ -56,6 +61,9 @@ class Finding(NamedTuple):
     told: int = 0
     seals: str = START
     there: tuple[str, str] = ("", "")
+    forged: int = 0
+    unvouched: tuple[AuditRange, ...] = ()
+    impossible: str = ""
 
 
 class SealingKey(NamedTuple):
@@ -71,6 +79,11 @@ class SealingKey(NamedTuple):
         """Return the seal of an entry with this digest: HMAC-SHA-256, behind the box key's fingerprint."""
         return f"{self.id}:{hmac.digest(self.secret, digest.encode(), 'sha256').hex()}"
 
+    def may_have_made(self, entry: AuditEntry) -> bool:
+        """Return whether the entry's seal is this key's, or in the name of another one."""
+        other = entry.seal.partition(":")[0] != self.id
+        return other or hmac.compare_digest(entry.seal.encode(), self.seal(entry.digest).encode())
+
 
 def sealed(entry: AuditEntry, key: SealingKey | None = None) -> AuditEntry:
     """Return the entry with its digest, which covers all its other fields, and with its seal if there is a key."""
@@ -79,14 +92,20 @@ def sealed(entry: AuditEntry, key: SealingKey | None = None) -> AuditEntry:
 
 
 def judge_seal(finding: Finding, key: SealingKey) -> str:
-    """Return what is wrong with the last seal of a log, or nothing; none at all is not wrong by itself."""
-    if not finding.seal:
-        return ""
+    """Return what is wrong with the seals of a log that was examined with this key, or nothing.
+
+    None at all is not wrong by itself.
+    """
     known = finding.seal.partition(":")[0]
-    if known != key.id:
+    if finding.seal and known != key.id:
         return f"entry {finding.sealed.number} is sealed with box key {known}, and this is {key.id}"
-    if not hmac.compare_digest(finding.seal, key.seal(finding.sealed.digest)):
-        return f"the seal of entry {finding.sealed.number} is not right: entries before it are not what was written"
+    return judge_forged(finding)
+
+
+def judge_forged(finding: Finding) -> str:
+    """Return what is wrong with the first seal that is in the name of the key at hand and not its own, or nothing."""
+    if finding.forged:
+        return f"the seal of entry {finding.forged} is not right: entries up to it are not what was written"
     return ""
 
 
@@ -127,31 +146,50 @@ def entry_in(line: bytes) -> AuditEntry | None:
     return entry if line_of(entry) == line and entry.digest == _digest(entry) else None
 
 
-def examine(lines: Iterable[bytes], anchored: int = 0) -> Finding:
+def examine(lines: Iterable[bytes], anchored: int = 0, key: SealingKey | None = None) -> Finding:
     """Follow the chain through the lines of a log, in order, up to its end or its first damage.
 
-    `anchored` is the number of the entry that `there` is about.
+    `anchored` is the number of the entry that `there` is about; seals in the name of `key` are checked.
     """
-    found = Finding()
+    found, runs = Finding(), Runs()
     for line in lines:
         if not line.endswith(b"\n") and len(line) < MAX_LINE:
-            return found._replace(torn=len(line))
-        entry, last = entry_in(line), found.last
-        if entry is None:
-            return found._replace(damage=f"line {last.number + 1} is not what was written")
-        if entry.number != last.number + 1:
-            return found._replace(damage=f"entry {entry.number} follows entry {last.number}")
-        if entry.previous != last.digest:
-            return found._replace(damage=f"entry {entry.number} does not continue the chain")
-        last = Head(entry.number, entry.digest)
-        found = found._replace(last=last, previous=entry.previous, size=found.size + len(line))
-        if entry.seal:
-            seals = with_seal(found.seals, entry.number, entry.seal)
-            found = found._replace(sealed=last, seal=entry.seal, first=found.first or entry.number, seals=seals)
-        if entry.action == DAMAGE and not found.told:
-            found = found._replace(told=entry.number)
+            found = found._replace(torn=len(line))
+            break
+        entry = entry_in(line)
+        damage = _breaks(entry, found.last)
+        if entry is None or damage:
+            found = found._replace(damage=damage)
+            break
+        runs.take(entry)
+        found = _followed(found, entry, key)._replace(size=found.size + len(line))
         if entry.number == anchored:
             found = found._replace(there=(entry.digest, found.seals))
+    return found._replace(unvouched=runs.unvouched, impossible=runs.impossible)
+
+
+def _breaks(entry: AuditEntry | None, last: Head) -> str:
+    """Return how an entry breaks the chain behind the last one, or nothing."""
+    if entry is None:
+        return f"line {last.number + 1} is not what was written"
+    if entry.number != last.number + 1:
+        return f"entry {entry.number} follows entry {last.number}"
+    if entry.previous != last.digest:
+        return f"entry {entry.number} does not continue the chain"
+    return ""
+
+
+def _followed(found: Finding, entry: AuditEntry, key: SealingKey | None) -> Finding:
+    """Return what was found with one entry more."""
+    last = Head(entry.number, entry.digest)
+    found = found._replace(last=last, previous=entry.previous)
+    if entry.seal:
+        seals = with_seal(found.seals, entry.number, entry.seal)
+        found = found._replace(sealed=last, seal=entry.seal, first=found.first or entry.number, seals=seals)
+        if key is not None and not found.forged and not key.may_have_made(entry):
+            found = found._replace(forged=entry.number)
+    if entry.action == DAMAGE and not found.told:
+        found = found._replace(told=entry.number)
     return found
 
 

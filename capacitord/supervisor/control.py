@@ -30,6 +30,7 @@ from capacitord.supervisor.naming import fit_to_record
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
 from capacitord.supervisor.relay import Answer, CutOff
+from capacitord.supervisor.unsealed import BROKEN_OFF
 
 _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
@@ -82,6 +83,10 @@ class Services(Protocol):
 
     async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
         """Return the short id of the study of the open site that is called so. Raises `CapacitordError` if none is."""
+        ...
+
+    async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
+        """Return the short id of the worklist entry that is called so. Raises `CapacitordError` if none is."""
         ...
 
     async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
@@ -173,7 +178,10 @@ class _Dispatcher:
         """Do what is asked between its two entries in the audit log."""
         exchange = _Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
         studies, unnamed = await self._studies_in(exchange)
-        exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message))))
+        entries: tuple[str, ...] = ()
+        if unnamed is None:
+            entries, unnamed = await self._entries_in(exchange)
+        exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message), *entries)))
         exchange.detail = said_in(message)
         await self._services.write_audit(peer, route.name, exchange.subjects, exchange.detail, BEGUN)
         result, written = "failed", False
@@ -210,6 +218,20 @@ class _Dispatcher:
             return (await self._services.name_study(exchange.peer, reference, exchange.gone),), None
         except CapacitordError as error:
             return ((reference,) if fit_to_record(reference) else ()), error
+
+    async def _entries_in(self, exchange: _Exchange) -> tuple[tuple[str, ...], CapacitordError | None]:
+        """Return the same of the worklist entry that a study is to go as, if it is one; it is asked for by its id then.
+
+        How it was called is never in the log: it may be an accession number.
+        """
+        if not exchange.entry:
+            return (), None
+        try:
+            short = await self._services.name_entry(exchange.peer, exchange.entry, exchange.gone)
+        except CapacitordError as error:
+            return (), error
+        exchange.entry = short
+        return (short,), None
 
     async def _write_result(self, exchange: _Exchange, result: str) -> None:
         peer, name = exchange.peer, exchange.route.name
@@ -251,6 +273,15 @@ class _Exchange:
     def study(self) -> str:
         """The study of the open site that the request is about, as it was given; empty if it is about none."""
         return str(getattr(self._message, "study", "")) if self.route.answers is Answers.SITE else ""
+
+    @property
+    def entry(self) -> str:
+        """The worklist entry as which a study is to be sent; empty for every other request, and if there is none."""
+        return str(getattr(self._message, "match", ""))
+
+    @entry.setter
+    def entry(self, short: str) -> None:
+        self._message = msgspec.structs.replace(self._message, match=short)
 
     async def run(self) -> web.StreamResponse:
         """Answer. Raises `CapacitordError` as long as no answer has begun."""
@@ -296,7 +327,7 @@ class _Exchange:
                 await _within(self._bounds.slow_reader, response.write(piece))
             await _within(self._bounds.slow_reader, response.write_eof())
         except (CutOff, TimeoutError, ConnectionError) as cause:
-            self.result = "broken off"
+            self.result = BROKEN_OFF
             _log.info("%s broke off: %s", self.route.name, _cause(cause))
             _hang_up(self._request)
         return response

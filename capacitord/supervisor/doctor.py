@@ -30,7 +30,7 @@ from capacitord.api.messages import (
 )
 from capacitord.config.box import Box
 from capacitord.config.units import format_size
-from capacitord.errors import CapacitordError, Problem
+from capacitord.errors import CapacitordError, Locked, Problem
 from capacitord.link.messages import SpoolSettings
 from capacitord.model.destination import Destination
 from capacitord.supervisor.broker import connect
@@ -144,6 +144,8 @@ def audit(report: AuditReport | CapacitordError) -> Check:
     """Look at the audit log."""
     if isinstance(report, CapacitordError):
         return Check("audit log", Level.FAILURE, report.message, report.hint)
+    if report.reason == Locked.reference:
+        return Check("audit log", Level.WARNING, report.message, report.hint)
     return Check("audit log", Level.OK if report.ok else Level.FAILURE, report.message, report.hint)
 
 

@@ -184,12 +184,20 @@ class Keys:
             except CapacitordError as error:
                 self.problem = error.problem()
                 raise
-            self.problem = Problem("locked", status.reason, hint=status.hint) if status.locked else None
-        if not status.locked and status.id != self._told:
-            self._told = status.id
-            secret = await self._locked(lambda: self._store.derive(_AUDIT))
-            await asyncio.to_thread(self.taken, status.id, secret)
+            if status.locked:
+                self.problem = Problem("locked", status.reason, hint=status.hint)
+            else:
+                await self._tell(status.id)
+                # Not before: what takes the key is never done while the audit log does not have it.
+                self.problem = None
         return status
+
+    async def _tell(self, box_key: str) -> None:
+        """Tell of a box key that came to hand, once."""
+        if box_key != self._told:
+            self._told = box_key
+            secret = await self._locked(lambda: self._store.derive(_AUDIT))
+            await asyncio.to_thread(self.taken, box_key, secret)
 
     async def _locked(self, action: Callable[[], _Result]) -> _Result:
         def run() -> _Result:

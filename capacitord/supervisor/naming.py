@@ -1,6 +1,6 @@
-"""Which study a request is about, for the audit log: its short id, whatever a person called it by.
+"""Which study and which worklist entry a request is about, for the audit log: short ids, whatever a person said.
 
-Only the runtime of the open site knows that. What she called it by is in the log only where it says nothing of a
+Only the runtime of the open site knows that. What she called them by is in the log only where it says nothing of a
 patient, which an accession number may.
 """
 
@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from capacitord.api.messages import Refusal, StudyRef
-from capacitord.api.routes import NAMING
+from capacitord.api.routes import NAMING, NAMING_ENTRY
+from capacitord.api.worklist import EntryRef
 from capacitord.errors import TryAgain, Unanswered, from_problem
 from capacitord.supervisor import relay
 from capacitord.supervisor.bounds import Bounds
@@ -27,15 +28,16 @@ _LONGEST_UID: Final = 64
 
 
 async def short_id(
-    runtime: relay.Runtime, reference: str, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
+    runtime: relay.Runtime, asked: StudyRef | EntryRef, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
 ) -> str:
-    """Return the short id of the study that `reference` names.
+    """Return the short id of the study or the worklist entry that is called so.
 
     Raises what the runtime says where it names none, or several, and `TryAgain` if there is no runtime that answers.
     """
     hint = "See why: fluxctl status. Then try again."
+    route = NAMING if isinstance(asked, StudyRef) else NAMING_ENTRY
     try:
-        async with relay.ask(runtime, NAMING, StudyRef(reference), peer, bounds, gone=gone) as answer:
+        async with relay.ask(runtime, route, asked, peer, bounds, gone=gone) as answer:
             if answer.head.subjects:
                 return answer.head.subjects[0]
             body = await relay.body_of(answer)

@@ -26,6 +26,7 @@ app = noun("destination", "Where the images of the site go, and whether it answe
     app,
     "list",
     ("fluxctl destination list", "Each destination with its address, what it took, and what it does now."),
+    codes=exits.OF_SITE,
 )
 def list_destinations(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False) -> None:
     """List the destinations of the site."""
@@ -44,7 +45,7 @@ def list_destinations(ctx: typer.Context, json: AsJson = False, jsonl: AsLines =
     "echo",
     ("fluxctl destination echo pacs", "C-ECHO pacs; show how long connecting, associating and the answer took."),
     ("fluxctl destination echo ALL", "C-ECHO every destination, one after the other."),
-    codes=(exits.NOT_FOUND, exits.PARTLY),
+    codes=(*exits.OF_SITE, exits.PARTLY),
 )
 def echo(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = False, jsonl: AsLines = False) -> None:
     """Ask a destination whether it is there (C-ECHO).

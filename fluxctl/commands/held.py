@@ -50,6 +50,7 @@ app = noun(
     "list",
     ("fluxctl held list", "Who, what, when, why, and the worklist entries that come nearest."),
     ("fluxctl held list --all --jsonl | jq -r .study.id", "All of them, one JSON document per line."),
+    codes=exits.OF_SITE,
 )
 def list_held(
     ctx: typer.Context,
@@ -94,7 +95,7 @@ def _all(client: Client, query: ListHeld) -> HeldList:
     ("fluxctl held show 3f2a9c", "What it says beside what the nearest worklist entries say."),
     ("fluxctl held show 3f2a9c --preview", "With a picture of an image, here in the terminal."),
     ("fluxctl held show 3f2a9c --png look.png", "With a picture of an image in this file."),
-    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+    codes=exits.OF_SITE,
 )
 def show_held(
     ctx: typer.Context,
@@ -143,7 +144,7 @@ def show_held(
         "fluxctl held discard 3f2a9c --reason 'test images' --name-stdin",
         "The same from a script: the name is read from standard input.",
     ),
-    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+    codes=exits.OF_SITE,
 )
 def discard(
     ctx: typer.Context,
@@ -216,7 +217,7 @@ def as_dicom(name: str, known: Iterable[str]) -> str:
     app,
     "restore",
     ("fluxctl held restore 3f2a9c", "Have back what was discarded; it is held again."),
-    codes=(exits.NOT_FOUND, exits.REFUSED),
+    codes=exits.OF_SITE,
 )
 def restore(ctx: typer.Context, study: StudyArgument, *, operator: Operator = "", json: AsJson = False) -> None:
     """Have back what `fluxctl held discard` discarded, within 24 hours of the box's time. It is held again."""

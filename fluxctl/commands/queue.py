@@ -25,6 +25,7 @@ app = noun("queue", "What waits, per destination. Where every destination is mea
     "list",
     ("fluxctl queue list", "What waits for each destination, how long already, and what leaves next."),
     ("fluxctl queue list --jsonl | jq -r 'select(.images > 0).destination'", "The destinations that wait."),
+    codes=exits.OF_SITE,
 )
 def list_queue(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False) -> None:
     """List what waits for each destination, how long, and what is next.
@@ -48,7 +49,7 @@ def list_queue(ctx: typer.Context, json: AsJson = False, jsonl: AsLines = False)
         "fluxctl queue show 3f2a9c",
         "How many of its images are acknowledged, waiting, in doubt, refused or held, and why.",
     ),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def show_queued(ctx: typer.Context, study: StudyArgument, json: AsJson = False) -> None:
     """Show one study in the queue, and every image that needs a person."""
@@ -67,7 +68,7 @@ def show_queued(ctx: typer.Context, study: StudyArgument, json: AsJson = False) 
     "flush",
     ("fluxctl queue flush pacs", "Try pacs now instead of waiting for its next try."),
     ("fluxctl queue flush ALL", "Try every destination now."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def flush(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = False) -> None:
     """Try a destination now, whatever its next try is."""
@@ -78,7 +79,7 @@ def flush(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = Fals
     app,
     "pause",
     ("fluxctl queue pause backup", "Send nothing to backup until it is resumed; images go on being received."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def pause(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = False) -> None:
     """Stop sending to a destination. Images wait for it; nothing is lost."""
@@ -89,7 +90,7 @@ def pause(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = Fals
     app,
     "resume",
     ("fluxctl queue resume backup", "Go on sending to backup."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def resume(ctx: typer.Context, destination: DestinationOrAll, json: AsJson = False) -> None:
     """Go on sending to a destination that was paused."""

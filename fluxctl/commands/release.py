@@ -24,7 +24,7 @@ app = single()
         "fluxctl release 3f2a9c --to pacs --reason 'unscheduled trauma' --yes",
         "From a script: as it is, without asking.",
     ),
-    codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
+    codes=exits.OF_SITE,
 )
 def release(
     ctx: typer.Context,

@@ -22,7 +22,7 @@ app = single()
     ("fluxctl resend 3f2a9c", "Send the whole study again, each image where it was to go."),
     ("fluxctl resend 3f2a9c --to pacs --to backup", "Only to these two."),
     ("fluxctl resend 3f2a9c --to pacs --image 0f02ab --yes", "Only this image; do not ask."),
-    codes=(exits.NOT_FOUND, exits.REFUSED),
+    codes=exits.OF_SITE,
 )
 def resend(
     ctx: typer.Context,

@@ -38,6 +38,7 @@ app = noun(
     ("fluxctl study list", "The hundred newest studies."),
     ("fluxctl study list --undelivered", "Those that have not arrived everywhere."),
     ("fluxctl study list --all --jsonl | jq -r .accession_number", "All of them, one JSON document per line."),
+    codes=exits.OF_SITE,
 )
 def list_studies(
     ctx: typer.Context,
@@ -80,7 +81,7 @@ def _all(client: Client, query: m.StudyQuery) -> m.StudyList:
     "show",
     ("fluxctl study show 3f2a9c", "Who was examined, where the study is, and every image that needs a person."),
     ("fluxctl study show A-1001 --images", "The same by accession number, with every image."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def show_study(
     ctx: typer.Context,
@@ -108,7 +109,7 @@ def show_study(
     "explain",
     ("fluxctl study explain 3f2a9c", "Where its images went and why, and where they would go now."),
     ("fluxctl study explain 3f2a9c --image 0f02ab", "Only this image, by the beginning of its object id or UID."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def explain_study(
     ctx: typer.Context,
@@ -143,7 +144,7 @@ def explain_study(
     ("fluxctl study preview 3f2a9c", "Draw an image from the middle of the study here."),
     ("fluxctl study preview 3f2a9c --image 0f02ab --window 40/400", "This image, by the beginning of its object id."),
     ("fluxctl study preview 3f2a9c --frame 12 --png breast.png", "Write a picture of its twelfth frame to a file."),
-    codes=(exits.NOT_FOUND, exits.REFUSED, exits.INVALID, exits.TRY_AGAIN),
+    codes=(*exits.OF_SITE, exits.INVALID),
 )
 def preview_study(
     ctx: typer.Context,
@@ -210,7 +211,7 @@ def preview_study(
         "fluxctl study resolve 2.25.302881205923498347104598213847109283",
         "Which study, series or image it is.",
     ),
-    codes=(exits.NOT_FOUND, exits.INVALID, exits.TRY_AGAIN),
+    codes=(*exits.OF_SITE, exits.INVALID),
 )
 def resolve_code(
     ctx: typer.Context,
@@ -246,7 +247,7 @@ def resolve_code(
     app,
     "export",
     ("fluxctl study export 3f2a9c /media/usb/doe", "Write its images as DICOM files, one each."),
-    codes=(exits.NOT_FOUND, exits.REFUSED, exits.PARTLY),
+    codes=(*exits.OF_SITE, exits.PARTLY),
 )
 def export_study(
     ctx: typer.Context,
@@ -284,7 +285,7 @@ def export_study(
         'fluxctl study discard 77ac01 --reason "phantom" --yes',
         "The same for a script.",
     ),
-    codes=(exits.NOT_FOUND, exits.REFUSED),
+    codes=exits.OF_SITE,
 )
 def discard_study(
     ctx: typer.Context,

@@ -38,7 +38,7 @@ EntryArgument = Annotated[
     ("fluxctl worklist list", "Who is awaited for what, when and where, and how old the list is."),
     ("fluxctl worklist list --vanished", "Also what the source has no more: it is kept, and not served."),
     ("fluxctl worklist list --jsonl | jq -r .accession_number", "One JSON document per entry."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def list_entries(
     ctx: typer.Context,
@@ -66,7 +66,7 @@ def list_entries(
     ("fluxctl worklist show 5be10c77", "All that it says: as it came, and as the scanner gets it."),
     ("fluxctl worklist show 5be10c77 --all", "Also the attributes that have no value."),
     ("fluxctl worklist show A-1001 --json", "The same by accession number, as one JSON document."),
-    codes=(exits.NOT_FOUND,),
+    codes=exits.OF_SITE,
 )
 def show_entry(
     ctx: typer.Context,
@@ -94,7 +94,7 @@ def show_entry(
     app,
     "refresh",
     ("fluxctl worklist refresh", "Ask the source now, and say what is new, what vanished and what changed."),
-    codes=(exits.NOT_FOUND, exits.TRY_AGAIN),
+    codes=exits.OF_SITE,
 )
 def refresh(ctx: typer.Context, json: AsJson = False) -> None:
     """Ask the source for its list now, and wait for it.

@@ -338,8 +338,9 @@ def _rest(page: Page) -> None:
         "Nobody without the box key can change the audit log, cut it back or take its seals away without "
         "`fluxctl audit verify` saying so, with one exception: who has copies of the log and of the key store's files "
         "of an earlier time can put back both together. Only a counter outside of the disk could tell, and the box "
-        "has none. What is written while the key is away is vouched for from when it is back, and keys from a recovery "
-        "file vouch for nothing before them: the entry `audit.seal` says so.",
+        "has none. What is written while the key is away is kept as it is from when the key is back. Nobody vouches "
+        "that it is genuine, so `fluxctl audit verify` names it, and takes for a forgery what cannot be done without "
+        "the key. Keys from a recovery file vouch for nothing before them: the entry `audit.seal` says so.",
     )
     page.section("SEE ALSO")
     page.text(SEE_ALSO)

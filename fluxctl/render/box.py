@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
+from capacitord.api.actions import REPAIRED, STARTED, STOPPED
 from capacitord.api.messages import (
     AuditEntry,
     AuditList,
+    AuditRange,
     AuditReport,
     Check,
     Done,
@@ -19,14 +22,23 @@ from capacitord.api.messages import (
     VerifyDamage,
 )
 from capacitord.api.schemas import Verified, Version
+from capacitord.errors import Locked
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, CARE, GOOD, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, ago, clock, count, size, stamp
+from fluxctl.render.page import BAD, BLANK, CARE, GAP, GOOD, STRONG, Column, columns, hanging, labelled, stack
+from fluxctl.render.words import NOTHING, ago, begun, clock, count, one_line, size, stamp
 
 BEGUN: Final = "begun"
 """The result of an entry that is written before something is done."""
 _WIDEST_RESULT: Final = 24
 """Letters of a result and its detail that stand in the row itself."""
+
+_MOST_RANGES: Final = 8
+"""Places with entries that nobody vouches for that are named, the newest."""
+_OF_A_START: Final = frozenset({STARTED, STOPPED, REPAIRED, "key.unlock"})
+"""What is written at every start before the key comes to hand."""
+
+_SHORT_ID: Final = 10
+"""Letters of a study's short id: it is never cut in two."""
 
 SYMBOL = {Level.OK: "✔", Level.WARNING: "⚠", Level.FAILURE: "✘"}
 STYLE = {Level.OK: GOOD, Level.WARNING: CARE, Level.FAILURE: BAD}
@@ -110,35 +122,39 @@ def _trouble(status: KeyStatus) -> list[tuple[str, RenderableType]]:
     return lines
 
 
-def audit(found: AuditList, look: Look) -> RenderableType:
-    """Return audit entries as a table, newest last."""
+def audit(found: AuditList, look: Look, most: int | None = None) -> RenderableType:
+    """Return the newest audit entries as a table of `most` rows at most, newest last.
+
+    What was begun and has its end is one row. A detail that does not fit into its row stands below it.
+    """
     if not found.entries:
         return Text("No entries.")
     heads = [
         Column("No.", right=True),
         Column("When"),
-        Column("Who", keep=False, most=12),
+        Column("Who", keep=False, most=12, least=5),
         Column("Did"),
-        Column("To", keep=False, most=24, wrap=True),
+        Column("To", keep=False, most=24, least=_SHORT_ID + 1, wrap=True),
         Column("Result"),
     ]
-    rows, below = [], {}
-    for place, entry in enumerate(finished(found.entries)):
-        result = f"{entry.result}: {entry.detail}"
-        if entry.number in found.cut_short or len(result) > _WIDEST_RESULT:
-            below[place] = _told(entry, found)
-            result = entry.result
-        rows.append(
-            (
-                str(entry.number),
-                clock(entry.at, look),
-                entry.user or str(entry.uid),
-                entry.action,
-                ", ".join(entry.subjects) or NOTHING,
-                result if entry.detail else entry.result,
-            )
-        )
+    entries = finished(found.entries)[-most if most else None :]
+    rows = [(*_row(entry, look), "") for entry in entries]
+    taken = sum(min(head.most or look.width, max(cell_len(row[at]) for row in rows)) for at, head in enumerate(heads))
+    room = min(_WIDEST_RESULT, look.width - taken - GAP * (len(heads) - 1))
+    below = {}
+    for place, entry in enumerate(entries):
+        result = one_line(f"{entry.result}: {entry.detail}") if entry.detail else one_line(entry.result)
+        if entry.number in found.cut_short or (entry.detail and cell_len(result) > room):
+            below[place] = one_line(_told(entry, found))
+            result = one_line(entry.result)
+        rows[place] = (*rows[place][:-1], result)
     return columns(heads, rows, look, below)
+
+
+def _row(entry: AuditEntry, look: Look) -> tuple[str, ...]:
+    """Return what a row says of an entry before its result."""
+    to = one_line(", ".join(entry.subjects)) or NOTHING
+    return str(entry.number), clock(entry.at, look), one_line(entry.user) or str(entry.uid), entry.action, to
 
 
 def finished(entries: tuple[AuditEntry, ...]) -> list[AuditEntry]:
@@ -167,11 +183,31 @@ def _told(entry: AuditEntry, found: AuditList) -> str:
 
 
 def audit_report(report: AuditReport) -> RenderableType:
-    """Return whether the audit log is whole."""
+    """Return whether the audit log is whole, and which of its entries nobody vouches for, the newest last."""
     first = Text(f"✔ The audit log is whole: {report.message}.", style=GOOD)
-    if not report.ok:
+    if report.reason == Locked.reference:
+        first = Text(f"⚠ The audit log is {report.message}.", style=CARE)
+    elif not report.ok:
         first = Text(f"✘ THE AUDIT LOG IS NOT WHOLE — {report.message}", style=BAD)
-    return stack([first, hanging("  next:", report.hint) if report.hint else None])
+    parts = [first, hanging("  next:", report.hint) if report.hint else None]
+    starts = [each for each in report.unvouched if each.actions and _OF_A_START.issuperset(each.actions)]
+    others = [each for each in report.unvouched if each not in starts]
+    shown = others[-_MOST_RANGES:]
+    if len(shown) < len(others):
+        more = f"There are {len(others) - len(shown)} more such places before: fluxctl audit verify --json"
+        parts.append(hanging("⚠", more, style=CARE))
+    parts += [hanging("⚠", _unvouched(each), style=CARE) for each in shown]
+    if starts:
+        entries = sum(each.last - each.first + 1 for each in starts)
+        words = f"Likewise {count(entries, 'entry', 'entries')} of starts, from before the key came to hand."
+        parts.append(hanging(" ", words))
+    return stack(parts)
+
+
+def _unvouched(found: AuditRange) -> str:
+    about = f" ({', '.join(found.actions)})" if found.actions else ""
+    which, _, genuine = found.message.partition(";")
+    return f"{begun(which)}{about};{genuine}."
 
 
 def checks(found: tuple[Check, ...]) -> RenderableType:

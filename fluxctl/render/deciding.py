@@ -6,7 +6,7 @@ from capacitord.api.messages import Decided
 from capacitord.model.matching import MatchKey
 from capacitord.model.review import State
 from fluxctl.render.look import Look
-from fluxctl.render.words import clock
+from fluxctl.render.words import clock, one_line
 
 _WORDS = {
     MatchKey.ACCESSION_NUMBER: "accession number",
@@ -37,7 +37,7 @@ def said(found: Decided, look: Look) -> str:
     """Return what matching found for a study, or what a person decided, in a sentence or two."""
     when = clock(found.at, look)
     if found.state == "released":
-        text = f"Released by {found.by} {when} to {', '.join(found.destinations)}: {found.reason}"
+        text = one_line(f"Released by {found.by} {when} to {', '.join(found.destinations)}: {found.reason}")
         return f"{text.rstrip('.')}. It goes as worklist entry {found.entry} says." if found.reconciled else text
     version = f"version {found.profile_version} of the profile"
     listed = "" if found.listed_at is None else f", on the list of {clock(found.listed_at, look)}"

@@ -14,7 +14,7 @@ from capacitord.model.patient import Patient
 from fluxctl.render.deciding import said, word
 from fluxctl.render.look import Look
 from fluxctl.render.page import BLANK, CARE, GAP, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration
+from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration, one_line
 
 NAMELESS = "a patient without a name"
 DIFFERS, AGREES = "✘", "✔"
@@ -140,7 +140,7 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
     parts: list[RenderableType] = [*_heads(held, look)]
     parts += [hanging("⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for]
     if not held.study.held_for:
-        parts.append(hanging(" ", held.study.reason or "Nothing of it waits for a person."))
+        parts.append(hanging(" ", one_line(held.study.reason) or "Nothing of it waits for a person."))
     if len(held.said) > 1:
         parts.append(hanging("⚠", f"Its images say {len(held.said)} different things of themselves.", style=CARE))
     if found.decided is not None:

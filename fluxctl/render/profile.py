@@ -13,7 +13,7 @@ from capacitord.api.messages import How, ProfileFinding, ProfileHistory, Profile
 from capacitord.api.schemas import ProfileChange, ProfileDiff, ProfileExported, ValidatedProfile
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, in_one_line, stack
-from fluxctl.render.words import NOTHING, clean, clock, count
+from fluxctl.render.words import NOTHING, clean, clock, count, one_line
 
 _INDENT: Final = 8
 _BEFORE: Final = 20
@@ -192,7 +192,9 @@ def history(found: ProfileHistory, look: Look) -> RenderableType:
         force: str | Text = Text("✔ in force", style=GOOD) if number == 0 and each.version == now else ""
         if each.version in damaged:
             force = Text("✘ damaged", style=BAD)
-        rows.append((clock(each.at, look), str(each.version), how[each.how], each.by, each.reason, force))
+        rows.append(
+            (clock(each.at, look), str(each.version), how[each.how], one_line(each.by), one_line(each.reason), force)
+        )
     parts: list[RenderableType] = [columns(heads, rows, look)]
     for kept in found.versions:
         if kept.problem:

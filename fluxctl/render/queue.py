@@ -13,7 +13,7 @@ from fluxctl.render import study
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.status import beside, deferred, halted, standstill
-from fluxctl.render.words import NOTHING, size
+from fluxctl.render.words import NOTHING, one_line, size
 
 _NAMED_TOGETHER: Final = 5
 """How many further studies that are held for the same reason are named."""
@@ -61,7 +61,7 @@ def held(studies: Sequence[Study]) -> list[tuple[str, str]]:
         more += [f"{unnamed} more"] if unnamed > 0 else []
         also = f"For the same reason: {', '.join(more)}." if more else ""
         steps = (f"Next: {step}" for step in study.next_steps(first))
-        found.append((first.id, " ".join(filter(None, (first.reason, *steps, also)))))
+        found.append((first.id, " ".join(filter(None, (one_line(first.reason), *steps, also)))))
     return found
 
 

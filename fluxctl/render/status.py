@@ -35,7 +35,7 @@ from capacitord.model.worklist_cache import ListState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, bar, columns, hanging, labelled, stack
 from fluxctl.render.site import override
-from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, joined, rate, size, until
+from fluxctl.render.words import NOTHING, age, ago, begun, clock, count, duration, joined, one_line, rate, size, until
 
 
 def page(status: Status, look: Look) -> RenderableType:
@@ -67,7 +67,7 @@ def sentence(gate: Gate, site: Site | None) -> str:
     if gate.may_scan:
         return f"✔ READY TO SCAN — {site.name if site else 'this box'}"
     why = f": {gate.parked.reason}" if gate.parked and gate.parked.reason else ""
-    return f"✘ DO NOT SCAN — {gate.reason or gate.state.value}{why}"
+    return one_line(f"✘ DO NOT SCAN — {gate.reason or gate.state.value}{why}")
 
 
 def headline(gate: Gate, site: Site | None) -> RenderableType:

@@ -27,6 +27,7 @@ from fluxctl.render.words import (
     dicom_time,
     duration,
     joined,
+    one_line,
     size,
     until,
 )
@@ -235,7 +236,7 @@ def head(study: Study, look: Look, decided: Decided | None = None) -> Renderable
         gone = "discarded" if study.state is StudyState.DISCARDED else "delivered and purged"
         held.append(f"{study.purged:,} {gone}")
     received = f"first image {ago(study.first_received, look)}, last {ago(study.last_received, look)}"
-    state = f"{study.state.value}: {study.reason}" if study.reason else study.state.value
+    state = f"{study.state.value}: {one_line(study.reason)}" if study.reason else study.state.value
     return labelled(
         [
             ("Study", Text(study.id, style=STRONG)),

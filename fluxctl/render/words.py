@@ -27,6 +27,11 @@ def clean(text: str) -> str:
     return _HARMFUL.sub("\ufffd", text)
 
 
+def one_line(text: str) -> str:
+    """Return what a person typed as part of a line: a line break in it is made visible, too, and fakes no line."""
+    return clean(text).replace("\n", "\ufffd")
+
+
 def plain(text: str) -> str:
     """Return `text` for a terminal that has no more than its own letters: our symbols in ASCII, one for one."""
     return text.translate(ASCII)

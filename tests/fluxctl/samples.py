@@ -564,6 +564,30 @@ AUDIT_CUT_SHORT = m.AuditList(
     ),
     cut_short=(44,),
 )
+AUDIT_WIDE = m.AuditList(
+    schema="fluxctl.audit.show/1",
+    entries=tuple(
+        m.AuditEntry(
+            number=1200 + place,
+            at=ago(days=3),
+            uid=1001,
+            user="kim",
+            action=action,
+            subjects=("c09845aab0", "pacs", "research"),
+            detail=detail,
+            result=result,
+            previous="e" * 64,
+            digest="f" * 64,
+        )
+        for place, (action, detail, result) in enumerate(
+            (
+                ("study.let-through", "unmatched -> let through", "done"),
+                ("profile.rollback", "reason: one\n1300  14:02 CST  root  key.export  — done\x1b[2K", "not-permitted"),
+                ("held.release", "", "done"),
+            )
+        )
+    ),
+)
 AUDIT_OK = m.AuditReport(schema="fluxctl.audit.verify/1", ok=True, entries=42, message="all 42 entries are in order")
 AUDIT_BAD = m.AuditReport(
     schema="fluxctl.audit.verify/1",
@@ -571,6 +595,36 @@ AUDIT_BAD = m.AuditReport(
     entries=42,
     message="entry 17 was changed after it was written",
     hint="Keep the file, and compare it with the copy at the central desk.",
+    reason="damaged",
+)
+AUDIT_AWAY = m.AuditReport(
+    schema="fluxctl.audit.verify/1",
+    ok=False,
+    entries=204,
+    message="not proven: the box key is away; all 204 entries are in order by their digests",
+    hint="Unlock it: fluxctl key unlock",
+    reason="locked",
+)
+AUDIT_UNVOUCHED = m.AuditReport(
+    schema="fluxctl.audit.verify/1",
+    ok=True,
+    entries=204,
+    message="all 204 entries are in order",
+    unvouched=(
+        *(
+            m.AuditRange(
+                number,
+                number + 1,
+                ("daemon.start", "profile.import"),
+                f"entries {number} to {number + 1} were written while the box key was away; "
+                "nobody vouches that they are genuine",
+            )
+            for number in range(11, 200, 20)
+        ),
+        m.AuditRange(
+            201, 201, ("daemon.start",), "entry 201 was written while the box key was away; nobody vouches for it"
+        ),
+    ),
 )
 DOCTOR = m.DoctorReport(
     schema="fluxctl.doctor/1",

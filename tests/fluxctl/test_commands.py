@@ -20,9 +20,10 @@ from capacitord.api import messages as m
 from capacitord.api import schemas
 from capacitord.api.departure import Departure
 from capacitord.api.preflight import RunPreflight
+from capacitord.api.routes import ROUTES, Answers
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
-from capacitord.errors import Ambiguous, Invalid, NotPermitted, Refused, TryAgain
+from capacitord.errors import Ambiguous, CapacitordError, Invalid, Locked, NotFound, NotPermitted, Refused, TryAgain
 from capacitord.model.states import StudyState
 from fluxctl.command import options
 from fluxctl.manual import walk
@@ -178,6 +179,23 @@ def test_human(run: Run, line: Any, command: str) -> None:
     assert result.out.strip()
     assert "\x1b" not in result.out
     assert not result.out.startswith("{")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFound("no site is active"), Locked("the box key is away"), TryAgain("the site's runtime does not run")],
+    ids=lambda error: error.reference,
+)
+@pytest.mark.parametrize("command", LINES)
+def test_what_the_site_cannot_answer_ends_with_a_code_that_the_help_has(
+    daemon: Daemon, run: Run, line: Any, command: str, error: CapacitordError
+) -> None:
+    for route in ROUTES:
+        if route.answers is Answers.SITE:
+            daemon.refuse(route.name, error)
+    result = run(*line(command))
+    (guide,) = [each.command.guide for each in walk.verbs() if each.name == command.replace(".", " ")]
+    assert result.code in guide.codes
 
 
 @pytest.mark.parametrize("command", sorted(set(LINES) - {"profile.try", "profile.validate", "version"}))
@@ -383,6 +401,7 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
     run(
         "audit",
         "show",
+        "--json",
         "--limit",
         "5",
         "--action",
@@ -393,6 +412,26 @@ def test_audit_show_asks_for_what_it_is_asked(daemon: Daemon, run: Run) -> None:
         "2025-11-21T20:02:11Z",
     )
     assert daemon.asked("audit.show") == [m.AuditQuery(5, "study.discard", "77ac01", s.NOW)]
+
+
+def test_audit_show_has_as_many_rows_as_are_asked_for(daemon: Daemon, run: Run) -> None:
+    begun = s.AUDIT.entries[0]
+    made = [
+        s.changed(begun, number=number, result="done" if number % 2 == 0 else "begun", subjects=(f"3f2a9c{number:04}",))
+        for number in range(1, 21)
+    ]
+    pairs = [s.changed(each, subjects=(f"3f2a9c{(each.number + 1) // 2:04}",)) for each in made]
+    daemon.answers["audit.show"] = lambda query: s.changed(s.AUDIT, entries=tuple(pairs[-query.limit :]))
+    out = run("audit", "show", "-n", "8").out
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [str(number) for number in range(6, 21, 2)]
+    assert len(json.loads(run("audit", "show", "-n", "8", "--json").out)["entries"]) == 8
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.usefixtures("daemon")
+def test_a_time_that_is_none_is_wrong_usage(run: Run, option: str) -> None:
+    wrong = run("audit", "show", option, "xyz")
+    assert (wrong.code, f"{option}: 'xyz' is not a time" in " ".join(wrong.err.split())) == (2, True)
 
 
 def test_audit_show_knows_every_action_and_what_was_meant(daemon: Daemon, run: Run) -> None:
@@ -419,6 +458,16 @@ def test_audit_verify_ends_with_1_if_an_entry_was_changed(daemon: Daemon, run: R
     result = run("audit", "verify")
     assert result.code == 1
     assert result.out.startswith("✘ THE AUDIT LOG IS NOT WHOLE")
+
+
+def test_audit_verify_proves_nothing_while_the_key_is_away(daemon: Daemon, run: Run) -> None:
+    daemon.answers["audit.verify"] = lambda _: s.AUDIT_AWAY
+    result = run("audit", "verify")
+    assert result.code == 6
+    assert result.out.startswith("⚠ The audit log is not proven: the box key is away")
+    assert "next: Unlock it: fluxctl key unlock" in " ".join(result.out.split())
+    told = json.loads(run("audit", "verify", "--json").out)
+    assert (told["ok"], told["reason"]) == (False, "locked")
 
 
 def test_doctor_ends_with_1_if_something_is_broken(daemon: Daemon, run: Run) -> None:

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacitord.api import messages as m
 from capacitord.errors import Invalid
 from fluxctl import times
 from fluxctl.progress import line, waited
-from fluxctl.render import words
+from fluxctl.render import box, profile, queue, status, study, words
 from fluxctl.render.look import look_of
+from fluxctl.render.page import draw
+from tests.fluxctl import held_samples as h
 from tests.fluxctl import samples as s
-from tests.fluxctl.pages import LOOK
+from tests.fluxctl.pages import LOOK, WIDE
 
 
 @pytest.mark.parametrize(
@@ -178,3 +181,23 @@ def test_width_without_a_terminal() -> None:
 def test_a_long_file_name_is_shortened_in_its_middle(room: int, shown: str) -> None:
     assert words.shortened("/media/cd/IM0001.dcm", room) == shown
     assert len(shown) <= room
+
+
+def test_what_a_person_typed_fakes_no_line_of_a_page() -> None:
+    typed = "phantom\n1300  14:02 CST  root  key.export\r\x1b[2K"
+    held = s.changed(s.BREAST, reason=typed)
+    released = s.changed(h.RELEASED, reason=typed)
+    gate = s.changed(s.NO_SITE.gate, parked=m.Parked(s.NOW, "kim", typed))
+    entry = s.changed(s.AUDIT.entries[-1], detail=typed, user="kim\n", subjects=("a\n1300",))
+    done = s.changed(s.AUDIT.entries[-1], number=44, result="done", detail="a\n1300", user="kim\n")
+    activation = s.changed(s.HISTORY.activations[2], reason=typed)
+    for drawn in (
+        box.audit(m.AuditList("", (entry, done)), WIDE),
+        study.head(held, WIDE, released),
+        queue.listed(s.changed(s.QUEUE, held=(held,)), WIDE),
+        profile.history(s.changed(s.HISTORY, activations=(activation,)), WIDE),
+        status.page(s.changed(s.NO_SITE, gate=gate), WIDE),
+    ):
+        lines = [line.strip() for line in draw(drawn, WIDE).splitlines()]
+        assert not [line for line in lines if line.startswith(("1300", "key.export"))], lines
+        assert not set("".join(lines)) & {"\r", "\x1b"}

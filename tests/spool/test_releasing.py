@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -172,3 +173,11 @@ def test_a_decision_made_by_an_old_record_does_not_count(tmp_path: Path) -> None
     assert (filed.urgencies, filed.again) == ({}, True)
     assert due(spool) == []
     spool.close()
+
+
+@pytest.mark.parametrize("reason", ["phantom", "phantom."])
+def test_what_can_be_had_back_is_said_in_a_sentence_of_its_own(tmp_path: Path, reason: str) -> None:
+    with contextlib.closing(held_spool(tmp_path)) as spool:
+        spool.releasing.set_aside(find(spool), reason, ANN, (1, 1.0))
+        said = spool.studies.detail(find(spool), "").study.reason
+        assert said == "Discarded by ann: phantom. It can still be had back."

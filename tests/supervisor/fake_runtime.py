@@ -29,6 +29,7 @@ from capacitord.model.states import DeliveryState, StudyState
 
 HEARTBEAT = 0.2
 NAMES = dict.fromkeys(("abc", "a", "abc1234567", "ACC-4711", "1.2.3.4"), "abc1234567")
+ENTRIES = dict.fromkeys(("5be10c77", "5be1", "ACC-4711"), "5be10c77")
 """The short ids of studies by what they are called."""
 
 
@@ -173,32 +174,31 @@ class FakeRuntime:
                     self.whole(stream, self.echo(body["destination"]))
                 case "destination.list":
                     self.whole(stream, m.DestinationList("fluxctl.destination.list/1", self.status().destinations))
-                case "study.list" if self.options.endless:
-                    self.head(stream, 200, "application/json")
-                    while True:
-                        stream.sendall(bytes(1 << 16))
                 case "study.list":
-                    self.whole(stream, self.studies(m.StudyQuery(**body)))
+                    self.studies(stream, m.StudyQuery(**body))
                 case "queue.list":
                     self.whole(stream, m.QueueList("fluxctl.queue.list/1", (), ()))
-                case "queue.flush" | "queue.pause" | "queue.resume":
-                    self.whole(stream, m.Done(f"{call.route} by {call.user}"), ("abc123",))
                 case "doctor.verify":
                     self.verify(stream)
                 case "study.export":
                     self.export(stream)
+                case "study.name" | "worklist.name":
+                    self.name(stream, body)
+                case route if route.startswith("queue."):
+                    self.whole(stream, m.Done(f"{route} by {call.user}"), ("abc123",))
                 case _:
-                    self.of_a_study(call.route, body.get("study", ""), stream)
+                    self.misbehave()
+                    self.refuse(stream, "no such study")
 
-    def of_a_study(self, route: str, study: str, stream: socket.socket) -> None:
-        """Say what a study is called; refuse everything else."""
-        if route == "study.name" and study in NAMES:
-            self.whole(stream, m.Done("", (NAMES[study],)), (NAMES[study],))
-            return
-        if route != "study.name":
-            self.misbehave()
-        refusal = m.Refusal("fluxctl.error/1", Problem("not-found", "no such study", exit_code=5))
-        self.whole(stream, refusal, (), 404)
+    def name(self, stream: socket.socket, body: dict[str, str]) -> None:
+        names, wanted = (ENTRIES, body["entry"]) if "entry" in body else (NAMES, body["study"])
+        if wanted in names:
+            self.whole(stream, m.Done("", (names[wanted],)), (names[wanted],))
+        else:
+            self.refuse(stream, "no such study or entry")
+
+    def refuse(self, stream: socket.socket, words: str) -> None:
+        self.whole(stream, m.Refusal("fluxctl.error/1", Problem("not-found", words, exit_code=5)), (), 404)
 
     def misbehave(self) -> None:
         if self.options.dies_in_discard:
@@ -221,14 +221,18 @@ class FakeRuntime:
             echo_time=None,
         )
 
-    def studies(self, query: m.StudyQuery) -> m.StudyList:
+    def studies(self, stream: socket.socket, query: m.StudyQuery) -> None:
         """Answer with the ids that lie in the spool's folder in the tests' files, named as what they wait for."""
         assert self.start is not None
+        if self.options.endless:
+            self.head(stream, 200, "application/json")
+            while True:
+                stream.sendall(bytes(1 << 16))
         found = []
         for kind in ("held", "unrouted", "conflicts", "undelivered"):
             file = Path(self.start.spool) / kind
             found += [study(id_, kind) for id_ in (file.read_text().split() if file.exists() else [])]
-        return m.StudyList("fluxctl.study.list/1", tuple(found[: query.limit]), len(found))
+        self.whole(stream, m.StudyList("fluxctl.study.list/1", tuple(found[: query.limit]), len(found)))
 
     def verify(self, stream: socket.socket) -> None:
         self.head(stream, 200, "application/x-ndjson")

@@ -28,7 +28,8 @@ def test_it_goes_on_where_it_ended(tmp_path: Path) -> None:
     again = opened(tmp_path)
     assert again.write(0, "root", "key.init").number == 4
     report = again.verify("x/1")
-    assert (report.ok, report.entries) == (True, 4)
+    # Nothing is wrong with it, and nobody vouches for it without a key.
+    assert (report.ok, report.reason, report.entries) == (False, "locked", 4)
 
 
 def test_it_is_private(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_torn_line_is_taken_off_and_told(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"number":3,"at"')
     torn = AuditLog(tmp_path / "audit").verify("x/1")
-    assert torn.ok
+    assert torn.reason == "locked"
     assert "16 bytes of an unfinished entry" in torn.message
     log = opened(tmp_path)
     assert log.trouble == ""
@@ -70,7 +71,7 @@ def test_entries_cut_off_the_end_are_missed(tmp_path: Path) -> None:
     log = opened(tmp_path)
     assert log.trouble == "the log ends at entry 3, and 5 were written"
     fill(log, 1)
-    assert not log.verify("x/1").ok
+    assert log.verify("x/1").reason == "damaged"
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "head"])
@@ -83,8 +84,8 @@ def test_a_missing_file_is_missed(tmp_path: Path, name: str) -> None:
     assert [entry.detail for entry in told] == [log.trouble]
     # Both are missed for ever: without a head nobody knows how far the log got.
     fill(log, 1)
-    assert not log.verify("x/1").ok
-    assert not opened(tmp_path).verify("x/1").ok
+    assert log.verify("x/1").reason == "damaged"
+    assert opened(tmp_path).verify("x/1").reason == "damaged"
 
 
 def test_a_full_disk_refuses_the_entry_and_leaves_the_log_whole(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_full_disk_refuses_the_entry_and_leaves_the_log_whole(tmp_path: Path) 
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert (tmp_path / "audit" / "log.jsonl").read_bytes() == before
-    assert opened(tmp_path).verify("x/1").ok
+    assert opened(tmp_path).verify("x/1").reason == "locked"
 
 
 def test_an_entry_whose_head_cannot_be_written_was_never_made(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_an_entry_whose_head_cannot_be_written_was_never_made(tmp_path: Path) ->
         log.write(1, "x", "y")
     blocker.rmdir()
     assert log.write(1, "x", "y").number == 3
-    assert log.verify("x/1").ok
+    assert log.verify("x/1").reason == "locked"
 
 
 def test_what_never_ended_is_told_of_daemons_that_ended_only(tmp_path: Path) -> None:

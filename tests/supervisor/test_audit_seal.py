@@ -9,14 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from capacitord.api.actions import ACTIONS
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
-from capacitord.errors import OutOfSpace
+from capacitord.api.routes import ROUTES, Answers
+from capacitord.errors import CapacitordError, OutOfSpace, StorageFailed
 from capacitord.seal.anchor import Anchor
 from capacitord.seal.boxkey import Source
 from capacitord.seal.keys import KeyRing
 from capacitord.seal.keystore import KeyStore
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.chain import START, Head, SealingKey, entry_in, line_of, sealed
+from capacitord.supervisor.unsealed import DONE_WITHOUT, NEVER_WITHOUT, REFUSED_WITHOUT
 
 MADE_UP = SealingKey("00112233aabbccdd", bytes(32))
 
@@ -107,7 +110,7 @@ def found_and_told(folder: Path, words: str) -> None:
 def test_a_sealed_log_is_whole_and_outlives_restarts_and_rotations(tmp_path: Path) -> None:
     log = opened(tmp_path, key=False)
     put(log, "key.init")
-    assert "not checked" in verified(log).message
+    assert (verified(log).reason, verified(log).hint) == ("locked", "Unlock it: fluxctl key unlock")
     take(log, keys(tmp_path))
     put(log, "held.release")
     assert (verified(log).ok, "vouches" in verified(log).message) == (True, True)
@@ -131,10 +134,10 @@ def test_a_forged_entry_is_found_though_the_chain_was_mended(tmp_path: Path, act
     take(log, keys(tmp_path))
     put(log, "held.release")
     rewrite(tmp_path, changed(tmp_path, action), as_it_was)
-    assert not verified(log).ok
-    assert verified(opened(tmp_path, key=False)).ok
+    # Without the key it looks in order, which proves nothing.
+    assert (verified(opened(tmp_path, key=False)).ok, verified(opened(tmp_path, key=False)).reason) == (False, "locked")
     found_and_told(tmp_path, "entry 3 is not the one that the key store knows")
-    assert "tells of damage" in verified(opened(tmp_path)).message
+    assert "is not right" in verified(opened(tmp_path)).message
 
 
 @pytest.mark.parametrize("seal", [none, of_a_made_up_key])
@@ -142,10 +145,8 @@ def test_a_forged_entry_is_found_though_the_chain_was_mended(tmp_path: Path, act
 def test_seals_that_were_taken_away_or_made_up_are_found(
     tmp_path: Path, seal: Callable[[AuditEntry], str], action: str
 ) -> None:
-    log = opened(tmp_path)
-    put(log, "held.release", "held.discard")
+    put(opened(tmp_path), "held.release", "held.discard")
     rewrite(tmp_path, changed(tmp_path, action), seal)
-    assert not verified(log).ok
     # Where entries stay as they are, so do their digests; then only the seals tell.
     found_and_told(tmp_path, "seals up to entry 3" if action == "nothing" else "entry 3 is not the one")
 
@@ -158,10 +159,8 @@ def test_a_single_seal_in_the_middle_that_was_taken_away_is_found(tmp_path: Path
 
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_log_and_head_cut_back_to_an_earlier_seal_are_found(tmp_path: Path, left: int) -> None:
-    log = opened(tmp_path)
-    put(log, "held.release", "held.discard")
+    put(opened(tmp_path), "held.release", "held.discard")
     rewrite(tmp_path, entries(tmp_path)[:left], as_it_was)
-    assert not verified(log).ok
     found_and_told(tmp_path, f"the log ends at entry {left}, and the key store knows of entry 3")
 
 
@@ -190,10 +189,8 @@ def test_an_anchor_that_is_gone_damaged_or_of_another_box_is_found(tmp_path: Pat
         ("open", lambda file: file.chmod(0o644), "Others may read this"),
     ):
         put(opened(tmp_path / "another"), "held.release")
-        log = opened(tmp_path / name)
-        put(log, "held.release")
+        put(opened(tmp_path / name), "held.release")
         change(anchor_file(tmp_path / name))
-        assert words in verified(log).message
         found_and_told(tmp_path / name, words)
 
 
@@ -208,14 +205,12 @@ def test_an_anchor_that_was_taken_away_while_the_daemon_runs_is_told_with_the_ne
     assert "tells of damage" in verified(opened(tmp_path)).message
 
 
-def test_an_anchor_of_before_is_found_while_the_daemon_runs_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_an_anchor_of_before_is_innocent_after_a_kill(tmp_path: Path) -> None:
     log = opened(tmp_path)
     put(log, "held.release")
     before = anchor_file(tmp_path).read_bytes(), (tmp_path / "audit" / "head").read_bytes()
     put(log, "held.discard")
     after = (tmp_path / "audit" / "head").read_bytes()
-    anchor_file(tmp_path).write_bytes(before[0])
-    assert "not the one of entry 3" in verified(log).message
     # What a kill leaves: an entry without its anchor, and one without its head, too.
     for head in (after, before[1]):
         (tmp_path / "audit" / "head").write_bytes(head)
@@ -224,6 +219,15 @@ def test_an_anchor_of_before_is_found_while_the_daemon_runs_and_goes_on_after_a_
         restarted = opened(tmp_path)
         assert (restarted.trouble, verified(restarted).ok) == ("", True)
         (tmp_path / "audit" / "log.jsonl").write_bytes(rewritten)
+
+
+def test_an_anchor_of_before_is_found_while_the_daemon_runs(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release")
+    before = anchor_file(tmp_path).read_bytes()
+    put(log, "held.discard")
+    anchor_file(tmp_path).write_bytes(before)
+    assert "not the one of entry 3" in verified(log).message
 
 
 def test_a_box_from_before_there_were_anchors_goes_on_and_has_one_from_there(tmp_path: Path) -> None:
@@ -314,3 +318,161 @@ def test_entries_are_selected_by_study_operator_and_time(tmp_path: Path) -> None
     assert [each.action for each in log.show(AuditQuery(operator="Dr Ann"))] == ["held.release"]
     assert [each.action for each in log.show(AuditQuery(operator="bob"))] == ["queue.pause"]
     assert entry not in log.show(AuditQuery(until=log.show(AuditQuery())[0].at))
+
+
+@pytest.mark.parametrize("what", ["cut", "stripped", "taken away"])
+def test_nothing_is_proven_while_the_key_is_away(tmp_path: Path, what: str) -> None:
+    put(opened(tmp_path), "held.release", "held.discard")
+    if what == "taken away":
+        shutil.rmtree(tmp_path / "audit")
+        anchor_file(tmp_path).unlink()
+    else:
+        rewrite(tmp_path, entries(tmp_path)[: 1 if what == "cut" else 3], none if what == "stripped" else as_it_was)
+    report = verified(opened(tmp_path, key=False))
+    assert (report.ok, report.reason) == (False, "locked")
+    assert report.message.startswith("not proven: the box key is away")
+
+
+def forge(folder: Path, action: str, result: str, *, seal: str = "") -> None:
+    """Add an entry in ann's name, as whoever may write the files can: in order, and known to the head."""
+    last = entries(folder)[-1]
+    made = sealed(
+        msgspec.structs.replace(
+            last, number=last.number + 1, uid=1001, user="ann", action=action, result=result, previous=last.digest
+        )
+    )
+    log, head = folder / "audit" / "log.jsonl", folder / "audit" / "head"
+    log.write_bytes(log.read_bytes() + line_of(msgspec.structs.replace(made, seal=seal)))
+    head.write_bytes(msgspec.json.encode(Head(made.number, made.digest)))
+
+
+def test_what_was_written_without_the_key_is_named(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    forge(tmp_path, "profile.import", "done")
+    log = opened(tmp_path, key=False)
+    put(log, "key.unlock")
+    take(log, keys(tmp_path))
+    put(log, "held.discard")
+    report = verified(log)
+    assert (report.ok, [(each.first, each.last) for each in report.unvouched]) == (True, [(3, 4)])
+    assert report.unvouched[0].actions == ("profile.import", "key.unlock")
+    assert report.unvouched[0].message == (
+        "entries 3 to 4 were written while the box key was away; nobody vouches that they are genuine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "result"),
+    [("held.release", "done"), ("study.export", "broken off"), ("study.rematch", "begun"), ("audit.seal", "done")],
+)
+def test_what_cannot_be_done_without_the_key_is_damage(tmp_path: Path, action: str, result: str) -> None:
+    put(opened(tmp_path), "held.release")
+    forge(tmp_path, action, result)
+    # That takes no key to see.
+    assert verified(opened(tmp_path, key=False)).reason == "damaged"
+    found_and_told(tmp_path, f"entry 3 says {action}: {result}, and has no seal")
+
+
+def test_what_is_refused_without_the_key_is_genuine_and_so_is_all_from_before_there_were_seals(tmp_path: Path) -> None:
+    log = opened(tmp_path, key=False)
+    put(log, "held.release", "study.rematch")
+    take(log, keys(tmp_path))
+    again = opened(tmp_path, key=False)
+    for result in ("begun", "locked"):
+        again.write(1001, "ann", "held.release", subjects=("3f2a9c01b7",), result=result)
+    take(again, keys(tmp_path))
+    report = verified(again)
+    assert report.ok
+    assert [each.message.partition(";")[0] for each in report.unvouched] == [
+        "entries 1 to 2 were written before the first seal",
+        "entries 4 to 5 were written while the box key was away",
+    ]
+
+
+def test_seals_that_were_made_up_behind_the_anchor_are_found_or_named(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    forge(tmp_path, "held.release", "done", seal=f"{MADE_UP.id}:{'0' * 64}")
+    log = opened(tmp_path)
+    assert [each.message.partition(",")[0] for each in verified(log).unvouched] == [
+        f"entry 3 has a seal of box key {MADE_UP.id}"
+    ]
+    own = keys(tmp_path).status().id
+    forge(tmp_path, "held.release", "done", seal=f"{own}:{'0' * 64}")
+    forge(tmp_path, "held.release", "done", seal=f"{MADE_UP.id}:{'0' * 64}")
+    found_and_told(tmp_path, "the seal of entry 5 is not right")
+
+
+def cut(folder: Path) -> None:
+    rewrite(folder, entries(folder)[:1], as_it_was)
+
+
+def strip(folder: Path) -> None:
+    rewrite(folder, entries(folder), none)
+
+
+def change_one(folder: Path) -> None:
+    rewrite(folder, changed(folder, "held.release"), as_it_was)
+
+
+def lose_the_anchor(folder: Path) -> None:
+    anchor_file(folder).unlink()
+
+
+@pytest.mark.parametrize("change", [cut, strip, change_one, lose_the_anchor])
+def test_damage_that_is_found_while_the_daemon_runs_is_told_once_and_stays(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    log = opened(tmp_path)
+    put(log, "held.release", "held.discard")
+    change(tmp_path)
+    found = verified(log)
+    assert (found.reason, found.message) == ("damaged", log.trouble)
+    assert verified(log).reason == "damaged"
+    assert [each.detail for each in log.show(AuditQuery(action="audit.damage"))] == [found.message]
+    assert verified(opened(tmp_path)).reason == "damaged"
+
+
+class Unreadable:
+    """A key store whose disk fails at times."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self.store, self.failing = store, False
+
+    def anchor(self) -> Anchor | None:
+        if self.failing:
+            raise StorageFailed("The disk failed.", where="keys")
+        return self.store.anchor()
+
+    def set_anchor(self, anchor: Anchor) -> None:
+        self.store.set_anchor(anchor)
+
+
+def test_that_the_anchor_cannot_be_read_now_is_no_damage_for_ever(tmp_path: Path) -> None:
+    log, store = opened(tmp_path, key=False), keys(tmp_path)
+    failing = Unreadable(store)
+    log.take_key(SealingKey(store.status().id, store.derive(b"for this test")), failing)
+    failing.failing = True
+    assert "does not say how far the log got: The disk failed" in verified(log).message
+    failing.failing = False
+    assert verified(log).ok
+
+
+def test_no_entry_is_made_without_a_seal_once_the_key_is_there(tmp_path: Path) -> None:
+    store = keys(tmp_path)
+    log = AuditLog(tmp_path / "audit")
+    (tmp_path / "audit").write_bytes(b"in the way")
+    with pytest.raises(CapacitordError):
+        take(log, store)
+    (tmp_path / "audit").unlink()
+    put(log, "held.release")
+    assert [(each.action, bool(each.seal)) for each in entries(tmp_path)] == [
+        ("audit.seal", True),
+        ("held.release", True),
+    ]
+
+
+def test_every_action_is_known_by_whether_it_can_be_done_without_the_key() -> None:
+    tables = (DONE_WITHOUT, REFUSED_WITHOUT, NEVER_WITHOUT)
+    assert sorted(action for table in tables for action in table) == list(ACTIONS)
+    of_a_site = {route.name for route in ROUTES if route.is_audited and route.answers is Answers.SITE}
+    assert of_a_site == REFUSED_WITHOUT - {"key.export", "key.rotate"}

@@ -499,11 +499,20 @@ def test_what_is_refused_is_on_record_with_its_study_unless_that_may_say_of_a_pa
     assert [each for each in last["subjects"] if each != "pacs"] == recorded
 
 
+def test_a_release_as_an_entry_that_there_is_none_of_is_refused_without_its_name_on_record(serving: Daemon) -> None:
+    asked = {"destinations": ["pacs"], "reason": "test", "match": "ACC-999"}
+    refused = serving.ask("POST", "/v1/held/abc/release", asked)
+    assert (refused.status, refused.error["message"]) == (404, "no such entry")
+    first, last = serving.get("/v1/audit?limit=2&action=held.release")["entries"]
+    assert first["subjects"] == last["subjects"] == ["abc1234567", "pacs"]
+    assert (first["result"], last["result"]) == ("begun", "not-found")
+
+
 def test_what_was_begun_when_the_daemon_was_killed_is_on_record_with_its_study_and_said_so() -> None:
     with running("--hangs") as daemon:
         daemon.serve()
         url = "http://box/v1/held/ACC-4711/release"
-        body = '{"destinations": ["pacs"], "reason": "test"}'
+        body = '{"destinations": ["pacs"], "reason": "test", "match": "ACC-4711"}'
         asking = subprocess.Popen(
             [CURL, "-s", "--unix-socket", str(daemon.socket), "-d", body, url], stdout=subprocess.DEVNULL
         )
@@ -519,7 +528,7 @@ def test_what_was_begun_when_the_daemon_was_killed_is_on_record_with_its_study_a
         (entry,) = found["entries"]
         assert (entry["action"], entry["subjects"], entry["result"]) == (
             "held.release",
-            ["abc1234567", "pacs"],
+            ["abc1234567", "pacs", "5be10c77"],
             "begun",
         )
         assert found["cut_short"] == [entry["number"]]
@@ -592,6 +601,10 @@ def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:
     assert "line 2" in report["message"]
     checks = {check["name"]: check for check in daemon.get("/v1/doctor")["checks"]}
     assert checks["audit log"]["level"] == "failure"
+    # It is written down, and said by the status, before anybody starts anything again.
+    told = daemon.get("/v1/audit?action=audit.damage")["entries"]
+    assert [each["detail"] for each in told] == [report["message"]]
+    assert "audit-damaged" in {advice["reference"] for advice in daemon.get("/v1/status")["advice"]}
 
 
 def test_an_anchor_that_was_taken_away_is_found_and_said_by_the_status(daemon: Daemon) -> None:

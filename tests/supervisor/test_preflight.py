@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,8 +198,9 @@ def test_without_a_scanner_to_ask_nothing_is_certain() -> None:
     with running(config=config()) as daemon:
         begin(daemon)
         activate(daemon)
-        gate = daemon.until("blocked", within=WAIT)["gate"]
-        assert "[[modality]]" in gate["hint"]
+        look = partial(daemon.get, "/v1/status")
+        wait_for(lambda: "[[modality]]" in look()["gate"]["hint"], within=WAIT, what="the gate to say what is missing")
+        assert look()["gate"]["state"] == "blocked"
         (found,) = run(daemon)
         assert (found["clean"], found["scanners"]) == (False, [])
 

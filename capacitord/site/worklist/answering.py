@@ -50,6 +50,10 @@ class WorklistAnswers:
         short, shown = ids.find(reference, self.entries())
         return telling.detail(short, shown)
 
+    def name(self, reference: str) -> str:
+        """Return the short id of an entry. Raises `NotFound` or `Ambiguous`."""
+        return ids.find(reference, self.entries())[0]
+
     def refresh(self) -> w.Refreshed:
         """Ask the source now and return what came of it. Raises `TryAgain` if it is still being asked."""
         source = self._demand().source
