@@ -42,8 +42,8 @@ DONE_WITHOUT: Final = frozenset(
     }
 )
 """What can be done while the box key is away: the daemon's own comings and goings, keys, their destruction, profiles,
-and the choice of the site with what scanners and the place say to it. What follows an `init`, a `restore` or an `unlock`
-is sealed, and so is their own end unless a disk fails."""
+and the choice of the site with what scanners and the place say to it. What follows `init`, `restore` or `unlock` is
+sealed, and so is their own end unless a disk fails."""
 
 REFUSED_WITHOUT: Final = frozenset(
     {
