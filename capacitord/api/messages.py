@@ -366,6 +366,7 @@ class HeldFor(Answer, frozen=True):
     """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do.
 
     `reason` is one of `capacitord.model.reasons.Reason`. Where a `destination` is named, only its copies are held.
+    `details` say what is wrong with images, or how many are missing.
     """
 
     reason: str
@@ -373,6 +374,7 @@ class HeldFor(Answer, frozen=True):
     sentence: str
     next_step: str
     destination: str = ""
+    details: tuple[str, ...] = ()
 
 
 class Study(Answer, frozen=True):

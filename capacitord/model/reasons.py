@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 class Reason(enum.StrEnum):
     """Why a study, an image of it, or its copy for a destination, waits for a person.
 
-    These words are in catalogs: they are never given another meaning.
+    These words are in catalogs: they are never given another meaning. The gravest come first.
     """
 
-    UNMATCHED = "unmatched"
     CONFLICT = "conflict"
     AMBIGUOUS = "ambiguous"
+    UNMATCHED = "unmatched"
     INVALID = "invalid"
     DUPLICATE = "duplicate"
     NO_ROUTE = "no-route"
@@ -131,6 +131,9 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
         ),
     }
 )
+
+WHOSE: Final = frozenset({Reason.CONFLICT, Reason.AMBIGUOUS, Reason.UNMATCHED})
+"""For what a study waits of which it is not known whose it is: while it does, nobody is advised to send it as it is."""
 
 UNCHANGEABLE: Final = Words(
     "The profile changes it, and that failed.",

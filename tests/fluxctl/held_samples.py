@@ -72,7 +72,7 @@ MANY_ROW = r.Held(
         TRAUMA,
         patient_name="Miller^Anna^M",
         accession_number="A-1001",
-        held_for=(m.HeldFor("ambiguous", 3, *(text.format(study=TRAUMA.id) for text in WORDS[Reason.AMBIGUOUS])),),
+        held_for=(waits(Reason.AMBIGUOUS, 3, TRAUMA.id),),
     ),
     (
         r.Candidate(w.MILLER, ("AccessionNumber", "PatientID"), ()),
