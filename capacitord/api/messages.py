@@ -505,6 +505,7 @@ class Decided(Answer, frozen=True):
     `steps` are all entries of the order that was matched, where it is not known which of them the study is.
     `candidates` are entries that came into question for a study that is held, and `fields` in what of the patient the
     study differs from them, or from its own images where there are none: some of them do if it is "ambiguous".
+    `doubts` are sentences about a match that a person may want to look at.
     """
 
     state: str
@@ -522,6 +523,7 @@ class Decided(Answer, frozen=True):
     steps: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class StudyDetail(Answer, frozen=True):

@@ -17,7 +17,8 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
 from capacitord.model import doubts, findings
-from capacitord.model.reasons import WHOSE, WORDS, Reason, Words
+from capacitord.model.reasons import WHOSE, WORDS, Reason, Words, suggested
+from capacitord.model.review import State
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.model.transform import Transform
@@ -93,6 +94,7 @@ FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
 _HELD_FOR: Final = """
 SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
 """
+_SUGGESTED: Final = "SELECT entry FROM review WHERE study = ? AND state = ?"
 _HELD_WITH: Final = """
 SELECT findings FROM image WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing > 1 AND findings != ''
 """
@@ -163,13 +165,17 @@ def _held_for(catalog: apsw.Connection, study: int, short: str, uid: str, twins:
     missing = evidence.missing(catalog, uid).images if counts else 0
     found = sorted((Reason(REASONS[standing].word), standing) for standing in counts)
     order = sorted(found, key=lambda each: list(Reason).index(each[0]))
-    gravest = REASONS[order[0][1]].next_step if order and order[0][0] in WHOSE else ""
+    said = {standing: Words(REASONS[standing].sentence, REASONS[standing].next_step) for standing in counts}
+    later = fetch_value(catalog, _SUGGESTED, (study, State.UNMATCHED)) if Standing.UNMATCHED in counts else ""
+    if later:
+        said[Standing.UNMATCHED] = suggested(later)
+    gravest = said[order[0][1]].step if order and order[0][0] in WHOSE else ""
     for reason, standing in order:
-        held = REASONS[standing]
+        sentence, step = said[standing]
         details = _told(faults) if standing is Standing.INVALID else ()
         if missing and standing is (Standing.MISSING if Standing.MISSING in counts else order[0][1]):
             details = (*details, f"{missing} image{' is' if missing == 1 else 's are'} missing that the scanner named")
-        words = Words(held.sentence, gravest or held.next_step)
+        words = Words(sentence, gravest or step)
         yield msgspec.structs.replace(_waits(reason, words, counts[standing], short), details=details)
     if twins:
         yield _waits(Reason.DUPLICATE, WORDS[Reason.DUPLICATE], twins, short)

@@ -501,7 +501,7 @@ def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
         assert one.spool.ledger.resend(study, ["pacs"], None, 6) == 0
         assert one.spool.releasing.restore(study) == 1
         assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.HELD, 1)
-        with pytest.raises(Refused, match="Nothing of this study can be had back"):
+        with pytest.raises(Refused, match="Nothing of this study is discarded: 1 image of it is held"):
             one.spool.releasing.restore(study)
         one.spool.releasing.set_aside(study, "a test exposure.", ANN, (7, 200.0))
         assert one.spool.releasing.over(200.0 + GRACE) == [study]
