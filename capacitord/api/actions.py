@@ -11,7 +11,7 @@ STOPPED: Final = "daemon.stop"
 SEALED: Final = "audit.seal"
 REPAIRED: Final = "audit.repair"
 LOST: Final = "audit.lost"
-"""So many entries are missing: more came at once than could be written."""
+"""So many entries are missing: more came at once than could be written. Only earlier versions wrote that."""
 
 DAMAGE: Final = "audit.damage"
 """The log is not what was written. From then on it never is again."""

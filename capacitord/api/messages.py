@@ -1025,7 +1025,8 @@ class AuditQuery(Message, frozen=True):
 class AuditEntry(Answer, frozen=True, omit_defaults=True):
     """One action: who (uid and name from the socket's peer credentials), what, on what, and what came of it.
 
-    `seal` is made of the digest with the box key, if that was at hand.
+    `seal` is made of the digest with the box key, if that was at hand. `deed` tells what a site did by itself from all
+    else that any site did: there is one entry of it.
     """
 
     number: int
@@ -1039,6 +1040,7 @@ class AuditEntry(Answer, frozen=True, omit_defaults=True):
     previous: str
     digest: str
     seal: str = ""
+    deed: str = ""
 
 
 class AuditList(Answer, frozen=True):

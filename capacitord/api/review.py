@@ -90,7 +90,8 @@ class Held(Answer, frozen=True):
     All of the entries share with it an id, an accession number, a Study Instance UID, or name and birth date, or came
     into question by the rules of the profile; `more` counts those that are left out here. `said` is what its images say
     they are, by the keys of matching, one for each that differs. `patients` are those of the images that wait: they may
-    be others than the study's first image said.
+    be others than the study's first image said. A list has a few of both; `more_said` and `more_patients` count those
+    that it leaves out.
     """
 
     study: Study
@@ -98,6 +99,8 @@ class Held(Answer, frozen=True):
     said: tuple[dict[str, str], ...] = ()
     patients: tuple[HeldPatient, ...] = ()
     more: int = 0
+    more_said: int = 0
+    more_patients: int = 0
 
 
 class HeldList(Answer, frozen=True):

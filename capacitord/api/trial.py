@@ -239,7 +239,8 @@ class Explained(Answer, frozen=True):
 class StudyExplained(Answer, frozen=True):
     """What was decided for the images of a study, and what version `version` of the profile would do now.
 
-    `unopened` images are those of kinds beyond the bound on how many are looked into.
+    `unopened` images are those of kinds beyond the bound on how many are looked into. `awaited` says why none is
+    matched with the worklist yet of those that are not decided, empty if that keeps them from nothing.
     """
 
     schema: str
@@ -248,6 +249,7 @@ class StudyExplained(Answer, frozen=True):
     groups: tuple[Explained, ...]
     unopened: int = 0
     decided: Decided | None = None
+    awaited: str = ""
 
 
 class Groups:

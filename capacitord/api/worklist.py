@@ -31,7 +31,8 @@ class Entry(Answer, frozen=True):
     and vanished from it at `vanished` if it has; it `left` if only its day is not asked for any more. `changed` says
     that it is not served as it came; `lacking` are attributes that a scanner needs and that nobody knows. `mishap` is
     empty as a rule: an unforeseen error kept the entry from being corrected, and it is served "as-it-came" or
-    "withheld".
+    "withheld". The source gave it at `sought` because a scanner looked for that patient or order; it is not `listed` if
+    no list ever had it, and then `since` is when it was given first.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Entry(Answer, frozen=True):
     changed: bool = False
     lacking: tuple[str, ...] = ()
     mishap: str = ""
+    sought: datetime | None = None
+    listed: bool = True
 
 
 class EntryList(Answer, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -21,11 +21,8 @@ from capacitord.model.profile import Profile
 MODALITY: Final = "modality:"
 """How the name of a `Connect.destination` begins that is the AE title of a scanner; no destination's does."""
 
-
-DEED_BEGUN: Final = "begun"
-DEED_DONE: Final = "done"
-DEED_NOT_DONE: Final = "not-done"
-"""The results of a `Deed`."""
+DeedId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+"""What tells a `Deed` from all others, of all sites."""
 
 
 class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -139,13 +136,19 @@ class AskStatus(LinkMessage, frozen=True, tag="ask-status"):
     request: int
 
 
+class Written(LinkMessage, frozen=True, tag="written"):
+    """These deeds have their entries, on stable storage."""
+
+    deeds: tuple[DeedId, ...]
+
+
 class Shutdown(LinkMessage, frozen=True, tag="shutdown"):
     """Finish what is open within `grace` seconds and exit."""
 
     grace: float
 
 
-ToRuntime = Start | Update | Listener | CloseListener | Connected | Call | AskStatus | Shutdown
+ToRuntime = Start | Update | Listener | CloseListener | Connected | Call | AskStatus | Written | Shutdown
 
 
 class Ready(LinkMessage, frozen=True, tag="ready"):
@@ -196,15 +199,17 @@ class Note(LinkMessage, frozen=True, tag="note"):
 
 
 class Deed(LinkMessage, frozen=True, tag="deed"):
-    """Something that the site does by itself and that belongs into the audit log; free of patient data.
+    """Something that the site did by itself and that belongs into the audit log; free of patient data.
 
-    It is told twice, with the result `DEED_BEGUN` before it is done and with another one after.
+    It is told of until `Written` names it: again and again, by the next runtime too, and always in the order in which
+    things were done.
     """
 
+    id: DeedId
+    at: datetime
     action: str
     subjects: tuple[str, ...]
     detail: str
-    result: str
 
 
 class Heartbeat(LinkMessage, frozen=True, tag="heartbeat"):

@@ -120,7 +120,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """An entry of the worklist: what people call it by, since when it is on the list, and what it says.
 
     One that is `gone` from the list since counts only where no other does. Of one without an `order` nobody knows
-    whether it is a step of the same order as another.
+    whether it is a step of the same order as another. One that is `withheld` is not served, so nobody was examined by
+    it: it speaks against a match, and is none.
     """
 
     reference: str
@@ -128,6 +129,7 @@ class Candidate(msgspec.Struct, frozen=True):
     identity: Identity
     gone: bool = False
     order: Order | None = None
+    withheld: bool = False
 
     def counts(self) -> dict[MatchKey, str]:
         """Return what it says, as it counts."""
@@ -146,7 +148,9 @@ class Matched(NamedTuple):
 
 
 class Unmatched(NamedTuple):
-    """No entry agrees by any rule."""
+    """No entry agrees by any rule, or only one that is `withheld`."""
+
+    withheld: str = ""
 
 
 class Ambiguous(NamedTuple):
@@ -225,7 +229,7 @@ class Worklist:
         for rule in self.rules:
             found = self._agreeing(values, rule)
             if len(found) == 1:
-                return Matched(found[0], rule)
+                return Unmatched(found[0]) if self._candidates[found[0]].withheld else Matched(found[0], rule)
             if found:
                 return self._of_one_order(values, found, rule) or Ambiguous(found, rule)
         return Unmatched()

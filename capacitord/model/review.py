@@ -43,6 +43,7 @@ from capacitord.model.matching import (
     Matched,
     MatchKey,
     Rule,
+    Unmatched,
     contradictions,
 )
 from capacitord.model.reasons import Reason
@@ -140,7 +141,7 @@ class Terms(NamedTuple):
 class Look(NamedTuple):
     """What was found for an image now: by a list fetched at `listed_at`, with the entry on it `since` then.
 
-    `entry` is what the entry says that it matches.
+    `entry` is what the entry says that it matches, or would if that were served.
     """
 
     finding: Finding
@@ -241,8 +242,9 @@ def _contradicted(record: Record, identity: Identity, look: Look | None) -> Opin
         fields = fields or _unseen(record.identity, identity)
     if look is not None and isinstance(look.finding, Conflict):
         entries, fields = look.finding.entries, fields or look.finding.fields
-    elif look is not None and isinstance(look.finding, Matched):
-        entries, fields = (look.finding.entry,), fields or contradictions(record.identity, look.entry)
+    elif look is not None and isinstance(look.finding, Matched | Unmatched):
+        entry = look.finding.entry if isinstance(look.finding, Matched) else look.finding.withheld
+        entries, fields = (entry,) * bool(entry), fields or contradictions(record.identity, look.entry)
     return Opinion(Reason.CONFLICT, msgspec.structs.replace(record, state=state, candidates=entries, fields=fields))
 
 

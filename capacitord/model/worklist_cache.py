@@ -5,7 +5,8 @@ it is not served, but kept and marked, because images of it may be on their way 
 failed changes nothing but what is known of the source.
 
 What the source gave for a question about one patient or order (`added`) is served beside the list: until a list of
-its day comes without it, and else for a day after it was given last.
+its day comes without it, and else for a day after it was given last. Of such entries that no list had only so many are
+kept (`bounded`).
 
 ========== ===================================================== =================================
 state      when                                                  what the scanner gets
@@ -21,6 +22,7 @@ stale      it is older, the clock says it is of the future, or   the list, with 
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -47,6 +49,10 @@ AT_ONCE: Final = 2
 
 MOST: Final = 30
 """Such questions within `Rhythm.demand` seconds."""
+
+
+MOST_SOUGHT: Final = 2000
+"""Entries that are kept of those which the source gave for scanners, and which were on no list."""
 
 
 class ListState(enum.StrEnum):
@@ -80,7 +86,8 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     """An entry: on the list since `since`, seen there last at `seen`, vanished at `vanished` if it has.
 
     If it `left`, its day was not among those that the source was asked for any more, so the source may still have it.
-    `sought` is when the source gave it because a scanner asked for that patient or order, if no list had it since.
+    `sought` is when the source gave it because a scanner asked for that patient or order, if no list had it since. One
+    that never was on a list was `seen` then.
     """
 
     listed: Listed
@@ -94,6 +101,11 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     def key(self) -> EntryKey:
         """What it is called by."""
         return self.listed.key
+
+    @property
+    def is_only_sought(self) -> bool:
+        """Whether the source gave it for scanners only, and no list had it."""
+        return self.sought is not None and self.seen == self.sought
 
 
 class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -155,7 +167,8 @@ def merged(
             held.sought > began or (is_outside is not False and now - held.sought <= SOUGHT_FOR)
         ):
             return held
-        return msgspec.structs.replace(held, vanished=now, left=bool(is_outside), sought=None)
+        sought = held.sought if held.is_only_sought else None
+        return msgspec.structs.replace(held, vanished=now, left=bool(is_outside), sought=sought)
 
     others = tuple(beside(held) for held in cache.entries if held.key not in keys)
     is_steady = cache.fetched is not None and abs(now - cache.fetched) < LEAP
@@ -174,9 +187,23 @@ def added(cache: Cache, found: Sequence[Listed], now: float) -> Cache:
     for key, held in fresh.items():
         old = before.get(key)
         if old is not None:
-            fresh[key] = msgspec.structs.replace(held, since=old.since)
+            seen = now if old.is_only_sought else old.seen
+            fresh[key] = msgspec.structs.replace(held, since=old.since, seen=seen)
     kept = tuple(held for held in cache.entries if held.key not in fresh)
     return msgspec.structs.replace(cache, entries=kept + tuple(fresh.values()))
+
+
+def bounded(cache: Cache, referred: Callable[[EntryKey], bool], most: int = MOST_SOUGHT) -> Cache:
+    """Return the cache with `most` of the entries that were on no list; those go that were given longest ago.
+
+    Those stay that a study refers to, as `referred` says of a key, be they more. What a list had is never touched.
+    """
+    sought = sorted((held for held in cache.entries if held.is_only_sought), key=lambda held: held.sought or 0.0)
+    unreferred = (held.key for held in sought if not referred(held.key))
+    gone = frozenset(itertools.islice(unreferred, max(0, len(sought) - most)))
+    if not gone:
+        return cache
+    return msgspec.structs.replace(cache, entries=tuple(held for held in cache.entries if held.key not in gone))
 
 
 class News(msgspec.Struct, frozen=True):
@@ -236,6 +263,20 @@ def state(cache: Cache, now: float, rhythm: Rhythm) -> ListState:
         return ListState.STALE
     old = age(cache, now)
     return ListState.STALE if old is None or old > rhythm.stale_after else ListState.FRESH
+
+
+def awaited(cache: Cache, served: Cache) -> str:
+    """Return why no study can be matched yet, in words; empty once the list is known.
+
+    `served` is the last one of which all entries were corrected. The list is known once that is one that was fetched,
+    in this life or the last; or, where none was kept, or it cannot be read, once the source was asked in this life,
+    though in vain. That is bounded by the source's time-outs, so nothing waits for ever for a list that never comes.
+    """
+    if not served.preparing and (served.fetched is not None or served.tried is not None):
+        return ""
+    if cache.preparing or cache.fetched is not None:
+        return "The worklist of before the start is being prepared, and images are matched with it after that."
+    return "There is no worklist yet and its source is being asked, and images are matched after that."
 
 
 def is_of_another(cache: Cache, rhythm: Rhythm) -> bool:

@@ -229,6 +229,15 @@ def advice_on_nobody(entries: int) -> list[m.Advice]:
     return [m.Advice("worklist-nobody", m.Level.WARNING, words, hint)]
 
 
+def advice_on_awaited(awaited: str, images: int) -> list[m.Advice]:
+    """Return advice on images that cannot be matched yet, for the reason `awaited`."""
+    if not images:
+        return []
+    what = "1 image waits" if images == 1 else f"{images} images wait"
+    hint = "Nothing is to be done. What the source does: fluxctl worklist list"
+    return [m.Advice("worklist-awaited", m.Level.WARNING, f"{what} to be matched. {awaited}", hint)]
+
+
 def advice_on_unreadable(message: str, hint: str, age: float) -> m.Advice:
     """Return what to say when the rest of the status is as old as the last time it could be read."""
     return m.Advice(

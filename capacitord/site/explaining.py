@@ -71,9 +71,15 @@ class Explaining:
     """Explains studies of a spool by the profile in force."""
 
     def __init__(
-        self, spool: Spool, profile: Callable[[], Profile], preparation: Preparation, receiving: Callable[[], bool]
+        self,
+        spool: Spool,
+        profile: Callable[[], Profile],
+        preparation: Preparation,
+        receiving: Callable[[], bool],
+        awaited: Callable[[], str] = lambda: "",
     ) -> None:
-        """`receiving` says whether images arrive at this moment."""
+        """`receiving` says whether images arrive at this moment, `awaited` why none can be matched yet (`Listing`)."""
+        self._awaited = awaited
         self._spool, self._profile, self._preparation, self._receiving = spool, profile, preparation, receiving
 
     def explain(self, request: Explain) -> tuple[StudyExplained, str]:
@@ -97,7 +103,12 @@ class Explaining:
             rest(began, self._receiving)
         unopened = sum(len(kind.images) for kind in found[len(opened) :])
         groups = tuple(merged(opened))
-        return StudyExplained("fluxctl.study.explain/1", detail.study, profile.version, groups, unopened), short
+        awaits = detail.study.unrouted and profile.matching is not None
+        awaited = self._awaited() if awaits else ""
+        answer = StudyExplained(
+            "fluxctl.study.explain/1", detail.study, profile.version, groups, unopened, awaited=awaited
+        )
+        return answer, short
 
     def _explained(self, study: int, short: str, kind: Kind, judges: Judges) -> Explained:
         example = kind.example

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from capacitord.dicom.worklist.correct import Mishap
 from capacitord.dicom.worklist.identity import identity_of, names_nobody, order_of
 from capacitord.dicom.worklist.served import Shown
 from capacitord.model.matching import Candidate
@@ -25,13 +26,19 @@ class Listings:
         self._ids = EntryIds(site)
         self.source: WorklistKeeper | None = None
         """Who keeps the list; None while nobody does yet."""
+        self._awaited = Listing(awaited="The site's runtime is starting.")
         # Replaced and never changed, so that whoever looks needs no lock.
         self._made: tuple[tuple[Held, ...], Mapping[EntryKey, Shown], Listing] = ((), {}, NO_LIST)
 
     def now(self) -> Listing:
         """Return the list as it is; the same object as long as it is the same."""
         if self.source is None:
-            return NO_LIST
+            return self._awaited
+        awaited = self.source.awaited
+        if awaited:
+            if awaited != self._awaited.awaited:
+                self._awaited = Listing(awaited=awaited)
+            return self._awaited
         cache, shown = self.source.whole()
         if cache.fetched is None:
             return NO_LIST
@@ -39,16 +46,18 @@ class Listings:
         # Corrections come after the version of the profile that has them.
         if entries is cache.entries and corrected is shown:
             return listing
+        names = self._ids.of(shown)
         candidates = tuple(
             Candidate(
-                self._ids.of(key),
+                names[key],
                 each.held.since,
                 identity_of(each.corrected.entry),
                 gone=each.held.vanished is not None,
                 order=None if each.corrected.mishap else order_of(each.original, each.corrected.entry),
+                withheld=each.corrected.mishap is Mishap.WITHHELD,
             )
             for key, each in shown.items()
-            if not names_nobody(each.corrected.entry)
+            if each.corrected.mishap is Mishap.WITHHELD or not names_nobody(each.corrected.entry)
         )
         listing = Listing(candidates, cache.fetched)
         self._made = (cache.entries, shown, listing)

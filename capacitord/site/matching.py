@@ -58,7 +58,7 @@ def entry_for(worklist: Worklist, identities: Sequence[Identity]) -> str | None:
     """
     found = [worklist.judge(identity) for identity in identities]
     entries = {each.entry for each in found if isinstance(each, Matched)}
-    if not entries or not all(isinstance(each, Matched | Unmatched) for each in found):
+    if not entries or not all(isinstance(each, Matched) or each == Unmatched() for each in found):
         return None
     if not worklist.is_one_order(entries):
         return None
@@ -84,11 +84,12 @@ def questioned(worklist: Worklist, record: Record, identities: Sequence[Identity
 class Listing(NamedTuple):
     """The entries of the list as scanners get them; `fetched` is in seconds since the epoch, 0 if there never was one.
 
-    A new list is a new object.
+    A new list is a new object. While it is `awaited`, for that reason, nobody knows what is on it: no study is matched.
     """
 
     candidates: tuple[Candidate, ...] = ()
     fetched: float = 0.0
+    awaited: str = ""
 
 
 NO_LIST: Final = Listing()
@@ -126,10 +127,12 @@ class Matcher:
         listing = self._source()
         worklist, fetched = self._indexed_by(listing, rules), listing.fetched
         finding = worklist.judge(identity)
-        if not isinstance(finding, Matched):
+        if not isinstance(finding, Matched | Unmatched):
             return Look(finding, fetched)
-        entry = worklist.candidate(finding.entry)
+        entry = worklist.candidate(finding.entry if isinstance(finding, Matched) else finding.withheld)
         said = NOBODY if entry is None else entry.identity
+        if isinstance(finding, Unmatched):
+            return Look(finding, fetched, entry=said)
         is_held = record is not None and record.state is State.UNMATCHED
         if is_held and record is not None and isinstance(worklist.judge(record.identity), Matched):
             return Look(finding, fetched, math.inf, said)

@@ -32,6 +32,9 @@ from capacitord.spool.whose import Mixture
 MOST: Final = 3
 """Candidates that a list shows of each study."""
 
+MOST_PATIENTS: Final = 5
+"""Patients that a list names of each study, and how many of the different things that images say."""
+
 _MOST_OF_ONE: Final = 4
 _OF_A_PATIENT: Final = frozenset(
     {
@@ -81,7 +84,7 @@ class Reviewing:
         """Return studies that wait, the oldest first, with why and what they may belong to."""
         rows, total, following = self._spool.studies.held_page(request.limit, request.after)
         worklist, shown = self._worklist(), dict(self._entries())
-        held = tuple(self._held(number, study, worklist, shown, MOST) for number, study in rows)
+        held = tuple(_shortened(self._held(number, study, worklist, shown, MOST)) for number, study in rows)
         return r.HeldList("fluxctl.held.list/1", held, total, tuple(self._destinations()), following)
 
     def show(self, request: m.StudyRef) -> tuple[r.HeldDetail, str]:
@@ -256,6 +259,17 @@ def doubts_of(entry: Candidate | None, said: Sequence[Identity]) -> tuple[str, .
             "Images of it say neither a name nor a patient id nor a birth date: only the rule says whose they are."
         )
     return tuple(found)
+
+
+def _shortened(held: r.Held) -> r.Held:
+    """Return a study as a list has it: one of very many patients would hide the others."""
+    return msgspec.structs.replace(
+        held,
+        said=held.said[:MOST_PATIENTS],
+        patients=held.patients[:MOST_PATIENTS],
+        more_said=len(held.said[MOST_PATIENTS:]),
+        more_patients=len(held.patients[MOST_PATIENTS:]),
+    )
 
 
 def decided(kept: Kept | None, released: Released | None) -> m.Decided | None:

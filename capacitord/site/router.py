@@ -4,7 +4,8 @@ What is filed without a decision is found here again after every start. A decisi
 profile and filed as that version's; images that it holds are looked at again with the next version.
 
 Where the profile matches studies with the worklist, an image is matched first: what is not matched goes nowhere, and no
-route is asked (`model.review`). Studies that nothing matched are looked at again when another list has come.
+route is asked (`model.review`). Studies that nothing matched are looked at again when another list has come. Until it
+is known what is on the list, which takes a while after a start, nothing is decided of what is to be matched.
 
 An error that nobody foresaw may pass. So the image is tried again a few times before it is held as one that cannot be
 read; no other image waits for it.
@@ -22,20 +23,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from capacitord.dicom.arriving import describe
 from capacitord.dicom.deidentify.engine import NotDeidentified
 from capacitord.dicom.outgoing import Came, demand_changeable
 from capacitord.dicom.produce import in_words
 from capacitord.dicom.transform.failure import NotTransformed, Unreadable
-from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem
-from capacitord.link.messages import DEED_BEGUN, DEED_DONE, DEED_NOT_DONE, Deed
+from capacitord.errors import CapacitordError, DamagedObject, NotFound, Problem, TryAgain
 from capacitord.model.attribute import Attribute
 from capacitord.model.conditions import Attributes
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Opinion, Record, State, Terms, judge
-from capacitord.site.deeds import deeds_of
+from capacitord.site.deeds import deed_of
 from capacitord.site.matching import NO_LIST, Listing, Matcher, entry_for, identity_of, questioned
 from capacitord.site.preparation.preparation import keys_of
 from capacitord.site.routing import InForce, Routing, attributes_for_routing
@@ -66,6 +64,10 @@ _LAST: Final = Turn(b"", b"")
 _Page = Callable[[int, int], list[Undecided]]
 
 
+class _ListAwaited(TryAgain):
+    """It is not known yet what is on the worklist: no fault, and it passes by itself."""
+
+
 class _Failed(NamedTuple):
     """How often an unforeseen error kept an image from being decided, and the monotonic time of the next try."""
 
@@ -86,16 +88,16 @@ class Router:
         doubt: Callable[[], None],
         matcher: Matcher | None = None,
         pause: float = _FIRST_PAUSE,
-        does: Callable[[Deed], object] = lambda _deed: None,
+        did: Callable[[], object] = lambda: None,
     ) -> None:
         """`filed` is told for which destinations something waits from now on, and how urgent it is.
 
         `matcher` has the worklist; without one, nothing is on it.
         `receiving` says whether images arrive at this moment; `doubt` is called when the disk kept it from deciding.
-        `pause` is in seconds, before what failed is tried again the first time. `does` is told what the audit log is to
-        say of decisions that a person would have made otherwise, before and after they are filed.
+        `pause` is in seconds, before what failed is tried again the first time. `did` is called when a decision was
+        filed that a person would have made otherwise, and of which the audit log is to be told.
         """
-        self._first_pause, self._does = pause, does
+        self._first_pause, self._did = pause, did
         self._failed: dict[int, _Failed] = {}
         self._spool, self._routing, self._filed = spool, routing, filed
         self._receiving, self._doubt = receiving, doubt
@@ -106,6 +108,7 @@ class Router:
         self._wanted.set()
         self._pause = 0.0
         self._problem: Problem | None = None
+        self._awaited = ""
         self._thread = threading.Thread(target=self._run, name="router", daemon=True)
         self._thread.start()
 
@@ -141,10 +144,13 @@ class Router:
 
     def _say(self, trouble: CapacitordError | None) -> None:
         """Remember what is wrong; say it once, and when it is over."""
-        if trouble is None:
+        before, self._awaited = self._awaited, trouble.message if isinstance(trouble, _ListAwaited) else ""
+        if self._awaited and not before:
+            LOG.info("Images wait to be matched: %s", self._awaited)
+        if trouble is None or self._awaited:
             if self._problem is not None:
                 LOG.warning("It is decided again where images go.")
-            self._problem, self._pause = None, 0.0
+            self._problem, self._pause = None, self._first_pause if self._awaited else 0.0
             return
         if isinstance(trouble, OF_THE_DISK):
             self._doubt()
@@ -176,7 +182,7 @@ class Router:
 
         trouble: CapacitordError | None = None
         for page in _pages(undecided, outdated, decisions.unsorted):
-            trouble = self._decide(page, in_force) or trouble
+            trouble = _graver(trouble, self._decide(page, in_force))
             if not self._goes_on(in_force):
                 break
         if self._routing.in_force is not in_force:
@@ -191,7 +197,7 @@ class Router:
         under another patient, or several times, is judged again whatever the profile says: it stays held for that.
         """
         matching, listing = in_force.matching, self._matcher.listing()
-        if matching is None or self._looked_again(listing, in_force):
+        if matching is None or listing.awaited or self._looked_again(listing, in_force):
             return
         worklist = self._matcher.worklist(matching.rules)
         for waiting in self._spool.review.unmatched():
@@ -240,7 +246,7 @@ class Router:
                     self._wanted.set()
                 self._failed.pop(image.image, None)
             except CapacitordError as error:
-                trouble = error
+                trouble = _graver(trouble, error)
             except Exception as error:  # noqa: BLE001 - one image must not stop the others
                 LOG.error(  # noqa: TRY400 - without the words of the error, which may be a patient's
                     "It cannot be decided where image %s goes: %s", image.object_id.hex()[:12], describe(error)
@@ -255,29 +261,18 @@ class Router:
         whole = in_force.profile.completeness.whole
         holds = lambda: self._routing.in_force is in_force  # noqa: E731 - named for what it says
         if decided:
-            deeds = deeds_of(decided, in_force, self._short)
-            self._say_done(deeds, None)
-            filed = Filed({})
-            try:
-                filed = self._spool.decisions.file(decided, holds, whole=whole)
-            finally:
-                self._say_done(deeds, filed.kept)
-            self._tell(filed)
+            self._tell(self._spool.decisions.file(decided, holds, whole=whole))
         return trouble
 
     def _short(self, study: int) -> str:
         return self._spool.studies.some([study])[study].id
 
-    def _say_done(self, deeds: Mapping[int, Deed], kept: frozenset[int] | None) -> None:
-        """Tell of deeds that they begin, or with the studies for which something was `kept`, what came of them."""
-        for study, deed in deeds.items():
-            result = DEED_BEGUN if kept is None else DEED_DONE if study in kept else DEED_NOT_DONE
-            self._does(msgspec.structs.replace(deed, result=result))
-
     def _tell(self, filed: Filed) -> None:
-        """Say for which destinations something waits, and look again if there is more to decide."""
+        """Say for which destinations something waits, and what was done; look again if there is more to decide."""
         if filed.urgencies:
             self._filed(filed.urgencies)
+        if filed.deeds:
+            self._did()
         if filed.again:
             self._wanted.set()
 
@@ -369,13 +364,17 @@ class Router:
         matching = in_force.matching
         if matching is None and record is None:
             return None, None
+        awaited = "" if matching is None else self._matcher.listing().awaited
+        if awaited:
+            raise _ListAwaited(awaited)
         identity = identity_of(attributes, image.calling_ae)
         look = None if matching is None else self._matcher.look(identity, record, matching.rules)
         opinion = judge(record, identity, look, Terms() if matching is None else matching.terms)
         if opinion is None:
             return None, None
         records[study] = opinion.record
-        return opinion, Reviewed(record, opinion.record, identity, opinion.reopened)
+        found = Reviewed(record, opinion.record, identity, opinion.reopened)
+        return opinion, found._replace(deed=deed_of(found, in_force, lambda: self._short(study)))
 
     def _routed(self, image: Undecided, attributes: Attributes, in_force: InForce, opinion: Opinion | None) -> Routed:
         """Return where an image goes of which matching says that. Raises as `attributes` does."""
@@ -407,6 +406,11 @@ class _Lazy:
             except DamagedObject as error:
                 raise _damaged(self._spool, self._image, error) from error
         return self._read.values(attribute)
+
+
+def _graver(before: CapacitordError | None, now: CapacitordError | None) -> CapacitordError | None:
+    """Return the later of two troubles; a list that is awaited is one only if there is no other."""
+    return now if before is None or not (now is None or isinstance(now, _ListAwaited)) else before
 
 
 def _damaged(spool: Spool, image: Undecided, error: DamagedObject) -> CapacitordError:

@@ -30,6 +30,7 @@ from capacitord.link.messages import (
     Start,
     ToRuntime,
     Update,
+    Written,
 )
 from capacitord.seal.keys import SiteKey
 from capacitord.site.answers import uid_name
@@ -186,6 +187,8 @@ def _heed(message: ToRuntime, descriptor: int | None, service: Service) -> None:
             service.stop_listening(message.port, message.grace)
         case AskStatus():
             service.ask_status(message.request)
+        case Written():
+            service.written(message.deeds)
         case Update():
             service.update(message.profile)
         case Call():

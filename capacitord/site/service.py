@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,6 +37,7 @@ from capacitord.site.router import Router
 from capacitord.site.routing import Routing
 from capacitord.site.site_status import Condition, Reporter, site_status, with_announced, with_worklist
 from capacitord.site.soundness import Soundness
+from capacitord.site.telling import Teller
 from capacitord.site.upkeep import Upkeep
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.keeper import WorklistKeeper
@@ -70,6 +71,7 @@ class Service:
         self._listings = Listings(spool.key)
         self._matcher = Matcher(self._listings.now)
         self._listed = NO_LIST
+        self._teller = Teller(spool.outbox, self._send, doubt=self._soundness.doubt)
         self._router = Router(
             spool,
             routing,
@@ -77,7 +79,7 @@ class Service:
             receiving=lambda: self._reception.receiving,
             doubt=self._soundness.doubt,
             matcher=self._matcher,
-            does=self._send,
+            did=self._teller.wake,
         )
         self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
         self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
@@ -154,6 +156,7 @@ class Service:
             lambda: self._routing.profile,
             self._preparation,
             receiving=lambda: self._reception.receiving,
+            awaited=lambda: self._worklist.awaited,
         )
 
     def _resolving(self) -> Resolving:
@@ -213,6 +216,10 @@ class Service:
         """Answer a request of the control socket."""
         self._calls.serve(call, descriptor)
 
+    def written(self, deeds: Sequence[str]) -> None:
+        """Take note that these deeds of the site have their entries in the audit log."""
+        self._teller.written(deeds)
+
     def ask_status(self, request: int) -> None:
         """Send the site's status."""
         self._reporter.ask(request)
@@ -238,6 +245,7 @@ class Service:
             port.wait(max(0.0, deadline - time.monotonic()))
         for other in others:
             other.join(max(0.0, deadline + _MARGIN - time.monotonic()))
+        self._teller.stop()
         self._preparation.close()
         self._reporter.stop()
         self._pulse.stop()
@@ -255,7 +263,8 @@ class Service:
         status = site_status(self._spool, self._deliveries, self._reception, self._port, self._condition())
         rules = self._routing.profile.completeness
         status = with_announced(status, self._spool, self._quiet if rules.quiet is None else rules.quiet)
-        return with_worklist(status, self._worklist, self._worklist_port)
+        matches = self._routing.profile.matching is not None
+        return with_worklist(status, self._worklist, self._worklist_port, matches=matches)
 
     def _condition(self) -> Condition:
         return Condition(

@@ -21,6 +21,7 @@ from capacitord.link.messages import StatusReport
 from capacitord.site.advice import (
     advice_on,
     advice_on_announced,
+    advice_on_awaited,
     advice_on_elsewhere,
     advice_on_failed,
     advice_on_held,
@@ -113,15 +114,18 @@ def site_status(
     )
 
 
-def with_worklist(status: m.SiteStatus, keeper: WorklistKeeper, port: WorklistPort) -> m.SiteStatus:
-    """Return a status with what there is to say of the worklist."""
+def with_worklist(status: m.SiteStatus, keeper: WorklistKeeper, port: WorklistPort, *, matches: bool) -> m.SiteStatus:
+    """Return a status with what there is to say of the worklist; `matches` says that studies are matched with it."""
     found = keeper.status()
     if found is None:
         return status
     away = turned_away(port.refusals(), time.monotonic())
     found = msgspec.structs.replace(found, queries=port.queries, last_query=port.last_query, turned_away=away)
+    awaited = keeper.awaited if matches else ""
+    waiting = status.spool.unrouted_images if awaited else 0
     advice = (
         *status.advice,
+        *advice_on_awaited(awaited, waiting),
         *keeper.advice(),
         *advice_on_nobody(entries_of_nobody(keeper)),
         *advice_on_turned_away(away, "worklist"),

@@ -129,8 +129,7 @@ class Catalog:
         if version < schema.VERSION:
             # All of it or nothing, synced: a crash leaves a catalog of the version before.
             with writer:
-                writer.execute(schema.FROM_VERSION_1 if version else schema.TABLES)
-                writer.execute(schema.TRIGGERS)
+                writer.execute(schema.STEPS[version])
                 writer.pragma("user_version", schema.VERSION)
         elif version > schema.VERSION:
             raise StorageFailed(

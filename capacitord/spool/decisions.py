@@ -99,13 +99,12 @@ class Filed(NamedTuple):
 
     `urgencies` is how urgent the most urgent study is for each destination. `again` says that there is more to
     decide: somebody else decided something of a study meanwhile, so that what was decided for it does not count, or
-    images of it that were held are to be judged again. `kept` are the studies, each by its id, of which something new
-    was found and kept.
+    images of it that were held are to be judged again. `deeds` are in the `outbox` from now on, so many.
     """
 
     urgencies: Mapping[str, int]
     again: bool = False
-    kept: frozenset[int] = frozenset()
+    deeds: int = 0
 
 
 class Decisions:
@@ -174,7 +173,7 @@ class Decisions:
         with self._catalog.change() as catalog:
             if not holds():
                 return Filed({})
-            studies, sorted_studies, kept = set(), set(), set()
+            studies, sorted_studies, deeds = set(), set(), 0
             for each in decided:
                 routed = None if whole and _receiving(catalog, each.image) else each.routed
                 if routed is not None and each.reviewed is not None:
@@ -183,8 +182,7 @@ class Decisions:
                         again = True
                         continue
                     again = again or each.reviewed.reopened
-                    if each.reviewed.record != each.reviewed.seen:
-                        kept.add(each.image >> STUDY_SHIFT)
+                    deeds += each.reviewed.deed is not None
                 if routed is not None and self._take(catalog, each, routed, whole=whole):
                     studies.add(each.image >> STUDY_SHIFT)
                 if each.turn is not None:
@@ -193,7 +191,7 @@ class Decisions:
                     sorted_studies.add(each.image >> STUDY_SHIFT)
             for study in studies:
                 again = self._come_to(catalog, study, whole=whole) or again
-            return Filed(deliveries.urgencies(catalog, studies | sorted_studies), again, frozenset(kept))
+            return Filed(deliveries.urgencies(catalog, studies | sorted_studies), again, deeds)
 
     def leave(self, holds: Callable[[], bool] = lambda: True) -> Filed:
         """Have studies leave of which nothing is to be decided any more but whether they do; `holds` as in `file`.

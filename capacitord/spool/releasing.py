@@ -118,12 +118,12 @@ class Releasing:
         """Send what is held of a study where a person says; return how many images.
 
         Raises `Refused` if nothing is held, saying who released or discarded it and when, and `TryAgain` while images
-        are arriving; and what `allow` raises. Then nothing is changed.
+        are arriving or it is being decided where they go; and what `allow` raises. Then nothing is changed.
         """
         with self._catalog.change() as catalog:
             images = self._decidable(catalog, study)
             if not images:
-                raise _decided_before(catalog, study)
+                raise _why_not(catalog, study)
             if allow is not None:
                 allow(whose.mixture(catalog, study, images))
             number = _written(catalog, study, what, by, now)
@@ -158,7 +158,7 @@ class Releasing:
             if not (images or twins or copies):
                 images = list(waiting)
             if not (images or twins or copies):
-                raise _decided_before(catalog, study)
+                raise _why_not(catalog, study)
             of = Whose(catalog, study)
             chosen = of.counted([*images, *twins, *copies])
             if choose is not None:
@@ -222,7 +222,7 @@ class Releasing:
         """Return why a release of a study would be refused as it is now, None if something of it is held."""
         with self._catalog.read() as catalog:
             try:
-                return None if self._decidable(catalog, study) else _decided_before(catalog, study).problem()
+                return None if self._decidable(catalog, study) else _why_not(catalog, study).problem()
             except CapacitordError as error:
                 return error.problem()
 
@@ -268,11 +268,7 @@ class Releasing:
         if StudyState(state) is not StudyState.HELD:
             return {}
         if unrouted:
-            raise TryAgain(
-                "It is being decided where images of this study go.",
-                where=f"study {short}",
-                hint="Try again in a moment.",
-            )
+            raise _being_decided(short)
         rows = fetch(catalog, f"SELECT id, routing FROM image WHERE {_HELD}", (*bounds(study), Standing.DECIDED))  # noqa: S608
         return {image: Standing(routing) for image, routing in rows}
 
@@ -315,9 +311,20 @@ def _aside(catalog: apsw.Connection, study: int) -> SetAside | None:
     return None
 
 
-def _decided_before(catalog: apsw.Connection, study: int) -> Refused:
+def _being_decided(short: str) -> TryAgain:
+    return TryAgain(
+        "It is being decided where images of this study go.",
+        where=f"study {short}",
+        hint="Try again in a moment.",
+    )
+
+
+def _why_not(catalog: apsw.Connection, study: int) -> CapacitordError:
     aside, released = _aside(catalog, study), _last(catalog, study)
-    short = fetch_value(catalog, "SELECT short FROM study WHERE id = ?", (study,))
+    short, unrouted = fetch(catalog, "SELECT short, unrouted FROM study WHERE id = ?", (study,))[0]
+    if unrouted:
+        # What was held is judged again, by another list or another version of the profile.
+        return _being_decided(short)
     where = f"study {short}"
     if aside is not None and (released is None or aside.at > released.at):
         words = f"This study was discarded by {aside.by} {_when(aside.at)}."

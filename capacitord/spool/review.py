@@ -14,9 +14,10 @@ import msgspec
 from capacitord.model.matching import Identity
 from capacitord.model.reasons import Reason
 from capacitord.model.review import HOLDS, Record, State, released
-from capacitord.spool import closing
+from capacitord.spool import closing, outbox
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.outbox import Deed
 from capacitord.spool.routed import Standing
 
 STANDINGS: Final = {
@@ -45,12 +46,14 @@ class Reviewed(NamedTuple):
     """What is to be kept of a study with the decision for one of its images.
 
     `seen` is the record that the decision was made by, None if there was none; `reopened` as in `model.review.Opinion`.
+    `deed` is what the audit log is told once this is kept, None for what needs no entry.
     """
 
     seen: Record | None
     record: Record
     identity: Identity
     reopened: bool = False
+    deed: Deed | None = None
 
 
 class Kept(NamedTuple):
@@ -147,6 +150,8 @@ def take(catalog: apsw.Connection, filing: Filing, study: int, found: Reviewed, 
     if found.record != found.seen:
         _keep(catalog, study, found.record, *clock)
         filing.forget(study)
+    if found.deed is not None:
+        outbox.add(catalog, found.deed)
     if found.reopened:
         reopen(catalog, filing, study)
     return True

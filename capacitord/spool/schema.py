@@ -11,9 +11,10 @@ version of the profile that decided; NULL is the one under which the image came,
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 TABLES: Final = """
 CREATE TABLE segment (
@@ -178,6 +179,10 @@ CREATE TABLE asked (                    -- the images it is about
   request INTEGER NOT NULL, number INTEGER NOT NULL, sop_class TEXT NOT NULL, sop_uid TEXT NOT NULL,
   PRIMARY KEY (request, number)
 ) WITHOUT ROWID;
+CREATE TABLE untold (                   -- what was done by itself, until the audit log has it: `outbox`; oldest first
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, action TEXT NOT NULL,
+  subjects TEXT NOT NULL, detail TEXT NOT NULL
+);
 CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 """
 
@@ -342,4 +347,16 @@ CREATE TABLE asked (
   PRIMARY KEY (request, number)
 ) WITHOUT ROWID;
 """
-"""What makes a catalog of version 1 one of this version; `TRIGGERS` go on top. No row of an image is rewritten."""
+"""What makes a catalog of version 1 one of version 2; `TRIGGERS` go on top. No row of an image is rewritten."""
+
+FROM_VERSION_2: Final = """
+CREATE TABLE untold (
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, action TEXT NOT NULL,
+  subjects TEXT NOT NULL, detail TEXT NOT NULL
+);
+"""
+
+STEPS: Final = MappingProxyType(
+    {0: TABLES + TRIGGERS, 1: FROM_VERSION_1 + TRIGGERS + FROM_VERSION_2, 2: FROM_VERSION_2},
+)
+"""What makes a catalog of a version one of this version; 0 is an empty one."""

@@ -28,6 +28,7 @@ from capacitord.spool.filing import Filing
 from capacitord.spool.housekeeping import Housekeeping
 from capacitord.spool.ledger import Doubt, Ledger
 from capacitord.spool.opening import Folder
+from capacitord.spool.outbox import Outbox
 from capacitord.spool.recovery import Recovery, Report
 from capacitord.spool.releasing import Releasing
 from capacitord.spool.review import Review
@@ -120,6 +121,7 @@ class Spool:
             self.review = Review(self._catalog, self._filing)
             self.releasing = Releasing(self._catalog, self._filing)
             self.codebook = Codebook(self._catalog)
+            self.outbox = Outbox(self._catalog)
             self.studies = Studies(self._catalog, names, self._objects)
             self.worklist = Worklist(self._catalog)
             self.housekeeping = Housekeeping(

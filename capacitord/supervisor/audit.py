@@ -2,7 +2,9 @@
 
 Every change has two entries. The first, with the result "begun", is written before anything happens, so that nothing
 happens that could not be written down; the second says what came of it. A first entry without a second is an action
-that a crash cut short. Entries name users, sites, destinations and short study ids, and never a patient.
+that a crash cut short. What a site does by itself has one entry, after it: the site keeps it until that is written, and
+each such entry has the deed's id, by which it is found if the site tells of it again. Entries name users, sites,
+destinations and short study ids, and never a patient.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -47,6 +49,7 @@ _SHORT_ID: Final = re.compile(r"[0-9a-f]{10}", re.ASCII)
 _BEGINNING: Final = re.compile(r"[0-9a-fA-F]{4,10}", re.ASCII)
 """Enough of a short id."""
 
+_OF_A_DEED: Final = b'"deed":"'
 _MAX_TEXT: Final = 1000
 _MAX_SUBJECTS: Final = 100
 
@@ -124,9 +127,20 @@ class AuditLog:
             self._untold = ""
 
     def write(
-        self, uid: int, user: str, action: str, *, subjects: tuple[str, ...] = (), detail: str = "", result: str = DONE
+        self,
+        uid: int,
+        user: str,
+        action: str,
+        *,
+        subjects: tuple[str, ...] = (),
+        detail: str = "",
+        result: str = DONE,
+        deed: str = "",
     ) -> AuditEntry:
-        """Add an entry; it is on stable storage on return. Raises `StorageFailed` or `OutOfSpace`."""
+        """Add an entry; it is on stable storage on return. Raises `StorageFailed` or `OutOfSpace`.
+
+        `deed` is the id of what a site did by itself.
+        """
         with self._writing:
             if self._last is None:
                 self._open()
@@ -134,10 +148,40 @@ class AuditLog:
             if self._anchoring is not None and (wrong := self._anchoring.tampered()):
                 self.trouble = self._untold = wrong
             self._tell_damage()
-            return self._write((uid, user), action, subjects, detail, result)
+            return self._write((uid, user), action, subjects, detail, result, deed=deed)
+
+    def deeds_among(self, ids: Iterable[str]) -> frozenset[str]:
+        """Return those of these ids of which there is an entry on stable storage: the log is read back for them.
+
+        An entry that is damaged does not count. Raises `StorageFailed` or `OutOfSpace`.
+        """
+        with self._writing:
+            if self._last is None:
+                self._open()
+        try:
+            found = self._look_for(set(ids))
+        except NotFound:
+            # Somebody took the log away. The next entry begins another, and `verify` says what is missing.
+            return frozenset()
+        if found:
+            # A daemon that was killed may have written it and not synced it.
+            with self._writing:
+                self._append(b"")
+        return found
+
+    def _look_for(self, wanted: set[str]) -> frozenset[str]:
+        found: set[str] = set()
+        for line in self._lines_backwards() if wanted else ():
+            # Most entries are of what people did, and need no closer look.
+            entry = entry_in(line) if _OF_A_DEED in line else None
+            if entry is not None and entry.deed in wanted:
+                found.add(entry.deed)
+                if len(found) == len(wanted):
+                    break
+        return frozenset(found)
 
     def _write(
-        self, who: tuple[int, str], action: str, subjects: tuple[str, ...], detail: str, result: str
+        self, who: tuple[int, str], action: str, subjects: tuple[str, ...], detail: str, result: str, *, deed: str = ""
     ) -> AuditEntry:
         last, (uid, user) = self._last or Head(), who
         entry = sealed(
@@ -152,6 +196,7 @@ class AuditLog:
                 result=result[:_MAX_TEXT],
                 previous=last.digest,
                 digest="",
+                deed=deed,
             ),
             self._key,
         )

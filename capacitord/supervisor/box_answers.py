@@ -25,6 +25,7 @@ from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
 from capacitord.supervisor.control import Outcome
+from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.port import Port
 from capacitord.supervisor.profile_answers import ProfileAnswers
@@ -42,11 +43,12 @@ def schema(route: str) -> str:
 class BoxAnswers:
     """The daemon as the control plane sees it."""
 
-    def __init__(self, box: Box, bounds: Bounds, serving: Serving, audit: AuditLog) -> None:
+    def __init__(self, box: Box, bounds: Bounds, serving: Serving, audit: AuditLog, deeds: Deeds) -> None:
         self._box = box
         self._bounds = bounds
         self._serving = serving
         self._audit = audit
+        self._deeds = deeds
         self._started = datetime.now(UTC)
         self._key_warning = ("", "")
         self._handlers: Mapping[str, Callable[[Peer, Any], Awaitable[Outcome]]] = {
@@ -121,6 +123,7 @@ class BoxAnswers:
             runtime=serving.keeper.status,
             profile=None if serving.stored is None else serving.stored.profile,
             audit_trouble=self._audit.trouble,
+            audit_behind=self._deeds.problem,
             key_warning=self._key_warning,
             unsaved=serving.keys.unsaved,
             failing=serving.reporter.failing,

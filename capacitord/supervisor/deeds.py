@@ -1,7 +1,8 @@
-"""What a site does by itself, on its way into the audit log: written one after the other, and no more than so many.
+"""What a site does by itself, on its way into the audit log: each deed has one entry, however often it is told of.
 
-The runtime tells of a deed before it does it and after. Both come over the link, which a runtime that dies leaves
-behind, and are written here while everything else goes on.
+The runtime has each deed in its spool until it is told that the entry is on stable storage. What is lost on the way is
+told of again: by the same runtime, by the next one, or when the site is active again after weeks. So before a deed is
+written it is looked for in the log, by its id. What waits here is in memory only and may be lost at any moment.
 """
 
 from __future__ import annotations
@@ -9,39 +10,69 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
-from typing import Final
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final, NamedTuple
 
-from capacitord.api.actions import LOST
-from capacitord.errors import CapacitordError
+from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import Deed
-from capacitord.supervisor.audit import DONE, AuditLog
+from capacitord.supervisor.audit import AuditLog
 
 _log = logging.getLogger(__name__)
 MOST: Final = 1024
-"""Deeds that may wait to be written; of more than that it is only written how many there were."""
+"""Deeds that may wait to be written; of more than that the runtime tells again later."""
 
 BY: Final = "capacitord"
 """Who did it."""
 
+_AT_ONCE: Final = 64
 _AGAIN: Final = 1.0
+_LATE: Final = timedelta(minutes=1)
+"""An entry that is written later than this says when the deed was done."""
+
+
+class _Came(NamedTuple):
+    """What came of writing: the ids of what has its entry, and why the others have none."""
+
+    written: tuple[str, ...]
+    error: CapacitordError | None = None
 
 
 class Deeds:
-    """A queue in front of the audit log, for the event loop's thread. `again` is in seconds, after a failed write."""
+    """A queue in front of the audit log, for the event loop's thread. `again` is in seconds, after a failed write.
 
-    def __init__(self, audit: AuditLog, *, most: int = MOST, again: float = _AGAIN) -> None:
-        self._audit, self._most, self._again = audit, most, again
-        self._waiting: deque[Deed] = deque()
-        self._lost = 0
+    `written` is told which deeds have their entries; it need not reach anybody.
+    """
+
+    def __init__(
+        self,
+        audit: AuditLog,
+        written: Callable[[tuple[str, ...]], None],
+        *,
+        most: int = MOST,
+        again: float = _AGAIN,
+    ) -> None:
+        self._audit, self._written, self._most, self._again = audit, written, most, again
+        self._waiting: dict[str, Deed] = {}
+        self._writing = threading.Lock()
         self._arrived = asyncio.Event()
+        self._error: CapacitordError | None = None
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why what the site did is not in the audit log yet; None if it is, or is just being written."""
+        if self._error is None:
+            return None
+        message = f"what the site did by itself cannot be written into the audit log: {self._error.message}"
+        hint = f"It is kept in the site's spool and tried again by itself. {self._error.hint}".rstrip()
+        return Problem("audit-behind", message, where=self._error.where, hint=hint)
 
     def take(self, deed: Deed) -> None:
         """Have a deed written down soon."""
-        if len(self._waiting) >= self._most:
-            self._lost += 1
-        else:
-            self._waiting.append(deed)
+        if deed.id not in self._waiting and len(self._waiting) < self._most:
+            self._waiting[deed.id] = deed
         self._arrived.set()
 
     async def keep(self) -> None:
@@ -54,24 +85,42 @@ class Deeds:
 
     async def finish(self) -> bool:
         """Write what waits; return whether all of it is written."""
-        while self._waiting or self._lost:
-            # Whoever is cancelled here has the entry written all the same, and nobody writes it again.
-            deed = self._waiting.popleft() if self._waiting else None
-            lost, self._lost = (0, self._lost) if deed else (self._lost, 0)
-            try:
-                await asyncio.to_thread(self._write, deed or _missing(lost))
-            except CapacitordError as error:
-                _log.critical("the audit log took no entry about what the site did: %s", error.message)
-                self._lost += lost
-                if deed is not None:
-                    self._waiting.appendleft(deed)
+        while self._waiting:
+            came = await asyncio.to_thread(self._write, list(islice(self._waiting.values(), _AT_ONCE)))
+            for each in came.written:
+                self._waiting.pop(each, None)
+            if came.written:
+                self._written(came.written)
+            if came.error is not None and self._error is None:
+                _log.critical("the audit log took no entry about what the site did: %s", came.error.message)
+            self._error = came.error
+            if came.error is not None:
                 return False
         return True
 
-    def _write(self, deed: Deed) -> None:
-        self._audit.write(os.geteuid(), BY, deed.action, subjects=deed.subjects, detail=deed.detail, result=deed.result)
+    def _write(self, deeds: Sequence[Deed]) -> _Came:
+        """Write those of these deeds that have no entry, in their order.
+
+        One thread at a time: whoever was cancelled while it waited for this has it done all the same.
+        """
+        written: list[str] = []
+        with self._writing:
+            try:
+                there = self._audit.deeds_among(each.id for each in deeds)
+                for each in deeds:
+                    if each.id not in there:
+                        detail = in_words(each, datetime.now(UTC))
+                        self._audit.write(
+                            os.geteuid(), BY, each.action, subjects=each.subjects, detail=detail, deed=each.id
+                        )
+                    written.append(each.id)
+            except CapacitordError as error:
+                return _Came(tuple(written), error)
+        return _Came(tuple(written))
 
 
-def _missing(count: int) -> Deed:
-    words = f"{count} entries about what the site did are missing: too many came at once"
-    return Deed(LOST, (), words, DONE)
+def in_words(deed: Deed, now: datetime) -> str:
+    """Return what an entry that is written `now` says of a deed, with when it was done if that is a while ago."""
+    if abs(now - deed.at) <= _LATE:
+        return deed.detail
+    return f"{deed.detail}; done at {deed.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC and written down later"

@@ -123,6 +123,11 @@ class Serving:
             _log.warning("%s", error.message)
         self.consider()
 
+    def written(self, deeds: tuple[str, ...]) -> None:
+        """Say which deeds have their entries; a runtime that does not hear it tells of them again."""
+        with contextlib.suppress(CapacitordError):
+            self.keeper.send(link.Written(deeds))
+
     def consider(self) -> None:
         """Start what can be started now, and bring the gate in line."""
         able = self.stored is not None and self.keys.problem is None and not (self._stopping or self._leaving)

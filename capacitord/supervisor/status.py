@@ -53,6 +53,8 @@ class Box(NamedTuple):
     """What stays here of other sites, in words, as far as that is known."""
     held_elsewhere: int = 0
     """Images that wait for a person, of all sites that are not active."""
+    audit_behind: Problem | None = None
+    """Why the audit log lacks what the site did by itself."""
     worklist: Listener | None = None
     """The worklist port, if the site has a worklist."""
     worklist_problem: Problem | None = None
@@ -106,6 +108,8 @@ def _advice(box: Box) -> list[Advice]:
     if box.audit_trouble:
         words = f"the audit log is damaged: {box.audit_trouble}"
         found.append(Advice("audit-damaged", Level.FAILURE, words, "See where: fluxctl audit verify"))
+    if box.audit_behind is not None:
+        found.append(Advice(box.audit_behind.reference, Level.FAILURE, box.audit_behind.message, box.audit_behind.hint))
     if box.key_warning[0]:
         found.append(Advice("keys", Level.WARNING, *box.key_warning))
     if box.unsaved:

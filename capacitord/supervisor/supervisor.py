@@ -77,9 +77,9 @@ class Supervisor:
         box, bounds = self._box, self._bounds
         serving = self._serving = Serving(box, self._command, bounds, self._gate_changed)
         serving.keys.taken = partial(_seal, audit, serving.keys)
-        deeds = Deeds(audit)
+        deeds = Deeds(audit, serving.written)
         serving.did = deeds.take
-        answers = BoxAnswers(box, bounds, serving, audit)
+        answers = BoxAnswers(box, bounds, serving, audit, deeds)
         policy = Policy.of(box.control.read_groups, box.control.operate_groups)
         server = HttpServer(application(answers, policy, bounds), bounds)
         async with asyncio.TaskGroup() as tasks:

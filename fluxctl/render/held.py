@@ -93,7 +93,7 @@ def _heads(held: Held, look: Look) -> Iterable[RenderableType]:
     own = Patient(held.study.patient_name, held.study.patient_id, held.study.birth_date)
     patients = [Patient(each.name, each.id, each.birth_date) for each in held.patients]
     if len(patients) > 1 or any(each.key != own.key for each in patients):
-        whose = patients_of([(each, each.images) for each in held.patients])
+        whose = patients_of([(each, each.images) for each in held.patients], held.more_patients)
         yield hanging("  ⚠", f"What is held is not all of that patient: {whose}.", style=CARE)
 
 
@@ -128,16 +128,17 @@ def patient_of(name: str, number: str, birth_date: str = "") -> str:
     return f"{said} ({details})" if details else said
 
 
-def patients_of(found: Sequence[tuple[HeldPatient, int]]) -> str:
-    """Return patients of held images, and of several how many images are of each.
+def patients_of(found: Sequence[tuple[HeldPatient, int]], more: int = 0) -> str:
+    """Return patients of held images, and of several how many images are of each; `more` are not named.
 
     Those who share their name and id are told apart by their birth dates.
     """
     shared = len({(each.name, each.id) for each, _ in found}) < len(found)
     words = [patient_of(each.name, each.id, each.birth_date if shared else "") for each, _ in found]
-    if len(found) == 1:
+    if len(found) == 1 and not more:
         return words[0]
     parts = [f"{who} ({count(images, 'image')})" for who, (_, images) in zip(words, found, strict=True)]
+    parts += [f"{more:,} more"] * bool(more)
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else NAMELESS
 
 
@@ -145,7 +146,8 @@ def awaited(entry: Entry) -> str:
     """Return whom and what a worklist entry is for."""
     when = f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip()
     who = patient_of(entry.patient_name, entry.patient_id)
-    parts = (who, entry.modality, entry.description, when, entry.accession_number, _gone(entry))
+    withheld = "not served" if entry.mishap == "withheld" else ""
+    parts = (who, entry.modality, entry.description, when, entry.accession_number, _gone(entry), withheld)
     return ", ".join(part for part in parts if part)
 
 

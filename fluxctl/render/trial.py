@@ -136,7 +136,7 @@ def explained(found: StudyExplained, look: Look, *, everything: bool = False) ->
     for group in found.groups:
         title = f"{count(group.images, 'image')} of {_listed([f'series {each}' for each in group.series])}"
         parts += [BLANK, Text(title, style=STRONG)]
-        parts.append(hanging("  decided:", "\n".join(_recorded(group.recorded))))
+        parts.append(hanging("  decided:", "\n".join(_recorded(group.recorded, found.awaited))))
         if group.entry:
             parts.append(hanging("  as:", f"worklist entry {group.entry}, as a person said"))
         looked = "" if group.opened == group.images else f"; {group.opened} of {group.images} looked into"
@@ -154,13 +154,13 @@ def explained(found: StudyExplained, look: Look, *, everything: bool = False) ->
     return stack(parts)
 
 
-def _recorded(found: Recorded) -> Iterable[str]:
-    """Yield what was decided for images, and what became of one of them."""
+def _recorded(found: Recorded, awaited: str) -> Iterable[str]:
+    """Yield what was decided for images, or why nothing was (`awaited`), and what became of one of them."""
     version = f"version {found.profile_version}"
     if found.held:
         yield f"held by {version}: {found.held}"
     elif found.routing == "unrouted":
-        yield "not decided yet"
+        yield f"not decided yet{': ' * bool(awaited)}{awaited}"
     elif found.routing:
         yield f"{_by(found.route)}, {version}"
     else:

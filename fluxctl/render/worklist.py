@@ -136,6 +136,9 @@ def shown(found: EntryDetail, look: Look, *, everything: bool = False) -> Render
     """
     entry = found.entry
     since = f"on the list since {clock(entry.since, look)}"
+    if entry.sought is not None:
+        sought = f"given {clock(entry.sought, look)} because a scanner looked for that patient or order"
+        since = f"{since}; {sought}" if entry.listed else f"on no list of the source: {sought}"
     if entry.vanished is not None:
         how = "its day went out of those that are asked for" if entry.left else "it vanished at the source"
         since += f"; {how} {ago(entry.vanished, look)}: it is kept, and not served"

@@ -225,6 +225,23 @@ EXPLAINED = StudyExplained(
     ),
     4,
 )
+AWAITED = StudyExplained(
+    "fluxctl.study.explain/1",
+    s.HEAD,
+    8,
+    (
+        Explained(
+            2,
+            1,
+            ("2 CT HEAD 5.0",),
+            "0f02ab" * 5,
+            Recorded(8, None, "unrouted"),
+            None,
+            "The spool cannot be read now.",
+        ),
+    ),
+    awaited="The worklist of before the start is being prepared, and images are matched with it after that.",
+)
 RESOLVED = Resolved(
     "fluxctl.study.resolve/1",
     (

@@ -57,6 +57,7 @@ NOBODY = entry(
     lacking=("PatientName", "PatientID"),
 )
 GONE = entry("c20e9f14", "SMITH^JOHN", accession_number="A-0997", start_time="0930", vanished=ago(minutes=31))
+SOUGHT = changed(MILLER, since=ago(minutes=31), seen=ago(minutes=31), sought=ago(minutes=31), listed=False)
 
 
 LEFT = changed(GONE, id="e1b07a52", accession_number="A-0311", start_date="20251114", vanished=ago(hours=9), left=True)

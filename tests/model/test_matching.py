@@ -52,6 +52,17 @@ def test_the_first_rule_by_which_one_entry_agrees_decides() -> None:
     assert found == Matched("ben", (K.PATIENT_ID, K.MODALITY))
 
 
+def test_an_entry_that_nobody_was_shown_is_no_match_and_speaks_against_one() -> None:
+    hidden = msgspec.structs.replace(ANNA, withheld=True)
+    study = identity(accession_number="A-1", patient_id="P1", modality="CT")
+    other = msgspec.structs.replace(ANNA, reference="other", identity=identity(patient_id="P1", modality="CT"))
+    assert judged(study, hidden) == Unmatched("anna")
+    assert judged(study, hidden, other) == Unmatched("anna"), "the next rule is not asked"
+    twice = msgspec.structs.replace(ANNA, reference="twice")
+    assert judged(study, hidden, twice) == Ambiguous(("anna", "twice"), (K.ACCESSION_NUMBER,))
+    assert isinstance(judged(identity(accession_number="A-1", patient_id="P9"), hidden), Conflict)
+
+
 def test_all_keys_of_a_rule_must_agree() -> None:
     assert judged(identity(patient_id="P1", modality="MR"), ANNA, BEN) == Unmatched()
 

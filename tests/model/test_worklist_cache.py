@@ -19,6 +19,8 @@ from capacitord.model.worklist_cache import (
     Rhythm,
     added,
     age,
+    awaited,
+    bounded,
     due_in,
     failed,
     may_ask,
@@ -165,6 +167,23 @@ def test_a_cache_can_be_written_down() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(cache), type=Cache) == cache
 
 
+@pytest.mark.parametrize(
+    ("cache", "served", "why"),
+    [
+        (Cache(preparing=True), NOBODY, "being prepared"),
+        (Cache(fetched=5.0), NOBODY, "being prepared"),
+        (NOBODY, NOBODY, "source is being asked"),
+        (NOBODY, Cache((Held(listed("a"), 1.0, 1.0, sought=1.0),)), "source is being asked"),
+        (Cache(fetched=5.0), Cache(fetched=5.0), ""),
+        (failed(NOBODY, "It is off.", 6.0), failed(NOBODY, "It is off.", 6.0), ""),
+    ],
+)
+def test_studies_wait_until_it_is_known_what_is_on_the_list(cache: Cache, served: Cache, why: str) -> None:
+    found = awaited(cache, served)
+    assert why in found
+    assert bool(found) == bool(why)
+
+
 class Keeping(RuleBasedStateMachine):
     """A source, a site and a clock, and beside the cache the plainest notes of what has happened."""
 
@@ -285,6 +304,22 @@ def test_what_vanished_and_is_given_again_is_served_again() -> None:
     gone = merged(merged(Cache(), [A], 1000.0), [], 1010.0)
     again = added(gone, [A], 1020.0)
     assert [(held.since, held.vanished) for held in again.entries] == [(1000.0, None)]
+
+
+def test_of_what_was_given_for_scanners_only_so_much_is_kept() -> None:
+    def names(cache: Cache) -> list[str]:
+        return [held.listed.key.step for held in cache.entries]
+
+    cache = added(merged(NOBODY, [listed("on-list")], 1.0), [listed("on-list", b"y"), listed("first")], 2.0)
+    for number in range(3):
+        cache = added(cache, [listed(f"given{number}")], 3.0 + number)
+    assert names(bounded(cache, lambda _: False, 4)) == names(cache)
+    assert names(bounded(cache, lambda _: False, 2)) == ["on-list", "given1", "given2"]
+    assert names(bounded(cache, lambda key: key.step == "first", 2)) == ["on-list", "first", "given2"]
+    assert names(bounded(cache, lambda _: True, 2)) == names(cache)
+    gone = merged(cache, [], 10.0)
+    assert len(gone.vanished()) == 5
+    assert names(bounded(gone, lambda _: False, 0)) == ["on-list"], "what vanished of these is bounded too"
 
 
 def test_a_scanner_is_told_that_the_source_could_not_be_asked() -> None:

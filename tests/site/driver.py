@@ -25,7 +25,7 @@ from capacitord.model.attribute import Attribute
 from capacitord.model.completeness import BY_QUIET, Completeness
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.profile import Profile, Worklist
+from capacitord.model.profile import Matching, Profile, Worklist
 from capacitord.model.routes import Route
 from tests.site.stock import KEY
 from tests.wait import wait_for
@@ -165,8 +165,10 @@ class Supervisor:
         order: Sequence[Attribute | None] = (None,),
         completeness: Completeness = BY_QUIET,
         worklist: Worklist | None = None,
+        matching: Matching | None = None,
     ) -> None:
-        self._profile = profile(destinations, 1, keep_delivered, routes, order, completeness, worklist=worklist)
+        plain = profile(destinations, 1, keep_delivered, routes, order, completeness, worklist=worklist)
+        self._profile = msgspec.structs.replace(plain, matching=matching)
         self.ports.update({each.name: each.port for each in destinations})
         self.channel.send(
             link.Start(

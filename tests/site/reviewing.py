@@ -39,7 +39,7 @@ def matching(number: int = 1, *, rematch: bool = False, release_to: tuple[str, .
 
 @dataclass
 class Reviewing:
-    """A box, and the worklist it matches with: `fetched` in seconds since the epoch."""
+    """A box, and the worklist it matches with, which was looked at `looks` times."""
 
     box: Box
     entries: list[Candidate] = field(default_factory=list)
@@ -76,6 +76,13 @@ def reviewing(root: Path, profile: Profile) -> Iterator[Reviewing]:
     routing = Routing(profile)
     made: list[Reviewing] = []
     spool = routed_spool(root, routing)
-    with running(spool, routing, worklist=lambda: made[0].listing if made else Listing()) as box:
+
+    def listing() -> Listing:
+        if not made:
+            return Listing()
+        made[0].looks += 1
+        return made[0].listing
+
+    with running(spool, routing, worklist=listing) as box:
         made.append(Reviewing(box))
         yield made[0]

@@ -17,8 +17,9 @@ from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import Cache, Rhythm, merged
 from capacitord.site.matching import NO_LIST, Listing, Matcher
-from capacitord.site.reviewing import Reviewing, doubts_of
+from capacitord.site.reviewing import MOST_PATIENTS, Reviewing, doubts_of
 from capacitord.site.worklist import ids
+from fluxctl.render.held import patients_of
 from tests.dicom.samples import EXPLICIT
 from tests.dicom.worklist.kit import data
 from tests.site import reviewing as kit
@@ -72,6 +73,20 @@ def test_images_of_two_patients_leave_only_where_somebody_says_so(tmp_path: Path
         assert going(one.spool, STUDY) == {1: (), 2: ()}
         desk(one).release(release(mixed=True, images=2), ANN)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+
+
+def test_a_list_names_a_few_of_very_many_patients_of_a_study_and_says_how_many_more(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        for number in range(1, MOST_PATIENTS + 8):
+            put_image(one.spool, STUDY, number, PatientID=f"P{number}", PatientName=f"Doe^{number}")
+        one.closed(STUDY)
+        (held,) = desk(one).list(r.ListHeld()).held
+        assert (len(held.patients), held.more_patients) == (MOST_PATIENTS, 7)
+        assert (len(held.said), held.more_said) == (MOST_PATIENTS, 7)
+        shown, _ = desk(one).show(m.StudyRef(STUDY))
+        assert (len(shown.held.patients), shown.held.more_patients) == (MOST_PATIENTS + 7, 0)
+        words = patients_of([(each, each.images) for each in held.patients], held.more_patients)
+        assert words.endswith(", Doe, 5 (P5) (1 image) and 7 more")
 
 
 def test_a_release_is_of_the_patients_that_were_shown_however_many_images_there_are(tmp_path: Path) -> None:

@@ -23,14 +23,16 @@ from capacitord.model.deidentify import Deidentification
 from capacitord.model.profile import Profile
 from capacitord.model.routes import Route
 from capacitord.model.transform import Hash, Set
-from capacitord.site.explaining import MOST_OPENED, by_pool, kinds, merged
+from capacitord.site.explaining import MOST_OPENED, Explaining, by_pool, kinds, merged
+from capacitord.site.routing import Routing
 from tests.dicom.transform.kit import Received, at, transform, value
 from tests.fluxctl import samples as s
 from tests.fluxctl import trial_samples as t
 from tests.images import Image, shipped
 from tests.peers.storescp import Storescp
-from tests.site.reviewing import ANN
+from tests.site.reviewing import ANN, matching
 from tests.site.rig import Rig, destination, rig
+from tests.site.routes import put_image, routed_spool
 from tests.site.stock import put_files, put_images
 
 J2K = "1.2.840.10008.1.2.4.90"
@@ -131,6 +133,21 @@ def test_an_image_that_cannot_be_read_is_told_as_it_would_be_dealt_with(tmp_path
         assert group.trial is not None
         assert (group.trial.destinations, group.trial.held) == ((), "; ".join(group.trial.findings))
         assert "cannot be read" in group.trial.held
+
+
+def test_what_waits_for_the_worklist_says_so(tmp_path: Path) -> None:
+    routing = Routing(matching())
+    with rig(tmp_path / "rig", destination("pacs", 1)) as box:
+        spool = routed_spool(tmp_path / "spool", routing)
+        put_image(spool, "1.2.3", 1, PatientID="P1")
+        spool.settle()
+        explaining = Explaining(spool, lambda: routing.profile, box.preparation, lambda: False, lambda: "It is read.")
+        (short,) = (study.id for study in spool.studies.page(m.StudyQuery()).studies)
+        answer, _ = explaining.explain(Explain(short))
+        assert (answer.awaited, answer.groups[0].recorded.routing) == ("It is read.", "unrouted")
+        routing.profile = msgspec.structs.replace(routing.profile, matching=None)
+        assert explaining.explain(Explain(short))[0].awaited == ""
+        spool.close()
 
 
 def test_no_more_is_opened_than_is_bearable(tmp_path: Path) -> None:

@@ -14,17 +14,19 @@ from capacitord.errors import Refused, TryAgain
 from capacitord.model.completeness import Completeness, Event
 from capacitord.model.delivery import Send
 from capacitord.model.evidence import Named
-from capacitord.model.matching import Candidate, MatchKey, Order
+from capacitord.model.matching import Candidate, MatchKey, Order, Worklist
 from capacitord.model.patient import Patient
 from capacitord.model.review import State
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
+from capacitord.site.matching import Listing, entry_for
 from capacitord.site.routing import Routing
 from capacitord.spool.evidence import NO_SUCH_OBJECT
+from capacitord.spool.outbox import Deed
 from capacitord.spool.releasing import GRACE, Release
 from capacitord.spool.whose import Awaited, Mixture
 from tests.images import CT_STORAGE
-from tests.site.reviewing import ANN, BOB, TO_PACS, Reviewing, entry, matching, reviewing
+from tests.site.reviewing import ANN, BOB, RULES, TO_PACS, Reviewing, entry, matching, reviewing
 from tests.site.routes import going, put_image, routed_spool, study_of
 from tests.site.stock import waiting
 from tests.spool.recount import recount
@@ -66,6 +68,23 @@ def test_what_it_does_not_announce_is_held_whole_and_outlives_restarts(tmp_path:
         assert "nothing on the worklist agrees with it" in found.reason
 
 
+def test_what_comes_before_the_list_is_known_waits_and_is_matched_then(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.listing = Listing(awaited="The list is being read.")
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.spool.settle()
+        one.looks = 0
+        one.box.router.wake()
+        wait_for(lambda: one.looks > 2, what="the router to look for the list, and again")
+        one.spool.close_arrived(0.0)
+        found = study_of(one.spool, STUDY)
+        assert (found.state, found.unrouted, found.held) == (StudyState.RECEIVING, 1, 0)
+        assert one.box.router.failing is None
+        one.fetch(HER_ENTRY)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
+
+
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
@@ -83,6 +102,42 @@ def test_a_conflict_and_two_candidates_are_held(tmp_path: Path, entries: list, r
         put_image(one.spool, STUDY, 2, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         assert waiting(one.spool) == []
+
+
+HIDDEN = msgspec.structs.replace(entry("e2", accession_number="A-2", patient_id="P1"), withheld=True)
+
+
+def test_nothing_leaves_as_the_study_of_an_entry_that_nobody_was_shown(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching(rematch=True)) as one:
+        one.fetch(HIDDEN)
+        put_image(one.spool, STUDY, 1, PatientID="P1", AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert "nothing on the worklist agrees with it" in study_of(one.spool, STUDY).reason
+        one.fetch(HIDDEN, HER_ENTRY, at=20.0)
+        assert one.closed(STUDY) is StudyState.HELD
+        one.fetch(msgspec.structs.replace(HIDDEN, withheld=False), at=30.0)
+        wait_for(lambda: len(waiting(one.spool)) == 1, within=20.0, what="the study to leave")
+
+
+def test_a_hidden_entry_of_one_image_speaks_against_what_another_image_matches() -> None:
+    hers, hidden, unlisted = (
+        entry("", accession_number=number, patient_id="P1").identity for number in ("A-1", "A-2", "A-3")
+    )
+    worklist = Worklist((HER_ENTRY, HIDDEN), RULES)
+    assert entry_for(worklist, (hers, unlisted)) == "e1"
+    assert entry_for(worklist, (hers, hidden)) is None
+
+
+def test_an_image_of_another_patients_hidden_entry_does_not_follow_its_study(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(
+            HER_ENTRY,
+            msgspec.structs.replace(HIDDEN, identity=entry("", accession_number="A-2", patient_id="P9").identity),
+        )
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, AccessionNumber="A-2")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
 
 
 ORDER = Order("P1", "Doe^Jane", "A-1", "1.2.9", "RP-1")
@@ -210,13 +265,11 @@ def test_a_later_entry_releases_what_it_matches_where_the_profile_says_so(tmp_pa
         assert len(waiting(one.spool)) == 100
         assert study_of(one.spool, "1.2.4").state is StudyState.HELD
         short = study_of(one.spool, STUDY).id
-        assert [(deed.action, deed.subjects, deed.result) for deed in one.box.deeds] == [
-            ("study.rematch", (short, "e1"), result) for result in ("begun", "done")
-        ]
         words = (
             'held (unmatched) -> matched with entry e1, rule AccessionNumber, rematch = "release", profile version 1'
         )
-        assert {deed.detail for deed in one.box.deeds} == {words}
+        assert one.box.deeds == [Deed("study.rematch", (short, "e1"), words)]
+        wait_for(lambda: one.box.did, within=20.0, what="it to be said that there is something to tell")
 
 
 def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> None:
@@ -228,12 +281,21 @@ def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> No
         assert going(one.spool, STUDY) == {1: ("archive",)}
         assert "what nothing on the worklist matches" in study_of(one.spool, STUDY).reason
         assert one.closed("1.2.4") is StudyState.HELD
-        deed = one.box.deeds[-1]
-        assert (deed.action, deed.subjects, deed.result) == (
-            "study.let-through",
-            (study_of(one.spool, STUDY).id, "archive"),
-            "done",
-        )
+        (deed,) = one.box.deeds
+        assert (deed.action, deed.subjects) == ("study.let-through", (study_of(one.spool, STUDY).id, "archive"))
+
+
+def test_with_a_lost_catalog_what_is_let_through_anew_is_told_of_anew(tmp_path: Path) -> None:
+    ids: list[str] = []
+    for _ in range(2):
+        with reviewing(tmp_path, matching(release_to=("archive",))) as one:
+            if not ids:
+                put_image(one.spool, STUDY, 1, **JANE)
+            assert one.closed(STUDY) is StudyState.LET_THROUGH
+            (untold,) = one.spool.outbox.oldest(9)
+            ids.append(untold.id)
+        (tmp_path / "catalog.db").unlink()
+    assert ids[0] != ids[1]
 
 
 def test_it_is_on_record_where_unmatched_studies_go_under_another_version(tmp_path: Path) -> None:
@@ -246,9 +308,7 @@ def test_it_is_on_record_where_unmatched_studies_go_under_another_version(tmp_pa
             one.closed(STUDY)
         assert going(one.spool, STUDY) == {1: ("archive",), 2: ("pacs",), 3: ("pacs",)}
         short = study_of(one.spool, STUDY).id
-        assert [(deed.subjects, deed.result) for deed in one.box.deeds] == [
-            ((short, name), result) for name in ("archive", "pacs") for result in ("begun", "done")
-        ]
+        assert [deed.subjects for deed in one.box.deeds] == [(short, "archive"), (short, "pacs")]
 
 
 def test_a_release_sends_what_is_held_and_late_images_follow_unless_they_are_of_somebody_else(tmp_path: Path) -> None:

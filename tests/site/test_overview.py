@@ -10,6 +10,7 @@ from capacitord.api import messages as m
 from capacitord.dicom.storage_scp import RefusalView
 from capacitord.site.advice import (
     advice_on,
+    advice_on_awaited,
     advice_on_failed,
     advice_on_refusals,
     advice_on_stranded,
@@ -179,3 +180,9 @@ def test_what_went_elsewhere_is_told_for_a_day_and_until_the_destination_takes_s
     expected = m.Elsewhere(3, last, "3f2a9c", "Went to night instead: no.") if told else None
     assert worth_telling(found, last_success, now) == expected
     assert worth_telling(None, last_success, now) is None
+
+
+def test_images_that_wait_for_the_worklist_are_told_of_with_the_reason() -> None:
+    assert advice_on_awaited("It is read.", 0) == []
+    (advice,) = advice_on_awaited("It is read.", 2)
+    assert advice.message == "2 images wait to be matched. It is read."

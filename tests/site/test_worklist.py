@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from capacitord.seal.keys import SiteKey
 from capacitord.site.advice import advice_on_nobody
 from capacitord.site.listings import Listings
 from capacitord.site.site_status import entries_of_nobody
+from capacitord.site.worklist import ids
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.ids import EntryIds
 from capacitord.site.worklist.keeper import WorklistKeeper
@@ -108,21 +110,31 @@ def knows(scp: Scp, *numbers: int, **more: Any) -> None:
 
 @contextmanager
 def site(
-    root: Path, port: int, worklist: Worklist | None = WORKLIST, *, disk: Disk | None = None, **settings: Any
+    root: Path,
+    port: int,
+    worklist: Worklist | None = WORKLIST,
+    *,
+    disk: Disk | None = None,
+    silent: bool = False,
+    **settings: Any,
 ) -> Iterator[Site]:
-    """Keep the worklist of a spool whose source is on this port; 1 is one where nobody is."""
+    """Keep the worklist of a spool whose source is on this port; 1 is one where nobody is.
+
+    With `silent` nobody connects to it until the broker is to `go_on`.
+    """
     spool = open_spool(root, disk=disk)
     notes: list[str] = []
     ahead = [0.0]
     with Broker(worklist=port) as broker:
+        if silent:
+            broker.hold()
         keeper = WorklistKeeper(
             spool,
             broker.connections,
             profile(worklist),
             hashes=bytes(32),
             note=lambda reference, _: notes.append(reference),
-            clock=lambda: time.time() + ahead[0],
-            **settings,
+            **{"clock": lambda: time.time() + ahead[0], **settings},
         )
         try:
             yield Site(spool, broker, keeper, WorklistAnswers(keeper, KEY), notes, ahead)
@@ -352,8 +364,47 @@ def test_what_is_on_the_list_is_meant_before_what_vanished(tmp_path: Path) -> No
         assert len(here.names(vanished=True)) == 1
 
 
+def test_nothing_is_matched_until_the_list_of_the_last_life_is_corrected(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+    listings, corrected = Listings(KEY), threading.Event()
+    first = listings.now()
+    assert first.awaited
+    coach = Transform("coach", On.WORKLIST, (Set(at("PatientID"), value("P9")),))
+    worklist = msgspec.structs.replace(WORKLIST, corrections=(coach,))
+    with site(tmp_path, 1, worklist, clock=lambda: corrected.wait(20) and time.time()) as again:
+        listings.source = again.keeper
+        wait_for(lambda: again.keeper.cache.fetched, what="the list that was kept to be read")
+        waiting = listings.now()
+        assert "being prepared" in waiting.awaited
+        assert listings.now() is waiting
+        corrected.set()
+        wait_for(lambda: not listings.now().awaited, what="the list to be corrected")
+        assert [each.identity.value(MatchKey.PATIENT_ID) for each in listings.now().candidates] == ["p9"]
+
+
+def test_matching_knows_which_entries_nobody_was_shown(tmp_path: Path) -> None:
+    with source(1, 2) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        next(iter(here.keeper.shown().values())).correction.withhold()
+        listings = Listings(KEY)
+        listings.source = here.keeper
+        assert sorted(each.withheld for each in listings.now().candidates) == [False, True]
+
+
+def test_a_list_that_never_comes_is_waited_for_until_its_source_was_asked_once(tmp_path: Path) -> None:
+    listings = Listings(KEY)
+    with site(tmp_path, 1, silent=True) as here:
+        listings.source = here.keeper
+        wait_for(lambda: "source is being asked" in listings.now().awaited, what="the source to be asked")
+        here.broker.go_on()
+        wait_for(lambda: not listings.now().awaited, what="the try to end")
+        assert listings.now().candidates == ()
+
+
 def test_a_site_without_a_worklist_asks_nobody(tmp_path: Path) -> None:
     with site(tmp_path, 1, None) as here:
+        assert here.keeper.awaited == ""
         assert here.keeper.snapshot().entries == ()
         assert here.keeper.advice() == []
         for ask in (here.answers.refresh, lambda: here.answers.show("A1"), lambda: here.answers.list(ListEntries())):
@@ -446,9 +497,9 @@ def test_rounds_are_waited_for_by_number() -> None:
 def test_ids_are_short_keyed_and_named_by_their_beginning(tmp_path: Path) -> None:
     key = EntryKey("S1", "1.2.3", "A1", "R1", "P1")
     ours = EntryIds(KEY)
-    assert ours.of(key) == EntryIds(KEY).of(key)
-    assert ours.of(key) != EntryIds(SiteKey(KEY.site, bytes(32))).of(key)
-    assert len({ours.of(msgspec.structs.replace(key, copy=copy)) for copy in range(1000)}) == 1000
+    assert ours.of([key]) == EntryIds(KEY).of([key])
+    assert ours.of([key]) != EntryIds(SiteKey(KEY.site, bytes(32))).of([key])
+    assert len(set(ours.of(msgspec.structs.replace(key, copy=copy) for copy in range(1000)).values())) == 1000
     with source(1, 2) as ris, site(tmp_path, ris.port) as here:
         assert here.answers.refresh().ok
         (short, shown), _ = here.answers.entries()
@@ -464,6 +515,22 @@ def test_ids_are_short_keyed_and_named_by_their_beginning(tmp_path: Path) -> Non
             here.answers.show("SAME")
         assert short not in error.value.candidates
         assert len(error.value.candidates) >= 2
+
+
+def test_entries_whose_short_ids_are_the_same_get_longer_ones_and_no_other_does(tmp_path: Path) -> None:
+    # Found by trying: with the key of the tests the ids of these two begin alike.
+    one, same, other = (EntryKey("S1", "1.2.3", "A1", "R1", "P1", copy) for copy in (33153, 106462, 1))
+    found = EntryIds(KEY).of([one, same, other])
+    assert [len(found[key]) for key in (one, same, other)] == [16, 16, 8]
+    assert {found[key][:8] for key in (one, same)} == set(EntryIds(KEY).of([one]).values()) == {"210d7888"}
+    assert found[other] == EntryIds(KEY).of([other])[other]
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        assert here.answers.refresh().ok
+        (shown,) = here.keeper.shown().values()
+        entries = [(short, shown) for short in found.values()]
+        assert ids.find(found[one], entries)[0] == found[one]
+        with pytest.raises(Ambiguous):
+            ids.find("210d7888", entries)
 
 
 FAR = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=40):%Y%m%d}"
@@ -495,6 +562,11 @@ def test_whom_a_scanner_looks_for_is_asked_for_by_name_whatever_the_day_and_serv
         assert here.served() == {"A00001", "A00002"}, "nobody else was asked for"
         assert here.answers.refresh().ok
         assert here.served() == {"A00001", "A00002"}, "another day's list says nothing of her"
+        told = {each.accession_number: each for each in here.answers.list(ListEntries()).entries}
+        assert {name: (each.listed, each.sought is None) for name, each in told.items()} == {
+            "A00001": (True, True),
+            "A00002": (False, False),
+        }
         kept = {held.key.accession: held.sought is not None for held in here.spool.worklist.load().present()}
         assert kept == {"A00001": False, "A00002": True}
         here.ahead[0] = 86500.0
@@ -529,6 +601,28 @@ def test_somebody_just_added_is_found_at_once_and_the_same_one_is_not_asked_for_
         here.ahead[0] = 11.0
         assert here.keeper.look_again(for_patient(9)) is not None
         assert here.broker.asked["worklist"] == asked + 4
+
+
+def test_a_source_that_gives_without_end_for_scanners_does_not_fill_the_box(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with source(1) as ris, site(tmp_path, ris.port, most_sought=2) as here:
+        assert here.answers.refresh().ok
+        gives(ris, *far(2, 3, 4, 5))
+        assert here.keeper.look_again(for_patient(2)) is not None
+        (hers,) = (each for each in here.answers.list(ListEntries()).entries if each.accession_number == "A00002")
+        put_images(here.spool, study=hers.study_uid)
+        assert here.keeper.look_again(for_patient(3)) is not None
+        assert here.keeper.advice() == []
+        for number in (4, 5):
+            assert here.keeper.look_again(for_patient(number)) is not None
+        assert here.names(vanished=True) == {"A00001", "A00002", "A00005"}
+        assert {held.key.accession for held in here.spool.worklist.load().entries} == here.names(vanished=True)
+        (advice,) = here.keeper.advice()
+        assert (advice.reference, "2 entries were dropped" in advice.message) == ("worklist-crowded", True)
+        here.ahead[0] = 2 * 86400.0
+        assert [advice.reference for advice in here.keeper.advice()] == ["worklist-old"]
+    assert sum("dropped, those that came first" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_what_was_looked_for_on_a_day_of_the_list_vanishes_with_it(tmp_path: Path) -> None:

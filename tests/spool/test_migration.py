@@ -1,4 +1,4 @@
-"""A catalog of version 1 becomes one of this version in one transaction, and is then as one that was made anew."""
+"""An old catalog becomes one of this version in one transaction, and is then as one that was made anew."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.spool.kit import close_studies, deliver, due, find, open_spool, opene
 from tests.spool.old.make import DESTINATIONS
 from tests.spool.recount import recount
 
-OLD = Path(__file__).parent / "old" / "v1"
+OLD = Path(__file__).parent / "old"
 
 
-def old(folder: Path) -> Path:
-    shutil.copytree(OLD, folder)
+def old(folder: Path, number: int = 1) -> Path:
+    shutil.copytree(OLD / f"v{number}", folder)
     return folder
 
 
@@ -48,8 +48,9 @@ def version(spool: Spool) -> int:
         return int(fetch_value(catalog, "PRAGMA user_version"))
 
 
-def test_a_catalog_that_was_migrated_is_as_one_that_was_made_anew(tmp_path: Path) -> None:
-    with opened(old(tmp_path / "old"), destinations=DESTINATIONS) as migrated, opened(tmp_path / "new") as new:
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_catalog_that_was_migrated_is_as_one_that_was_made_anew(tmp_path: Path, number: int) -> None:
+    with opened(old(tmp_path / "old", number), destinations=DESTINATIONS) as migrated, opened(tmp_path / "new") as new:
         assert version(migrated) == version(new) == schema.VERSION
         assert columns(migrated) == columns(new)
         for kind in ("index", "trigger"):
@@ -87,11 +88,14 @@ def open_with(root: Path, disk: Disk) -> Spool | None:
         return None
 
 
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("only", ["write", "sync"])
-def test_a_migration_that_is_cut_short_leaves_a_catalog_of_the_version_before(tmp_path: Path, only: str) -> None:
+def test_a_migration_that_is_cut_short_leaves_a_catalog_of_the_version_before(
+    tmp_path: Path, only: str, number: int
+) -> None:
     cut = 0
     for step in itertools.count(1):
-        root = old(tmp_path / str(step))
+        root = old(tmp_path / str(step), number)
         with faulty_catalog() as (disk, vfs):
             vfs.fail_at(step, apsw.IOError, only=only)
             spool = open_with(root, disk)

@@ -33,7 +33,7 @@ def delivery(spool: Spool, study: int, destination: str) -> StudyDelivery:
     return next(one for one in deliveries if one.destination == destination)
 
 
-@pytest.mark.parametrize("version", ["v1", "of now"])
+@pytest.mark.parametrize("version", ["v1", "v2", "of now"])
 def test_an_old_spool_opens_with_all_that_is_in_it(tmp_path: Path, version: str) -> None:
     with opened(copy(version, tmp_path), destinations=DESTINATIONS) as spool:
         assert spool.report.notes == []
@@ -67,7 +67,7 @@ def test_an_old_spool_opens_with_all_that_is_in_it(tmp_path: Path, version: str)
         assert due(spool) == []
 
 
-@pytest.mark.parametrize("version", ["v1"])
+@pytest.mark.parametrize("version", ["v1", "v2"])
 def test_an_old_spool_without_its_catalog_is_read_from_its_objects(tmp_path: Path, version: str) -> None:
     root = copy(version, tmp_path)
     (root / "catalog.db").unlink()

@@ -147,6 +147,20 @@ def test_nobody_decides_for_images_of_which_it_is_still_decided_where_they_go(tm
     spool.close()
 
 
+def test_what_is_judged_again_by_another_list_is_not_called_not_held(tmp_path: Path) -> None:
+    spool = held_spool(tmp_path)
+    study = find(spool)
+    assert spool.review.reopen(study) == 3
+    assert state_of(spool)[0] is not StudyState.HELD
+    refusal = spool.releasing.refusal(study)
+    assert refusal is not None
+    assert refusal.exit_code == TryAgain.exit_code == 75
+    for decide in (spool.releasing.release, lambda *_: spool.releasing.set_aside(study, "x", ANN, (5, 5.0))):
+        with pytest.raises(TryAgain, match="being decided"):
+            decide(study, TO_PACS, ANN, 5)
+    spool.close()
+
+
 def test_a_decision_made_by_an_old_record_does_not_count(tmp_path: Path) -> None:
     spool = Spool(tmp_path, KEY, reserve=0, warning=0, decide=lambda _facts, _arrival: None)
     take(spool)

@@ -87,6 +87,9 @@ class FakeRuntime:
                 self.listen(message.port, descriptor)
             case link.Connected():
                 self.connected(message, descriptor)
+            case link.Written():
+                for deed in message.deeds:
+                    print("written:", deed, file=sys.stderr, flush=True)
             case link.Call():
                 assert descriptor is not None
                 threading.Thread(
@@ -114,14 +117,16 @@ class FakeRuntime:
                 self.channel.send(link.Heartbeat(busy=False), gift.fileno())
             time.sleep(60)
         self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
+        for number in range(self.options.deeds):
+            subjects = (f"{number:010x}",)
+            self.channel.send(
+                link.Deed(f"{number:032x}", datetime.now(UTC), "study.rematch", subjects, "held -> matched")
+            )
 
     def update(self, profile: Profile) -> None:
         assert self.start is not None
         self.start = msgspec.structs.replace(self.start, profile=profile)
         self.note("updated", f"version {profile.version}")
-        if self.options.deeds:
-            for number in range(self.options.deeds):
-                self.channel.send(link.Deed("study.rematch", (f"{number:010x}",), "held -> matched", "done"))
 
     def listen(self, port: link.Port, descriptor: int | None) -> None:
         before = self.listeners.pop(port, None)

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -541,17 +543,47 @@ def test_the_audit_log_is_asked_for_a_study_as_everything_else_is() -> None:
         assert (unresolved.status, unresolved.error["exit_code"]) == (404, 5)
 
 
-def test_what_a_site_does_by_itself_is_in_the_audit_log() -> None:
+def answered(daemon: Daemon, count: int) -> bool:
+    """Return whether the runtimes were told of so many deeds that they are written."""
+    return daemon.log.read_text().count("written: ") == count
+
+
+def test_what_a_site_does_by_itself_is_in_the_audit_log_once() -> None:
     with running("--deeds", "3") as daemon:
         daemon.serve()
-        daemon.import_profile(2)
-        selected = "/v1/audit?action=study.rematch"
-        entries = wait_for(
-            lambda: found if len(found := daemon.get(selected)["entries"]) == 3 else None, what="the entries"
-        )
-        assert [(each["user"], each["subjects"], each["result"]) for each in entries] == [
-            ("capacitord", [f"{number:010x}"], "done") for number in range(3)
-        ]
+        for life in (1, 2):
+            # The next runtime tells of the same deeds again, as if no answer had come.
+            wait_for(partial(answered, daemon, 3 * life), what="all to be said to be written")
+            entries = daemon.get("/v1/audit?action=study.rematch")["entries"]
+            assert [(each["user"], each["subjects"], each["result"]) for each in entries] == [
+                ("capacitord", [f"{number:010x}"], "done") for number in range(3)
+            ]
+            daemon.stop(signal.SIGKILL)
+            daemon.start()
+            daemon.up().until("open")
+        assert daemon.post("/v1/audit/verify")["ok"]
+
+
+def test_the_status_says_why_the_audit_log_lacks_what_a_site_did() -> None:
+    with running("--deeds", "3") as daemon:
+        daemon.serve()
+        daemon.stop()
+        log = daemon.state / "audit" / "log.jsonl"
+        log.rename(daemon.folder / "aside")
+        log.symlink_to(daemon.folder)
+        daemon.start()
+        daemon.up()
+
+        def advice() -> Any:
+            found = daemon.get("/v1/status")["advice"]
+            return next((each for each in found if each["reference"] == "audit-behind"), None)
+
+        said = wait_for(advice, what="the status to say it")
+        assert "what the site did by itself cannot be written into the audit log: " in said["message"]
+        assert "kept in the site's spool" in said["hint"]
+        (daemon.folder / "aside").replace(log)
+        wait_for(lambda: advice() is None, what="the status to be well")
+        assert len(daemon.get("/v1/audit?action=study.rematch")["entries"]) == 3
 
 
 def test_a_changed_audit_log_is_found(daemon: Daemon) -> None:

@@ -25,7 +25,8 @@ class WorklistAnswers:
 
     def entries(self) -> tuple[tuple[str, Shown], ...]:
         """Return all entries with their short ids, those that vanished too (`Shown.held.vanished`)."""
-        return tuple((self._ids.of(key), each) for key, each in self._keeper.shown().items())
+        shown = self._keeper.shown()
+        return tuple((short, shown[key]) for key, short in self._ids.of(shown).items())
 
     def list(self, request: w.ListEntries) -> w.EntryList:
         """Return the list, by when the patients are awaited; what vanished comes last."""
@@ -79,4 +80,5 @@ class WorklistAnswers:
         return worklist
 
     def _rows(self, keys: tuple[EntryKey, ...], shown: Mapping[EntryKey, Shown]) -> tuple[w.Entry, ...]:
-        return tuple(telling.row(self._ids.of(key), shown[key]) for key in keys if key in shown)
+        names = self._ids.of(shown) if keys else {}
+        return tuple(telling.row(names[key], shown[key]) for key in keys if key in shown)

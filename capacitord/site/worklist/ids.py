@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,6 +17,7 @@ from capacitord.seal.keys import SiteKey
 
 _PURPOSE: Final = b"capacitord worklist ids 1"
 _DIGITS: Final = 8
+_MOST_DIGITS: Final = 64
 _SHORTEST: Final = 4
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _ACCESSION, _STUDY = tag("AccessionNumber"), tag("StudyInstanceUID")
@@ -27,9 +29,20 @@ class EntryIds:
     def __init__(self, site: SiteKey) -> None:
         self._key = site.derive(_PURPOSE)
 
-    def of(self, key: EntryKey) -> str:
-        """Return an entry's id: eight hex digits."""
-        return hmac.digest(self._key, msgspec.json.encode(key), "sha256").hex()[:_DIGITS]
+    def of(self, keys: Iterable[EntryKey]) -> dict[EntryKey, str]:
+        """Return the ids of a list's entries: eight hex digits, and as many more as tell apart those that share these.
+
+        An id that was given while nothing shared its digits is the beginning of both then, and names neither.
+        """
+        left = {key: hmac.digest(self._key, msgspec.json.encode(key), "sha256").hex() for key in keys}
+        found = dict.fromkeys(left, "")
+        for digits in range(_DIGITS, _MOST_DIGITS + 1, _DIGITS):
+            often = Counter(text[:digits] for text in left.values())
+            found |= {key: text[:digits] for key, text in left.items() if often[text[:digits]] == 1}
+            left = {key: text for key, text in left.items() if not found[key]}
+            if not left:
+                break
+        return found
 
 
 def find(reference: str, entries: Iterable[tuple[str, Shown]]) -> tuple[str, Shown]:

@@ -29,7 +29,7 @@ from capacitord.model.outcome import Outcome
 from capacitord.model.profile import Profile, Worklist
 from capacitord.model.transform import Transform
 from capacitord.model.worklist import Days, EntryKey, Listed, Sought, days
-from capacitord.model.worklist_cache import LOOK, Cache, Held, ListState, News, Rhythm
+from capacitord.model.worklist_cache import LOOK, MOST_SOUGHT, SOUGHT_FOR, Cache, Held, ListState, News, Rhythm
 from capacitord.site.breather import rest
 from capacitord.site.connections import Connections
 from capacitord.site.worklist import telling
@@ -59,6 +59,17 @@ class Came(NamedTuple):
     seconds: float
 
 
+class Dropped(NamedTuple):
+    """How many entries were dropped because the source gave so many for scanners, and when the last of them."""
+
+    entries: int = 0
+    at: float = 0.0
+
+    def since(self, now: float) -> int:
+        """Return how many they are, if that is not long ago."""
+        return self.entries if abs(now - self.at) < SOUGHT_FOR else 0
+
+
 _NOTHING: Final = Came(None, "", 0.0)
 
 
@@ -78,14 +89,17 @@ class WorklistKeeper:
         clock: Callable[[], float] = time.time,
         retry: float = Rhythm().retry,
         look: float = LOOK,
+        most_sought: int = MOST_SOUGHT,
     ) -> None:
         """`hashes` is the site's key for hashes. `note` tells watchers of a change, `doubt` that the disk failed.
 
         While images arrive (`receiving`) it takes its time. `clock` gives seconds since the epoch, `retry` is after
         how many of them the source is asked again when it failed first, `look` how many a scanner waits for it.
+        `most_sought` entries are kept that the source gave for scanners only.
         """
         self._kept, self._source = spool.worklist, SourceClient(connections)
         self._note, self._doubt, self._clock, self._retry, self._look_for = note, doubt, clock, retry, look
+        self._most_sought = most_sought
         self._worklist, self._zone = profile.worklist, ZoneInfo(profile.timezone)
         self._served = ServedList(
             self._corrections(),
@@ -105,6 +119,7 @@ class WorklistKeeper:
         self._to_load, self._to_heed = True, False
         self._came = _NOTHING
         self._unsaved: Problem | None = None
+        self._dropped = Dropped()
         self._jitter = 1.0
         self._said: tuple[ListState, str] = (ListState.NEVER, "")
         self._thread = threading.Thread(target=self._run, name="worklist", daemon=True)
@@ -162,7 +177,8 @@ class WorklistKeeper:
                     "worklist: a scanner looks for somebody, and the source was not to be asked: %s", result.reason
                 )
                 return False
-            self._add(result.entries)
+            if not self._add(result.entries):
+                return False
         except Exception as error:  # noqa: BLE001 - the scanner is told that nobody could be asked
             LOG.error("The source was not asked for somebody for an unforeseen reason: %s", describe(error))  # noqa: TRY400
             return False
@@ -172,13 +188,31 @@ class WorklistKeeper:
         )
         return True
 
-    def _add(self, found: tuple[Listed, ...]) -> None:
-        """Serve what the source gave for one patient or order, beside the list, and keep it."""
+    def _add(self, found: tuple[Listed, ...]) -> bool:
+        """Serve what the source gave for one patient or order, beside the list, and keep it; return whether it is."""
         with self._changing:
-            after = cached.added(self._cache, found, self._clock())
-            if after is not self._cache:
-                self._take(after)
-                self._keep(after)
+            now = self._clock()
+            given = cached.added(self._cache, found, now)
+            if given is self._cache:
+                return True
+            try:
+                after = cached.bounded(given, self._is_referred(), self._most_sought)
+            except CapacitordError as error:
+                LOG.error("What the source gave for a scanner is not taken: %s", error.message)  # noqa: TRY400
+                self._doubt()
+                return False
+            self._take(after)
+            self._keep(after)
+            self._drop_of(len(given.entries) - len(after.entries), now)
+        return True
+
+    def _drop_of(self, dropped: int, now: float) -> None:
+        """Take notice of entries that were dropped because the source gave so many for scanners."""
+        if not dropped:
+            return
+        before, self._dropped = self._dropped, Dropped(self._dropped.since(now) + dropped, now)
+        if not before.since(now):
+            LOG.warning("worklist: %s", telling.dropped(self._dropped.entries, self._most_sought))
 
     def _look(self) -> bool:
         """Have the source asked, and wait for it within `LOOK`; return whether a list came."""
@@ -224,6 +258,11 @@ class WorklistKeeper:
         """Return the list that is served, at once; see `ServedList.whole`."""
         return self._served.whole()
 
+    @property
+    def awaited(self) -> str:
+        """Why no study can be matched yet, in words; empty if the list is known. See `worklist_cache.awaited`."""
+        return "" if self._worklist is None else cached.awaited(self._cache, self._served.whole()[0])
+
     def refresh(self) -> Came:
         """Have the source asked now, and return what came of it. Raises `TryAgain` if that takes too long."""
         if self._rounds.wait(self._rounds.want(), PATIENCE):
@@ -249,7 +288,8 @@ class WorklistKeeper:
         if self._worklist is None:
             return []
         about_list = telling.advice_on(self._cache, self._clock(), self.rhythm, self._unsaved)
-        return [*about_list, *telling.advice_on_mishaps(self._served.mishaps())]
+        about_dropped = telling.advice_on_dropped(self._dropped.since(self._clock()), self._most_sought)
+        return [*about_list, *telling.advice_on_mishaps(self._served.mishaps()), *about_dropped]
 
     # --- the thread
 
@@ -382,18 +422,23 @@ class WorklistKeeper:
 
     def _pruned(self, cache: Cache, now: float) -> Cache:
         try:
-            served = {each.held.key: each.corrected.entry for each in self._served.shown()}
-            return cached.pruned(
-                cache,
-                now,
-                self.rhythm,
-                # Images say what the scanner got, which may be corrected, or a UID that was made here.
-                lambda key: self._kept.referred(key) or (key in served and self._kept.referred(key_of(served[key]))),
-            )
+            return cached.pruned(cache, now, self.rhythm, self._is_referred())
         except CapacitordError:
             # Whether a study refers to what vanished is not known now, so nothing is forgotten.
             self._doubt()
             return cache
+
+    def _is_referred(self) -> Callable[[EntryKey], bool]:
+        """Return what says whether a study that is here may refer to an entry."""
+        shown = {each.held.key: each for each in self._served.shown()}
+
+        def referred(key: EntryKey) -> bool:
+            # Images say what the scanner got, which may be corrected, or a UID that was made here.
+            return self._kept.referred(key) or (
+                key in shown and self._kept.referred(key_of(shown[key].corrected.entry))
+            )
+
+        return referred
 
     def _keep(self, cache: Cache) -> None:
         """Keep a list for the next start. One that cannot be kept is served all the same."""

@@ -66,6 +66,8 @@ def row(short: str, shown: Shown) -> w.Entry:
         changed=bool(shown.corrected.changes),
         lacking=shown.corrected.lacking,
         mishap=shown.corrected.mishap or "",
+        sought=when_or_never(held.sought),
+        listed=not held.is_only_sought,
     )
 
 
@@ -123,6 +125,23 @@ def advice_on_mishaps(mishaps: Mapping[Mishap, int]) -> list[m.Advice]:
     words = f"{what} could not be corrected: {' and '.join(parts)}."
     hint = "See which: fluxctl worklist list. The log of this box says where it failed; show that to its maker."
     return [m.Advice("worklist-uncorrected", m.Level.WARNING, words, hint)]
+
+
+def dropped(entries: int, most: int) -> str:
+    """Return that so many entries were dropped, and why: `most` are kept."""
+    what = "1 entry was" if entries == 1 else f"{entries} entries were"
+    return (
+        f"{what} dropped, those that came first, because the source gave more than {most} for single patients "
+        "or orders that scanners look for. The list and what studies refer to are kept."
+    )
+
+
+def advice_on_dropped(entries: int, most: int) -> list[m.Advice]:
+    """Return what a person should do about a source that gives too much for single questions."""
+    if not entries:
+        return []
+    hint = "See who they are: fluxctl worklist list. Ask who runs the source why it answers with so many."
+    return [m.Advice("worklist-crowded", m.Level.WARNING, f"In the last day {dropped(entries, most)}", hint)]
 
 
 def when(seconds: float) -> datetime:
