@@ -137,7 +137,11 @@ class Sites:
             return m.Done(f"{site} is active already.", (site,))
         before = serving.site
         await serving.go_over(site, stored)
-        words = f"{site} is active now; its storage port opens when its spool is open.{self._left(before)}"
+        opens = "its storage port opens when its spool is open."
+        problem = self._serving.keys.problem
+        if problem is not None:
+            opens = f"its storage port stays shut: {problem.message.rstrip('.')}. {problem.hint}".rstrip()
+        words = f"{site} is active now; {opens}{self._left(before)}"
         return m.Done(words, (site,))
 
     async def deactivate(self, reason: str, user: str) -> m.Done:
