@@ -28,6 +28,8 @@ def write(client: Client, request: Preview, file: Path, *, force: bool) -> Previ
     before the box is asked.
     """
     must_have_a_folder(file)
+    if file != STANDARD and file.exists() and not file.is_file():
+        raise Refused("this is no file that a picture can be in", where=str(file), hint="Name another.")
     if not force:
         must_be_free(file, "a picture", "Name another, or replace it: --force.")
     data = client.study_preview(request)

@@ -162,6 +162,7 @@ TREE: Final[dict[str, Any]] = {
                     "options": {
                         "--preview": {"help": "Draw an image of it in this terminal", "metavar": "", "many": False},
                         "--png": {"help": "Write a picture of an image to this file", "metavar": "FILE", "many": False},
+                        "--force": {"help": "Replace the file of --png if there is one", "metavar": "", "many": False},
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},
                     },

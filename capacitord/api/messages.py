@@ -438,6 +438,7 @@ class HeldFor(Answer, frozen=True):
     """A reason for which images are held: a word for programs, how many images, a sentence and what a person may do.
 
     `reason` is one of `capacitord.model.reasons.Reason`. Where a `destination` is named, only its copies are held.
+    `details` say what is wrong with images, or how many are missing.
     """
 
     reason: str
@@ -445,6 +446,7 @@ class HeldFor(Answer, frozen=True):
     sentence: str
     next_step: str
     destination: str = ""
+    details: tuple[str, ...] = ()
 
 
 class Study(Answer, frozen=True):
@@ -575,6 +577,7 @@ class Decided(Answer, frozen=True):
     `steps` are all entries of the order that was matched, where it is not known which of them the study is.
     `candidates` are entries that came into question for a study that is held, and `fields` in what of the patient the
     study differs from them, or from its own images where there are none: some of them do if it is "ambiguous".
+    `doubts` are sentences about a match that a person may want to look at.
     """
 
     state: str
@@ -592,6 +595,7 @@ class Decided(Answer, frozen=True):
     steps: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class StudyDetail(Answer, frozen=True):

@@ -59,7 +59,10 @@ class Entry(Answer, frozen=True):
 
 
 class EntryList(Answer, frozen=True):
-    """The worklist: how far it can be relied on, in words too, when it was fetched and from where."""
+    """The worklist: how far it can be relied on, in words too, when it was fetched and from where.
+
+    `failures` counts the last tries that failed.
+    """
 
     schema: str
     state: ListState
@@ -67,6 +70,7 @@ class EntryList(Answer, frozen=True):
     fetched: datetime | None
     source: str
     entries: tuple[Entry, ...]
+    failures: int = 0
 
 
 class Attribute(Answer, frozen=True):

@@ -151,6 +151,11 @@ def parse(line: str) -> Finding | None:
     return Finding(known, tuple(details))
 
 
+def holds(line: str) -> bool:
+    """Return whether an image is held for a finding."""
+    return severity(line) is Severity.ERROR
+
+
 def why_invalid(lines: Iterable[str]) -> str:
     """Return why an image is held with these findings, empty if it is not."""
-    return "; ".join(sentence(line) for line in lines if severity(line) is Severity.ERROR)
+    return "; ".join(sentence(line) for line in lines if holds(line))

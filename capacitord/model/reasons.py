@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 class Reason(enum.StrEnum):
     """Why a study, an image of it, or its copy for a destination, waits for a person.
 
-    These words are in catalogs: they are never given another meaning.
+    These words are in catalogs: they are never given another meaning. The gravest come first.
     """
 
-    UNMATCHED = "unmatched"
     CONFLICT = "conflict"
     AMBIGUOUS = "ambiguous"
+    UNMATCHED = "unmatched"
     INVALID = "invalid"
     DUPLICATE = "duplicate"
     NO_ROUTE = "no-route"
@@ -60,7 +60,7 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
     {
         Reason.UNMATCHED: Words(
             "Nothing on the worklist agrees with it by the rules of the profile.",
-            _LOOK + "Release it with the entry it belongs to: `fluxctl release {study} --match ENTRY`.",
+            _LOOK + "Release it, as the entry it belongs to if there is one: `fluxctl release {study}` asks which.",
         ),
         Reason.CONFLICT: Words(
             "It came under the identity of another patient.",
@@ -68,7 +68,7 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
         ),
         Reason.AMBIGUOUS: Words(
             "Several entries of the worklist come into question for it, which is as good as none.",
-            _LOOK + "Say which one it is: `fluxctl release {study} --match ENTRY`.",
+            _LOOK + "Say which one it is: `fluxctl release {study}` asks.",
         ),
         Reason.INVALID: Words(
             "Its images are not what they say they are, and other systems may refuse or misread them.",
@@ -131,6 +131,18 @@ WORDS: Final[Mapping[Reason, Words]] = MappingProxyType(
         ),
     }
 )
+
+
+def suggested(entry: str) -> Words:
+    """Return the words for a study that nothing matched, and that an entry matches which came onto the list later."""
+    return Words(
+        f"Nothing on the worklist agreed with it when it came. Entry {entry} came later, and matches.",
+        f"{_LOOK}If it is that, release it so: `fluxctl release {{study}} --match {entry}`.",
+    )
+
+
+WHOSE: Final = frozenset({Reason.CONFLICT, Reason.AMBIGUOUS, Reason.UNMATCHED})
+"""For what a study waits of which it is not known whose it is: while it does, nobody is advised to send it as it is."""
 
 UNCHANGEABLE: Final = Words(
     "The profile changes it, and that failed.",

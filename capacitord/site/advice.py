@@ -217,6 +217,18 @@ def advice_on_upkeep(failing: Problem | None, profile: Problem | None) -> list[m
     return [m.Advice(problem.reference, m.Level.FAILURE, problem.message, problem.hint) for problem in found]
 
 
+def advice_on_nobody(entries: int) -> list[m.Advice]:
+    """Return what a person should do about so many entries of the worklist that name no patient."""
+    if not entries:
+        return []
+    what = "1 entry of the worklist names" if entries == 1 else f"{entries} entries of the worklist name"
+    words = f"{what} no patient: scanners get {'it' if entries == 1 else 'them'}, and no study is matched with such."
+    hint = (
+        "See which: `fluxctl worklist list`. Have the patient filled in at the source, then `fluxctl worklist refresh`."
+    )
+    return [m.Advice("worklist-nobody", m.Level.WARNING, words, hint)]
+
+
 def advice_on_awaited(awaited: str, images: int) -> list[m.Advice]:
     """Return advice on images that cannot be matched yet, for the reason `awaited`."""
     if not images:

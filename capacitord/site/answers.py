@@ -250,6 +250,12 @@ class Answers:
         count = self._spool.ledger.resend(
             study, names, image, time.time_ns(), chosen=by_name, matches=self._reviewing.matches
         )
+        if not count and self._reviewing.restorable(study) is not None:
+            raise Refused(
+                "These images were discarded, and can still be had back.",
+                where=f"study {short}",
+                hint=f"Have them back, and release them then: `fluxctl held restore {short}`.",
+            )
         if not count:
             raise Refused(
                 "None of these images is in the spool any more, or all are damaged.",

@@ -1,11 +1,14 @@
-"""The worklist as matching sees it: every entry as scanners get it, and those that vanished at the source too."""
+"""The worklist as matching sees it: every entry as scanners get it, and those that vanished at the source too.
+
+One that names nobody is not among them: a study would leave as one of whom nobody knows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from capacitord.dicom.worklist.correct import Mishap
-from capacitord.dicom.worklist.identity import identity_of, order_of
+from capacitord.dicom.worklist.identity import identity_of, names_nobody, order_of
 from capacitord.dicom.worklist.served import Shown
 from capacitord.model.matching import Candidate
 from capacitord.model.worklist import EntryKey
@@ -54,6 +57,7 @@ class Listings:
                 withheld=each.corrected.mishap is Mishap.WITHHELD,
             )
             for key, each in shown.items()
+            if each.corrected.mishap is Mishap.WITHHELD or not names_nobody(each.corrected.entry)
         )
         listing = Listing(candidates, cache.fetched)
         self._made = (cache.entries, shown, listing)

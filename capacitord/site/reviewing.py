@@ -12,7 +12,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api import review as r
 from capacitord.dicom.worklist.correct import Mishap
-from capacitord.dicom.worklist.keys import tag
+from capacitord.dicom.worklist.identity import names_nobody
 from capacitord.dicom.worklist.reconciling import reconciliation
 from capacitord.dicom.worklist.served import Shown
 from capacitord.errors import NotFound, Refused
@@ -45,7 +45,8 @@ _OF_A_PATIENT: Final = frozenset(
         MatchKey.PATIENT_SEX,
     }
 )
-_WHO: Final = (tag("PatientName"), tag("PatientID"))
+
+_PATIENT: Final = (MatchKey.PATIENT_NAME, MatchKey.PATIENT_ID, MatchKey.PATIENT_BIRTH_DATE)
 
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
@@ -109,7 +110,12 @@ class Reviewing:
     def decided(self, number: int) -> m.Decided | None:
         """Return what was found or decided for a study last, None if it was never matched nor released."""
         kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
-        return decided(kept, released)
+        found = decided(kept, released)
+        if found is None or found.state != State.MATCHED:
+            return found
+        entry = self._worklist().candidate(found.entry)
+        doubts = doubts_of(entry, self._spool.review.identities(number))
+        return msgspec.structs.replace(found, doubts=doubts)
 
     def restorable(self, number: int) -> datetime | None:
         """Return until when what was discarded of a study can be had back, if the box stays on."""
@@ -133,11 +139,14 @@ class Reviewing:
                     candidates=known,
                 )
         reason = _said(request.reason, short)
-        entry, changes = "", None
+        entry, changes, gone = "", None, ""
         if request.match:
             entry, found = ids.find(request.match, self._entries())
             _demand_somebody(found, entry, short)
             changes = reconciliation(found.corrected.entry)
+            if found.held.vanished is not None:
+                since = f"{telling.when(found.held.vanished):%Y-%m-%d %H:%M} UTC"
+                gone = f" That entry is not on the list any more, since {since}."
         what = Release(names, reason, entry, changes)
         before = self._before(number)
 
@@ -147,7 +156,7 @@ class Reviewing:
         images = self._spool.releasing.release(number, what, by, time.time_ns(), allow)
         waits = "1 image waits" if images == 1 else f"{images} images wait"
         as_entry = f" as worklist entry {entry}" if entry else ""
-        words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}."
+        words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}.{gone}"
         subjects = (short, *names, *([entry] if entry else []))
         return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
 
@@ -234,6 +243,24 @@ class Reviewing:
         return r.Held(study, candidates, said, patients, len(near) - len(candidates))
 
 
+def doubts_of(entry: Candidate | None, said: Sequence[Identity]) -> tuple[str, ...]:
+    """Return what a person may want to look at in a study that matched an entry, None if that is not known any more.
+
+    It changes nothing of where the study goes: the rules of the profile decide that.
+    """
+    found = []
+    name = "" if entry is None else entry.identity.value(MatchKey.PATIENT_NAME)
+    if name and any(each.value(MatchKey.PATIENT_NAME) not in {"", name} for each in said):
+        found.append(
+            "Its images say another name than the entry, and only the rule matched it: see that it is the same patient."
+        )
+    if any(not any(map(each.value, _PATIENT)) for each in said):
+        found.append(
+            "Images of it say neither a name nor a patient id nor a birth date: only the rule says whose they are."
+        )
+    return tuple(found)
+
+
 def _shortened(held: r.Held) -> r.Held:
     """Return a study as a list has it: one of very many patients would hide the others."""
     return msgspec.structs.replace(
@@ -305,10 +332,9 @@ def _lines(said: Sequence[dict[str, str]], candidates: Sequence[Candidate | None
 
 def _demand_somebody(found: Shown, entry: str, short: str) -> None:
     """Refuse a release with an entry that would write nobody into the images: they would be of no patient any more."""
-    says = found.corrected.entry.values
     if found.corrected.mishap is Mishap.WITHHELD:
         why = "could not be corrected as the profile says, and is not served"
-    elif not any(text.strip("^= ") for who in _WHO for text in says(who)):
+    elif names_nobody(found.corrected.entry):
         why = "names no patient"
     else:
         return

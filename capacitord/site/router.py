@@ -284,7 +284,7 @@ class Router:
             self._failed[image.image] = _Failed(times, time.monotonic() + self._first_pause * 2 ** (times - 1))
             return None
         self._failed.pop(image.image, None)
-        routed = in_force.unreadable(_unforeseen().message)
+        routed = in_force.invalid(image.findings) or in_force.unreadable(_unforeseen().message)
         return Decided(image.image, image.received_at, routed, _LAST if in_force.sorts else None)
 
     def _give_way(self, spent: float) -> None:
@@ -298,7 +298,8 @@ class Router:
         """
         invalid = in_force.invalid(image.findings)
         if invalid is not None:
-            return Decided(image.image, image.received_at, invalid, _LAST if in_force.sorts else None)
+            found, routed = self._invalid(image, invalid, in_force, records)
+            return Decided(image.image, image.received_at, routed, _LAST if in_force.sorts else None, found)
         attributes = _Lazy(self._spool, image, in_force, self._keys.hashes)
         reviewed: Reviewed | None = None
         try:
@@ -315,6 +316,29 @@ class Router:
         except Unreadable:
             turn = in_force.turn(_Nothing())
         return Decided(image.image, image.received_at, routed, turn, reviewed)
+
+    def _invalid(
+        self, image: Undecided, invalid: Routed, in_force: InForce, records: dict[int, Record]
+    ) -> tuple[Reviewed | None, Routed]:
+        """Return what becomes of an image that is not what it says: it is held, for whose it is before all.
+
+        It says nothing in favour of its study: that it matches is not kept. Raises what keeps this box from reading it.
+        """
+        study = image.image >> STUDY_SHIFT
+        record = records[study] if study in records else self._spool.review.record(study)
+        known = dict(records)
+        try:
+            opinion, reviewed = self._reviewed(
+                image, _Lazy(self._spool, image, in_force, self._keys.hashes), in_force, known
+            )
+        except Unreadable:
+            return None, invalid
+        if opinion is None or reviewed is None:
+            return None, invalid
+        if opinion.reason is not None:
+            records[study] = opinion.record
+            return reviewed, in_force.held(opinion.reason)
+        return None if record is None else reviewed._replace(record=record, reopened=False), invalid
 
     def _demand_changeable(self, image: Undecided, routed: Routed, in_force: InForce) -> Routed:
         """Return a decision; one to hold the image if it could not leave by it, for the others wait for that.

@@ -160,7 +160,7 @@ class Routing:
         """
         in_force = self.in_force
         invalid = in_force.invalid(facts.findings) if facts.findings else None
-        if invalid is not None:
+        if invalid is not None and in_force.matching is None:
             return invalid
         if in_force.sorts or in_force.matching is not None or in_force.profile.completeness.whole:
             return None

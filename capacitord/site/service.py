@@ -106,6 +106,7 @@ class Service:
             keep=lambda: routing.profile.keep_delivered,
             quiet=start.limits.study_quiet,
             rules=lambda: routing.profile.completeness,
+            matches=lambda: routing.profile.matching is not None,
             closed=self._closed,
             got_on=self._pulse.got_on,
             doubt=self._soundness.doubt,

@@ -14,6 +14,8 @@ import msgspec
 
 from capacitord.api import messages as m
 from capacitord.dicom.arriving import describe
+from capacitord.dicom.worklist.correct import Mishap
+from capacitord.dicom.worklist.identity import names_nobody
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import StatusReport
 from capacitord.site.advice import (
@@ -23,6 +25,7 @@ from capacitord.site.advice import (
     advice_on_elsewhere,
     advice_on_failed,
     advice_on_held,
+    advice_on_nobody,
     advice_on_refusals,
     advice_on_stranded,
     advice_on_turned_away,
@@ -124,9 +127,17 @@ def with_worklist(status: m.SiteStatus, keeper: WorklistKeeper, port: WorklistPo
         *status.advice,
         *advice_on_awaited(awaited, waiting),
         *keeper.advice(),
+        *advice_on_nobody(entries_of_nobody(keeper)),
         *advice_on_turned_away(away, "worklist"),
     )
     return msgspec.structs.replace(status, worklist=found, advice=advice)
+
+
+def entries_of_nobody(keeper: WorklistKeeper) -> int:
+    """Return how many entries scanners get that name no patient."""
+    _, shown = keeper.whole()
+    served = (each.corrected for each in shown.values() if each.held.vanished is None)
+    return sum(each.mishap is not Mishap.WITHHELD and names_nobody(each.entry) for each in served)
 
 
 def with_announced(status: m.SiteStatus, spool: Spool, quiet: float) -> m.SiteStatus:

@@ -41,6 +41,7 @@ class Upkeep:
         keep: Callable[[], float],
         quiet: float,
         rules: Callable[[], Completeness] = lambda: BY_QUIET,
+        matches: Callable[[], bool] = lambda: False,
         closed: Callable[[Closed], None] = lambda _: None,
         got_on: Work,
         doubt: Work,
@@ -51,14 +52,15 @@ class Upkeep:
     ) -> None:
         """`keep` gives the seconds to keep delivered images; `closed` is told of each study that is complete.
 
-        `rules` say when one is, and `quiet` is the box's own quiet time in seconds.
+        `rules` say when one is, and `quiet` is the box's own quiet time in seconds; `matches` says whether the profile
+        matches studies with the worklist.
 
         `got_on` is called as the work gets on, `doubt` when it was the disk that failed. Other work, by what it is
         called, is done `also`, or `rarely`: once a minute, and again at the next look if it failed.
         """
         self._purge_every = purge_every
         self._spool, self._keep, self._quiet, self._closed = spool, keep, quiet, closed
-        self._rules = rules
+        self._rules, self._matches = rules, matches
         self._got_on, self._doubt, self._every = got_on, doubt, every
         self._also, self._rarely = dict(also), dict(rarely)
         self._stopping = threading.Event()
@@ -122,7 +124,7 @@ class Upkeep:
         self._failing = {**self._failing, what: words}
 
     def _close_arrived(self) -> None:
-        for closed in self._spool.close_arrived(self._quiet, self._rules()):
+        for closed in self._spool.close_arrived(self._quiet, self._rules(), matches=self._matches()):
             LOG.info("Study %s is closed by %s. It is %s.", closed.study, closed.event, closed.state)
             self._closed(closed)
 

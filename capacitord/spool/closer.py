@@ -35,18 +35,20 @@ class Closer:
     def __init__(self, catalog: Catalog, filing: Filing, admission: Admission) -> None:
         self._catalog, self._filing, self._admission = catalog, filing, admission
 
-    def close_arrived(self, quiet: float, rules: Completeness) -> list[Closed]:
+    def close_arrived(self, quiet: float, rules: Completeness, *, matches: bool) -> list[Closed]:
         """Close the studies that have arrived, as `Spool.close_arrived` has it."""
-        found = (self._look_at(short, last, quiet, rules) for short, last in self._admission.arriving())
+        found = (
+            self._look_at(short, last, quiet, rules, matches=matches) for short, last in self._admission.arriving()
+        )
         return [closed for closed in found if closed is not None]
 
-    def _look_at(self, short: str, last: float, quiet: float, rules: Completeness) -> Closed | None:
+    def _look_at(self, short: str, last: float, quiet: float, rules: Completeness, *, matches: bool) -> Closed | None:
         idle = time.monotonic() - last
         with self._catalog.inside() as catalog:
             study, uid, reason = fetch(catalog, "SELECT id, uid, reason FROM study WHERE short = ?", (short,))[0]
             event = closed_by(rules, idle, quiet, evidence.witnesses(catalog, uid, *bounds(study)))
         if event is not None:
-            return self._close(short, last, quiet, rules)
+            return self._close(short, last, quiet, rules, matches=matches)
         if Event.QUIET not in rules.closes:
             waits = closing.waits_for([_WORDS[event] for event in rules.closes])
             now = waits if idle >= quiet else closing.ARRIVING
@@ -55,7 +57,7 @@ class Closer:
                     closing.say(catalog, self._filing, study, now)
         return None
 
-    def _close(self, short: str, last: float, quiet: float, rules: Completeness) -> Closed | None:
+    def _close(self, short: str, last: float, quiet: float, rules: Completeness, *, matches: bool) -> Closed | None:
         """Look again with the catalog held, so that nothing can come between, and close the study."""
         closed = False
         try:
@@ -69,7 +71,7 @@ class Closer:
                 closed = self._admission.close(short, last)
                 if not closed:
                     return None
-                how = closing.Closing(event, rules.whole, time.time_ns())
+                how = closing.Closing(event, rules.whole, time.time_ns(), matches=matches)
                 return Closed(short, *closing.close(catalog, self._filing, study, how), event)
         except CapacitordError:
             if closed:

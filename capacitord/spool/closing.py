@@ -91,11 +91,15 @@ def _listed(words: Iterable[str]) -> str:
 
 
 class Closing(NamedTuple):
-    """How a study is closed: by what, whether its profile sends whole studies only, and when (ns since the epoch)."""
+    """How a study is closed: by what, whether its profile sends whole studies only, and when (ns since the epoch).
+
+    With `matches` it is matched before it is held because images are missing: so that they hide nothing that is worse.
+    """
 
     event: Event
     whole: bool
     now: int
+    matches: bool = False
 
 
 def close(catalog: apsw.Connection, filing: Filing, study: int, closing: Closing) -> Verdict:
@@ -107,9 +111,9 @@ def close(catalog: apsw.Connection, filing: Filing, study: int, closing: Closing
         (state, closing.event, closing.now, study),
     )
     missing = evidence.missing(catalog, uid).images if closing.whole else 0
-    if missing:
+    if missing and not closing.matches:
         together.hold_incomplete(catalog, study, missing)
-    else:
+    elif not missing:
         together.free_complete(catalog, study)
     together.free(catalog, study)
     return _become(catalog, filing, study, state)

@@ -14,7 +14,7 @@ import apsw
 from capacitord.errors import DamagedObject, OutOfSpace, PartlyDone, Refused, TryAgain
 from capacitord.model.states import STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.sealed import room
-from capacitord.spool import deliveries, review
+from capacitord.spool import deliveries
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.damage import Damage
 from capacitord.spool.disk import failure
@@ -121,8 +121,8 @@ class Housekeeping:
     def discard(self, study: int, now: int, reason: str) -> int:
         """Give a study up on a person's word: its images are overwritten and gone; return how many.
 
-        Raises `Refused` if it was discarded before, or waits for a person: then she discards what is held, and can have
-        it back for a while. Raises `TryAgain` while images of it are arriving, and `PartlyDone` if
+        Raises `Refused` if it was discarded before, or images of it wait for a person: then she discards what is held,
+        and can have it back for a while. Raises `TryAgain` while images of it are arriving, and `PartlyDone` if
         something could not be overwritten yet: the next start tries again.
         """
         with self._catalog.change() as catalog:
@@ -133,7 +133,7 @@ class Housekeeping:
                 raise TryAgain(
                     "Images of this study are arriving.", hint="Wait until the scanner has finished and try again."
                 )
-            _demand_not_reviewed(catalog, study)
+            _demand_not_awaited(catalog, study)
             advance(STUDY, state, StudyState.DISCARDED)
             for segment, offset, length in fetch(
                 catalog,
@@ -346,12 +346,12 @@ class Housekeeping:
             ]
 
 
-def _demand_not_reviewed(catalog: apsw.Connection, study: int) -> None:
-    """Raise `Refused` if something of a study is held until a person says whose it is, or can be had back by her."""
-    (short,) = fetch(catalog, "SELECT short FROM study WHERE id = ?", (study,))[0]
-    if review.waits(catalog, study):
+def _demand_not_awaited(catalog: apsw.Connection, study: int) -> None:
+    """Raise `Refused` if images of a study wait for a person, or can be had back by her."""
+    short, held = fetch(catalog, "SELECT short, held FROM study WHERE id = ?", (study,))[0]
+    if held:
         raise Refused(
-            "It is not known whose this study is, so it is discarded by the patient's name.",
+            "Images of this study wait for a person, so they are discarded by the patient's name.",
             where=f"study {short}",
             hint=f"Discard what is held, which can be undone for a day: `fluxctl held discard {short}`.",
         )

@@ -19,6 +19,7 @@ import msgspec
 
 from capacitord.errors import CapacitordError, Problem, Refused, TryAgain
 from capacitord.model.patient import Patient
+from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.states import STUDY, StudyState, advance
 from capacitord.model.transform import Transform
 from capacitord.spool import closing, deliveries, review, whose
@@ -38,6 +39,7 @@ SELECT id FROM image WHERE id BETWEEN ?1 AND ?2 AND here AND routing < 0 AND NOT
     AND (other.routing >= 0 OR other.id > image.id AND NOT other.conflict)
 )
 """
+_ASIDE_TWICE: Final = "SELECT id FROM image WHERE id BETWEEN ? AND ? AND here AND routing < 0 AND conflict LIMIT 1"
 _TWINS: Final = f"SELECT i.id FROM image i WHERE i.id BETWEEN ? AND ? AND {UNDECIDED}"  # noqa: S608 - of constants
 _RELEASES: Final = "SELECT id, at, uid, user, operator, reason, destinations, entry, changes FROM release"
 _WAIT: Final = """
@@ -199,10 +201,7 @@ class Releasing:
         """
         with self._catalog.change() as catalog:
             if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ?", (study,)) is None:
-                raise Refused(
-                    "Nothing of this study can be had back.",
-                    hint="What is discarded can be for 24 hours that the box is on. Send it from the scanner again.",
-                )
+                raise _nothing_aside(catalog, study)
             back = [image for (image,) in fetch(catalog, _BACK, bounds(study))]
             catalog.executemany("UPDATE image SET routing = -routing WHERE id = ?", ((image,) for image in back))
             aside = "id BETWEEN ? AND ? AND here AND routing < 0"
@@ -250,9 +249,13 @@ class Releasing:
             return _one(catalog, "id = ?", number)
 
     def aside(self, study: int) -> SetAside | None:
-        """Return what a person set aside of a study, None if nothing can be had back."""
+        """Return what a person set aside of a study, None if nothing can be had back.
+
+        Nothing can where all of it came again since.
+        """
         with self._catalog.read() as catalog:
-            return _aside(catalog, study)
+            is_there = any(fetch_value(catalog, sql, bounds(study)) for sql in (_ASIDE_TWICE, _BACK))
+            return _aside(catalog, study) if is_there else None
 
     def _decidable(self, catalog: apsw.Connection, study: int) -> dict[int, Standing]:
         """Return the images of a study that go nowhere until a person says so, as they stand. Raises `TryAgain`."""
@@ -332,8 +335,24 @@ def _why_not(catalog: apsw.Connection, study: int) -> CapacitordError:
             f"This study was released by {released.by} {_when(released.at)} to {_listed(released.what.destinations)}."
         )
         return Refused(words, where=where, hint=f"Send it again on purpose: `fluxctl resend {short} --to DEST`.")
+    twins = len(fetch(catalog, _TWINS, bounds(study)))
+    if twins:
+        what = "1 image of this study" if twins == 1 else f"{twins} images of this study"
+        words = f"{what} came again with other content under a known UID: that is not released, it is sent by itself."
+        return Refused(words, where=where, hint=WORDS[Reason.DUPLICATE].step.format(study=short))
     hint = f"See where it goes, and what of it waits for a person: `fluxctl study show {short}`."
     return Refused("This study is not held.", where=where, hint=hint)
+
+
+def _nothing_aside(catalog: apsw.Connection, study: int) -> Refused:
+    """Return that nothing of a study can be had back, and what of it is held instead."""
+    short, held = fetch(catalog, "SELECT short, held FROM study WHERE id = ?", (study,))[0]
+    hint = "What is discarded can be for 24 hours that the box is on. Send it from the scanner again."
+    words = "Nothing of this study can be had back."
+    if held:
+        words = f"Nothing of this study is discarded: {held} image{' of it is' if held == 1 else 's of it are'} held."
+        hint = f"Look at it: `fluxctl held show {short}`."
+    return Refused(words, where=f"study {short}", hint=hint)
 
 
 def _when(nanoseconds: int) -> str:

@@ -199,12 +199,13 @@ class Spool:
         """Begin to take an image in. Raises `OutOfSpace` when the disk is down to its reserve."""
         return self._admission.begin(arrival)
 
-    def close_arrived(self, quiet: float, rules: Completeness = BY_QUIET) -> list[Closed]:
+    def close_arrived(self, quiet: float, rules: Completeness = BY_QUIET, *, matches: bool = False) -> list[Closed]:
         """Close the studies that have arrived by these rules; `quiet` is the box's own, in seconds.
 
-        Where images leave as they arrive, that is done once it is decided where those of a study go.
+        Where images leave as they arrive, that is done once it is decided where those of a study go. Where the profile
+        `matches` studies, one of which images are missing is matched first, and held for that then.
         """
-        return self._closer.close_arrived(quiet, rules)
+        return self._closer.close_arrived(quiet, rules, matches=matches)
 
     def tick(self) -> float:
         """Return the retention clock: seconds this spool was open and running, over all its lives."""

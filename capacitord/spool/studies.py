@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -16,7 +17,8 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.errors import Ambiguous, NotFound
 from capacitord.model import doubts, findings
-from capacitord.model.reasons import WORDS, Reason, Words
+from capacitord.model.reasons import WHOSE, WORDS, Reason, Words, suggested
+from capacitord.model.review import State
 from capacitord.model.routes import Priority
 from capacitord.model.states import AckState, DeliveryState, StudyState
 from capacitord.model.transform import Transform
@@ -92,6 +94,10 @@ FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
 _HELD_FOR: Final = """
 SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
 """
+_SUGGESTED: Final = "SELECT entry FROM review WHERE study = ? AND state = ?"
+_HELD_WITH: Final = """
+SELECT findings FROM image WHERE id BETWEEN ? AND ? AND here AND NOT conflict AND routing > 1 AND findings != ''
+"""
 _HELD_BACK: Final = """
 SELECT a.held, d.destination, count(*)
 FROM delivery d CROSS JOIN ack a ON a.delivery = d.id JOIN image i ON i.id = a.image
@@ -120,6 +126,8 @@ SELECT series_uid, series_number, instance_number, acquisition FROM image
 WHERE id BETWEEN ? AND ? AND NOT corrupt AND NOT conflict
 """
 _MANY: Final = 20
+_FAULTS: Final = 4
+"""Different faults of a study's images that are told beside why they wait."""
 _SHORTEST: Final = 4
 _PAGE: Final = 1000
 _SENDABLE_PAGE: Final = 200
@@ -144,15 +152,48 @@ def when(nanoseconds: int | None) -> datetime | None:
     return None if nanoseconds is None else _moment(nanoseconds)
 
 
-def _held_for(catalog: apsw.Connection, study: int, short: str, twins: int) -> Iterator[m.HeldFor]:
-    """Yield why something of a study waits: whole images, those in conflict, copies for one destination."""
-    for standing, count in fetch(catalog, _HELD_FOR, bounds(study)):
-        why = REASONS[Standing(standing)]
-        yield _waits(Reason(why.word), Words(why.sentence, why.next_step), count, short)
+def _held_for(catalog: apsw.Connection, study: int, short: str, uid: str, twins: int) -> Iterator[m.HeldFor]:
+    """Yield why something of a study waits: whole images, the gravest reason first, those in conflict, and copies.
+
+    An image has one standing, and may be invalid, or of a study with missing images, beside that: it is told as well.
+    While it is not known whose a study is, that is what the next step is about.
+    """
+    counts = {Standing(standing): count for standing, count in fetch(catalog, _HELD_FOR, bounds(study))}
+    faults = [why for (text,) in fetch(catalog, _HELD_WITH, bounds(study)) if (why := _errors(text))]
+    if faults:
+        counts[Standing.INVALID] = len(faults)
+    missing = evidence.missing(catalog, uid).images if counts else 0
+    found = sorted((Reason(REASONS[standing].word), standing) for standing in counts)
+    order = sorted(found, key=lambda each: list(Reason).index(each[0]))
+    said = {standing: Words(REASONS[standing].sentence, REASONS[standing].next_step) for standing in counts}
+    later = fetch_value(catalog, _SUGGESTED, (study, State.UNMATCHED)) if Standing.UNMATCHED in counts else ""
+    if later:
+        said[Standing.UNMATCHED] = suggested(later)
+    gravest = said[order[0][1]].step if order and order[0][0] in WHOSE else ""
+    for reason, standing in order:
+        sentence, step = said[standing]
+        details = _told(faults) if standing is Standing.INVALID else ()
+        if missing and standing is (Standing.MISSING if Standing.MISSING in counts else order[0][1]):
+            details = (*details, f"{missing} image{' is' if missing == 1 else 's are'} missing that the scanner named")
+        words = Words(sentence, gravest or step)
+        yield msgspec.structs.replace(_waits(reason, words, counts[standing], short), details=details)
     if twins:
         yield _waits(Reason.DUPLICATE, WORDS[Reason.DUPLICATE], twins, short)
-    for held, destination, count in fetch(catalog, _HELD_BACK, (study,)):
-        yield _waits(Reason(held), WORDS[Reason(held)], count, short, destination)
+    for kind, destination, count in fetch(catalog, _HELD_BACK, (study,)):
+        yield _waits(Reason(kind), WORDS[Reason(kind)], count, short, destination)
+
+
+def _errors(text: str) -> tuple[str, ...]:
+    """Return what is wrong with an image so that it is held, of all that was found."""
+    return tuple(findings.sentence(line) for line in text.splitlines() if findings.holds(line))
+
+
+def _told(faults: Collection[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return what is wrong with images, the most frequent first, and of how many it is; no more than `_FAULTS`."""
+    counted = Counter(sentence for each in faults for sentence in each)
+    words = [text if len(faults) == 1 else f"{count} of them: {text}" for text, count in counted.most_common(_FAULTS)]
+    more = len(counted) - len(words)
+    return (*words, f"{more} other fault{'s' * (more > 1)}") if more else tuple(words)
 
 
 def _waits(why: Reason, words: Words, count: int, short: str, destination: str = "") -> m.HeldFor:
@@ -421,7 +462,7 @@ class Studies:
             deliveries=deliveries,
             held=row[21],
             unrouted=row[22],
-            held_for=tuple(_held_for(catalog, row[0], row[1], twins)) if waits else (),
+            held_for=tuple(_held_for(catalog, row[0], row[1], row[2], twins)) if waits else (),
             closed_by=row[23],
             closed_at=when(row[24]),
             discarded=fetch_value(catalog, _DISCARDED, bounds(row[0])) if row[25] else 0,

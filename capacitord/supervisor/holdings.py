@@ -57,7 +57,7 @@ def held_of(now: SiteStatus) -> Held:
     return Held(
         datetime.now(UTC),
         spool.undelivered_images,
-        spool.held_images + spool.held_back_images,
+        spool.held_images + spool.held_back_images + spool.conflicts,
         spool.unrouted_images,
         spool.refused_images,
         spool.held_back_images,

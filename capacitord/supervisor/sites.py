@@ -153,7 +153,11 @@ class Sites:
             return await self._again(request, chosen)
         before = serving.site
         await serving.go_over(Choice(site, chosen), stored)
-        words = f"{site} is active now; its storage port opens when its spool is open."
+        opens = "its storage port opens when its spool is open."
+        problem = serving.keys.problem
+        if problem is not None:
+            opens = f"its storage port stays shut: {problem.message.rstrip('.')}. {problem.hint}".rstrip()
+        words = f"{site} is active now; {opens}"
         awaited = serving.clearing.awaited
         if request.waive_preflight:
             serving.clearing.waive(user, request.reason)

@@ -157,7 +157,7 @@ def _advice(box: Box) -> list[Advice]:
     waiting = idle.notes(box.profile) if box.profile else ()
     if waiting:
         keys = ", ".join(note.key for note in waiting)
-        words = f"{keys} of the profile {'does' if len(waiting) == 1 else 'do'} not act yet"
+        words = f"the profile's {keys} {'does' if len(waiting) == 1 else 'do'} not act yet"
         hint = "What happens instead: fluxctl profile show | fluxctl profile validate -"
         found.append(Advice("profile-idle", Level.WARNING, words, hint))
     return found

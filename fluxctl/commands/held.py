@@ -75,7 +75,7 @@ def list_held(
     def page(look: Look) -> RenderableType:
         from fluxctl.render.held import listed
 
-        return listed(answer, look)
+        return listed(answer, look, client.status().held_elsewhere)
 
     show("held.list", answer, form(json=json, jsonl=jsonl), page)
 
@@ -105,6 +105,7 @@ def show_held(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", help="Write a picture of an image to this file.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --png if there is one.")] = False,
     json: AsJson = False,
 ) -> None:
     """Show a study that waits, side by side with the worklist entries that come nearest.
@@ -131,7 +132,7 @@ def show_held(
 
         request = Preview(answer.held.study.id)
         if png is not None:
-            pictures.write(client, request, png, force=False)
+            pictures.write(client, request, png, force=force)
         if preview:
             pictures.draw(client, request)
 

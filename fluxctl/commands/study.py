@@ -299,7 +299,7 @@ def discard_study(
     """Give a study up: its images are deleted for ever.
 
     What has not been delivered is lost to this box; the scanner may still have it. The audit log keeps who did it and
-    why.
+    why. Where images wait for a person she discards them by `fluxctl held discard`, which can be undone for a day.
     """
     client = daemon(ctx)
     found = client.study_show(study).study

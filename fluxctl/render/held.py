@@ -7,45 +7,80 @@ from collections.abc import Iterable, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.messages import Study
+from capacitord.api.messages import HeldFor, Study
 from capacitord.api.review import Candidate, Held, HeldDetail, HeldList, HeldPatient, Line
 from capacitord.api.worklist import Entry
+from capacitord.model.matching import MatchKey
 from capacitord.model.patient import Patient
 from fluxctl.render.deciding import said, word
 from fluxctl.render.look import Look
 from fluxctl.render.page import BLANK, CARE, GAP, GOOD, QUIET, STRONG, Column, columns, hanging, labelled, stack
-from fluxctl.render.words import NOTHING, ago, count, dicom_date, dicom_name, dicom_time, duration, one_line
+from fluxctl.render.words import NOTHING, ago, begun, count, dicom_date, dicom_name, dicom_time, duration, one_line
 
 NAMELESS = "a patient without a name"
 DIFFERS, AGREES = "✘", "✔"
 _BESIDE = 2
 """Candidates side by side in one table, at most."""
 
+_LESSER = frozenset(
+    {
+        MatchKey.STUDY_INSTANCE_UID,
+        MatchKey.SCHEDULED_STATION,
+        MatchKey.STUDY_DESCRIPTION,
+        MatchKey.SCHEDULED_STEP,
+        MatchKey.REQUESTED_PROCEDURE,
+    }
+)
+"""In what a study often differs from its own entry: it says nothing of whose it is."""
+
 _LEAST = 18
 """Characters that a value needs to be read: an entry's id stands above it, and most ids and dates fit."""
 
 
-def listed(found: HeldList, look: Look) -> RenderableType:
-    """Return each study that waits: who, what, when, why, the next step, and what it may belong to."""
+def listed(found: HeldList, look: Look, elsewhere: int = 0) -> RenderableType:
+    """Return each study that waits: who, what, when, why, the next step, and what it may belong to.
+
+    `elsewhere` is how many images wait at sites that are not active.
+    """
+    others = f"{count(elsewhere, 'image')} of other sites {'waits' if elsewhere == 1 else 'wait'}: fluxctl site list"
+    away = [hanging("⚠", others, style=CARE)] if elsewhere else []
     if not found.held:
-        return Text("Nothing waits for a person.")
+        return stack(
+            [Text("Nothing waits for a person." if not away else "Nothing of this site waits for a person."), *away]
+        )
     below = count(found.total, "study waits", "studies wait") + " for a person"
     if found.next:
         below = f"{len(found.held):,} of {below}; the others: --all"
     parts: list[RenderableType] = []
     for each in found.held:
         parts += [*_one(each, look), BLANK]
-    return stack([*parts, Text(f"{below}.", style=QUIET)])
+    return stack([*parts, Text(f"{below}.", style=QUIET), *away])
 
 
 def _one(held: Held, look: Look) -> Iterable[RenderableType]:
     yield from _heads(held, look)
-    yield from (
-        hanging("  ⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for
-    )
+    several = len({why.next_step for why in held.study.held_for}) > 1
+    for step, reasons in _by_step(held.study):
+        yield from (_reason(why, held.study, "  ⚠") for why in reasons)
+        if several:
+            yield hanging("  next:", step)
     yield from (_near(each) for each in held.candidates)
     yield from _further(held, "  ")
-    yield from (hanging("  next:", step) for step in dict.fromkeys(why.next_step for why in held.study.held_for))
+    if not several:
+        yield from (hanging("  next:", step) for step, _ in _by_step(held.study))
+
+
+def _by_step(study: Study) -> Iterable[tuple[str, Sequence[HeldFor]]]:
+    """Return why a study waits, together what has the same next step."""
+    found: dict[str, list[HeldFor]] = {}
+    for why in study.held_for:
+        found.setdefault(why.next_step, []).append(why)
+    return found.items()
+
+
+def _reason(why: HeldFor, study: Study, mark: str) -> RenderableType:
+    details = f" {begun('; '.join(why.details))}." if why.details else ""
+    return hanging(mark, f"{_of(why.images, study)}{why.sentence}{details}", style=CARE)
 
 
 def waiting(held: Held, look: Look) -> RenderableType:
@@ -111,10 +146,13 @@ def awaited(entry: Entry) -> str:
     """Return whom and what a worklist entry is for."""
     when = f"{dicom_date(entry.start_date)} {dicom_time(entry.start_time)}".strip()
     who = patient_of(entry.patient_name, entry.patient_id)
-    gone = "" if entry.vanished is None else "out of the days asked for" if entry.left else "vanished at the source"
     withheld = "not served" if entry.mishap == "withheld" else ""
-    parts = (who, entry.modality, entry.description, when, entry.accession_number, gone, withheld)
+    parts = (who, entry.modality, entry.description, when, entry.accession_number, _gone(entry), withheld)
     return ", ".join(part for part in parts if part)
+
+
+def _gone(entry: Entry) -> str:
+    return "" if entry.vanished is None else "out of the days asked for" if entry.left else "vanished at the source"
 
 
 def _near(candidate: Candidate) -> RenderableType:
@@ -123,7 +161,12 @@ def _near(candidate: Candidate) -> RenderableType:
     if candidate.suggested:
         line.append("  matches, and came later", style=GOOD)
     if candidate.differing:
-        line.append(f"  {DIFFERS} other {', '.join(map(word, candidate.differing))}", style=CARE)
+        graver = [key for key in candidate.differing if key not in _LESSER]
+        lesser = [key for key in candidate.differing if key in _LESSER]
+        if graver:
+            line.append(f"  {DIFFERS} other {', '.join(map(word, graver))}", style=CARE)
+        if lesser:
+            line.append(f"  {'also ' * bool(graver)}other {', '.join(map(word, lesser))}", style=QUIET)
     return labelled([("  perhaps", line)], width=11)
 
 
@@ -138,7 +181,10 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
     """Return one study: why it waits, and what it says beside what its candidates say."""
     held = found.held
     parts: list[RenderableType] = [*_heads(held, look)]
-    parts += [hanging("⚠", f"{_of(why.images, held.study)}{why.sentence}", style=CARE) for why in held.study.held_for]
+    several = len({why.next_step for why in held.study.held_for}) > 1
+    for step, reasons in _by_step(held.study):
+        parts += [_reason(why, held.study, "⚠") for why in reasons]
+        parts += [hanging("  next:", _looked(step, held.study))] if several else []
     if not held.study.held_for:
         parts.append(hanging(" ", one_line(held.study.reason) or "Nothing of it waits for a person."))
     if len(held.said) > 1:
@@ -154,11 +200,15 @@ def shown(found: HeldDetail, look: Look) -> RenderableType:
     if found.restorable_until is not None:
         left = duration((found.restorable_until - look.now).total_seconds())
         parts.append(hanging("⚠", f"It was discarded, and can be had back for {left} of the box's time.", style=CARE))
-    steps = list(dict.fromkeys(why.next_step for why in held.study.held_for))
-    if steps:
+    if held.study.held_for:
         parts += [BLANK, labelled([("Destinations", Text(", ".join(found.destinations) or NOTHING))])]
-        parts += [hanging("next:", step) for step in steps]
+        parts += [hanging("next:", _looked(step, held.study)) for step, _ in _by_step(held.study) if not several]
     return stack(parts)
+
+
+def _looked(step: str, study: Study) -> str:
+    """Return a next step without the look that she takes just now."""
+    return step.removeprefix(f"Look at it: `fluxctl held show {study.id}`. ")
 
 
 def beside(lines: Sequence[Line], candidates: Sequence[Candidate], look: Look) -> RenderableType:
@@ -180,8 +230,19 @@ def beside(lines: Sequence[Line], candidates: Sequence[Candidate], look: Look) -
                 for place in places
             ),
         ]
-        parts += [*([BLANK] if parts else []), columns(heads, [_row(line, places) for line in lines], look)]
+        gone = [_off_the_list(candidates[place]) for place in places]
+        first: list[tuple[str | Text, ...]] = (
+            [("on the list", NOTHING, *gone)] if any(text.plain.startswith(DIFFERS) for text in gone) else []
+        )
+        rows = [*first, *(_row(line, places) for line in lines)]
+        parts += [*([BLANK] if parts else []), columns(heads, rows, look)]
     return stack(parts)
+
+
+def _off_the_list(candidate: Candidate) -> Text:
+    """Return whether an entry is on the list still, and if not, why."""
+    words = _gone(candidate.entry)
+    return Text(f"{DIFFERS} {words}", style=CARE) if words else Text(f"{AGREES} yes")
 
 
 def _row(line: Line, places: Iterable[int]) -> tuple[str | Text, ...]:

@@ -353,10 +353,14 @@ def standstill(name: str, item: DestinationStatus | QueueRow, look: str) -> str:
 
 
 def advised(status: Status) -> list[RenderableType]:
-    """Return what a person should know, the worst first, each with its next step."""
-    advice = (*status.advice, *(status.traffic.advice if status.traffic else ()))
+    """Return what a person should know, the worst first, each with its next step.
+
+    Of what is as bad, studies that wait for her come first, and what is of the box itself last.
+    """
+    advice = (*(status.traffic.advice if status.traffic else ()), *status.advice)
     order = {Level.FAILURE: 0, Level.WARNING: 1, Level.OK: 2}
-    return [_advice(item) for item in sorted(advice, key=lambda item: order[item.level])]
+    found = sorted(advice, key=lambda item: (order[item.level], item.reference != "study-held"))
+    return [_advice(item) for item in found]
 
 
 def _advice(item: Advice) -> RenderableType:

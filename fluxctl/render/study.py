@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
@@ -49,6 +49,8 @@ DELIVERY_STYLE = {
     DeliveryState.MOVED: CARE,
 }
 _SHORTEST = 6
+_NAMED: Final = 3
+"""Images that are named of those of which the same is to be said."""
 ARRIVED = frozenset({DeliveryState.DELIVERED, DeliveryState.CONFIRMED, DeliveryState.MOVED})
 """Where nothing more is to come."""
 ROUTINE = "routine"
@@ -188,8 +190,23 @@ def queued(detail: StudyDetail, look: Look) -> RenderableType:
     if troubled:
         short = short_ids(detail.images)
         parts += [BLANK, Text("Images to look at (series/image, object)", style=STRONG)]
-        parts += [hanging(f"  {_place(image)} {short[image.object_id]}", "\n".join(f)) for image, f in troubled]
+        parts += _grouped(troubled, short)
     return stack(parts)
+
+
+def _grouped(troubled: Sequence[tuple[Image, list[str]]], short: Mapping[str, str]) -> Iterable[RenderableType]:
+    """Yield what is to be looked at, once for all images of which the same is to be said; a few of these are named."""
+    alike: dict[tuple[str, ...], list[Image]] = {}
+    for image, found in troubled:
+        alike.setdefault(tuple(found), []).append(image)
+    for words, images in alike.items():
+        names = [f"{_place(image)} {short[image.object_id]}" for image in images[:_NAMED]]
+        if len(images) == 1:
+            yield hanging(f"  {names[0]}", "\n".join(words))
+            continue
+        more = len(images) - len(names)
+        named = ", ".join([*names, *([f"and {more:,} more (--images has all)"] if more else [])])
+        yield hanging(f"  {count(len(images), 'image')}:", "\n".join([*words, named]))
 
 
 def _discarded(detail: StudyDetail, look: Look) -> RenderableType:
@@ -198,6 +215,8 @@ def _discarded(detail: StudyDetail, look: Look) -> RenderableType:
     what = f"{count(number, 'image')} {'was' if number == 1 else 'were'} discarded"
     how_long = "" if until is None else f" for {duration((until - look.now).total_seconds())} of the box's time"
     words = f"{what}, and can be had back{how_long}: `fluxctl held restore {detail.study.id}`."
+    if until is None:
+        words = f"{what}: nothing of that is to be had back any more, or all of it came again."
     return hanging("⚠", words, style=CARE)
 
 
@@ -249,6 +268,7 @@ def head(study: Study, look: Look, decided: Decided | None = None) -> Renderable
             *_closed(study, look),
             ("State", Text(state)),
             *([("Worklist", Text(said(decided, look)))] if decided is not None else []),
+            *[("", Text(f"⚠ {doubt}", style=CARE)) for doubt in (decided.doubts if decided is not None else ())],
             *_next(study),
         ]
     )

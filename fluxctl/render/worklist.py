@@ -65,7 +65,8 @@ def _left(gone: Sequence[Entry]) -> list[Entry]:
 
 
 def _reliance(found: EntryList) -> RenderableType:
-    symbol, style = ("✔", GOOD) if found.state is ListState.FRESH else ("⚠", CARE)
+    good = found.state is ListState.FRESH and not found.failures
+    symbol, style = ("✔", GOOD) if good else ("⚠", CARE)
     return hanging(symbol, found.remark, style=style)
 
 
@@ -105,14 +106,22 @@ def _awaited(entry: Entry) -> str:
 
 def _lacking(entries: Sequence[Entry]) -> list[RenderableType]:
     """Return which entries a scanner may not take, since nobody knows what it needs, and what to do about it."""
-    found = [each for each in entries if each.lacking]
+    found = sorted((each for each in entries if each.lacking), key=lambda each: not _nobody(each))
     lines: list[RenderableType] = [
-        hanging(f"  {each.id}", f"lacks {', '.join(each.lacking)}", style=CARE) for each in found[:_MOST_LACKING]
+        hanging(f"  {each.id}", f"{_nobody(each)}lacks {', '.join(each.lacking)}", style=CARE)
+        for each in found[:_MOST_LACKING]
     ]
     more = len(found) - _MOST_LACKING
     if more > 0:
         lines.append(Text(f"  and {count(more, 'other')}", style=CARE))
     return [*lines, *([hanging("  next:", _FILL)] if lines else [])]
+
+
+def _nobody(entry: Entry) -> str:
+    """Return that an entry names nobody, empty if it does."""
+    return (
+        "" if entry.patient_name.strip("^= ") or entry.patient_id else "names nobody, so no study is matched with it; "
+    )
 
 
 def _uncorrected(entries: Sequence[Entry]) -> list[RenderableType]:

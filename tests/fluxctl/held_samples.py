@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from capacitord.api import messages as m
 from capacitord.api import review as r
-from capacitord.model.reasons import WORDS, Reason
+from capacitord.model.reasons import WORDS, Reason, suggested
 from capacitord.model.states import StudyState
 from tests.fluxctl import worklist_samples as w
 from tests.fluxctl.samples import BREAST, CHEST, HEAD, ago, changed
 
-NEXT = (
-    "Look at it: `fluxctl held show 77ac01d2e9`. Release it with the entry it belongs to: "
-    "`fluxctl release 77ac01d2e9 --match ENTRY`."
-)
-UNMATCHED = m.HeldFor("unmatched", 3, "Nothing on the worklist agrees with it by the rules of the profile.", NEXT)
+LATER_SENTENCE, LATER_STEP = (text.format(study="77ac01d2e9") for text in suggested("c20e9f14"))
+UNMATCHED = m.HeldFor("unmatched", 3, LATER_SENTENCE, LATER_STEP)
 TRAUMA = changed(
     HEAD,
     id="77ac01d2e9",
@@ -27,7 +24,7 @@ TRAUMA = changed(
     deliveries=(),
     held_for=(UNMATCHED,),
 )
-NEAR = r.Candidate(w.MILLER, ("PatientBirthDate", "Modality"), ("PatientID", "PatientName"))
+NEAR = r.Candidate(w.MILLER, ("PatientBirthDate",), ("StudyInstanceUID", "PatientID", "PatientName", "Modality"))
 LATER = r.Candidate(w.GONE, ("PatientID",), (), suggested=True)
 WHOSE = r.HeldPatient(TRAUMA.patient_name, TRAUMA.patient_id, TRAUMA.birth_date, 3, 3, 3)
 ROW = r.Held(TRAUMA, (NEAR, LATER), ({"PatientName": "TRAUMA^UNKNOWN", "PatientID": "T-77"},), (WHOSE,))
@@ -45,7 +42,10 @@ TOGETHER = changed(
     "studies only are sent.",
     images=40,
     held=40,
-    held_for=(waits(Reason.INVALID, 1, "77ac01d2e9"), waits(Reason.TOGETHER, 39, "77ac01d2e9")),
+    held_for=(
+        changed(waits(Reason.INVALID, 1, "77ac01d2e9"), details=("it has no Series Instance UID",)),
+        waits(Reason.TOGETHER, 39, "77ac01d2e9"),
+    ),
 )
 WHOLE = r.HeldList("fluxctl.held.list/1", (r.Held(TOGETHER, ()),), 1, ("pacs", "backup"))
 ORDER = m.Decided(
@@ -72,7 +72,7 @@ MANY_ROW = r.Held(
         TRAUMA,
         patient_name="Miller^Anna^M",
         accession_number="A-1001",
-        held_for=(m.HeldFor("ambiguous", 3, *(text.format(study=TRAUMA.id) for text in WORDS[Reason.AMBIGUOUS])),),
+        held_for=(waits(Reason.AMBIGUOUS, 3, TRAUMA.id),),
     ),
     (
         r.Candidate(w.MILLER, ("AccessionNumber", "PatientID"), ()),

@@ -111,6 +111,13 @@ def test_a_file_is_for_its_owner_and_never_replaced_unasked(daemon: Daemon, run:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_what_is_no_file_takes_no_picture(run: Run, daemon: Daemon) -> None:
+    result = run("study", "preview", "3f2a9c", "--png", "/dev/null")
+    assert result.code == exits.REFUSED
+    assert "--force" not in result.err
+    assert daemon.asked("study.preview") == []
+
+
 def test_a_link_is_not_followed(run: Run, daemon: Daemon, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (tmp_path / "link.png").symlink_to(elsewhere)

@@ -45,12 +45,29 @@ NOVAK = entry(
     lacking=("ScheduledStationAETitle",),
     station="",
 )
-NOBODY = entry("77d3a1b0", "", patient_id="", description="", modality="", station="", start_date="", start_time="")
+NOBODY = entry(
+    "77d3a1b0",
+    "",
+    patient_id="",
+    description="",
+    modality="",
+    station="",
+    start_date="",
+    start_time="",
+    lacking=("PatientName", "PatientID"),
+)
 GONE = entry("c20e9f14", "SMITH^JOHN", accession_number="A-0997", start_time="0930", vanished=ago(minutes=31))
 SOUGHT = changed(MILLER, since=ago(minutes=31), seen=ago(minutes=31), sought=ago(minutes=31), listed=False)
 
 
 LEFT = changed(GONE, id="e1b07a52", accession_number="A-0311", start_date="20251114", vanished=ago(hours=9), left=True)
+
+
+def failing() -> w.EntryList:
+    """Return a list of today whose source does not answer any more."""
+    remark = "The worklist was fetched 1 min ago. The last 6 tries failed: 10.20.1.11 port 104: no answer within 10 s."
+    found: w.EntryList = changed(listed(), remark=remark, failures=6)
+    return found
 
 
 def uncorrected() -> w.EntryList:

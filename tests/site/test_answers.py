@@ -44,7 +44,7 @@ from tests.site.stock import facts_of, open_spool, put, put_files, put_images
 from tests.wait import wait_for
 
 STUDY, SPARE = "1.2.3", "9.8.7"
-TO_DISCARD, TO_RELEASE, TO_RESTORE = HELD = ("5.1", "5.2", "5.3")
+TO_DISCARD, TO_RELEASE, TO_RESTORE, ASIDE = HELD = ("5.1", "5.2", "5.3", "5.4")
 """Studies that no route matches."""
 REAL = next(image for image in shipped() if image.path.name == "CT_small.dcm")
 SITE_ROUTES = [each for each in ROUTES if each.answers is Answers.SITE]
@@ -84,7 +84,8 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
         put(spool, facts_of(f"{STUDY}.3", STUDY), REAL.dataset())
         put_images(spool, 1, study=SPARE)
         spool.close_arrived(0.0)
-        spool.releasing.set_aside(spool.studies.find(TO_RESTORE)[0], "a test", ANN, (1, 0.0))
+        for study in (TO_RESTORE, ASIDE):
+            spool.releasing.set_aside(spool.studies.find(study)[0], "a test", ANN, (1, 0.0))
         spool.ledger.record(
             [
                 Answer(each.image, each.delivery, Outcome(Verdict.DONE, "stored", 0), 1, CODED)
@@ -218,6 +219,12 @@ def test_an_answer_names_what_the_audit_log_should(supervisor: Supervisor) -> No
     assert supervisor.call("study.resend", m.Resend(STUDY, ("pacs",))).head.subjects == (short, "pacs")
     assert supervisor.call("study.export", m.Export(STUDY)).head.subjects == (short,)
     assert supervisor.call("queue.resume", m.QueueSelect("pacs")).head.subjects == ("pacs",)
+
+
+def test_what_can_be_had_back_is_not_to_be_sent_from_the_scanner_again(supervisor: Supervisor) -> None:
+    with pytest.raises(Refused, match="can still be had back") as refused:
+        supervisor.ask("study.resend", m.Resend(ASIDE, ("pacs",)))
+    assert "fluxctl held restore" in refused.value.hint
 
 
 def test_a_discard_needs_the_short_id_repeated_and_takes_the_images_away(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import Cache, Rhythm, merged
 from capacitord.site.matching import NO_LIST, Listing, Matcher
-from capacitord.site.reviewing import MOST_PATIENTS, Reviewing
+from capacitord.site.reviewing import MOST_PATIENTS, Reviewing, doubts_of
 from capacitord.site.worklist import ids
 from fluxctl.render.held import patients_of
 from tests.dicom.samples import EXPLICIT
@@ -25,6 +25,7 @@ from tests.dicom.worklist.kit import data
 from tests.site import reviewing as kit
 from tests.site.reviewing import ANN, BOB, matching
 from tests.site.routes import going, put_image, study_of
+from tests.wait import wait_for
 
 STUDY = "1.2.3"
 JANE = {"PatientID": "P1", "PatientName": "Doe^Jane", "AccessionNumber": "A-1"}
@@ -219,3 +220,74 @@ def test_an_entry_does_not_make_images_of_two_patients_one(tmp_path: Path) -> No
         assert going(one.spool, STUDY) == {1: (), 2: ()}
         desk(one, entries).release(release(match="5be10c77", mixed=True, images=2), ANN)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
+
+
+def test_a_match_of_which_a_person_should_make_sure_says_so() -> None:
+    entry = Candidate("5be10c77", 1.0, Identity({MatchKey.PATIENT_ID: "P1", MatchKey.PATIENT_NAME: "DOE^JANE"}))
+    hers = Identity({MatchKey.PATIENT_ID: "P1", MatchKey.PATIENT_NAME: "Doe^Jane"})
+    other = Identity({MatchKey.PATIENT_ID: "P1", MatchKey.PATIENT_NAME: "Totally^Different"})
+    nobody = Identity({MatchKey.ACCESSION_NUMBER: "A-1"})
+    assert doubts_of(entry, [hers]) == ()
+    (name,) = doubts_of(entry, [hers, other])
+    assert "another name than the entry" in name
+    (nameless,) = doubts_of(entry, [hers, nobody])
+    assert "neither a name nor a patient id" in nameless
+    assert doubts_of(None, [other]) == ()
+
+
+def test_a_study_that_left_by_the_rule_alone_says_so(tmp_path: Path) -> None:
+    her_entry = kit.entry("5be10c77", accession_number="A-1", patient_id="P1", patient_name="DOE^JANE")
+    with kit.reviewing(tmp_path, matching()) as one:
+        one.fetch(her_entry)
+        put_image(one.spool, STUDY, 1, AccessionNumber="A-1")
+        one.closed(STUDY)
+        assert going(one.spool, STUDY) == {1: ("pacs",)}
+        there = Reviewing(one.spool, matching, Matcher(lambda: one.listing), lambda: (), lambda: ())
+        found = there.decided(one.id(STUDY))
+        assert found is not None
+        assert len(found.doubts) == 1
+
+
+def test_a_release_as_an_entry_that_vanished_says_so(tmp_path: Path) -> None:
+    served = ServedList([], key=b"k" * 32, zone=dt.UTC, rhythm=Rhythm(), clock=lambda: 0.0, ask=lambda: False)
+    there = merged(Cache(), [listed(data({"PatientName": "Doe^Jane", "AccessionNumber": "A-1"}), EXPLICIT)], 0.0)
+    served.take(merged(there, [], 60.0))
+    (shown,) = served.shown()
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        done = desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ANN).done
+        assert "not on the list any more, since 1970-01-01 00:01 UTC" in done.message
+
+
+def test_nothing_is_offered_to_be_had_back_that_came_again(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        desk(one).discard(discard("Doe^Jane"), ANN)
+        assert desk(one).restorable(one.id(STUDY)) is not None
+        put_image(one.spool, STUDY, 1, **JANE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert desk(one).restorable(one.id(STUDY)) is None
+
+
+def test_a_release_of_what_came_again_says_what_sends_it(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        one.fetch(kit.entry("e1", accession_number="A-1", patient_id="P1"))
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 1, **JANE, ImageComments="again")
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="1 image of this study came again with other content") as refused:
+            desk(one).release(release(), ANN)
+        assert "fluxctl resend" in refused.value.hint
+
+
+def test_a_later_entry_is_named_in_why_a_study_waits(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        (before,) = study_of(one.spool, STUDY).held_for
+        assert "ENTRY" not in before.next_step
+        one.fetch(kit.entry("5be10c77", 15.0, accession_number="A-1", patient_id="P1"), at=20.0)
+        wait_for(lambda: "--match 5be10c77" in study_of(one.spool, STUDY).held_for[0].next_step, what="an offer")
+        assert "agreed with it when it came" in study_of(one.spool, STUDY).held_for[0].sentence

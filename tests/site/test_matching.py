@@ -11,6 +11,8 @@ import pytest
 
 from capacitord.config.attributes import attribute
 from capacitord.errors import Refused, TryAgain
+from capacitord.model.completeness import Completeness, Event
+from capacitord.model.delivery import Send
 from capacitord.model.evidence import Named
 from capacitord.model.matching import Candidate, MatchKey, Order, Worklist
 from capacitord.model.patient import Patient
@@ -438,6 +440,76 @@ def test_what_matching_never_looked_at_takes_a_release_too(tmp_path: Path, what:
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
 
 
+INVALID: dict[str, Any] = {"PixelData": bytes(10)}
+
+
+def why(one: Reviewing) -> dict[str, tuple[int, tuple[str, ...]]]:
+    return {each.reason: (each.images, each.details) for each in study_of(one.spool, STUDY).held_for}
+
+
+def test_an_image_that_is_invalid_is_a_conflict_before_all(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **EVE, **INVALID)
+        assert one.closed(STUDY) is StudyState.HELD
+        fault = "its pixels have 10 bytes, and rows, columns, frames and bits make 16"
+        assert list(why(one).items()) == [("conflict", (1, ())), ("invalid", (1, (fault,)))]
+        steps = {each.next_step for each in study_of(one.spool, STUDY).held_for}
+        assert len(steps) == 1
+        assert "as it is" not in steps.pop()
+        record = one.spool.review.record(one.id(STUDY))
+        assert record is not None
+        assert (record.state, record.candidates) == (State.CONFLICT, ("e1",))
+
+
+def test_an_invalid_image_that_matches_is_held_and_says_nothing_for_its_study(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE, **INVALID)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert [*why(one)] == ["invalid"]
+        assert one.spool.review.record(one.id(STUDY)) is None
+        put_image(one.spool, STUDY, 2, PatientID="P1")
+        assert one.closed(STUDY) is StudyState.HELD
+        assert why(one)["unmatched"][0] == 1
+        put_image(one.spool, STUDY, 3, **JANE)
+        one.closed(STUDY)
+        assert going(one.spool, STUDY) == {1: (), 2: ("pacs",), 3: ("pacs",)}
+
+
+@pytest.mark.parametrize(("said", "first"), [(EVE, "conflict"), ({"PatientID": "P9"}, "unmatched")])
+def test_missing_images_hide_nothing_that_is_worse(tmp_path: Path, said: dict[str, Any], first: str) -> None:
+    rules = Completeness((Event.QUIET,), 0.0, Send.STUDY)
+    with reviewing(tmp_path, msgspec.structs.replace(matching(), completeness=rules)) as one:
+        one.fetch(HER_ENTRY)
+        one.spool.evidence.step_began("1.9.1", [STUDY], "CT", 5)
+        put_image(one.spool, STUDY, 1, **said)
+        names = [Named(CT_STORAGE, f"{STUDY}.{number}") for number in (1, 2, 3)]
+        one.spool.evidence.step_changed("1.9.1", names, 6, over=True)
+
+        def held() -> bool:
+            one.spool.close_arrived(0.0, rules, matches=True)
+            one.box.router.wake()
+            return study_of(one.spool, STUDY).state is StudyState.HELD
+
+        wait_for(held, within=20.0, what="the study to be held")
+        assert why(one) == {first: (1, ("2 images are missing that the scanner named",))}
+        assert waiting(one.spool) == []
+
+
+@pytest.mark.parametrize("also", [{}, INVALID])
+def test_what_waits_for_a_person_is_never_discarded_for_good_at_once(tmp_path: Path, also: dict[str, Any]) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **JANE, **also)
+        put_image(one.spool, STUDY, 2, **JANE, **INVALID)
+        one.closed(STUDY)
+        with pytest.raises(Refused, match="patient's name") as refused:
+            one.spool.housekeeping.discard(one.id(STUDY), 9, "x")
+        assert "fluxctl held discard" in refused.value.hint
+        assert study_of(one.spool, STUDY).purged == 0
+
+
 def test_an_image_that_came_again_as_another_patients_goes_nowhere(tmp_path: Path) -> None:
     with reviewing(tmp_path, matching()) as one:
         one.fetch(HER_ENTRY)
@@ -489,7 +561,7 @@ def test_what_is_discarded_can_be_had_back_in_a_day(tmp_path: Path) -> None:
         assert one.spool.ledger.resend(study, ["pacs"], None, 6) == 0
         assert one.spool.releasing.restore(study) == 1
         assert (study_of(one.spool, STUDY).state, study_of(one.spool, STUDY).held) == (StudyState.HELD, 1)
-        with pytest.raises(Refused, match="Nothing of this study can be had back"):
+        with pytest.raises(Refused, match="Nothing of this study is discarded: 1 image of it is held"):
             one.spool.releasing.restore(study)
         one.spool.releasing.set_aside(study, "a test exposure.", ANN, (7, 200.0))
         assert one.spool.releasing.over(200.0 + GRACE) == [study]

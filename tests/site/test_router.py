@@ -11,6 +11,7 @@ import apsw
 import msgspec
 import pytest
 
+from capacitord.errors import Refused
 from capacitord.model.conditions import Attributes, CalledBy, During, Exactly, Values
 from capacitord.model.image import Arrival
 from capacitord.model.profile import Profile
@@ -20,6 +21,7 @@ from capacitord.model.states import StudyState
 from capacitord.site.routing import InForce, Routing
 from capacitord.spool.admission import Kept
 from capacitord.spool.disk import Disk
+from capacitord.spool.releasing import Person
 from capacitord.spool.routed import Routed
 from tests.site.routes import (
     PATIENCE,
@@ -251,7 +253,9 @@ def test_a_held_study_can_be_discarded(tmp_path: Path) -> None:
         one.settled()
         close(one)
         number, _ = one.spool.studies.find(STUDY)
-        assert one.spool.housekeeping.discard(number, 1, "A person said so.") == 1
+        with pytest.raises(Refused, match="wait for a person"):
+            one.spool.housekeeping.discard(number, 1, "A person said so.")
+        one.spool.releasing.set_aside(number, "A person said so.", Person(1000, "ann"), (1, 0.0))
         assert one.spool.counts().held == 0
         one.become(version(8, route("pacs")))
         one.settled()

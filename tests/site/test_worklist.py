@@ -27,7 +27,9 @@ from capacitord.model.transform import On, Set, Transform
 from capacitord.model.worklist import EntryKey, Listed, Sought, Source
 from capacitord.model.worklist_cache import AT_ONCE, MOST, Cache, ListState, Rhythm, merged
 from capacitord.seal.keys import SiteKey
+from capacitord.site.advice import advice_on_nobody
 from capacitord.site.listings import Listings
+from capacitord.site.site_status import entries_of_nobody
 from capacitord.site.worklist import ids
 from capacitord.site.worklist.answering import WorklistAnswers
 from capacitord.site.worklist.ids import EntryIds
@@ -332,6 +334,34 @@ def test_studies_are_matched_with_what_the_new_version_corrected(tmp_path: Path)
         assert whose()
         wait_for(lambda: whose() == {"p9"}, what="the list to be matched as it is corrected")
         assert listings.now() is listings.now()
+
+
+def test_an_entry_that_names_nobody_is_told_of_and_matches_nothing(tmp_path: Path) -> None:
+    with source(1, 2) as ris, site(tmp_path, ris.port) as here:
+        assert isinstance(ris.held, Held)
+        nobody = {"PatientName": "^", "PatientID": ""}
+        ris.held.now = Snapshot(listed([*patients(1), *patients(2, **nobody)]), 1.0)
+        assert here.answers.refresh().ok
+        listings = Listings(KEY)
+        listings.source = here.keeper
+        assert [each.identity.value(MatchKey.PATIENT_ID) for each in listings.now().candidates] == ["p00001"]
+        assert len(here.served()) == 2
+        (lacks,) = [each.lacking for each in here.answers.list(ListEntries()).entries if each.lacking]
+        assert {"PatientID"} <= set(lacks)
+        (advice,) = advice_on_nobody(entries_of_nobody(here.keeper))
+        assert "1 entry of the worklist names no patient" in advice.message
+        assert advice_on_nobody(0) == []
+
+
+def test_what_is_on_the_list_is_meant_before_what_vanished(tmp_path: Path) -> None:
+    with source(1) as ris, site(tmp_path, ris.port) as here:
+        knows(ris, 1, AccessionNumber="SAME")
+        assert here.answers.refresh().ok
+        knows(ris, 2, AccessionNumber="SAME")
+        assert here.answers.refresh().ok
+        found = here.answers.show("SAME").entry
+        assert (found.patient_id, found.vanished) == ("P00002", None)
+        assert len(here.names(vanished=True)) == 1
 
 
 def test_nothing_is_matched_until_the_list_of_the_last_life_is_corrected(tmp_path: Path) -> None:

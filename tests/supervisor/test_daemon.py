@@ -67,7 +67,7 @@ def test_what_the_profile_says_in_vain_is_in_the_status(daemon: Daemon) -> None:
     assert idle() == []
     text = PROFILE.format(version=2, port=1) + "tls = { ca = 'ca.pem' }\n"
     assert daemon.ask("POST", "/v1/profiles", {"text": text, "name": "st-marys.toml"}).status == 200
-    assert idle() == ["destination[0].tls of the profile does not act yet"]
+    assert idle() == ["the profile's destination[0].tls does not act yet"]
 
 
 def test_a_profile_whose_area_is_none_is_refused(serving: Daemon) -> None:
@@ -86,6 +86,9 @@ def test_a_profile_without_a_key_blocks_the_gate(daemon: Daemon) -> None:
     assert "fluxctl key init" in gate["hint"]
     refused = daemon.ask("GET", "/v1/studies")
     assert (refused.status, refused.error["reference"]) == (409, "locked")
+    daemon.post("/v1/sites/deactivate", {"reason": "x"})
+    active = daemon.ask("POST", "/v1/sites/st-marys/activate", {"reason": "x"}).json
+    assert "its storage port stays shut: " in active["message"]
     daemon.post("/v1/key/init")
     daemon.until("open")
 

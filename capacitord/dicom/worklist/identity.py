@@ -41,6 +41,14 @@ _MORE: Final = tuple(map(tag, ("OtherPatientIDs", "ReferringPhysicianName", "Req
 _CODES: Final = tag("RequestedProcedureCodeSequence")
 
 
+_WHO: Final = (_TOP[MatchKey.PATIENT_NAME], _TOP[MatchKey.PATIENT_ID])
+
+
+def names_nobody(entry: Entry) -> bool:
+    """Return whether an entry has neither a patient's name nor an id: nobody knows whose it is."""
+    return not any(text.strip("^= ") for who in _WHO for text in entry.values(who))
+
+
 def order_of(original: Entry, served: Entry) -> Order:
     """Return what an entry says of the patient and the order as it is served.
 

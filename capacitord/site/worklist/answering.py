@@ -41,6 +41,7 @@ class WorklistAnswers:
             remark=cached.sentence(cache, now, rhythm),
             fetched=telling.when_or_never(cache.fetched),
             source=cache.source,
+            failures=cache.failures,
             entries=tuple(sorted(rows, key=lambda row: (row.vanished is not None, row.start_date, row.start_time))),
         )
 

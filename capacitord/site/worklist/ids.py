@@ -48,7 +48,8 @@ class EntryIds:
 def find(reference: str, entries: Iterable[tuple[str, Shown]]) -> tuple[str, Shown]:
     """Return the entry that the beginning of an id, an accession number or a Study Instance UID names, with its id.
 
-    Raises `NotFound`, or `Ambiguous` with the ids it could be.
+    Of several with a number, those that vanished at the source are meant only if all did. Raises `NotFound`, or
+    `Ambiguous` with the ids it could be.
     """
     known = list(entries)
     low = reference.lower()
@@ -64,6 +65,8 @@ def find(reference: str, entries: Iterable[tuple[str, Shown]]) -> tuple[str, Sho
             "No worklist entry has this short id, accession number or Study Instance UID.",
             hint="List them: fluxctl worklist list --vanished. A short id needs four digits at least.",
         )
+    if not any(is_short and each[0].startswith(low) for each in found):
+        found = [each for each in found if each[1].held.vanished is None] or found
     if len(found) > 1:
         raise Ambiguous(
             f"This names {len(found)} worklist entries.",

@@ -40,8 +40,8 @@ from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
 
-PATIENCE: Final = 140.0
-"""Seconds an operator waits for it: longer than a fetch may take."""
+PATIENCE: Final = 30.0
+"""Seconds an operator waits for it. A fetch may take longer, and goes on then."""
 
 _LOADING: Final = 20.0
 _WATCH: Final = 2.0
@@ -273,7 +273,11 @@ class WorklistKeeper:
             return self._came
         if self._rounds.over:
             raise TryAgain("The site's runtime is ending.", hint="Try again in a moment.")
-        raise TryAgain("The source is still being asked.", hint="See what came of it: fluxctl worklist list")
+        raise TryAgain(
+            f"The source has not sent its list within {PATIENCE:.0f} s.",
+            hint="It is still being asked, and the list from before goes on being served. See what came of it: "
+            "fluxctl worklist list",
+        )
 
     def status(self) -> m.WorklistStatus | None:
         """Return how the worklist is, None if the profile has none."""
