@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 
 from capacitord.api import messages as m
+from capacitord.api.review import DiscardHeld
 from capacitord.errors import CapacitordError, Refused
 from capacitord.model.states import StudyState
 from tests.images import TINY, Image, write_study
@@ -133,7 +134,8 @@ def test_a_site_is_removed_when_nobody_has_to_decide_or_wait_any_more(tmp_path: 
 
         activate(box, OTHER)
         box.client.study_resend(m.Resend(other, ("pacs",)))
-        box.client.study_discard(m.Discard(one, "a phantom", one))
+        name = str(pydicom.dcmread(single[0].path).PatientName)
+        box.client.held_discard(DiscardHeld(one, "a phantom", m.Secret(name)))
         activate(box, SITE)
         assert refusal(box, OTHER).candidates == (f"{other}  undelivered",)
 
