@@ -505,7 +505,7 @@ def test_what_is_refused_is_on_record_with_its_study_unless_that_may_say_of_a_pa
 def test_a_release_as_an_entry_that_there_is_none_of_is_refused_without_its_name_on_record(serving: Daemon) -> None:
     asked = {"destinations": ["pacs"], "reason": "test", "match": "ACC-999"}
     refused = serving.ask("POST", "/v1/held/abc/release", asked)
-    assert (refused.status, refused.error["message"]) == (404, "no such entry")
+    assert (refused.status, refused.error["message"]) == (404, "no such study or entry")
     first, last = serving.get("/v1/audit?limit=2&action=held.release")["entries"]
     assert first["subjects"] == last["subjects"] == ["abc1234567", "pacs"]
     assert (first["result"], last["result"]) == ("begun", "not-found")

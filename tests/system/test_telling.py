@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
         entries = self.audit.show(AuditQuery(action=ACTION, limit=1000))
         assert [each.subjects for each in entries] == [(each,) for each in self.done]
         assert self.deeds.problem is None
-        assert self.audit.verify("x").ok
+        assert self.audit.verify("x").reason == "locked", "in order, and without the key no more can be said"
 
 
 class GivenUp(Exception):
