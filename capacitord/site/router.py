@@ -338,7 +338,7 @@ class Router:
         if opinion.reason is not None:
             records[study] = opinion.record
             return reviewed, in_force.held(opinion.reason)
-        return None if record is None else reviewed._replace(record=record, reopened=False), invalid
+        return None if record is None else reviewed._replace(record=record, reopened=False, deed=None), invalid
 
     def _demand_changeable(self, image: Undecided, routed: Routed, in_force: InForce) -> Routed:
         """Return a decision; one to hold the image if it could not leave by it, for the others wait for that.

@@ -90,7 +90,7 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
     if chosen:
         _demand_known(catalog, study, [Standing(row[3]) for row in images], matches=matches)
     twins = [row[0] for row in images if row[2]]
-    if matches and twins:
+    if twins and (matches or review.is_kept(catalog, study)):
         _demand_one_patient(catalog, study, twins)
     count = 0
     for destination in destinations if images else ():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from capacitord.errors import CapacitordError, DamagedObject
+from capacitord.errors import CapacitordError, DamagedObject, StorageFailed
 from capacitord.seal.anchor import Anchor
 from capacitord.supervisor.chain import Finding, Head, judge_anchor, with_seal
 
@@ -48,6 +48,16 @@ class Anchoring:
             found = self._store.anchor()
         except CapacitordError as error:
             return None, f"the key store does not say how far the log got: {error.message.rstrip('.')}"
+        return found, self._compared(found)
+
+    def read(self) -> tuple[Anchor | None, str]:
+        """Return what `look` does. Raises `StorageFailed` while the disk does not answer, which is no damage."""
+        try:
+            found = self._store.anchor()
+        except StorageFailed:
+            raise
+        except CapacitordError:
+            return self.look()
         return found, self._compared(found)
 
     def tampered(self) -> str:

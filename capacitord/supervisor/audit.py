@@ -121,8 +121,8 @@ class AuditLog:
             self._take(*self._offered)
 
     def _take(self, key: SealingKey, anchors: Anchors) -> None:
-        anchoring = Anchoring(anchors)
-        anchor, wrong = anchoring.look()
+        before, anchoring = (self._key, self._anchoring), Anchoring(anchors)
+        anchor, wrong = anchoring.read()
         finding = self._examine_all(anchor, key)
         wrong = anchoring.begin(finding, anchor, judge(finding, self._read_head()) or wrong)
         # Nobody can check a seal of a key that is gone. Up to the anchor, that vouches for it.
@@ -134,7 +134,12 @@ class AuditLog:
             self._tell_damage()
             return
         words = f"sealed with box key {key.id}, {_before(finding, anchor, other=bool(other))}"
-        self._write((os.geteuid(), "capacitord"), SEALED, (), words, DONE)
+        try:
+            self._write((os.geteuid(), "capacitord"), SEALED, (), words, DONE)
+        except CapacitordError:
+            # As if it had not come yet: what is sealed begins with that entry.
+            (self._key, self._anchoring), self._offered = before, (key, anchors)
+            raise
 
     def _tell_damage(self) -> None:
         """Write down what is wrong with the log, before anything that would be sealed and anchored on top of it."""

@@ -195,8 +195,8 @@ class Keys:
     async def _tell(self, box_key: str) -> None:
         """Tell of a box key that came to hand, once."""
         if box_key != self._told:
-            self._told = box_key
             secret = await self._locked(lambda: self._store.derive(_AUDIT))
+            self._told = box_key
             await asyncio.to_thread(self.taken, box_key, secret)
 
     async def _locked(self, action: Callable[[], _Result]) -> _Result:

@@ -457,6 +457,32 @@ def test_that_the_anchor_cannot_be_read_now_is_no_damage_for_ever(tmp_path: Path
     assert verified(log).ok
 
 
+def test_an_anchor_that_cannot_be_read_when_the_key_comes_is_no_damage_for_ever(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    log, store = opened(tmp_path, key=False), keys(tmp_path)
+    failing = Unreadable(store)
+    failing.failing = True
+    with pytest.raises(StorageFailed):
+        log.take_key(SealingKey(store.status().id, store.derive(b"for this test")), failing)
+    failing.failing = False
+    put(log, "held.discard")
+    assert (log.trouble, verified(log).ok) == ("", True)
+
+
+def test_a_key_whose_first_entry_cannot_be_written_is_taken_before_the_next_one(tmp_path: Path) -> None:
+    log, store = opened(tmp_path, key=False), keys(tmp_path)
+    put(log, "key.unlock")
+    blocker = tmp_path / "audit" / ".head.new"
+    blocker.mkdir()
+    with pytest.raises(StorageFailed):
+        take(log, store)
+    assert verified(log).reason == "locked"
+    blocker.rmdir()
+    put(log, "held.discard")
+    assert [each.action for each in entries(tmp_path)] == ["key.unlock", "audit.seal", "held.discard"]
+    assert verified(log).ok
+
+
 def test_no_entry_is_made_without_a_seal_once_the_key_is_there(tmp_path: Path) -> None:
     store = keys(tmp_path)
     log = AuditLog(tmp_path / "audit")
