@@ -129,7 +129,11 @@ class LocalDisk:
             except BlockingIOError:
                 msg = "Another process is working on the keys."
                 raise TryAgain(msg, where=str(directory), hint="Wait for it to finish.") from None
-            yield
+            try:
+                yield
+            finally:
+                # Until its exec a program that is being started has a copy of the descriptor, which would keep the lock.
+                fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def storage_error(error: OSError, path: Path) -> CapacitordError:

@@ -200,3 +200,20 @@ def test_a_real_refusal_is_typed(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed) as caught:
         LocalDisk().write(tmp_path / ("a" * 300), b"")
     assert "too long" in caught.value.message
+
+
+def test_a_copy_of_the_descriptor_in_a_program_that_is_being_started_keeps_no_lock(tmp_path: Path) -> None:
+    disk = LocalDisk()
+    until, done = os.pipe()
+    with disk.hold(tmp_path):
+        if (child := os.fork()) == 0:
+            os.close(done)
+            os.read(until, 1)
+            os._exit(0)
+    try:
+        with disk.hold(tmp_path):
+            pass
+    finally:
+        os.close(done)
+        os.close(until)
+        os.waitpid(child, 0)

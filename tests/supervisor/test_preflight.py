@@ -126,8 +126,10 @@ def test_a_patient_who_was_forgotten_keeps_the_port_shut_until_she_is_gone(ct: S
         port = begin(daemon, LAXER)
         done = activate(daemon).json
         assert "Scanners must be clean before that, as this box was open for st-marys last" in done["message"]
-        gate = daemon.until("blocked", within=WAIT)["gate"]
-        assert "CT_1 still has 1 study of 1 patient" in gate["reason"]
+        look = partial(daemon.get, "/v1/status")
+        still = "CT_1 still has 1 study of 1 patient"
+        wait_for(lambda: still in look()["gate"]["reason"], within=WAIT, what="the gate to say who is there")
+        gate = look()["gate"]
         assert "fluxctl preflight" in gate["hint"]
         calls = ct.calls
         wait_for(lambda: ct.calls > calls + 1, within=WAIT, what="the scanner to be asked again")
