@@ -132,7 +132,7 @@ class LocalDisk:
             try:
                 yield
             finally:
-                # Until its exec a program that is being started has a copy of the descriptor, which would keep the lock.
+                # Until its exec a program that is being started has a copy of the descriptor, and with it the lock.
                 fcntl.flock(handle, fcntl.LOCK_UN)
 
 
