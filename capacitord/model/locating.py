@@ -2,6 +2,18 @@
 
 A site with a geofence is decided by the position, and its network evidence must agree as its profile says. A site
 without one is decided by its network evidence. Where the evidence contradicts itself nothing is decided.
+
+Where the network of several sites agrees, the position tells which it is: addresses such as 10.0.0.0/8 are those of
+many places, and a routed network reaches the nodes of other sites. But what answers from afar does not weigh as much as
+what the box sees of its own link, so the network speaks for one site and against another if
+
+* all evidence of the one agrees, in at least two pieces, and its link is among them;
+* nothing of the link of the other agrees;
+* the other names its link, which is not there, or the one shows what no place has by chance: a pinned certificate or
+  the MAC address of a gateway.
+
+A box that is on the link of both sites, and one that is at a site which names no link, where another one's private
+subnet happens to fit, are in no conflict by that.
 """
 
 from __future__ import annotations
@@ -14,6 +26,7 @@ import msgspec
 
 from capacitord.model.fence import Standing, Where
 from capacitord.model.location import (
+    LINK,
     Agreement,
     Clue,
     Decision,
@@ -50,10 +63,16 @@ def decide(
         look.place(known[settled]) is Where.INSIDE or now - unsaid >= min(leave_after, FIRST_WORD)
     ):
         unsaid = None
-    doubt = found.doubt or ("" if unsaid is None else f"nothing has said since the start that this box is at {settled}")
+    doubt = found.doubt or ("" if unsaid is None else _unsaid(settled, leave_after))
     views = tuple(look.view(site, presences[site]) for site in known)
-    decision = msgspec.structs.replace(found, sites=views, doubt=doubt)
-    return decision, Memory(MappingProxyType(presences), settled, unsaid)
+    gone = "" if settled == before.site else _left(look, before, presences, leave_after)
+    left = gone or ("" if settled else before.left)
+    nowhere = found.site is None and not found.conflict
+    told = (left,) if nowhere and left else (gone,) if gone else ()
+    arriving = any(presence.phase is Phase.ARRIVING for presence in presences.values())
+    reasons = (*told, *found.reasons) if nowhere and not arriving else (*found.reasons, *told)
+    decision = msgspec.structs.replace(found, sites=views, doubt=doubt, reasons=reasons)
+    return decision, Memory(MappingProxyType(presences), settled, unsaid, left)
 
 
 def _presence(look: _Look, rule: SiteRules, before: Memory, now: float, leave_after: float) -> Presence:
@@ -67,6 +86,11 @@ def _presence(look: _Look, rule: SiteRules, before: Memory, now: float, leave_af
         return nowhere
     was = before.presences.get(rule.site, nowhere)
     return step(was, place, now, dwell=rule.dwell, leave_after=leave_after)
+
+
+def _unsaid(site: str, leave_after: float) -> str:
+    words = f"nothing has said since the start that this box is at {site}"
+    return f"{words}; it opens by itself {min(leave_after, FIRST_WORD):.0f} s after the start, or as soon as it is said"
 
 
 def network_of(rule: SiteRules, clues: Sequence[Clue]) -> Network:
@@ -91,9 +115,30 @@ class _Look:
         self.only = self.agreeing[0] if len(self.agreeing) == 1 else ""
         """The one site that the network speaks for; empty if there is none, or several."""
         self.inside = {site for site in rules if self.where(site) is Where.INSIDE}
+        self.on_link = {site for site in rules if any(clue.says is Says.FOR for clue in self.of_link(site))}
+        self.heard = {site for site in rules if any(clue.says is Says.FOR for clue in self.clues(site))}
+        self.whole = [site for site in self.agreeing if site in self.on_link and self.is_whole(site)]
 
     def clues(self, site: str) -> tuple[Clue, ...]:
         return self.evidence.clues.get(site, ())
+
+    def of_link(self, site: str) -> list[Clue]:
+        return [clue for clue in self.clues(site) if clue.wanted.kind in LINK]
+
+    def is_whole(self, site: str) -> bool:
+        clues = self.clues(site)
+        return len(clues) > 1 and all(clue.says is Says.FOR for clue in clues)
+
+    def rival(self, site: str) -> str:
+        """Return the site for which the network speaks, and so against this one; empty if there is none."""
+        if self.only:
+            return "" if self.only == site else self.only
+        if site in self.on_link:
+            return ""
+        named = bool(self.of_link(site))
+        return next(
+            (each for each in self.whole if named or any(clue.wanted.is_singular for clue in self.clues(each))), ""
+        )
 
     def standing(self, site: str) -> Standing | None:
         if not self.rules[site].fence or self.evidence.standings is None:
@@ -107,16 +152,17 @@ class _Look:
     def place(self, rule: SiteRules) -> Where | None:
         """Return where the box is as far as one site goes; None if nothing says so."""
         site, where = rule.site, self.where(rule.site)
-        others = bool(self.only) and self.only != site
+        rival = self.rival(site)
         if rule.fence and where is Where.INSIDE:
             # Where areas overlap the network tells which it is.
-            return Where.OUTSIDE if others and self.only in self.inside else where
+            return Where.OUTSIDE if rival in self.inside else where
         if rule.fence:
-            return Where.OUTSIDE if others else where
+            return Where.OUTSIDE if rival else where
         if self.network[site] is Network.AGREES:
             # Of several that the network speaks for, the position tells which it is.
-            return Where.OUTSIDE if any(self.network[each] is Network.AGREES for each in self.inside) else Where.INSIDE
-        if self.network[site] is Network.DENIES or others or self.inside:
+            others = self.inside.intersection(self.agreeing)
+            return Where.OUTSIDE if any(self.rival(each) != site for each in others) else Where.INSIDE
+        if self.network[site] is Network.DENIES or rival or self.inside:
             return Where.OUTSIDE
         return None
 
@@ -142,9 +188,10 @@ class _Look:
     def view(self, site: str, presence: Presence) -> SiteView:
         """Return all there is to say of one site."""
         standing, network = self.standing(site), self.network[site]
+        silent = "not all of its network is there" if site in self.heard else "nothing is seen of its network"
         words = {
             Network.AGREES: "its network agrees",
-            Network.SILENT: "its network does not agree",
+            Network.SILENT: silent,
             Network.DENIES: "its network contradicts",
             Network.NOT_ASKED: "",
         }[network]
@@ -164,26 +211,32 @@ def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_
     here = [site for site, phase in phases.items() if phase is Phase.HERE]
     if phases.get(settled) is Phase.LEAVING:
         left = max(0.0, leave_after - presences[settled].counted)
-        reasons = (f"{settled} is left in {left:.0f} s", *_elsewhere(look, settled))
+        words = f"{settled} is left in {left:.0f} s"
+        if look.place(look.rules[settled]) is not Where.OUTSIDE:
+            words = f"{settled} is left when the evidence says for another {left:.0f} s that the box is elsewhere"
+        reasons = (words, *_elsewhere(look, settled))
         return Decision(settled, reasons=reasons, doubt="; ".join(reasons))
     if not here:
         return Decision(None, reasons=_nowhere(look, presences))
     kept = (settled,) if settled in here else ()
-    if len(here) > 1 and look.only not in here:
+    told = next((rival for each in here if (rival := look.rival(each)) in here), "")
+    if len(here) > 1 and not told:
         words = f"the evidence means {joined(here)}, and nothing tells them apart"
         return Decision(None, conflict=True, reasons=(words, *_all(look, here)), kept=kept)
-    site = next(each for each in here if len(here) == 1 or each != look.only)
+    site = next(each for each in here if each != told)
     if look.inside and not look.rules[site].fence and site in look.agreeing:
         there = sorted(look.inside)
-        words = f"the position says {joined(there)}, and the network says {site}"
+        words = f"the position says {_with_places(look, there)}, and the network says {site}"
         return Decision(
-            None, conflict=True, reasons=(words, *_all(look, there), *look.reasons(site, Says.FOR)), kept=kept
+            None,
+            conflict=True,
+            reasons=(words, *look.reasons(site, Says.FOR), *look.reasons(there[0], Says.FOR)),
+            kept=kept,
         )
-    if look.only and look.only != site:
+    if rival := look.rival(site):
         says = "the position says" if look.where(site) is not None else "the box was at"
-        words = f"{says} {site}, and the network says {look.only}"
-        why = (f"{site}: {look.placed(site)}", *look.reasons(look.only, Says.FOR))
-        return Decision(None, conflict=True, reasons=(words, *why), kept=kept)
+        words = f"{says} {_with_places(look, (site,))}, and the network says {_with_places(look, (rival,))}"
+        return Decision(None, conflict=True, reasons=(words, *look.reasons(rival, Says.FOR)), kept=kept)
     if look.network[site] is Network.DENIES:
         words = f"{site}: {look.placed(site)}, and its network contradicts"
         return Decision(None, conflict=True, reasons=(words, *look.reasons(site, Says.AGAINST)), kept=kept)
@@ -213,11 +266,24 @@ def _elsewhere(look: _Look, site: str) -> tuple[str, ...]:
     found = []
     if look.where(site) is Where.OUTSIDE:
         found.append(f"{site}: {look.placed(site)}")
-    if look.only and look.only != site:
-        found += [f"the network is that of {look.only}", *look.reasons(look.only, Says.FOR)]
+    if rival := look.rival(site):
+        found += [f"the network is that of {rival}", *look.reasons(rival, Says.FOR)]
     if not look.rules[site].fence:
         found += [f"{each}: {look.placed(each)}" for each in sorted(look.inside)]
+    if not found and look.rules[site].fence and look.evidence.standings is None:
+        found.append(look.evidence.no_position)
     return (*found, *look.reasons(site, Says.AGAINST)) or ("the evidence that said so is gone",)
+
+
+def _left(look: _Look, before: Memory, presences: Mapping[str, Presence], leave_after: float) -> str:
+    """Return that and why the site decided before is left now; empty if it is not."""
+    site = before.site
+    if not site or (site in presences and presences[site].here):
+        return ""
+    if site not in presences:
+        return f"{site} is left: no profile says any more how it is known"
+    why = "; ".join(_elsewhere(look, site)).removeprefix(f"{site}: ")
+    return f"{site} is left: {why}, for {leave_after:.0f} s"
 
 
 def _nowhere(look: _Look, presences: Mapping[str, Presence]) -> tuple[str, ...]:
@@ -225,12 +291,30 @@ def _nowhere(look: _Look, presences: Mapping[str, Presence]) -> tuple[str, ...]:
     found = []
     for site, presence in presences.items():
         if presence.phase is Phase.ARRIVING:
-            found.append(f"{site}: {look.placed(site)} {look.waits(site, presence)}")
+            words = f"{site}: {look.placed(site)} {look.waits(site, presence)}"
+            if look.network[site] is Network.SILENT:
+                words += ", then it opens if its network agrees, too"
+            elif look.network[site] is not Network.DENIES and not look.rival(site):
+                words += ", then it opens by itself"
+            found.append(words)
     if look.evidence.standings is None and any(rule.fence for rule in look.rules.values()):
         found.append(look.evidence.no_position)
     away = [site for site in look.agreeing if presences[site].phase is Phase.AWAY]
-    found += [f"the network says {site}: {look.placed(site)}" for site in away]
-    return tuple(found) or ("the box is at none of its sites",)
+    for site in away:
+        found += [f"the network is that of {_with_places(look, (site,))}", *look.reasons(site, Says.FOR)]
+    return tuple(found) or (_nearest(look) or "nothing is seen of the network of any site",)
+
+
+def _nearest(look: _Look) -> str:
+    """Return which area is the nearest to the position, in words; empty without a position or an area."""
+    known = [(-standing.distance, site) for site in look.rules if (standing := look.standing(site)) is not None]
+    site = min(known)[1] if known else ""
+    return f"the nearest of its sites is {_with_places(look, (site,))}" if site else ""
+
+
+def _with_places(look: _Look, sites: Sequence[str]) -> str:
+    """Return sites as a person lists them, each with what the position says of it if it has an area."""
+    return joined([f"{site} ({look.placed(site)})" if look.rules[site].fence else site for site in sites])
 
 
 def _all(look: _Look, sites: Sequence[str]) -> tuple[str, ...]:

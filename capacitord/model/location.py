@@ -35,6 +35,10 @@ class Kind(enum.StrEnum):
     ENDPOINT = "endpoint"
 
 
+LINK: Final = frozenset({Kind.SUBNET, Kind.GATEWAY_MAC, Kind.SSID, Kind.DNS_SUFFIX})
+"""What the box sees of its own link. The other kinds answer over the network, and a routed one reaches them, too."""
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """A piece of network evidence as a profile asks for it. `value` is it in words, and for the simple kinds itself."""
 
@@ -44,6 +48,11 @@ class Wanted(msgspec.Struct, frozen=True):
     port: int = 0
     ae_title: str = ""
     certificate_sha256: str = ""
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether other places do not have the same by chance, as they have a private subnet."""
+        return self.kind is Kind.GATEWAY_MAC or bool(self.certificate_sha256)
 
 
 class Says(enum.StrEnum):
@@ -136,11 +145,13 @@ class Memory(msgspec.Struct, frozen=True):
     """What is carried from one decision to the next: each site's presence, and the site that was decided last.
 
     `unsaid` is when the box began to be asked, until something says that it is at that site still; None from then on.
+    `left` says in words which site was left last and why, until there is a site again.
     """
 
     presences: Mapping[str, Presence] = MappingProxyType({})
     site: str = ""
     unsaid: float | None = None
+    left: str = ""
 
 
 NOWHERE: Final = Memory()

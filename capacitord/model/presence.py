@@ -17,8 +17,8 @@ from capacitord.model.fence import Where
 
 LEAVE_AFTER: Final = 300.0
 """Seconds surely outside that end a presence, if the box's configuration does not say otherwise."""
-LONGEST_GAP: Final = 60.0
-"""Seconds between two looks that agree: where the coach was in a longer gap nobody knows."""
+LONGEST_GAP: Final = 90.0
+"""Seconds between two looks that agree: where the coach was in a longer gap nobody knows. Longer than any `poll`."""
 
 
 class Phase(enum.StrEnum):
@@ -86,21 +86,22 @@ def step(before: Presence, where: Where | None, now: float, *, dwell: float, lea
     """Return the presence after a look at `now` (seconds of a monotonic clock) that found the coach at `where`.
 
     The coach is here when it was surely inside for `dwell` seconds, and away again when it was surely outside for
-    `leave_after`. What counts is the time between two looks that agree; time in doubt is taken off again, so that
-    somebody beside the fence comes to nothing either way. A dwell begins anew after a gap longer than `LONGEST_GAP`;
-    between two looks outside, that much counts. None is no evidence: it ends a dwell that is not over, and no presence.
-    A clock that stands or goes back counts nothing.
+    `leave_after`. What counts is the time between a look and the next one if both say the same; time in doubt is taken
+    off again, so that somebody beside the fence comes to nothing either way. None is no evidence: it ends a dwell that
+    is not over and no presence, and the time around it counts for nothing. So does a gap longer than `LONGEST_GAP`,
+    after which a dwell begins anew. A clock that stands or goes back counts nothing.
     """
     phase = NEXT[before.phase, where]
     if phase not in DUE:
         return before if phase is before.phase else Presence(phase, now)
     if where is None:
-        return before
+        return msgspec.structs.replace(before, last=now, sure=False)
     counts, then = DUE[phase]
     if phase is not before.phase or (phase is Phase.ARRIVING and now - before.last > LONGEST_GAP):
         after = Presence(phase, now, last=now, sure=where is counts)
     else:
-        passed = min(max(now - before.last, 0.0), LONGEST_GAP)
+        passed = now - before.last
+        passed = passed if 0.0 <= passed <= LONGEST_GAP else 0.0
         more = -passed if where is not counts else passed if before.sure else 0.0
         after = Presence(phase, before.since, max(before.counted + more, 0.0), now, sure=where is counts)
     enough = dwell if phase is Phase.ARRIVING else leave_after

@@ -75,7 +75,7 @@ class Clearing:
         self._changed = changed
         self._site = ""
         self._required = True
-        self._waived = ""
+        self._waived = self._waived_by = ""
         self._why = ""
         self._found_at = 0.0
         self._journalled = ""
@@ -103,8 +103,8 @@ class Clearing:
 
     def begin(self, site: str, why: str) -> None:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""
-        self._site, self._why, self._waived, self.problem = site, why, "", None
-        self._journalled = ""
+        self._site, self._why, self.problem = site, why, None
+        self._waived = self._waived_by = self._journalled = ""
         self._stop_asking()
         self._forget()
 
@@ -137,6 +137,11 @@ class Clearing:
         """Why scanners have to be clean before the site is opened for, in words; empty if they need not."""
         return (self.need(self._site, required=self._required) or "") if self.is_awaited else ""
 
+    @property
+    def waived(self) -> str:
+        """Who waived the preflight for this activation; empty if nobody did."""
+        return self._waived_by
+
     def need(self, site: str, *, required: bool) -> str | None:
         """Return why a site needs a preflight, in words; None if it needs none."""
         if exempt(site, self.last, required=required, waived=False) is not None:
@@ -153,7 +158,7 @@ class Clearing:
         if not self.is_awaited:
             msg = f"{self._site} needs no preflight, so there is nothing to waive"
             raise Refused(msg, hint="Activate it without --waive-preflight.")
-        self._waived = f"waived by {by}: {reason}"
+        self._waived, self._waived_by = f"waived by {by}: {reason}", by
 
     def question(self) -> int:
         """Return a number for a question that is put to all scanners now; `take` wants it with the answer."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from capacitord.config.profile import Profile
 from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.model.location import Decision
+from capacitord.model.presence import Phase
 from capacitord.supervisor.active_site import Choice
 from capacitord.supervisor.whereabouts import rules_of, why_manual
 
@@ -55,8 +56,31 @@ def nowhere(whereabouts: Whereabouts | None, choice: Choice) -> str:
     if choice.site or whereabouts is None or not whereabouts.follows or is_override(whereabouts, choice):
         return ""
     decision = whereabouts.decision
-    begin = "the evidence of where this box is disagrees" if decision.conflict else "this box is at no site it knows"
-    return "; ".join((begin, *decision.reasons))
+    if decision.conflict:
+        return f"the evidence of where this box is disagrees; {decision.reasons[0]}"
+    return "; ".join(("this box is at no site it knows", *decision.reasons))
+
+
+def is_torn(whereabouts: Whereabouts | None) -> bool:
+    """Tell whether the evidence contradicts itself."""
+    return whereabouts is not None and whereabouts.follows and whereabouts.decision.conflict
+
+
+def is_being_left(whereabouts: Whereabouts | None, choice: Choice) -> bool:
+    """Tell whether the evidence says that the box leaves the site it serves, on a box that goes by it."""
+    if whereabouts is None or not whereabouts.follows or is_override(whereabouts, choice):
+        return False
+    views = whereabouts.decision.sites
+    return any(view.site == choice.site and view.phase is Phase.LEAVING for view in views)
+
+
+def going(choice: Choice) -> str:
+    """Return what a box does that goes over to a choice, and by whom; what a person said stays out of it."""
+    does = f"the box goes over to {choice.site}" if choice.site else "the box is being parked"
+    chosen = choice.chosen
+    if chosen is None:
+        return does
+    return f"{does}, as {chosen.by} says" if chosen.by_person else f"{does}; {chosen.reason}"
 
 
 def unsure(whereabouts: Whereabouts | None, choice: Choice, site: str, *, is_open: bool) -> str:

@@ -20,14 +20,17 @@ class Facts:
     `others` counts the sites that could be served instead. `key_problem` says why the box key is not at hand.
     `port_problem` says why the storage port can't be bound. `heard` says that the runtime has told its status since it
     began; `trouble` why it cannot keep images; `silent` that it has not told its status for too long. `leaving` says
-    why the site that is served is being left. `parked` says who parked the box, if somebody did. `worklist` says that
+    why the site that is served is being left; its `incoming` associations may finish first, within `grace` seconds.
+    `parked` says who parked the box, if somebody did. `worklist` says that
     the runtime was told to serve one.
 
     `clearance` says why the site may be opened for, None if it may not; only with `SAME` it is on record, and only then
     the port may be bound. `awaited` says in words why scanners have to be clean, empty if they need not; `preflight` is
     what asking them came to last, and they are asked again every `every` seconds. `record_problem` says why it can't be
     put on record that the site is opened for. `nowhere` says why the evidence of where this box is names no site, and
-    `unsure` why by that evidence the site must not be opened now; it is empty while the gate is open.
+    `unsure` why by that evidence the site must not be opened now; it is empty while the gate is open. `torn` says that
+    the evidence contradicts itself, and `left` that it says that the box is leaving the site. `waived` is who waived
+    the preflight.
     """
 
     profile: str = ""
@@ -43,6 +46,8 @@ class Facts:
     silent: bool = False
     stopping: bool = False
     leaving: str = ""
+    incoming: int = 0
+    grace: float = 25.0
     others: int = 0
     parked: Parked | None = None
     worklist: bool = False
@@ -53,6 +58,9 @@ class Facts:
     record_problem: Problem | None = None
     nowhere: str = ""
     unsure: str = ""
+    torn: bool = False
+    left: bool = False
+    waived: str = ""
 
 
 def may_listen(facts: Facts) -> bool:
@@ -102,7 +110,9 @@ def _ending(now: GateState, facts: Facts) -> Gate:
     state = GateState.CLOSING if draining else GateState.PARKED
     if facts.stopping:
         return _shut(state, "capacitord is stopping", "Start it again: systemctl start capacitord")
-    return _shut(state, facts.leaving, "Wait a moment: what the scanner is sending now may finish first.")
+    sending = {0: "what a scanner is sending now", 1: "the scanner that is sending now"}
+    who = sending.get(facts.incoming, f"the {facts.incoming} scanners that are sending now")
+    return _shut(state, facts.leaving, f"Wait a moment: {who} may finish first, for {facts.grace:g} s at most.")
 
 
 def walk(now: GateState, then: GateState, table: Mapping[GateState, frozenset[GateState]] = GATE) -> list[GateState]:
@@ -126,7 +136,13 @@ def walk(now: GateState, then: GateState, table: Mapping[GateState, frozenset[Ga
     raise ValueError(msg)
 
 
-_ANYWAY = "See what it goes by: fluxctl site location. To open against it: fluxctl site activate SITE"
+_ANYWAY = (
+    "It opens by itself when the evidence is sure. See what it goes by: fluxctl site location. "
+    "To open by your own word: fluxctl site activate SITE"
+)
+_TORN = "See which of it is wrong: fluxctl site location. Or say where it is: fluxctl site activate SITE"
+_LOOK = "fluxctl site location"
+_ROAD = "Nothing is needed: it opens by itself at a site. See what it goes by: fluxctl site location"
 _ENDED = Problem("runtime-ended", "the site's runtime ended", hint="See why: journalctl -u capacitord -n 100")
 
 
@@ -171,7 +187,12 @@ def _listening(facts: Facts) -> Gate:
         )
     if not facts.heard:
         return _no_scan("this box is finding out whether images can be kept", "Wait a moment.")
-    return Gate(GateState.OPEN, may_scan=True, reason=f"images are taken in for {facts.profile}")
+    reason = f"images are taken in for {facts.profile}"
+    if facts.waived:
+        reason += f", without a preflight: {facts.waived} waived it"
+    if facts.left:
+        reason += "; the evidence says that the box is leaving it, and closes it if that goes on: fluxctl site location"
+    return Gate(GateState.OPEN, may_scan=True, reason=reason)
 
 
 def _no_scan(reason: str, hint: str) -> Gate:
@@ -189,12 +210,13 @@ def _parked(facts: Facts) -> Gate:
         reason = f"{facts.parked.by} parked this box on {facts.parked.at:%Y-%m-%d at %H:%M} UTC"
         step = "To serve a site: fluxctl site list, then fluxctl site activate SITE"
     elif facts.nowhere:
-        reason, step = facts.nowhere, "See what it goes by: fluxctl site location"
+        reason, step = facts.nowhere, _TORN if facts.torn else _ROAD
     elif facts.others:
         reason, step = "no site is active", "Choose one: fluxctl site list, then fluxctl site activate SITE"
     if facts.key_problem is not None:
         reason = f"{reason}, and: {facts.key_problem.message}"
-        step = f"{facts.key_problem.hint.rstrip('.')}. Then: {step.partition(': ')[2]}"
+        then = _LOOK if facts.nowhere and facts.parked is None else step.partition(": ")[2]
+        step = f"{facts.key_problem.hint.rstrip('.')}. Then: {then}"
     return Gate(GateState.PARKED, may_scan=False, reason=reason, hint=step, parked=facts.parked)
 
 

@@ -17,6 +17,7 @@ from capacitord.model.presence import Phase
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _SEE: Final = "See all evidence: fluxctl site location"
+_TORN: Final = "See which of it is wrong: fluxctl site location. Or say where it is: fluxctl site activate SITE"
 _ADDRESSES: Final = "addresses"
 _PROBES: Final = frozenset({Kind.ECHO, Kind.ENDPOINT})
 
@@ -129,8 +130,8 @@ def advice(whereabouts: Whereabouts) -> Iterator[m.Advice]:
         return
     decision = whereabouts.decision
     if decision.conflict:
-        words = f"the evidence of where the box is contradicts itself: {'; '.join(decision.reasons)}"
-        yield m.Advice("location-conflict", m.Level.FAILURE, words, _SEE)
+        words = "the evidence of where the box is contradicts itself, so no site is opened by it"
+        yield m.Advice("location-conflict", m.Level.FAILURE, words, _TORN)
     # Private addresses are those of other places, too: elsewhere another certificate is what is to be expected.
     near = {view.site for view in decision.sites if view.phase is not Phase.AWAY or view.where is Where.INSIDE}
     for site, each in _clues(whereabouts):

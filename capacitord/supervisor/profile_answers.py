@@ -90,8 +90,8 @@ class ProfileAnswers:
             await self._sites.activate(request, _who(peer, request.operator)), f"after {before or 'none'}{waived}"
         )
 
-    async def _follow(self, _peer: Peer, request: m.SiteFollow) -> Outcome:
-        return _done(await self._sites.follow(request.reason), "")
+    async def _follow(self, _peer: Peer, _request: m.SiteFollow) -> Outcome:
+        return _done(await self._sites.follow(), "")
 
     async def _deactivate(self, peer: Peer, request: m.SiteDeactivate) -> Outcome:
         before = self._serving.site

@@ -133,6 +133,7 @@ class Serving:
         self._pulse = bounds.pulse
         self._stopping = False
         self._leaving = ""
+        self._next: Choice | None = None
 
     async def open(self, passphrase: str | None) -> None:
         """Read the profiles and take the box key; what does not work out is the gate's reason to stay shut."""
@@ -245,13 +246,13 @@ class Serving:
         `StorageFailed` or `OutOfSpace`; then the old site is served on.
         """
         site = choice.site
-        self._leaving = f"the box goes over to {site}" if site else "the box is being parked"
+        self._leaving, self._next = following.going(choice), choice
         self.look()
         try:
             await self.clearing.settle()
             await asyncio.to_thread(self.chosen.write, choice)
         except CapacitordError:
-            self._leaving = ""
+            self._leaving, self._next = "", None
             self.consider()
             raise
         before, held = self.site, await self._held()
@@ -264,15 +265,19 @@ class Serving:
         await self.holdings.remember(before, held)
         await self.holdings.remember(site, None)
         await self.look_around()
-        self._leaving = ""
+        self._leaving, self._next = "", None
         self.hub.say("site-active", f"{site} is active" if site else "no site is active")
         self.consider()
 
     @property
     def grounds(self) -> str:
-        """Who chose the site that is served, or that none is, and why, in words; empty if nobody did."""
-        chosen = self.choice.chosen
-        if chosen is None:
+        """Who chose the site that is served, or that none is, and why, in words; empty if nobody did.
+
+        While the box goes over, this is about where it goes to.
+        """
+        chosen = (self._next or self.choice).chosen
+        if chosen is None or (self._next is not None and not chosen.by_person):
+            # Why it goes is what the gate says then.
             return ""
         return f"chosen by {chosen.by}: {chosen.reason}".removesuffix(": ")
 
@@ -320,6 +325,8 @@ class Serving:
             silent=reporter.silent,
             stopping=self._stopping,
             leaving=self._leaving,
+            incoming=0 if traffic is None else len(traffic.incoming),
+            grace=self._grace,
             others=self.others,
             parked=self.choice.parked,
             worklist=self.briefing.has_worklist,
@@ -329,6 +336,9 @@ class Serving:
             every=self.clearing.every,
             record_problem=self.clearing.problem,
             nowhere=following.nowhere(self.whereabouts, self.choice),
+            torn=following.is_torn(self.whereabouts),
+            left=following.is_being_left(self.whereabouts, self.choice),
+            waived=self.clearing.waived,
             unsure=following.unsure(self.whereabouts, self.choice, self.site, is_open=self.is_open),
         )
 

@@ -164,7 +164,7 @@ class Sites:
             serving.consider()
             words += " The preflight is waived, this once."
         elif awaited:
-            words += f" Scanners must be clean before that, as {awaited}: fluxctl preflight --watch"
+            words += f" Scanners must be clean before that, as {awaited}: fluxctl preflight --watch."
         return m.Done(f"{words}{self._left(before)}", (site,))
 
     async def _again(self, request: m.SiteActivate, chosen: m.Chosen) -> m.Done:
@@ -173,7 +173,7 @@ class Sites:
         words = f"{site} is active already."
         if serving.follows and not serving.override:
             await serving.note(chosen)
-            words = f"{words} It stays so, whatever the evidence says, until: fluxctl site follow"
+            words = f"{words} It stays so, whatever the evidence says, until: fluxctl site follow."
         if request.waive_preflight:
             serving.clearing.waive(chosen.by, chosen.reason)
             serving.consider()
@@ -202,24 +202,24 @@ class Sites:
         if idle and (serving.choice.parked is not None or (not serving.others and not serving.follows)):
             return m.Done("No site was active.")
         await serving.go_over(Choice("", chosen), None)
-        follow = " It follows the evidence again with: fluxctl site follow" if serving.override else ""
+        follow = " It follows the evidence again with: fluxctl site follow." if serving.override else ""
         return m.Done(
             f"The box is parked: no scanner can send.{follow}{self._left(before)}", (before,) if before else ()
         )
 
-    async def follow(self, reason: str) -> m.Done:
+    async def follow(self) -> m.Done:
         """Follow the evidence of where the box is again. Raises `Refused` on a box that has none to follow."""
-        return await self._alone(self._follow(reason))
+        return await self._alone(self._follow())
 
-    async def _follow(self, reason: str) -> m.Done:
+    async def _follow(self) -> m.Done:
         serving = self._serving
-        if not serving.follows:
+        if serving.whereabouts is None or not serving.follows:
             msg = "this box does not follow where it is: it serves the site that a person activates"
             hint = "It does with [location] in capacitord.toml and in at least one profile."
             raise Refused(msg, hint=hint)
         if not serving.override:
             return m.Done("The box follows the evidence of where it is already.")
-        await serving.note(_evidence(reason))
+        await serving.note(_evidence("; ".join(serving.whereabouts.look().reasons)))
         await self._heed()
         now = f"{serving.site} is active" if serving.site else "no site is active"
         return m.Done(f"The box follows the evidence of where it is again; {now}.")

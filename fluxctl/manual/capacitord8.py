@@ -199,7 +199,8 @@ def _control(page: Page) -> None:
         "start the site of before opens when something speaks for it, or when nothing has spoken at all for "
         "`leave_after`, a minute at most; a person's `fluxctl site activate` does not wait.",
         "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
-        "for `leave_after`: a position surely outside, or the network of another site. Evidence that contradicts "
+        "for `leave_after`: a position surely outside, or the network of another site. Only the time between two looks "
+        "that both say so counts; in a gap without evidence the count stands still. Evidence that contradicts "
         "itself means no site; that is so where the position says one and the network another, where two areas "
         "overlap and the network does not tell which it is, and where an endpoint shows another certificate than the "
         "pinned one. `fluxctl site location` shows all of it, with the reasons. Each change is in the audit log; if "
@@ -210,6 +211,15 @@ def _control(page: Page) -> None:
     )
     for kind, proves in PROVES:
         page.item(kind, proves)
+    page.text(
+        "Where the network of several sites agrees, the position tells which it is. But what this box sees of its own "
+        "link (`subnet`, `gateway_mac`, `ssid`, `dns_suffix`) weighs more than a node or an endpoint that answers, "
+        "which a routed network reaches from elsewhere. So the network speaks for one site and against another if all "
+        "the evidence of the one agrees, at least two pieces with the link among them, and nothing of the link of the "
+        "other does. If the other names nothing of its link, a pinned certificate or a gateway's MAC address has to be "
+        "among those pieces: addresses such as 10.0.0.0/8 are those of many places. Where sites reach each other's "
+        "nodes, name something of the link for each of them, with subnets no larger than they are.",
+    )
     page.text(
         "A site without a geofence, known by a private subnet alone, opens in any network with the same addresses.",
     )

@@ -112,7 +112,13 @@ KEYS = {
         "path",
         'The receiver of gpsd to listen to, such as "/dev/ttyUSB0". Not set, the most exact of those that agree.',
     ),
-    "location.max_age": ("duration", "A position that is older is none, also one that is repeated."),
+    "location.max_age": (
+        "duration",
+        (
+            "A position that is older is none, also one that is repeated. It ages from when this box heard of it "
+            "first; the time that the receiver puts on it is compared with that of its other positions only."
+        ),
+    ),
     "location.max_error": (
         "length",
         (
@@ -122,7 +128,10 @@ KEYS = {
     ),
     "location.leave_after": (
         "duration",
-        "How long the evidence must say that the box is elsewhere before it leaves a site. Lost evidence says nothing.",
+        (
+            "How long the evidence must say that the box is elsewhere before it leaves a site. Lost evidence says "
+            "nothing: the time without it does not count."
+        ),
     ),
     "location.poll": ("duration", "How often it looks at the network, and decides."),
     "isolation.memory": (

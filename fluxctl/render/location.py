@@ -6,13 +6,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from capacitord.api.location import EvidenceNow, Location, SiteNow
-from capacitord.model.location import Says
+from capacitord.model.fence import Where
+from capacitord.model.location import Network, Says
 from capacitord.model.presence import Phase
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, columns, hanging, stack
 from fluxctl.render.words import NOTHING, begun, span
 
-_OVERRIDE = "Choose the site yourself: fluxctl site activate SITE"
+_OVERRIDE = "Find out what is wrong below, or say where the box is: fluxctl site activate SITE"
 
 
 def located(found: Location, look: Look) -> RenderableType:
@@ -34,6 +35,11 @@ def _headline(found: Location) -> Text:
         return Text("· A person chooses the site: this box does not follow the evidence", style=CARE)
     if found.site is None:
         return Text("· The evidence means no site", style=CARE)
+    now = next((each for each in found.sites if each.site == found.site), None)
+    if now is not None and now.phase is Phase.LEAVING:
+        return Text(f"⚠ The evidence says that the box is leaving {found.site}", style=CARE)
+    if now is not None and now.where is not Where.INSIDE and (now.where or now.network is not Network.AGREES):
+        return Text(f"· Nothing says where the box is now: it counts as at {found.site}", style=CARE)
     return Text(f"✔ The evidence means {found.site}", style=GOOD)
 
 

@@ -104,7 +104,10 @@ def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:
 def _override(status: Status) -> list[tuple[str, RenderableType]]:
     if not status.override or status.chosen is None:
         return []
-    words = f"{override(status.chosen)}; against the evidence, until fluxctl site follow"
+    here, found = status.site.id if status.site else None, status.location
+    agrees = found is not None and not found.conflict and found.site == here
+    stands = "the evidence says the same now" if agrees else "against the evidence"
+    words = f"{override(status.chosen)}; {stands}, until fluxctl site follow"
     return [("Override", Text(words, style=CARE))]
 
 

@@ -40,7 +40,7 @@ LAKESIDE = SiteNow(
     Network.SILENT,
     Where.OUTSIDE,
     -12_402.0,
-    "12 km outside; its network does not agree",
+    "12 km outside; nothing is seen of its network",
 )
 EVIDENCE = (
     EvidenceNow(
@@ -116,8 +116,39 @@ LOST = changed(
         *EVIDENCE[1:],
     ),
     sites=(
-        changed(LAKESIDE, where=None, distance=None, explanation="without a position; its network does not agree"),
+        changed(LAKESIDE, where=None, distance=None, explanation="without a position; nothing is seen of its network"),
         changed(ST_MARYS, where=None, distance=None, explanation="without a position; its network agrees"),
+    ),
+)
+LEAVING = changed(
+    HERE,
+    reasons=("st-marys is left in 240 s", "st-marys: 919 m outside"),
+    evidence=tuple(changed(each, speaks_for=()) for each in EVIDENCE),
+    sites=(
+        LAKESIDE,
+        changed(
+            ST_MARYS,
+            phase=Phase.LEAVING,
+            where=Where.OUTSIDE,
+            distance=-919.0,
+            network=Network.SILENT,
+            explanation="919 m outside; nothing is seen of its network",
+            clues=(),
+        ),
+    ),
+)
+UNKNOWN = changed(
+    LOST,
+    reasons=("nothing says that the box has left st-marys", "the position is 84 s old"),
+    evidence=tuple(changed(each, speaks_for=()) for each in LOST.evidence),
+    sites=(
+        LOST.sites[0],
+        changed(
+            LOST.sites[1],
+            network=Network.SILENT,
+            explanation="without a position; nothing is seen of its network",
+            clues=(NO_WIFI,),
+        ),
     ),
 )
 MANUAL = changed(
@@ -139,4 +170,6 @@ MANUAL = changed(
     sites=(),
 )
 LINE = m.LocationLine(True, "st-marys", False, "st-marys: 82 m inside")
-LINE_IN_CONFLICT = m.LocationLine(True, None, True, "the position says st-marys, and the network says lakeside")
+LINE_IN_CONFLICT = m.LocationLine(
+    True, None, True, "the position says st-marys (82 m inside), and the network says lakeside"
+)

@@ -87,9 +87,9 @@ CASES = {
     "the position is enough": Case((A_BY_POSITION,), evidence({"a": IN}, a=(SILENT,)), "a", "50 m inside"),
     "no position": Case((A, B), evidence(None, a=(FOR,)), "", "the antenna is off"),
     "at the fence": Case((A, B), evidence({"a": PERHAPS, "b": OUT}, a=(FOR,)), "", "perhaps inside"),
-    "on the road": Case((A, B), evidence({"a": OUT, "b": OUT}), "", "at none of its sites"),
+    "on the road": Case((A, B), evidence({"a": OUT, "b": OUT}), "", "the nearest of its sites is a (9.0 km outside)"),
     "network alone": Case((N,), evidence(None, n=(FOR,)), "n", "the network is that of n"),
-    "no network at all": Case((N,), evidence(None, n=(SILENT,)), "", "at none of its sites"),
+    "no network at all": Case((N,), evidence(None, n=(SILENT,)), "", "nothing is seen of the network of any site"),
     "position a, network b": Case((A, B), evidence({"a": IN, "b": OUT}, b=(FOR,)), "conflict", "the network says b"),
     "position a alone, network b": Case(
         (A_BY_POSITION, B), evidence({"a": IN, "b": OUT}, b=(FOR,)), "conflict", "the network says b"
@@ -106,7 +106,9 @@ CASES = {
     "overlap, network a": Case((A, B), evidence({"a": IN, "b": IN}, a=(FOR,)), "a", "50 m inside"),
     "overlap, both networks": Case((A, B), evidence({"a": IN, "b": IN}, a=(FOR,), b=(FOR,)), "conflict", "apart"),
     "another certificate": Case((A,), evidence({"a": IN}, a=(FOR, AGAINST)), "conflict", "Imaging against"),
-    "another certificate, no fence": Case((N,), evidence(None, n=(AGAINST,)), "", "at none of its sites"),
+    "another certificate, no fence": Case(
+        (N,), evidence(None, n=(AGAINST,)), "", "nothing is seen of the network of any site"
+    ),
 }
 
 
@@ -123,7 +125,7 @@ def test_nothing_opens_before_the_dwell_is_over() -> None:
     walk = Walk(A, B)
     walk.stay(DWELL - 5, AT_A)
     assert walk.site == ""
-    assert "a: 50 m inside for 85 s of 90 s" in walk.decision.reasons
+    assert "a: 50 m inside for 85 s of 90 s, then it opens by itself" in walk.decision.reasons
     walk.stay(5, AT_A)
     assert walk.site == "a"
 
@@ -184,6 +186,125 @@ def test_a_site_is_left_when_the_evidence_says_for_long_enough_that_the_box_is_e
     assert walk.decision.reasons[0] == "a is left in 5 s"
     walk.stay(10, elsewhere)
     assert walk.site != "a"
+
+
+def test_a_gap_without_evidence_brings_no_site_nearer_to_being_left() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, AT_A)
+    away = evidence({"a": OUT, "b": OUT})
+    for _ in range(2 * int(LEAVE)):
+        walk.stay(0, away)
+        walk.now += 1000
+        walk.stay(0, evidence(None))
+        walk.now += 1000
+    assert walk.site == "a"
+    assert walk.decision.reasons == (
+        "a is left when the evidence says for another 300 s that the box is elsewhere",
+        "the antenna is off",
+    )
+
+
+def test_why_a_site_was_left_is_said_until_there_is_another() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, AT_A)
+    walk.stay(LEAVE + 10, evidence({"a": OUT, "b": OUT}))
+    gone = "a is left: 9.0 km outside, for 300 s"
+    assert walk.decision.reasons == (gone, "the nearest of its sites is a (9.0 km outside)")
+    walk.stay(1000, evidence(None))
+    assert walk.decision.reasons == (gone, "the antenna is off")
+    at_b = evidence({"a": OUT, "b": IN}, b=(FOR,))
+    walk.stay(10, at_b)
+    assert walk.decision.reasons == ("b: 50 m inside for 10 s of 90 s, then it opens by itself", gone)
+    walk.stay(DWELL, at_b)
+    assert walk.decision.reasons == ("b: 50 m inside", "10.20.0.0/16 for")
+
+
+def test_who_goes_over_at_once_says_why_the_one_before_is_left() -> None:
+    walk = Walk(A, B)
+    walk.stay(DWELL, AT_A)
+    found = []
+    while walk.site != "b":
+        walk.now += 5
+        found.append(walk.stay(0, evidence({"a": OUT, "b": IN}, b=(FOR,))))
+    assert "a is left: 9.0 km outside; the network is that of b; 10.20.0.0/16 for, for 300 s" in found[-1].reasons
+
+
+def test_a_site_whose_profile_says_no_more_how_it_is_known_is_left_for_that() -> None:
+    assert Walk(B, memory=at("a", 990.0)).stay(10, evidence({"b": OUT})).reasons[0] == (
+        "a is left: no profile says any more how it is known"
+    )
+
+
+PIN = Wanted(Kind.ENDPOINT, "10.20.1.10:2762", "10.20.1.10", 2762, certificate_sha256="9f" * 32)
+OPEN_PORT = Wanted(Kind.ENDPOINT, "10.20.1.10:2762", "10.20.1.10", 2762)
+OWN = Wanted(Kind.SUBNET, "10.1.0.0/16")
+MAC = Wanted(Kind.GATEWAY_MAC, "00:11:22:33:44:55")
+ECHO = Wanted(Kind.ECHO, "PACS at 10.20.1.11:104", "10.20.1.11", 104, "PACS")
+
+
+class Clash(NamedTuple):
+    """What the site of the position and another one name, and what of it agrees."""
+
+    here: Mapping[Wanted, Says]
+    other: Mapping[Wanted, Says]
+    torn: bool
+
+
+CLASHES = {
+    "an echo from afar against a link with a pin": Clash({OWN: SILENT, ECHO: FOR}, {LAN: FOR, PIN: FOR}, True),
+    "an echo alone against a link with a pin": Clash({ECHO: FOR}, {LAN: FOR, PIN: FOR}, True),
+    "an echo alone against a link with a gateway": Clash({ECHO: FOR}, {LAN: FOR, MAC: FOR}, True),
+    "the link is another one": Clash({OWN: SILENT, ECHO: FOR}, {LAN: FOR, ECHO: FOR}, True),
+    "a pin from afar against a link with a pin": Clash({OWN: SILENT, PIN: FOR}, {LAN: FOR, PIN: FOR}, True),
+    "no link named, and large subnets everywhere": Clash({ECHO: FOR}, {LAN: FOR, ECHO: FOR}, False),
+    "no link named, and an open port everywhere": Clash({ECHO: FOR}, {LAN: FOR, OPEN_PORT: FOR}, False),
+    "both links are there": Clash({OWN: FOR, ECHO: SILENT}, {LAN: FOR, PIN: FOR}, False),
+    "a large subnet alone": Clash({OWN: SILENT, ECHO: FOR}, {LAN: FOR}, False),
+    "a pin that is reached from here": Clash({OWN: FOR}, {LAN: SILENT, PIN: FOR}, False),
+    "a pin alone": Clash({ECHO: FOR}, {PIN: FOR}, False),
+    "not all of the other one": Clash({OWN: SILENT, ECHO: FOR}, {LAN: FOR, PIN: FOR, WIFI: SILENT}, False),
+    "all of the other one from afar": Clash({OWN: SILENT, ECHO: FOR}, {ECHO: FOR, PIN: FOR}, False),
+}
+
+
+def clash(case: Clash, where: Mapping[str, Standing] | None, **also: Mapping[Wanted, Says]) -> Evidence:
+    said = {"a": case.here, "b": case.other, **also}
+    clues = {site: tuple(Clue(wanted, says, f"{wanted.value} {says}") for wanted, says in each.items())
+             for site, each in said.items()}  # fmt: skip
+    return Evidence(where, "the antenna is off", clues)
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+@pytest.mark.parametrize("third", [True, False])
+@pytest.mark.parametrize("name", CLASHES)
+def test_a_position_against_a_network_that_agrees_as_a_whole(name: str, third: bool, fenced: bool) -> None:
+    case = CLASHES[name]
+    rules = [
+        SiteRules("a", fence=True, dwell=DWELL, wanted=tuple(case.here)),
+        SiteRules("b", fence=fenced, dwell=DWELL, wanted=tuple(case.other)),
+        SiteRules("c", fence=True, dwell=DWELL, wanted=(LAN,)),
+    ]
+    where = {"a": IN, "c": OUT} | ({"b": OUT} if fenced else {})
+    found = clash(case, where, **({"c": {LAN: FOR}} if third else {}))
+    walk = Walk(*rules)
+    decision = walk.stay(DWELL + 10, found)
+    assert walk.site == ("conflict" if case.torn else "a"), decision
+    if case.torn:
+        assert decision.reasons[0].startswith("the position says a (50 m inside), and the network says b")
+        opened = Walk(*rules, memory=at("a", 990.0))
+        assert opened.stay(1000, found).kept == ("a",), "what is open stays so"
+        assert opened.stay(LEAVE + 10, clash(case, None)).site != "a", "without a position the network moves it"
+
+
+def test_the_network_that_agrees_as_a_whole_opens_where_areas_overlap() -> None:
+    case = CLASHES["an echo from afar against a link with a pin"]
+    rules = [
+        SiteRules(site, fence=True, dwell=DWELL, wanted=tuple(wanted))
+        for site, wanted in (("a", case.here), ("b", case.other))
+    ]
+    walk = Walk(*rules)
+    walk.stay(DWELL + 10, clash(case, {"a": IN, "b": IN}))
+    assert walk.site == "b"
 
 
 def test_a_site_without_a_fence_is_left_for_another_place() -> None:
@@ -278,7 +399,7 @@ def test_each_site_is_told_of() -> None:
         50.0,
     )
     assert a.explanation == "50 m inside for 50 s of 90 s; its network agrees"
-    assert b.explanation == "9.0 km outside; its network does not agree"
+    assert b.explanation == "9.0 km outside; nothing is seen of its network"
 
 
 SAID = st.sampled_from(Says)

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from capacitord.config.tables.whereabouts import WhereaboutsTable
 from capacitord.model.fence import Where
 from capacitord.model.presence import DUE, LONGEST_GAP, NEXT, Phase, Presence, step
 
@@ -88,14 +89,14 @@ def test_here_needs_the_dwell_surely_inside_without_a_break(looks: list[Look], d
 
 @given(LOOKS, st.floats(1, 200), st.floats(1, 400))
 def test_only_surely_outside_long_enough_ends_a_presence(looks: list[Look], dwell: float, leave: float) -> None:
-    was, now, sure, first = HERE, 0.0, 0.0, None
+    was, now, sure, last = HERE, 0.0, 0.0, None
     for passed, where in looks:
         now += passed
         if where is IN:
-            sure, first = 0.0, None
-        elif where is OUT:
-            first = now if first is None else first
-            sure = now - first
+            sure = 0.0
+        elif where is OUT and last is OUT and passed <= LONGEST_GAP:
+            sure += passed
+        last = where
         presence = step(was, where, now, dwell=dwell, leave_after=leave)
         if was.here and not presence.here:
             assert where is OUT
@@ -116,7 +117,7 @@ def test_what_is_not_surely_inside_begins_nothing(looks: list[Look]) -> None:
     assert all(each == Presence() for each in walk(looks))
 
 
-@given(PRESENCES.filter(lambda presence: not presence.here), st.floats(61, 1e9), st.floats(1, 3600))
+@given(PRESENCES.filter(lambda presence: not presence.here), st.floats(LONGEST_GAP + 1, 1e9), st.floats(1, 3600))
 def test_a_jump_of_time_opens_nothing(before: Presence, jump: float, dwell: float) -> None:
     after = step(before, IN, before.last + before.since + jump, dwell=dwell, leave_after=300)
     assert after.phase is Phase.ARRIVING
@@ -166,10 +167,27 @@ def test_jitter_at_the_fence_opens_nothing_and_closes_nothing() -> None:
         assert all(each.here for each in walk(looks, HERE))
 
 
-def test_rare_looks_outside_end_a_presence_in_the_end() -> None:
-    found = walk([(120.0, where) for where in [OUT, None] * 4], HERE)
-    assert [each.counted for each in found][::2] == [0, 60, 120, 180]
-    assert found[-1].phase is Phase.LEAVING
+@given(st.floats(0.5, 1e6), st.integers(1, 200))
+def test_single_looks_outside_between_lost_ones_end_no_presence(gap: float, times: int) -> None:
+    assert all(each.here and not each.counted for each in walk([(gap, OUT), (gap, None)] * times, HERE))
+
+
+def test_a_gap_without_evidence_brings_no_leave_nearer() -> None:
+    lost = [*every(5, OUT, 10), *every(5, None, 40), *every(5, OUT, 20)]
+    found = walk(lost, HERE, leave=20.0)
+    assert [each.counted for each in found] == [0, 5, *[5] * 8, 5, 10, 15, 0]
+    assert [each.phase for each in found[-2:]] == [Phase.LEAVING, Phase.AWAY]
+
+
+def test_two_looks_outside_too_far_apart_count_as_one() -> None:
+    found = walk([(LONGEST_GAP + 1, OUT)] * 50, HERE)
+    assert {(each.phase, each.counted) for each in found} == {(Phase.LEAVING, 0.0)}
+
+
+def test_the_rarest_looks_there_can_be_are_near_enough() -> None:
+    longest = WhereaboutsTable.model_validate({"poll": "60s"}).poll
+    late = [(longest + 1.0, OUT)] * 6
+    assert not walk(late, HERE)[-1].here
 
 
 @pytest.mark.parametrize("where", [*Where, None])

@@ -145,6 +145,11 @@ def test_it_opens_where_it_is_and_ends_where_it_is_not(tmp_path: Path) -> None:
         opened = coach.audit.show(m.AuditQuery(action="gate.open"))
         assert [entry.subjects for entry in opened] == [("lakeside",), ("st-marys",)]
         assert all("chosen by evidence: a test says so" in entry.detail for entry in opened)
+        ended = [entry.detail for entry in coach.audit.show(m.AuditQuery(action="gate.closing"))]
+        assert ended == [
+            "open → closing; the box goes over to st-marys; a test says so",
+            "open → closing; the box is being parked; it is 3 km from any site",
+        ]
 
     play(tmp_path, act)
 
@@ -161,14 +166,20 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         assert listed.override
         assert listed.chosen is not None
         assert (listed.chosen.by, listed.chosen.reason) == ("alex", "they know better")
-        assert (await coach.sites.follow("GPS works again")).message.endswith("again; lakeside is active.")
+        assert (await coach.sites.follow()).message.endswith("again; lakeside is active.")
         await coach.settle("lakeside")
         assert not coach.serving.override
+        assert coach.serving.grounds == "chosen by evidence: a test says so"
+        await coach.history.settle()
+        over = next(iter(coach.audit.show(m.AuditQuery(action="gate.closing"))))
+        assert over.detail == (
+            "open → closing; the box goes over to valley, as alex says; chosen by alex: they know better"
+        )
         await coach.sites.deactivate("on the road", "alex")
         coach.evidence.say(where("st-marys"))
         gate = await coach.settle("")
         assert gate.parked is not None
-        await coach.sites.follow("")
+        await coach.sites.follow()
         await coach.settle("st-marys")
 
     play(tmp_path, act)
@@ -196,7 +207,7 @@ def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
         coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
         coach.evidence.say(torn("lakeside"))
-        await coach.sites.follow("")
+        await coach.sites.follow()
         await coach.settle("lakeside")
 
     play(tmp_path, act)
@@ -251,7 +262,7 @@ def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> Non
         coach.evidence.follows = False
         coach.evidence.say(where("lakeside"))
         with pytest.raises(Refused, match="does not follow where it is"):
-            await coach.sites.follow("")
+            await coach.sites.follow()
         await coach.activate("st-marys")
         await coach.settle("st-marys")
         assert not coach.serving.override

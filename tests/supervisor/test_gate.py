@@ -101,6 +101,26 @@ def test_nothing_but_what_is_on_record_opens_the_gate() -> None:
         assert not gate.may_scan
 
 
+def test_an_open_gate_says_that_the_site_is_being_left_and_that_the_preflight_was_waived() -> None:
+    facts = Facts(profile="b", runtime=RuntimeState.RUNNING, bound=True, heard=True, clearance=Clearance.SAME)
+    assert decide(GateState.OPEN, facts).reason == "images are taken in for b"
+    gate = decide(GateState.OPEN, replace(facts, left=True, waived="alex"))
+    assert gate.may_scan
+    assert "without a preflight: alex waived it; the evidence says that the box is leaving it" in gate.reason
+
+
+@pytest.mark.parametrize(
+    ("incoming", "words"),
+    [(0, "what a scanner is sending"), (1, "the scanner that is"), (3, "the 3 scanners that are")],
+)
+def test_a_gate_that_closes_says_for_whom_it_waits_and_how_long(incoming: int, words: str) -> None:
+    facts = Facts(profile="b", runtime=RuntimeState.RUNNING, leaving="the box goes over to c", incoming=incoming)
+    gate = decide(GateState.OPEN, replace(facts, grace=7.0))
+    assert gate.state is GateState.CLOSING
+    assert words in gate.hint
+    assert "7 s at most" in gate.hint
+
+
 def test_every_shut_gate_has_a_reason_and_what_a_person_can_change_a_hint() -> None:
     for facts, now in itertools.product(ALL, GateState):
         gate = decide(now, facts)
@@ -176,7 +196,19 @@ RUNNING = Facts(profile="a", runtime=RuntimeState.RUNNING, heard=True, awaited="
         (replace(RUNNING, preflight=CLEAN, clearance=Clearance.CLEAN), GateState.PREFLIGHT, "on record", "Wait"),
         (replace(RUNNING, clearance=Clearance.WAIVED), GateState.PREFLIGHT, "on record", "Wait"),
         (replace(RUNNING, clearance=Clearance.FIRST, record_problem=PROBLEM), GateState.BLOCKED, "something", "Do"),
-        (Facts(nowhere="this box is at no site it knows", others=2), GateState.PARKED, "no site it knows", "location"),
+        (
+            Facts(nowhere="this box is at no site it knows", others=2),
+            GateState.PARKED,
+            "no site it knows",
+            "opens by itself",
+        ),
+        (Facts(nowhere="it disagrees", others=2, torn=True), GateState.PARKED, "disagrees", "Or say where it is"),
+        (
+            Facts(nowhere="at no site", key_problem=PROBLEM),
+            GateState.PARKED,
+            "at no site, and: something is wrong",
+            "Do something. Then: fluxctl site location",
+        ),
     ],
 )
 def test_what_the_gate_says_before_it_opens(facts: Facts, state: GateState, words: str, hint: str) -> None:

@@ -153,7 +153,8 @@ def test_an_open_association_finishes_with_the_site_it_began_with() -> None:
                  "http://box/v1/sites/lakeside/activate"], stdout=subprocess.PIPE
             )  # fmt: skip
             gate = daemon.until("closing")["gate"]
-            assert gate["reason"] == "the box goes over to lakeside"
+            assert gate["reason"].startswith("the box goes over to lakeside, as ")
+            assert "may finish first, for 1.5 s at most" in gate["hint"]
             assert not can_connect(port)
             assert daemon.get("/v1/status")["site"]["id"] == "st-marys"
             scanner.settimeout(0.2)

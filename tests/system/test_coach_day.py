@@ -62,7 +62,7 @@ def home_and_a_drive_past(bus: Coach, st_marys: Site, valley: Site) -> None:
     arrived = time.monotonic()
     bus.drive(st_marys.at)
     bus.plug_in(valley)
-    bus.expect_gate(PARKED, None, "disagrees", "the position says st-marys, and the network says valley")
+    bus.expect_gate(PARKED, None, "disagrees", "the position says st-marys (", "and the network says valley")
     bus.check(SPEED * (time.monotonic() - arrived) > DWELL, "nothing to be decided before the dwell is over")
     bus.expect("advice about the conflict", lambda s: "location-conflict" in {each.reference for each in s.advice})
     bus.check(not gates(bus), "the gate never to have left parked")

@@ -213,7 +213,7 @@ class Coach(RuleBasedStateMachine):
     def arrives(self, site: str, follow: bool) -> None:
         """Have all evidence say the same, for long enough."""
         if follow:
-            self.ask(self.box.sites.follow("a test"), 0)
+            self.ask(self.box.sites.follow(), 0)
         self.world.place = "lakeside" if site == "lakeside" else "elsewhere"
         self.world.network = "st-marys" if site == "st-marys" else ""
         self.box.loop.run_for(100.0)
@@ -295,7 +295,7 @@ class Coach(RuleBasedStateMachine):
     def end_it(self, back: bool, pause: float) -> None:
         """Park the box, or have it follow the evidence again."""
         sites = self.box.sites
-        self.ask(sites.follow("a test") if back else sites.deactivate("a test", "alex"), pause)
+        self.ask(sites.follow() if back else sites.deactivate("a test", "alex"), pause)
 
     @precondition(lambda self: self.runs)
     @rule(what=st.sampled_from(("import", "import", "roll back", "remove", "erase")), site=_site, pause=_pause)
