@@ -611,6 +611,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-preflight": (LOOK, lambda look: status.page(NOT_CLEAN, look)),
     "site-departure-clear": (LOOK, lambda look: departure.page(d.CLEAR, look)),
     "site-departure-draining": (LOOK, lambda look: departure.page(d.DRAINING, look)),
+    "site-departure-refused": (LOOK, lambda look: departure.page(d.REFUSED, look)),
     "site-departure": (LOOK, lambda look: departure.page(d.NOT_YET, look)),
     "site-departure-60-columns": (NARROW, lambda look: departure.page(d.NOT_YET, look)),
     "site-list-draining": (LOOK, lambda look: site.listed(d.LEFT_BEHIND, look)),
