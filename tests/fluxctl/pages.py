@@ -30,6 +30,7 @@ from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_elsewhere, advice_on_failed, advice_on_held
 from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
+from fluxctl import watching
 from fluxctl.commands import doctor
 from fluxctl.render import (
     box,
@@ -606,6 +607,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "preflight-same-site": (LOOK, lambda look: preflight.page(f.SAME, look)),
     "preflight-no-site": (LOOK, lambda look: preflight.page(f.NOWHERE, look)),
     "preflight-watch": (LOOK, lambda look: preflight.live(f.DIRTY, look)),
+    "preflight-watch-lost": (LOOK, lambda look: preflight.live(f.DIRTY, look, watching.ENDED)),
     "site-list-override": (LOOK, lambda look: site.listed(s.changed(s.SITES, chosen=CHOSEN, override=True), look)),
     "status-override": (LOOK, lambda look: status.page(s.changed(QUIET, chosen=CHOSEN, override=True), look)),
     "status-preflight": (LOOK, lambda look: status.page(NOT_CLEAN, look)),
