@@ -394,7 +394,7 @@ def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, 
         raise TryAgain("the box is starting")
 
     said = iter([breaks_off, starts, lambda _: (f.DIRTY,), lambda _: (f.CLEAN,)])
-    daemon.answers["preflight.run"] = lambda request: next(said)(request)
+    daemon.answers["preflight.run"] = lambda request: next(said)(request)  # noqa: PLW0108 - one for each time
     watched = run("preflight", "--watch")
     assert watched.code == 0
     assert [line.partition(" — ")[0] for line in watched.out.splitlines()] == [
@@ -406,7 +406,7 @@ def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, 
         "✔ CLEAN",
     ]
     again = iter([breaks_off, lambda _: (f.CLEAN,)])
-    daemon.answers["preflight.run"] = lambda request: next(again)(request)
+    daemon.answers["preflight.run"] = lambda request: next(again)(request)  # noqa: PLW0108 - as before
     lines = run("preflight", "--watch", "--json").out.splitlines()
     assert [json.loads(line)["clean"] for line in lines] == [False, True]
 
