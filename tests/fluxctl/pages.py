@@ -623,6 +623,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),
     "site-location": (LOOK, lambda look: location.located(loc.HERE, look)),
     "site-location-60-columns": (NARROW, lambda look: location.located(loc.HERE, look)),
+    "site-location-long-60-columns": (NARROW, lambda look: location.located(loc.FAR, look)),
     "site-location-conflict": (LOOK, lambda look: location.located(loc.CONFLICT, look)),
     "site-location-lost": (LOOK, lambda look: location.located(loc.LOST, look)),
     "site-location-manual": (LOOK, lambda look: location.located(loc.MANUAL, look)),

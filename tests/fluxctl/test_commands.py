@@ -214,6 +214,12 @@ def test_without_a_daemon(run: Run, line: Any, command: str) -> None:
     assert "next:" in result.err
 
 
+def test_without_a_daemon_nobody_is_to_scan(run: Run) -> None:
+    result = run("status")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith("✘ DO NOT SCAN — capacitord is not running")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
