@@ -59,7 +59,8 @@ class Sites:
         if request.dry_run:
             return checked.answer
         first = await asyncio.to_thread(self._is_first)
-        chosen_at_once = first and not serving.would_follow([candidate.profile for candidate in checked.candidates])
+        follows = serving.would_follow([candidate.profile for candidate in checked.candidates])
+        chosen_at_once = first and not follows
         if first and (len(checked.candidates) > 1 or not chosen_at_once):
             # Nobody has said which one: written down first, as a lone profile without a record is served.
             await asyncio.to_thread(serving.chosen.write, Choice(""))
@@ -82,7 +83,7 @@ class Sites:
             serving.take(await asyncio.to_thread(store.read, serving.site))
         await serving.look_around()
         serving.consider()
-        return msgspec.structs.replace(answer, active_site=serving.site)
+        return msgspec.structs.replace(answer, active_site=serving.site, follows=follows and not serving.override)
 
     async def _catch_up(self) -> None:
         """Have the runtime act on the version that is in force, after a change that was cut short."""
@@ -371,7 +372,8 @@ class Sites:
         ]
         found = [msgspec.structs.replace(each, draining=draining.get(each.id)) for each in found]
         entries = tuple(sorted(found, key=lambda entry: entry.id))
-        return m.SiteList(schema, entries, chosen=serving.choice.chosen, override=serving.override)
+        follows = serving.follows and not serving.override
+        return m.SiteList(schema, entries, serving.choice.chosen, override=serving.override, follows=follows)
 
     def _entry(self, found: m.ProfileSummary) -> m.SiteEntry:
         serving = self._serving

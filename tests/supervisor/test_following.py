@@ -158,12 +158,15 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         coach.evidence.say(where("st-marys"))
         coach.evidence.say(where("lakeside"))
         listed = await coach.sites.list("x")
-        assert listed.override
+        assert (listed.override, listed.follows) == (True, False)
         assert listed.chosen is not None
         assert (listed.chosen.by, listed.chosen.reason) == ("alex", "they know better")
         assert (await coach.sites.follow("GPS works again")).message.endswith("again; lakeside is active.")
         await coach.settle("lakeside")
-        assert not coach.serving.override
+        listed = await coach.sites.list("x")
+        assert (listed.override, listed.follows) == (False, True)
+        imported = await coach.sites.import_profiles(m.ProfileImport(PROFILE.format(version=2, port=9)), "alex")
+        assert imported.follows
         await coach.sites.deactivate("on the road", "alex")
         coach.evidence.say(where("st-marys"))
         gate = await coach.settle("")
@@ -252,6 +255,7 @@ def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> Non
         coach.evidence.say(where("lakeside"))
         with pytest.raises(Refused, match="does not follow where it is"):
             await coach.sites.follow("")
+        assert not (await coach.sites.list("x")).follows
         await coach.activate("st-marys")
         await coach.settle("st-marys")
         assert not coach.serving.override
