@@ -167,7 +167,8 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         assert (listed.override, listed.follows) == (False, True)
         imported = await coach.sites.import_profiles(m.ProfileImport(PROFILE.format(version=2, port=9)), "alex")
         assert imported.follows
-        await coach.sites.deactivate("on the road", "alex")
+        parked = await coach.sites.deactivate("on the road", "alex")
+        assert parked.message.endswith("It follows the evidence again with: fluxctl site follow")
         coach.evidence.say(where("st-marys"))
         gate = await coach.settle("")
         assert gate.parked is not None
@@ -181,7 +182,8 @@ def test_the_site_that_is_open_already_can_be_held_on_to(tmp_path: Path) -> None
     async def act(coach: Coach) -> None:
         coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
-        assert "whatever the evidence says" in (await coach.activate("lakeside")).message
+        message = (await coach.activate("lakeside")).message
+        assert message.endswith("It stays so, whatever the evidence says, until: fluxctl site follow")
         coach.evidence.say(where(None))
         coach.sites.heed()
         assert coach.serving.override
