@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from capacitord.api.geofence import Position, SiteArea
-from fluxctl.render.chart import Frame, frame, rings, scale
+from fluxctl.render.chart import Frame, frame, rings, roomy, scale
 from fluxctl.render.words import clean, metres
 
 SIDE: Final = 900.0
@@ -46,10 +46,9 @@ def _lines(sites: Sequence[SiteArea], position: Position | None, shown: Frame) -
         yield f'<path d="{outline}" fill="{color}" fill-opacity="0.15" fill-rule="evenodd" stroke="{color}">'
         yield f"<title>{name}</title></path>"
     for number, site in enumerate(sites):
-        places = [at(place) for ring in rings(site) for place in ring]
-        if places:
-            x = (min(x for x, _ in places) + max(x for x, _ in places)) / 2
-            y = (min(y for _, y in places) + max(y for _, y in places)) / 2
+        outlines = [[at(place) for place in ring] for ring in rings(site)]
+        if outlines:
+            (x, y), _ = roomy(outlines)
             color = COLORS[number % len(COLORS)]
             name = escape(_printable(site.id))
             yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{color}">{name}</text>'
