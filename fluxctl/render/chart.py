@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Final, NamedTuple
 
 from rich.text import Text
@@ -72,17 +72,17 @@ def rings(site: SiteArea) -> Iterator[list[list[float]]]:
         yield from polygon
 
 
-def roomy(outlines: Sequence[Sequence[Point]]) -> tuple[Point, float]:
+def roomy(outlines: Sequence[Sequence[Point]], tall: float) -> tuple[Point, float]:
     """Return where there is room for a name in an area that these rings enclose, and how wide it is there.
 
-    That is half way up, unless the area is much wider elsewhere; never in a hole.
+    That is half way up, unless the area is much wider elsewhere; never in a hole. The name reaches `tall` up and down.
     """
     heights = [y for ring in outlines for _, y in ring]
     low, high = min(heights), max(heights)
     stretches = [
         (end - begin, (begin + end) / 2, low + (high - low) * share)
         for share in _LEVELS
-        for begin, end in _stretches(outlines, low + (high - low) * share)
+        for begin, end in _clear(outlines, low + (high - low) * share, tall)
     ]
     if not stretches:
         return outlines[0][0], 0.0
@@ -91,15 +91,28 @@ def roomy(outlines: Sequence[Sequence[Point]]) -> tuple[Point, float]:
     return (x, y), wide
 
 
-def _stretches(outlines: Sequence[Sequence[Point]], y: float) -> Iterator[tuple[float, float]]:
-    """Yield from where to where a horizontal line is within the area, by the even-odd rule."""
+def _clear(outlines: Sequence[Sequence[Point]], y: float, tall: float) -> Iterator[tuple[float, float]]:
+    """Yield from where to where lines at these heights are all within the area."""
+    for stretches in product(*(_stretches(outlines, each) for each in (y - tall, y, y + tall))):
+        begin, end = max(begin for begin, _ in stretches), min(end for _, end in stretches)
+        if begin < end:
+            yield begin, end
+
+
+def _stretches(outlines: Sequence[Sequence[Point]], y: float) -> list[tuple[float, float]]:
+    """Return from where to where a horizontal line is within the area, by the even-odd rule."""
     crossed = sorted(
         ax + (y - ay) * (bx - ax) / (by - ay)
         for ring in outlines
         for (ax, ay), (bx, by) in pairwise(ring)
         if (ay <= y) is not (by <= y)
     )
-    return zip(crossed[::2], crossed[1::2], strict=True)
+    whole: list[tuple[float, float]] = []
+    for begin, end in zip(crossed[::2], crossed[1::2], strict=True):
+        # Parts that touch are one, as those of an area that was cut at 180°.
+        touches = bool(whole) and math.isclose(whole[-1][1], begin, abs_tol=1e-6)
+        whole.append((whole.pop()[0] if touches else begin, end))
+    return whole
 
 
 def is_cut(begin: Sequence[float], end: Sequence[float]) -> bool:
@@ -186,7 +199,7 @@ class _Canvas:
         places = [place for ring in outlines for place in ring]
         if not places:
             return
-        (x, y), wide = roomy(outlines)
+        (x, y), wide = roomy(outlines, 4.0)
         xs, ys = [x for x, _ in places], [y for _, y in places]
         if max(xs) < 0 or min(xs) >= self._size[0] or max(ys) < 0 or min(ys) >= self._size[1]:
             return

@@ -14,6 +14,7 @@ SIDE: Final = 900.0
 """Units of the longer side."""
 COLORS: Final = ("#0b7285", "#862e9c", "#2b8a3e", "#e67700", "#1864ab", "#c92a2a")
 _FOOT: Final = 40.0
+_LETTER: Final = 14.0
 
 
 def svg(sites: Sequence[SiteArea], position: Position | None, centre: SiteArea | None) -> bytes:
@@ -32,7 +33,7 @@ def _lines(sites: Sequence[SiteArea], position: Position | None, shown: Frame) -
 
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height + _FOOT:.1f}" '
-        'font-family="sans-serif" font-size="14">'
+        f'font-family="sans-serif" font-size="{_LETTER:.0f}">'
     )
     yield "<title>The areas of the sites</title>"
     yield f'<rect width="{width:.1f}" height="{height + _FOOT:.1f}" fill="#ffffff"/>'
@@ -48,7 +49,7 @@ def _lines(sites: Sequence[SiteArea], position: Position | None, shown: Frame) -
     for number, site in enumerate(sites):
         outlines = [[at(place) for place in ring] for ring in rings(site)]
         if outlines:
-            (x, y), _ = roomy(outlines)
+            (x, y), _ = roomy(outlines, _LETTER)
             color = COLORS[number % len(COLORS)]
             name = escape(_printable(site.id))
             yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{color}">{name}</text>'
