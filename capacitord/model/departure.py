@@ -131,7 +131,8 @@ def _on_the_way(facts: Facts) -> list[Matter]:
         return []
     words = f"{_count(number, 'image')} {_is(number)} still on the way"
     if facts.stuck:
-        words += f", and {facts.stuck:,} of them meet{'s' if facts.stuck == 1 else ''} trouble at the moment"
+        some = "" if facts.stuck == number else f"{facts.stuck:,} of them "
+        words += f", and {some}meet{'s' if facts.stuck == 1 else ''} trouble at the moment"
     if not facts.when_inactive.drains:
         first = _WHY if facts.stuck else _WAIT
         return [Matter("on-the-way", words, f"{first} {_LATER}")]

@@ -114,7 +114,7 @@ def test_what_left_before_the_first_failure_says_nothing_of_how_long_the_rest_ta
     assert way.rate > 0
     assert (way.moves, way.eta, found.eta) == (False, None, None)
     (said,) = (each.message for each in found.matters if each.reference == "on-the-way")
-    assert said == "1 image is still on the way, and 1 of them meets trouble at the moment"
+    assert said == "1 image is still on the way, and meets trouble at the moment"
 
 
 def test_a_runtime_that_only_delivers_serves_no_port_and_asks_nobody_for_a_worklist(
