@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -399,7 +399,9 @@ def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, 
     def starts(_: RunPreflight) -> tuple[Preflight, ...]:
         raise TryAgain("the box is starting")
 
-    said = iter([breaks_off, starts, lambda _: (f.DIRTY,), lambda _: (f.CLEAN,)])
+    said: Iterator[Callable[[RunPreflight], Iterable[Preflight]]] = iter(
+        [breaks_off, starts, lambda _: (f.DIRTY,), lambda _: (f.CLEAN,)]
+    )
     daemon.answers["preflight.run"] = lambda request: next(said)(request)  # noqa: PLW0108 - one for each time
     watched = run("preflight", "--watch")
     assert watched.code == 0
@@ -411,7 +413,7 @@ def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, 
         "⚠ capacitord does not answer: it ended the conversation; it may be restarting. It is asked again.",
         "✔ CLEAN",
     ]
-    again = iter([breaks_off, lambda _: (f.CLEAN,)])
+    again: Iterator[Callable[[RunPreflight], Iterable[Preflight]]] = iter([breaks_off, lambda _: (f.CLEAN,)])
     daemon.answers["preflight.run"] = lambda request: next(again)(request)  # noqa: PLW0108 - as before
     lines = run("preflight", "--watch", "--json").out.splitlines()
     assert [json.loads(line)["clean"] for line in lines] == [False, True]

@@ -92,11 +92,14 @@ def test_nothing_is_guessed_of_images_that_the_peer_has_no_room_for(supervisor: 
     with Pacs(lambda request: STORED if request.sop_instance_uid.startswith(STUDY) else NO_ROOM) as pacs:
         supervisor.start(destination("pacs", pacs.port), limits=QUICK)
         with associated(supervisor.listen()) as scanner:
-            store(scanner, image(STUDY, 1), image(OTHER, 1))
+            store(scanner, image(STUDY, 1))
+        wait_for(lambda: pacs.stored, what="an image to leave")
+        with associated(supervisor.listen()) as scanner:
+            store(scanner, image(OTHER, 1))
         found = wait_for(lambda: _in_trouble(departure(supervisor)), within=20.0, what="an image to rest")
     (way,) = found.on_the_way
     assert way.rate > 0
-    assert (way.images, way.eta, found.eta) == (1, None, None)
+    assert (way.moves, way.eta, found.eta) == (True, None, None)
 
 
 def test_what_left_before_the_first_failure_says_nothing_of_how_long_the_rest_takes(supervisor: Supervisor) -> None:
