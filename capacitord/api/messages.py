@@ -847,11 +847,13 @@ class ProfileTaken(ProfileSummary, frozen=True):
 class ProfileImported(ProfileTaken, frozen=True):
     """What was imported, or could be; `others` are those that came in the same go.
 
-    `active_site` is what the box serves after it, empty for none; it is None where nothing was imported.
+    `active_site` is what the box serves after it, empty for none; it is None where nothing was imported. One that
+    `follows` opens by itself for the site where it is.
     """
 
     others: tuple[ProfileTaken, ...] = ()
     active_site: str | None = None
+    follows: bool = False
 
 
 class DamagedProfile(Answer, frozen=True):
@@ -996,12 +998,13 @@ class SiteEntry(Answer, frozen=True):
 
 
 class SiteList(Answer, frozen=True):
-    """The sites of this box. `chosen` and `override` are as in the status."""
+    """The sites of this box. `chosen` and `override` are as in the status; `follows` as for an import."""
 
     schema: str
     sites: tuple[SiteEntry, ...]
     chosen: Chosen | None = None
     override: bool = False
+    follows: bool = False
 
 
 # --- keys ---------------------------------------------------------------------------------------------

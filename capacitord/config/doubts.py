@@ -39,6 +39,7 @@ def check(tables: Mapping[str, Any]) -> list[Finding]:
         *_removed_references(tables),
         *_never(tables),
         *_anywhere(tables),
+        *_laxer(tables),
     ]
 
 
@@ -59,6 +60,15 @@ def _anywhere(tables: Mapping[str, Any]) -> Iterator[Finding]:
         words = "is enough to open for this site, and private addresses are in use everywhere"
         hint = 'Give it a geofence, or an endpoint with certificate_sha256 and network = "all".'
         yield Finding(("location", *weak[0]), words, hint, at_key=True)
+
+
+def _laxer(tables: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield that a profile cannot do without a preflight that the box requires."""
+    preflight = tables.get("preflight")
+    if isinstance(preflight, Mapping) and preflight.get("required") is False:
+        words = "changes nothing: a site may be stricter than its box, never laxer"
+        hint = "Leave it out; the box says it in capacitord.toml: [preflight] required."
+        yield Finding(("preflight", "required"), words, hint, at_key=True)
 
 
 def _is_private(row: Mapping[str, Any]) -> bool:

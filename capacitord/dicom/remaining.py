@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from capacitord.api.preflight import Remaining
-from capacitord.dicom.classify import clean_comment
+from capacitord.dicom.classify import End, clean_comment
 from capacitord.dicom.elements import Malformed
 from capacitord.dicom.find import FindAssociation
 from capacitord.dicom.send import AssociationEnded, Line
@@ -21,7 +21,7 @@ from capacitord.dicom.worklist.encoding import Content, Leaf, encode
 from capacitord.dicom.worklist.entry import SYNTAXES, Entry, read
 from capacitord.dicom.worklist.keys import tag
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.preflight import Checked, Root
+from capacitord.model.preflight import Checked, Obstacle, Root
 
 if TYPE_CHECKING:
     import socket
@@ -67,6 +67,8 @@ def remaining(connection: socket.socket, scanner: Scanner, limits: Limits) -> Re
         outcome = asking.run()
     except AssociationEnded as end:
         outcome = Outcome(end.outcome.verdict, _without_again(end.outcome.reason))
+        if end.how is End.REJECTED:
+            asking.obstacle = Obstacle.TITLE
     finally:
         line.close()
     return asking.result(outcome)
@@ -98,6 +100,7 @@ class _Asking:
     """One scanner, asked over one association."""
 
     def __init__(self, line: Line, scanner: Scanner, limits: Limits) -> None:
+        self.obstacle = Obstacle.ANSWER
         self._line = line
         self._scanner = scanner
         self._limits = limits
@@ -111,6 +114,7 @@ class _Asking:
         association = FindAssociation(self._line, FIND[scanner.root], self._limits.seconds, longest=LONGEST_ANSWER)
         if not association.open(scanner.ae_title, scanner.calling_ae_title, _MAX_PDU):
             self._line.release()
+            self.obstacle = Obstacle.QUERY
             return self._told(f"{scanner.ae_title} does not answer queries by {_MODEL[scanner.root]}.")
         try:
             if scanner.root is Root.STUDY:
@@ -134,6 +138,7 @@ class _Asking:
             patients=len(self._patients) + unread,
             studies=self._answers if self._scanner.root is Root.STUDY else self._studies_named,
             at_least=outcome.verdict is not Verdict.DONE and bool(self._answers),
+            obstacle=self.obstacle,
         )
         return Remains(checked, tuple(self._rows))
 

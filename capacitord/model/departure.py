@@ -38,14 +38,17 @@ class Matter(msgspec.Struct, frozen=True):
 class Facts(NamedTuple):
     """What is open at a site. Counts are of images where nothing else is said.
 
-    `waiting` ones can leave; `paused` and `barred` ones wait for a destination to which nothing is sent, `stranded`
-    ones for one that the profile does not name. `undecided` ones still get to know where they go. `announced` studies
-    were named by a scanner, and nothing of them is here; of `begun` ones it says that they are being made. `unreadable`
-    says why all this is not of now.
+    `waiting` ones can leave, in `eta` seconds where that is known; something is in the way of `stuck` ones of them at
+    this moment. `paused` and `barred` ones wait for a destination to which nothing is sent, `stranded` ones for one
+    that the profile does not name. `undecided` ones still get to know where they go. `announced` studies were named by
+    a scanner, and nothing of them is here; of `begun` ones it says that they are being made. `unreadable` says why all
+    this is not of now.
     """
 
     when_inactive: Inactive
     waiting: int = 0
+    stuck: int = 0
+    eta: float | None = None
     paused: int = 0
     barred: int = 0
     stranded: int = 0
@@ -127,10 +130,27 @@ def _on_the_way(facts: Facts) -> list[Matter]:
     if not number:
         return []
     words = f"{_count(number, 'image')} {_is(number)} still on the way"
-    if facts.when_inactive.drains:
-        return [Matter("on-the-way", words, "Nothing: they go on leaving at the next site.", stays=False)]
-    hint = 'Wait: fluxctl watch. Where they are to leave later, the profile says when_inactive = "drain".'
-    return [Matter("on-the-way", words, hint)]
+    if facts.stuck:
+        some = "" if facts.stuck == number else f"{facts.stuck:,} of them "
+        words += f", and {some}meet{'s' if facts.stuck == 1 else ''} trouble at the moment"
+    if not facts.when_inactive.drains:
+        first = _WHY if facts.stuck else _WAIT
+        return [Matter("on-the-way", words, f"{first} {_LATER}")]
+    limit = facts.when_inactive.seconds
+    if facts.stuck and limit is None:
+        return [Matter("on-the-way", words, f"{_WHY} {_TRIED}", stays=False)]
+    if facts.stuck:
+        return [Matter("on-the-way", words, f"{_WHY} At the next site they are tried for a while only. {_LIMIT}")]
+    if limit is not None and facts.eta is not None and facts.eta > limit:
+        return [Matter("on-the-way", f"{words}, for longer than they may at the next site", f"{_WAIT} {_LIMIT}")]
+    return [Matter("on-the-way", words, "Nothing: they go on leaving at the next site.", stays=False)]
+
+
+_WAIT: Final = "Wait: fluxctl watch."
+_WHY: Final = "See why: fluxctl queue list."
+_LATER: Final = 'Where they are to leave later, the profile says when_inactive = "drain".'
+_TRIED: Final = "They are tried at the next site, too, and leave if they can from there."
+_LIMIT: Final = "For how long is in the profile: when_inactive."
 
 
 def _count(number: int, noun: str) -> str:

@@ -21,11 +21,30 @@ class Root(enum.StrEnum):
     STUDY = "study-root"
 
 
+class Obstacle(enum.StrEnum):
+    """What keeps a scanner from saying all that is on it."""
+
+    NETWORK = "network"
+    TITLE = "title"
+    QUERY = "query"
+    ANSWER = "answer"
+    BOX = "box"
+
+
+_STEPS: Final = {
+    Obstacle.NETWORK: "Switch the scanner on and check its network",
+    Obstacle.TITLE: "Have the scanner take associations from this box, by the titles that its [[modality]] says",
+    Obstacle.QUERY: "Have the scanner answer queries, or say by which it does in capacitord.toml: [[modality]] query",
+    Obstacle.ANSWER: "The scanner is there and does not answer as it should: look at it, or start it again",
+    Obstacle.BOX: "It is not the scanner; see what this box says: journalctl -u capacitord -n 100",
+}
+
+
 class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
     """What asking one scanner came to. `scanner` is its AE title.
 
     `outcome` is done only if the scanner said all it has to say. With `at_least` the counts are what it said until
-    then, and there may be more.
+    then, and there may be more. `obstacle` is what kept it from saying more.
     """
 
     scanner: str
@@ -33,6 +52,7 @@ class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
     patients: int = 0
     studies: int = 0
     at_least: bool = False
+    obstacle: Obstacle = Obstacle.ANSWER
 
     @property
     def clean(self) -> bool:
@@ -84,7 +104,8 @@ class Preflight(msgspec.Struct, frozen=True):
             return NAME_ONE
         if self.names_somebody:
             return "Finish them at their own site, or delete them on the scanner."
-        return "Switch the scanner on and check its network; then: fluxctl preflight --watch"
+        steps = dict.fromkeys(_STEPS[each.obstacle] for each in self.scanners if not each.clean)
+        return f"{'. '.join(steps)}; then: fluxctl preflight --watch"
 
 
 NO_SCANNER: Final = "No scanner is named that could be asked for patients of another site."
@@ -164,7 +185,8 @@ def _brief(checked: Checked) -> str:
 
 def failed(scanners: Sequence[str], reason: str) -> Preflight:
     """Return a preflight in which nobody could be asked, for `reason`."""
-    return Preflight(tuple(Checked(each, Outcome(Verdict.LATER, reason)) for each in scanners))
+    outcome = Outcome(Verdict.LATER, reason)
+    return Preflight(tuple(Checked(each, outcome, obstacle=Obstacle.BOX) for each in scanners))
 
 
 def _count(number: int, one: str, many: str) -> str:

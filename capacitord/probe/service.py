@@ -27,7 +27,7 @@ from capacitord.link.channel import Channel, LinkBroken, LinkClosed
 from capacitord.link.probe import Echo, Echoed, FromProbe, Reached, Survey, Surveyed, ToProbe
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
-from capacitord.model.preflight import Checked, Preflight
+from capacitord.model.preflight import Checked, Obstacle, Preflight
 
 LOG = logging.getLogger(__name__)
 SCHEMA: Final = "fluxctl.preflight/1"
@@ -102,7 +102,7 @@ class _Surveying:
             thread.join()
         whole = [
             found.get(number)
-            or _unknown(scanner.ae_title, "It could not be asked because of an error in this program.")
+            or _unknown(scanner.ae_title, "It could not be asked because of an error in this program.", Obstacle.BOX)
             for number, scanner in enumerate(self.wanted.scanners)
         ]
         self._write(whole)
@@ -116,16 +116,17 @@ class _Surveying:
         scanner = self.wanted.scanners[number]
         connection, failure = self.reached[number]
         if failure is not None:
-            return _unknown(scanner.ae_title, failure.reason)
+            return _unknown(scanner.ae_title, failure.reason, Obstacle.NETWORK)
         if connection is None:
-            return _unknown(scanner.ae_title, "Its connection was lost in this box: too many are open.")
+            why = "Its connection was lost in this box: too many are open."
+            return _unknown(scanner.ae_title, why, Obstacle.BOX)
         try:
             return remaining(connection, scanner, self.wanted.limits)
         except CapacitordError as error:
-            return _unknown(scanner.ae_title, error.message)
+            return _unknown(scanner.ae_title, error.message, Obstacle.TITLE)
         except Exception as error:  # noqa: BLE001 - a scanner that could not be asked is not clean, whatever it was
             LOG.error("A scanner could not be asked: %s", describe(error))  # noqa: TRY400
-            return _unknown(scanner.ae_title, "What it answered could not be read.")
+            return _unknown(scanner.ae_title, "What it answered could not be read.", Obstacle.ANSWER)
         finally:
             connection.close()
 
@@ -179,8 +180,8 @@ def _echoed(wanted: Echo, connection: socket.socket | None) -> Outcome:
         return Outcome(Verdict.LATER, f"What {wanted.called} answered could not be read.")
 
 
-def _unknown(ae_title: str, reason: str) -> Remains:
-    return Remains(Checked(ae_title, Outcome(Verdict.LATER, reason)))
+def _unknown(ae_title: str, reason: str, obstacle: Obstacle) -> Remains:
+    return Remains(Checked(ae_title, Outcome(Verdict.LATER, reason), obstacle=obstacle))
 
 
 def _without_comment(outcome: Outcome) -> Outcome:

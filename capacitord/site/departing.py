@@ -12,7 +12,6 @@ from capacitord.api.staying import duration
 from capacitord.model import departure
 from capacitord.model.delivery import Inactive
 from capacitord.model.profile import Profile
-from capacitord.site.circuit import CircuitState
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.delivery import Delivery
 from capacitord.site.overview import why
@@ -48,10 +47,16 @@ class Departing:
         paused = {each.destination.name for each in deliveries if each.state().paused}
         barred = {each.destination.name for each in deliveries if each.destination.barred}
         going = [way for way in ways if way.images and way.destination not in paused | barred]
+        waiting = min(sum(way.images for way in going), counts.undelivered)
+        known = [way.eta for way in going if way.eta is not None]
+        complete = len(known) == len(going) and not counts.unrouted
+        eta = max(known, default=0.0) if complete else None
         stranded = spool.studies.stranded([way.destination for way in ways])
         facts = departure.Facts(
             profile.when_inactive,
-            waiting=min(sum(way.images for way in going), counts.undelivered),
+            waiting=waiting,
+            stuck=min(sum(way.images for way in going if way.reason), waiting),
+            eta=eta,
             paused=sum(way.images for way in ways if way.destination in paused),
             barred=sum(way.images for way in ways if way.destination in barred - paused),
             stranded=sum(images for _, images in stranded),
@@ -70,8 +75,6 @@ class Departing:
             unreadable=self._trouble(),
         )
         leave, matters = departure.judged(facts)
-        known = [way.eta for way in going if way.eta is not None]
-        complete = len(known) == len(going) and not counts.unrouted
         return Departure(
             schema="fluxctl.site.departure/1",
             now=datetime.now(UTC),
@@ -85,7 +88,7 @@ class Departing:
             on_the_way=tuple(way for way in ways if way.images),
             images=facts.waiting,
             bytes=sum(way.bytes for way in going),
-            eta=max(known, default=0.0) if complete else None,
+            eta=eta,
             undecided=counts.unrouted,
             associations=associations,
             receiving_studies=facts.receiving,
@@ -117,10 +120,10 @@ def _way(spool: Spool, delivery: Delivery) -> OnTheWay:
     backlog = spool.ledger.backlog(name)
     rate = delivery.feed.rate(_MEASURED)
     reason, _ = why(state, delivery.feed.resting(), time.monotonic(), waits=backlog.images > 0)
-    # What was measured before the link went down says nothing of when it comes back.
-    moves = not state.paused and not delivery.destination.barred and state.circuit.state is CircuitState.CLOSED
+    moves = not (state.paused or delivery.destination.barred or state.hindrance or state.circuit.failures)
     if not backlog.images:
         eta: float | None = 0.0
     else:
-        eta = backlog.bytes / rate if rate > 0 and moves else None
+        # What was measured before something came in the way says nothing of when that is over.
+        eta = backlog.bytes / rate if rate > 0 and moves and not reason else None
     return OnTheWay(name, backlog.images, backlog.bytes, rate, eta, moves, delivery.destination.barred or reason)

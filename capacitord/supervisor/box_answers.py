@@ -301,7 +301,12 @@ class BoxAnswers:
         reached, sources, scanners = await asyncio.gather(
             doctor.destinations(known),
             doctor.worklist(source),
-            scanner_checks.look(self._box, serving.prober, changes_sites=bool(serving.others)),
+            scanner_checks.look(
+                self._box,
+                serving.prober,
+                changes_sites=bool(serving.others),
+                awaited=bool(serving.clearing.awaited),
+            ),
         )
         now = await self.status()
         served = serving.stored is not None

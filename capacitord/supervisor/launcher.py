@@ -97,7 +97,7 @@ class Launcher:
         self.problem = error.problem()
         if self._isolation.mode is Isolation.REQUIRED:
             msg = f"the configuration demands isolated runtimes, and {error.message}"
-            hint = f'{error.hint} Or set it to "preferred", if you accept that they are ordinary processes.'
+            hint = f'Set it to "preferred", if you accept that they are ordinary processes. If not: {error.hint}'
             raise Refused(msg, where="[isolation] mode", hint=hint)
 
     async def _prove(self) -> None:

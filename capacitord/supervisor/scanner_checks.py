@@ -42,10 +42,13 @@ class Asker(Protocol):
         ...
 
 
-async def look(box: Box, asker: Asker, *, changes_sites: bool, bound: float = BOUND) -> list[Check]:
+async def look(
+    box: Box, asker: Asker, *, changes_sites: bool, awaited: bool = False, bound: float = BOUND
+) -> list[Check]:
     """Ask every scanner of the box, all at once: what is on it where the preflight asks, else a C-ECHO.
 
-    `changes_sites` says that the box has another site to go over to, for which the preflight may be needed.
+    `changes_sites` says that the box has another site to go over to, for which the preflight may be needed; `awaited`
+    that the box waits for one now.
     """
     limits = Limits(box.preflight.answers, wait=PATIENCE, seconds=PATIENCE)
     asked = {scanner.ae_title: scanner for scanner in settings.scanners(box)}
@@ -63,7 +66,7 @@ async def look(box: Box, asker: Asker, *, changes_sites: bool, bound: float = BO
             return echoed(table, await asker.echo(_node(table), _calling(box, table)))
         (found,) = (await asker.remains([scanner], limits)).scanners
         if found.outcome.verdict is Verdict.DONE or found.patients or found.studies:
-            return answered(table, found)
+            return answered(table, found, awaited=awaited)
         return unanswered(table, found, await asker.echo(_node(table), _calling(box, table)))
 
     checks = await asyncio.gather(*(one(table) for table in box.modality))
@@ -72,9 +75,13 @@ async def look(box: Box, asker: Asker, *, changes_sites: bool, bound: float = BO
     return list(checks)
 
 
-def answered(table: ModalityTable, found: Checked) -> Check:
-    """Return what to say of a scanner that named what is on it, if not all."""
-    level = Level.OK if found.outcome.verdict is Verdict.DONE else Level.WARNING
+def answered(table: ModalityTable, found: Checked, *, awaited: bool) -> Check:
+    """Return what to say of a scanner that named what is on it, if not all.
+
+    That patients are on it is as it should be, unless the box waits for it to be clean.
+    """
+    well = found.outcome.verdict is Verdict.DONE and (found.clean or not awaited)
+    level = Level.OK if well else Level.WARNING
     hint = "" if level is Level.OK else "See what: fluxctl preflight"
     return Check(_name(table), level, f"{_place(table)} answers queries: {found.sentence}", hint)
 

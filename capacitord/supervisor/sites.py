@@ -59,7 +59,8 @@ class Sites:
         if request.dry_run:
             return checked.answer
         first = await asyncio.to_thread(self._is_first)
-        chosen_at_once = first and not serving.would_follow([candidate.profile for candidate in checked.candidates])
+        follows = serving.would_follow([candidate.profile for candidate in checked.candidates])
+        chosen_at_once = first and not follows
         if first and (len(checked.candidates) > 1 or not chosen_at_once):
             # Nobody has said which one: written down first, as a lone profile without a record is served.
             await asyncio.to_thread(serving.chosen.write, Choice(""))
@@ -82,7 +83,7 @@ class Sites:
             serving.take(await asyncio.to_thread(store.read, serving.site))
         await serving.look_around()
         serving.consider()
-        return msgspec.structs.replace(answer, active_site=serving.site)
+        return msgspec.structs.replace(answer, active_site=serving.site, follows=follows and not serving.override)
 
     async def _catch_up(self) -> None:
         """Have the runtime act on the version that is in force, after a change that was cut short."""
@@ -154,9 +155,11 @@ class Sites:
         before = serving.site
         await serving.go_over(Choice(site, chosen), stored)
         opens = "its storage port opens when its spool is open."
+        steps = []
         problem = serving.keys.problem
         if problem is not None:
-            opens = f"its storage port stays shut: {problem.message.rstrip('.')}. {problem.hint}".rstrip()
+            opens = f"its storage port stays shut: {problem.message.rstrip('.')}."
+            steps += [problem.hint.rstrip(".")] if problem.hint else []
         words = f"{site} is active now; {opens}"
         awaited = serving.clearing.awaited
         if request.waive_preflight:
@@ -164,20 +167,21 @@ class Sites:
             serving.consider()
             words += " The preflight is waived, this once."
         elif awaited:
-            words += f" Scanners must be clean before that, as {awaited}: fluxctl preflight --watch."
-        return m.Done(f"{words}{self._left(before)}", (site,))
+            steps.append(f"Scanners must be clean before that, as {awaited}: fluxctl preflight --watch")
+        return m.Done(f"{words}{self._left(before)} {'. '.join(steps)}".rstrip(), (site,))
 
     async def _again(self, request: m.SiteActivate, chosen: m.Chosen) -> m.Done:
         """Take a person's word for the site that is served already: as an override, or for a waiver."""
         serving, site = self._serving, request.site
-        words = f"{site} is active already."
+        words, stays = f"{site} is active already.", ""
         if serving.follows and not serving.override:
             await serving.note(chosen)
-            words = f"{words} It stays so, whatever the evidence says, until: fluxctl site follow."
+            stays = " It stays so, whatever the evidence says, until: fluxctl site follow"
         if request.waive_preflight:
             serving.clearing.waive(chosen.by, chosen.reason)
             serving.consider()
             words = f"{words} The preflight is waived, this once."
+        words = f"{words}{stays}"
         return m.Done(words, (site,))
 
     def _demand_waivable(self, site: str, stored: Stored) -> None:
@@ -202,10 +206,9 @@ class Sites:
         if idle and (serving.choice.parked is not None or (not serving.others and not serving.follows)):
             return m.Done("No site was active.")
         await serving.go_over(Choice("", chosen), None)
-        follow = " It follows the evidence again with: fluxctl site follow." if serving.override else ""
-        return m.Done(
-            f"The box is parked: no scanner can send.{follow}{self._left(before)}", (before,) if before else ()
-        )
+        follow = " It follows the evidence again with: fluxctl site follow" if serving.override else ""
+        words = f"The box is parked: no scanner can send.{self._left(before)}{follow}"
+        return m.Done(words, (before,) if before else ())
 
     async def follow(self) -> m.Done:
         """Follow the evidence of where the box is again. Raises `Refused` on a box that has none to follow."""
@@ -282,9 +285,8 @@ class Sites:
         finally:
             await serving.look_around()
             serving.consider()
-        rest = (
-            "" if empty else f" What its spool still has stays sealed in {folder}, and its key on this box.{_DESTROY}"
-        )
+        rest = f" What its spool still has stays sealed in {folder}, and its key on this box.{_DESTROY}{site}"
+        rest = "" if empty else rest
         return m.Done(f"{site} is removed. Its profiles and their history are in {place}.{rest}", (site,))
 
     async def erase(self, request: m.SiteErase, peer: Peer) -> m.Done:
@@ -298,6 +300,7 @@ class Sites:
         read = await self._reader(site)
         if site == serving.site:
             await self._refuse_the_active(site, peer)
+        had = not await self._has_nothing(site)
         try:
             async with serving.drains.without(site):
                 if not await asyncio.to_thread(is_empty, serving.provision.folder_of(site)):
@@ -307,6 +310,8 @@ class Sites:
         finally:
             await serving.look_around()
             serving.consider()
+        if not had:
+            return m.Done(f"{site} had neither a key nor data on this box, so there was nothing to destroy.", (site,))
         serving.hub.say("site-erased", f"the key and the data of {site} are destroyed")
         return m.Done(f"The key of {site} is destroyed, and all data of {site} with it. {_OUTSIDE}", (site,))
 
@@ -321,11 +326,16 @@ class Sites:
             await asyncio.to_thread(self._store.removed, site)
         else:
             return self._store.read
-        status = await self._serving.keys.status()
-        if site not in status.sites and await asyncio.to_thread(is_empty, self._serving.provision.folder_of(site)):
+        if await self._has_nothing(site):
             msg = f"{site} was removed, and neither data nor a key of it is on this box"
             raise NotFound(msg)
         return self._store.removed
+
+    async def _has_nothing(self, site: str) -> bool:
+        """Tell whether a site has neither a key nor data here."""
+        status = await self._serving.keys.status()
+        with_key = {*status.sites, *status.damaged}
+        return site not in with_key and await asyncio.to_thread(is_empty, self._serving.provision.folder_of(site))
 
     async def _refuse_the_active(self, site: str, peer: Peer) -> NoReturn:
         serving = self._serving
@@ -371,7 +381,8 @@ class Sites:
         ]
         found = [msgspec.structs.replace(each, draining=draining.get(each.id)) for each in found]
         entries = tuple(sorted(found, key=lambda entry: entry.id))
-        return m.SiteList(schema, entries, chosen=serving.choice.chosen, override=serving.override)
+        follows = serving.follows and not serving.override
+        return m.SiteList(schema, entries, serving.choice.chosen, override=serving.override, follows=follows)
 
     def _entry(self, found: m.ProfileSummary) -> m.SiteEntry:
         serving = self._serving
@@ -398,10 +409,10 @@ class Sites:
         return await asyncio.shield(task)
 
 
-_DESTROY: Final = " Destroy both with: fluxctl site erase SITE"
+_DESTROY: Final = " Destroy both with: fluxctl site erase "
 _OUTSIDE: Final = (
     "Recovery files that were exported before still have that key: destroy them where copies of the disk are kept. "
-    "The profile stays: fluxctl profile remove SITE."
+    "The profile stays, until: fluxctl profile remove SITE"
 )
 
 

@@ -310,7 +310,6 @@ def _rest(page: Page) -> None:
     state = Box().state
     page.item(str(DEFAULT_FILE), "The configuration: `capacitord.toml`(5).")
     page.item(str(SYSTEM), "The control socket; beside it a lock file, so that there is one daemon only.")
-    page.item(f"{state}/keys", "The box key (if it is kept on this box) and the wrapped keys of the sites.")
     page.item(f"{state}/active-site", "The site that is served, or `-` for none, and who chose that.")
     page.item(f"{state}/draining", "Since when sites that were left, and whose profile says drain, go on delivering.")
     page.item(f"{state}/last-open", "The site that scanners could send for last, or `-` for none, and a digest of it.")
@@ -330,7 +329,8 @@ def _rest(page: Page) -> None:
     page.item(f"{state}/erasing", "The sites that `fluxctl site erase` has begun with; empty when it has ended.")
     page.item(
         f"{state}/keys",
-        "The sites' keys, the box key or what opens it, and the audit log's anchor, which says how far the log got.",
+        "The sites' wrapped keys, the box key if it is kept on this box or else what opens it, and the audit log's "
+        "anchor, which says how far the log got.",
     )
     page.item(f"{state}/sites/SITE", "The spool of a site: `capacitord-spool`(5).")
     page.item(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Final, NamedTuple
 
 from rich.text import Text
@@ -25,6 +25,8 @@ _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The dots of a braille pattern by row and column (Unicode Standard, Braille Patterns)."""
 
 Point = tuple[float, float]
+_LEVELS: Final = (0.5, 0.25, 0.75, 0.125, 0.875)
+"""How high up in an area there may be room for its name, the first that will do."""
 
 
 class Frame(NamedTuple):
@@ -68,6 +70,49 @@ def rings(site: SiteArea) -> Iterator[list[list[float]]]:
     found: list[Any] = site.geometry["coordinates"]
     for polygon in [found] if site.geometry["type"] == "Polygon" else found:
         yield from polygon
+
+
+def roomy(outlines: Sequence[Sequence[Point]], tall: float) -> tuple[Point, float]:
+    """Return where there is room for a name in an area that these rings enclose, and how wide it is there.
+
+    That is half way up, unless the area is much wider elsewhere; never in a hole. The name reaches `tall` up and down.
+    """
+    heights = [y for ring in outlines for _, y in ring]
+    low, high = min(heights), max(heights)
+    stretches = [
+        (end - begin, (begin + end) / 2, low + (high - low) * share)
+        for share in _LEVELS
+        for begin, end in _clear(outlines, low + (high - low) * share, tall)
+    ]
+    if not stretches:
+        return outlines[0][0], 0.0
+    widest = max(stretches)[0]
+    wide, x, y = next(each for each in stretches if each[0] >= widest / 2)
+    return (x, y), wide
+
+
+def _clear(outlines: Sequence[Sequence[Point]], y: float, tall: float) -> Iterator[tuple[float, float]]:
+    """Yield from where to where lines at these heights are all within the area."""
+    for stretches in product(*(_stretches(outlines, each) for each in (y - tall, y, y + tall))):
+        begin, end = max(begin for begin, _ in stretches), min(end for _, end in stretches)
+        if begin < end:
+            yield begin, end
+
+
+def _stretches(outlines: Sequence[Sequence[Point]], y: float) -> list[tuple[float, float]]:
+    """Return from where to where a horizontal line is within the area, by the even-odd rule."""
+    crossed = sorted(
+        ax + (y - ay) * (bx - ax) / (by - ay)
+        for ring in outlines
+        for (ax, ay), (bx, by) in pairwise(ring)
+        if (ay <= y) is not (by <= y)
+    )
+    whole: list[tuple[float, float]] = []
+    for begin, end in zip(crossed[::2], crossed[1::2], strict=True):
+        # Parts that touch are one, as those of an area that was cut at 180°.
+        touches = bool(whole) and math.isclose(whole[-1][1], begin, abs_tol=1e-6)
+        whole.append((whole.pop()[0] if touches else begin, end))
+    return whole
 
 
 def is_cut(begin: Sequence[float], end: Sequence[float]) -> bool:
@@ -150,17 +195,19 @@ class _Canvas:
 
     def name(self, site: SiteArea, style: str) -> None:
         """Write a site's id in the middle of its area, or where there is room above or below it."""
-        places = [self._at(place) for ring in rings(site) for place in ring]
+        outlines = [[self._at(place) for place in ring] for ring in rings(site)]
+        places = [place for ring in outlines for place in ring]
         if not places:
             return
+        (x, y), wide = roomy(outlines, 4.0)
         xs, ys = [x for x, _ in places], [y for _, y in places]
         if max(xs) < 0 or min(xs) >= self._size[0] or max(ys) < 0 or min(ys) >= self._size[1]:
             return
         text = clean(site.id)[: self._size[0] // 2]
-        left = int((min(xs) + max(xs)) / 4 - len(text) / 2)
+        fits = wide > (len(text) + 2) * 2 and max(ys) - min(ys) >= 12
+        left = int((x if fits else (min(xs) + max(xs)) / 2) / 2 - len(text) / 2)
         left = min(max(left, 0), self._size[0] // 2 - len(text))
-        middle, above, below = int((min(ys) + max(ys)) / 8), int(min(ys) // 4) - 1, int(max(ys) // 4) + 1
-        fits = max(xs) - min(xs) > (len(text) + 2) * 2 and max(ys) - min(ys) >= 12
+        middle, above, below = int(y // 4), int(min(ys) // 4) - 1, int(max(ys) // 4) + 1
         for row in (middle, above, below) if fits else (above, below, middle):
             cells = [(left + number, row) for number in range(len(text))]
             if 0 <= row < self._rows and not any(cell in self._letters for cell in cells):

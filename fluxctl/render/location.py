@@ -45,7 +45,7 @@ def _headline(found: Location) -> Text:
 
 def _evidence(found: Location, look: Look) -> RenderableType:
     heads = [
-        Column("Evidence"),
+        Column("Evidence", wrap=True, keep=False, least=12),
         Column("Last value", keep=False, least=16, wrap=True),
         Column("Age", right=True),
         Column("Speaks for", wrap=True, keep=False, least=10),

@@ -7,13 +7,14 @@ from html import escape
 from typing import Final
 
 from capacitord.api.geofence import Position, SiteArea
-from fluxctl.render.chart import Frame, frame, rings, scale
+from fluxctl.render.chart import Frame, frame, rings, roomy, scale
 from fluxctl.render.words import clean, metres
 
 SIDE: Final = 900.0
 """Units of the longer side."""
 COLORS: Final = ("#0b7285", "#862e9c", "#2b8a3e", "#e67700", "#1864ab", "#c92a2a")
 _FOOT: Final = 40.0
+_LETTER: Final = 14.0
 
 
 def svg(sites: Sequence[SiteArea], position: Position | None, centre: SiteArea | None) -> bytes:
@@ -32,7 +33,7 @@ def _lines(sites: Sequence[SiteArea], position: Position | None, shown: Frame) -
 
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height + _FOOT:.1f}" '
-        'font-family="sans-serif" font-size="14">'
+        f'font-family="sans-serif" font-size="{_LETTER:.0f}">'
     )
     yield "<title>The areas of the sites</title>"
     yield f'<rect width="{width:.1f}" height="{height + _FOOT:.1f}" fill="#ffffff"/>'
@@ -46,10 +47,9 @@ def _lines(sites: Sequence[SiteArea], position: Position | None, shown: Frame) -
         yield f'<path d="{outline}" fill="{color}" fill-opacity="0.15" fill-rule="evenodd" stroke="{color}">'
         yield f"<title>{name}</title></path>"
     for number, site in enumerate(sites):
-        places = [at(place) for ring in rings(site) for place in ring]
-        if places:
-            x = (min(x for x, _ in places) + max(x for x, _ in places)) / 2
-            y = (min(y for _, y in places) + max(y for _, y in places)) / 2
+        outlines = [[at(place) for place in ring] for ring in rings(site)]
+        if outlines:
+            (x, y), _ = roomy(outlines, _LETTER)
             color = COLORS[number % len(COLORS)]
             name = escape(_printable(site.id))
             yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{color}">{name}</text>'

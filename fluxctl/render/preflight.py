@@ -9,7 +9,7 @@ from rich.text import Text
 
 from capacitord.api.preflight import Preflight, Remaining, Scanner
 from fluxctl.render.look import Look
-from fluxctl.render.page import BAD, BLANK, GOOD, QUIET, STRONG, Column, columns, hanging, stack
+from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, STRONG, Column, columns, hanging, stack
 from fluxctl.render.words import NOTHING, begun, clock, count, dicom_date, dicom_name
 
 
@@ -23,10 +23,16 @@ def page(found: Preflight, look: Look) -> RenderableType:
     return stack(parts)
 
 
-def live(found: Preflight, look: Look) -> RenderableType:
-    """Return the page for somebody who waits for it to turn."""
+def live(found: Preflight, look: Look, lost: str = "") -> RenderableType:
+    """Return the page for somebody who waits for it to turn; `lost` says why there is nothing newer."""
     asked = f"asked at {clock(found.at, look)}, and again every few seconds · Ctrl-C quits"
-    return stack([page(found, look), BLANK, Text(asked, style=QUIET)])
+    gone = hanging("⚠", away(lost)[2:], style=CARE) if lost else None
+    return stack([page(found, look), BLANK, gone, Text(asked, style=QUIET)])
+
+
+def away(reason: str) -> str:
+    """Return in one line that the daemon does not tell, and why."""
+    return f"⚠ capacitord does not answer: {reason.rstrip('.')}. It is asked again."
 
 
 def sentence(found: Preflight) -> str:

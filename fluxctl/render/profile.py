@@ -110,8 +110,11 @@ def imported(
     taken = (answer, *answer.others)
     idle = answer.active_site == "" and not dry_run
     for each in taken:
-        parts += _taken(each, look, dry_run=dry_run, elsewhere=not idle)
-    if idle:
+        parts += _taken(each, look, dry_run=dry_run, elsewhere=not idle, follows=answer.follows)
+    if idle and answer.follows:
+        words = "No site is active: the box opens by itself for the one where it is."
+        parts += [hanging("⚠", words, style=CARE), hanging("  next:", "See where that is: fluxctl site location")]
+    elif idle:
         site = answer.id if len(taken) == 1 else "SITE"
         parts.append(hanging("⚠", "No site is active, so no scanner can send.", style=CARE))
         parts.append(hanging("  next:", f"Choose the one to serve: fluxctl site activate {site}"))
@@ -125,7 +128,7 @@ def proposed(changes: Sequence[ProfileDiff], checked: ProfileImported, look: Loo
     return stack([differences(changes, look), *(part for each in stranded for part in _shown(each, "⚠", CARE, look))])
 
 
-def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool, elsewhere: bool) -> list[RenderableType]:
+def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool, elsewhere: bool, follows: bool) -> list[RenderableType]:
     done = "can be imported" if dry_run else "imported"
     if taken.unchanged:
         done = "already in force, nothing to change" if dry_run else "already in force, nothing changed"
@@ -135,7 +138,10 @@ def _taken(taken: ProfileTaken, look: Look, *, dry_run: bool, elsewhere: bool) -
     if taken.active:
         parts.append(hanging(" ", f"Images go to {', '.join(taken.destinations)}."))
     elif elsewhere and not dry_run:
-        parts.append(hanging(" ", f"The box does not serve this site; to serve it: fluxctl site activate {taken.id}"))
+        words = f"The box does not serve this site; to serve it: fluxctl site activate {taken.id}"
+        if follows:
+            words = "The box does not serve this site, as it goes by where it is: fluxctl site location"
+        parts.append(hanging(" ", words))
     for finding in taken.findings:
         if finding.level == "warning":
             parts += _shown(finding, "⚠", CARE, look)

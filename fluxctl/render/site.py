@@ -46,6 +46,9 @@ def listed(found: SiteList, look: Look) -> RenderableType:
     if found.override and found.chosen is not None:
         words = f"This stands against the evidence of where the box is: {override(found.chosen)}."
         parts += [BLANK, hanging("⚠", words, style=CARE), hanging("  next:", "To end that: fluxctl site follow")]
+    elif found.follows and not any(each.active for each in found.sites):
+        words = "No site is active: the box opens by itself for the one where it is. See: fluxctl site location"
+        parts += [BLANK, hanging("  next:", words)]
     elif not any(each.active for each in found.sites):
         parts += [BLANK, hanging("  next:", "No site is active. Serve one: fluxctl site activate SITE")]
     return stack(parts)

@@ -100,6 +100,13 @@ def test_a_site_that_is_known_by_private_addresses_alone_is_pointed_out(location
     assert [each.partition(":")[0] for each in found] == ([f"location.{weak}"] if weak else [])
 
 
+@pytest.mark.parametrize(("written", "laxer"), [("required = false", True), ("required = true", False), ("", False)])
+def test_a_profile_that_would_be_laxer_than_its_box_is_pointed_out(written: str, laxer: bool) -> None:
+    problems, found = said(f"[preflight]\n{written}\n")
+    assert problems == []
+    assert [each.partition(":")[0] for each in found] == ["preflight.required"] * laxer
+
+
 @pytest.mark.parametrize(("zone", "fixed"), [("EST", True), ("Etc/GMT+6", True), ("UTC", False), ("US/Eastern", False)])
 def test_a_zone_without_summer_time_is_pointed_out(zone: str, fixed: bool) -> None:
     found = profile.check(SMALL.replace("America/Chicago", zone), "p.toml")

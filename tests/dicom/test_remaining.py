@@ -15,7 +15,7 @@ from capacitord.dicom.remaining import Remains, identifier, remaining
 from capacitord.dicom.worklist.entry import read
 from capacitord.link.probe import Limits, Scanner
 from capacitord.model.outcome import Verdict
-from capacitord.model.preflight import Root
+from capacitord.model.preflight import Obstacle, Root
 from tests.dicom import scanner as odd
 from tests.dicom.acceptor import ABORT, Acceptor, Script, acceptor, associate_ac, command, pdu
 from tests.dicom.samples import EXPLICIT, IMPLICIT
@@ -138,6 +138,12 @@ def _raw(data: bytes) -> bytes:
     return data_pdus(1, pending, command=True, max_pdu=0) + data_pdus(1, data, command=False, max_pdu=0)
 
 
+_OBSTACLES = {
+    "does not know this box": Obstacle.TITLE,
+    "does not answer queries by Study Root": Obstacle.QUERY,
+}
+
+
 @pytest.mark.parametrize(
     ("script", "words", "named"),
     [
@@ -167,6 +173,7 @@ def test_anything_else_is_not_clean(script: Script, words: str, named: int) -> N
     assert not found.checked.clean
     assert found.checked.outcome.verdict is not Verdict.DONE
     assert words in found.checked.sentence
+    assert found.checked.obstacle is _OBSTACLES.get(words, Obstacle.ANSWER)
     assert "VERMEER" not in found.checked.sentence
     assert (found.checked.studies, found.checked.at_least) == (named, bool(named))
 

@@ -17,6 +17,7 @@ _OPEN: Final = judged(
     Facts(
         STOP,
         waiting=34,
+        stuck=4,
         associations=1,
         receiving=1,
         held_studies=2,
@@ -26,6 +27,8 @@ _OPEN: Final = judged(
         announced=1,
     )
 )
+TEN_MINUTES: Final = Inactive(WhenInactive.DRAIN, 600.0)
+_STUCK: Final = judged(Facts(TEN_MINUTES, waiting=4, stuck=4))
 _GOES: Final = judged(Facts(DRAIN, waiting=34))
 CLEAR: Final = Departure(
     schema="fluxctl.site.departure/1",
@@ -64,6 +67,19 @@ DRAINING: Final = s.changed(
     images=34,
     bytes=17 * s.MIB,
     eta=297.0,
+)
+REFUSED: Final = s.changed(
+    DRAINING,
+    leave=_STUCK.leave,
+    matters=_STUCK.matters,
+    drain_for=TEN_MINUTES.seconds,
+    after=after(TEN_MINUTES, "St. Mary's Hospital"),
+    on_the_way=(
+        OnTheWay("pacs", 4, 2 * s.MIB, 0.0, None, False, "The connection was refused: nothing listens on that port."),
+    ),
+    images=4,
+    bytes=2 * s.MIB,
+    eta=None,
 )
 NOT_YET: Final = s.changed(
     CLEAR,

@@ -76,6 +76,20 @@ HERE = Location(
     evidence=EVIDENCE,
     sites=(LAKESIDE, ST_MARYS),
 )
+FAR = changed(
+    HERE,
+    evidence=(
+        *EVIDENCE,
+        EvidenceNow(
+            "echo",
+            "echo",
+            "STMARYS_ARCHIVE at archive.radiology.stm.example:11112",
+            "it answers a C-ECHO",
+            7.4,
+            speaks_for=("st-marys",),
+        ),
+    ),
+)
 CONFLICT = changed(
     HERE,
     site=None,

@@ -30,6 +30,7 @@ from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_elsewhere, advice_on_failed, advice_on_held
 from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
+from fluxctl import watching
 from fluxctl.commands import doctor
 from fluxctl.render import (
     box,
@@ -588,6 +589,11 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "profile-import": (LOOK, lambda look: profile.imported(s.IMPORTED, (), look)),
     "profile-import-many": (LOOK, lambda look: profile.imported(MANY, (), look)),
     "profile-import-none-active": (LOOK, lambda look: profile.imported(NONE_ACTIVE, (), look)),
+    "profile-import-follows": (LOOK, lambda look: profile.imported(s.changed(MANY, follows=True), (), look)),
+    "profile-import-none-active-follows": (
+        LOOK,
+        lambda look: profile.imported(s.changed(NONE_ACTIVE, follows=True), (), look),
+    ),
     "profile-import-dry-run": (LOOK, lambda look: profile.imported(s.IMPORTED, DIFFERENCES, look, dry_run=True)),
     "profile-diff": (LOOK, lambda look: profile.differences(DIFFERENCES, look)),
     "profile-diff-60-columns": (NARROW, lambda look: profile.differences(DIFFERENCES[:1], look)),
@@ -606,6 +612,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "preflight-same-site": (LOOK, lambda look: preflight.page(f.SAME, look)),
     "preflight-no-site": (LOOK, lambda look: preflight.page(f.NOWHERE, look)),
     "preflight-watch": (LOOK, lambda look: preflight.live(f.DIRTY, look)),
+    "preflight-watch-lost": (LOOK, lambda look: preflight.live(f.DIRTY, look, watching.ENDED)),
     "site-list-override": (LOOK, lambda look: site.listed(s.changed(s.SITES, chosen=CHOSEN, override=True), look)),
     "status-override-where-it-is": (
         LOOK,
@@ -615,6 +622,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-preflight": (LOOK, lambda look: status.page(NOT_CLEAN, look)),
     "site-departure-clear": (LOOK, lambda look: departure.page(d.CLEAR, look)),
     "site-departure-draining": (LOOK, lambda look: departure.page(d.DRAINING, look)),
+    "site-departure-refused": (LOOK, lambda look: departure.page(d.REFUSED, look)),
     "site-departure": (LOOK, lambda look: departure.page(d.NOT_YET, look)),
     "site-departure-60-columns": (NARROW, lambda look: departure.page(d.NOT_YET, look)),
     "site-list-draining": (LOOK, lambda look: site.listed(d.LEFT_BEHIND, look)),
@@ -624,12 +632,14 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "site-list-empty": (LOOK, lambda look: site.listed(m.SiteList("", ()), look)),
     "site-location": (LOOK, lambda look: location.located(loc.HERE, look)),
     "site-location-60-columns": (NARROW, lambda look: location.located(loc.HERE, look)),
+    "site-location-long-60-columns": (NARROW, lambda look: location.located(loc.FAR, look)),
     "site-location-conflict": (LOOK, lambda look: location.located(loc.CONFLICT, look)),
     "site-location-lost": (LOOK, lambda look: location.located(loc.LOST, look)),
     "site-location-leaving": (LOOK, lambda look: location.located(loc.LEAVING, look)),
     "site-location-unknown": (LOOK, lambda look: location.located(loc.UNKNOWN, look)),
     "site-location-manual": (LOOK, lambda look: location.located(loc.MANUAL, look)),
     "site-list-parked": (LOOK, lambda look: site.listed(m.SiteList("", s.SITES.sites[:1]), look)),
+    "site-list-follows": (LOOK, lambda look: site.listed(m.SiteList("", s.SITES.sites[:1], follows=True), look)),
     "geofence-test": (LOOK, lambda look: geofence.tested(g.TESTED, look)),
     "geofence-test-unsure": (LOOK, lambda look: geofence.tested(g.UNSURE, look)),
     "geofence-test-conflict": (LOOK, lambda look: geofence.tested(g.CONFLICT, look)),

@@ -56,7 +56,10 @@ DIRTY = changed(
 UNSURE = changed(
     CLEAN,
     clean=False,
-    hint="Switch the scanner on and check its network; then: fluxctl preflight --watch",
+    hint=(
+        "Switch the scanner on and check its network. The scanner is there and does not answer as it should: "
+        "look at it, or start it again; then: fluxctl preflight --watch"
+    ),
     scanners=(
         changed(CT, clean=False, reason="10.20.5.20 port 104: the host did not answer within 10 s."),
         changed(MR, clean=False, reason="MR_COACH did not answer in time."),

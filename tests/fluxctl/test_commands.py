@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 import tomllib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pydicom.data import get_testdata_file
 from capacitord.api import messages as m
 from capacitord.api import schemas
 from capacitord.api.departure import Departure
-from capacitord.api.preflight import RunPreflight
+from capacitord.api.preflight import Preflight, RunPreflight
 from capacitord.api.routes import ROUTES, Answers
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
@@ -33,7 +34,7 @@ from tests.fluxctl import preflight_samples as f
 from tests.fluxctl import samples as s
 from tests.fluxctl import worklist_samples as w
 from tests.fluxctl.conftest import Run
-from tests.fluxctl.daemon import Daemon, archive
+from tests.fluxctl.daemon import BrokenOff, Daemon, archive
 
 PROFILE = """
 schema = 1
@@ -213,6 +214,12 @@ def test_without_a_daemon(run: Run, line: Any, command: str) -> None:
     assert "next:" in result.err
 
 
+def test_without_a_daemon_nobody_is_to_scan(run: Run) -> None:
+    result = run("status")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith("✘ DO NOT SCAN — capacitord is not running")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -381,8 +388,52 @@ def test_a_preflight_is_watched_until_it_turns(daemon: Daemon, run: Run) -> None
     assert daemon.asked("preflight.run") == [RunPreflight("lakeside", watch=True)]
     lines = run("preflight", "--watch", "--json").out.splitlines()
     assert [json.loads(line)["clean"] for line in lines] == [False, False, False, True]
-    daemon.answers["preflight.run"] = lambda _: (f.DIRTY,)
+    assert "Vermeer" in lines[0]
+
+
+def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, run: Run) -> None:
+    def breaks_off(_: RunPreflight) -> Iterator[Preflight]:
+        yield f.DIRTY
+        raise BrokenOff
+
+    def starts(_: RunPreflight) -> tuple[Preflight, ...]:
+        raise TryAgain("the box is starting")
+
+    said: Iterator[Callable[[RunPreflight], Iterable[Preflight]]] = iter(
+        [breaks_off, starts, lambda _: (f.DIRTY,), lambda _: (f.CLEAN,)]
+    )
+    daemon.answers["preflight.run"] = lambda request: next(said)(request)  # noqa: PLW0108 - one for each time
+    watched = run("preflight", "--watch")
+    assert watched.code == 0
+    assert [line.partition(" — ")[0] for line in watched.out.splitlines()] == [
+        "✘ NOT CLEAN",
+        "⚠ capacitord does not answer: the answer broke off in the middle. It is asked again.",
+        "⚠ capacitord does not answer: the box is starting. It is asked again.",
+        "✘ NOT CLEAN",
+        "⚠ capacitord does not answer: it ended the conversation; it may be restarting. It is asked again.",
+        "✔ CLEAN",
+    ]
+    again: Iterator[Callable[[RunPreflight], Iterable[Preflight]]] = iter([breaks_off, lambda _: (f.CLEAN,)])
+    daemon.answers["preflight.run"] = lambda request: next(again)(request)  # noqa: PLW0108 - as before
+    lines = run("preflight", "--watch", "--json").out.splitlines()
+    assert [json.loads(line)["clean"] for line in lines] == [False, True]
+
+
+def test_a_watched_preflight_that_nobody_answers_at_all_is_an_error(daemon: Daemon, run: Run) -> None:
+    daemon.answers["preflight.run"] = lambda _: ()
     assert run("preflight", "--watch").code == 8
+
+
+def test_a_watched_preflight_says_in_the_end_whether_the_box_opened(daemon: Daemon, run: Run) -> None:
+    gates = iter([s.BLOCKED, s.OPEN])
+    daemon.answers["preflight.run"] = lambda _: (s.changed(f.CLEAN, site="st-marys"),)
+    daemon.answers["status"] = lambda _: s.changed(s.STATUS, gate=next(gates))
+    watched = run("preflight", "--watch")
+    assert (watched.code, watched.out.splitlines()[-1]) == (0, "✔ READY TO SCAN — St. Mary's Hospital")
+    # Nothing follows for a site that is not the active one.
+    daemon.answers["preflight.run"] = lambda _: (f.CLEAN,)
+    daemon.answers["status"] = lambda _: s.STATUS
+    assert "READY" not in run("preflight", "--watch").out
 
 
 def test_a_waiver_is_asked_for_by_name(daemon: Daemon, run: Run) -> None:

@@ -267,6 +267,20 @@ def test_geojson_is_wound_as_the_standard_has_it() -> None:
     assert found["features"][0]["properties"]["name"] == "St. Mary's Hospital"
 
 
+SQUARE = [(0.0, 0.0), (12.0, 0.0), (12.0, 12.0), (0.0, 12.0), (0.0, 0.0)]
+HOLE = [(2.0, 4.0), (10.0, 4.0), (10.0, 8.0), (2.0, 8.0), (2.0, 4.0)]
+
+
+def test_a_name_is_in_the_area_and_not_in_its_hole() -> None:
+    assert chart.roomy([SQUARE], 0.5) == ((6.0, 6.0), 12.0)
+    assert chart.roomy([SQUARE, HOLE], 0.5) == ((6.0, 3.0), 12.0)
+    assert chart.roomy([SQUARE, HOLE], 1.1) == ((6.0, 1.5), 12.0)
+    narrow = [(5.0, 1.0), (7.0, 1.0), (7.0, 11.0), (5.0, 11.0), (5.0, 1.0)]
+    assert chart.roomy([SQUARE, narrow], 0.5) == ((2.5, 6.0), 5.0)
+    flat = [(0.0, 0.0), (4.0, 0.0), (0.0, 0.0)]
+    assert chart.roomy([flat], 0.5) == ((0.0, 0.0), 0.0)
+
+
 def test_svg_is_xml_whatever_sites_are_called() -> None:
     odd = msgspec.structs.replace(g.ST_MARYS, name='<script>"&\x1b\ud800\x00')
     root = ET.fromstring(svg((odd, g.LAKESIDE, g.NORTH), g.BOX, None))  # noqa: S314 - written here

@@ -15,7 +15,7 @@ STOP = Inactive()
 DRAIN = Inactive(WhenInactive.DRAIN)
 COUNTS = [name for name, value in Facts(STOP)._asdict().items() if isinstance(value, int)]
 LEAVES_BY_ITSELF = ["waiting", "undecided"]
-TELLS_OF_ANOTHER = ["held_studies", "missing_studies"]
+TELLS_OF_ANOTHER = ["held_studies", "missing_studies", "stuck"]
 
 
 def facts(inactive: Inactive, **counts: Any) -> Facts:
@@ -42,6 +42,23 @@ def test_what_is_on_its_way_keeps_the_coach_only_where_it_would_stop(name: str) 
     stays, goes = (judged(facts(inactive, **{name: 34})) for inactive in (STOP, DRAIN))
     assert (stays.leave, goes.leave) == (Leave.NOT_YET, Leave.DRAINING)
     assert stays.matters[0].message == goes.matters[0].message == "34 images are still on the way"
+
+
+def test_what_cannot_leave_now_keeps_the_coach_unless_it_is_tried_for_as_long_as_it_takes() -> None:
+    manners = (STOP, Inactive(WhenInactive.DRAIN, 600.0), DRAIN)
+    found = [judged(facts(each, waiting=34, stuck=4)) for each in manners]
+    assert [each.leave for each in found] == [Leave.NOT_YET, Leave.NOT_YET, Leave.DRAINING]
+    for (matter,) in (each.matters for each in found):
+        assert matter.message == "34 images are still on the way, and 4 of them meet trouble at the moment"
+        assert "fluxctl queue list" in matter.hint
+        assert "Nothing" not in matter.hint
+
+
+@pytest.mark.parametrize(("eta", "leave"), [(599.0, Leave.DRAINING), (None, Leave.DRAINING), (601.0, Leave.NOT_YET)])
+def test_what_takes_longer_than_it_may_drain_keeps_the_coach(eta: float | None, leave: Leave) -> None:
+    limited = Inactive(WhenInactive.DRAIN, 600.0)
+    assert judged(facts(limited, waiting=34, eta=eta)).leave is leave
+    assert judged(facts(DRAIN, waiting=34, eta=eta)).leave is Leave.DRAINING
 
 
 def test_what_cannot_be_read_is_not_taken_for_nothing() -> None:

@@ -11,6 +11,7 @@ from capacitord.model.preflight import (
     Checked,
     Clearance,
     Last,
+    Obstacle,
     Preflight,
     clearance,
     evidence,
@@ -64,6 +65,22 @@ def test_only_done_and_nobody_is_clean(verdict: Verdict) -> None:
         assert Preflight((CLEAN, checked)).hint
     assert not failed(["CT_1"], "no probe").clean
     assert not failed([], "no probe").clean
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_only_a_scanner_that_is_not_there_is_to_be_switched_on(obstacle: Obstacle) -> None:
+    found = Preflight((CLEAN, Checked("CT_1", BUSY, obstacle=obstacle)))
+    assert ("Switch the scanner on" in found.hint) is (obstacle is Obstacle.NETWORK)
+    assert found.hint.endswith("then: fluxctl preflight --watch")
+    # Somebody who is there comes first.
+    assert "delete them" in Preflight((Checked("CT_1", BUSY, 1, 1, obstacle=obstacle),)).hint
+
+
+def test_every_scanner_that_is_not_clean_has_its_step_once() -> None:
+    wrong = [Checked(f"CT_{at}", BUSY, obstacle=each) for at, each in enumerate([*Obstacle, *Obstacle])]
+    hint = Preflight(tuple(wrong)).hint
+    assert hint.count("look at it") == hint.count("Switch the scanner on") == hint.count("journalctl") == 1
+    assert "journalctl" in failed(["CT_1"], "the probe can't be started: Permission denied").hint
 
 
 def test_a_profile_can_be_stricter_than_its_box() -> None:

@@ -16,7 +16,7 @@ from capacitord.model.profile import Worklist
 from capacitord.model.worklist import Source
 from tests.site.driver import Supervisor
 from tests.site.modality import associated, begin_step, end_step, image, store
-from tests.site.pacs import Pacs
+from tests.site.pacs import NO_ROOM, STORED, Pacs
 from tests.site.rig import destination
 from tests.wait import wait_for
 
@@ -39,6 +39,10 @@ def pacs() -> Iterator[Pacs]:
 def departure(supervisor: Supervisor) -> Departure:
     found: Departure = supervisor.ask("site.departure", m.Empty())
     return found
+
+
+def _in_trouble(found: Departure) -> Departure | None:
+    return found if any(way.images and way.reason for way in found.on_the_way) else None
 
 
 def becomes(supervisor: Supervisor, *references: str) -> Departure:
@@ -82,6 +86,38 @@ def test_what_waits_is_counted_and_nothing_is_guessed_of_how_long(supervisor: Su
         assert (found.images, way.images, way.rate, way.eta, found.eta) == (2, 2, 0.0, None, None)
         supervisor.ask("queue.pause", m.QueueSelect("pacs"))
         assert becomes(supervisor, "paused").leave is Leave.NOT_YET
+
+
+def test_nothing_is_guessed_of_images_that_the_peer_has_no_room_for(supervisor: Supervisor) -> None:
+    with Pacs(lambda request: STORED if request.sop_instance_uid.startswith(STUDY) else NO_ROOM) as pacs:
+        supervisor.start(destination("pacs", pacs.port), limits=QUICK)
+        with associated(supervisor.listen()) as scanner:
+            store(scanner, image(STUDY, 1))
+        wait_for(lambda: pacs.stored, what="an image to leave")
+        with associated(supervisor.listen()) as scanner:
+            store(scanner, image(OTHER, 1))
+        found = wait_for(lambda: _in_trouble(departure(supervisor)), within=20.0, what="an image to rest")
+    (way,) = found.on_the_way
+    assert way.rate > 0
+    assert (way.moves, way.eta, found.eta) == (True, None, None)
+
+
+def test_what_left_before_the_first_failure_says_nothing_of_how_long_the_rest_takes(supervisor: Supervisor) -> None:
+    with Pacs() as pacs:
+        port = pacs.port
+        supervisor.start(destination("pacs", port), limits=QUICK)
+        with associated(supervisor.listen()) as scanner:
+            store(scanner, image(STUDY, 1))
+        assert becomes(supervisor).is_clear
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(OTHER, 1))
+
+    found = wait_for(lambda: _in_trouble(departure(supervisor)), within=20.0, what="the connection to be refused")
+    (way,) = found.on_the_way
+    assert way.rate > 0
+    assert (way.moves, way.eta, found.eta) == (False, None, None)
+    (said,) = (each.message for each in found.matters if each.reference == "on-the-way")
+    assert said == "1 image is still on the way, and meets trouble at the moment"
 
 
 def test_a_runtime_that_only_delivers_serves_no_port_and_asks_nobody_for_a_worklist(

@@ -198,6 +198,8 @@ def test_a_site_is_erased_and_gets_a_new_key_when_it_is_served_again(two: Daemon
     assert not folder.exists()
     assert SITE not in two.get("/v1/key")["sites"]
     assert SITE in sites(two)
+    again = erase(two, SITE)
+    assert (again.status, "nothing to destroy" in again.json["message"]) == (200, True)
     entry = two.get("/v1/audit?action=site.erase")["entries"][-1]
     assert (entry["subjects"], entry["detail"], entry["result"]) == ([SITE], "reason: the contract ended", "done")
     activate(two, SITE)

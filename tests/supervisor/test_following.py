@@ -163,7 +163,7 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         coach.evidence.say(where("st-marys"))
         coach.evidence.say(where("lakeside"))
         listed = await coach.sites.list("x")
-        assert listed.override
+        assert (listed.override, listed.follows) == (True, False)
         assert listed.chosen is not None
         assert (listed.chosen.by, listed.chosen.reason) == ("alex", "they know better")
         assert (await coach.sites.follow()).message.endswith("again; lakeside is active.")
@@ -175,7 +175,12 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         assert over.detail == (
             "open → closing; the box goes over to valley, as alex says; chosen by alex: they know better"
         )
-        await coach.sites.deactivate("on the road", "alex")
+        listed = await coach.sites.list("x")
+        assert (listed.override, listed.follows) == (False, True)
+        imported = await coach.sites.import_profiles(m.ProfileImport(PROFILE.format(version=2, port=9)), "alex")
+        assert imported.follows
+        parked = await coach.sites.deactivate("on the road", "alex")
+        assert parked.message.endswith("It follows the evidence again with: fluxctl site follow")
         coach.evidence.say(where("st-marys"))
         gate = await coach.settle("")
         assert gate.parked is not None
@@ -189,7 +194,8 @@ def test_the_site_that_is_open_already_can_be_held_on_to(tmp_path: Path) -> None
     async def act(coach: Coach) -> None:
         coach.evidence.say(where("lakeside"))
         await coach.settle("lakeside")
-        assert "whatever the evidence says" in (await coach.activate("lakeside")).message
+        message = (await coach.activate("lakeside")).message
+        assert message.endswith("It stays so, whatever the evidence says, until: fluxctl site follow")
         coach.evidence.say(where(None))
         coach.sites.heed()
         assert coach.serving.override
@@ -263,6 +269,7 @@ def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> Non
         coach.evidence.say(where("lakeside"))
         with pytest.raises(Refused, match="does not follow where it is"):
             await coach.sites.follow()
+        assert not (await coach.sites.list("x")).follows
         await coach.activate("st-marys")
         await coach.settle("st-marys")
         assert not coach.serving.override

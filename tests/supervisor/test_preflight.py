@@ -192,6 +192,7 @@ def test_a_scanner_that_is_off_is_not_clean_and_one_of_two_is_not_enough(held: H
         activate(daemon)
         gate = daemon.until("blocked", within=WAIT)["gate"]
         assert "nothing listens on that port" in gate["reason"]
+        assert "Switch the scanner on" in gate["hint"]
         (found,) = run(daemon)
         assert [each["clean"] for each in found["scanners"]] == [True, False]
 

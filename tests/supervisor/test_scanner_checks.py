@@ -43,9 +43,11 @@ class Asker:
         return self.answer
 
 
-def told(asker: Asker, *tables: str, changes_sites: bool = True, bound: float = 5.0) -> list[tuple[Level, str, str]]:
+def told(
+    asker: Asker, *tables: str, changes_sites: bool = True, awaited: bool = False, bound: float = 5.0
+) -> list[tuple[Level, str, str]]:
     box = config.parse("".join(tables), "capacitord.toml")
-    checks = asyncio.run(scanner_checks.look(box, asker, changes_sites=changes_sites, bound=bound))
+    checks = asyncio.run(scanner_checks.look(box, asker, changes_sites=changes_sites, awaited=awaited, bound=bound))
     assert all(check.hint for check in checks if check.level is not Level.OK)
     return [(check.level, check.name, check.message) for check in checks]
 
@@ -62,6 +64,16 @@ def test_what_a_scanner_says_is_counted() -> None:
         (Level.OK, "scanner CT_1", f"{ANSWERS} CT_1 still has 2 studies of 1 patient."),
         (Level.WARNING, "scanner MR_1", f"{ANSWERS} MR_1 still has at least 1 study of 1 patient. {SILENT.reason}"),
     ]
+
+
+def test_patients_are_no_trouble_but_where_the_box_waits_for_none_to_be_there() -> None:
+    some, none = Checked("CT_1", SAID, 1, 2), Checked("CT_1", SAID)
+    levels = [
+        told(Asker({"CT_1": found}), table("CT_1"), awaited=awaited)[0][0]
+        for found in (some, none)
+        for awaited in (True, False)
+    ]
+    assert levels == [Level.WARNING, Level.OK, Level.OK, Level.OK]
 
 
 def test_one_that_does_not_say_what_is_on_it_is_broken_and_a_c_echo_tells_how_far() -> None:

@@ -9,4 +9,4 @@ class PreflightTable(Table):
     """`[preflight]`: whether the scanner must be clean of other sites' studies before the storage port opens."""
 
     required: bool = True
-    """A site may be stricter than the box, never laxer."""
+    """Without this table it is as the box says. A site may be stricter than its box, never laxer."""
