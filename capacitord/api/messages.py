@@ -1124,8 +1124,8 @@ class AuditQuery(Message, frozen=True):
 class AuditEntry(Answer, frozen=True, omit_defaults=True):
     """One action: who (uid and name from the socket's peer credentials), what, on what, and what came of it.
 
-    `seal` is made of the digest with the box key, if that was at hand. `deed` tells what a site did by itself from all
-    else that any site did: there is one entry of it.
+    `seal` is made of the digest with the box key, if that was at hand. `deed` is one deed's only: what was begun and
+    what came of it have it in common, and of what a site did by itself there is one entry.
     """
 
     number: int

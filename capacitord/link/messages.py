@@ -124,7 +124,8 @@ class Call(LinkMessage, frozen=True, tag="call"):
     """A request of the control socket; a stream socket comes with it. `body` is the request as JSON.
 
     It is not to be begun after `until` (seconds of CLOCK_MONOTONIC, which all processes of a machine share), nor
-    once the other end of the stream is closed: whoever asked does not wait any more.
+    once the other end of the stream is closed: whoever asked does not wait any more. `deed` is the id by which the
+    audit log has it begun: what is done is told of by that.
     """
 
     route: str
@@ -132,6 +133,7 @@ class Call(LinkMessage, frozen=True, tag="call"):
     uid: int
     user: str
     until: float
+    deed: DeedId | None = None
 
 
 class AskStatus(LinkMessage, frozen=True, tag="ask-status"):
@@ -203,10 +205,10 @@ class Note(LinkMessage, frozen=True, tag="note"):
 
 
 class Deed(LinkMessage, frozen=True, tag="deed"):
-    """Something that the site did by itself and that belongs into the audit log; free of patient data.
+    """Something that the site did and that belongs into the audit log; free of patient data.
 
-    It is told of until `Written` names it: again and again, by the next runtime too, and always in the order in which
-    things were done.
+    Its id is that of the `Call` which asked for it, or its own if the site did it by itself. It is told of until
+    `Written` names it: again and again, by the next runtime too, and always in the order in which things were done.
     """
 
     id: DeedId

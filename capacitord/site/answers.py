@@ -20,6 +20,7 @@ from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
 from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
 from capacitord.site import archive
+from capacitord.site.deeds import Asked
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
@@ -28,6 +29,7 @@ from capacitord.site.previewing import Previewing
 from capacitord.site.resolving import Resolving
 from capacitord.site.reviewing import Reviewing
 from capacitord.site.worklist.answering import WorklistAnswers
+from capacitord.spool.outbox import Deed
 from capacitord.spool.releasing import Person
 from capacitord.spool.store import Spool
 
@@ -48,8 +50,8 @@ class Body(NamedTuple):
     detail: str = ""
 
 
-_BY_WHOM = frozenset({"held.discard", "held.release", "study.discard"})
-"""Routes whose answers depend on who asks, and on the name that was given for a shared login."""
+_DECISIONS = frozenset({"held.discard", "held.release", "held.restore", "study.discard", "study.resend"})
+"""What people decide of studies: it is kept with who asked, and with the name that was given for a shared login."""
 
 Handler = Callable[[msgspec.Struct], Body]
 
@@ -84,8 +86,10 @@ class Answers:
         spool: Spool,
         deliveries: Deliveries,
         desks: Desks,
+        did: Callable[[], None],
     ) -> None:
-        self._spool, self._deliveries = spool, deliveries
+        """`did` is called when something may be in the spool's outbox."""
+        self._spool, self._deliveries, self._did = spool, deliveries, did
         self._explaining, self._resolving, self._previewing, worklist, self._reviewing, departing = desks
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
@@ -117,19 +121,26 @@ class Answers:
             "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
 
-    def answer(self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None], by: Person) -> Body:
+    def answer(
+        self, route: str, request: msgspec.Struct, demand_caller: Callable[[], None], by: Person, deed: str = ""
+    ) -> Body:
         """Return the answer to a request of a person. Raises `CapacitordError`, and what `demand_caller` raises.
 
-        That is called before anything is done, as late as possible: nothing happens for somebody who has gone.
+        That is called before anything is done, as late as possible: nothing happens for somebody who has gone. `deed`
+        is the id by which the audit log has it begun.
         """
         handler = self._handlers.get(route)
         if handler is None:
             raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
         self._spool.settle()
         demand_caller()
-        if route not in _BY_WHOM:
+        if route not in _DECISIONS:
             return handler(request)
-        return handler(request, by._replace(operator=getattr(request, "operator", "").strip()))
+        operator = getattr(request, "operator", "").strip()
+        try:
+            return handler(request, Asked(by._replace(operator=operator), route, deed))
+        finally:
+            self._did()
 
     def _destinations(self, _request: m.Empty) -> Body:
         return one(m.DestinationList("fluxctl.destination.list/1", self._deliveries.status()))
@@ -168,19 +179,19 @@ class Answers:
         answer, short = self._reviewing.show(request)
         return one(answer, short)
 
-    def _release(self, request: r.Release, by: Person) -> Body:
-        done, subjects, detail = self._reviewing.release(request, by)
+    def _release(self, request: r.Release, asked: Asked) -> Body:
+        done, subjects, detail = self._reviewing.release(request, asked)
         self._deliveries.queued()
         self._deliveries.wake()
         return one(done, *subjects)._replace(detail=detail)
 
-    def _discard_held(self, request: r.DiscardHeld, by: Person) -> Body:
-        done, subjects, detail = self._reviewing.discard(request, by)
+    def _discard_held(self, request: r.DiscardHeld, asked: Asked) -> Body:
+        done, subjects, detail = self._reviewing.discard(request, asked)
         self._deliveries.queued()
         return one(done, *subjects)._replace(detail=detail)
 
-    def _restore(self, request: r.RestoreHeld) -> Body:
-        done, subjects, detail = self._reviewing.restore(request)
+    def _restore(self, request: r.RestoreHeld, asked: Asked) -> Body:
+        done, subjects, detail = self._reviewing.restore(request, asked)
         return one(done, *subjects)._replace(detail=detail)
 
     def _queue_show(self, request: m.StudyRef) -> Body:
@@ -230,7 +241,7 @@ class Answers:
                 raise PartlyDone(message, hint=error.hint, candidates=tuple(names[done:])) from error
         return _done(what, names)
 
-    def _resend(self, request: m.Resend) -> Body:
+    def _resend(self, request: m.Resend, asked: Asked) -> Body:
         study, short = self._spool.studies.find(request.study)
         image = self._spool.studies.image(study, request.image) if request.image else None
         wanted = request.destinations or self._recipients(study, short, image)
@@ -247,8 +258,12 @@ class Answers:
             # An association that is open now would repeat the refusal that it was given when it was negotiated.
             delivery.hasten()
         by_name, before = bool(request.destinations), self._state_of(study)
+
+        def tell(count: int) -> Deed:
+            return asked.did((short, *names), f"{before} -> {_wait(count)} to be sent again")
+
         count = self._spool.ledger.resend(
-            study, names, image, time.time_ns(), chosen=by_name, matches=self._reviewing.matches
+            study, names, image, time.time_ns(), chosen=by_name, matches=self._reviewing.matches, tell=tell
         )
         if not count and self._reviewing.restorable(study) is not None:
             raise Refused(
@@ -265,9 +280,8 @@ class Answers:
         self._deliveries.queued()
         for delivery in chosen:
             delivery.hasten()
-        what = "1 image waits" if count == 1 else f"{count} images wait"
-        done = one(m.Done(f"{what} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
-        return done._replace(detail=f"{before} -> {self._state_of(study)}, {what}")
+        done = one(m.Done(f"{_wait(count)} to be sent again to {', '.join(names)}.", (short, *names)), short, *names)
+        return done._replace(detail=tell(count).detail)
 
     def _recipients(self, study: int, short: str, image: int | None) -> list[str]:
         """Return where a study, or an image of it, was to go, as far as the profile has that. Raises `Refused`."""
@@ -286,7 +300,7 @@ class Answers:
             hint=f"Name where: `fluxctl resend {short} --to DEST`. Why it is held: `fluxctl study show {short}`.",
         )
 
-    def _discard(self, request: m.Discard, by: Person) -> Body:
+    def _discard(self, request: m.Discard, asked: Asked) -> Body:
         study, short = self._spool.studies.find(request.study)
         if request.confirm != short:
             raise Refused(
@@ -297,11 +311,14 @@ class Answers:
         if not request.reason.strip():
             raise Refused("A discard needs a reason.", where=f"study {short}", hint="Say why; it is in the audit log.")
         before = self._state_of(study)
-        reason = f"Discarded by {by}: {request.reason.strip()[:_LONGEST_REASON]}"
-        count = self._spool.housekeeping.discard(study, time.time_ns(), reason)
-        gone = "1 image is" if count == 1 else f"{count} images are"
-        done = one(m.Done(f"Study {short} is discarded: {gone} gone.", (short,)), short)
-        return done._replace(detail=f"{before} -> {self._state_of(study)}, {gone} gone")
+        reason = f"Discarded by {asked.by}: {request.reason.strip()[:_LONGEST_REASON]}"
+
+        def tell(count: int) -> Deed:
+            return asked.did((short,), f"{before} -> discarded, {_gone(count)}")
+
+        count = self._spool.housekeeping.discard(study, time.time_ns(), reason, tell)
+        done = one(m.Done(f"Study {short} is discarded: {_gone(count)}.", (short,)), short)
+        return done._replace(detail=tell(count).detail)
 
     def _state_of(self, study: int) -> str:
         return self._spool.studies.some([study])[study].state
@@ -367,3 +384,11 @@ def _done(what: str, names: list[str]) -> Body:
 
 def _line(message: m.VerifyLine) -> bytes:
     return msgspec.json.encode(message) + b"\n"
+
+
+def _wait(count: int) -> str:
+    return "1 image waits" if count == 1 else f"{count} images wait"
+
+
+def _gone(count: int) -> str:
+    return "1 image is gone" if count == 1 else f"{count} images are gone"

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -122,7 +123,8 @@ class Calls:
             return _refused(Invalid("The request is not one of this site's.", hint=hint))
         try:
             by = Person(call.uid, call.user)
-            return self._answers.answer(call.route, request, lambda: _demand_caller(call, connection), by), 200
+            demand_caller = partial(_demand_caller, call, connection)
+            return self._answers.answer(call.route, request, demand_caller, by, call.deed or ""), 200
         except CapacitordError as error:
             return _refused(error)
         except _Gone:

@@ -1,14 +1,28 @@
-"""What the audit log says of decisions that this box makes where a person would decide otherwise."""
+"""What the audit log says of decisions: those of people, and those that this box makes instead of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from capacitord.api.actions import LET_THROUGH, REMATCH
 from capacitord.model.review import State
 from capacitord.site.routing import InForce
 from capacitord.spool.outbox import Deed
+from capacitord.spool.releasing import Person
 from capacitord.spool.review import Reviewed
+
+
+class Asked(NamedTuple):
+    """Who asked for something, what it is called, and the id by which the audit log has it begun, if it has."""
+
+    by: Person
+    action: str
+    id: str = ""
+
+    def did(self, subjects: tuple[str, ...], detail: str) -> Deed:
+        """Return what is told of it when it is done."""
+        return Deed(self.action, subjects, detail, self.id)
 
 
 def deed_of(found: Reviewed, in_force: InForce, short: Callable[[], str]) -> Deed | None:

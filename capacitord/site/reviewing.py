@@ -22,9 +22,11 @@ from capacitord.model.profile import Profile
 from capacitord.model.reasons import Reason
 from capacitord.model.review import Record, State
 from capacitord.model.states import StudyState
+from capacitord.site.deeds import Asked
 from capacitord.site.matching import Matcher
 from capacitord.site.worklist import ids, telling
-from capacitord.spool.releasing import Person, Release, Released
+from capacitord.spool.outbox import Deed
+from capacitord.spool.releasing import Discarded, Release, Released
 from capacitord.spool.review import Kept, holds
 from capacitord.spool.store import Spool
 from capacitord.spool.whose import Mixture
@@ -125,7 +127,7 @@ class Reviewing:
         left = timedelta(seconds=max(0.0, aside.due - self._spool.tick()))
         return datetime.now(UTC).replace(microsecond=0) + left
 
-    def release(self, request: r.Release, by: Person) -> Decision:
+    def release(self, request: r.Release, asked: Asked) -> Decision:
         """Send what is held of a study."""
         number, short = self._spool.studies.find(request.study)
         names = tuple(dict.fromkeys(request.destinations))
@@ -153,14 +155,18 @@ class Reviewing:
         def allow(found: Mixture) -> None:
             _demand_known(found, request, short)
 
-        images = self._spool.releasing.release(number, what, by, time.time_ns(), allow)
+        subjects = (short, *names, *([entry] if entry else []))
+
+        def tell(images: int) -> Deed:
+            return asked.did(subjects, f"{before} -> released, {_images(images)}")
+
+        images = self._spool.releasing.release(number, what, asked.by, time.time_ns(), allow, tell)
         waits = "1 image waits" if images == 1 else f"{images} images wait"
         as_entry = f" as worklist entry {entry}" if entry else ""
         words = f"Study {short} is released{as_entry}: {waits} to be sent to {', '.join(names)}.{gone}"
-        subjects = (short, *names, *([entry] if entry else []))
-        return Decision(m.Done(words, (short, *names)), subjects, f"{before} -> released, {_images(images)}")
+        return Decision(m.Done(words, (short, *names)), subjects, tell(images).detail)
 
-    def discard(self, request: r.DiscardHeld, by: Person) -> Decision:
+    def discard(self, request: r.DiscardHeld, asked: Asked) -> Decision:
         """Discard what is held of a patient in a study, so that it can be had back for a while.
 
         Copies of the patient's images that are held are left out.
@@ -182,35 +188,43 @@ class Reviewing:
 
         before = self._before(number)
         why = {each.reason for each in study.held_for}
-        gone = self._spool.releasing.set_aside(number, reason, by, (time.time_ns(), self._spool.tick()), choose)
-        left_out = [f"{_images(count)} for {name}" for name, count in gone.left_out.items()]
-        words, after = [], []
+
+        def tell(gone: Discarded) -> Deed:
+            after = [f"discarded, {_images(gone.images)}"] if gone.images else []
+            after += [f"left out, {_left_out(gone)}"] if gone.left_out else []
+            return asked.did((short, *gone.left_out), f"{before} -> {'; '.join(after)}")
+
+        clocks = (time.time_ns(), self._spool.tick())
+        gone = self._spool.releasing.set_aside(number, reason, asked.by, clocks, choose, tell)
+        words = []
         if gone.images:
             go = "1 image goes" if gone.images == 1 else f"{gone.images} images go"
             words.append(f"{go} nowhere. For 24 hours `fluxctl held restore {short}` undoes it.")
-            after.append(f"discarded, {_images(gone.images)}")
-        if left_out:
-            words.append(f"Left out: {', '.join(left_out)}. `fluxctl resend {short} --to DEST` undoes that.")
-            after.append(f"left out, {', '.join(left_out)}")
+        if gone.left_out:
+            words.append(f"Left out: {_left_out(gone)}. `fluxctl resend {short} --to DEST` undoes that.")
         if Reason.TOGETHER in why and len(why) > 1:
             words.append("What waited for it goes where the profile says.")
-        subjects = (short, *gone.left_out)
+        subjects = tell(gone).subjects
         whole = self._spool.studies.some([number])[number].state is StudyState.DISCARDED
         what = f"Study {short} is" if whole else f"What was held of that patient in study {short} is"
         done = m.Done(f"{what} discarded: {' '.join(words)}", subjects)
-        return Decision(done, subjects, f"{before} -> {'; '.join(after)}")
+        return Decision(done, subjects, tell(gone).detail)
 
-    def restore(self, request: r.RestoreHeld) -> Decision:
+    def restore(self, request: r.RestoreHeld, asked: Asked) -> Decision:
         """Have back what was discarded of a study."""
         number, short = self._spool.studies.find(request.study)
-        images = self._spool.releasing.restore(number)
+
+        def tell(images: int) -> Deed:
+            return asked.did((short,), f"discarded -> {_images(images)} held again")
+
+        images = self._spool.releasing.restore(number, tell)
         back = "1 image is" if images == 1 else f"{images} images are"
         words = f"{back} held again in study {short}."
         if not images:
             held = self._spool.studies.some([number])[number].held
             now = f"{_images(held)} of it {'is' if held == 1 else 'are'} held" if held else "nothing of it is held now"
             words = f"All that was discarded of study {short} came again meanwhile: nothing is had back, and {now}."
-        return Decision(m.Done(words, (short,)), (short,), f"discarded -> {_images(images)} held again")
+        return Decision(m.Done(words, (short,)), (short,), tell(images).detail)
 
     def _before(self, number: int) -> str:
         """Return how a study stood, for the audit log."""
@@ -397,6 +411,10 @@ def _said(reason: str, short: str) -> str:
     if not reason.strip():
         raise Refused("This is done for a reason only.", where=f"study {short}", hint="Say why: it is kept.")
     return reason.strip()
+
+
+def _left_out(gone: Discarded) -> str:
+    return ", ".join(f"{_images(count)} for {name}" for name, count in gone.left_out.items())
 
 
 def _images(count: int) -> str:

@@ -151,7 +151,7 @@ class Service:
             lambda: [each.name for each in self._routing.profile.destinations],
         )
         desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing, self._departing())
-        return Answers(self._spool, self._deliveries, desks)
+        return Answers(self._spool, self._deliveries, desks, self._teller.wake)
 
     def _explaining(self) -> Explaining:
         return Explaining(

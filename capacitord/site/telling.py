@@ -1,4 +1,4 @@
-"""Tells the supervisor what the site did by itself, until each deed has its entry in the audit log.
+"""Tells the supervisor what the site did, until each deed has its entry in the audit log.
 
 What is to be told stands in the spool's outbox. A few deeds are under way at a time, the oldest first, and a row goes
 when the supervisor says that the entry is written. Whoever is told again recognises a deed by its id. So whatever is

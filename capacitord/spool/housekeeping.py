@@ -14,11 +14,12 @@ import apsw
 from capacitord.errors import DamagedObject, OutOfSpace, PartlyDone, Refused, TryAgain
 from capacitord.model.states import STUDY, DeliveryState, StudyState, advance
 from capacitord.seal.sealed import room
-from capacitord.spool import deliveries
+from capacitord.spool import deliveries, outbox
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.damage import Damage
 from capacitord.spool.disk import failure
 from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.outbox import Deed
 from capacitord.spool.retention import Candidate, Candidates, Share, comes_free
 from capacitord.spool.routed import Standing
 from capacitord.spool.segment import Place
@@ -118,12 +119,13 @@ class Housekeeping:
             catalog.execute(_PURGE.format(proven=_PROVEN), (*bounds(study), study, now))
             return catalog.changes()
 
-    def discard(self, study: int, now: int, reason: str) -> int:
+    def discard(self, study: int, now: int, reason: str, tell: Callable[[int], Deed] | None = None) -> int:
         """Give a study up on a person's word: its images are overwritten and gone; return how many.
 
         Raises `Refused` if it was discarded before, or images of it wait for a person: then she discards what is held,
         and can have it back for a while. Raises `TryAgain` while images of it are arriving, and `PartlyDone` if
-        something could not be overwritten yet: the next start tries again.
+        something could not be overwritten yet: the next start tries again. `tell` says what the audit log is to have
+        of it.
         """
         with self._catalog.change() as catalog:
             state = StudyState(fetch_value(catalog, "SELECT state FROM study WHERE id = ?", (study,)))
@@ -159,6 +161,8 @@ class Housekeeping:
                 "UPDATE study SET state = ?, reason = ? WHERE id = ?", (StudyState.DISCARDED, reason, study)
             )
             self._filing.forget(study)
+            if tell is not None:
+                outbox.add(catalog, tell(count))
         self.wipe()
         return count
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -21,11 +21,12 @@ from capacitord.model.reasons import Reason
 from capacitord.model.states import ACKNOWLEDGED, DELIVERY, AckState, DeliveryState
 from capacitord.model.transform import Transform
 from capacitord.seal.sealed import room
-from capacitord.spool import codebook, deliveries, failover, resending
+from capacitord.spool import codebook, deliveries, failover, outbox, resending
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.deliveries import Ended as OneEnded
 from capacitord.spool.failover import Failure, Key
 from capacitord.spool.filing import ANSWERED, Filing, bounds
+from capacitord.spool.outbox import Deed
 from capacitord.spool.routed import NOWHERE, Reachable
 from capacitord.spool.segment import Place
 from capacitord.spool.stored import Objects, Stored
@@ -509,6 +510,7 @@ class Ledger:
         *,
         chosen: bool = True,
         matches: bool = True,
+        tell: Callable[[int], Deed] | None = None,
     ) -> int:
         """Put a study, or one image of it, into the queues again, whatever was answered; return how many images.
 
@@ -519,12 +521,15 @@ class Ledger:
         A person chooses nothing for a study of which it is not known whose it is: that raises `Refused`, since it takes
         a release. Where the profile `matches` studies, the same holds for what matching never looked at, and an image
         that came again as one of another patient is not sent at all. It raises `TryAgain` while it is not decided where
-        its images go.
+        its images go. `tell` says what the audit log is to have of it, if anything is sent.
         """
         with self._catalog.change() as catalog:
-            return resending.resend(
+            count = resending.resend(
                 catalog, self._filing, study, destinations, image, now, chosen=chosen, matches=matches
             )
+            if count and tell is not None:
+                outbox.add(catalog, tell(count))
+        return count
 
     def look_again(self, destination: str, profile_version: int, now: int) -> int:
         """Put into a destination's queue again what this box held under another version of the profile.

@@ -1,8 +1,10 @@
-"""What the box did by itself and the audit log does not have yet. A deed's row is written in the deed's transaction.
+"""What was done here and the audit log may not have yet. A deed's row is written in the deed's transaction.
 
 The audit log is another process's, which a power cut ends as well. So a row stays until that process says that the
 entry is on stable storage, over restarts and for as long as the site is not active; until then it is told of again.
 It has nothing of a patient that the entry will not have: short ids, names of the profile, and why.
+
+Most of what people do has its entry before its row is told of. The row is for what was done just before a crash.
 
 Nothing of it can be read again from sealed objects. A catalog that is lost takes rows and decisions along; what is
 decided anew is told of anew.
@@ -25,11 +27,15 @@ _OLDEST: Final = "SELECT id, at, action, subjects, detail FROM untold ORDER BY n
 
 
 class Deed(NamedTuple):
-    """What is done, to what, and why; free of patient data."""
+    """What is done, to what, and why; free of patient data.
+
+    `id` is the one by which the audit log knows that a person asked for it; empty for what the box does by itself.
+    """
 
     action: str
     subjects: tuple[str, ...]
     detail: str
+    id: str = ""
 
 
 class Untold(NamedTuple):
@@ -60,5 +66,6 @@ class Outbox:
 
 def add(catalog: apsw.Connection, deed: Deed) -> None:
     """Have a deed told of. Call it in the transaction that does it."""
-    row = (secrets.token_hex(_ID_BYTES), time.time_ns(), deed.action, json.dumps(deed.subjects), deed.detail)
+    id_ = deed.id or secrets.token_hex(_ID_BYTES)
+    row = (id_, time.time_ns(), deed.action, json.dumps(deed.subjects), deed.detail)
     catalog.execute("INSERT INTO untold (id, at, action, subjects, detail) VALUES (?, ?, ?, ?, ?)", row)

@@ -22,9 +22,10 @@ from capacitord.model.patient import Patient
 from capacitord.model.reasons import WORDS, Reason
 from capacitord.model.states import STUDY, StudyState, advance
 from capacitord.model.transform import Transform
-from capacitord.spool import closing, deliveries, review, whose
+from capacitord.spool import closing, deliveries, outbox, review, whose
 from capacitord.spool.catalog import Catalog, fetch, fetch_value
 from capacitord.spool.filing import Filing, bounds
+from capacitord.spool.outbox import Deed
 from capacitord.spool.routed import BY_A_PERSON, Standing
 from capacitord.spool.together import UNDECIDED
 from capacitord.spool.whose import Mixture, Whose
@@ -114,11 +115,20 @@ class Releasing:
     def __init__(self, catalog: Catalog, filing: Filing) -> None:
         self._catalog, self._filing = catalog, filing
 
-    def release(self, study: int, what: Release, by: Person, now: int, allow: Allow | None = None) -> int:
+    def release(  # noqa: PLR0917 - as its transaction takes them
+        self,
+        study: int,
+        what: Release,
+        by: Person,
+        now: int,
+        allow: Allow | None = None,
+        tell: Callable[[int], Deed] | None = None,
+    ) -> int:
         """Send what is held of a study where a person says; return how many images.
 
         Raises `Refused` if nothing is held, saying who released or discarded it and when, and `TryAgain` while images
-        are arriving or it is being decided where they go; and what `allow` raises. Then nothing is changed.
+        are arriving or it is being decided where they go; and what `allow` raises. Then nothing is changed. `tell` says
+        what the audit log is to have of it.
         """
         with self._catalog.change() as catalog:
             images = self._decidable(catalog, study)
@@ -138,16 +148,24 @@ class Releasing:
             )
             review.keep_released(catalog, self._filing, study, now, entry=what.entry, release=number)
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
+            if tell is not None:
+                outbox.add(catalog, tell(len(images)))
         return len(images)
 
-    def set_aside(
-        self, study: int, reason: str, by: Person, clocks: tuple[int, float], choose: Choose | None = None
+    def set_aside(  # noqa: PLR0917 - as its transaction takes them
+        self,
+        study: int,
+        reason: str,
+        by: Person,
+        clocks: tuple[int, float],
+        choose: Choose | None = None,
+        tell: Callable[[Discarded], Deed] | None = None,
     ) -> Discarded:
         """Discard what waits for a person in a study: images so that they can be had back for now, and copies.
 
         Images that wait for nothing but what is held are not discarded: it is decided where they go. `clocks` are the
         time in nanoseconds since the epoch and the retention clock. Raises as `release` does, and what `choose` raises;
-        without it the images of all patients are discarded.
+        without it the images of all patients are discarded. `tell` as in `release`.
         """
         now, tick = clocks
         with self._catalog.change() as catalog:
@@ -183,7 +201,10 @@ class Releasing:
                 self._without(catalog, study, f"Discarded by {by}: {why} It can still be had back.")
             elif twins:
                 closing.judge_again(catalog, self._filing, study)
-        return Discarded(len(aside), left_out)
+            gone = Discarded(len(aside), left_out)
+            if tell is not None:
+                outbox.add(catalog, tell(gone))
+        return gone
 
     def _without(self, catalog: apsw.Connection, study: int, words: str) -> None:
         """Give a study the state that it has without what was set aside of it."""
@@ -193,11 +214,11 @@ class Releasing:
         else:
             self._become(catalog, study, StudyState.DISCARDED, words)
 
-    def restore(self, study: int) -> int:
+    def restore(self, study: int, tell: Callable[[int], Deed] | None = None) -> int:
         """Have back what was set aside of a study; return how many images. Raises `Refused` if nothing is.
 
         An image that came again meanwhile is held anyway, so the one that was discarded stays so. Of one that was
-        discarded twice the last is had back.
+        discarded twice the last is had back. `tell` as in `release`.
         """
         with self._catalog.change() as catalog:
             if fetch_value(catalog, "SELECT 1 FROM set_aside WHERE study = ?", (study,)) is None:
@@ -217,6 +238,8 @@ class Releasing:
                 self._become(catalog, study, StudyState.HELD, "")
             closing.judge_again(catalog, self._filing, study)
             self._filing.forget(study)
+            if tell is not None:
+                outbox.add(catalog, tell(len(back) + twins))
         return len(back) + twins
 
     def refusal(self, study: int) -> Problem | None:

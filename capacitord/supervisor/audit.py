@@ -2,8 +2,8 @@
 
 Every change has two entries. The first, with the result "begun", is written before anything happens, so that nothing
 happens that could not be written down; the second says what came of it. A first entry without a second is an action
-that a crash cut short. What a site does by itself has one entry, after it: the site keeps it until that is written, and
-each such entry has the deed's id, by which it is found if the site tells of it again. Entries name users, sites,
+that a crash cut short. What a site does by itself has one entry, after it. What it does at all it keeps until that is
+written, and tells of it again: so each entry has its deed's id, by which it is found. Entries name users, sites,
 destinations and short study ids, and never a patient.
 """
 
@@ -14,10 +14,10 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -55,9 +55,16 @@ _BEGINNING: Final = re.compile(r"[0-9a-fA-F]{4,10}", re.ASCII)
 DAMAGED: Final = "damaged"
 """Why a log is not whole, as `AuditReport.reason` has it."""
 
-_OF_A_DEED: Final = b'"deed":"'
+_OF_A_DEED: Final = re.compile(rb'"deed":"([0-9a-f]{32})"')
 _MAX_TEXT: Final = 1000
 _MAX_SUBJECTS: Final = 100
+
+
+class Traces(NamedTuple):
+    """What the log has of some deeds: the ids of those that it says are done, and how the others were begun, by id."""
+
+    done: frozenset[str]
+    begun: Mapping[str, AuditEntry]
 
 
 class AuditLog:
@@ -160,7 +167,7 @@ class AuditLog:
     ) -> AuditEntry:
         """Add an entry; it is on stable storage on return. Raises `StorageFailed` or `OutOfSpace`.
 
-        `deed` is the id of what a site did by itself.
+        `deed` is the id that all entries of one deed have.
         """
         with self._writing:
             self._ready()
@@ -170,8 +177,8 @@ class AuditLog:
             self._tell_damage()
             return self._write((uid, user), action, subjects, detail, result, deed=deed)
 
-    def deeds_among(self, ids: Iterable[str]) -> frozenset[str]:
-        """Return those of these ids of which there is an entry on stable storage: the log is read back for them.
+    def traces(self, ids: Iterable[str]) -> Traces:
+        """Return what the log has of deeds, on stable storage: it is read back for them.
 
         An entry that is damaged does not count. Raises `StorageFailed` or `OutOfSpace`.
         """
@@ -182,23 +189,27 @@ class AuditLog:
             found = self._look_for(set(ids))
         except NotFound:
             # Somebody took the log away. The next entry begins another, and `verify` says what is missing.
-            return frozenset()
-        if found:
+            return Traces(frozenset(), {})
+        if found.done:
             # A daemon that was killed may have written it and not synced it.
             with self._writing:
                 self._append(b"")
         return found
 
-    def _look_for(self, wanted: set[str]) -> frozenset[str]:
-        found: set[str] = set()
+    def _look_for(self, wanted: set[str]) -> Traces:
+        done, begun = set[str](), dict[str, AuditEntry]()
         for line in self._lines_backwards() if wanted else ():
-            # Most entries are of what people did, and need no closer look.
-            entry = entry_in(line) if _OF_A_DEED in line else None
-            if entry is not None and entry.deed in wanted:
-                found.add(entry.deed)
-                if len(found) == len(wanted):
-                    break
-        return frozenset(found)
+            # A line is taken apart only if it may be one of them.
+            entry = entry_in(line) if any(each.decode() in wanted for each in _OF_A_DEED.findall(line)) else None
+            if entry is None or entry.deed not in wanted:
+                continue
+            if entry.result == DONE:
+                done.add(entry.deed)
+            elif entry.result == BEGUN and entry.deed not in done:
+                begun[entry.deed] = entry
+            if len(done) + len(begun) == len(wanted):
+                break
+        return Traces(frozenset(done), begun)
 
     def _write(
         self, who: tuple[int, str], action: str, subjects: tuple[str, ...], detail: str, result: str, *, deed: str = ""
@@ -381,17 +392,23 @@ class Ends:
 
     def __init__(self) -> None:
         self._ends: dict[tuple[int, str], list[frozenset[str]]] = {}
+        self._ended: set[str] = set()
         self._before_start = False
 
     def lacks(self, entry: AuditEntry) -> bool:
         """Take an entry; return whether it is the beginning of something without an end, of a daemon that ended."""
         self._before_start = self._before_start or entry.action == STARTED
+        if entry.deed:
+            if entry.result == BEGUN:
+                return self._before_start and entry.deed not in self._ended
+            self._ended.add(entry.deed)
+            return False
         ends = self._ends.setdefault((entry.uid, entry.action), [])
         subjects = frozenset(entry.subjects)
         if entry.result != BEGUN:
             ends.append(subjects)
             return False
-        # An end names all that its beginning does, and what was found on the way.
+        # Of entries without an id, an end names all that its beginning does, and what was found on the way.
         for place in reversed(range(len(ends))):
             if subjects <= ends[place]:
                 del ends[place]

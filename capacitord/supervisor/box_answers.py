@@ -26,7 +26,7 @@ from capacitord.supervisor import doctor, location_answers, naming, relay, scann
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
-from capacitord.supervisor.control import Outcome
+from capacitord.supervisor.control import Entry, Outcome
 from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.port import Port
@@ -105,11 +105,11 @@ class BoxAnswers:
                 yield stream
 
     def ask_site(
-        self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool]
+        self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool], deed: str = ""
     ) -> AbstractAsyncContextManager[relay.Answer]:
         """See `control.Services`."""
         self._demand_site()
-        return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone)
+        return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone, deed=deed)
 
     def ask_scanners(
         self, request: RunPreflight, gone: Callable[[], bool]
@@ -127,10 +127,12 @@ class BoxAnswers:
         self._demand_site()
         return await naming.short_id(self._serving.keeper, EntryRef(reference), peer, self._bounds, gone=gone)
 
-    async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
+    async def write_audit(self, peer: Peer, entry: Entry) -> None:
         """See `control.Services`."""
+        action, subjects, detail, result, deed = entry
         write = partial(self._audit.write, peer.uid, peer.user, action)
-        await asyncio.to_thread(write, subjects=subjects, detail=detail, result=result)
+        with self._deeds.apart(deed, result):
+            await asyncio.to_thread(write, subjects=subjects, detail=detail, result=result, deed=deed)
 
     # --- the routes
 

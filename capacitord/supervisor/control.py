@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -34,6 +35,7 @@ from capacitord.supervisor.unsealed import BROKEN_OFF
 
 _log = logging.getLogger(__name__)
 _SITE_BODY: Final = 1 << 16
+_ID_BYTES: Final = 16
 _IMPORT: Final = "profile.import"
 _NAMED_IN_AUDIT: Final = ("profile", "site", "destination", "destinations")
 
@@ -51,6 +53,16 @@ class Outcome(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Entry(NamedTuple):
+    """What the audit log is to say of a request; `deed` is what its entries have in common."""
+
+    action: str
+    subjects: tuple[str, ...]
+    detail: str
+    result: str
+    deed: str
+
+
 class Services(Protocol):
     """What the control plane asks of the rest of the daemon."""
 
@@ -63,11 +75,12 @@ class Services(Protocol):
         ...
 
     def ask_site(
-        self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool]
+        self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool], deed: str
     ) -> AbstractAsyncContextManager[Answer]:
         """Ask the runtime of the open site, for as long as whoever asks is not `gone`.
 
-        Raises `CapacitordError` if it can't answer.
+        `deed` is the id by which the audit log has it begun, empty for what is not in there. Raises `CapacitordError`
+        if it can't answer.
         """
         ...
 
@@ -89,7 +102,7 @@ class Services(Protocol):
         """Return the short id of the worklist entry that is called so. Raises `CapacitordError` if none is."""
         ...
 
-    async def write_audit(self, peer: Peer, action: str, subjects: tuple[str, ...], detail: str, result: str) -> None:
+    async def write_audit(self, peer: Peer, entry: Entry) -> None:
         """Write an entry; it is on stable storage on return. Raises `StorageFailed`."""
         ...
 
@@ -183,7 +196,7 @@ class _Dispatcher:
             entries, unnamed = await self._entries_in(exchange)
         exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message), *entries)))
         exchange.detail = said_in(message)
-        await self._services.write_audit(peer, route.name, exchange.subjects, exchange.detail, BEGUN)
+        await self._services.write_audit(peer, exchange.noted(BEGUN))
         result, written = "failed", False
 
         async def came(result: str) -> None:
@@ -236,7 +249,7 @@ class _Dispatcher:
     async def _write_result(self, exchange: _Exchange, result: str) -> None:
         peer, name = exchange.peer, exchange.route.name
         try:
-            await self._services.write_audit(peer, name, exchange.subjects, exchange.detail, result)
+            await self._services.write_audit(peer, exchange.noted(result))
         except CapacitordError as error:
             # It was done and can't be undone; that the log does not say so is said here.
             _log.critical(
@@ -262,6 +275,7 @@ class _Exchange:
         self.subjects: tuple[str, ...] = ()
         self.detail = ""
         self.result = DONE
+        self._deed = secrets.token_hex(_ID_BYTES) if route.is_audited else ""
         self.came: Callable[[str], Awaitable[None]] = _nobody_notes
         """Is told what came of it, before whoever asked is: she may look into the audit log next."""
         self._services = services
@@ -286,7 +300,7 @@ class _Exchange:
     async def run(self) -> web.StreamResponse:
         """Answer. Raises `CapacitordError` as long as no answer has begun."""
         if self.route.answers is Answers.SITE:
-            async with self._services.ask_site(self.route, self.peer, self._message, self.gone) as answer:
+            async with self._services.ask_site(self.route, self.peer, self._message, self.gone, self._deed) as answer:
                 return await self._relay(answer)
         if isinstance(self._message, RunPreflight):
             async with self._services.ask_scanners(self._message, self.gone) as pieces:
@@ -299,6 +313,10 @@ class _Exchange:
         self.detail = _joined(self.detail, outcome.detail)
         await self.came(self.result)
         return await send(self._request, msgspec.json.encode(outcome.answer), self._bounds, self.route.name)
+
+    def noted(self, result: str) -> Entry:
+        """Return what the audit log is to say, with what came of it."""
+        return Entry(self.route.name, self.subjects, self.detail, result, self._deed)
 
     def gone(self) -> bool:
         """Return whether whoever asked has hung up."""

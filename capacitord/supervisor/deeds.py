@@ -1,8 +1,12 @@
-"""What a site does by itself, on its way into the audit log: each deed has one entry, however often it is told of.
+"""What a site did, on its way into the audit log: each deed is said there to be done once, however often it is told of.
 
 The runtime has each deed in its spool until it is told that the entry is on stable storage. What is lost on the way is
 told of again: by the same runtime, by the next one, or when the site is active again after weeks. So before a deed is
 written it is looked for in the log, by its id. What waits here is in memory only and may be lost at any moment.
+
+What a person asked for is told of as well. Whoever answers her writes the entry, and most of the time that is all. But
+if the runtime or the daemon ended between the deed and the answer, the log knows only that it was begun: then its end
+is written here, in the name of the person that the beginning has.
 """
 
 from __future__ import annotations
@@ -11,21 +15,23 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
+from capacitord.api.messages import AuditEntry
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import Deed
-from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.audit import BEGUN, AuditLog
 
 _log = logging.getLogger(__name__)
 MOST: Final = 1024
 """Deeds that may wait to be written; of more than that the runtime tells again later."""
 
 BY: Final = "capacitord"
-"""Who did it."""
+"""Who did what nobody asked for."""
 
 _AT_ONCE: Final = 64
 _AGAIN: Final = 1.0
@@ -56,6 +62,7 @@ class Deeds:
     ) -> None:
         self._audit, self._written, self._most, self._again = audit, written, most, again
         self._waiting: dict[str, Deed] = {}
+        self._apart: set[str] = set()
         self._writing = threading.Lock()
         self._arrived = asyncio.Event()
         self._error: CapacitordError | None = None
@@ -65,7 +72,7 @@ class Deeds:
         """Why what the site did is not in the audit log yet; None if it is, or is just being written."""
         if self._error is None:
             return None
-        message = f"what the site did by itself cannot be written into the audit log: {self._error.message}"
+        message = f"what the site did cannot be written into the audit log: {self._error.message}"
         hint = f"It is kept in the site's spool and tried again by itself. {self._error.hint}".rstrip()
         return Problem("audit-behind", message, where=self._error.where, hint=hint)
 
@@ -73,6 +80,25 @@ class Deeds:
         """Have a deed written down soon."""
         if deed.id not in self._waiting and len(self._waiting) < self._most:
             self._waiting[deed.id] = deed
+        self._arrived.set()
+
+    @contextmanager
+    def apart(self, deed: str, result: str) -> Iterator[None]:
+        """Have the entry with this result of a deed that a person asked for written by whoever answers her.
+
+        From its beginning to its end nothing is written about it here.
+        """
+        self._apart.add(deed)
+        try:
+            yield
+        except BaseException:
+            self._over(deed)
+            raise
+        if result != BEGUN:
+            self._over(deed)
+
+    def _over(self, deed: str) -> None:
+        self._apart.discard(deed)
         self._arrived.set()
 
     async def keep(self) -> None:
@@ -85,8 +111,8 @@ class Deeds:
 
     async def finish(self) -> bool:
         """Write what waits; return whether all of it is written."""
-        while self._waiting:
-            came = await asyncio.to_thread(self._write, list(islice(self._waiting.values(), _AT_ONCE)))
+        while due := list(islice((each for each in self._waiting.values() if each.id not in self._apart), _AT_ONCE)):
+            came = await asyncio.to_thread(self._write, due)
             for each in came.written:
                 self._waiting.pop(each, None)
             if came.written:
@@ -106,17 +132,24 @@ class Deeds:
         written: list[str] = []
         with self._writing:
             try:
-                there = self._audit.deeds_among(each.id for each in deeds)
+                done, begun = self._audit.traces(each.id for each in deeds)
                 for each in deeds:
-                    if each.id not in there:
-                        detail = in_words(each, datetime.now(UTC))
-                        self._audit.write(
-                            os.geteuid(), BY, each.action, subjects=each.subjects, detail=detail, deed=each.id
-                        )
+                    if each.id not in done:
+                        self._end(each, begun.get(each.id))
                     written.append(each.id)
             except CapacitordError as error:
                 return _Came(tuple(written), error)
         return _Came(tuple(written))
+
+    def _end(self, deed: Deed, begun: AuditEntry | None) -> None:
+        detail = in_words(deed, datetime.now(UTC))
+        if begun is None:
+            self._audit.write(os.geteuid(), BY, deed.action, subjects=deed.subjects, detail=detail, deed=deed.id)
+            return
+        # What the runtime says is what was done; who did what, and why, is known here.
+        subjects = tuple(dict.fromkeys((*begun.subjects, *deed.subjects)))
+        detail = "; ".join(filter(None, (begun.detail, detail)))
+        self._audit.write(begun.uid, begun.user, begun.action, subjects=subjects, detail=detail, deed=deed.id)
 
 
 def in_words(deed: Deed, now: datetime) -> str:

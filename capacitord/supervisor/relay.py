@@ -69,17 +69,19 @@ async def ask(
     bounds: Bounds,
     *,
     gone: Callable[[], bool],
+    deed: str = "",
 ) -> AsyncIterator[Answer]:
     """Ask the runtime and give its answer. Raises `TryAgain` if there is none, `Unanswered` if it ends or is silent.
 
     `gone` tells whether whoever asked has hung up: then `GivenUp` is raised, and the runtime does not begin any more.
+    `deed` is the id by which the audit log has it begun, if it has.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with theirs:
             body = msgspec.Raw(msgspec.json.encode(request))
             until = time.monotonic() + bounds.call_head
-            runtime.send(Call(route.name, body, peer.uid, peer.user, until), theirs.fileno())
+            runtime.send(Call(route.name, body, peer.uid, peer.user, until, deed or None), theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours, limit=_HEAD)
     except BaseException:
         ours.close()

@@ -53,7 +53,7 @@ class Box(NamedTuple):
     held_elsewhere: int = 0
     """Images that wait for a person, of all sites that are not active."""
     audit_behind: Problem | None = None
-    """Why the audit log lacks what the site did by itself."""
+    """Why the audit log lacks what the site did."""
     worklist: Listener | None = None
     """The worklist port, if the site has a worklist."""
     worklist_problem: Problem | None = None

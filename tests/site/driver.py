@@ -201,21 +201,32 @@ class Supervisor:
             port: int = listener.getsockname()[1]
             return port
 
-    def call(self, name: str, request: msgspec.Struct | None = None, *, body: bytes | None = None) -> Answer:
+    def call(
+        self, name: str, request: msgspec.Struct | None = None, *, body: bytes | None = None, deed: str | None = None
+    ) -> Answer:
         """Make a call and return its answer."""
-        with self.open_call(name, request, body=body) as stream, stream.makefile("rb") as reader:
+        with self.open_call(name, request, body=body, deed=deed) as stream, stream.makefile("rb") as reader:
             head = msgspec.json.decode(reader.readline(), type=link.CallHead)
             return Answer(head, reader.read())
 
     def open_call(
-        self, name: str, request: msgspec.Struct | None = None, *, body: bytes | None = None, within: float = PATIENCE
+        self,
+        name: str,
+        request: msgspec.Struct | None = None,
+        *,
+        body: bytes | None = None,
+        within: float = PATIENCE,
+        deed: str | None = None,
     ) -> socket.socket:
-        """Make a call that is to be begun within so many seconds; return the socket on which its answer comes."""
+        """Make a call that is to be begun within so many seconds; return the socket on which its answer comes.
+
+        `deed` is the id by which the audit log would have it begun.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             encoded = body if body is not None else msgspec.json.encode(request or m.Empty())
             self.channel.send(
-                link.Call(name, msgspec.Raw(encoded), 0, "root", time.monotonic() + within), theirs.fileno()
+                link.Call(name, msgspec.Raw(encoded), 0, "root", time.monotonic() + within, deed), theirs.fileno()
             )
         ours.settimeout(PATIENCE)
         return ours

@@ -92,7 +92,7 @@ class Rig:
         )
         departing = Departing(self.spool, self.deliveries, lambda: profile)
         desks = Desks(explaining, resolving, previewing, self.worklist, reviewing, departing)
-        return Answers(self.spool, self.deliveries, desks)
+        return Answers(self.spool, self.deliveries, desks, lambda: None)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:
         return next(status for status in self.deliveries.status() if status.name == name)

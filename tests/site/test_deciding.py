@@ -16,6 +16,7 @@ from capacitord.model.matching import Candidate, Identity, MatchKey
 from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import Cache, Rhythm, merged
+from capacitord.site.deeds import Asked
 from capacitord.site.matching import NO_LIST, Listing, Matcher
 from capacitord.site.reviewing import MOST_PATIENTS, Reviewing, doubts_of
 from capacitord.site.worklist import ids
@@ -28,6 +29,8 @@ from tests.site.routes import going, put_image, study_of
 from tests.wait import wait_for
 
 STUDY = "1.2.3"
+ASKED = Asked(ANN, "a decision")
+BY_BOB = ASKED._replace(by=BOB)
 JANE = {"PatientID": "P1", "PatientName": "Doe^Jane", "AccessionNumber": "A-1"}
 EVE = {"PatientID": "P2", "PatientName": "Roe^Eve", "AccessionNumber": "A-1"}
 
@@ -65,13 +68,13 @@ def test_images_of_two_patients_leave_only_where_somebody_says_so(tmp_path: Path
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         with pytest.raises(Refused, match="say different patients") as refused:
-            desk(one).release(release(), ANN)
+            desk(one).release(release(), ASKED)
         assert "fluxctl held show" in refused.value.hint
         assert "Roe" not in str(refused.value)
         with pytest.raises(Refused, match="2 images would be sent, not 1"):
-            desk(one).release(release(mixed=True, images=1), ANN)
+            desk(one).release(release(mixed=True, images=1), ASKED)
         assert going(one.spool, STUDY) == {1: (), 2: ()}
-        desk(one).release(release(mixed=True, images=2), ANN)
+        desk(one).release(release(mixed=True, images=2), ASKED)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
 
 
@@ -95,14 +98,14 @@ def test_a_release_is_of_the_patients_that_were_shown_however_many_images_there_
         one.closed(STUDY)
         answer, _ = desk(one).show(m.StudyRef(STUDY))
         shown = release(mixed=True, images=1, whose=seen(answer))
-        desk(one).discard(discard("Doe^Jane"), ANN)
+        desk(one).discard(discard("Doe^Jane"), ASKED)
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         with pytest.raises(Refused, match="of other patients"):
-            desk(one).release(shown, BOB)
+            desk(one).release(shown, BY_BOB)
         assert going(one.spool, STUDY) == {1: (), 2: ()}
         answer, _ = desk(one).show(m.StudyRef(STUDY))
-        desk(one).release(release(images=1, whose=seen(answer)), BOB)
+        desk(one).release(release(images=1, whose=seen(answer)), BY_BOB)
         assert going(one.spool, STUDY) == {1: (), 2: ("pacs",)}
 
 
@@ -113,9 +116,9 @@ def test_of_two_patients_one_is_discarded_and_the_other_released(tmp_path: Path)
         one.closed(STUDY)
         for name in ("", "Smith^John", "P2"):
             with pytest.raises(Refused, match="not the name"):
-                desk(one).discard(discard(name), ANN)
-        desk(one).discard(discard("roe^eve"), ANN)
-        desk(one).release(release(), ANN)
+                desk(one).discard(discard(name), ASKED)
+        desk(one).discard(discard("roe^eve"), ASKED)
+        desk(one).release(release(), ASKED)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
 
 
@@ -123,7 +126,7 @@ def test_a_late_image_does_not_hide_who_released_its_study(tmp_path: Path) -> No
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).release(release(), BOB)
+        desk(one).release(release(), BY_BOB)
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         answer, _ = desk(one).show(m.StudyRef(STUDY))
@@ -133,14 +136,14 @@ def test_a_late_image_does_not_hide_who_released_its_study(tmp_path: Path) -> No
             assert found is not None
             assert (found.state, found.by, found.destinations) == ("released", "Dr Bob (as bob)", ("pacs",))
             if one.spool.releasing.awaited(one.id(STUDY)):
-                desk(one).discard(discard("Roe^Eve"), ANN)
+                desk(one).discard(discard("Roe^Eve"), ASKED)
 
 
 def test_what_is_not_held_says_so_before_anything_is_asked(tmp_path: Path) -> None:
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).release(release(), BOB)
+        desk(one).release(release(), BY_BOB)
         answer, _ = desk(one).show(m.StudyRef(STUDY))
         assert answer.refusal is not None
         assert "was released by Dr Bob" in answer.refusal.message
@@ -151,13 +154,13 @@ def test_what_came_again_and_was_released_is_not_called_held(tmp_path: Path) -> 
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).discard(discard("Doe^Jane"), ANN)
+        desk(one).discard(discard("Doe^Jane"), ASKED)
         put_image(one.spool, STUDY, 1, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         restore = r.RestoreHeld(STUDY)
-        assert "1 image of it is held" in desk(one).restore(restore).done.message
-        desk(one).release(release(), ANN)
-        assert "nothing of it is held now" in desk(one).restore(restore).done.message
+        assert "1 image of it is held" in desk(one).restore(restore, ASKED).done.message
+        desk(one).release(release(), ASKED)
+        assert "nothing of it is held now" in desk(one).restore(restore, ASKED).done.message
         assert study_of(one.spool, STUDY).state is StudyState.RELEASED
 
 
@@ -170,7 +173,7 @@ def test_nothing_is_released_as_the_study_of_an_entry_that_names_no_patient(
         one.closed(STUDY)
         entries = (("5be10c77", on_the_list(PatientName=name, PatientID=number, AccessionNumber="A-1")),)
         with pytest.raises(Refused, match="names no patient"):
-            desk(one, entries).release(release(match="5be1"), ANN)
+            desk(one, entries).release(release(match="5be1"), ASKED)
         assert going(one.spool, STUDY) == {1: ()}
 
 
@@ -181,7 +184,7 @@ def test_nothing_is_released_as_the_study_of_an_entry_that_is_not_served(tmp_pat
         shown = on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")
         shown.correction.withhold()
         with pytest.raises(Refused, match="not served"):
-            desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ANN)
+            desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ASKED)
         assert going(one.spool, STUDY) == {1: ()}
 
 
@@ -215,10 +218,10 @@ def test_an_entry_does_not_make_images_of_two_patients_one(tmp_path: Path) -> No
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         with pytest.raises(Refused, match="say different patients") as refused:
-            desk(one, entries).release(release(match="5be10c77"), ANN)
+            desk(one, entries).release(release(match="5be10c77"), ASKED)
         assert "--match" not in refused.value.hint
         assert going(one.spool, STUDY) == {1: (), 2: ()}
-        desk(one, entries).release(release(match="5be10c77", mixed=True, images=2), ANN)
+        desk(one, entries).release(release(match="5be10c77", mixed=True, images=2), ASKED)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
 
 
@@ -256,7 +259,7 @@ def test_a_release_as_an_entry_that_vanished_says_so(tmp_path: Path) -> None:
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        done = desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ANN).done
+        done = desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ASKED).done
         assert "not on the list any more, since 1970-01-01 00:01 UTC" in done.message
 
 
@@ -264,7 +267,7 @@ def test_nothing_is_offered_to_be_had_back_that_came_again(tmp_path: Path) -> No
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).discard(discard("Doe^Jane"), ANN)
+        desk(one).discard(discard("Doe^Jane"), ASKED)
         assert desk(one).restorable(one.id(STUDY)) is not None
         put_image(one.spool, STUDY, 1, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
@@ -278,7 +281,7 @@ def test_a_release_of_what_came_again_says_what_sends_it(tmp_path: Path) -> None
         put_image(one.spool, STUDY, 1, **JANE, ImageComments="again")
         one.closed(STUDY)
         with pytest.raises(Refused, match="1 image of this study came again with other content") as refused:
-            desk(one).release(release(), ANN)
+            desk(one).release(release(), ASKED)
         assert "fluxctl resend" in refused.value.hint
 
 

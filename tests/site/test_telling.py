@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from capacitord.api import messages as m
+from capacitord.api import review as r
 from capacitord.link import messages as link
+from capacitord.model.image import Arrival, Facts
 from capacitord.model.profile import Matching
 from capacitord.model.review import Terms
 from capacitord.site.telling import Teller, Telling
 from capacitord.spool import outbox
 from capacitord.spool.outbox import Deed
+from capacitord.spool.routed import Routed, Standing
 from capacitord.spool.store import Spool
 from tests.site.driver import PATIENCE, Supervisor
 from tests.site.reviewing import RULES
@@ -28,6 +34,10 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool = open_spool(tmp_path / "spool")
     yield spool
     spool.close()
+
+
+def nowhere(_facts: Facts, arrival: Arrival) -> Routed:
+    return Routed(arrival.profile_version, standing=Standing.NO_ROUTE, held="no route matches it")
 
 
 def act(spool: Spool, *names: str) -> None:
@@ -108,6 +118,42 @@ def test_an_answer_that_does_not_come_has_it_told_again(spool: Spool) -> None:
     act(spool, "b")
     teller.stop()
     assert peer.heard[-1].subjects == ("b",)
+
+
+def test_what_people_decide_is_told_of_by_the_id_it_was_begun_with(tmp_path: Path) -> None:
+    """The answers may never have reached anybody: then only the spool knows that it was done."""
+    folder = tmp_path / "box"
+    spool = open_spool(folder / "spool", decide=nowhere)
+    for number in (3, 4):
+        put_image(spool, f"1.2.{number}", 1, PatientName="Doe^Jane")
+    spool.settle()
+    shorts = [spool.studies.find(f"1.2.{number}")[1] for number in (3, 4)]
+    spool.close_arrived(0.0)
+    spool.close()
+    one, other = shorts
+    asked: list[tuple[str, msgspec.Struct, str]] = [
+        ("held.discard", r.DiscardHeld(one, "slip", m.Secret("Doe^Jane")), "held (no-route) -> discarded, 1 image"),
+        ("held.restore", r.RestoreHeld(one), "discarded -> 1 image held again"),
+        ("held.release", r.Release(one, ("pacs",), "x"), "held (no-route) -> released, 1 image"),
+        ("study.resend", m.Resend(other, ("pacs",)), "held -> 1 image waits to be sent again"),
+        ("study.discard", m.Discard(other, "phantom", other), "released -> discarded, 1 image is gone"),
+    ]
+    with Supervisor(folder) as box:
+        box.start(destination("pacs"))
+        for number, (name, request, detail) in enumerate(asked):
+            answer = box.call(name, request, deed=f"{number:032x}")
+            assert (answer.head.status, answer.head.detail) == (200, detail)
+        refused = box.call("held.restore", r.RestoreHeld(one), deed=f"{9:032x}")
+        assert refused.head.refusal == "refused"
+        box.process.kill()
+        assert box.wait() == -signal.SIGKILL
+    with Supervisor(folder) as box:
+        box.tell_start(destination("pacs"))
+        box.wait_for(link.Deed, len(asked))
+        told = box.of(link.Deed)
+    assert [(each.action, each.detail) for each in told] == [(name, detail) for name, _, detail in asked]
+    assert [int(each.id, 16) for each in told] == list(range(len(asked)))
+    assert [each.subjects for each in told[2:]] == [(one, "pacs"), (other, "pacs"), (other,)]
 
 
 def test_a_runtime_that_is_killed_has_the_next_one_tell(tmp_path: Path) -> None:

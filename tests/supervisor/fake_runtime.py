@@ -89,6 +89,7 @@ class FakeRuntime:
             case link.Connected():
                 self.connected(message, descriptor)
             case link.Written():
+                self.done.unlink(missing_ok=True)
                 for deed in message.deeds:
                     print("written:", deed, file=sys.stderr, flush=True)
             case link.Call():
@@ -101,6 +102,12 @@ class FakeRuntime:
                 self.channel.send(link.StatusReport(message.request, msgspec.Raw(msgspec.json.encode(self.status()))))
             case link.Shutdown() if not self.options.stubborn:
                 os._exit(0)
+
+    @property
+    def done(self) -> Path:
+        """The file with the id of what was done and not answered."""
+        assert self.start is not None
+        return Path(self.start.spool) / "done"
 
     def fill(self) -> None:
         """Write into the spool, as somebody would who wants to harm the others."""
@@ -126,6 +133,11 @@ class FakeRuntime:
                 self.channel.send(link.Heartbeat(busy=False), gift.fileno())
             time.sleep(60)
         self.channel.send(link.Ready(images=0, recovered=0, removed=0, corrupt=0, seconds=0.01, report=("all well",)))
+        if self.done.exists():
+            words = "delivered -> discarded, 3 images are gone"
+            self.channel.send(
+                link.Deed(self.done.read_text(), datetime.now(UTC), "study.discard", ("abc1234567",), words)
+            )
         for number in range(self.options.deeds):
             subjects = (f"{number:010x}",)
             self.channel.send(
@@ -187,7 +199,7 @@ class FakeRuntime:
                 case route if route.startswith("queue."):
                     self.whole(stream, m.Done(f"{route} by {call.user}"), ("abc123",))
                 case _:
-                    self.misbehave()
+                    self.misbehave(call.deed or "")
                     self.refuse(stream, "no such study")
 
     def name(self, stream: socket.socket, body: dict[str, str]) -> None:
@@ -200,8 +212,9 @@ class FakeRuntime:
     def refuse(self, stream: socket.socket, words: str) -> None:
         self.whole(stream, m.Refusal("fluxctl.error/1", Problem("not-found", words, exit_code=5)), (), 404)
 
-    def misbehave(self) -> None:
+    def misbehave(self, deed: str) -> None:
         if self.options.dies_in_discard:
+            self.done.write_text(deed)
             os._exit(9)
         if self.options.lingers:
             self.channel.close()

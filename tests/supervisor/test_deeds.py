@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from capacitord.api.messages import AuditEntry, AuditQuery
@@ -61,17 +62,88 @@ def test_what_is_told_again_has_one_entry_in_another_life_too(log: AuditLog, tmp
         log = AuditLog(tmp_path / "audit")
     assert subjects(log) == ["0000000000", "0000000001"]
     assert told == 3 * [(deed(0).id, deed(1).id)]
-    assert log.deeds_among([deed(7).id]) == frozenset()
+    assert log.traces([deed(7).id]) == (frozenset(), {})
+
+
+def asked(number: int) -> Deed:
+    """Return what a runtime tells of something that ann asked for."""
+    return msgspec.structs.replace(deed(number), action="held.release", detail="held (unmatched) -> released, 3 images")
+
+
+def about(log: AuditLog, number: int) -> list[tuple[str, str, str]]:
+    entries = log.show(AuditQuery(action="held.release", subject=f"{number:010x}"))
+    return [(each.user, each.result, each.detail) for each in entries]
+
+
+def begin(log: AuditLog, number: int) -> None:
+    said = asked(number)
+    log.write(
+        1001, "ann", said.action, subjects=(*said.subjects, "pacs"), detail="reason: x", result="begun", deed=said.id
+    )
+
+
+BEGUN = ("ann", "begun", "reason: x")
+ENDED = ("ann", "done", "reason: x; held (unmatched) -> released, 3 images")
+
+
+def test_what_was_done_before_a_crash_has_its_end_in_the_name_of_who_asked(log: AuditLog) -> None:
+    told: list[tuple[str, ...]] = []
+    deeds = Deeds(log, told.append)
+    begin(log, 1)
+    begin(log, 2)
+    log.write(1001, "ann", "held.release", subjects=(f"{2:010x}",), result="unanswered", deed=asked(2).id)
+    log.write(0, "capacitord", "daemon.start")
+    assert len(log.told(AuditQuery())[1]) == 1
+    for number in (1, 2, 1):
+        deeds.take(asked(number))
+    assert asyncio.run(deeds.finish())
+    deeds.take(asked(1))
+    assert asyncio.run(deeds.finish())
+    assert about(log, 1) == [BEGUN, ENDED]
+    assert about(log, 2) == [BEGUN, ("ann", "unanswered", ""), ENDED]
+    assert log.told(AuditQuery())[1] == ()
+    assert log.show(AuditQuery(limit=1))[0].subjects == (f"{2:010x}", "pacs")
+    assert told == [(asked(1).id, asked(2).id), (asked(1).id,)]
+
+
+def test_what_is_being_answered_is_left_to_whoever_answers(log: AuditLog) -> None:
+    told: list[tuple[str, ...]] = []
+    deeds = Deeds(log, told.append)
+    one, other = asked(1), asked(2)
+    with deeds.apart(one.id, "begun"):
+        begin(log, 1)
+    deeds.take(one)
+    deeds.take(other)
+    assert asyncio.run(deeds.finish())
+    assert (told, about(log, 1)) == ([(other.id,)], [BEGUN])
+    with deeds.apart(one.id, "done"):
+        log.write(1001, "ann", "held.release", subjects=one.subjects, detail="by the answer", deed=one.id)
+        assert asyncio.run(deeds.finish())
+    assert asyncio.run(deeds.finish())
+    assert (told[1:], about(log, 1)) == ([(one.id,)], [BEGUN, ("ann", "done", "by the answer")])
+
+
+def test_what_could_not_be_begun_or_answered_is_left_to_nobody(log: AuditLog) -> None:
+    told: list[tuple[str, ...]] = []
+    deeds = Deeds(log, told.append)
+    for number, result in ((1, "begun"), (2, "done")):
+        with pytest.raises(OutOfSpace), deeds.apart(asked(number).id, result):
+            raise OutOfSpace("the disk is full")
+        deeds.take(asked(number))
+    assert asyncio.run(deeds.finish())
+    assert told == [(asked(1).id, asked(2).id)]
+    # A log that does not know who asked names nobody.
+    assert [user for user, _, _ in about(log, 1)] == ["capacitord"]
 
 
 def test_an_entry_that_was_changed_does_not_count(log: AuditLog, tmp_path: Path) -> None:
     log.write(0, "capacitord", "study.rematch", subjects=("0123456789",), deed=deed(1).id)
-    assert log.deeds_among([deed(1).id, deed(2).id]) == {deed(1).id}
+    assert log.traces([deed(1).id, deed(2).id]).done == {deed(1).id}
     file = tmp_path / "audit" / "log.jsonl"
     file.write_bytes(file.read_bytes().replace(b"0123456789", b"0123456780"))
-    assert log.deeds_among([deed(1).id]) == frozenset()
+    assert not log.traces([deed(1).id]).done
     file.unlink()
-    assert log.deeds_among([deed(1).id]) == frozenset()
+    assert not log.traces([deed(1).id]).done
 
 
 def test_what_the_disk_refuses_is_written_when_it_works_again(log: AuditLog, tmp_path: Path) -> None:
@@ -87,7 +159,7 @@ def test_what_the_disk_refuses_is_written_when_it_works_again(log: AuditLog, tmp
         assert not await deeds.finish()
         assert told == []
         assert deeds.problem is not None
-        assert deeds.problem.message.startswith("what the site did by itself cannot be written into the audit log: ")
+        assert deeds.problem.message.startswith("what the site did cannot be written into the audit log: ")
         assert deeds.problem.hint.startswith("It is kept in the site's spool and tried again by itself. Check the disk")
         (tmp_path / "aside").replace(file)
         deeds.take(deed(2))
