@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,12 @@ One process runs all tests of a file. A long file that is begun last would run a
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile all modules, once for all processes that run tests."""
+    """Compile all modules, once for all processes that run tests, and heed Ctrl-C if they are run in the background.
+
+    A shell has what it starts there ignore it, and programs that tests start and interrupt would do the same.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         compile_modules()
 

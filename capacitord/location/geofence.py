@@ -150,6 +150,11 @@ def _rings(found: Mapping[str, Any]) -> Rings:
 
 def _ring(key: Key, ring: Sequence[Sequence[float]]) -> Iterator[Finding]:
     """Yield what is wrong with one ring by itself."""
+    odd = [number for number, position in enumerate(ring) if len(position) != len(ring[0])]
+    if odd:
+        words = f"a position of {len(ring[odd[0]])} numbers among others of {len(ring[0])}"
+        yield Finding((*key, odd[0]), words, "Give each [longitude, latitude], and write degrees with a point: 41.886.")
+        return
     outside = [number for number, position in enumerate(ring) if not _on_earth(position)]
     if outside:
         position = ring[outside[0]]

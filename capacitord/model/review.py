@@ -154,11 +154,13 @@ class Opinion(NamedTuple):
     """What becomes of an image: held for a `reason`, None if it goes; and the study's record from now on.
 
     `reopened` says that images of the study that were held as unmatched are to be judged again: they are matched.
+    `later` says that it took an entry for that which came onto the list after the study was held.
     """
 
     reason: Reason | None
     record: Record
     reopened: bool = False
+    later: bool = False
 
 
 def judge(record: Record | None, identity: Identity, look: Look | None, terms: Terms) -> Opinion | None:
@@ -177,7 +179,8 @@ def judge(record: Record | None, identity: Identity, look: Look | None, terms: T
     if record.state is State.LET_THROUGH and state is State.LET_THROUGH and not terms.release_to:
         state = State.UNMATCHED
     became = _sent(_became(record, state, look, event), terms)
-    return Opinion(HOLDS.get(state), became, record.state is State.UNMATCHED and state is State.MATCHED)
+    reopened = record.state is State.UNMATCHED and state is State.MATCHED
+    return Opinion(HOLDS.get(state), became, reopened, reopened and look.since > record.listed_at)
 
 
 def _first(identity: Identity, look: Look, terms: Terms) -> Opinion:

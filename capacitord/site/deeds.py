@@ -25,16 +25,17 @@ class Asked(NamedTuple):
         return Deed(self.action, subjects, detail, self.id)
 
 
-def deed_of(found: Reviewed, in_force: InForce, short: Callable[[], str]) -> Deed | None:
+def deed_of(found: Reviewed, in_force: InForce, short: Callable[[], str], *, later: bool = False) -> Deed | None:
     """Return what is done by keeping what was found for a study, None if that needs no entry.
 
-    `short` gives the study's short id.
+    `short` gives the study's short id; `later` as in `model.review.Opinion`.
     """
     seen, record = found.seen, found.record
     version = f"profile version {in_force.profile.version}"
     if found.reopened:
         rule = f"rule {' + '.join(record.rule)}"
-        words = f'held (unmatched) -> matched with entry {record.entry}, {rule}, rematch = "release", {version}'
+        why = 'rematch = "release"' if later else "by an image that says more"
+        words = f"held (unmatched) -> matched with entry {record.entry}, {rule}, {why}, {version}"
         return Deed(REMATCH, (short(), record.entry), words)
     if record.state is State.LET_THROUGH and (seen is None or seen.to != record.to):
         words = f"unmatched -> let through to {', '.join(record.to)}, {version}"

@@ -20,7 +20,8 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Final, NamedTuple
 
 from capacitord.dicom.arriving import describe
@@ -236,7 +237,10 @@ class Router:
                 trouble = _unforeseen()
                 continue
             try:
-                decided.append(self._decided(image, in_force, records))
+                # What is found on the way to a decision counts with the decision only.
+                found = ChainMap[int, Record]({}, records)
+                decided.append(self._decided(image, in_force, found))
+                records.update(found.maps[0])
                 self._failed.pop(image.image, None)
             except NotFound:
                 # It has left: there is nothing to decide, and it has no turn.
@@ -291,7 +295,7 @@ class Router:
         if self._receiving():
             self._stopping.wait(spent * _SHARE)
 
-    def _decided(self, image: Undecided, in_force: InForce, records: dict[int, Record]) -> Decided:
+    def _decided(self, image: Undecided, in_force: InForce, records: MutableMapping[int, Record]) -> Decided:
         """Return what is decided for an image. Raises what keeps this box from reading it for now.
 
         `records` has what was found for studies on the way and is not filed yet.
@@ -318,7 +322,7 @@ class Router:
         return Decided(image.image, image.received_at, routed, turn, reviewed)
 
     def _invalid(
-        self, image: Undecided, invalid: Routed, in_force: InForce, records: dict[int, Record]
+        self, image: Undecided, invalid: Routed, in_force: InForce, records: MutableMapping[int, Record]
     ) -> tuple[Reviewed | None, Routed]:
         """Return what becomes of an image that is not what it says: it is held, for whose it is before all.
 
@@ -356,7 +360,7 @@ class Router:
         return routed
 
     def _reviewed(
-        self, image: Undecided, attributes: Attributes, in_force: InForce, records: dict[int, Record]
+        self, image: Undecided, attributes: Attributes, in_force: InForce, records: MutableMapping[int, Record]
     ) -> tuple[Opinion | None, Reviewed | None]:
         """Return what matching says of an image, None if it does not matter. Raises as `attributes` does."""
         study = image.image >> STUDY_SHIFT
@@ -374,7 +378,7 @@ class Router:
             return None, None
         records[study] = opinion.record
         found = Reviewed(record, opinion.record, identity, opinion.reopened)
-        return opinion, found._replace(deed=deed_of(found, in_force, lambda: self._short(study)))
+        return opinion, found._replace(deed=deed_of(found, in_force, lambda: self._short(study), later=opinion.later))
 
     def _routed(self, image: Undecided, attributes: Attributes, in_force: InForce, opinion: Opinion | None) -> Routed:
         """Return where an image goes of which matching says that. Raises as `attributes` does."""

@@ -78,7 +78,7 @@ class AuditLog:
         self._key: SealingKey | None = None
         self._anchoring: Anchoring | None = None
         self._offered: tuple[SealingKey, Anchors] | None = None
-        self._untold = ""
+        self._untold = self._repaired = ""
         self.trouble = ""
 
     def open(self) -> None:
@@ -102,12 +102,14 @@ class AuditLog:
         finding = self._examine_end()
         self.trouble = judge(finding, head)
         # A damaged log is continued: refusing all work would help whoever damaged it.
-        self._last = max(finding.last, head or Head(), key=lambda h: h.number)
+        last = max(finding.last, head or Head(), key=lambda h: h.number)
         if self.trouble:
             self._untold = self.trouble
-            self._tell_damage()
         elif finding.torn:
-            self._take_off(finding)
+            self._cut(finding.size)
+            self._repaired = f"{finding.torn} bytes of an entry that a power cut left unfinished were taken off"
+        self._last = last
+        self._tell_damage()
 
     def take_key(self, key: SealingKey, anchors: Anchors) -> None:
         """Seal every entry with this key from now on, and what was written before with the first of them.
@@ -149,7 +151,10 @@ class AuditLog:
             raise
 
     def _tell_damage(self) -> None:
-        """Write down what is wrong with the log, before anything that would be sealed and anchored on top of it."""
+        """Write down what was wrong with the log, before anything that would be sealed and anchored on top of it."""
+        if self._repaired:
+            self._write((os.geteuid(), "capacitord"), REPAIRED, (), self._repaired, DONE)
+            self._repaired = ""
         if self._untold:
             self._write((os.geteuid(), "capacitord"), DAMAGE, (), self._untold, DONE)
             self._untold = ""
@@ -236,9 +241,11 @@ class AuditLog:
         try:
             files.replace(self._head_file, msgspec.json.encode(head))
         except CapacitordError:
-            # An entry that is refused was never made; else the log would run ahead of its head.
-            self._cut(before)
-            raise
+            # An entry that is refused was never made; else the log would run ahead of its head. But one that its head
+            # names is made: that nobody knows whether the head would outlast a power cut is no harm, see `judge`.
+            if self._read_head() != head:
+                self._cut(before)
+                raise
         self._last = head
         if self._anchoring is not None:
             self._anchoring.advance(head, entry.seal)
@@ -339,11 +346,6 @@ class AuditLog:
         with files.typed(self._log), self._log.open("r+b") as file:
             file.truncate(size)
             os.fsync(file.fileno())
-
-    def _take_off(self, finding: Finding) -> None:
-        self._cut(finding.size)
-        detail = f"{finding.torn} bytes of an entry that a power cut left unfinished were taken off"
-        self._write((os.geteuid(), "capacitord"), REPAIRED, (), detail, DONE)
 
     def _read_head(self) -> Head | None:
         try:

@@ -64,6 +64,7 @@ HOLE_ELSEWHERE = square(-80.0, 41.0, 0.001)
         ([[[7.0, 91.0], *SQUARE]], (0, 0), "the latitude 91 is beyond a pole", "Are they swapped?"),
         ([[[190.0, 95.0], *SQUARE]], (0, 0), "the longitude 190 is beyond 180°", "-180 to 180"),
         ([[[91.0, 181.0], *SQUARE]], (0, 0), "is nowhere", "Degrees"),
+        ([[*SQUARE[:2], [-87.62, 41.0, 886.0], *SQUARE[3:]]], (0, 2), "of 3 numbers among others of 2", "with a point"),
         ([SQUARE, HOLE_ELSEWHERE], (1,), "a hole lies outside of the outline", ""),
         (
             [square(179.9, 0.0, 0.1), [[-179.9, 0], [179.9, 0], [179.9, 1], [-179.9, 0]]],

@@ -272,6 +272,20 @@ def test_a_later_entry_releases_what_it_matches_where_the_profile_says_so(tmp_pa
         wait_for(lambda: one.box.did, within=20.0, what="it to be said that there is something to tell")
 
 
+def test_an_image_that_says_more_has_its_study_matched_and_the_log_says_that_it_was_that(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        one.fetch(HER_ENTRY)
+        put_image(one.spool, STUDY, 1, **{**JANE, "AccessionNumber": ""})
+        assert one.closed(STUDY) is StudyState.HELD
+        put_image(one.spool, STUDY, 2, **JANE)
+        assert one.closed(STUDY) is StudyState.MATCHED
+        (deed,) = one.box.deeds
+        assert deed.detail == (
+            "held (unmatched) -> matched with entry e1, rule AccessionNumber, by an image that says more, "
+            "profile version 1"
+        )
+
+
 def test_unmatched_studies_go_where_the_profile_sends_them(tmp_path: Path) -> None:
     with reviewing(tmp_path, matching(release_to=("archive",))) as one:
         one.fetch(entry("e1", accession_number="A-1", patient_id="P9"))

@@ -63,6 +63,23 @@ def test_a_torn_line_is_taken_off_and_told(tmp_path: Path) -> None:
     assert log.verify("x/1").entries == 3
 
 
+def test_that_a_torn_line_was_taken_off_is_told_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    fill(opened(tmp_path), 2)
+    with (tmp_path / "audit" / "log.jsonl").open("ab") as file:
+        file.write(b'{"number":3,"at"')
+    blocker = tmp_path / "audit" / ".head.new"
+    blocker.mkdir()
+    log = AuditLog(tmp_path / "audit")
+    with pytest.raises(StorageFailed):
+        log.open()
+    with pytest.raises(StorageFailed):
+        log.write(1, "x", "y")
+    blocker.rmdir()
+    log.write(1, "x", "y")
+    assert [entry.action for entry in log.show(AuditQuery(limit=2))] == ["audit.repair", "y"]
+    assert (log.verify("x/1").entries, log.trouble) == (4, "")
+
+
 def test_entries_cut_off_the_end_are_missed(tmp_path: Path) -> None:
     fill(opened(tmp_path), 5)
     path = tmp_path / "audit" / "log.jsonl"
