@@ -112,10 +112,10 @@ class BoxAnswers:
         return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone, deed=deed)
 
     def ask_scanners(
-        self, request: RunPreflight, gone: Callable[[], bool]
+        self, request: RunPreflight, gone: Callable[[], bool], note: Callable[[str], None]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See `control.Services`."""
-        return self._scanners.ask(request, gone)
+        return self._scanners.ask(request, gone, note)
 
     async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
         """See `control.Services`."""

@@ -85,10 +85,11 @@ class Services(Protocol):
         ...
 
     def ask_scanners(
-        self, request: RunPreflight, gone: Callable[[], bool]
+        self, request: RunPreflight, gone: Callable[[], bool], note: Callable[[str], None]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Have the probe ask the scanners, for as long as whoever asks is not `gone`.
 
+        `note` is told what each time came to, in words that are free of patient data.
         The pieces are its answer, to be passed on unread; they raise `CutOff` if it is not whole. Raises
         `CapacitordError` if nobody can be asked.
         """
@@ -303,7 +304,7 @@ class _Exchange:
             async with self._services.ask_site(self.route, self.peer, self._message, self.gone, self._deed) as answer:
                 return await self._relay(answer)
         if isinstance(self._message, RunPreflight):
-            async with self._services.ask_scanners(self._message, self.gone) as pieces:
+            async with self._services.ask_scanners(self._message, self.gone, self._note) as pieces:
                 return await self._stream(pieces, self.route.form.value, 200, None)
         if isinstance(self._message, EventQuery):
             async with self._services.events(self._message) as lines:
@@ -321,6 +322,9 @@ class _Exchange:
     def gone(self) -> bool:
         """Return whether whoever asked has hung up."""
         return self._request.transport is None or self._request.transport.is_closing()
+
+    def _note(self, words: str) -> None:
+        self.detail = words
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         head = answer.head

@@ -28,11 +28,13 @@ class Scanners:
         self._serving = serving
 
     @asynccontextmanager
-    async def ask(self, request: RunPreflight, gone: Callable[[], bool]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def ask(
+        self, request: RunPreflight, gone: Callable[[], bool], note: Callable[[str], None]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """See `control.Services`. Raises what reading the profile of the site does, and `TryAgain` without a probe."""
         heading = await self._heading(request.site)
         first = await self._once(heading)
-        async with aclosing(self._lines(heading, first, gone, watch=request.watch)) as lines:
+        async with aclosing(self._lines(heading, first, gone, note, watch=request.watch)) as lines:
             yield lines
 
     async def _heading(self, named: str) -> Heading:
@@ -46,10 +48,11 @@ class Scanners:
         return Heading(site, need is not None, need or serving.clearing.without(site, required=required))
 
     async def _lines(
-        self, heading: Heading, first: _Told, gone: Callable[[], bool], *, watch: bool
+        self, heading: Heading, first: _Told, gone: Callable[[], bool], note: Callable[[str], None], *, watch: bool
     ) -> AsyncGenerator[bytes, None]:
         told = first
         while True:
+            note(told.found.sentence)
             yield told.line
             # Where nobody is asked nothing turns.
             if told.found.clean or not watch or not told.found.scanners:

@@ -161,7 +161,15 @@ def finished(entries: tuple[AuditEntry, ...]) -> list[AuditEntry]:
     """Return entries without the beginning of what has an entry for its end, too; that names at least as much."""
     kept: list[AuditEntry] = []
     ended: dict[tuple[int, str], list[frozenset[str]]] = {}
+    deeds: set[str] = set()
     for entry in reversed(entries):
+        if entry.deed:
+            if entry.result == BEGUN and entry.deed in deeds:
+                continue
+            deeds.add(entry.deed)
+            kept.append(entry)
+            continue
+        # An older daemon gave what it wrote no id.
         ends, subjects = ended.setdefault((entry.uid, entry.action), []), frozenset(entry.subjects)
         if entry.result != BEGUN:
             ends.append(subjects)

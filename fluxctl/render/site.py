@@ -44,7 +44,7 @@ def listed(found: SiteList, look: Look) -> RenderableType:
         if each.problem:
             parts += [BLANK, hanging("✘", each.problem, style=BAD), hanging("  next:", each.hint)]
     if found.override and found.chosen is not None:
-        words = f"This stands against the evidence of where the box is: {override(found.chosen)}."
+        words = f"A person's word stands, whatever the evidence of where the box is says: {override(found.chosen)}."
         parts += [BLANK, hanging("⚠", words, style=CARE), hanging("  next:", "To end that: fluxctl site follow")]
     elif found.follows and not any(each.active for each in found.sites):
         words = "No site is active: the box opens by itself for the one where it is. See: fluxctl site location"

@@ -564,6 +564,31 @@ AUDIT_CUT_SHORT = m.AuditList(
     ),
     cut_short=(44,),
 )
+AUDIT_CRASH = m.AuditList(
+    schema="fluxctl.audit.show/1",
+    entries=tuple(
+        m.AuditEntry(
+            number=45 + place,
+            at=ago(minutes=2 - place),
+            uid=1001,
+            user="kim",
+            action="held.release",
+            subjects=("3f2a9c1b07", "pacs"),
+            detail=detail,
+            result=result,
+            previous="e" * 64,
+            digest="f" * 64,
+            deed="5" * 32,
+        )
+        for place, (detail, result) in enumerate(
+            (
+                ("reason: trauma", "begun"),
+                ("reason: trauma; no answer came, so it may have been done all the same", "unanswered"),
+                ("reason: trauma; held (unmatched) -> released, 3 images", "done"),
+            )
+        )
+    ),
+)
 AUDIT_WIDE = m.AuditList(
     schema="fluxctl.audit.show/1",
     entries=tuple(

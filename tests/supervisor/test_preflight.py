@@ -273,6 +273,9 @@ def test_by_hand_it_lists_who_is_there_and_tells_the_gate(ct: Scanner, held: Hol
         watched = run(daemon, watch=True)
         assert [each["clean"] for each in watched][-1] is True
         assert not any(each["clean"] for each in watched[:-1])
+        first, *_, last = [each["detail"] for each in audit(daemon, "preflight.run") if each["result"] == "done"]
+        assert (first, last) == ("CT_1 still has 1 study of 1 patient.", "CT_1 has no patient.")
+        says_nothing_of_patients(daemon)
         open_for(daemon, "lakeside")
         says_nothing_of_patients(daemon)
 

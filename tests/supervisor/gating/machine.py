@@ -322,7 +322,7 @@ class Coach(RuleBasedStateMachine):
         self.truth.asks()
 
         async def ask() -> None:
-            async with box.answers.ask_scanners(RunPreflight(site=site), lambda: False) as lines:
+            async with box.answers.ask_scanners(RunPreflight(site=site), lambda: False, lambda _: None) as lines:
                 async for _ in lines:
                     pass
 
