@@ -25,7 +25,7 @@ from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import ROUTES, Answers, Form, Permission, Route
 from capacitord.errors import CapacitordError, Invalid
 from capacitord.supervisor import http
-from capacitord.supervisor.audit import BEGUN, DONE, OPERATOR
+from capacitord.supervisor.audit_reading import BEGUN, DONE, OPERATOR
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.naming import fit_to_record
 from capacitord.supervisor.openapi import PATH, document

@@ -24,7 +24,8 @@ from typing import Final, NamedTuple
 from capacitord.api.messages import AuditEntry
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import Deed
-from capacitord.supervisor.audit import BEGUN, AuditLog
+from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.audit_reading import BEGUN
 
 _log = logging.getLogger(__name__)
 MOST: Final = 1024

@@ -23,7 +23,8 @@ from capacitord.model.destination import Destination
 from capacitord.model.location import Decision, Wanted
 from capacitord.model.outcome import Outcome
 from capacitord.supervisor import files
-from capacitord.supervisor.audit import DONE, AuditLog
+from capacitord.supervisor.audit import AuditLog
+from capacitord.supervisor.audit_reading import DONE
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.box_answers import BoxAnswers
 from capacitord.supervisor.chain import SealingKey
