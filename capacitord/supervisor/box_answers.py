@@ -26,12 +26,12 @@ from capacitord.supervisor import doctor, location_answers, naming, relay, scann
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
-from capacitord.supervisor.control import Entry, Outcome
 from capacitord.supervisor.deeds import Deeds
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.port import Port
 from capacitord.supervisor.profile_answers import ProfileAnswers
 from capacitord.supervisor.scanners import Scanners
+from capacitord.supervisor.services import Entry, Outcome
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
 from capacitord.supervisor.whereabouts import Whereabouts
@@ -81,12 +81,12 @@ class BoxAnswers:
     # --- what the control plane asks for
 
     async def answer(self, route: Route, peer: Peer, request: Any) -> Outcome:
-        """See `control.Services`."""
+        """See `services.Services`."""
         return await self._handlers[route.name](peer, request)
 
     @asynccontextmanager
     async def events(self, query: m.EventQuery) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See `control.Services`."""
+        """See `services.Services`."""
         with self._serving.hub.watch() as watcher:
 
             async def lines() -> AsyncGenerator[bytes, None]:
@@ -107,28 +107,28 @@ class BoxAnswers:
     def ask_site(
         self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool], deed: str = ""
     ) -> AbstractAsyncContextManager[relay.Answer]:
-        """See `control.Services`."""
+        """See `services.Services`."""
         self._demand_site()
         return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone, deed=deed)
 
     def ask_scanners(
         self, request: RunPreflight, gone: Callable[[], bool], note: Callable[[str], None]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """See `control.Services`."""
+        """See `services.Services`."""
         return self._scanners.ask(request, gone, note)
 
     async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
-        """See `control.Services`."""
+        """See `services.Services`."""
         self._demand_site()
         return await naming.short_id(self._serving.keeper, m.StudyRef(reference), peer, self._bounds, gone=gone)
 
     async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
-        """See `control.Services`."""
+        """See `services.Services`."""
         self._demand_site()
         return await naming.short_id(self._serving.keeper, EntryRef(reference), peer, self._bounds, gone=gone)
 
     async def write_audit(self, peer: Peer, entry: Entry) -> None:
-        """See `control.Services`."""
+        """See `services.Services`."""
         action, subjects, detail, result, deed = entry
         write = partial(self._audit.write, peer.uid, peer.user, action)
         with self._deeds.apart(deed, result):

@@ -10,10 +10,10 @@ from capacitord.api import messages as m
 from capacitord.api.geofence import SiteArea, SiteAreas
 from capacitord.config.tables.location import LocationTable
 from capacitord.errors import CapacitordError
-from capacitord.supervisor.control import Outcome
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.profile_folder import Kept
 from capacitord.supervisor.profiles import ProfileStore
+from capacitord.supervisor.services import Outcome
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
 

@@ -31,7 +31,7 @@ class Scanners:
     async def ask(
         self, request: RunPreflight, gone: Callable[[], bool], note: Callable[[str], None]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See `control.Services`. Raises what reading the profile of the site does, and `TryAgain` without a probe."""
+        """See `services.Services`. Raises what reading the profile of the site does, and `TryAgain` without a probe."""
         heading = await self._heading(request.site)
         first = await self._once(heading)
         async with aclosing(self._lines(heading, first, gone, note, watch=request.watch)) as lines:
