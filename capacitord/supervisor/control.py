@@ -24,7 +24,7 @@ from capacitord.supervisor import http
 from capacitord.supervisor.audit_reading import BEGUN, OPERATOR
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.exchange import Exchange, deliver, hang_up, joined, send
-from capacitord.supervisor.naming import fit_to_record
+from capacitord.supervisor.naming import fit_to_record, may_be_named
 from capacitord.supervisor.openapi import PATH, document
 from capacitord.supervisor.peers import Peer, Policy, credentials, look_up
 from capacitord.supervisor.services import Services
@@ -198,7 +198,7 @@ def named_in(message: msgspec.Struct) -> tuple[str, ...]:
         found += [site[1] for text in texts if (site := _SITE_OF.search(text.partition("\n[")[0])) is not None]
     for field in _NAMED_IN_AUDIT:
         value = getattr(message, field, ())
-        found.extend((value,) if isinstance(value, str) else value)
+        found.extend(filter(may_be_named, (value,) if isinstance(value, str) else value))
     return tuple(found)
 
 

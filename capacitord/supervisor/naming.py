@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from capacitord.api.messages import Refusal, StudyRef
+from capacitord.api.messages import ALL, Refusal, StudyRef
 from capacitord.api.routes import NAMING, NAMING_ENTRY
 from capacitord.api.worklist import EntryRef
 from capacitord.errors import TryAgain, Unanswered, from_problem
@@ -23,6 +23,7 @@ from capacitord.supervisor.peers import Peer
 _SHORT_ID: Final = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{10}", re.ASCII)
 """A whole short id. One of digits only may as well be an accession number."""
 
+_ID: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 _UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){3,}", re.ASCII)
 _LONGEST_UID: Final = 64
 
@@ -52,6 +53,14 @@ async def short_id(
         msg = "the site's runtime gave an answer that is none"
         raise TryAgain(msg, hint=hint) from None
     raise from_problem(refused.error)
+
+
+def may_be_named(name: str) -> bool:
+    """Return whether what was given as a site or a destination may be in the audit log: what can be an id of one.
+
+    Somebody may have put a patient's name in its place.
+    """
+    return name == ALL or _ID.fullmatch(name) is not None
 
 
 def fit_to_record(reference: str) -> bool:

@@ -512,6 +512,13 @@ def test_what_is_refused_is_on_record_with_its_study_unless_that_may_say_of_a_pa
     assert [each for each in last["subjects"] if each != "pacs"] == recorded
 
 
+def test_what_can_be_no_destination_is_not_on_record(serving: Daemon) -> None:
+    serving.ask("POST", "/v1/held/abc/release", {"destinations": ["DOE^JANE", "pacs"], "reason": "test"})
+    first, last = serving.get("/v1/audit?limit=2&action=held.release")["entries"]
+    assert first["subjects"] == last["subjects"] == ["abc1234567", "pacs"]
+    assert "DOE" not in (serving.state / "audit" / "log.jsonl").read_text()
+
+
 def test_a_release_as_an_entry_that_there_is_none_of_is_refused_without_its_name_on_record(serving: Daemon) -> None:
     asked = {"destinations": ["pacs"], "reason": "test", "match": "ACC-999"}
     refused = serving.ask("POST", "/v1/held/abc/release", asked)
