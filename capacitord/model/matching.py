@@ -228,11 +228,18 @@ class Worklist:
             return clashing
         for rule in self.rules:
             found = self._agreeing(values, rule)
-            if len(found) == 1:
-                return Unmatched(found[0]) if self._candidates[found[0]].withheld else Matched(found[0], rule)
             if found:
-                return self._of_one_order(values, found, rule) or Ambiguous(found, rule)
+                return self._found(values, found, rule)
         return Unmatched()
+
+    def _found(self, study: _Values, names: tuple[str, ...], rule: Rule) -> Finding:
+        """Return what entries come to that agree by a rule: no rule makes one patient another."""
+        one = Matched(names[0], rule) if len(names) == 1 else self._of_one_order(study, names, rule)
+        if one is None:
+            return Ambiguous(names, rule)
+        if fields := _contradictions(study, self._values[one.entry]):
+            return Conflict(names, fields)
+        return Unmatched(one.entry) if len(names) == 1 and self._candidates[one.entry].withheld else one
 
     def is_one_order(self, references: Iterable[str]) -> bool:
         """Say whether entries of the list are steps of one order. One entry is, whatever it says."""

@@ -21,7 +21,7 @@ whatever the state is; the others of a study that goes somewhere go there. So do
 patient than the study's, and of a study that was released one that says more of the patient than a person has seen.
 
 A person who releases images that are held beside others that go somewhere decides for these images only, and no later
-one follows her.
+one follows her. Nor does one where she has sent images of several patients in one study.
 
 Nothing else leads out of a state that holds: neither another version of the profile nor a profile without matching.
 """
@@ -46,6 +46,7 @@ from capacitord.model.matching import (
     Unmatched,
     contradictions,
 )
+from capacitord.model.patient import Patient, several
 from capacitord.model.reasons import Reason
 
 
@@ -195,12 +196,16 @@ def _first(identity: Identity, look: Look, terms: Terms) -> Opinion:
 def released(record: Record, said: Sequence[Identity], *, entry: str, release: int) -> Record:
     """Return the record of a study that a person releases, with an `entry` if with one, as the release of that number.
 
-    `said` is all that its images say they are: she has seen that.
+    `said` is all that the images say that she sends: she has seen that. It may be of others than the study's first
+    image, which she has discarded: then it is the study of those from now on. What she sends of several patients on
+    purpose is no rule for images that she has not seen: the record stays as it is.
     """
     state = REVIEW[record.state][Event.RELEASE]
-    if state is record.state:
+    patients = {patient.key: patient for patient in map(Patient.of, said)}
+    if state is record.state or several(patient for patient in patients.values() if any(patient.key)):
         return record
-    seen = complemented(record.identity, said)
+    first = record.identity if not said or Patient.of(record.identity).key in patients else said[0]
+    seen = complemented(first, said)
     return msgspec.structs.replace(
         record, state=state, identity=seen, entry=entry or record.entry, suggestion="", release=release
     )

@@ -134,8 +134,9 @@ class Releasing:
             images = self._decidable(catalog, study)
             if not images:
                 raise _why_not(catalog, study)
+            found = whose.mixture(catalog, study, images)
             if allow is not None:
-                allow(whose.mixture(catalog, study, images))
+                allow(found)
             number = _written(catalog, study, what, by, now)
             for destination in what.destinations:
                 delivery = self._filing.delivery(catalog, study, destination, now)
@@ -146,7 +147,9 @@ class Releasing:
                 f"UPDATE image SET routing = ?, route = ?, decided_by = NULL, held = '', release = ? WHERE {_HELD}",  # noqa: S608
                 (Standing.DECIDED, BY_A_PERSON, number, *bounds(study), Standing.DECIDED),
             )
-            review.keep_released(catalog, self._filing, study, now, entry=what.entry, release=number)
+            review.keep_released(
+                catalog, self._filing, study, now, goes=found.goes.keys(), entry=what.entry, release=number
+            )
             self._become(catalog, study, StudyState.RELEASED, f"Released by {by} to {_listed(what.destinations)}.")
             if tell is not None:
                 outbox.add(catalog, tell(len(images)))

@@ -102,6 +102,11 @@ def resend(  # noqa: PLR0917 - made for one caller, which names them
         ]
         _put(catalog, filing, delivery, again, now)
         count += len(again)
+    if number := review.release_that_holds(catalog, study):
+        # She may have corrected whose the study is: what is sent of it again is corrected likewise.
+        catalog.executemany(
+            "UPDATE image SET release = ? WHERE id = ? AND release IS NULL", ((number, row[0]) for row in images)
+        )
     if chosen and destinations:
         _release(catalog, filing, study, destinations, [row[0] for row in images if row[3] > Standing.OPEN])
     if count and any(row[2] for row in images):

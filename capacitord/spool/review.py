@@ -6,12 +6,14 @@ a person who releases it meanwhile, never overwrite each other.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 import apsw
 import msgspec
 
 from capacitord.model.matching import Identity
+from capacitord.model.patient import Patient
 from capacitord.model.reasons import Reason
 from capacitord.model.review import HOLDS, Record, State, released
 from capacitord.spool import closing, outbox
@@ -169,21 +171,42 @@ def reopen(catalog: apsw.Connection, filing: Filing, study: int) -> int:
     return count
 
 
-def keep_released(catalog: apsw.Connection, filing: Filing, study: int, now: int, *, entry: str, release: int) -> None:
+def keep_released(
+    catalog: apsw.Connection,
+    filing: Filing,
+    study: int,
+    now: int,
+    *,
+    goes: Collection[Patient],
+    entry: str,
+    release: int,
+) -> None:
     """Keep that a person has released a study, if that is what decides for its late images. Call it in a transaction.
 
-    `release` is the release's number, `entry` of the worklist that she chose, empty for none.
+    `goes` are the patients whose images she sends, `release` is the release's number, and `entry` of the worklist that
+    she chose, empty for none.
     """
     known = _stored(catalog, study)
     if known is None:
         return
-    said = [_identity(text) for (text,) in fetch(catalog, _CLAIMS, (study,))]
+    keys = {patient.key for patient in goes}
+    claims = [_identity(text) for (text,) in fetch(catalog, _CLAIMS, (study,))]
+    said = [claim for claim in claims if Patient.of(claim).key in keys]
+    # Of an image that cannot be read, or that matching never looked at, no more is known than the patient.
+    unknown = keys - {Patient.of(claim).key for claim in said}
+    said += [patient.identity for patient in goes if patient.key in unknown]
     record = released(known, said, entry=entry, release=release)
     if record == known:
         return
     version = fetch_value(catalog, "SELECT version FROM review WHERE study = ?", (study,))
     _keep(catalog, study, record, now, version)
     filing.forget(study)
+
+
+def release_that_holds(catalog: apsw.Connection, study: int) -> int:
+    """Return the number of the release that late images of a study follow, 0 if there is none."""
+    record = _stored(catalog, study)
+    return record.release if record is not None and record.state is State.RELEASED else 0
 
 
 def waits(catalog: apsw.Connection, study: int) -> bool:

@@ -111,9 +111,18 @@ def test_who_is_released_is_who_was_seen() -> None:
     assert (known.state, known.entry, known.release) == (State.RELEASED, "e1", 7)
     assert after((ANNA, NONE), (nobody, NONE), record=known) == [None, None, State.RELEASED]
     assert after((BEN, NONE), record=known) == [Reason.CONFLICT, State.RELEASED]
-    unknown = released(held, (nobody, ANNA, BEN), entry="e1", release=7)
-    assert after((ANNA, NONE), record=unknown) == [Reason.CONFLICT, State.RELEASED]
+    assert released(held, (nobody, ANNA, BEN), entry="e1", release=7) == held
     assert released(known, (ANNA, BEN), entry="e2", release=8) == known
+
+
+def test_late_images_follow_what_was_sent_and_not_what_was_discarded() -> None:
+    first = Record(State.CONFLICT, ANNA)
+    of_ben = released(first, (BEN,), entry="e1", release=7)
+    assert after((BEN, NONE), record=of_ben) == [None, State.RELEASED]
+    assert after((ANNA, NONE), record=of_ben) == [Reason.CONFLICT, State.RELEASED]
+    nobody = Identity({MatchKey.ACCESSION_NUMBER: "A-1"})
+    of_nobody = released(Record(State.UNMATCHED, nobody), (nobody,), entry="", release=7)
+    assert after((ANNA, NONE), record=of_nobody) == [Reason.CONFLICT, State.RELEASED]
 
 
 @pytest.mark.parametrize("state", [State.MATCHED, State.LET_THROUGH])

@@ -16,7 +16,8 @@ from capacitord.model.delivery import Send
 from capacitord.model.evidence import Named
 from capacitord.model.matching import Candidate, MatchKey, Order, Worklist
 from capacitord.model.patient import Patient
-from capacitord.model.review import State
+from capacitord.model.profile import Matching
+from capacitord.model.review import State, Terms
 from capacitord.model.states import StudyState
 from capacitord.model.transform import On, Set, Template, Transform
 from capacitord.site.matching import Listing, entry_for
@@ -359,6 +360,60 @@ def written(one: Reviewing, destination: str) -> dict[str, str]:
         each.sop_instance_uid: "" if each.reconciled is None else each.reconciled.operations[0].value.text  # type: ignore[union-attr]
         for each in found
     }
+
+
+def test_late_images_follow_whom_a_person_sent_and_not_whom_she_discarded(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.box.settled()
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        of_jane = lambda patients: [each for each in patients if each.id == "P1"]  # noqa: E731
+        one.spool.releasing.set_aside(one.id(STUDY), "a slip", ANN, (4, 0.0), of_jane)
+        one.spool.releasing.release(one.id(STUDY), Release(("pacs",), "known", "eve", as_whose("eve")), ANN, 5)
+        put_image(one.spool, STUDY, 3, **JANE)
+        put_image(one.spool, STUDY, 4, **EVE)
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: (), 2: ("pacs",), 3: (), 4: ("pacs",)}
+        assert set(written(one, "pacs").values()) == {"eve"}
+
+
+def test_what_is_sent_again_of_a_corrected_study_is_corrected_likewise(tmp_path: Path) -> None:
+    with reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        one.spool.releasing.release(one.id(STUDY), Release(("pacs",), "known", "eve", as_whose("eve")), ANN, 5)
+        again = put_image(one.spool, STUDY, 1, **JANE, ImageComments="again").hex()
+        one.closed(STUDY)
+        study = one.id(STUDY)
+        assert one.spool.ledger.resend(study, ["pacs"], one.spool.studies.image(study, again), 9, chosen=False) == 1
+        leaving = [each.reconciled for each in one.spool.ledger.due("pacs", 99)]
+        assert len(leaving) == 2
+        assert all(each == as_whose("eve") for each in leaving)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ((MatchKey.PATIENT_NAME, MatchKey.MODALITY), {"patient_id": "P9"}),
+        ((MatchKey.PATIENT_NAME, MatchKey.MODALITY), {"patient_birth_date": "19500101"}),
+        ((MatchKey.PATIENT_ID, MatchKey.MODALITY), {"patient_id": "P1", "patient_birth_date": "19500101"}),
+    ],
+)
+def test_no_rule_makes_a_study_that_of_an_entry_of_another_patient(
+    tmp_path: Path, rule: tuple[MatchKey, ...], said: dict[str, str]
+) -> None:
+    profile = msgspec.structs.replace(matching(release_to=("archive",)), matching=Matching((rule,), Terms()))
+    with reviewing(tmp_path, profile) as one:
+        one.fetch(entry("e1", 1.0, **{"patient_name": "Doe^Jane", "modality": "CT"} | said))
+        for number in (1, 2):
+            put_image(one.spool, STUDY, number, **JANE, PatientBirthDate="19900101", Modality="CT")
+            one.box.settled()
+        assert one.closed(STUDY) is StudyState.HELD
+        assert going(one.spool, STUDY) == {1: (), 2: ()}
+        record = one.spool.review.record(one.id(STUDY))
+        assert record is not None
+        assert (record.state, record.candidates) == (State.CONFLICT, ("e1",))
 
 
 def test_late_images_never_get_what_was_said_of_another_patient(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ STUDIES = ("1.2.3", "1.2.4")
 class Review(RuleBasedStateMachine):
     """Images, lists, versions of the profile, restarts and people, in any order.
 
-    The model of what may leave is one line: an image leaves if its study was released, or if an entry with its
+    The model of what may leave is one line: an image leaves if its patient was released with its study, or if an entry
+    with its
     accession number (or its patient and modality), on a list of that moment, was the only one, as a machine without
     any state would find it. Images may say nothing of their patient, or of their order: then another one of their study
     says it, and never one of another patient.
@@ -45,7 +46,7 @@ class Review(RuleBasedStateMachine):
         self.matches = True
         self.number = 0
         self.images: dict[str, tuple[str, str, str]] = {}
-        self.released: set[str] = set()
+        self.released: dict[str, set[str]] = {}
 
     @initialize(rematch=st.booleans())
     def start(self, rematch: bool) -> None:
@@ -98,19 +99,26 @@ class Review(RuleBasedStateMachine):
         if any(study == known for known, _, _ in self.images.values()):
             self.one.closed(study)
 
-    @rule(study=st.sampled_from(STUDIES), what=st.sampled_from(["release", "discard", "restore"]))
-    def decide(self, study: str, what: str) -> None:
+    @rule(
+        study=st.sampled_from(STUDIES),
+        what=st.sampled_from(["release", "discard", "restore"]),
+        whose=st.sets(st.sampled_from([*PATIENTS, NOTHING]), min_size=1),
+    )
+    def decide(self, study: str, what: str, whose: set[str]) -> None:
         if not any(study == known for known, _, _ in self.images.values()):
             return
         releasing, number = self.one.spool.releasing, self.one.id(study)
         held = self.one.spool.studies.detail(number, "").study.state is StudyState.HELD
         try:
             if what == "release":
+                seen = {each.patient.id for each in releasing.awaited(number) if each.release}
                 releasing.release(number, TO_PACS, ANN, 5)
                 assert held
-                self.released.add(study)
+                self.released.setdefault(study, set()).update(seen)
             elif what == "discard":
-                releasing.set_aside(number, "a test.", ANN, (5, 0.0))
+                releasing.set_aside(
+                    number, "a test.", ANN, (5, 0.0), lambda found: [each for each in found if each.id in whose]
+                )
                 assert held
             else:
                 releasing.restore(number)
@@ -129,8 +137,12 @@ class Review(RuleBasedStateMachine):
             self.one.spool.settle()
             for uid in {*waiting(self.one.spool), *waiting(self.one.spool, "archive")}:
                 study, patient, _ = self.images[uid]
-                assert study in self.released or self._was_announced(study, patient)
+                assert patient in self.released.get(study, ()) or self._follows(study, patient)
             recount(self.one.spool)
+
+    def _follows(self, study: str, patient: str) -> bool:
+        """Return whether an image may leave that no person has seen."""
+        return (patient == NOTHING and study in self.released) or self._was_announced(study, patient)
 
     def _was_announced(self, study: str, patient: str) -> bool:
         """Return whether an image of the study had its own entry on some list, and nobody else's order was on that.
