@@ -35,9 +35,15 @@ LOCATED: Final = "location.decide"
 GATE: Final = tuple(f"gate.{state}" for state in GateState)
 """What the gate has become."""
 
+BY_PEOPLE: Final = ("held.discard", "held.release", "held.restore", "study.discard", "study.resend")
+"""What people decide of studies: a site remembers it until this log has it."""
+
+BY_A_SITE: Final = (REMATCH, LET_THROUGH)
+"""What a site decides where a person would decide otherwise, and remembers until this log has it."""
+
 OWN: Final = (
     *(STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE),
-    *(REMATCH, LET_THROUGH),
+    *BY_A_SITE,
     *(CLEARED, WAIVED, LOCATED, *GATE),
 )
 """What the box does by itself."""

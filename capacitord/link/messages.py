@@ -24,6 +24,12 @@ MODALITY: Final = "modality:"
 DeedId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 """What tells a `Deed` from all others, of all sites."""
 
+MOST_SUBJECTS: Final = 100
+LONGEST_SUBJECT: Final = 64
+LONGEST_DETAIL: Final = 1000
+DeedSubject: TypeAlias = Annotated[str, msgspec.Meta(max_length=LONGEST_SUBJECT)]
+"""What something was done to: a short id or a name of the profile."""
+
 
 class LinkMessage(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """Base of all messages."""
@@ -212,10 +218,10 @@ class Deed(LinkMessage, frozen=True, tag="deed"):
     """
 
     id: DeedId
-    at: datetime
-    action: str
-    subjects: tuple[str, ...]
-    detail: str
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    action: Annotated[str, msgspec.Meta(pattern=r"\A[a-z.-]{1,64}\Z")]
+    subjects: Annotated[tuple[DeedSubject, ...], msgspec.Meta(max_length=MOST_SUBJECTS)]
+    detail: Annotated[str, msgspec.Meta(max_length=LONGEST_DETAIL)]
 
 
 class Heartbeat(LinkMessage, frozen=True, tag="heartbeat"):

@@ -13,6 +13,7 @@ import msgspec
 from capacitord.api import messages as m
 from capacitord.api import review as r
 from capacitord.api import worklist as w
+from capacitord.api.actions import BY_PEOPLE
 from capacitord.api.codes import Resolve
 from capacitord.api.preview import Preview
 from capacitord.api.routes import Form
@@ -49,9 +50,6 @@ class Body(NamedTuple):
     refusal: str = ""
     detail: str = ""
 
-
-_DECISIONS = frozenset({"held.discard", "held.release", "held.restore", "study.discard", "study.resend"})
-"""What people decide of studies: it is kept with who asked, and with the name that was given for a shared login."""
 
 Handler = Callable[[msgspec.Struct], Body]
 
@@ -134,8 +132,9 @@ class Answers:
             raise NotFound("This site does not know that request.", hint="Update fluxctl and capacitord together.")
         self._spool.settle()
         demand_caller()
-        if route not in _DECISIONS:
+        if route not in BY_PEOPLE:
             return handler(request)
+        # What people decide is kept with who asked, and with the name that was given for a shared login.
         operator = getattr(request, "operator", "").strip()
         try:
             return handler(request, Asked(by._replace(operator=operator), route, deed))

@@ -38,6 +38,6 @@ def deed_of(found: Reviewed, in_force: InForce, short: Callable[[], str], *, lat
         words = f"held (unmatched) -> matched with entry {record.entry}, {rule}, {why}, {version}"
         return Deed(REMATCH, (short(), record.entry), words)
     if record.state is State.LET_THROUGH and (seen is None or seen.to != record.to):
-        words = f"unmatched -> let through to {', '.join(record.to)}, {version}"
+        words = f"unmatched -> let through, to be sent to {', '.join(record.to)}, {version}"
         return Deed(LET_THROUGH, (short(), *record.to), words)
     return None

@@ -115,5 +115,5 @@ class Teller:
 
 
 def _message(untold: Untold) -> link.Deed:
-    deed, seconds = untold.deed, untold.at // _NANOSECONDS
-    return link.Deed(untold.id, datetime.fromtimestamp(seconds, UTC), deed.action, deed.subjects, deed.detail)
+    at, (action, subjects, detail, _) = datetime.fromtimestamp(untold.at // _NANOSECONDS, UTC), untold.deed
+    return link.Deed(untold.id, at, action, subjects[: link.MOST_SUBJECTS], detail[: link.LONGEST_DETAIL])

@@ -39,8 +39,10 @@ from capacitord.supervisor.chain import (
 )
 
 _log = logging.getLogger(__name__)
-_MAX_TEXT: Final = 1000
-_MAX_SUBJECTS: Final = 100
+_LONGEST: Final = {"user": 256, "action": 64, "detail": 1000, "result": 100}
+"""Characters. With the most and longest subjects and every character escaped, a line is shorter than `MAX_LINE`."""
+_LONGEST_SUBJECT: Final = 64
+_MOST_SUBJECTS: Final = 100
 
 
 class AuditLog:
@@ -163,7 +165,7 @@ class AuditLog:
         except NotFound:
             # Somebody took the log away. The next entry begins another, and `verify` says what is missing.
             return Traces(frozenset(), {})
-        if found.done:
+        if found.ended:
             # A daemon that was killed may have written it and not synced it.
             with self._writing:
                 self._file.append(b"")
@@ -178,11 +180,11 @@ class AuditLog:
                 number=last.number + 1,
                 at=datetime.now(UTC),
                 uid=uid,
-                user=user[:_MAX_TEXT],
-                action=action,
-                subjects=tuple(subject[:_MAX_TEXT] for subject in subjects[:_MAX_SUBJECTS]),
-                detail=detail[:_MAX_TEXT],
-                result=result[:_MAX_TEXT],
+                user=user[: _LONGEST["user"]],
+                action=action[: _LONGEST["action"]],
+                subjects=tuple(subject[:_LONGEST_SUBJECT] for subject in subjects[:_MOST_SUBJECTS]),
+                detail=detail[: _LONGEST["detail"]],
+                result=result[: _LONGEST["result"]],
                 previous=last.digest,
                 digest="",
                 deed=deed,

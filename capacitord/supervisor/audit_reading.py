@@ -11,13 +11,17 @@ from typing import Final, NamedTuple
 
 from capacitord.api.actions import STARTED
 from capacitord.api.messages import AuditEntry, AuditQuery
+from capacitord.errors import Unanswered
 from capacitord.supervisor import unsealed
 from capacitord.supervisor.chain import entry_in
+from capacitord.supervisor.relay import GivenUp
 
 BEGUN: Final = "begun"
 DONE: Final = unsealed.DONE
 OPERATOR: Final = "operator (as claimed): "
 """How a detail begins that has the name somebody gave for a shared login."""
+OPEN_ENDED: Final = frozenset({BEGUN, "failed", GivenUp.reference, Unanswered.reference, unsealed.BROKEN_OFF})
+"""Results of which nobody knows whether it was done."""
 _SHORT_ID: Final = re.compile(r"[0-9a-f]{10}", re.ASCII)
 _BEGINNING: Final = re.compile(r"[0-9a-fA-F]{4,10}", re.ASCII)
 """Enough of a short id."""
@@ -25,27 +29,27 @@ _OF_A_DEED: Final = re.compile(rb'"deed":"([0-9a-f]{32})"')
 
 
 class Traces(NamedTuple):
-    """What the log has of some deeds: the ids of those that it says are done, and how the others were begun, by id."""
+    """What the log has of some deeds: the ids of those that ended, and how the others were begun, by id."""
 
-    done: frozenset[str]
+    ended: frozenset[str]
     begun: Mapping[str, AuditEntry]
 
 
 def traces(lines: Iterable[bytes], wanted: Collection[str]) -> Traces:
     """Look for deeds, by their ids, in lines that come newest first; an entry that is damaged does not count."""
-    done, begun = set[str](), dict[str, AuditEntry]()
+    ended, begun = set[str](), dict[str, AuditEntry]()
     for line in lines if wanted else ():
         # A line is taken apart only if it may be one of them.
         entry = entry_in(line) if any(each.decode() in wanted for each in _OF_A_DEED.findall(line)) else None
         if entry is None or entry.deed not in wanted:
             continue
-        if entry.result == DONE:
-            done.add(entry.deed)
-        elif entry.result == BEGUN and entry.deed not in done:
+        if entry.result not in OPEN_ENDED:
+            ended.add(entry.deed)
+        elif entry.result == BEGUN and entry.deed not in ended:
             begun[entry.deed] = entry
-        if len(done) + len(begun) == len(wanted):
+        if len(ended) + len(begun) == len(wanted):
             break
-    return Traces(frozenset(done), begun)
+    return Traces(frozenset(ended), begun)
 
 
 class Ends:

@@ -15,12 +15,15 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
+from capacitord.api.actions import BY_A_SITE, BY_PEOPLE
 from capacitord.api.messages import AuditEntry
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.messages import Deed
@@ -34,6 +37,14 @@ MOST: Final = 1024
 BY: Final = "capacitord"
 """Who did what nobody asked for."""
 
+UNKNOWN: Final = "unknown"
+"""Who did what somebody asked for of whom the log has no entry any more."""
+
+_AT_ONCE_AT_MOST: Final = 10_000
+_A_SECOND: Final = 1.0
+"""How many entries a site may cause in a row, and each second after that: the disk is everybody's."""
+_LIMITED: Final = 60.0
+
 _AT_ONCE: Final = 64
 _AGAIN: Final = 1.0
 _LATE: Final = timedelta(minutes=1)
@@ -45,6 +56,24 @@ class _Came(NamedTuple):
 
     written: tuple[str, ...]
     error: CapacitordError | None = None
+
+
+class Allowance:
+    """How many entries may be written: so many at once, and `a_second` more with time."""
+
+    def __init__(self, burst: int, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst, self._a_second, self._clock = burst, a_second, clock
+        self._left, self._counted = float(burst), clock()
+
+    def take(self) -> bool:
+        """Return whether one more may be written, and count it."""
+        now = self._clock()
+        self._left = min(float(self._burst), self._left + (now - self._counted) * self._a_second)
+        self._counted = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Deeds:
@@ -60,8 +89,10 @@ class Deeds:
         *,
         most: int = MOST,
         again: float = _AGAIN,
+        burst: int = _AT_ONCE_AT_MOST,
     ) -> None:
         self._audit, self._written, self._most, self._again = audit, written, most, again
+        self._allowance = Allowance(burst, _A_SECOND)
         self._waiting: dict[str, Deed] = {}
         self._apart: set[str] = set()
         self._writing = threading.Lock()
@@ -108,7 +139,8 @@ class Deeds:
             await self._arrived.wait()
             self._arrived.clear()
             if not await self.finish():
-                asyncio.get_running_loop().call_later(self._again, self._arrived.set)
+                pause = self._again if self._error is not None else _LIMITED
+                asyncio.get_running_loop().call_later(pause, self._arrived.set)
 
     async def finish(self) -> bool:
         """Write what waits; return whether all of it is written."""
@@ -121,7 +153,7 @@ class Deeds:
             if came.error is not None and self._error is None:
                 _log.critical("the audit log took no entry about what the site did: %s", came.error.message)
             self._error = came.error
-            if came.error is not None:
+            if len(came.written) < len(due):
                 return False
         return True
 
@@ -133,9 +165,12 @@ class Deeds:
         written: list[str] = []
         with self._writing:
             try:
-                done, begun = self._audit.traces(each.id for each in deeds)
+                ended, begun = self._audit.traces(each.id for each in deeds)
                 for each in deeds:
-                    if each.id not in done:
+                    if each.id not in ended:
+                        if not self._allowance.take():
+                            _log.warning("sites did so much that the audit log has the rest later")
+                            break
                         self._end(each, begun.get(each.id))
                     written.append(each.id)
             except CapacitordError as error:
@@ -143,18 +178,28 @@ class Deeds:
         return _Came(tuple(written))
 
     def _end(self, deed: Deed, begun: AuditEntry | None) -> None:
+        """Write that something was done. A runtime that makes up deeds is believed only what a site can do."""
         detail = in_words(deed, datetime.now(UTC))
-        if begun is None:
-            self._audit.write(os.geteuid(), BY, deed.action, subjects=deed.subjects, detail=detail, deed=deed.id)
-            return
-        # What the runtime says is what was done; who did what, and why, is known here.
-        subjects = tuple(dict.fromkeys((*begun.subjects, *deed.subjects)))
-        detail = "; ".join(filter(None, (begun.detail, detail)))
-        self._audit.write(begun.uid, begun.user, begun.action, subjects=subjects, detail=detail, deed=deed.id)
+        write = partial(self._audit.write, deed=deed.id)
+        if begun is not None and begun.action == deed.action and deed.action in BY_PEOPLE:
+            # What the runtime says is what was done; who did what, and why, is known here.
+            subjects = tuple(dict.fromkeys((*begun.subjects, *deed.subjects)))
+            detail = "; ".join(filter(None, (begun.detail, detail)))
+            write(begun.uid, begun.user, begun.action, subjects=subjects, detail=detail)
+        elif begun is None and deed.action in BY_A_SITE:
+            write(os.geteuid(), BY, deed.action, subjects=deed.subjects, detail=detail)
+        elif begun is None and deed.action in BY_PEOPLE:
+            detail = f"{detail}; who asked is in no entry of this log"
+            write(os.geteuid(), UNKNOWN, deed.action, subjects=deed.subjects, detail=detail)
+        else:
+            _log.error("a site says that it did what no site does: %s", deed.action)
 
 
 def in_words(deed: Deed, now: datetime) -> str:
     """Return what an entry that is written `now` says of a deed, with when it was done if that is a while ago."""
-    if abs(now - deed.at) <= _LATE:
-        return deed.detail
-    return f"{deed.detail}; done at {deed.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC and written down later"
+    try:
+        if abs(now - deed.at) <= _LATE:
+            return deed.detail
+        return f"{deed.detail}; done at {deed.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC and written down later"
+    except OverflowError:
+        return f"{deed.detail}; done nobody knows when, and written down later"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from aiohttp import web
 from capacitord.api.messages import EventQuery
 from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import Answers, Form, Route
-from capacitord.supervisor.audit_reading import DONE
+from capacitord.supervisor.audit_reading import BEGUN, DONE
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.peers import Peer
 from capacitord.supervisor.relay import Answer, CutOff
@@ -24,6 +25,7 @@ from capacitord.supervisor.unsealed import BROKEN_OFF
 
 _log = logging.getLogger(__name__)
 _ID_BYTES: Final = 16
+_REFERENCE: Final = re.compile(r"[a-z-]{1,64}", re.ASCII)
 
 
 class Exchange:
@@ -99,7 +101,9 @@ class Exchange:
         self.subjects = tuple(dict.fromkeys((*self.subjects, *head.subjects)))
         self.detail = joined(self.detail, head.detail)
         if head.refusal or head.status != HTTPStatus.OK:
-            self.result = head.refusal or f"HTTP status {head.status}"
+            # It is another process's word, and no error is called as what is begun or done.
+            is_one = _REFERENCE.fullmatch(head.refusal) is not None and head.refusal not in {BEGUN, DONE}
+            self.result = head.refusal if is_one else "failed"
         form = head.form if head.form in {*Form} else Form.JSON.value
         # What is streamed has come to its end only when it has arrived.
         if form == Form.JSON.value:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacitord.api.messages import AuditQuery
 from capacitord.errors import OutOfSpace, StorageFailed
@@ -78,6 +81,18 @@ def test_that_a_torn_line_was_taken_off_is_told_as_soon_as_it_can_be(tmp_path: P
     log.write(1, "x", "y")
     assert [entry.action for entry in log.show(AuditQuery(limit=2))] == ["audit.repair", "y"]
     assert (log.verify("x/1").entries, log.trouble) == (4, "")
+
+
+@given(st.sampled_from('x\x00\u2028\U0001f600é"'))
+def test_no_entry_is_too_long_to_be_read_back(character: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log, much = opened(Path(folder)), 2000 * character
+        log.write(
+            1, much, much, subjects=tuple(f"{number:03d}{much}" for number in range(200)), detail=much, result=much
+        )
+        log.write(1, "x", "y")
+        assert log.verify("x/1").entries == 2
+        assert (log.verify("x/1").reason, opened(Path(folder)).trouble) == ("locked", "")
 
 
 def test_entries_cut_off_the_end_are_missed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from capacitord.api.messages import AuditEntry, AuditQuery
 from capacitord.errors import OutOfSpace
 from capacitord.link.messages import Deed
 from capacitord.supervisor.audit import AuditLog
-from capacitord.supervisor.deeds import Deeds, in_words
+from capacitord.supervisor.deeds import Allowance, Deeds, in_words
 from tests.wait import wait_for
 
 
@@ -133,17 +133,83 @@ def test_what_could_not_be_begun_or_answered_is_left_to_nobody(log: AuditLog) ->
     assert asyncio.run(deeds.finish())
     assert told == [(asked(1).id, asked(2).id)]
     # A log that does not know who asked names nobody.
-    assert [user for user, _, _ in about(log, 1)] == ["capacitord"]
+    words = "held (unmatched) -> released, 3 images; who asked is in no entry of this log"
+    assert about(log, 1) == [("unknown", "done", words)]
+
+
+@pytest.mark.parametrize(
+    ("result", "entries"),
+    [("partly-done", 0), ("refused", 0), ("unanswered", 1), ("given-up", 1), ("failed", 1), ("broken off", 1)],
+)
+def test_an_end_that_says_what_came_of_it_is_the_last(log: AuditLog, result: str, entries: int) -> None:
+    begin(log, 1)
+    log.write(1001, "ann", "held.release", subjects=asked(1).subjects, result=result, deed=asked(1).id)
+    told: list[tuple[str, ...]] = []
+    deeds = Deeds(log, told.append)
+    deeds.take(asked(1))
+    assert asyncio.run(deeds.finish())
+    assert told == [(asked(1).id,)]
+    assert len(about(log, 1)) == 2 + entries
+
+
+@pytest.mark.parametrize("action", ["audit.damage", "daemon.start", "gate.open", "key.rotate", "held.list"])
+def test_no_site_has_an_entry_of_what_no_site_does(log: AuditLog, action: str) -> None:
+    begin(log, 1)
+    log.write(1001, "ann", "key.rotate", result="begun", deed=deed(2).id)
+    told: list[tuple[str, ...]] = []
+    deeds = Deeds(log, told.append)
+    for number in (1, 2, 3):
+        deeds.take(msgspec.structs.replace(deed(number), action=action))
+    assert asyncio.run(deeds.finish())
+    assert sum(map(len, told)) == 3, "it is told of no more"
+    assert [each.result for each in log.show(AuditQuery())] == ["begun", "begun"]
+
+
+def test_what_sites_have_written_is_no_more_than_the_disk_bears(log: AuditLog) -> None:
+    told: list[tuple[str, ...]] = []
+    deeds = Deeds(log, told.append, burst=3)
+    for number in range(5):
+        deeds.take(deed(number))
+    assert not asyncio.run(deeds.finish())
+    assert len(subjects(log)) == sum(map(len, told)) == 3
+    now = 0.0
+    allowance = Allowance(2, 0.5, lambda: now)
+    assert [allowance.take() for _ in range(3)] == [True, True, False]
+    now = 2.0
+    assert [allowance.take() for _ in range(2)] == [True, False]
+    now = 100.0
+    assert [allowance.take() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_nobody_can_count_to_is_no_time(log: AuditLog, at: str) -> None:
+    deeds = Deeds(log, lambda _: None)
+    deeds.take(msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(deed(1)) | {"at": at}), type=Deed))
+    assert asyncio.run(deeds.finish())
+    assert subjects(log) == ["0000000001"]
+
+
+def test_a_deed_has_its_bounds() -> None:
+    fields = msgspec.to_builtins(deed(1))
+    for wrong in (
+        {"at": "2026-01-01T00:00:00"},
+        {"action": "x" * 65},
+        {"subjects": ["x" * 65]},
+        {"subjects": ["x"] * 101},
+        {"detail": "x" * 1001},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(fields | wrong, Deed)
 
 
 def test_an_entry_that_was_changed_does_not_count(log: AuditLog, tmp_path: Path) -> None:
     log.write(0, "capacitord", "study.rematch", subjects=("0123456789",), deed=deed(1).id)
-    assert log.traces([deed(1).id, deed(2).id]).done == {deed(1).id}
+    assert log.traces([deed(1).id, deed(2).id]).ended == {deed(1).id}
     file = tmp_path / "audit" / "log.jsonl"
     file.write_bytes(file.read_bytes().replace(b"0123456789", b"0123456780"))
-    assert not log.traces([deed(1).id]).done
+    assert not log.traces([deed(1).id]).ended
     file.unlink()
-    assert not log.traces([deed(1).id]).done
+    assert not log.traces([deed(1).id]).ended
 
 
 def test_what_the_disk_refuses_is_written_when_it_works_again(log: AuditLog, tmp_path: Path) -> None:
