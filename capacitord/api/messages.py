@@ -633,7 +633,7 @@ class Resend(Message, frozen=True):
     """
 
     study: str
-    destinations: tuple[str, ...] = ()
+    destinations: Annotated[tuple[str, ...], msgspec.Meta(max_length=32)] = ()
     image: str = ""
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     operator: Operator = ""

@@ -21,6 +21,7 @@ from capacitord.api.trial import Explain
 from capacitord.dicom.contexts import sop_class_name, syntax_name
 from capacitord.errors import CapacitordError, NotFound, PartlyDone, Refused, TryAgain
 from capacitord.site import archive
+from capacitord.site.deciding import Deciding
 from capacitord.site.deeds import Asked
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.departing import Departing
@@ -73,6 +74,7 @@ class Desks(NamedTuple):
     previewing: Previewing
     worklist: WorklistAnswers
     reviewing: Reviewing
+    deciding: Deciding
     departing: Departing
 
 
@@ -88,7 +90,9 @@ class Answers:
     ) -> None:
         """`did` is called when something may be in the spool's outbox."""
         self._spool, self._deliveries, self._did = spool, deliveries, did
-        self._explaining, self._resolving, self._previewing, worklist, self._reviewing, departing = desks
+        self._explaining, self._resolving, self._previewing, worklist, self._reviewing, self._deciding, departing = (
+            desks
+        )
         self._handlers: dict[str, Callable[..., Body]] = {
             "destination.echo": self._echo,
             "destination.list": self._destinations,
@@ -179,18 +183,18 @@ class Answers:
         return one(answer, short)
 
     def _release(self, request: r.Release, asked: Asked) -> Body:
-        done, subjects, detail = self._reviewing.release(request, asked)
+        done, subjects, detail = self._deciding.release(request, asked)
         self._deliveries.queued()
         self._deliveries.wake()
         return one(done, *subjects)._replace(detail=detail)
 
     def _discard_held(self, request: r.DiscardHeld, asked: Asked) -> Body:
-        done, subjects, detail = self._reviewing.discard(request, asked)
+        done, subjects, detail = self._deciding.discard(request, asked)
         self._deliveries.queued()
         return one(done, *subjects)._replace(detail=detail)
 
     def _restore(self, request: r.RestoreHeld, asked: Asked) -> Body:
-        done, subjects, detail = self._reviewing.restore(request, asked)
+        done, subjects, detail = self._deciding.restore(request, asked)
         return one(done, *subjects)._replace(detail=detail)
 
     def _queue_show(self, request: m.StudyRef) -> Body:

@@ -21,6 +21,7 @@ from capacitord.site.answers import Answers, Desks
 from capacitord.site.calls import Calls
 from capacitord.site.commitments import Commitments
 from capacitord.site.connections import Connections
+from capacitord.site.deciding import Deciding
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
@@ -143,14 +144,20 @@ class Service:
     def _answers(self) -> Answers:
         previewing = Previewing(self._spool, self._preparation.pool)
         worklist = WorklistAnswers(self._worklist, self._spool.key)
-        reviewing = Reviewing(
-            self._spool,
-            lambda: self._routing.profile,
-            self._matcher,
-            worklist.entries,
-            lambda: [each.name for each in self._routing.profile.destinations],
+        entries = worklist.entries
+
+        def names() -> list[str]:
+            return [each.name for each in self._routing.profile.destinations]
+
+        desks = Desks(
+            self._explaining(),
+            self._resolving(),
+            previewing,
+            worklist,
+            Reviewing(self._spool, lambda: self._routing.profile, self._matcher, entries, names),
+            Deciding(self._spool, entries, names),
+            self._departing(),
         )
-        desks = Desks(self._explaining(), self._resolving(), previewing, worklist, reviewing, self._departing())
         return Answers(self._spool, self._deliveries, desks, self._teller.wake)
 
     def _explaining(self) -> Explaining:

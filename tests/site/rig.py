@@ -18,6 +18,7 @@ from capacitord.model.routes import Route
 from capacitord.model.transform import Transform
 from capacitord.site.answers import Answers, Desks
 from capacitord.site.backoff import Backoff
+from capacitord.site.deciding import Deciding
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
@@ -91,7 +92,8 @@ class Rig:
             self.spool, lambda: profile, Matcher(lambda: NO_LIST), self.worklist.entries, lambda: tuple(names)
         )
         departing = Departing(self.spool, self.deliveries, lambda: profile)
-        desks = Desks(explaining, resolving, previewing, self.worklist, reviewing, departing)
+        deciding = Deciding(self.spool, self.worklist.entries, lambda: tuple(names))
+        desks = Desks(explaining, resolving, previewing, self.worklist, reviewing, deciding, departing)
         return Answers(self.spool, self.deliveries, desks, lambda: None)
 
     def status(self, name: str = "pacs") -> m.DestinationStatus:

@@ -16,6 +16,7 @@ from capacitord.model.matching import Candidate, Identity, MatchKey
 from capacitord.model.patient import Patient, summary
 from capacitord.model.states import StudyState
 from capacitord.model.worklist_cache import Cache, Rhythm, merged
+from capacitord.site.deciding import Deciding
 from capacitord.site.deeds import Asked
 from capacitord.site.matching import NO_LIST, Listing, Matcher
 from capacitord.site.reviewing import MOST_PATIENTS, Reviewing, doubts_of
@@ -40,6 +41,10 @@ Entries = tuple[tuple[str, Shown], ...]
 
 def desk(one: kit.Reviewing, entries: Entries = ()) -> Reviewing:
     return Reviewing(one.spool, matching, Matcher(lambda: NO_LIST), lambda: entries, lambda: ("pacs",))
+
+
+def deciding(one: kit.Reviewing, entries: Entries = ()) -> Deciding:
+    return Deciding(one.spool, lambda: entries, lambda: ("pacs",))
 
 
 def on_the_list(**said: str) -> Shown:
@@ -68,13 +73,13 @@ def test_images_of_two_patients_leave_only_where_somebody_says_so(tmp_path: Path
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         with pytest.raises(Refused, match="say different patients") as refused:
-            desk(one).release(release(), ASKED)
+            deciding(one).release(release(), ASKED)
         assert "fluxctl held show" in refused.value.hint
         assert "Roe" not in str(refused.value)
         with pytest.raises(Refused, match="2 images would be sent, not 1"):
-            desk(one).release(release(mixed=True, images=1), ASKED)
+            deciding(one).release(release(mixed=True, images=1), ASKED)
         assert going(one.spool, STUDY) == {1: (), 2: ()}
-        desk(one).release(release(mixed=True, images=2), ASKED)
+        deciding(one).release(release(mixed=True, images=2), ASKED)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
 
 
@@ -98,14 +103,14 @@ def test_a_release_is_of_the_patients_that_were_shown_however_many_images_there_
         one.closed(STUDY)
         answer, _ = desk(one).show(m.StudyRef(STUDY))
         shown = release(mixed=True, images=1, whose=seen(answer))
-        desk(one).discard(discard("Doe^Jane"), ASKED)
+        deciding(one).discard(discard("Doe^Jane"), ASKED)
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         with pytest.raises(Refused, match="of other patients"):
-            desk(one).release(shown, BY_BOB)
+            deciding(one).release(shown, BY_BOB)
         assert going(one.spool, STUDY) == {1: (), 2: ()}
         answer, _ = desk(one).show(m.StudyRef(STUDY))
-        desk(one).release(release(images=1, whose=seen(answer)), BY_BOB)
+        deciding(one).release(release(images=1, whose=seen(answer)), BY_BOB)
         assert going(one.spool, STUDY) == {1: (), 2: ("pacs",)}
 
 
@@ -116,9 +121,9 @@ def test_of_two_patients_one_is_discarded_and_the_other_released(tmp_path: Path)
         one.closed(STUDY)
         for name in ("", "Smith^John", "P2"):
             with pytest.raises(Refused, match="not the name"):
-                desk(one).discard(discard(name), ASKED)
-        desk(one).discard(discard("roe^eve"), ASKED)
-        desk(one).release(release(), ASKED)
+                deciding(one).discard(discard(name), ASKED)
+        deciding(one).discard(discard("roe^eve"), ASKED)
+        deciding(one).release(release(), ASKED)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ()}
 
 
@@ -126,7 +131,7 @@ def test_a_late_image_does_not_hide_who_released_its_study(tmp_path: Path) -> No
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).release(release(), BY_BOB)
+        deciding(one).release(release(), BY_BOB)
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         answer, _ = desk(one).show(m.StudyRef(STUDY))
@@ -136,14 +141,14 @@ def test_a_late_image_does_not_hide_who_released_its_study(tmp_path: Path) -> No
             assert found is not None
             assert (found.state, found.by, found.destinations) == ("released", "Dr Bob (as bob)", ("pacs",))
             if one.spool.releasing.awaited(one.id(STUDY)):
-                desk(one).discard(discard("Roe^Eve"), ASKED)
+                deciding(one).discard(discard("Roe^Eve"), ASKED)
 
 
 def test_what_is_not_held_says_so_before_anything_is_asked(tmp_path: Path) -> None:
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).release(release(), BY_BOB)
+        deciding(one).release(release(), BY_BOB)
         answer, _ = desk(one).show(m.StudyRef(STUDY))
         assert answer.refusal is not None
         assert "was released by Dr Bob" in answer.refusal.message
@@ -154,13 +159,13 @@ def test_what_came_again_and_was_released_is_not_called_held(tmp_path: Path) -> 
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).discard(discard("Doe^Jane"), ASKED)
+        deciding(one).discard(discard("Doe^Jane"), ASKED)
         put_image(one.spool, STUDY, 1, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
         restore = r.RestoreHeld(STUDY)
-        assert "1 image of it is held" in desk(one).restore(restore, ASKED).done.message
-        desk(one).release(release(), ASKED)
-        assert "nothing of it is held now" in desk(one).restore(restore, ASKED).done.message
+        assert "1 image of it is held" in deciding(one).restore(restore, ASKED).done.message
+        deciding(one).release(release(), ASKED)
+        assert "nothing of it is held now" in deciding(one).restore(restore, ASKED).done.message
         assert study_of(one.spool, STUDY).state is StudyState.RELEASED
 
 
@@ -173,7 +178,7 @@ def test_nothing_is_released_as_the_study_of_an_entry_that_names_no_patient(
         one.closed(STUDY)
         entries = (("5be10c77", on_the_list(PatientName=name, PatientID=number, AccessionNumber="A-1")),)
         with pytest.raises(Refused, match="names no patient"):
-            desk(one, entries).release(release(match="5be1"), ASKED)
+            deciding(one, entries).release(release(match="5be1"), ASKED)
         assert going(one.spool, STUDY) == {1: ()}
 
 
@@ -184,7 +189,7 @@ def test_nothing_is_released_as_the_study_of_an_entry_that_is_not_served(tmp_pat
         shown = on_the_list(PatientName="Doe^Jane", PatientID="P1", AccessionNumber="A-1")
         shown.correction.withhold()
         with pytest.raises(Refused, match="not served"):
-            desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ASKED)
+            deciding(one, (("5be10c77", shown),)).release(release(match="5be1"), ASKED)
         assert going(one.spool, STUDY) == {1: ()}
 
 
@@ -218,10 +223,10 @@ def test_an_entry_does_not_make_images_of_two_patients_one(tmp_path: Path) -> No
         put_image(one.spool, STUDY, 2, **EVE)
         one.closed(STUDY)
         with pytest.raises(Refused, match="say different patients") as refused:
-            desk(one, entries).release(release(match="5be10c77"), ASKED)
+            deciding(one, entries).release(release(match="5be10c77"), ASKED)
         assert "--match" not in refused.value.hint
         assert going(one.spool, STUDY) == {1: (), 2: ()}
-        desk(one, entries).release(release(match="5be10c77", mixed=True, images=2), ASKED)
+        deciding(one, entries).release(release(match="5be10c77", mixed=True, images=2), ASKED)
         assert going(one.spool, STUDY) == {1: ("pacs",), 2: ("pacs",)}
 
 
@@ -259,7 +264,7 @@ def test_a_release_as_an_entry_that_vanished_says_so(tmp_path: Path) -> None:
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        done = desk(one, (("5be10c77", shown),)).release(release(match="5be1"), ASKED).done
+        done = deciding(one, (("5be10c77", shown),)).release(release(match="5be1"), ASKED).done
         assert "not on the list any more, since 1970-01-01 00:01 UTC" in done.message
 
 
@@ -267,7 +272,7 @@ def test_nothing_is_offered_to_be_had_back_that_came_again(tmp_path: Path) -> No
     with kit.reviewing(tmp_path, matching()) as one:
         put_image(one.spool, STUDY, 1, **JANE)
         one.closed(STUDY)
-        desk(one).discard(discard("Doe^Jane"), ASKED)
+        deciding(one).discard(discard("Doe^Jane"), ASKED)
         assert desk(one).restorable(one.id(STUDY)) is not None
         put_image(one.spool, STUDY, 1, **JANE)
         assert one.closed(STUDY) is StudyState.HELD
@@ -281,7 +286,7 @@ def test_a_release_of_what_came_again_says_what_sends_it(tmp_path: Path) -> None
         put_image(one.spool, STUDY, 1, **JANE, ImageComments="again")
         one.closed(STUDY)
         with pytest.raises(Refused, match="1 image of this study came again with other content") as refused:
-            desk(one).release(release(), ASKED)
+            deciding(one).release(release(), ASKED)
         assert "fluxctl resend" in refused.value.hint
 
 
