@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from capacitord.location.own_address import is_loopback, is_own
+
 Resolve = Callable[[str, int], Awaitable[Sequence[tuple[Any, ...]]]]
 """Returns addresses of a host and a port as `socket.getaddrinfo` gives them. Raises `OSError`, or `UnicodeError`."""
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -14,6 +16,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 async def connect(resolve: Resolve, host: str, port: int, context: ssl.SSLContext | None = None) -> Streams:
     """Connect to the first address of a host that answers, over TLS with a `context`. Raises `OSError`.
+
+    This box itself is no host elsewhere, though a network may give it the address of one.
 
     A server of many names is told which one is meant (RFC 6066 §3), as it shows each its own certificate.
     """
@@ -23,7 +27,10 @@ async def connect(resolve: Resolve, host: str, port: int, context: ssl.SSLContex
     except UnicodeError:
         found = ()
     failure = OSError(f"there is no host {host}")
-    for *_, address in found:
+    for family, *_, address in found:
+        if not is_loopback(address[0]) and is_own(family, address):
+            failure = OSError(f"{address[0]} is an address of this box itself")
+            continue
         try:
             return await asyncio.open_connection(address[0], port, ssl=context, server_hostname=name)
         except OSError as error:

@@ -10,10 +10,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from capacitord.location.own_address import is_loopback, is_own
 from capacitord.model.destination import Destination
 from capacitord.model.outcome import Outcome, Verdict
 
@@ -49,10 +50,13 @@ MOST_LOOKUPS: Final = 64
 Lookups: TypeAlias = set[threading.Thread]
 
 
-async def connect(destination: Destination, lookups: Lookups | None = None) -> Connection:
+async def connect(
+    destination: Destination, lookups: Lookups | None = None, own_ports: Collection[int] = ()
+) -> Connection:
     """Connect to a destination within its time-out, trying each address of its host in turn.
 
-    `lookups` are those that are going on for whoever asks; see `resolve`.
+    `lookups` are those that are going on for whoever asks; see `resolve`. Nothing leads back into this box: not to an
+    address that it has on a network, and by a loopback address not to `own_ports`, where it takes images in itself.
     """
     if destination.barred:
         return Connection(None, later(f"{destination.name}: {destination.barred}."), 0.0)
@@ -60,7 +64,10 @@ async def connect(destination: Destination, lookups: Lookups | None = None) -> C
     try:
         async with asyncio.timeout(destination.connect_timeout):
             found = meant(destination.host, await resolve(destination.host, destination.port, lookups))
-        connected, words = await _first_that_answers(found, destination, started + destination.connect_timeout)
+        elsewhere = [each for each in found if not _is_this_box(each[0], each[4], own_ports)]
+        if found and not elsewhere:
+            return Connection(None, later(_itself(destination)), time.monotonic() - started)
+        connected, words = await _first_that_answers(elsewhere, destination, started + destination.connect_timeout)
     except TimeoutError:
         connected, words = None, f"its name was not resolved within {destination.connect_timeout:g} s"
     except socket.gaierror as error:
@@ -131,6 +138,19 @@ def meant(host: str, found: Sequence[Address]) -> Sequence[Address]:
         msg = "it means this box itself; if that is right, let the profile say 127.0.0.1"
         raise OSError(msg)
     return elsewhere
+
+
+def _is_this_box(family: socket.AddressFamily, address: tuple[Any, ...], own_ports: Collection[int]) -> bool:
+    """Return whether whoever connects there reaches this box, as the network of the moment has it.
+
+    Another program of this machine has a loopback address, which no network gives it.
+    """
+    return address[1] in own_ports if is_loopback(address[0]) else is_own(family, address)
+
+
+def _itself(destination: Destination) -> str:
+    where = f"{destination.host} port {destination.port}"
+    return f"{where}: on the network where it is now that is this box itself, so nothing is sent there."
 
 
 def _leads_back(address: str) -> bool:

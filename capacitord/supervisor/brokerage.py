@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -61,11 +61,14 @@ def worklist_source(worklist: Worklist) -> Destination:
 
 
 class Broker:
-    """Connects for one runtime at a time. `peers` are those of its profile; nothing else is reachable."""
+    """Connects for one runtime at a time. `peers` are those of its profile; nothing else is reachable.
 
-    def __init__(self, runtime: Runtime) -> None:
+    `own_ports` are those at which this box takes images in and answers scanners.
+    """
+
+    def __init__(self, runtime: Runtime, own_ports: Collection[int] = ()) -> None:
         self.peers: Mapping[Named, Destination] = NOWHERE
-        self._runtime = runtime
+        self._runtime, self._own_ports = runtime, own_ports
         self._attempts: set[asyncio.Task[None]] = set()
         self._lookups: Lookups = set()
 
@@ -96,7 +99,7 @@ class Broker:
 
     async def _attempt(self, wanted: Connect, destination: Destination) -> None:
         try:
-            made = await connect(destination, self._lookups)
+            made = await connect(destination, self._lookups, self._own_ports)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
             _log.exception("a connection to %s failed in an unforeseen way", destination.name)
             made = Connection(None, later(f"An unforeseen error in this box: {type(error).__name__}."), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from msgspec.structs import replace
 
@@ -42,12 +42,13 @@ class Drain:
         *,
         changed: Callable[[], None],
         did: Callable[[link.Deed], None],
+        own_ports: Collection[int],
     ) -> None:
         self.stored = stored
         self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.ending = False
         self._start_of, self._changed, self._did = start_of, changed, did
-        self._broker = Broker(self.keeper)
+        self._broker = Broker(self.keeper, own_ports)
         self._reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
         self._told: Profile | None = None
         self._fewest: int | None = None

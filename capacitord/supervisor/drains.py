@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -53,6 +53,8 @@ class Surroundings(NamedTuple):
     """Writes down what a spool holds, for the next life."""
     did: Callable[[link.Deed], None]
     """Called with what a site does by itself."""
+    own_ports: Collection[int]
+    """The ports at which this box takes images in and answers scanners."""
 
 
 class Drains:
@@ -195,6 +197,7 @@ class Drains:
             self._bounds,
             changed=self.consider,
             did=self._box.did,
+            own_ports=self._box.own_ports,
         )
 
     def _look_at(self, site: str, drain: Drain) -> None:

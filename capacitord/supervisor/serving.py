@@ -71,7 +71,7 @@ class Serving:
         self.chosen = ActiveSite(box.state / "active-site")
         self.keeper = RuntimeKeeper(launcher, bounds, changed=self._runtime_changed, received=self._received)
         self.reporter = Reporter(self.keeper, bounds.status_answer, bounds.status_old)
-        self.broker = Broker(self.keeper)
+        self.broker = Broker(self.keeper, settings.own_ports(box))
         self.briefing = Briefing(self.keeper, self.broker, box.modality)
         self.provision = Provision(box, self.keys, self.erasures)
         self.holdings = Holdings(self.profiles)
@@ -94,6 +94,7 @@ class Serving:
                 told=self.holdings.told,
                 remember=lambda site, now: self.holdings.remember(site, held_of(now)),
                 did=self._done,
+                own_ports=settings.own_ports(box),
             ),
             profiles=self.profiles,
             records=DrainRecords(box.state / "draining"),

@@ -30,6 +30,11 @@ def storage(source: StorageTable, modalities: Sequence[ModalityTable] = ()) -> l
     )
 
 
+def own_ports(box: Box) -> frozenset[int]:
+    """Return the ports at which this box takes images in and answers scanners."""
+    return frozenset({box.storage.port, box.worklist.port})
+
+
 def scanner(source: ModalityTable) -> Destination:
     """Return a scanner as the broker connects to it."""
     return Destination(link.MODALITY + source.ae_title, source.ae_title, source.host, source.port)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -141,3 +144,22 @@ def test_a_host_that_does_not_answer_costs_no_more_than_its_time_out() -> None:
         assert time.monotonic() - began < 3
         for filler in fillers:
             filler.close()
+
+
+def test_nothing_is_sent_to_an_address_that_the_box_has_itself() -> None:
+    done = subprocess.run(
+        ["/usr/bin/unshare", "-Urn", sys.executable, "-m", "tests.supervisor.own_address"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    itself = "port PORT: on the network where it is now that is this box itself, so nothing is sent there."
+    assert json.loads(done.stdout) == {
+        "theirs": f"192.0.2.7 {itself}",
+        "any": f"0.0.0.0 {itself}",
+        "loopback": "connected",
+        "ours": f"127.0.0.1 {itself}",
+        "evidence": "192.0.2.7 is an address of this box itself",
+    }
