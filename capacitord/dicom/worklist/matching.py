@@ -283,14 +283,14 @@ def _of_moments(tag: int, vr: str, wanted: Iterable[str], offset: str) -> Test:
 
 
 def _combine(keys: Entry, tests: dict[int, Test]) -> None:
-    """Make one test of the start date's and the start time's, if both are ranges of the same form."""
+    """Make one test of the start date's and the start time's, if both are ranges that make one of moments."""
     dates, times = keys.values(START_DATE), keys.values(START_TIME)
     if not (START_DATE in tests and START_TIME in tests and len(dates) == len(times) == 1):
         return
-    of_date, of_time = moments.days(dates[0]), moments.clocks(times[0])
-    if of_date.is_range and of_date.form == of_time.form:
+    span = moments.together(moments.days(dates[0]), moments.clocks(times[0]))
+    if span is not None:
         del tests[START_TIME]
-        tests[START_DATE] = functools.partial(_starts_within, moments.together(of_date, of_time))
+        tests[START_DATE] = functools.partial(_starts_within, span)
 
 
 def _starts_within(span: Span, entry: Entry) -> bool:

@@ -33,11 +33,6 @@ class Span(NamedTuple):
     last: Moment | None
     is_range: bool
 
-    @property
-    def form(self) -> tuple[bool, bool, bool]:
-        """Which of the forms of PS3.4 §C.2.2.2.5 it was written in."""
-        return self.is_range, self.first is not None, self.last is not None
-
     def holds(self, moment: Moment | None) -> bool:
         """Whether a moment lies in it; what is no moment does not."""
         if moment is None:
@@ -148,11 +143,15 @@ def _span(text: str, parse: Callable[[str], Moment | None], words: str) -> Span:
     return Span(first, last, is_range=True) if hyphen else Span(first, first, is_range=False)
 
 
-def together(dates: Span, times: Span) -> Span:
-    """Return the moments of a range of dates and one of times that are of the same form, matched as if they were one.
+def together(dates: Span, times: Span) -> Span | None:
+    """Return the moments of a range of dates and one of times, matched as if they were one; None if they are not.
 
-    PS3.4 table K.6-1: July 5 to July 7 and 10am to 6pm is the time from July 5, 10am, until July 7, 6pm.
+    PS3.4 table K.6-1: July 5 to July 7 and 10am to 6pm is the time from July 5, 10am, until July 7, 6pm. A day without
+    a time counts whole. A time without a day is a time of every day, so such ranges are two.
     """
-    first = None if dates.first is None or times.first is None else dates.first + times.first
-    last = None if dates.last is None or times.last is None else dates.last + times.last
+    without_day = (times.first and not dates.first) or (times.last and not dates.last)
+    if not (dates.is_range and times.is_range) or without_day:
+        return None
+    first = dates.first and dates.first + (times.first or (0,))
+    last = dates.last and dates.last + (times.last or (_LAST_CLOCK,))
     return Span(first, last, is_range=True)

@@ -130,8 +130,14 @@ def test_the_standards_examples(asked: Said, there: Said, *, expected: bool) -> 
         # Accents count where the VR is not PN; how they are composed does not.
         ({"RequestedProcedureDescription": "Thorax"}, {"RequestedProcedureDescription": "Thórax"}, False),
         ({"RequestedProcedureDescription": "Tho\u0301rax"}, {"RequestedProcedureDescription": "Thórax"}, True),
-        # Dates and times together where the forms differ: each for itself.
-        (step(**{DATE: "20060705-20060707", TIME: "1000-"}), step(**{DATE: "20060706", TIME: "0900"}), False),
+        # Dates and times are one range, and each for itself where a time has no day.
+        (step(**{DATE: "20060705-20060707", TIME: "1000-"}), step(**{DATE: "20060706", TIME: "0900"}), True),
+        (step(**{DATE: "20060705-20060707", TIME: "1000-"}), step(**{DATE: "20060705", TIME: "0900"}), False),
+        (step(**{DATE: "20060705-20060707", TIME: "1000-"}), step(**{DATE: "20060707", TIME: "2330"}), True),
+        (step(**{DATE: "20060705-20060707", TIME: "-0800"}), step(**{DATE: "20060707", TIME: "0900"}), False),
+        (step(**{DATE: "20060705-20060707", TIME: "-0800"}), step(**{DATE: "20060705", TIME: "0900"}), True),
+        (step(**{DATE: "-20060707", TIME: "1000-1800"}), step(**{DATE: "20060706", TIME: "0900"}), False),
+        (step(**{DATE: "20060705-", TIME: "-0800"}), step(**{DATE: "20060706", TIME: "0900"}), False),
         (step(**{DATE: "20060705", TIME: "1000-1800"}), step(**{DATE: "20060705", TIME: "0900"}), False),
         (step(**{DATE: "20060705-", TIME: "1000-"}), step(**{DATE: "20060706", TIME: "0900"}), True),
         (step(**{DATE: "-20060705", TIME: "-1000"}), step(**{DATE: "20060704", TIME: "1100"}), True),

@@ -92,6 +92,10 @@ QUERIES: list[Said] = [
     },
     {
         "PatientID": None,
+        **kit.step(ScheduledProcedureStepStartDate="19951014-19991231", ScheduledProcedureStepStartTime="1000-"),
+    },
+    {
+        "PatientID": None,
         **kit.step(ScheduledProcedureStepStartDate="19951015", ScheduledProcedureStepStartTime="0900-1200"),
     },
 ]

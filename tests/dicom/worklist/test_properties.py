@@ -130,6 +130,11 @@ def test_dates_and_times_together_are_moments(days: tuple[str, str, str], times:
     assert matched(step(**{DATE: f"{d1}-{d2}", TIME: f"{t1}-{t2}"}), there) is (d1 + t1 <= day + time <= d2 + t2)
     assert matched(step(**{DATE: f"{d1}-", TIME: f"{t1}-"}), there) is (d1 + t1 <= day + time)
     assert matched(step(**{DATE: f"-{d2}", TIME: f"-{t2}"}), there) is (day + time <= d2 + t2)
+    # A day without a time counts whole.
+    assert matched(step(**{DATE: f"{d1}-{d2}", TIME: f"{t1}-"}), there) is (d1 + t1 <= day + time and day <= d2)
+    assert matched(step(**{DATE: f"{d1}-{d2}", TIME: f"-{t2}"}), there) is (d1 <= day and day + time <= d2 + t2)
+    # A time without a day is one of every day.
+    assert matched(step(**{DATE: f"-{d2}", TIME: f"{t1}-{t2}"}), there) is (day <= d2 and t1 <= time <= t2)
 
 
 @given(st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)), st.times(), st.integers(-12 * 60, 14 * 60))
