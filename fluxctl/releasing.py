@@ -31,7 +31,7 @@ class Given(NamedTuple):
 
     to: tuple[str, ...]
     reason: str
-    match: str
+    match: str | None
     images: int | None = None
     whose: str = ""
 
@@ -59,7 +59,7 @@ def settled(client: Client, study: str, given: Given, *, yes: bool, json: bool) 
     if found.refusal is not None:
         raise from_problem(found.refusal)
     show_first(lambda look: _page(found, look))
-    given = given if given.match else given._replace(match=_asked_entry(client, found.held.candidates))
+    given = given if given.match else given._replace(match=_asked_entry(client, found.held.candidates) or None)
     given = given if given.to else given._replace(to=_asked_destinations(found.destinations))
     given = given._replace(reason=ask.reason(given.reason, "Why is it released? ", yes=False, json=json))
     entry = client.worklist_show(given.match).entry if given.match else None

@@ -22,6 +22,7 @@ class ListHeld(Message, frozen=True):
 class Release(Message, frozen=True):
     """Send what is held of a study to destinations of this site. With `match`, as the study of that worklist entry.
 
+    An empty `match` is refused: whoever asks by a program, and has no entry, has asked for something else.
     `mixed` says that a person knows and wants that images of several patients are in one study then. Without it that is
     refused: where the held images are of several, or, without `match`, of another one than the rest. `images` is how
     many she was shown, None if she was shown none: if it is another number now, that is refused as well. So it is if
@@ -32,7 +33,7 @@ class Release(Message, frozen=True):
     study: str
     destinations: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)]
     reason: Reason
-    match: str = ""
+    match: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     operator: Operator = ""
     mixed: bool = False
     images: int | None = None

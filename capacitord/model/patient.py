@@ -69,8 +69,8 @@ def summary(counted: Iterable[tuple[Patient, int]]) -> str:
 def to_type(patients: Sequence[Patient], short: str) -> list[tuple[MatchKey, str]]:
     """Return what a person types to say that she means one of these, and by which key it is compared: for each of them.
 
-    That is the name. Of a patient without one, and where another of that name cannot be the same, it is the patient id;
-    without that either, the `short` id of the study. It is never empty.
+    That is the name. Of a patient without one that can be typed, and where another of that name cannot be the same, it
+    is the patient id; without that either, the `short` id of the study. It is never empty.
     """
     alike: dict[str, list[Patient]] = {}
     for patient in patients:
@@ -80,9 +80,9 @@ def to_type(patients: Sequence[Patient], short: str) -> list[tuple[MatchKey, str
 
 
 def _to_type(patient: Patient, short: str, *, shared: bool) -> tuple[MatchKey, str]:
-    if patient.name.strip("^= ") and not shared:
+    if patient.name.strip("^= ") and patient.name.isprintable() and not shared:
         return MatchKey.PATIENT_NAME, patient.name
-    if patient.id:
+    if patient.id and patient.id.isprintable():
         return MatchKey.PATIENT_ID, patient.id
     return MatchKey.STUDY_INSTANCE_UID, short
 

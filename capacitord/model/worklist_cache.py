@@ -354,8 +354,10 @@ def may_ask(cache: Cache, now: float, rhythm: Rhythm) -> bool:
 
 def _ago(seconds: float) -> str:
     minutes = int(seconds // 60)
-    if minutes < 1:
+    if seconds < 5:
         return "just now"
+    if minutes < 1:
+        return f"{int(seconds)} s ago"
     if minutes < 60:
         return f"{minutes} min ago"
     hours, minutes = divmod(minutes, 60)

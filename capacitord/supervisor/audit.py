@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from capacitord.api.actions import DAMAGE, REPAIRED, SEALED
+from capacitord.api.actions import DAMAGE, REPAIRED, SEALED, STARTED
 from capacitord.api.messages import AuditEntry, AuditQuery, AuditReport
 from capacitord.errors import CapacitordError, NotFound
 from capacitord.seal.anchor import Anchor
@@ -55,16 +55,18 @@ class AuditLog:
         self._key: SealingKey | None = None
         self._anchoring: Anchoring | None = None
         self._offered: tuple[SealingKey, Anchors] | None = None
-        self._untold = self._repaired = ""
+        self._untold = self._repaired = self._started = ""
         self.trouble = ""
 
-    def open(self) -> None:
+    def open(self, started: str = "") -> None:
         """Take up the log where it ends, or begin it. What is wrong with its end is in `trouble`.
 
-        A line that a power cut tore is taken off, and an entry says so. Raises `StorageFailed` or `OutOfSpace`;
-        then the next `write` tries again.
+        A line that a power cut tore is taken off, and an entry says so. `started` is said of the daemon's start: no
+        other entry of this daemon comes before that one. Raises `StorageFailed` or `OutOfSpace`; then the next `write`
+        tries again.
         """
         with self._writing:
+            self._started = started
             self._open()
 
     def _open(self) -> None:
@@ -79,7 +81,7 @@ class AuditLog:
             self._file.cut(finding.size)
             self._repaired = f"{finding.torn} bytes of an entry that a power cut left unfinished were taken off"
         self._last = last
-        self._tell_damage()
+        self._tell()
 
     def take_key(self, key: SealingKey, anchors: Anchors) -> None:
         """Seal every entry with this key from now on, and what was written before with the first of them.
@@ -96,6 +98,7 @@ class AuditLog:
         """Have the log open, and sealed with the key that came to hand last."""
         if self._last is None:
             self._open()
+        self._tell()
         if self._offered is not None:
             self._take(*self._offered)
 
@@ -110,7 +113,7 @@ class AuditLog:
         self._key, self._anchoring, self._offered = key, anchoring, None
         if wrong:
             self.trouble = self._untold = wrong
-            self._tell_damage()
+            self._tell()
             return
         words = f"sealed with box key {key.id}, {words_before(finding, anchor, other=bool(other))}"
         try:
@@ -120,14 +123,17 @@ class AuditLog:
             (self._key, self._anchoring), self._offered = before, (key, anchors)
             raise
 
-    def _tell_damage(self) -> None:
-        """Write down what was wrong with the log, before anything that would be sealed and anchored on top of it."""
+    def _tell(self) -> None:
+        """Write down what was wrong with the log and that the daemon started, before anything else."""
         if self._repaired:
             self._write((os.geteuid(), "capacitord"), REPAIRED, (), self._repaired, DONE)
             self._repaired = ""
         if self._untold:
             self._write((os.geteuid(), "capacitord"), DAMAGE, (), self._untold, DONE)
             self._untold = ""
+        if self._started:
+            self._write((os.geteuid(), "capacitord"), STARTED, (), self._started, DONE)
+            self._started = ""
 
     def write(
         self,
@@ -149,7 +155,7 @@ class AuditLog:
             # The next anchor would hide what became of the last one.
             if self._anchoring is not None and (wrong := self._anchoring.tampered()):
                 self.trouble = self._untold = wrong
-            self._tell_damage()
+            self._tell()
             return self._write((uid, user), action, subjects, detail, result, deed=deed)
 
     def traces(self, ids: Iterable[str]) -> Traces:
@@ -245,7 +251,7 @@ class AuditLog:
             self.trouble = self._untold = damage
             _log.critical("the audit log is damaged: %s", damage)
             try:
-                self._tell_damage()
+                self._tell()
             except CapacitordError as error:
                 # The next entry has it told before it.
                 _log.critical("the audit log took no entry about its damage: %s", error.message)

@@ -62,7 +62,7 @@ class Exchange:
     @property
     def entry(self) -> str:
         """The worklist entry as which a study is to be sent; empty for every other request, and if there is none."""
-        return str(getattr(self._message, "match", ""))
+        return getattr(self._message, "match", None) or ""
 
     @entry.setter
     def entry(self, short: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from capacitord import __version__
-from capacitord.api.actions import LOCATED, STARTED, STOPPED
+from capacitord.api.actions import LOCATED, STOPPED
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box
 from capacitord.errors import CapacitordError, Problem
@@ -213,13 +213,12 @@ async def _keep_profiles(serving: Serving, whereabouts: Whereabouts, sites: Site
 async def _begin(audit: AuditLog) -> None:
     """Take the audit log up. A disk that is too full for it does not keep images from leaving the box."""
     try:
-        await asyncio.to_thread(audit.open)
+        await asyncio.to_thread(audit.open, f"version {__version__}, process {os.getpid()}")
     except CapacitordError as error:
         _log.critical("the audit log can't be written, so nothing can be changed: %s: %s", error.where, error.message)
         return
     if audit.trouble:
         _log.critical("the audit log is damaged: %s", audit.trouble)
-    await _tell(audit, STARTED, f"version {__version__}, process {os.getpid()}")
 
 
 def _seal(audit: AuditLog, keys: Keys, box_key: str, secret: bytes) -> None:

@@ -77,6 +77,10 @@ NEVER_WITHOUT: Final = frozenset(
 """What is not even begun then: it is written with a seal, or takes a site's runtime that is ready."""
 
 
+_BEFORE_THE_START: Final = frozenset({actions.DAMAGE, actions.REPAIRED})
+"""What a daemon finds of the log before it says that it started."""
+
+
 class Run(NamedTuple):
     """Entries from `first` to `last` that are sealed with one `key`, or not at all if that is empty."""
 
@@ -92,17 +96,19 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: list[Run] = []
-        self._begun = False
+        self._begun = self._started = False
 
     def take(self, entry: AuditEntry) -> None:
         """Take the next entry."""
         key = entry.seal.partition(":")[0]
         self._begun = self._begun or bool(key)
+        # A daemon that has the key keeps it: what comes without a seal is of the next one, which says that it started.
+        self._started = not key and (self._started or entry.action == actions.STARTED)
         if not self._runs or self._runs[-1].key != key:
             self._runs.append(Run(key, entry.number, entry.number, ()))
         run = self._runs[-1]
         # Before there were seals everything was done without one.
-        wrong = "" if key or not self._begun else judge_unsealed(entry)
+        wrong = "" if key or not self._begun else judge_unsealed(entry, started=self._started)
         # What is sealed has no need to be told apart.
         new = not key and entry.action not in run.actions
         self._runs[-1] = run._replace(
@@ -137,21 +143,24 @@ class Runs:
         return tuple(found)
 
 
-def judge_unsealed(entry: AuditEntry) -> str:
+def judge_unsealed(entry: AuditEntry, *, started: bool) -> str:
     """Return why an entry without a seal cannot be genuine once the log is sealed, or nothing.
 
-    An action that this version does not know may be genuine.
+    `started` says that a daemon had started since the last seal. An action that this version does not know may be
+    genuine.
     """
     done = entry.action in REFUSED_WITHOUT and entry.result in _DID_SOMETHING
     if done or entry.action in NEVER_WITHOUT:
         return f"entry {entry.number} says {entry.action}: {entry.result}, and has no seal; that takes the box key"
+    if not started and entry.action not in _BEFORE_THE_START:
+        return f"entry {entry.number} says {entry.action}: {entry.result}, and no daemon without the key had started"
     return ""
 
 
 def _words(run: Run, *, early: bool) -> str:
     single = run.first == run.last
     which = f"entry {run.first}" if single else f"entries {run.first} to {run.last}"
-    when = "before the first seal" if early else "while the box key was away"
+    when = "before the first seal" if early else "while the box key was not at hand"
     how = f"{'was' if single else 'were'} written {when}"
     if run.key:
         how = f"{'has a seal' if single else 'have seals'} of box key {run.key}, which can't be checked"

@@ -34,9 +34,9 @@ def release(
         list[str], typer.Option("--to", metavar="DEST", help="To this destination; may be given several times.")
     ] = [],  # noqa: B006 - Typer reads it, nobody changes it
     match: Annotated[
-        str,
+        str | None,
         typer.Option("--match", metavar="ENTRY", help="As the study of this worklist entry: its patient and order."),
-    ] = "",
+    ] = None,
     reason: Reason = "",
     operator: Operator = "",
     yes: Yes = False,
@@ -58,6 +58,9 @@ def release(
     from capacitord.api.review import Release
     from fluxctl import releasing
 
+    if match is not None and not match.strip():
+        msg = "--match is empty. Name an entry as fluxctl worklist list has it, or leave --match out."
+        raise typer.BadParameter(msg)
     client = daemon(ctx)
     given = releasing.Given(tuple(to), reason, match)
     short, chosen = releasing.settled(client, study, given, yes=yes, json=json)

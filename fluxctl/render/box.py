@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
-from capacitord.api.actions import REPAIRED, STARTED, STOPPED
+from capacitord.api.actions import GATE, LOCATED, REPAIRED, STARTED, STOPPED
 from capacitord.api.messages import (
     AuditEntry,
     AuditList,
@@ -23,6 +23,7 @@ from capacitord.api.messages import (
 )
 from capacitord.api.schemas import Verified, Version
 from capacitord.errors import Locked
+from capacitord.model.states import GateState
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GAP, GOOD, STRONG, Column, columns, hanging, labelled, stack
 from fluxctl.render.words import NOTHING, ago, begun, clock, count, one_line, size, stamp
@@ -34,7 +35,9 @@ _WIDEST_RESULT: Final = 24
 
 _MOST_RANGES: Final = 8
 """Places with entries that nobody vouches for that are named, the newest."""
-_OF_A_START: Final = frozenset({STARTED, STOPPED, REPAIRED, "key.unlock"})
+_OF_A_START: Final = frozenset(
+    {STARTED, STOPPED, REPAIRED, LOCATED, "key.unlock", *(each for each in GATE if each != f"gate.{GateState.OPEN}")}
+)
 """What is written at every start before the key comes to hand."""
 
 _SHORT_ID: Final = 10
@@ -139,14 +142,17 @@ def audit(found: AuditList, look: Look, most: int | None = None) -> RenderableTy
     ]
     entries = finished(found.entries)[-most if most else None :]
     rows = [(*_row(entry, look), "") for entry in entries]
+    sealed = any(entry.seal for entry in found.entries)
     taken = sum(min(head.most or look.width, max(cell_len(row[at]) for row in rows)) for at, head in enumerate(heads))
     room = min(_WIDEST_RESULT, look.width - taken - GAP * (len(heads) - 1))
     below = {}
     for place, entry in enumerate(entries):
-        result = one_line(f"{entry.result}: {entry.detail}") if entry.detail else one_line(entry.result)
+        unsealed = sealed and not entry.seal and entry.action not in _OF_A_START
+        came = f"{entry.result}, without a seal" if unsealed else entry.result
+        result = one_line(f"{came}: {entry.detail}" if entry.detail else came)
         if entry.number in found.cut_short or (entry.detail and cell_len(result) > room):
             below[place] = one_line(_told(entry, found))
-            result = one_line(entry.result)
+            result = one_line(came)
         rows[place] = (*rows[place][:-1], result)
     return columns(heads, rows, look, below)
 

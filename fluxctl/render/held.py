@@ -109,7 +109,7 @@ def head(study: Study, look: Look) -> Text:
         "/".join(study.modalities),
         study.description,
         f"{dicom_date(study.study_date)} {dicom_time(study.study_time)}".strip(),
-        count(study.images, "image"),
+        count(study.images - study.discarded, "image"),
         f"came {ago(study.last_received, look)}",
     ]
     line = Text(study.id, style=STRONG)

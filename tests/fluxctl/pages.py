@@ -724,6 +724,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     ),
     "audit-show": (LOOK, lambda look: box.audit(s.AUDIT, look)),
     "audit-show-cut-short": (LOOK, lambda look: box.audit(s.AUDIT_CUT_SHORT, look)),
+    "audit-show-unsealed": (LOOK, lambda look: box.audit(s.AUDIT_UNSEALED, look)),
     "audit-show-after-a-crash": (LOOK, lambda look: box.audit(s.AUDIT_CRASH, look)),
     "audit-show-80-columns": (LOOK, lambda look: box.audit(s.AUDIT_WIDE, look)),
     "audit-show-empty": (LOOK, lambda look: box.audit(m.AuditList("", ()), look)),

@@ -564,6 +564,15 @@ AUDIT_CUT_SHORT = m.AuditList(
     ),
     cut_short=(44,),
 )
+AUDIT_UNSEALED = m.AuditList(
+    schema="fluxctl.audit.show/1",
+    entries=tuple(
+        changed(AUDIT.entries[1], number=51 + place, action=action, seal=seal)
+        for place, (action, seal) in enumerate(
+            (("held.release", "0123456789abcdef:00"), ("daemon.start", ""), ("profile.import", ""))
+        )
+    ),
+)
 AUDIT_CRASH = m.AuditList(
     schema="fluxctl.audit.show/1",
     entries=tuple(
@@ -641,13 +650,16 @@ AUDIT_UNVOUCHED = m.AuditReport(
                 number,
                 number + 1,
                 ("daemon.start", "profile.import"),
-                f"entries {number} to {number + 1} were written while the box key was away; "
+                f"entries {number} to {number + 1} were written while the box key was not at hand; "
                 "nobody vouches that they are genuine",
             )
             for number in range(11, 200, 20)
         ),
         m.AuditRange(
-            201, 201, ("daemon.start",), "entry 201 was written while the box key was away; nobody vouches for it"
+            201,
+            201,
+            ("daemon.start",),
+            "entry 201 was written while the box key was not at hand; nobody vouches for it",
         ),
     ),
 )

@@ -21,6 +21,7 @@ from capacitord.api import messages as m
 from capacitord.api import schemas
 from capacitord.api.departure import Departure
 from capacitord.api.preflight import Preflight, RunPreflight
+from capacitord.api.review import Release
 from capacitord.api.routes import ROUTES, Answers
 from capacitord.api.schemas import DOCUMENTS
 from capacitord.config import idle, profile
@@ -953,3 +954,13 @@ def test_a_discard_hints_at_the_options_that_it_has(daemon: Daemon, run: Run) ->
     assert refused.code == 6
     assert "Say so beforehand with --name-stdin and --reason." in " ".join(refused.err.split())
     assert daemon.asked("held.discard") == []
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_entry_is_none_that_a_script_can_mean(daemon: Daemon, run: Run, empty: str) -> None:
+    result = run("release", "77ac01", "--to", "pacs", "--reason", "trauma", "--match", empty, "--yes")
+    assert result.code == 2
+    assert "--match is empty" in result.err
+    assert daemon.asked("held.release") == []
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"study": "77ac01", "destinations": ["pacs"], "reason": "x", "match": empty.strip()}, Release)

@@ -44,6 +44,9 @@ def test_who_is_meant_by_what_is_typed(patients: list[Patient], typed: str, mean
 def test_what_is_to_be_typed_is_never_empty() -> None:
     assert to_type([JANE], SHORT)[0] == (MatchKey.PATIENT_NAME, "Doe^Jane")
     assert to_type([JANE, OTHER_JANE], SHORT)[0] == (MatchKey.PATIENT_ID, "P1")
+    # What no keyboard has is not asked for.
+    assert to_type([Patient("EVIL\u202e^RTL", "P6")], SHORT)[0] == (MatchKey.PATIENT_ID, "P6")
+    assert to_type([Patient("EVIL\x1b[0m", "P\x07")], SHORT)[0] == (MatchKey.STUDY_INSTANCE_UID, SHORT)
     assert to_type([NAMELESS], SHORT)[0] == (MatchKey.PATIENT_ID, "P5")
     assert to_type([NOBODY], SHORT)[0] == (MatchKey.STUDY_INSTANCE_UID, SHORT)
 

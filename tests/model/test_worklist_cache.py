@@ -80,7 +80,7 @@ def test_states_and_what_the_scanner_is_told(cache: Cache, now: float, expected:
 
 
 def test_a_person_is_told_why() -> None:
-    assert sentence(merged(NOBODY, [], 0), 59, RHYTHM) == "The worklist was fetched just now."
+    assert sentence(merged(NOBODY, [], 0), 59, RHYTHM) == "The worklist was fetched 59 s ago."
     assert sentence(merged(NOBODY, [], 0), 240, RHYTHM) == "The worklist was fetched 4 min ago."
     assert sentence(failed(NOBODY, "RIS does not answer.", 1), 2, RHYTHM) == (
         "No worklist has been fetched yet, and scanners get an empty one. The last try failed: RIS does not answer."

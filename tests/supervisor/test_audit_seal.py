@@ -39,9 +39,9 @@ def take(log: AuditLog, store: KeyStore) -> KeyStore:
     return store
 
 
-def opened(folder: Path, *, key: bool = True) -> AuditLog:
+def opened(folder: Path, *, key: bool = True, started: str = "") -> AuditLog:
     log = AuditLog(folder / "audit")
-    log.open()
+    log.open(started)
     if key:
         take(log, keys(folder))
     return log
@@ -348,16 +348,17 @@ def forge(folder: Path, action: str, result: str, *, seal: str = "") -> None:
 
 def test_what_was_written_without_the_key_is_named(tmp_path: Path) -> None:
     put(opened(tmp_path), "held.release")
+    opened(tmp_path, key=False, started="without the key")
     forge(tmp_path, "profile.import", "done")
     log = opened(tmp_path, key=False)
     put(log, "key.unlock")
     take(log, keys(tmp_path))
     put(log, "held.discard")
     report = verified(log)
-    assert (report.ok, [(each.first, each.last) for each in report.unvouched]) == (True, [(3, 4)])
-    assert report.unvouched[0].actions == ("profile.import", "key.unlock")
+    assert (report.ok, [(each.first, each.last) for each in report.unvouched]) == (True, [(3, 5)])
+    assert report.unvouched[0].actions == ("daemon.start", "profile.import", "key.unlock")
     assert report.unvouched[0].message == (
-        "entries 3 to 4 were written while the box key was away; nobody vouches that they are genuine"
+        "entries 3 to 5 were written while the box key was not at hand; nobody vouches that they are genuine"
     )
 
 
@@ -373,11 +374,45 @@ def test_what_cannot_be_done_without_the_key_is_damage(tmp_path: Path, action: s
     found_and_told(tmp_path, f"entry 3 says {action}: {result}, and has no seal")
 
 
+@pytest.mark.parametrize(("action", "result"), [("profile.import", "done"), ("held.release", "begun")])
+def test_what_is_written_while_no_daemon_runs_is_damage(tmp_path: Path, action: str, result: str) -> None:
+    log = opened(tmp_path, started="with the key")
+    put(log, "held.release", "daemon.stop")
+    forge(tmp_path, action, result)
+    number = len(entries(tmp_path))
+    opened(tmp_path, key=False, started="without the key")
+    found_and_told(tmp_path, f"entry {number} says {action}: {result}, and no daemon without the key had started")
+
+
+def test_what_a_start_finds_of_the_log_comes_before_it(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    with (tmp_path / "audit" / "log.jsonl").open("ab") as file:
+        file.write(b'{"number":3')
+    log = opened(tmp_path, key=False, started="after a power cut")
+    take(log, keys(tmp_path))
+    assert [each.action for each in entries(tmp_path)][-3:] == ["audit.repair", "daemon.start", "audit.seal"]
+    assert (log.trouble, verified(log).ok) == ("", True)
+
+
+def test_no_entry_comes_before_that_of_the_start(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    blocker = tmp_path / "audit" / ".head.new"
+    blocker.mkdir()
+    log = AuditLog(tmp_path / "audit")
+    with pytest.raises(StorageFailed):
+        log.open("on a full disk")
+    blocker.rmdir()
+    put(log, "profile.import")
+    take(log, keys(tmp_path))
+    assert [each.action for each in entries(tmp_path)][-3:] == ["daemon.start", "profile.import", "audit.seal"]
+    assert verified(log).ok
+
+
 def test_what_is_refused_without_the_key_is_genuine_and_so_is_all_from_before_there_were_seals(tmp_path: Path) -> None:
     log = opened(tmp_path, key=False)
     put(log, "held.release", "study.rematch")
     take(log, keys(tmp_path))
-    again = opened(tmp_path, key=False)
+    again = opened(tmp_path, key=False, started="without the key")
     for result in ("begun", "locked"):
         again.write(1001, "ann", "held.release", subjects=("3f2a9c01b7",), result=result)
     take(again, keys(tmp_path))
@@ -385,7 +420,7 @@ def test_what_is_refused_without_the_key_is_genuine_and_so_is_all_from_before_th
     assert report.ok
     assert [each.message.partition(";")[0] for each in report.unvouched] == [
         "entries 1 to 2 were written before the first seal",
-        "entries 4 to 5 were written while the box key was away",
+        "entries 4 to 6 were written while the box key was not at hand",
     ]
 
 
