@@ -406,6 +406,16 @@ class StudyQuery(Message, frozen=True):
     after: str = ""
 
 
+class NameStudy(Message, frozen=True):
+    """Say by which short id a study is known. `said` is what would be kept of why something is done to it."""
+
+    study: str
+    said: str = ""
+
+    def __repr__(self) -> str:
+        return "NameStudy()"
+
+
 class StudyRef(Message, frozen=True):
     """A study by short id, Study Instance UID or accession number."""
 

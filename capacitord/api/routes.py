@@ -401,7 +401,7 @@ ROUTES: Final[tuple[Route, ...]] = (
 )
 
 NAMING: Final = Route(
-    "study.name", "GET", "/v1/studies/{study}/name", _R, _SITE, m.StudyRef, m.Done, "The short id of a study"
+    "study.name", "GET", "/v1/studies/{study}/name", _R, _SITE, m.NameStudy, m.Done, "The short id of a study"
 )
 """What the supervisor itself asks a runtime, before it writes down what is done to a study; nobody else can."""
 

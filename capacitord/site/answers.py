@@ -174,8 +174,14 @@ class Answers:
         decided, restorable = self._reviewing.decided(study), self._reviewing.restorable(study)
         return one(msgspec.structs.replace(detail, decided=decided, restorable_until=restorable), short)
 
-    def _name(self, request: m.StudyRef) -> Body:
-        _, short = self._spool.studies.find(request.study)
+    def _name(self, request: m.NameStudy) -> Body:
+        study, short = self._spool.studies.find(request.study)
+        if request.said and self._reviewing.is_named(study, request.said):
+            raise Refused(
+                "What is said of why names the patient, and it would stay in the audit log for good.",
+                where=f"study {short}",
+                hint="Say it without the name, the patient id and the accession number.",
+            )
         return one(m.Done(f"This is study {short}.", (short,)), short)
 
     def _held(self, request: m.StudyRef) -> Body:

@@ -12,6 +12,7 @@ from capacitord.api import messages as m
 from capacitord.api import review as r
 from capacitord.dicom.worklist.served import Shown
 from capacitord.model.matching import Candidate, Identity, MatchKey, Near, Worklist, normal
+from capacitord.model.mention import names_patient
 from capacitord.model.patient import Patient
 from capacitord.model.profile import Profile
 from capacitord.model.review import Record, State
@@ -90,6 +91,13 @@ class Reviewing:
             ),
             short,
         )
+
+    def is_named(self, number: int, said: str) -> bool:
+        """Return whether a text names a patient of a study, or its order by its number."""
+        study = self._spool.studies.some([number])[number]
+        identities = (_identity_of(study), *self._spool.review.identities(number))
+        numbers = [each.values.get(MatchKey.ACCESSION_NUMBER, "") for each in identities]
+        return names_patient(said, map(Patient.of, identities), numbers)
 
     def decided(self, number: int) -> m.Decided | None:
         """Return what was found or decided for a study last, None if it was never matched nor released."""

@@ -117,10 +117,10 @@ class BoxAnswers:
         """See `services.Services`."""
         return self._scanners.ask(request, gone, note)
 
-    async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
+    async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool], said: str) -> str:
         """See `services.Services`."""
         self._demand_site()
-        return await naming.short_id(self._serving.keeper, m.StudyRef(reference), peer, self._bounds, gone=gone)
+        return await naming.short_id(self._serving.keeper, m.NameStudy(reference, said), peer, self._bounds, gone=gone)
 
     async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
         """See `services.Services`."""
@@ -198,7 +198,7 @@ class BoxAnswers:
         """Do as `name_study` for somebody who wants to read only: if it takes long, it is not needed."""
         self._demand_site()
         bounds = dataclasses.replace(self._bounds, call_head=self._bounds.status_answer)
-        return await naming.short_id(self._serving.keeper, m.StudyRef(reference), peer, bounds, gone=lambda: False)
+        return await naming.short_id(self._serving.keeper, m.NameStudy(reference), peer, bounds, gone=lambda: False)
 
     async def _audit_verify(self, _peer: Peer, _request: m.Empty) -> Outcome:
         report = await asyncio.to_thread(self._audit.verify, schema("audit.verify"))

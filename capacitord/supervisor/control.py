@@ -123,12 +123,14 @@ class _Dispatcher:
     ) -> web.StreamResponse:
         """Do what is asked between its two entries in the audit log."""
         exchange = Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
-        studies, unnamed = await self._studies_in(exchange)
+        studies, unnamed = await self._studies_in(exchange, getattr(message, "reason", ""))
+        studies_are_known = unnamed is None
         entries: tuple[str, ...] = ()
         if unnamed is None:
             entries, unnamed = await self._entries_in(exchange)
         exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message), *entries)))
-        exchange.detail = said_in(message)
+        # What is said of a study that is not named may name its patient.
+        exchange.detail = said_in(message) if studies_are_known else ""
         await self._services.write_audit(peer, exchange.noted(BEGUN))
         result, written = "failed", False
 
@@ -152,7 +154,7 @@ class _Dispatcher:
             await came(result)
         return response
 
-    async def _studies_in(self, exchange: Exchange) -> tuple[tuple[str, ...], CapacitordError | None]:
+    async def _studies_in(self, exchange: Exchange, reason: str) -> tuple[tuple[str, ...], CapacitordError | None]:
         """Return the study that a request names as the audit log has it, and why it is not done if that is unknown.
 
         What names no study is refused here: nothing is begun of which the log could not say what it was done to.
@@ -161,7 +163,7 @@ class _Dispatcher:
         if not reference:
             return (), None
         try:
-            return (await self._services.name_study(exchange.peer, reference, exchange.gone),), None
+            return (await self._services.name_study(exchange.peer, reference, exchange.gone, reason),), None
         except CapacitordError as error:
             return ((reference,) if fit_to_record(reference) else ()), error
 

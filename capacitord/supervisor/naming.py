@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from capacitord.api.messages import ALL, Refusal, StudyRef
+from capacitord.api.messages import ALL, NameStudy, Refusal
 from capacitord.api.routes import NAMING, NAMING_ENTRY
 from capacitord.api.worklist import EntryRef
 from capacitord.errors import TryAgain, Unanswered, from_problem
@@ -29,14 +29,15 @@ _LONGEST_UID: Final = 64
 
 
 async def short_id(
-    runtime: relay.Runtime, asked: StudyRef | EntryRef, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
+    runtime: relay.Runtime, asked: NameStudy | EntryRef, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
 ) -> str:
     """Return the short id of the study or the worklist entry that is called so.
 
-    Raises what the runtime says where it names none, or several, and `TryAgain` if there is no runtime that answers.
+    Raises what the runtime says where it names none, or several, or where what was said names the patient, and
+    `TryAgain` if there is no runtime that answers.
     """
     hint = "See why: fluxctl status. Then try again."
-    route = NAMING if isinstance(asked, StudyRef) else NAMING_ENTRY
+    route = NAMING if isinstance(asked, NameStudy) else NAMING_ENTRY
     try:
         async with relay.ask(runtime, route, asked, peer, bounds, gone=gone) as answer:
             if answer.head.subjects:

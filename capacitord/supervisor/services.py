@@ -65,8 +65,11 @@ class Services(Protocol):
         """
         ...
 
-    async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
-        """Return the short id of the study of the open site that is called so. Raises `CapacitordError` if none is."""
+    async def name_study(self, peer: Peer, reference: str, gone: Callable[[], bool], said: str) -> str:
+        """Return the short id of the study of the open site that is called so.
+
+        Raises `CapacitordError` if none is, or if what is `said` of why names its patient.
+        """
         ...
 
     async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:

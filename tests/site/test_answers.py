@@ -40,6 +40,7 @@ from tests.site.driver import PATIENCE, Supervisor
 from tests.site.pacs import Pacs
 from tests.site.reviewing import ANN
 from tests.site.rig import destination
+from tests.site.routes import put_image
 from tests.site.stock import facts_of, open_spool, put, put_files, put_images
 from tests.wait import wait_for
 
@@ -225,6 +226,20 @@ def test_what_can_be_had_back_is_not_to_be_sent_from_the_scanner_again(superviso
     with pytest.raises(Refused, match="can still be had back") as refused:
         supervisor.ask("study.resend", m.Resend(ASIDE, ("pacs",)))
     assert "fluxctl held restore" in refused.value.hint
+
+
+def test_a_reason_that_names_the_patient_is_not_kept(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path / "spool", decide=routed)
+    put_image(spool, TO_RELEASE, 1, PatientName="Doe^Jane", PatientID="MRN-4711", AccessionNumber="A1002")
+    spool.settle()
+    spool.close()
+    with Supervisor(tmp_path) as box:
+        box.start(destination("pacs", 1))
+        assert box.ask("study.name", m.NameStudy(TO_RELEASE, "unscheduled, Doe is on leave")).subjects
+        for said in ("it is jane doe", "see mrn-4711", "order A1002"):
+            with pytest.raises(Refused, match="names the patient") as refused:
+                box.ask("study.name", m.NameStudy(TO_RELEASE, said))
+            assert "Jane" not in refused.value.message + refused.value.hint
 
 
 def test_a_discard_needs_the_short_id_repeated_and_takes_the_images_away(tmp_path: Path) -> None:
