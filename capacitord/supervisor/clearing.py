@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, Protocol
 
 from capacitord.api.actions import CLEARED, WAIVED
 from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.link.probe import Heading, Limits, Scanner
 from capacitord.model.preflight import GROUNDS, Clearance, Last, Preflight, clearance, evidence, exempt, failed
-from capacitord.supervisor.last_open import MISSING, LastOpen
+from capacitord.supervisor.last_open import UNKNOWN, LastOpen
+from capacitord.supervisor.openings import Openings
 
 _log = logging.getLogger(__name__)
 _AGAIN: Final = 1.0
@@ -60,8 +61,6 @@ class Clearing:
         journal: Journal,
         changed: Callable[[], None],
     ) -> None:
-        self.last = MISSING
-        """For which site scanners could send last, as the record says."""
         self.found: Preflight | None = None
         """The latest preflight for this activation."""
         self.problem: Problem | None = None
@@ -69,7 +68,7 @@ class Clearing:
         self.scanners = tuple(scanners)
         self.limits = limits
         self.every = every
-        self._record = record
+        self._openings = Openings(record)
         self._asker = asker
         self._journal = journal
         self._changed = changed
@@ -87,11 +86,15 @@ class Clearing:
     async def open(self, *, used: bool) -> None:
         """Read the record. `used` says that a site may have been open before: then a record that is missing is doubt.
 
-        A new box gets one that says so, and needs no preflight for its first site. Raises `StorageFailed`.
+        A new box gets one that says so, and needs no preflight for its first site. Raises `StorageFailed` or
+        `OutOfSpace`.
         """
-        self.last = await asyncio.to_thread(self._record.read)
-        if self.last == MISSING and not used:
-            self.last = await asyncio.to_thread(self._record.write, "")
+        await self._openings.read(used=used)
+
+    @property
+    def last(self) -> Last:
+        """For which site scanners could send last."""
+        return self._openings.last
 
     async def take_over(self) -> None:
         """Take it that this box is in the place of another, whose last site nobody knows, if it had none itself.
@@ -99,7 +102,7 @@ class Clearing:
         Raises `StorageFailed` or `OutOfSpace`.
         """
         if self.last == Last():
-            self.last = await asyncio.to_thread(self._record.forget)
+            await self._openings.doubt(UNKNOWN)
 
     def begin(self, site: str, why: str) -> None:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""
@@ -118,7 +121,8 @@ class Clearing:
         if not self._site:
             return None
         found = None if self._is_stale else self.found
-        return clearance(self._site, self.last, found, required=self._required, waived=bool(self._waived))
+        why = clearance(self._site, self.last, found, required=self._required, waived=bool(self._waived))
+        return Clearance.AGAIN if why is Clearance.SAME and not self._openings.is_recorded else why
 
     @property
     def _is_stale(self) -> bool:
@@ -196,8 +200,12 @@ class Clearing:
             if not self._waived:
                 # When it is needed again, somebody may be on a scanner who was not.
                 self._forget()
-        if ready and self._recording is None and self.clearance not in {None, Clearance.SAME}:
-            self._recording = asyncio.create_task(self._put_on_record(self._site))
+        if self._recording is not None:
+            return
+        if ready and self.clearance not in {None, Clearance.SAME}:
+            self._recording = asyncio.create_task(self._put_on_record(self._record_it(self._site)))
+        elif not self._openings.is_recorded:
+            self._recording = asyncio.create_task(self._put_on_record(self._put_right()))
 
     async def settle(self) -> None:
         """Ask no more, and return when nothing is being put on record any more."""
@@ -224,17 +232,21 @@ class Clearing:
             self.take(found, question)
             await asyncio.sleep(self.every)
 
-    async def _put_on_record(self, site: str) -> None:
+    async def _put_on_record(self, work: Coroutine[None, None, None]) -> None:
         try:
-            await self._record_it(site)
+            await work
         except CapacitordError as error:
             self.problem = Problem(error.reference, f"it can't be put on record: {error.message}", hint=error.hint)
-            _log.critical("%s can't be opened for: %s: %s", site, error.where, error.message)
+            _log.critical("which site is open can't be put on record: %s: %s", error.where, error.message)
             self._changed()
             await asyncio.sleep(_AGAIN)
         finally:
             self._recording = None
         self._changed()
+
+    async def _put_right(self) -> None:
+        await self._openings.put_right()
+        self.problem = None
 
     async def _record_it(self, site: str) -> None:
         cleared = self.clearance
@@ -257,7 +269,7 @@ class Clearing:
         if site != self._site or self.clearance is None:
             self._journalled = ""
             return
-        written = await asyncio.to_thread(self._record.write, site)
+        await self._openings.name(site, lambda: self.clearance is not None)
         if self.clearance is None:
-            written, self._journalled = await asyncio.to_thread(self._record.forget), ""
-        self.last, self.problem = written, None
+            self._journalled = ""
+        self.problem = None

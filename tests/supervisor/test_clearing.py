@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -39,10 +40,20 @@ class Record(LastOpen):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.meanwhile: Callable[[], object] = lambda: None
+        self.syncs = True
+        """Whether the folder is synced after a new record got its name there."""
 
     def write(self, site: str) -> Last:
         self.meanwhile()
-        return super().write(site)
+        return self._synced(super().write(site))
+
+    def forget(self) -> Last:
+        return self._synced(super().forget())
+
+    def _synced(self, written: Last) -> Last:
+        if not self.syncs:
+            raise StorageFailed("the disk refused: Input/output error")
+        return written
 
 
 class Desk:
@@ -157,9 +168,58 @@ def test_somebody_who_comes_while_it_is_written_down_keeps_the_port_shut(tmp_pat
         desk.record.meanwhile = lambda: loop.call_soon_threadsafe(desk.clearing.take, TAKEN, desk.clearing.question())
         (await desk.question(1)).set_result(CLEAN)
         desk.write.set()
-        await desk.until(lambda: desk.clearing.last == UNKNOWN)
+        await desk.until(lambda: desk.record.read() == Last("st-marys"))
+        desk.record.meanwhile = lambda: None
+        await desk.until(lambda: desk.record.read() == Last("lakeside"))
+        assert desk.clearing.last == Last("lakeside")
         assert desk.clearing.clearance is None
-        assert desk.record.read() == UNKNOWN
+
+    play(tmp_path, act)
+
+
+def test_a_record_that_may_have_been_written_is_written_anew_before_the_port_opens(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        desk.record.syncs = False
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.problem is not None)
+        assert desk.record.read() == Last("st-marys"), "it failed, and it is there"
+        desk.clearing.begin("lakeside", "back again")
+        assert desk.clearing.clearance is Clearance.AGAIN, "that is where it was open last, and the record differs"
+        await desk.until(lambda: desk.clearing.problem is not None)
+        assert desk.clearing.clearance is Clearance.AGAIN
+        desk.record.syncs = True
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.record.read() == Last("lakeside")
+
+    play(tmp_path, act)
+
+
+def test_a_record_that_may_have_been_written_is_put_right_while_no_site_is_active(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        desk.record.syncs = False
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.problem is not None)
+        desk.possible = desk.ready = False
+        desk.clearing.begin("", "parked")
+        desk.record.syncs = True
+        await desk.until(lambda: desk.record.read() == Last("lakeside"))
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("syncs", [True, False])
+def test_a_box_in_the_place_of_another_has_doubt_also_when_that_cannot_be_written(tmp_path: Path, syncs: bool) -> None:
+    async def act(desk: Desk) -> None:
+        desk.record.write("")
+        await desk.clearing.open(used=False)
+        assert desk.clearing.clearance is Clearance.FIRST
+        desk.record.syncs = syncs
+        with contextlib.nullcontext() if syncs else pytest.raises(StorageFailed):
+            await desk.clearing.take_over()
+        assert desk.clearing.last == UNKNOWN
+        assert desk.clearing.clearance is None
 
     play(tmp_path, act)
 

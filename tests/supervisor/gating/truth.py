@@ -125,7 +125,7 @@ class Truth:
     def _recorded(self, now: float) -> None:
         """See that a site that was put on record was cleared for a reason."""
         last = LastOpen(self.record).read()
-        assert not last.doubt, last.doubt
+        assert not last.doubt or self.cleared is None, last.doubt
         if last.site and (last.site != self.cleared):
             reason = self._reason(last.site, now)
             assert reason, f"{last.site} was cleared, and the scanners were not: {self.world.scanners}"
