@@ -234,7 +234,7 @@ class Serving:
     async def note(self, chosen: m.Chosen) -> None:
         """Put down who chose the site that is served, or none, from now on. Raises `StorageFailed` or `OutOfSpace`."""
         choice = Choice(self.site, chosen)
-        await asyncio.to_thread(self.chosen.write, choice)
+        await self._put_down(choice)
         self.choice, self.astray = choice, None
         self.consider()
 
@@ -250,7 +250,7 @@ class Serving:
         self.look()
         try:
             await self.clearing.settle()
-            await asyncio.to_thread(self.chosen.write, choice)
+            await self._put_down(choice)
         except CapacitordError:
             self._leaving, self._next = "", None
             self.consider()
@@ -268,6 +268,19 @@ class Serving:
         self._leaving, self._next = "", None
         self.hub.say("site-active", f"{site} is active" if site else "no site is active")
         self.consider()
+
+    async def _put_down(self, choice: Choice) -> None:
+        """Put down what is chosen; if that fails, a restart goes by what was chosen before, as we do until then."""
+        try:
+            await asyncio.to_thread(self.chosen.write, choice)
+        except CapacitordError:
+            try:
+                # The record can have its name already, and only its folder not be synced.
+                if await asyncio.to_thread(self.chosen.read) == choice:
+                    await asyncio.to_thread(self.chosen.write, self.choice)
+            except CapacitordError as error:
+                _log.critical("after a restart it may be %s that is served: %s", choice.site or "none", error.message)
+            raise
 
     @property
     def grounds(self) -> str:
