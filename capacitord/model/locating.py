@@ -159,6 +159,9 @@ class _Look:
         if rule.fence:
             return Where.OUTSIDE if rival else where
         if self.network[site] is Network.AGREES:
+            if rival:
+                # What answers is reached from afar, over the network of another site.
+                return Where.OUTSIDE
             # Of several that the network speaks for, the position tells which it is.
             others = self.inside.intersection(self.agreeing)
             return Where.OUTSIDE if any(self.rival(each) != site for each in others) else Where.INSIDE

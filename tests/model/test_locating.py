@@ -296,6 +296,23 @@ def test_a_position_against_a_network_that_agrees_as_a_whole(name: str, third: b
         assert opened.stay(LEAVE + 10, clash(case, None)).site != "a", "without a position the network moves it"
 
 
+@pytest.mark.parametrize("name", CLASHES)
+def test_a_network_from_afar_against_one_that_agrees_as_a_whole(name: str) -> None:
+    case = CLASHES[name]
+    rules = [SiteRules(site, fence=False, dwell=DWELL, wanted=tuple(wanted))
+             for site, wanted in (("a", case.here), ("b", case.other))]  # fmt: skip
+    found = clash(case, None)
+    opened, fresh = Walk(*rules, memory=at("a", 990.0)), Walk(*rules)
+    opened.stay(LEAVE + 10, found)
+    fresh.stay(LEAVE + 10, found)
+    if case.torn:
+        assert (opened.site, fresh.site) == ("b", "b")
+    else:
+        # Nothing tells them apart, unless not all of the other one is there.
+        assert "b" not in (opened.site, fresh.site)
+        assert opened.site == "a" or opened.decision.kept == ("a",)
+
+
 def test_the_network_that_agrees_as_a_whole_opens_where_areas_overlap() -> None:
     case = CLASHES["an echo from afar against a link with a pin"]
     rules = [
