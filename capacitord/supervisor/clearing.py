@@ -1,28 +1,29 @@
 """What has to be before scanners may send for a site: a clean preflight, or a good reason to do without, on record.
 
 The record of the site that was open last is replaced before the port is bound, and the audit log says before that why.
-So whenever this process is killed, the record names the site of which patients may be on the scanners.
+So whenever this process is killed, the record names the site of which patients may be on the scanners. While the port
+cannot be bound nothing is put on record: what clears a site would count for hours then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from capacitord.api.actions import CLEARED, WAIVED
 from capacitord.errors import CapacitordError, Problem, Refused
 from capacitord.link.probe import Heading, Limits, Scanner
+from capacitord.location.evidence import seconds
 from capacitord.model.preflight import GROUNDS, Clearance, Last, Preflight, clearance, evidence, exempt, failed
 from capacitord.supervisor.last_open import UNKNOWN, LastOpen
-from capacitord.supervisor.openings import Openings
+from capacitord.supervisor.openings import FRESH, Openings
 
 _log = logging.getLogger(__name__)
 _AGAIN: Final = 1.0
 """Seconds until what could not be written down is tried again."""
-FRESH: Final = 10.0
-"""Seconds for which scanners that were found clean count as such: with the port shut one can get a patient, too."""
 _OUR_ERROR: Final = "No scanner could be asked because of an error in this program."
 
 
@@ -48,6 +49,7 @@ class Clearing:
     """The clearance of the site that is served. `changed` is called when there is news of it.
 
     Scanners are asked as long as a site waits for nothing else but that they are clean, again every `every` seconds.
+    `clock` is a monotonic one, in seconds.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Clearing:
         every: float,
         journal: Journal,
         changed: Callable[[], None],
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self.found: Preflight | None = None
         """The latest preflight for this activation."""
@@ -68,10 +71,11 @@ class Clearing:
         self.scanners = tuple(scanners)
         self.limits = limits
         self.every = every
-        self._openings = Openings(record)
+        self._openings = Openings(record, clock)
         self._asker = asker
         self._journal = journal
         self._changed = changed
+        self._clock = clock
         self._site = ""
         self._required = True
         self._waived = self._waived_by = ""
@@ -108,8 +112,13 @@ class Clearing:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""
         self._site, self._why, self.problem = site, why, None
         self._waived = self._waived_by = self._journalled = ""
+        self._openings.let_go()
         self._stop_asking()
         self._forget()
+
+    def opened(self) -> None:
+        """Take note that the port is open for the site that is cleared."""
+        self._openings.opened()
 
     def demand(self, *, required: bool) -> None:
         """Have it that a preflight is required, or not, from now on."""
@@ -120,16 +129,18 @@ class Clearing:
         """Why the site may be opened for, None if it may not."""
         if not self._site:
             return None
+        if self._openings.is_named(self._site):
+            return Clearance.SAME
         found = None if self._is_stale else self.found
         why = clearance(self._site, self.last, found, required=self._required, waived=bool(self._waived))
-        return Clearance.AGAIN if why is Clearance.SAME and not self._openings.is_recorded else why
+        return Clearance.AGAIN if why is Clearance.SAME else why
 
     @property
     def _is_stale(self) -> bool:
         """Whether it was too long ago that all scanners were clean."""
         if self.found is None or not self.found.clean:
             return False
-        return asyncio.get_running_loop().time() - self._found_at > FRESH
+        return self._clock() - self._found_at > FRESH
 
     @property
     def is_awaited(self) -> bool:
@@ -148,7 +159,7 @@ class Clearing:
 
     def need(self, site: str, *, required: bool) -> str | None:
         """Return why a site needs a preflight, in words; None if it needs none."""
-        if exempt(site, self.last, required=required, waived=False) is not None:
+        if self._openings.is_named(site) or exempt(site, self.last, required=required, waived=False) is not None:
             return None
         return self.last.doubt or f"this box was open for {self.last.site} last"
 
@@ -180,14 +191,15 @@ class Clearing:
         if self.found is None or found.clean != self.found.clean:
             _log.info("the preflight for %s is %s", self._site, "clean" if found.clean else "not clean")
         self.found, self._answered = found, question
-        self._found_at = asyncio.get_running_loop().time()
+        self._found_at = self._clock()
         self._changed()
 
     def look(self, *, possible: bool, ready: bool) -> None:
         """Do what is to be done now.
 
         `possible` says that nothing stands against this site that a person would have to change; `ready` that it could
-        be opened for at once, if it was cleared. Then scanners that were clean too long ago are asked anew.
+        be opened for at once, port included, if it was cleared. Then scanners that were clean too long ago are asked
+        anew.
         """
         if ready and self._is_stale:
             self._forget()
@@ -203,9 +215,9 @@ class Clearing:
         if self._recording is not None:
             return
         if ready and self.clearance not in {None, Clearance.SAME}:
-            self._recording = asyncio.create_task(self._put_on_record(self._record_it(self._site)))
-        elif not self._openings.is_recorded:
-            self._recording = asyncio.create_task(self._put_on_record(self._put_right()))
+            self._recording = asyncio.create_task(self._put_on_record(partial(self._record_it, self._site)))
+        elif self._openings.is_wrong:
+            self._recording = asyncio.create_task(self._put_on_record(self._put_right))
 
     async def settle(self) -> None:
         """Ask no more, and return when nothing is being put on record any more."""
@@ -232,9 +244,9 @@ class Clearing:
             self.take(found, question)
             await asyncio.sleep(self.every)
 
-    async def _put_on_record(self, work: Coroutine[None, None, None]) -> None:
+    async def _put_on_record(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except CapacitordError as error:
             self.problem = Problem(error.reference, f"it can't be put on record: {error.message}", hint=error.hint)
             _log.critical("which site is open can't be put on record: %s: %s", error.where, error.message)

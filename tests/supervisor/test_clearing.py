@@ -15,6 +15,7 @@ from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.preflight import Checked, Clearance, Last, Preflight, Root
 from capacitord.supervisor.clearing import Clearing
 from capacitord.supervisor.last_open import UNKNOWN, LastOpen
+from capacitord.supervisor.openings import FRESH
 
 CT = Scanner("CT_1", "FLUXBOX", Root.STUDY, "127.0.0.1", 104)
 CLEAN = Preflight((Checked("CT_1", Outcome(Verdict.DONE, "CT_1 said all that is on it.", 0)),))
@@ -68,8 +69,16 @@ class Desk:
         self.write = asyncio.Event()
         self.entries = 0
         self.possible = self.ready = True
+        self.now = 0.0
         self.clearing = Clearing(
-            self.record, self.asked, [CT], Limits(20, 1, 1), every=0.01, journal=self.journal, changed=self.look
+            self.record,
+            self.asked,
+            [CT],
+            Limits(20, 1, 1),
+            every=0.01,
+            journal=self.journal,
+            changed=self.look,
+            clock=lambda: self.now,
         )
 
     async def journal(self, *_: object, **_settings: object) -> None:
@@ -186,11 +195,44 @@ def test_a_record_that_may_have_been_written_is_written_anew_before_the_port_ope
         assert desk.record.read() == Last("st-marys"), "it failed, and it is there"
         desk.clearing.begin("lakeside", "back again")
         assert desk.clearing.clearance is Clearance.AGAIN, "that is where it was open last, and the record differs"
-        await desk.until(lambda: desk.clearing.problem is not None)
-        assert desk.clearing.clearance is Clearance.AGAIN
         desk.record.syncs = True
         await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
         assert desk.record.read() == Last("lakeside")
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("ends", ["it takes too long", "another activation"])
+def test_a_site_that_was_not_opened_in_the_end_is_not_on_record(tmp_path: Path, ends: str) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.record.read() == Last("st-marys")
+        desk.ready = False
+        if ends == "another activation":
+            desk.clearing.begin("st-marys", "again")
+        else:
+            desk.now += FRESH + 1
+        assert desk.clearing.clearance is None
+        desk.look()
+        await desk.until(lambda: desk.record.read() == Last("lakeside"))
+
+    play(tmp_path, act)
+
+
+def test_a_site_that_was_opened_stays_on_record(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        desk.clearing.opened()
+        desk.now += 100 * FRESH
+        for site in ("valley", "st-marys"):
+            desk.clearing.begin(site, "later")
+            desk.look()
+        assert desk.clearing.clearance is Clearance.SAME
+        assert desk.record.read() == Last("st-marys")
 
     play(tmp_path, act)
 
