@@ -40,9 +40,9 @@ class Facts(NamedTuple):
 
     `waiting` ones can leave, in `eta` seconds where that is known; something is in the way of `stuck` ones of them at
     this moment. `paused` and `barred` ones wait for a destination to which nothing is sent, `stranded` ones for one
-    that the profile does not name. `undecided` ones still get to know where they go. `announced` studies were named by
-    a scanner, and nothing of them is here; of `begun` ones it says that they are being made. `unreadable` says why all
-    this is not of now.
+    that the profile does not name. `undecided` ones still get to know where they go. `damaged` ones can't be read any
+    more, and no destination took them in. `announced` studies were named by a scanner, and nothing of them is here; of
+    `begun` ones it says that they are being made. `unreadable` says why all this is not of now.
     """
 
     when_inactive: Inactive
@@ -60,6 +60,7 @@ class Facts(NamedTuple):
     held_back: int = 0
     refused: int = 0
     conflicts: int = 0
+    damaged: int = 0
     missing: int = 0
     missing_studies: int = 0
     announced: int = 0
@@ -97,6 +98,12 @@ def _arriving(facts: Facts) -> list[Matter]:
         of = f" of {_studies(facts.missing_studies)}"
         words = f"{_count(facts.missing, 'image')}{of} that scanners named {_has(facts.missing)} not arrived"
         found.append(Matter("missing", words, "Send them from the scanner again; see which: fluxctl study show STUDY"))
+    if facts.damaged:
+        words = (
+            f"{_count(facts.damaged, 'image')} {_is(facts.damaged)} damaged on this box, and nobody else took that in"
+        )
+        hint = "Send these studies from the scanner again; see which: fluxctl study list"
+        found.append(Matter("damaged", words, hint))
     if facts.announced:
         words = f"scanners named {_studies(facts.announced)} of which nothing has arrived"
         found.append(Matter("announced", words, "Send them from the scanner."))

@@ -18,6 +18,7 @@ from tests.site.driver import Supervisor
 from tests.site.modality import associated, begin_step, end_step, image, store
 from tests.site.pacs import NO_ROOM, STORED, Pacs
 from tests.site.rig import destination
+from tests.site.routes import has, route
 from tests.wait import wait_for
 
 STUDY, OTHER = "1.2.3", "1.2.4"
@@ -118,6 +119,33 @@ def test_what_left_before_the_first_failure_says_nothing_of_how_long_the_rest_ta
     assert (way.moves, way.eta, found.eta) == (False, None, None)
     (said,) = (each.message for each in found.matters if each.reference == "on-the-way")
     assert said == "1 image is still on the way, and meets trouble at the moment"
+
+
+def test_an_image_that_is_damaged_before_anybody_took_it_in_keeps_the_coach(supervisor: Supervisor, pacs: Pacs) -> None:
+    to_nobody = (route("pacs", when=has("StudyInstanceUID", OTHER)),)
+    supervisor.start(destination("pacs", pacs.port), limits=QUICK, routes=to_nobody)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1), image(OTHER, 1))
+    wait_for(lambda: pacs.stored, what="the one image to leave")
+    becomes(supervisor, "held")
+    # What a PACS has is damaged as well, and that is nobody's loss.
+    for segment in (supervisor.spool / "objects").rglob("*"):
+        if segment.is_file():
+            spoil(segment)
+    assert supervisor.call("doctor.verify").body
+    found = becomes(supervisor, "damaged")
+    assert (found.leave, found.damaged_images) == (Leave.NOT_YET, 1)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1))
+    assert becomes(supervisor, "held").damaged_images == 0
+
+
+def spoil(segment: Path) -> None:
+    """Turn every bit of a segment but those of its first few bytes."""
+    data = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(64)
+        file.write(bytes(~byte & 0xFF for byte in data[64:]))
 
 
 def test_a_runtime_that_only_delivers_serves_no_port_and_asks_nobody_for_a_worklist(
