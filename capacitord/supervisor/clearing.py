@@ -81,7 +81,7 @@ class Clearing:
         self._waived = self._waived_by = ""
         self._why = ""
         self._found_at = 0.0
-        self._journalled = ""
+        self._journalled: set[tuple[str, str]] = set()
         """What the audit log says of this activation, so that a record that is tried again is told of once."""
         self._questions = self._answered = 0
         self._asking: asyncio.Task[None] | None = None
@@ -111,7 +111,8 @@ class Clearing:
     def begin(self, site: str, why: str) -> None:
         """Forget what was found out for another activation: this is one of `site`, for a reason in words."""
         self._site, self._why, self.problem = site, why, None
-        self._waived = self._waived_by = self._journalled = ""
+        self._waived = self._waived_by = ""
+        self._journalled.clear()
         self._openings.let_go()
         self._stop_asking()
         self._forget()
@@ -168,11 +169,18 @@ class Clearing:
         found = exempt(site, self.last, required=required, waived=False)
         return "" if found is None else GROUNDS[found]
 
+    def demand_waivable(self) -> None:
+        """Raise `Refused` if this activation needs no preflight, as nothing would be waived."""
+        if self.is_awaited:
+            return
+        msg = f"{self._site} needs no preflight, so there is nothing to waive"
+        if self._waived:
+            msg = f"the preflight is waived already, by {self._waived_by}"
+        raise Refused(msg, hint="Activate it without --waive-preflight.")
+
     def waive(self, by: str, reason: str) -> None:
-        """Do without a preflight for this activation. Raises `Refused` if it needs none, as nothing would be waived."""
-        if not self.is_awaited:
-            msg = f"{self._site} needs no preflight, so there is nothing to waive"
-            raise Refused(msg, hint="Activate it without --waive-preflight.")
+        """Do without a preflight for this activation. Raises `Refused` as `demand_waivable` does."""
+        self.demand_waivable()
         self._waived, self._waived_by = f"waived by {by}: {reason}", by
 
     def question(self) -> int:
@@ -273,15 +281,15 @@ class Clearing:
             said.append(evidence(self.found))
         words = "; ".join(part for part in said if part)
         # A waiver has an entry of its own, so that all there ever were are found at once.
-        if words != self._journalled:
-            for action in (WAIVED, CLEARED) if cleared is Clearance.WAIVED else (CLEARED,):
+        for action in (WAIVED, CLEARED) if cleared is Clearance.WAIVED else (CLEARED,):
+            if (action, words) not in self._journalled:
                 await self._journal(action, (site,), words)
-            self._journalled = words
+                self._journalled.add((action, words))
         # Meanwhile it may be another site's turn, or the scanner have somebody again.
         if site != self._site or self.clearance is None:
-            self._journalled = ""
+            self._journalled.clear()
             return
         await self._openings.name(site, lambda: self.clearance is not None)
         if self.clearance is None:
-            self._journalled = ""
+            self._journalled.clear()
         self.problem = None

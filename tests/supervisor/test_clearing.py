@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from capacitord.errors import StorageFailed
+from capacitord.api.actions import CLEARED, WAIVED
+from capacitord.errors import Refused, StorageFailed
 from capacitord.link.probe import Limits, Scanner
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.preflight import Checked, Clearance, Last, Preflight, Root
@@ -41,11 +42,13 @@ class Record(LastOpen):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.meanwhile: Callable[[], object] = lambda: None
+        self.written: list[str] = []
         self.syncs = True
         """Whether the folder is synced after a new record got its name there."""
 
     def write(self, site: str) -> Last:
         self.meanwhile()
+        self.written.append(site)
         return self._synced(super().write(site))
 
     def forget(self) -> Last:
@@ -67,7 +70,9 @@ class Desk:
         self.asked = Asked(self.turned)
         self.writes = asyncio.Event()
         self.write = asyncio.Event()
-        self.entries = 0
+        self.entries: list[str] = []
+        self.refuses = ""
+        """The action that the audit log takes no entry of."""
         self.possible = self.ready = True
         self.now = 0.0
         self.clearing = Clearing(
@@ -81,8 +86,10 @@ class Desk:
             clock=lambda: self.now,
         )
 
-    async def journal(self, *_: object, **_settings: object) -> None:
-        self.entries += 1
+    async def journal(self, action: str, *_: object, **_settings: object) -> None:
+        if action == self.refuses:
+            raise StorageFailed("the disk refused: Input/output error")
+        self.entries.append(action)
         self.writes.set()
         await self.write.wait()
 
@@ -174,12 +181,15 @@ def test_an_answer_from_before_a_pause_is_asked_for_again(tmp_path: Path, pause:
 def test_somebody_who_comes_while_it_is_written_down_keeps_the_port_shut(tmp_path: Path) -> None:
     async def act(desk: Desk) -> None:
         loop = asyncio.get_running_loop()
-        desk.record.meanwhile = lambda: loop.call_soon_threadsafe(desk.clearing.take, TAKEN, desk.clearing.question())
+
+        def come() -> None:
+            desk.record.meanwhile = lambda: None
+            loop.call_soon_threadsafe(desk.clearing.take, TAKEN, desk.clearing.question())
+
+        desk.record.meanwhile = come
         (await desk.question(1)).set_result(CLEAN)
         desk.write.set()
-        await desk.until(lambda: desk.record.read() == Last("st-marys"))
-        desk.record.meanwhile = lambda: None
-        await desk.until(lambda: desk.record.read() == Last("lakeside"))
+        await desk.until(lambda: desk.record.written[-2:] == ["st-marys", "lakeside"])
         assert desk.clearing.last == Last("lakeside")
         assert desk.clearing.clearance is None
 
@@ -287,7 +297,7 @@ def test_a_record_that_is_tried_again_is_in_the_audit_log_once(tmp_path: Path) -
         assert desk.clearing.clearance is Clearance.CLEAN
         aside.rmdir()
         await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
-        assert desk.entries == 1
+        assert desk.entries == [CLEARED]
 
     play(tmp_path, act)
 
@@ -300,6 +310,30 @@ def test_a_box_in_the_place_of_another_does_not_know_its_last_site(tmp_path: Pat
         await desk.clearing.take_over()
         assert desk.clearing.last == desk.record.read() == after
         assert desk.clearing.clearance is None
+
+    play(tmp_path, act)
+
+
+def test_a_waiver_is_in_the_audit_log_once_though_what_follows_it_is_tried_again(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        desk.refuses = CLEARED
+        desk.clearing.waive("alex", "she is on her way out")
+        desk.look()
+        await desk.until(lambda: desk.clearing.problem is not None)
+        desk.refuses = ""
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.entries == [WAIVED, CLEARED]
+
+    play(tmp_path, act)
+
+
+def test_who_waives_what_is_waived_is_told_by_whom(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.clearing.waive("alex", "she is on her way out")
+        with pytest.raises(Refused, match="waived already, by alex"):
+            desk.clearing.waive("blake", "I did not know")
+        assert desk.clearing.waived == "alex"
 
     play(tmp_path, act)
 

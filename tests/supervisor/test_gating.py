@@ -112,6 +112,19 @@ def test_a_waiver_that_opened_nothing_is_not_for_another_activation(state: Path)
         assert one.is_open
 
 
+def test_a_second_waiver_is_refused_and_nothing_comes_of_it(state: Path) -> None:
+    with coach(state, Settings(waiver=True, follow=True)) as one:
+        one.serve("lakeside", patients=1)
+        one.hindrance("last-open", on=True)
+        one.activate("st-marys", waive=True, pause=15.0)
+        one.arrives("st-marys", follow=False)
+        one.end_it(back=True, pause=15.0)
+        serving = one.box.serving
+        assert (serving.site, serving.override, serving.clearing.waived) == ("st-marys", False, "alex")
+        one.activate("st-marys", waive=True, pause=1.0)
+        assert not serving.override
+
+
 def test_a_port_that_was_in_use_is_opened_when_it_is_free_and_scanners_are_clean_then(state: Path) -> None:
     with coach(state, Settings(waiver=False, follow=False, port=PORT)) as one:
         one.serve("lakeside")
