@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from capacitord.link import messages as link
 from capacitord.model.departure import Leave
 from capacitord.model.profile import Worklist
 from capacitord.model.worklist import Source
+from capacitord.site.departing import Departing
+from capacitord.site.lately import Lately
 from tests.site.driver import Supervisor
 from tests.site.modality import associated, begin_step, end_step, image, store
 from tests.site.pacs import NO_ROOM, STORED, Pacs
-from tests.site.rig import destination
+from tests.site.rig import destination, rig
 from tests.site.routes import has, route
 from tests.wait import wait_for
 
@@ -73,6 +76,29 @@ def test_the_coach_may_leave_when_all_that_scanners_named_has_come_and_left(supe
     with associated(supervisor.listen()) as scanner:
         store(scanner, image(STUDY, 2), image(OTHER, 1))
     assert becomes(supervisor).is_clear
+
+
+def test_what_was_named_today_stays_so_when_the_clock_is_set() -> None:
+    clocks = {"wall": 1_000_000.0, "clock": 50.0}
+    lately = Lately(lambda: clocks["wall"], lambda: clocks["clock"])
+    assert lately.since(86_400.0) == 913_600 * 10**9
+    clocks["clock"] += 3600.0
+    for wall in (1_003_600.0, 1_003_600.0 + 30 * 86_400.0):
+        clocks["wall"] = wall
+        assert lately.since(86_400.0) == 917_200 * 10**9
+    clocks["wall"] = 900_000.0
+    assert lately.since(86_400.0) == 813_600 * 10**9
+
+
+def test_nothing_that_was_named_is_hidden_by_a_clock_that_is_set_ahead(tmp_path: Path) -> None:
+    clocks = {"wall": time.time()}
+    lately = Lately(lambda: clocks["wall"], lambda: 0.0)
+    with rig(tmp_path, destination("pacs")) as site:
+        departing = Departing(site.spool, site.deliveries, lambda: site.profile("pacs"), lately=lately)
+        site.spool.evidence.step_began("1.9.1", [STUDY], "CT_1", time.time_ns())
+        assert departing.answer().begun_studies == 1
+        clocks["wall"] += 30 * 86_400.0
+        assert departing.answer().begun_studies == 1
 
 
 def test_what_waits_is_counted_and_nothing_is_guessed_of_how_long(supervisor: Supervisor) -> None:
