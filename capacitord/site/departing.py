@@ -76,6 +76,7 @@ class Departing:
             missing_studies=len(said.incomplete),
             announced=said.announced,
             begun=said.begun,
+            unreported=len(spool.evidence.unreported()),
             unreadable=self._trouble(),
         )
         leave, matters = departure.judged(facts)

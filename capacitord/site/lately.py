@@ -14,8 +14,8 @@ def seconds() -> float:
 class Lately:
     """The wall clock as it was set when this began, or as it is set now: whichever is earlier.
 
-    So what was just named stays so when the clock is set ahead, as it is where it was wrong since the start. `wall` tells
-    seconds since the epoch, `clock` those of a monotonic clock.
+    So what was just named stays so when the clock is set ahead, as it is where it was wrong since the start. `wall`
+    tells seconds since the epoch, `clock` those of a monotonic clock.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, clock: Callable[[], float] = seconds) -> None:

@@ -18,7 +18,7 @@ from capacitord.model.worklist import Source
 from capacitord.site.departing import Departing
 from capacitord.site.lately import Lately
 from tests.site.driver import Supervisor
-from tests.site.modality import associated, begin_step, end_step, image, store
+from tests.site.modality import ask, associated, begin_step, end_step, image, store
 from tests.site.pacs import NO_ROOM, STORED, Pacs
 from tests.site.rig import destination, rig
 from tests.site.routes import has, route
@@ -76,6 +76,15 @@ def test_the_coach_may_leave_when_all_that_scanners_named_has_come_and_left(supe
     with associated(supervisor.listen()) as scanner:
         store(scanner, image(STUDY, 2), image(OTHER, 1))
     assert becomes(supervisor).is_clear
+
+
+def test_a_result_that_no_scanner_was_told_is_said(supervisor: Supervisor, pacs: Pacs) -> None:
+    supervisor.start(destination("pacs", pacs.port), limits=QUICK)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1))
+        assert ask(scanner, "1.8.1", [f"{STUDY}.1"]) == 0
+        scanner.abort()
+    assert becomes(supervisor, "commitment").leave is Leave.DRAINING
 
 
 def test_what_was_named_today_stays_so_when_the_clock_is_set() -> None:
