@@ -31,6 +31,7 @@ class Departure(Answer, frozen=True):
     as long as it takes. `eta` is until all of `on_the_way` has left, None if unknown. Of the other images `undecided`
     ones still get to know where they go, `held_images` of `held_studies` go nowhere before a person decides.
     `missing_images` of `missing_studies` and all of `announced_studies` were named by scanners, and are not here.
+    `damaged_images` cannot be read here any more, and no destination has taken them in.
     """
 
     schema: str
@@ -53,6 +54,7 @@ class Departure(Answer, frozen=True):
     held_images: int
     refused_images: int
     held_back_images: int
+    damaged_images: int
     missing_images: int
     missing_studies: tuple[str, ...]
     announced_studies: int

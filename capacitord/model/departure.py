@@ -40,9 +40,10 @@ class Facts(NamedTuple):
 
     `waiting` ones can leave, in `eta` seconds where that is known; something is in the way of `stuck` ones of them at
     this moment. `paused` and `barred` ones wait for a destination to which nothing is sent, `stranded` ones for one
-    that the profile does not name. `undecided` ones still get to know where they go. `announced` studies were named by
-    a scanner, and nothing of them is here; of `begun` ones it says that they are being made. `unreadable` says why all
-    this is not of now.
+    that the profile does not name. `undecided` ones still get to know where they go. `damaged` ones can't be read any
+    more, and no destination took them in. `announced` studies were named by a scanner, and nothing of them is here; of
+    `begun` ones it says that they are being made. Of `unreported` requests for storage commitment no scanner was told
+    the result yet. `unreadable` says why all this is not of now.
     """
 
     when_inactive: Inactive
@@ -60,10 +61,12 @@ class Facts(NamedTuple):
     held_back: int = 0
     refused: int = 0
     conflicts: int = 0
+    damaged: int = 0
     missing: int = 0
     missing_studies: int = 0
     announced: int = 0
     begun: int = 0
+    unreported: int = 0
     unreadable: str = ""
 
 
@@ -76,7 +79,7 @@ class Judgement(NamedTuple):
 
 def judged(facts: Facts) -> Judgement:
     """Return whether the coach may leave, and why."""
-    found = [*_arriving(facts), *_for_a_person(facts), *_on_the_way(facts)]
+    found = [*_arriving(facts), *_for_a_person(facts), *_on_the_way(facts), *_to_be_told(facts)]
     leave = Leave.DRAINING if found else Leave.NOW
     if any(matter.stays for matter in found):
         leave = Leave.NOT_YET
@@ -97,6 +100,12 @@ def _arriving(facts: Facts) -> list[Matter]:
         of = f" of {_studies(facts.missing_studies)}"
         words = f"{_count(facts.missing, 'image')}{of} that scanners named {_has(facts.missing)} not arrived"
         found.append(Matter("missing", words, "Send them from the scanner again; see which: fluxctl study show STUDY"))
+    if facts.damaged:
+        words = (
+            f"{_count(facts.damaged, 'image')} {_is(facts.damaged)} damaged on this box, and nobody else took that in"
+        )
+        hint = "Send these studies from the scanner again; see which: fluxctl study list"
+        found.append(Matter("damaged", words, hint))
     if facts.announced:
         words = f"scanners named {_studies(facts.announced)} of which nothing has arrived"
         found.append(Matter("announced", words, "Send them from the scanner."))
@@ -144,6 +153,16 @@ def _on_the_way(facts: Facts) -> list[Matter]:
     if limit is not None and facts.eta is not None and facts.eta > limit:
         return [Matter("on-the-way", f"{words}, for longer than they may at the next site", f"{_WAIT} {_LIMIT}")]
     return [Matter("on-the-way", words, "Nothing: they go on leaving at the next site.", stays=False)]
+
+
+def _to_be_told(facts: Facts) -> list[Matter]:
+    """Return what scanners are still to be told. What it is about is safe, and they are told when the box is back."""
+    number = facts.unreported
+    if not number:
+        return []
+    words = f"{number:,} result{'' if number == 1 else 's'} of storage commitment could not be told to a scanner yet"
+    hint = "Switch that scanner on, or have it connect, before it deletes images. The rest is told at the next visit."
+    return [Matter("commitment", words, hint, stays=False)]
 
 
 _WAIT: Final = "Wait: fluxctl watch."

@@ -14,6 +14,11 @@ what the box sees of its own link, so the network speaks for one site and agains
 
 A box that is on the link of both sites, and one that is at a site which names no link, where another one's private
 subnet happens to fit, are in no conflict by that.
+
+Where the network of one site alone agrees, it speaks against all others. But evidence that is lost is none of another
+place: a network that fitted already while the box was surely at its site does not speak against that site when the rest
+falls silent, nor does one from afar as long as the box is on that site's link. After a start nobody knows what fits
+there; then it needs a link that is not there, or what no place has by chance.
 """
 
 from __future__ import annotations
@@ -54,7 +59,7 @@ def decide(
     `leave_after` is for how many seconds the evidence must say that the box is elsewhere before a site is left.
     """
     known = {rule.site: rule for rule in sorted(rules, key=lambda rule: rule.site)}
-    look = _Look(known, evidence)
+    look = _Look(known, evidence, before)
     presences = {site: _presence(look, rule, before, now, leave_after) for site, rule in known.items()}
     found = _choose(look, presences, before.site, leave_after)
     settled = found.site or next((site for site in found.kept if site == before.site), "")
@@ -72,7 +77,16 @@ def decide(
     arriving = any(presence.phase is Phase.ARRIVING for presence in presences.values())
     reasons = (*told, *found.reasons) if nowhere and not arriving else (*found.reasons, *told)
     decision = msgspec.structs.replace(found, sites=views, doubt=doubt, reasons=reasons)
-    return decision, Memory(MappingProxyType(presences), settled, unsaid, left)
+    fitting = _fitting(look, settled, presences, before)
+    return decision, Memory(MappingProxyType(presences), settled, unsaid, left, fitting)
+
+
+def _fitting(look: _Look, site: str, presences: Mapping[str, Presence], before: Memory) -> frozenset[str] | None:
+    """Return which other networks agree at the site where the box is, by all that was seen there."""
+    known = before.fitting if site == before.site else None
+    if not site or presences[site].phase is not Phase.HERE or not look.is_at(site):
+        return known
+    return (known or frozenset()).union(look.agreeing) - {site}
 
 
 def _presence(look: _Look, rule: SiteRules, before: Memory, now: float, leave_after: float) -> Presence:
@@ -107,8 +121,9 @@ def network_of(rule: SiteRules, clues: Sequence[Clue]) -> Network:
 class _Look:
     """The evidence of one moment, as each site sees it."""
 
-    def __init__(self, rules: Mapping[str, SiteRules], evidence: Evidence) -> None:
+    def __init__(self, rules: Mapping[str, SiteRules], evidence: Evidence, before: Memory) -> None:
         self.rules = rules
+        self.before = before
         self.evidence = evidence
         self.network = {site: network_of(rule, self.clues(site)) for site, rule in rules.items()}
         self.agreeing = [site for site, network in self.network.items() if network is Network.AGREES]
@@ -131,14 +146,33 @@ class _Look:
 
     def rival(self, site: str) -> str:
         """Return the site for which the network speaks, and so against this one; empty if there is none."""
-        if self.only:
-            return "" if self.only == site else self.only
+        if self.only and self.only != site and self.is_new(site, self.only):
+            return self.only
         if site in self.on_link:
             return ""
-        named = bool(self.of_link(site))
-        return next(
-            (each for each in self.whole if named or any(clue.wanted.is_singular for clue in self.clues(each))), ""
+        return next((each for each in self.whole if self.outweighs(each, site)), "")
+
+    def outweighs(self, other: str, site: str) -> bool:
+        """Tell whether a site names its link, which is not there, or another one shows what no place has by chance."""
+        return bool(self.of_link(site)) or any(
+            clue.wanted.is_singular and clue.says is Says.FOR for clue in self.clues(other)
         )
+
+    def is_new(self, site: str, other: str) -> bool:
+        """Tell whether the only network that agrees is more than what was there before that of a site fell silent."""
+        if site != self.before.site:
+            return True
+        if site in self.on_link and other not in self.on_link:
+            return False
+        if self.before.fitting is None:
+            return site not in self.on_link and self.outweighs(other, site)
+        return other not in self.before.fitting
+
+    def is_at(self, site: str) -> bool:
+        """Tell whether the box is at a site by its position or its network, and neither contradicts."""
+        where = self.where(site)
+        at = where is Where.INSIDE or (where is not Where.OUTSIDE and self.network[site] is Network.AGREES)
+        return at and not self.rival(site)
 
     def standing(self, site: str) -> Standing | None:
         if not self.rules[site].fence or self.evidence.standings is None:
@@ -159,6 +193,9 @@ class _Look:
         if rule.fence:
             return Where.OUTSIDE if rival else where
         if self.network[site] is Network.AGREES:
+            if rival:
+                # What answers is reached from afar, over the network of another site.
+                return Where.OUTSIDE
             # Of several that the network speaks for, the position tells which it is.
             others = self.inside.intersection(self.agreeing)
             return Where.OUTSIDE if any(self.rival(each) != site for each in others) else Where.INSIDE

@@ -145,13 +145,15 @@ class Memory(msgspec.Struct, frozen=True):
     """What is carried from one decision to the next: each site's presence, and the site that was decided last.
 
     `unsaid` is when the box began to be asked, until something says that it is at that site still; None from then on.
-    `left` says in words which site was left last and why, until there is a site again.
+    `left` says in words which site was left last and why, until there is a site again. `fitting` are the sites whose
+    network agreed, too, while the box was surely at the one that was decided; None if it was not yet since a start.
     """
 
     presences: Mapping[str, Presence] = MappingProxyType({})
     site: str = ""
     unsaid: float | None = None
     left: str = ""
+    fitting: frozenset[str] | None = None
 
 
 NOWHERE: Final = Memory()

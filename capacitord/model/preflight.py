@@ -123,9 +123,14 @@ class Last(msgspec.Struct, frozen=True):
 
 
 class Clearance(enum.StrEnum):
-    """Why a site may be opened for."""
+    """Why a site may be opened for.
+
+    `SAME` is on record, and what all others say is to be put there first. `AGAIN` is the same site, too, but the record
+    may not say so any more.
+    """
 
     SAME = "same-site"
+    AGAIN = "same-site-again"
     FIRST = "first-site"
     NOT_REQUIRED = "not-required"
     WAIVED = "waived"
@@ -134,6 +139,7 @@ class Clearance(enum.StrEnum):
 
 GROUNDS: Final = {
     Clearance.SAME: "it was open for this site last",
+    Clearance.AGAIN: "it was open for this site last",
     Clearance.FIRST: "it was never open before",
     Clearance.NOT_REQUIRED: "no preflight is required",
     Clearance.WAIVED: "the preflight is waived",

@@ -67,7 +67,8 @@ class Presence(msgspec.Struct, frozen=True):
     """The coach and one site, by the times of one monotonic clock in seconds.
 
     `since` is when the phase began; of the time since then, `counted` seconds were surely inside (`ARRIVING`) or surely
-    outside (`LEAVING`), less those in doubt. `last` is when the last look was, `sure` that it was not in doubt.
+    outside (`LEAVING`), less those in doubt. `last` is when the last look was, `sure` that the last one which had
+    evidence was not in doubt.
     """
 
     phase: Phase = Phase.AWAY
@@ -88,14 +89,15 @@ def step(before: Presence, where: Where | None, now: float, *, dwell: float, lea
     The coach is here when it was surely inside for `dwell` seconds, and away again when it was surely outside for
     `leave_after`. What counts is the time between a look and the next one if both say the same; time in doubt is taken
     off again, so that somebody beside the fence comes to nothing either way. None is no evidence: it ends a dwell that
-    is not over and no presence, and the time around it counts for nothing. So does a gap longer than `LONGEST_GAP`,
-    after which a dwell begins anew. A clock that stands or goes back counts nothing.
+    is not over and no presence, and the time until it counts for nothing. But it takes nothing away: who is surely
+    outside now and then, and nothing else ever, is away in the end. A gap longer than `LONGEST_GAP` counts for nothing,
+    and a dwell begins anew after it. A clock that stands or goes back counts nothing.
     """
     phase = NEXT[before.phase, where]
     if phase not in DUE:
         return before if phase is before.phase else Presence(phase, now)
     if where is None:
-        return msgspec.structs.replace(before, last=now, sure=False)
+        return msgspec.structs.replace(before, last=now)
     counts, then = DUE[phase]
     if phase is not before.phase or (phase is Phase.ARRIVING and now - before.last > LONGEST_GAP):
         after = Presence(phase, now, last=now, sure=where is counts)

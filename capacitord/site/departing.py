@@ -14,6 +14,7 @@ from capacitord.model.delivery import Inactive
 from capacitord.model.profile import Profile
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.delivery import Delivery
+from capacitord.site.lately import Lately
 from capacitord.site.overview import why
 from capacitord.spool.store import Spool
 
@@ -32,16 +33,18 @@ class Departing:
         *,
         associations: Callable[[], int] = lambda: 0,
         trouble: Callable[[], str] = lambda: "",
+        lately: Lately | None = None,
     ) -> None:
         self._spool, self._deliveries, self._profile = spool, deliveries, profile
         self._associations, self._trouble = associations, trouble
+        self._lately = lately or Lately()
 
     def answer(self) -> Departure:
         """Return what is open now. Raises what the ledger raises."""
         spool, profile = self._spool, self._profile()
         associations = self._associations()
         counts = spool.counts()
-        said = spool.evidence.outstanding(time.time_ns() - int(departure.LATELY * 1e9))
+        said = spool.evidence.outstanding(self._lately.since(departure.LATELY))
         deliveries = self._deliveries.all()
         ways = [_way(spool, each) for each in deliveries]
         paused = {each.destination.name for each in deliveries if each.state().paused}
@@ -68,10 +71,12 @@ class Departing:
             held_back=counts.held_back,
             refused=counts.refused,
             conflicts=sum(number for _, number in spool.studies.undecided()) if counts.conflicts else 0,
+            damaged=spool.studies.lost() + spool.report.corrupt if counts.corrupt else 0,
             missing=said.missing,
             missing_studies=len(said.incomplete),
             announced=said.announced,
             begun=said.begun,
+            unreported=len(spool.evidence.unreported()),
             unreadable=self._trouble(),
         )
         leave, matters = departure.judged(facts)
@@ -96,6 +101,7 @@ class Departing:
             held_images=counts.held,
             refused_images=counts.refused,
             held_back_images=counts.held_back,
+            damaged_images=facts.damaged,
             missing_images=said.missing,
             missing_studies=said.incomplete,
             announced_studies=said.announced,

@@ -91,6 +91,13 @@ SELECT s.short, (
 FROM study s WHERE s.id BETWEEN ? AND ? AND s.conflicts > 0 ORDER BY s.id DESC
 """  # noqa: S608 - of constants
 """Images in conflict that nobody has asked to be sent: nobody gets them, and nobody has said that this is right."""
+_LOST: Final = """
+SELECT count(*) FROM study s JOIN image i ON i.id BETWEEN s.id << 24 AND (s.id << 24 | 16777215)
+WHERE s.corrupt > 0 AND i.ruin AND NOT EXISTS (
+  SELECT 1 FROM delivery d JOIN ack a ON a.delivery = d.id AND a.image = i.id
+  WHERE d.study = s.id AND a.state IN ('done', 'warning')
+)
+"""
 _HELD_FOR: Final = """
 SELECT routing, count(*) FROM image WHERE id BETWEEN ? AND ? AND here AND routing > 1 GROUP BY 1 ORDER BY 1
 """
@@ -330,6 +337,11 @@ class Studies:
         """Return the short ids of the studies with images in conflict that nobody decided on, and how many."""
         with self._catalog.read() as catalog:
             return [(short, number) for short, number in fetch(catalog, _UNDECIDED, (0, _BEYOND_ALL)) if number]
+
+    def lost(self) -> int:
+        """Return how many images are damaged and were taken in by no destination: nobody else has them, as we know."""
+        with self._catalog.read() as catalog:
+            return int(fetch_value(catalog, _LOST))
 
     def page(self, query: m.StudyQuery) -> m.StudyList:
         """Return a page of studies, newest first."""

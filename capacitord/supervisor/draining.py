@@ -17,13 +17,16 @@ from capacitord.errors import Problem
 from capacitord.model.delivery import Inactive
 
 OTHERS_FIRST: Final = "other sites drain first"
+SKEW: Final = timedelta(minutes=5)
+"""By how much a clock may be set back before nobody knows any more how long something took by it."""
 _STUCK: Final = "Check that its destinations can be reached from here. To see more, serve it: fluxctl site activate {}"
 
 
 class Facts(NamedTuple):
     """What is known of a site that is not active.
 
-    `began` is since when it drains, None if the record of that can't be read. `spent` says that nothing of it can leave
+    `began` is since when it drains, None if the record of that can't be read; `ran` is for how many seconds that is
+    known by a clock which nobody sets, so it is that of this life at most. `spent` says that nothing of it can leave
     as its profile is. `turn` is whether there is room for one more runtime.
     """
 
@@ -34,6 +37,7 @@ class Facts(NamedTuple):
     key_problem: Problem | None = None
     stopping: bool = False
     turn: bool = True
+    ran: float = 0.0
 
 
 class Verdict(NamedTuple):
@@ -83,10 +87,10 @@ def verdict(facts: Facts) -> Verdict:
     """Return whether a site drains now, or why not."""
     if not facts.when_inactive.drains:
         return Verdict(drains=False, reason="its profile says stop")
-    if facts.when_inactive.seconds is not None and facts.began is None:
+    limit, end = facts.when_inactive.seconds, until(facts.when_inactive, facts.began)
+    if limit is not None and (facts.began is None or facts.began > facts.now + SKEW):
         return Verdict(drains=False, reason="nobody knows how long it has drained")
-    end = until(facts.when_inactive, facts.began)
-    if end is not None and facts.now >= end:
+    if (end is not None and facts.now >= end) or (limit is not None and facts.ran >= limit):
         return Verdict(drains=False, reason="its time is over")
     if facts.spent:
         return Verdict(drains=False, reason="nothing is left that can leave")

@@ -16,6 +16,7 @@ from capacitord.api.draining import told
 from capacitord.api.messages import Draining, SiteStatus
 from capacitord.errors import CapacitordError, OutOfSpace, Problem, StorageFailed
 from capacitord.link import messages as link
+from capacitord.location.evidence import seconds
 from capacitord.model.delivery import Inactive
 from capacitord.supervisor import draining
 from capacitord.supervisor.bounds import Bounds
@@ -73,6 +74,8 @@ class Drains:
         self._box, self._profiles, self._records = box, profiles, records
         self._launcher, self._bounds, self._hub = launcher, bounds, hub
         self._stock: dict[str, Candidate] = {}
+        self._since: dict[str, float] = {}
+        """Since when each is known to drain in this life, by a clock that nobody sets."""
         self._drains: dict[str, Drain] = {}
         self._off: set[str] = set()
         self._said: dict[str, str] = {}
@@ -96,6 +99,7 @@ class Drains:
                 if known is not None and known.spent and known.stored == now.stored:
                     found[site] = now._replace(spent=True)
             self._stock = found
+            self._since = {site: self._since.get(site, seconds()) for site in found}
 
     def _read(self, active: str, before: dict[str, Candidate]) -> dict[str, Candidate]:
         found: dict[str, Candidate] = {}
@@ -153,6 +157,7 @@ class Drains:
             key_problem=self._box.key_problem(),
             stopping=self._stopping,
             turn=site in running or len(running) < self._bounds.drains,
+            ran=seconds() - self._since[site],
         )
 
     # --- what becomes of it

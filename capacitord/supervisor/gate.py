@@ -155,9 +155,11 @@ def _running(facts: Facts) -> Gate:
 def _clearing(facts: Facts) -> Gate:
     if facts.record_problem is not None:
         return _blocked(facts.record_problem)
+    found = facts.preflight
+    if facts.port_problem is not None and (facts.clearance is not None or (found is not None and found.clean)):
+        return _blocked(facts.port_problem)
     if facts.clearance is not None:
         return _shut(GateState.PREFLIGHT, f"it is put on record that {facts.profile} is opened for", "Wait a moment.")
-    found = facts.preflight
     if found is None:
         return _shut(GateState.PREFLIGHT, "scanners are asked whether they are clean of patients", "Wait a moment.")
     reason = f"patients of another site may be on a scanner: {found.sentence.rstrip('.')} ({facts.awaited})"

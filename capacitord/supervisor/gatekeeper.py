@@ -15,14 +15,17 @@ import msgspec
 from capacitord.api.messages import Gate
 from capacitord.link.messages import Port as Name
 from capacitord.model.states import GATE, GateState, advance
-from capacitord.supervisor.gate import Facts, decide, may_listen, walk
+from capacitord.supervisor.gate import Facts, decide, may_be_cleared, may_listen, walk
 from capacitord.supervisor.port import Port, Sender
 
 Endpoint = tuple[str, int]
 
 
 class Gatekeeper:
-    """The gate and its ports. `facts` tells what is known, the ports' own facts excepted."""
+    """The gate and its ports. `facts` tells what is known, the ports' own facts excepted.
+
+    `opened` is called when the storage port is bound, `again` when it is time to look once more.
+    """
 
     def __init__(
         self,
@@ -32,14 +35,25 @@ class Gatekeeper:
         *,
         facts: Callable[[], Facts],
         changed: Callable[[Gate], None],
+        opened: Callable[[], None],
+        again: Callable[[], None],
         retry: float,
         grace: float,
     ) -> None:
         self.gate = Gate(GateState.PARKED, may_scan=False, reason="capacitord is starting", since=datetime.now(UTC))
-        self.storage = Port(Name.STORAGE, storage, runtime, retry=retry, grace=grace, again=self.look)
-        self.worklist = Port(Name.WORKLIST, worklist, runtime, retry=retry, grace=grace, again=self.look)
+        self.storage = Port(Name.STORAGE, storage, runtime, retry=retry, grace=grace, again=again)
+        self.worklist = Port(Name.WORKLIST, worklist, runtime, retry=retry, grace=grace, again=again)
         self._facts = facts
         self._changed = changed
+        self._opened = opened
+
+    def can_open(self, facts: Facts) -> bool:
+        """Find out whether the storage port could be opened now, if the site was cleared."""
+        if not may_be_cleared(facts):
+            return False
+        if not may_listen(facts):
+            self.storage.try_out()
+        return self.storage.problem is None
 
     def look(self) -> None:
         """Bring the ports and the gate in line with the facts."""
@@ -47,8 +61,12 @@ class Gatekeeper:
         storage, worklist = self.storage, self.worklist
         if may_listen(facts):
             storage.open()
+        elif may_be_cleared(facts):
+            storage.shut()
         else:
             storage.close()
+        if storage.bound:
+            self._opened()
         if storage.bound and facts.worklist:
             worklist.open()
         else:

@@ -30,7 +30,10 @@ class LastOpen:
         self._path = path
 
     def read(self) -> Last:
-        """Return what it says. Whatever keeps it from being read is doubt, and nothing is raised."""
+        """Return what it says. Whatever keeps it from being read is doubt, and nothing is raised.
+
+        It is on stable storage on return: whoever wrote it may have been killed before its name was synced.
+        """
         try:
             text = files.read(self._path, _MOST).decode("ascii", "replace")
         except NotFound:
@@ -39,6 +42,10 @@ class LastOpen:
             return DAMAGED
         site, _, _ = text.partition("\n")
         if text != _text(site) or (site not in {_NONE, _ANY} and SITE.fullmatch(site) is None):
+            return DAMAGED
+        try:
+            files.sync_folder(self._path.parent)
+        except CapacitordError:
             return DAMAGED
         if site == _ANY:
             return UNKNOWN

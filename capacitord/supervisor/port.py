@@ -75,12 +75,28 @@ class Port:
         # A port that the system chose stays the same, as the scanner was told it.
         self.port = listener.getsockname()[1]
 
+    def try_out(self) -> None:
+        """Find out whether it could be bound, unless that failed a moment ago; it is shut, and stays so."""
+        self.shut()
+        if self._timer is not None:
+            return
+        try:
+            reserve(self.address, self.port).close()
+        except OSError as error:
+            self._postpone(why_not(error, self.name, self.address, self.port))
+        else:
+            self.problem = None
+
     def close(self) -> None:
-        """Shut it, so that whoever connects is refused; open associations may finish."""
+        """Shut it, and do not try it again until that is asked for."""
         self.problem = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.shut()
+
+    def shut(self) -> None:
+        """Shut it, so that whoever connects is refused; open associations may finish."""
         if self._listener is None:
             return
         with contextlib.suppress(CapacitordError):
@@ -104,9 +120,29 @@ class Port:
 
 def bind(address: str, port: int) -> socket.socket:
     """Return a listening TCP socket; "::" takes IPv4 as well."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    both = address == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    listener = reserve(address, port)
+    try:
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def reserve(address: str, port: int) -> socket.socket:
+    """Return a TCP socket that is bound as `bind` does it, and does not listen: whoever connects is refused."""
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # Connections of before may not be over yet.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if made.family is socket.AF_INET6:
+            both = address == "::" and socket.has_dualstack_ipv6()
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def why_not(error: OSError, name: Name, address: str, port: int) -> Problem:

@@ -13,6 +13,7 @@ from capacitord.config.box import Box
 from capacitord.config.profile import Profile as Document
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link import messages as link
+from capacitord.location.evidence import seconds
 from capacitord.model.following import Word
 from capacitord.model.preflight import is_required
 from capacitord.model.states import GateState
@@ -26,7 +27,7 @@ from capacitord.supervisor.drain_record import DrainRecords
 from capacitord.supervisor.drains import Drains, Surroundings
 from capacitord.supervisor.erasing import Erasures
 from capacitord.supervisor.events import Hub
-from capacitord.supervisor.gate import Facts, is_possible, may_be_cleared
+from capacitord.supervisor.gate import Facts, is_possible
 from capacitord.supervisor.gatekeeper import Gatekeeper
 from capacitord.supervisor.holdings import Holdings, held_of
 from capacitord.supervisor.keeper import RuntimeKeeper
@@ -49,7 +50,8 @@ class Serving:
     """What the box does for the site that is active, if one is. `gate_changed` is called with every change of the gate.
 
     One site at a time: the runtime of one is gone before that of another is started, each with its own key and spool.
-    `probe` starts the process that asks scanners, `journal` writes what is done into the audit log.
+    `probe` starts the process that asks scanners, `journal` writes what is done into the audit log. `clock` is a
+    monotonic one, in seconds, that goes on while the machine sleeps.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Serving:
         *,
         probe: Launcher,
         journal: Journal,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self.hub = Hub(bounds.streams)
         self.did: Callable[[link.Deed], None] = _nowhere
@@ -84,6 +87,7 @@ class Serving:
             every=box.preflight.every,
             journal=journal,
             changed=self.look,
+            clock=clock,
         )
         self.drains = Drains(
             Surroundings(
@@ -114,6 +118,8 @@ class Serving:
             self.keeper,
             facts=self._facts,
             changed=gate_changed,
+            opened=self.clearing.opened,
+            again=self.look,
             retry=bounds.bind_retry,
             grace=bounds.grace,
         )
@@ -190,7 +196,7 @@ class Serving:
         if self.stored is not None:
             self.clearing.demand(required=self.requires(self.stored.profile))
         facts = self._facts()
-        self.clearing.look(possible=is_possible(facts), ready=may_be_cleared(facts))
+        self.clearing.look(possible=is_possible(facts), ready=self.gatekeeper.can_open(facts))
         self.gatekeeper.look()
 
     def requires(self, profile: Document) -> bool:
@@ -235,7 +241,7 @@ class Serving:
     async def note(self, chosen: m.Chosen) -> None:
         """Put down who chose the site that is served, or none, from now on. Raises `StorageFailed` or `OutOfSpace`."""
         choice = Choice(self.site, chosen)
-        await asyncio.to_thread(self.chosen.write, choice)
+        await self._put_down(choice)
         self.choice, self.astray = choice, None
         self.consider()
 
@@ -251,7 +257,7 @@ class Serving:
         self.look()
         try:
             await self.clearing.settle()
-            await asyncio.to_thread(self.chosen.write, choice)
+            await self._put_down(choice)
         except CapacitordError:
             self._leaving, self._next = "", None
             self.consider()
@@ -269,6 +275,19 @@ class Serving:
         self._leaving, self._next = "", None
         self.hub.say("site-active", f"{site} is active" if site else "no site is active")
         self.consider()
+
+    async def _put_down(self, choice: Choice) -> None:
+        """Put down what is chosen; if that fails, a restart goes by what was chosen before, as we do until then."""
+        try:
+            await asyncio.to_thread(self.chosen.write, choice)
+        except CapacitordError:
+            try:
+                # The record can have its name already, and only its folder not be synced.
+                if await asyncio.to_thread(self.chosen.read) == choice:
+                    await asyncio.to_thread(self.chosen.write, self.choice)
+            except CapacitordError as error:
+                _log.critical("after a restart it may be %s that is served: %s", choice.site or "none", error.message)
+            raise
 
     @property
     def grounds(self) -> str:

@@ -174,15 +174,18 @@ class Sites:
         """Take a person's word for the site that is served already: as an override, or for a waiver."""
         serving, site = self._serving, request.site
         words, stays = f"{site} is active already.", ""
+        if request.waive_preflight:
+            serving.clearing.demand_waivable()
         if serving.follows and not serving.override:
             await serving.note(chosen)
             stays = " It stays so, whatever the evidence says, until: fluxctl site follow"
-        if request.waive_preflight:
+        if request.waive_preflight and not serving.clearing.is_awaited:
+            words = f"{words} It needs no preflight any more."
+        elif request.waive_preflight:
             serving.clearing.waive(chosen.by, chosen.reason)
             serving.consider()
             words = f"{words} The preflight is waived, this once."
-        words = f"{words}{stays}"
-        return m.Done(words, (site,))
+        return m.Done(f"{words}{stays}", (site,))
 
     def _demand_waivable(self, site: str, stored: Stored) -> None:
         """Raise `Refused` unless this box lets a person do without the preflight that this site needs."""

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from capacitord.api.actions import LOCATED, STOPPED
 from capacitord.api.messages import Gate
 from capacitord.config.box import Box
 from capacitord.errors import CapacitordError, Problem
+from capacitord.location.evidence import seconds
 from capacitord.location.probes import WITHIN
 from capacitord.model.destination import Destination
 from capacitord.model.location import Decision, Wanted
@@ -56,7 +56,8 @@ class Supervisor:
     """One daemon on one state folder.
 
     `runtime_command` is what it execs for a site instead of our own runtime, and `also` are folders that this one sees.
-    `clock` is the monotonic clock, in seconds, by which the box arrives at sites and leaves them.
+    `clock` is the monotonic clock, in seconds, by which the box arrives at sites and leaves them; it goes on while the
+    machine sleeps.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Supervisor:
         runtime_command: Sequence[str] | None = None,
         also: Sequence[Path] = (),
         bounds: Bounds | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self._box = box
         self._clock = clock

@@ -24,7 +24,8 @@ def sentence(found: Departure) -> str:
         return f"✔ YES, the coach may leave {found.name}: nothing is open"
     first = found.matters[0].message if found.matters else ""
     if found.leave is Leave.DRAINING:
-        return f"⚠ YES, the coach may leave {found.name}, and {first}: {about(found.eta)}"
+        when = f": {about(found.eta)}" if found.images or found.undecided else ""
+        return f"⚠ YES, the coach may leave {found.name}, and {first}{when}"
     others = sum(1 for matter in found.matters if matter.stays) - 1
     more = f", and {count(others, 'other thing')}" if others > 0 else ""
     return f"✘ NO, the coach may not leave {found.name} yet: {first}{more}"

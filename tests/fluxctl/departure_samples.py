@@ -51,6 +51,7 @@ CLEAR: Final = Departure(
     held_images=0,
     refused_images=0,
     held_back_images=0,
+    damaged_images=0,
     missing_images=0,
     missing_studies=(),
     announced_studies=0,

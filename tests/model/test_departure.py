@@ -15,7 +15,9 @@ STOP = Inactive()
 DRAIN = Inactive(WhenInactive.DRAIN)
 COUNTS = [name for name, value in Facts(STOP)._asdict().items() if isinstance(value, int)]
 LEAVES_BY_ITSELF = ["waiting", "undecided"]
+KEEPS_NOBODY = ["unreported"]
 TELLS_OF_ANOTHER = ["held_studies", "missing_studies", "stuck"]
+NOT_ALONE = [*LEAVES_BY_ITSELF, *KEEPS_NOBODY, *TELLS_OF_ANOTHER]
 
 
 def facts(inactive: Inactive, **counts: Any) -> Facts:
@@ -27,7 +29,7 @@ def test_nothing_is_open(inactive: Inactive) -> None:
     assert judged(Facts(inactive)) == (Leave.NOW, ())
 
 
-@pytest.mark.parametrize("name", [name for name in COUNTS if name not in (*LEAVES_BY_ITSELF, *TELLS_OF_ANOTHER)])
+@pytest.mark.parametrize("name", [name for name in COUNTS if name not in NOT_ALONE])
 @pytest.mark.parametrize("inactive", [STOP, DRAIN])
 def test_what_keeps_the_coach_whatever_the_profile_says(inactive: Inactive, name: str) -> None:
     found = judged(facts(inactive, **{name: 2}))
@@ -42,6 +44,13 @@ def test_what_is_on_its_way_keeps_the_coach_only_where_it_would_stop(name: str) 
     stays, goes = (judged(facts(inactive, **{name: 34})) for inactive in (STOP, DRAIN))
     assert (stays.leave, goes.leave) == (Leave.NOT_YET, Leave.DRAINING)
     assert stays.matters[0].message == goes.matters[0].message == "34 images are still on the way"
+
+
+def test_what_a_scanner_was_not_told_is_said_and_keeps_nobody() -> None:
+    found = judged(facts(STOP, unreported=1))
+    assert found.leave is Leave.DRAINING
+    (matter,) = found.matters
+    assert matter.message == "1 result of storage commitment could not be told to a scanner yet"
 
 
 def test_what_cannot_leave_now_keeps_the_coach_unless_it_is_tried_for_as_long_as_it_takes() -> None:

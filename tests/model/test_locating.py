@@ -296,6 +296,23 @@ def test_a_position_against_a_network_that_agrees_as_a_whole(name: str, third: b
         assert opened.stay(LEAVE + 10, clash(case, None)).site != "a", "without a position the network moves it"
 
 
+@pytest.mark.parametrize("name", CLASHES)
+def test_a_network_from_afar_against_one_that_agrees_as_a_whole(name: str) -> None:
+    case = CLASHES[name]
+    rules = [SiteRules(site, fence=False, dwell=DWELL, wanted=tuple(wanted))
+             for site, wanted in (("a", case.here), ("b", case.other))]  # fmt: skip
+    found = clash(case, None)
+    opened, fresh = Walk(*rules, memory=at("a", 990.0)), Walk(*rules)
+    opened.stay(LEAVE + 10, found)
+    fresh.stay(LEAVE + 10, found)
+    if case.torn:
+        assert (opened.site, fresh.site) == ("b", "b")
+    else:
+        # Nothing tells them apart, unless not all of the other one is there.
+        assert "b" not in (opened.site, fresh.site)
+        assert opened.site == "a" or opened.decision.kept == ("a",)
+
+
 def test_the_network_that_agrees_as_a_whole_opens_where_areas_overlap() -> None:
     case = CLASHES["an echo from afar against a link with a pin"]
     rules = [
@@ -305,6 +322,88 @@ def test_the_network_that_agrees_as_a_whole_opens_where_areas_overlap() -> None:
     walk = Walk(*rules)
     walk.stay(DWELL + 10, clash(case, {"a": IN, "b": IN}))
     assert walk.site == "b"
+
+
+class Silence(NamedTuple):
+    """What two sites name, and what agrees when something of the first one is not there any more."""
+
+    a: Mapping[Wanted, Says]
+    b: Mapping[Wanted, Says]
+    agreement: Agreement = Agreement.ANY
+
+
+PRIVATE = Wanted(Kind.SUBNET, "192.168.1.0/24")
+OTHER_ECHO = Wanted(Kind.ECHO, "PACS at 10.9.1.11:104", "10.9.1.11", 104, "PACS")
+SILENCES = {
+    "a private subnet at both": Silence({ECHO: SILENT}, {PRIVATE: FOR}),
+    "on its own link": Silence({OWN: FOR, ECHO: SILENT}, {LAN: FOR}, Agreement.ALL),
+    "a link that both name": Silence({PRIVATE: FOR, ECHO: SILENT}, {PRIVATE: FOR}, Agreement.ALL),
+    "a gateway that both name": Silence({MAC: FOR, ECHO: SILENT}, {MAC: FOR, OTHER_ECHO: FOR}, Agreement.ALL),
+    "a node that answers from afar": Silence({ECHO: SILENT}, {OTHER_ECHO: FOR}),
+}
+
+
+@pytest.mark.parametrize("b_fenced", [True, False])
+@pytest.mark.parametrize("a_fenced", [True, False])
+@pytest.mark.parametrize("name", SILENCES)
+def test_evidence_that_is_lost_is_none_of_another_place(name: str, a_fenced: bool, b_fenced: bool) -> None:
+    case = SILENCES[name]
+    rules = [
+        SiteRules("a", fence=a_fenced, dwell=DWELL, agreement=case.agreement, wanted=tuple(case.a)),
+        SiteRules("b", fence=b_fenced, dwell=DWELL, wanted=tuple(case.b)),
+    ]
+    all_there = clash(Clash(dict.fromkeys(case.a, FOR), case.b, torn=False), None)
+    lost = clash(Clash(case.a, case.b, torn=False), None)
+    walk = Walk(*rules, memory=at("a", 990.0))
+    walk.stay(LEAVE, all_there)
+    for _ in range(3):
+        for found in (lost, all_there):
+            decision = walk.stay(2 * LEAVE, found)
+            assert walk.site == "a" or (decision.conflict and decision.kept == ("a",)), decision
+            assert "is left" not in decision.reasons[0]
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [({ECHO: FOR}, {PRIVATE: SILENT}), ({OWN: FOR, ECHO: FOR}, {LAN: SILENT}), ({LAN: FOR, WIFI: FOR}, {MAC: SILENT})],
+    ids=["no link named", "a link that is gone", "a link that both are on"],
+)
+def test_a_network_that_did_not_fit_before_speaks_for_another_place(
+    a: Mapping[Wanted, Says], b: Mapping[Wanted, Says], fenced: bool
+) -> None:
+    rules = [
+        SiteRules("a", fence=fenced, dwell=DWELL, agreement=Agreement.ALL, wanted=tuple(a)),
+        SiteRules("b", fence=True, dwell=DWELL, wanted=tuple(b)),
+    ]
+    walk = Walk(*rules, memory=at("a", 990.0))
+    assert walk.stay(LEAVE, clash(Clash(a, b, torn=False), None)).site == "a"
+    moved = {wanted: FOR if wanted is LAN else SILENT for wanted in a}
+    there = clash(Clash(moved, dict.fromkeys(b, FOR), torn=False), None)
+    assert walk.stay(LEAVE - 5, there).site == "a"
+    assert walk.stay(10, there).site is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "left"),
+    [
+        ({ECHO: SILENT}, {PRIVATE: FOR}, False),
+        ({OWN: FOR, ECHO: SILENT}, {LAN: FOR}, False),
+        ({OWN: SILENT, ECHO: SILENT}, {LAN: FOR}, True),
+        ({ECHO: SILENT}, {MAC: FOR}, True),
+    ],
+    ids=["it may be there, too", "on its link", "its link is gone", "another gateway"],
+)
+def test_after_a_start_a_network_that_may_fit_there_leaves_no_site(
+    a: Mapping[Wanted, Says], b: Mapping[Wanted, Says], left: bool
+) -> None:
+    rules = [
+        SiteRules("a", fence=True, dwell=DWELL, agreement=Agreement.ALL, wanted=tuple(a)),
+        SiteRules("b", fence=True, dwell=DWELL, wanted=tuple(b)),
+    ]
+    walk = Walk(*rules, memory=at("a", 990.0))
+    walk.stay(LEAVE + 10, clash(Clash(a, b, torn=False), None))
+    assert walk.site == ("" if left else "a")
 
 
 def test_a_site_without_a_fence_is_left_for_another_place() -> None:

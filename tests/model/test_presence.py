@@ -96,7 +96,7 @@ def test_only_surely_outside_long_enough_ends_a_presence(looks: list[Look], dwel
             sure = 0.0
         elif where is OUT and last is OUT and passed <= LONGEST_GAP:
             sure += passed
-        last = where
+        last = where or last
         presence = step(was, where, now, dwell=dwell, leave_after=leave)
         if was.here and not presence.here:
             assert where is OUT
@@ -167,15 +167,35 @@ def test_jitter_at_the_fence_opens_nothing_and_closes_nothing() -> None:
         assert all(each.here for each in walk(looks, HERE))
 
 
-@given(st.floats(0.5, 1e6), st.integers(1, 200))
-def test_single_looks_outside_between_lost_ones_end_no_presence(gap: float, times: int) -> None:
+@given(TIMES, st.integers(1, 200))
+def test_who_is_outside_whenever_there_is_evidence_is_away_in_the_end(gap: float, times: int) -> None:
+    found = walk([(gap, OUT), (gap, None)] * times, HERE)
+    assert found[-1].here is ((times - 1) * gap < 300 - 1e-6)
+
+
+@given(st.floats(LONGEST_GAP + 1, 1e6), st.integers(1, 200))
+def test_single_looks_outside_between_long_silences_end_no_presence(gap: float, times: int) -> None:
     assert all(each.here and not each.counted for each in walk([(gap, OUT), (gap, None)] * times, HERE))
 
 
+@given(st.integers(0, 500))
+def test_one_look_outside_after_a_silence_is_not_enough(silent: int) -> None:
+    silence = [(60.0, None)] * silent
+    assert walk([*every(5, OUT, 290), *silence, (5.0, OUT)], HERE)[-1].here
+    assert walk([*every(5, IN, 10), *silence, (60.0, OUT), *silence, (60.0, OUT)], HERE)[-1].here
+
+
+def test_a_flicker_at_the_rarest_poll_ends_a_presence() -> None:
+    longest = WhereaboutsTable.model_validate({"poll": "60s"}).poll
+    found = walk([(longest, OUT), (longest, None)] * 12, HERE)
+    assert found[0].here
+    assert not found[-1].here
+
+
 def test_a_gap_without_evidence_brings_no_leave_nearer() -> None:
-    lost = [*every(5, OUT, 10), *every(5, None, 40), *every(5, OUT, 20)]
+    lost = [*every(5, OUT, 10), *every(5, None, 40), *every(5, OUT, 15)]
     found = walk(lost, HERE, leave=20.0)
-    assert [each.counted for each in found] == [0, 5, *[5] * 8, 5, 10, 15, 0]
+    assert [each.counted for each in found] == [0, 5, *[5] * 8, 10, 15, 0]
     assert [each.phase for each in found[-2:]] == [Phase.LEAVING, Phase.AWAY]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from capacitord.link import messages as link
 from capacitord.model.departure import Leave
 from capacitord.model.profile import Worklist
 from capacitord.model.worklist import Source
+from capacitord.site.departing import Departing
+from capacitord.site.lately import Lately
 from tests.site.driver import Supervisor
-from tests.site.modality import associated, begin_step, end_step, image, store
+from tests.site.modality import ask, associated, begin_step, end_step, image, store
 from tests.site.pacs import NO_ROOM, STORED, Pacs
-from tests.site.rig import destination
+from tests.site.rig import destination, rig
+from tests.site.routes import has, route
 from tests.wait import wait_for
 
 STUDY, OTHER = "1.2.3", "1.2.4"
@@ -74,6 +78,38 @@ def test_the_coach_may_leave_when_all_that_scanners_named_has_come_and_left(supe
     assert becomes(supervisor).is_clear
 
 
+def test_a_result_that_no_scanner_was_told_is_said(supervisor: Supervisor, pacs: Pacs) -> None:
+    supervisor.start(destination("pacs", pacs.port), limits=QUICK)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1))
+        assert ask(scanner, "1.8.1", [f"{STUDY}.1"]) == 0
+        scanner.abort()
+    assert becomes(supervisor, "commitment").leave is Leave.DRAINING
+
+
+def test_what_was_named_today_stays_so_when_the_clock_is_set() -> None:
+    clocks = {"wall": 1_000_000.0, "clock": 50.0}
+    lately = Lately(lambda: clocks["wall"], lambda: clocks["clock"])
+    assert lately.since(86_400.0) == 913_600 * 10**9
+    clocks["clock"] += 3600.0
+    for wall in (1_003_600.0, 1_003_600.0 + 30 * 86_400.0):
+        clocks["wall"] = wall
+        assert lately.since(86_400.0) == 917_200 * 10**9
+    clocks["wall"] = 900_000.0
+    assert lately.since(86_400.0) == 813_600 * 10**9
+
+
+def test_nothing_that_was_named_is_hidden_by_a_clock_that_is_set_ahead(tmp_path: Path) -> None:
+    clocks = {"wall": time.time()}
+    lately = Lately(lambda: clocks["wall"], lambda: 0.0)
+    with rig(tmp_path, destination("pacs")) as site:
+        departing = Departing(site.spool, site.deliveries, lambda: site.profile("pacs"), lately=lately)
+        site.spool.evidence.step_began("1.9.1", [STUDY], "CT_1", time.time_ns())
+        assert departing.answer().begun_studies == 1
+        clocks["wall"] += 30 * 86_400.0
+        assert departing.answer().begun_studies == 1
+
+
 def test_what_waits_is_counted_and_nothing_is_guessed_of_how_long(supervisor: Supervisor) -> None:
     with socket.socket() as nobody:
         # Bound and never listening, so that the port is nobody else's either.
@@ -118,6 +154,33 @@ def test_what_left_before_the_first_failure_says_nothing_of_how_long_the_rest_ta
     assert (way.moves, way.eta, found.eta) == (False, None, None)
     (said,) = (each.message for each in found.matters if each.reference == "on-the-way")
     assert said == "1 image is still on the way, and meets trouble at the moment"
+
+
+def test_an_image_that_is_damaged_before_anybody_took_it_in_keeps_the_coach(supervisor: Supervisor, pacs: Pacs) -> None:
+    to_nobody = (route("pacs", when=has("StudyInstanceUID", OTHER)),)
+    supervisor.start(destination("pacs", pacs.port), limits=QUICK, routes=to_nobody)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1), image(OTHER, 1))
+    wait_for(lambda: pacs.stored, what="the one image to leave")
+    becomes(supervisor, "held")
+    # What a PACS has is damaged as well, and that is nobody's loss.
+    for segment in (supervisor.spool / "objects").rglob("*"):
+        if segment.is_file():
+            spoil(segment)
+    assert supervisor.call("doctor.verify").body
+    found = becomes(supervisor, "damaged")
+    assert (found.leave, found.damaged_images) == (Leave.NOT_YET, 1)
+    with associated(supervisor.listen()) as scanner:
+        store(scanner, image(STUDY, 1))
+    assert becomes(supervisor, "held").damaged_images == 0
+
+
+def spoil(segment: Path) -> None:
+    """Turn every bit of a segment but those of its first few bytes."""
+    data = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(64)
+        file.write(bytes(~byte & 0xFF for byte in data[64:]))
 
 
 def test_a_runtime_that_only_delivers_serves_no_port_and_asks_nobody_for_a_worklist(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from capacitord.errors import StorageFailed
+from capacitord.api.actions import CLEARED, WAIVED
+from capacitord.errors import Refused, StorageFailed
 from capacitord.link.probe import Limits, Scanner
 from capacitord.model.outcome import Outcome, Verdict
 from capacitord.model.preflight import Checked, Clearance, Last, Preflight, Root
 from capacitord.supervisor.clearing import Clearing
 from capacitord.supervisor.last_open import UNKNOWN, LastOpen
+from capacitord.supervisor.openings import FRESH
 
 CT = Scanner("CT_1", "FLUXBOX", Root.STUDY, "127.0.0.1", 104)
 CLEAN = Preflight((Checked("CT_1", Outcome(Verdict.DONE, "CT_1 said all that is on it.", 0)),))
@@ -39,10 +42,22 @@ class Record(LastOpen):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.meanwhile: Callable[[], object] = lambda: None
+        self.written: list[str] = []
+        self.syncs = True
+        """Whether the folder is synced after a new record got its name there."""
 
     def write(self, site: str) -> Last:
         self.meanwhile()
-        return super().write(site)
+        self.written.append(site)
+        return self._synced(super().write(site))
+
+    def forget(self) -> Last:
+        return self._synced(super().forget())
+
+    def _synced(self, written: Last) -> Last:
+        if not self.syncs:
+            raise StorageFailed("the disk refused: Input/output error")
+        return written
 
 
 class Desk:
@@ -55,14 +70,26 @@ class Desk:
         self.asked = Asked(self.turned)
         self.writes = asyncio.Event()
         self.write = asyncio.Event()
-        self.entries = 0
+        self.entries: list[str] = []
+        self.refuses = ""
+        """The action that the audit log takes no entry of."""
         self.possible = self.ready = True
+        self.now = 0.0
         self.clearing = Clearing(
-            self.record, self.asked, [CT], Limits(20, 1, 1), every=0.01, journal=self.journal, changed=self.look
+            self.record,
+            self.asked,
+            [CT],
+            Limits(20, 1, 1),
+            every=0.01,
+            journal=self.journal,
+            changed=self.look,
+            clock=lambda: self.now,
         )
 
-    async def journal(self, *_: object, **_settings: object) -> None:
-        self.entries += 1
+    async def journal(self, action: str, *_: object, **_settings: object) -> None:
+        if action == self.refuses:
+            raise StorageFailed("the disk refused: Input/output error")
+        self.entries.append(action)
         self.writes.set()
         await self.write.wait()
 
@@ -154,12 +181,97 @@ def test_an_answer_from_before_a_pause_is_asked_for_again(tmp_path: Path, pause:
 def test_somebody_who_comes_while_it_is_written_down_keeps_the_port_shut(tmp_path: Path) -> None:
     async def act(desk: Desk) -> None:
         loop = asyncio.get_running_loop()
-        desk.record.meanwhile = lambda: loop.call_soon_threadsafe(desk.clearing.take, TAKEN, desk.clearing.question())
+
+        def come() -> None:
+            desk.record.meanwhile = lambda: None
+            loop.call_soon_threadsafe(desk.clearing.take, TAKEN, desk.clearing.question())
+
+        desk.record.meanwhile = come
         (await desk.question(1)).set_result(CLEAN)
         desk.write.set()
-        await desk.until(lambda: desk.clearing.last == UNKNOWN)
+        await desk.until(lambda: desk.record.written[-2:] == ["st-marys", "lakeside"])
+        assert desk.clearing.last == Last("lakeside")
         assert desk.clearing.clearance is None
-        assert desk.record.read() == UNKNOWN
+
+    play(tmp_path, act)
+
+
+def test_a_record_that_may_have_been_written_is_written_anew_before_the_port_opens(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        desk.record.syncs = False
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.problem is not None)
+        assert desk.record.read() == Last("st-marys"), "it failed, and it is there"
+        desk.clearing.begin("lakeside", "back again")
+        assert desk.clearing.clearance is Clearance.AGAIN, "that is where it was open last, and the record differs"
+        desk.record.syncs = True
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.record.read() == Last("lakeside")
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("ends", ["it takes too long", "another activation"])
+def test_a_site_that_was_not_opened_in_the_end_is_not_on_record(tmp_path: Path, ends: str) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.record.read() == Last("st-marys")
+        desk.ready = False
+        if ends == "another activation":
+            desk.clearing.begin("st-marys", "again")
+        else:
+            desk.now += FRESH + 1
+        assert desk.clearing.clearance is None
+        desk.look()
+        await desk.until(lambda: desk.record.read() == Last("lakeside"))
+
+    play(tmp_path, act)
+
+
+def test_a_site_that_was_opened_stays_on_record(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        desk.clearing.opened()
+        desk.now += 100 * FRESH
+        for site in ("valley", "st-marys"):
+            desk.clearing.begin(site, "later")
+            desk.look()
+        assert desk.clearing.clearance is Clearance.SAME
+        assert desk.record.read() == Last("st-marys")
+
+    play(tmp_path, act)
+
+
+def test_a_record_that_may_have_been_written_is_put_right_while_no_site_is_active(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        desk.record.syncs = False
+        (await desk.question(1)).set_result(CLEAN)
+        await desk.until(lambda: desk.clearing.problem is not None)
+        desk.possible = desk.ready = False
+        desk.clearing.begin("", "parked")
+        desk.record.syncs = True
+        await desk.until(lambda: desk.record.read() == Last("lakeside"))
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("syncs", [True, False])
+def test_a_box_in_the_place_of_another_has_doubt_also_when_that_cannot_be_written(tmp_path: Path, syncs: bool) -> None:
+    async def act(desk: Desk) -> None:
+        desk.record.write("")
+        await desk.clearing.open(used=False)
+        assert desk.clearing.clearance is Clearance.FIRST
+        desk.record.syncs = syncs
+        with contextlib.nullcontext() if syncs else pytest.raises(StorageFailed):
+            await desk.clearing.take_over()
+        assert desk.clearing.last == UNKNOWN
+        assert desk.clearing.clearance is None
 
     play(tmp_path, act)
 
@@ -185,7 +297,7 @@ def test_a_record_that_is_tried_again_is_in_the_audit_log_once(tmp_path: Path) -
         assert desk.clearing.clearance is Clearance.CLEAN
         aside.rmdir()
         await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
-        assert desk.entries == 1
+        assert desk.entries == [CLEARED]
 
     play(tmp_path, act)
 
@@ -198,6 +310,30 @@ def test_a_box_in_the_place_of_another_does_not_know_its_last_site(tmp_path: Pat
         await desk.clearing.take_over()
         assert desk.clearing.last == desk.record.read() == after
         assert desk.clearing.clearance is None
+
+    play(tmp_path, act)
+
+
+def test_a_waiver_is_in_the_audit_log_once_though_what_follows_it_is_tried_again(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.write.set()
+        desk.refuses = CLEARED
+        desk.clearing.waive("alex", "she is on her way out")
+        desk.look()
+        await desk.until(lambda: desk.clearing.problem is not None)
+        desk.refuses = ""
+        await desk.until(lambda: desk.clearing.clearance is Clearance.SAME)
+        assert desk.entries == [WAIVED, CLEARED]
+
+    play(tmp_path, act)
+
+
+def test_who_waives_what_is_waived_is_told_by_whom(tmp_path: Path) -> None:
+    async def act(desk: Desk) -> None:
+        desk.clearing.waive("alex", "she is on her way out")
+        with pytest.raises(Refused, match="waived already, by alex"):
+            desk.clearing.waive("blake", "I did not know")
+        assert desk.clearing.waived == "alex"
 
     play(tmp_path, act)
 

@@ -33,10 +33,19 @@ def test_it_drains_where_the_profile_says_so() -> None:
     assert not verdict(facts(Inactive())).drains
 
 
-@pytest.mark.parametrize(("hours", "drains"), [(3.99, True), (4.0, False), (400.0, False), (-1.0, True)])
+@pytest.mark.parametrize(
+    ("hours", "drains"), [(3.99, True), (4.0, False), (400.0, False), (-0.05, True), (-1.0, False)]
+)
 def test_a_time_that_was_set_ends(hours: float, drains: bool) -> None:
+    # Who began in an hour has begun by a clock that was wrong: nobody knows when.
     assert verdict(facts(FOUR_HOURS, hours)).drains is drains
     assert verdict(facts(FOREVER, hours)).drains
+
+
+def test_a_time_that_was_set_ends_though_the_clock_is_set_back() -> None:
+    assert verdict(facts(FOUR_HOURS)._replace(ran=4 * 3600.0 - 1)).drains
+    assert not verdict(facts(FOUR_HOURS)._replace(ran=4 * 3600.0)).drains
+    assert verdict(facts(FOREVER)._replace(ran=1e6)).drains
 
 
 def test_without_a_record_only_what_has_no_time_goes_on() -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from capacitord.api import messages as m
 from capacitord.config import box as config
-from capacitord.errors import Refused
+from capacitord.errors import Refused, StorageFailed
 from capacitord.model.location import Decision
 from capacitord.model.states import GateState
+from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.gate_history import GateHistory
@@ -34,6 +35,18 @@ def where(site: str | None, reason: str = "a test says so") -> Decision:
 def torn(*kept: str) -> Decision:
     """Return a conflict; the box has not left these sites."""
     return Decision(None, conflict=True, reasons=("GPS says lakeside, the network st-marys",), kept=kept)
+
+
+class Unsynced(ActiveSite):
+    """A record whose disk fails once, when the name of the new one is to last."""
+
+    failed = False
+
+    def write(self, choice: Choice) -> None:
+        super().write(choice)
+        if not self.failed:
+            self.failed = True
+            raise StorageFailed("the disk refused: Input/output error")
 
 
 class Evidence:
@@ -261,6 +274,19 @@ def test_what_was_chosen_outlives_a_restart_and_so_does_an_override(tmp_path: Pa
     play(tmp_path, at_lakeside)
     play(tmp_path, again, new=False)
     play(tmp_path, overridden, new=False)
+
+
+def test_a_choice_that_failed_is_not_that_of_the_next_life(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        await coach.activate("lakeside")
+        coach.serving.chosen = Unsynced(tmp_path / "active-site")
+        with pytest.raises(StorageFailed):
+            await coach.activate("st-marys")
+        chosen = ActiveSite(tmp_path / "active-site").read()
+        assert coach.serving.site == "lakeside"
+        assert chosen == coach.serving.choice
+
+    play(tmp_path, act)
 
 
 def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> None:

@@ -101,6 +101,14 @@ def test_nothing_but_what_is_on_record_opens_the_gate() -> None:
         assert not gate.may_scan
 
 
+def test_a_port_that_cannot_be_bound_is_what_is_said_where_nothing_else_is_in_the_way() -> None:
+    facts = Facts(profile="b", runtime=RuntimeState.RUNNING, port_problem=PROBLEM, awaited="open for a last")
+    for cleared in (replace(facts, clearance=Clearance.WAIVED), replace(facts, preflight=CLEAN)):
+        gate = decide(GateState.PREFLIGHT, cleared)
+        assert (gate.state, gate.reason, gate.hint) == (GateState.BLOCKED, PROBLEM.message, PROBLEM.hint)
+    assert "CT_1 still has" in decide(GateState.PREFLIGHT, replace(facts, preflight=FOUND)).reason
+
+
 def test_an_open_gate_says_that_the_site_is_being_left_and_that_the_preflight_was_waived() -> None:
     facts = Facts(profile="b", runtime=RuntimeState.RUNNING, bound=True, heard=True, clearance=Clearance.SAME)
     assert decide(GateState.OPEN, facts).reason == "images are taken in for b"

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from capacitord.model.preflight import Last
 from capacitord.model.states import GateState
+from capacitord.supervisor.last_open import LastOpen
 from tests.supervisor.gating import machine
 from tests.supervisor.gating.box import EVERY, Settings
 from tests.supervisor.gating.runtime import SLOW
-from tests.supervisor.gating.world import Manner, Start
+from tests.supervisor.gating.world import STORAGE_PORT as PORT
+from tests.supervisor.gating.world import Manner, Start, listening
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,52 @@ def test_a_waiver_is_for_one_activation(state: Path) -> None:
         assert not one.is_open
         one.activate("valley", waive=False, pause=15.0)
         assert one.is_open, "that is where it was open last"
+
+
+def test_a_waiver_that_opened_nothing_is_not_for_another_activation(state: Path) -> None:
+    with coach(state, Settings(waiver=True, follow=False, port=PORT)) as one:
+        one.serve("lakeside", patients=1)
+        one.end_it(back=False, pause=15.0)
+        with listening(PORT):
+            one.activate("valley", waive=True, pause=60.0)
+            gate = one.box.serving.gatekeeper.gate
+            assert (gate.state, gate.reason) == (GateState.BLOCKED, f"port {PORT} is in use")
+            assert LastOpen(one.truth.record).read() == Last("lakeside"), "nothing can be opened"
+            one.end_it(back=False, pause=15.0)
+        one.activate("valley", waive=False, pause=15.0)
+        assert not one.is_open
+        one.restart(kill=True, rounds=0, pause=15.0)
+        assert not one.is_open
+        one.activate("lakeside", waive=False, pause=15.0)
+        assert one.is_open
+
+
+def test_a_second_waiver_is_refused_and_nothing_comes_of_it(state: Path) -> None:
+    with coach(state, Settings(waiver=True, follow=True)) as one:
+        one.serve("lakeside", patients=1)
+        one.hindrance("last-open", on=True)
+        one.activate("st-marys", waive=True, pause=15.0)
+        one.arrives("st-marys", follow=False)
+        one.end_it(back=True, pause=15.0)
+        serving = one.box.serving
+        assert (serving.site, serving.override, serving.clearing.waived) == ("st-marys", False, "alex")
+        one.activate("st-marys", waive=True, pause=1.0)
+        assert not serving.override
+
+
+def test_a_port_that_was_in_use_is_opened_when_it_is_free_and_scanners_are_clean_then(state: Path) -> None:
+    with coach(state, Settings(waiver=False, follow=False, port=PORT)) as one:
+        one.serve("lakeside")
+        one.end_it(back=False, pause=15.0)
+        with listening(PORT):
+            one.activate("valley", waive=False, pause=60.0)
+            assert one.box.serving.gatekeeper.gate.reason == f"port {PORT} is in use"
+            one.found("CT_1", 1, Manner.HONEST)
+        one.wait(15.0)
+        assert not one.is_open, "it has somebody since"
+        one.found("CT_1", 0, Manner.HONEST)
+        one.wait(2 * EVERY)
+        assert one.is_open
 
 
 def test_what_drains_and_what_is_served_leave_for_their_own_sites(state: Path) -> None:

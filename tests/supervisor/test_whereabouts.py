@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,13 @@ import pytest
 
 from capacitord.config import profile
 from capacitord.config.tables.whereabouts import HostPort, WhereaboutsTable
+from capacitord.location.evidence import Polled, seconds
+from capacitord.location.gpsd import Gpsd as Receiver
 from capacitord.model.location import Decision, Kind, Wanted
 from capacitord.model.outcome import Outcome, Verdict
+from capacitord.supervisor.clearing import Clearing
+from capacitord.supervisor.serving import Serving
+from capacitord.supervisor.supervisor import Supervisor
 from capacitord.supervisor.whereabouts import Whereabouts
 from tests.peers.gpsd import Fix, Gpsd, receiver
 from tests.supervisor.daemon import PROFILE, Daemon, running
@@ -47,6 +54,14 @@ def located(daemon: Daemon, matches: Callable[[Any], bool], what: str) -> Any:
         return seen[0] if matches(seen[0]) else None
 
     return wait_for(look, what=f"{what}; it was {seen}")
+
+
+@pytest.mark.parametrize("what", [Supervisor, Serving, Clearing, Whereabouts, Receiver, Polled])
+def test_what_grows_old_does_so_while_the_machine_sleeps(what: type) -> None:
+    clock = inspect.signature(what).parameters["clock"].default
+    asleep = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert asleep <= clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert clock is seconds, "where it never slept, others say the same"
 
 
 def test_a_daemon_finds_out_where_it_is(tmp_path: Path) -> None:

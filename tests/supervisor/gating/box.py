@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     required: bool = True
     waiver: bool = True
     follow: bool = True
+    port: int = 0
 
 
 def config_of(state: Path, world: World, settings: Settings) -> config.Box:
@@ -56,7 +57,7 @@ def config_of(state: Path, world: World, settings: Settings) -> config.Box:
 state = "{state}"
 [storage]
 address = "{HOST}"
-port = 0
+port = {settings.port}
 [location]
 gpsd = "{HOST}:2947"
 follow = {str(settings.follow).lower()}
@@ -130,6 +131,7 @@ class Life:
             self._gate_changed,
             probe=Started(world, Probe),
             journal=self._history.write,
+            clock=self.loop.time,
         )
         self._decisions: asyncio.Queue[Decision] = asyncio.Queue()
         self.whereabouts = Whereabouts(box.location, changed=self._decisions.put_nowait, clock=self.loop.time)

@@ -27,7 +27,17 @@ from capacitord.model.states import GateState
 from capacitord.supervisor.peers import Peer
 from tests.supervisor.gating.box import Life, Settings, profile
 from tests.supervisor.gating.truth import Truth
-from tests.supervisor.gating.world import HOST, SCANNERS, SITES, Association, Manner, Start, World
+from tests.supervisor.gating.world import (
+    HOST,
+    SCANNERS,
+    SITES,
+    STORAGE_PORT,
+    Association,
+    Manner,
+    Start,
+    World,
+    listening,
+)
 
 _NOW: Final = 1000.0
 RECORDS: Final = ("last-open", "active-site")
@@ -40,6 +50,7 @@ _settings = st.builds(
     required=st.sampled_from((True, True, False)),
     waiver=st.sampled_from((True, True, False)),
     follow=st.booleans(),
+    port=st.sampled_from((0, STORAGE_PORT)),
 )
 _manner = st.sampled_from((*(6 * (Manner.HONEST,)), *Manner))
 _runtime = st.sampled_from((*(4 * (Start.READY,)), *(2 * (Start.SLOW,)), Start.FAILS, Start.MUTE))
@@ -106,6 +117,8 @@ class Coach(RuleBasedStateMachine):
         self.now = _NOW
         self.images = 0
         self.versions = dict.fromkeys(SITES, 1)
+        self.other: socket.socket | None = None
+        """Somebody else who listens on the port of the box."""
 
     def teardown(self) -> None:
         self.deeds += Counter(
@@ -122,6 +135,7 @@ class Coach(RuleBasedStateMachine):
             if self.life is not None:
                 self.life.kill()
         finally:
+            self.port(taken=False)
             self.world.close()
             self._folder.cleanup()
 
@@ -250,6 +264,7 @@ class Coach(RuleBasedStateMachine):
         self.trouble(Start.READY, "", pacs=True)
         for record in RECORDS:
             self.hindrance(record, on=False)
+        self.port(taken=False)
         self.activate(site, waive=False, pause=0)
         self.box.loop.run_for(ENOUGH)
         gate, here = self.box.serving.gatekeeper.gate, self.box.serving
@@ -417,6 +432,16 @@ class Coach(RuleBasedStateMachine):
         elif aside.is_dir():
             aside.rmdir()
 
+    @precondition(lambda self: not self.is_open)
+    @rule(taken=st.booleans())
+    def port(self, *, taken: bool) -> None:
+        """Have another program listen on the port that is the box's, or no more."""
+        if taken and self.other is None:
+            self.other = listening(STORAGE_PORT)
+        elif not taken and self.other is not None:
+            self.other.close()
+            self.other = None
+
     # --- what must be so
 
     @invariant()
@@ -428,7 +453,9 @@ class Coach(RuleBasedStateMachine):
     @invariant()
     def the_port_is_open_if_the_gate_is(self) -> None:
         port = self.life.serving.gatekeeper.storage.port if self.life is not None else 0
-        if port:
+        if self.other is not None:
+            assert not self.is_open or port != STORAGE_PORT
+        elif port:
             with socket.socket() as made:
                 reached = made.connect_ex((HOST, port)) == 0
             assert reached == self.is_open, f"a scanner {'gets' if reached else 'does not get'} through"

@@ -13,8 +13,8 @@ from typing import Final
 
 from capacitord.api import messages as m
 from capacitord.model.states import GateState
-from capacitord.supervisor.clearing import FRESH
 from capacitord.supervisor.last_open import LastOpen
+from capacitord.supervisor.openings import FRESH
 from tests.supervisor.gating.box import Life, Settings
 from tests.supervisor.gating.world import World
 
@@ -51,8 +51,10 @@ class Truth:
 
     _stamp: tuple[int, int] | None = None
     _written: bytes | None = None
-    _known: str = ""
+    _known: str | None = ""
     """The site that was cleared last, whatever became of the record."""
+    _opened_last: str | None = ""
+    """The site that the port was open for last, likewise; after a start that which the record named."""
     _served: str = ""
     _unasked: tuple[str, int] | None = None
     _was_open: bool = False
@@ -71,7 +73,7 @@ class Truth:
         """Take note that the box starts: what its record does not say now, nobody knows."""
         self.settings = settings
         self.waivers.clear()
-        self.cleared = None if self.spoilt and self._known else self._known
+        self.cleared = self._opened_last = None if self.spoilt and self._known else self._known
         self.world.clean_at = float("-inf")
         self._served = ""
         self._was_open = False
@@ -125,17 +127,18 @@ class Truth:
     def _recorded(self, now: float) -> None:
         """See that a site that was put on record was cleared for a reason."""
         last = LastOpen(self.record).read()
-        assert not last.doubt, last.doubt
-        if last.site and (last.site != self.cleared):
-            reason = self._reason(last.site, now)
-            assert reason, f"{last.site} was cleared, and the scanners were not: {self.world.scanners}"
+        site = None if last.doubt else last.site
+        if site != self._opened_last:
+            assert site, last
+            reason = self._reason(site, now)
+            assert reason, f"{site} was cleared, and the scanners were not: {self.world.scanners}"
             self.reasons.add(reason)
-            self.cleared = self._known = last.site
+        self.cleared = self._known = site
         self.spoilt, self._written = False, self._content()
 
     def _reason(self, site: str, now: float) -> str:
         """Return why a site may be opened for, empty if it must not."""
-        if self.cleared == "":
+        if self._opened_last == "":
             return "first"
         if not self.settings.required and site not in ALWAYS:
             return "not required"
@@ -152,7 +155,7 @@ class Truth:
         assert all(site == life.serving.site for site in listening), f"{listening} listen for {life.serving.site}"
         if is_open and not self._was_open:
             self.opened += 1
-            site = life.serving.site
+            site = self._opened_last = life.serving.site
             assert site
             assert site == self.cleared, f"{site} is open, and cleared was {self.cleared}"
             if self._unasked is not None and site == self._unasked[0]:

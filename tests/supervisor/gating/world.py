@@ -26,6 +26,8 @@ SITES: Final = ("lakeside", "st-marys", "valley")
 SCANNERS: Final = ("CT_1", "MR_2")
 _SCANNER_PORT: Final = 10401
 _PACS_PORT: Final = 10501
+STORAGE_PORT: Final = 10601
+"""The port on which the box listens, where it is a fixed one."""
 
 
 def own_address() -> str:
