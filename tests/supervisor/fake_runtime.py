@@ -196,7 +196,7 @@ class FakeRuntime:
                     self.export(stream)
                 case "study.name" | "worklist.name":
                     self.name(stream, body)
-                case route if route.startswith("queue."):
+                case "queue.flush" | "queue.pause" | "queue.resume" as route:
                     self.whole(stream, m.Done(f"{route} by {call.user}"), ("abc123",))
                 case _:
                     self.misbehave(call.deed or "")
