@@ -197,7 +197,9 @@ def _control(page: Page) -> None:
         "old. A site with a geofence is the one if the position is surely inside for as long as `dwell` says, and its "
         "network evidence agrees as `network` says; a site without one is known by its network evidence alone. After a "
         "start the site of before opens when something speaks for it, or when nothing has spoken at all for "
-        "`leave_after`, a minute at most; a person's `fluxctl site activate` does not wait.",
+        "`leave_after`, a minute at most. No site opens by evidence then before the GPS has told a position, if areas "
+        "are known, and all of the network was asked, as one may contradict the other; what says nothing is waited for "
+        "for a minute. A person's `fluxctl site activate` does not wait.",
         "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
         "for `leave_after`: a position surely outside, or the network of another site. Only the time between two looks "
         "that both say so counts; in a gap without evidence the count stands still. Evidence that contradicts "

@@ -11,7 +11,7 @@ import pytest
 
 from capacitord.model.states import GateState
 from tests.supervisor.gating import machine
-from tests.supervisor.gating.box import EVERY, Settings
+from tests.supervisor.gating.box import BOUNDS, EVERY, LEAVE_AFTER, Settings
 from tests.supervisor.gating.runtime import SLOW
 from tests.supervisor.gating.world import Manner, Start
 
@@ -109,3 +109,34 @@ def test_what_drains_and_what_is_served_leave_for_their_own_sites(state: Path) -
             ("st-marys", "st-marys", 1),
             ("st-marys", "st-marys", 2),
         ]
+
+
+def test_a_restart_in_a_conflict_opens_nothing_before_the_position_was_heard(state: Path) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("st-marys", follow=False)
+        assert (one.is_open, one.box.serving.site) == (True, "st-marys")
+        one.evidence("lakeside", "st-marys")
+        one.wait(15.0)
+        assert one.is_open, "a conflict ends nothing"
+        one.end(kill=True, rounds=0)
+        one.evidence("", "st-marys")
+        one.start_again(one.truth.settings, 15.0)
+        assert not one.is_open
+        assert "the GPS has said nothing yet since the start" in one.box.serving.gatekeeper.gate.reason
+        one.evidence("lakeside", "st-marys")
+        one.wait(100.0)
+        assert "disagrees" in one.box.serving.gatekeeper.gate.reason
+        assert not one.is_open
+        one.restart(kill=True, rounds=0, pause=100.0)
+        assert not one.is_open
+    assert one.truth.opened == 1
+
+
+def test_a_box_whose_gps_is_dead_opens_again_after_a_while(state: Path) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("st-marys", follow=False)
+        one.evidence("", "st-marys")
+        one.restart(kill=True, rounds=0, pause=LEAVE_AFTER - 5)
+        assert not one.is_open
+        one.wait(5 + BOUNDS.pulse)
+        assert (one.is_open, one.box.serving.site) == (True, "st-marys")
