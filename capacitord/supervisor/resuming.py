@@ -29,3 +29,11 @@ def last_choice(chosen: ActiveSite, profiles: ProfileStore) -> Choice:
         if choice.site:
             chosen.write(choice)
     return choice
+
+
+def known_place(choice: Choice) -> str:
+    """Return the site at which the evidence had the box, as far as a choice tells; empty if nobody knows.
+
+    What a person said is no evidence: nothing need have spoken for her site, and it is not left like one that was seen.
+    """
+    return "" if choice.chosen is not None and choice.chosen.by_person else choice.site

@@ -39,7 +39,7 @@ from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.provision import Provision, is_empty
 from capacitord.supervisor.reporter import Reporter
-from capacitord.supervisor.resuming import is_used, last_choice
+from capacitord.supervisor.resuming import is_used, known_place, last_choice
 
 _log = logging.getLogger(__name__)
 _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
@@ -142,7 +142,7 @@ class Serving:
             self.choice = await asyncio.to_thread(last_choice, self.chosen, self.profiles)
             self.site = self.choice.site
             if self.whereabouts is not None:
-                self.whereabouts.begin(self.site)
+                self.whereabouts.begin(known_place(self.choice))
             self._begin()
             if self.site:
                 self.stored = await asyncio.to_thread(self.profiles.read, self.site)

@@ -111,7 +111,9 @@ def _preflight(page: Page) -> None:
         "A box that follows the evidence of where it is opens for the site that this means. What a person says with "
         "`fluxctl site activate` or `deactivate` stands against the evidence, needs a preflight like any other, and is "
         "shown as an override until `fluxctl site follow`. Evidence that contradicts itself opens nothing; a site that "
-        "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next.",
+        "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next. "
+        "An override is no evidence: if it is ended after a restart, the box is where the evidence has had it since "
+        "then, and shut if that is nowhere.",
     )
 
 

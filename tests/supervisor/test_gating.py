@@ -140,3 +140,29 @@ def test_a_box_whose_gps_is_dead_opens_again_after_a_while(state: Path) -> None:
         assert not one.is_open
         one.wait(5 + BOUNDS.pulse)
         assert (one.is_open, one.box.serving.site) == (True, "st-marys")
+
+
+@pytest.mark.parametrize("place", ["lakeside", ""])
+def test_what_a_person_said_is_no_evidence_after_a_restart(state: Path, place: str) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("lakeside", follow=False)
+        one.serve("st-marys")
+        one.evidence(place, "")
+        one.restart(kill=True, rounds=0, pause=15.0)
+        assert (one.is_open, one.box.serving.site) == (True, "st-marys"), "her word stands"
+        assert one.box.whereabouts.look().site is None
+        one.end_it(back=True, pause=3.0)
+        assert not one.is_open
+        assert one.box.serving.site != "st-marys"
+        one.wait(100.0)
+        assert (one.is_open, one.box.serving.site) == (bool(place), place)
+
+
+def test_what_the_evidence_said_is_known_after_a_restart(state: Path) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("lakeside", follow=False)
+        one.evidence("", "")
+        one.restart(kill=True, rounds=0, pause=LEAVE_AFTER - 5)
+        assert not one.is_open
+        one.wait(5 + BOUNDS.pulse)
+        assert (one.is_open, one.box.serving.site) == (True, "lakeside")
