@@ -113,7 +113,8 @@ def _preflight(page: Page) -> None:
         "shown as an override until `fluxctl site follow`. Evidence that contradicts itself opens nothing; a site that "
         "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next. "
         "An override is no evidence: if it is ended after a restart, the box is where the evidence has had it since "
-        "then, and shut if that is nowhere.",
+        "then, and shut if that is nowhere. If the record of what was chosen is lost, somebody may have parked the "
+        "box: it stays shut until somebody chooses, with `fluxctl site activate`, `deactivate` or `follow`.",
     )
 
 

@@ -166,3 +166,18 @@ def test_what_the_evidence_said_is_known_after_a_restart(state: Path) -> None:
         assert not one.is_open
         one.wait(5 + BOUNDS.pulse)
         assert (one.is_open, one.box.serving.site) == (True, "lakeside")
+
+
+@pytest.mark.parametrize("how", ["delete", "cut", "change"])
+def test_a_record_of_the_choice_that_is_lost_opens_nothing_by_itself(state: Path, how: str) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("lakeside", follow=False)
+        one.find_it_damaged("active-site", how, kill=True, site="valley", pause=15.0)
+        one.wait(100.0)
+        assert one.truth.unchosen
+        assert not one.is_open
+        one.restart(kill=True, rounds=0, pause=15.0)
+        one.wait(100.0)
+        assert not one.is_open
+        one.end_it(back=True, pause=100.0)
+        assert (one.is_open, one.box.serving.site) == (True, "lakeside")
