@@ -32,6 +32,9 @@ WAIVED: Final = "gate.waive"
 LOCATED: Final = "location.decide"
 """The evidence means another site than before, or none."""
 
+UNCHOSEN: Final = "site.unknown"
+"""Nobody knows any more which site was chosen, or whether the box was parked: it is shut until somebody chooses."""
+
 GATE: Final = tuple(f"gate.{state}" for state in GateState)
 """What the gate has become."""
 
@@ -44,7 +47,7 @@ BY_A_SITE: Final = (REMATCH, LET_THROUGH)
 OWN: Final = (
     *(STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE),
     *BY_A_SITE,
-    *(CLEARED, WAIVED, LOCATED, *GATE),
+    *(CLEARED, WAIVED, LOCATED, UNCHOSEN, *GATE),
 )
 """What the box does by itself."""
 

@@ -96,6 +96,7 @@ class Polled(Generic[T]):
         self._clock = clock
         self._seen: Observation[T] = Observation(problem="not looked at yet")
         self._tried = clock()
+        self._asked = False
 
     @property
     def latest(self) -> Observation[T]:
@@ -104,6 +105,11 @@ class Polled(Generic[T]):
         if self._seen.value is None or silent <= 3 * self._every + 2 * self._within:
             return self._seen
         return msgspec.structs.replace(self._seen, value=None, problem=f"not looked at for {silent:.0f} s")
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it was looked at once, whatever came of it."""
+        return self._asked
 
     async def watch(self) -> None:
         """See `Plug`."""
@@ -129,7 +135,7 @@ class Polled(Generic[T]):
             except Exception as error:  # noqa: BLE001 - a source that ends for good would never say anything again
                 _log.exception("a source of evidence fails")
                 self._missed(f"looking at it fails ({type(error).__name__})")
-        self._tried = self._clock()
+        self._tried, self._asked = self._clock(), True
 
     def _missed(self, problem: str, hint: str = "") -> None:
         self._seen = msgspec.structs.replace(self._seen, value=None, problem=problem, hint=hint)

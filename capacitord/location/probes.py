@@ -117,6 +117,11 @@ class Probes:
         plug = self._plugs.get(wanted)
         return Observation(problem="nobody asks it") if plug is None else plug.latest
 
+    @property
+    def are_asked(self) -> bool:
+        """Whether each of them was asked once, whatever came of it."""
+        return all(plug.is_asked for plug in self._plugs.values())
+
     async def stop(self) -> None:
         """Ask nobody any more."""
         tasks = list(self._tasks.values())

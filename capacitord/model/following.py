@@ -8,7 +8,10 @@ from capacitord.model.location import Decision
 
 
 class Word(NamedTuple):
-    """Which site was said last to be served, empty for none. `override`: by a person, on a box that follows."""
+    """Which site was said last to be served, empty for none.
+
+    `override`: by a person, on a box that follows, or perhaps so, as nobody knows any more what was said.
+    """
 
     site: str
     override: bool

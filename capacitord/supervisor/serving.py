@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from capacitord.api import messages as m
+from capacitord.api.actions import UNCHOSEN
 from capacitord.config.box import Box
 from capacitord.config.profile import Profile as Document
 from capacitord.errors import CapacitordError, Problem
@@ -40,7 +41,7 @@ from capacitord.supervisor.profile_folder import Held
 from capacitord.supervisor.profiles import ProfileStore, Stored
 from capacitord.supervisor.provision import Provision, is_empty
 from capacitord.supervisor.reporter import Reporter
-from capacitord.supervisor.resuming import is_used, last_choice
+from capacitord.supervisor.resuming import has_spools, known_place, last_choice
 
 _log = logging.getLogger(__name__)
 _WAITING: Final = frozenset({m.RuntimeState.ABSENT, m.RuntimeState.BACKOFF})
@@ -136,6 +137,7 @@ class Serving:
         self.launcher = launcher
         self.bounds = bounds
         self._box = box
+        self._journal = journal
         self._grace = bounds.grace
         self._pulse = bounds.pulse
         self._stopping = False
@@ -145,12 +147,14 @@ class Serving:
     async def open(self, passphrase: str | None) -> None:
         """Read the profiles and take the box key; what does not work out is the gate's reason to stay shut."""
         try:
-            await self.clearing.open(used=await asyncio.to_thread(is_used, self.chosen, self._box.state / "sites"))
-            self.choice = await asyncio.to_thread(last_choice, self.chosen, self.profiles)
-            self.site = self.choice.site
-            if self.whereabouts is not None:
-                self.whereabouts.begin(self.site)
-            self._begin()
+            self.choice = await self._resume()
+        except CapacitordError as error:
+            await self._lose_choice(error)
+        self.site = self.choice.site
+        if self.whereabouts is not None:
+            self.whereabouts.begin(known_place(self.choice))
+        self._begin()
+        try:
             if self.site:
                 self.stored = await asyncio.to_thread(self.profiles.read, self.site)
         except CapacitordError as error:
@@ -158,6 +162,22 @@ class Serving:
             _log.error("%s: %s", error.where, error.message)
         await self.look_around()
         await self.take_key(passphrase)
+
+    async def _resume(self) -> Choice:
+        """Return what was chosen in the last life of this box. Raises `CapacitordError` if nobody knows."""
+        spools = await asyncio.to_thread(has_spools, self._box.state / "sites")
+        await self.clearing.open(used=spools or self.chosen.exists())
+        return await asyncio.to_thread(last_choice, self.chosen, self.profiles, self.clearing.last, spools=spools)
+
+    async def _lose_choice(self, error: CapacitordError) -> None:
+        """Have the box shut until somebody chooses: a person may have parked it."""
+        self.profile_problem = error.problem()
+        self.choice = Choice("", lost=self.profile_problem)
+        _log.error("%s: %s", error.where, error.message)
+        try:
+            await self._journal(UNCHOSEN, (), f"{error.message}; it stays shut until somebody chooses")
+        except CapacitordError as failed:
+            _log.critical("the audit log took no entry about that: %s", failed.message)
 
     async def look_around(self) -> None:
         """Read all profiles back, and take note of the other sites: which are damaged, and what their spools hold."""
@@ -226,7 +246,7 @@ class Serving:
     @property
     def word(self) -> Word:
         """What was said last of which site to serve."""
-        return Word(self.site, self.override)
+        return Word(self.site, self.override or self.choice.lost is not None)
 
     @property
     def is_open(self) -> bool:
@@ -242,6 +262,8 @@ class Serving:
         """Put down who chose the site that is served, or none, from now on. Raises `StorageFailed` or `OutOfSpace`."""
         choice = Choice(self.site, chosen)
         await self._put_down(choice)
+        if self.choice.lost is not None:
+            self.profile_problem = None
         self.choice, self.astray = choice, None
         self.consider()
 

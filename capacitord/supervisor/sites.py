@@ -83,7 +83,7 @@ class Sites:
             serving.take(await asyncio.to_thread(store.read, serving.site))
         await serving.look_around()
         serving.consider()
-        return msgspec.structs.replace(answer, active_site=serving.site, follows=follows and not serving.override)
+        return msgspec.structs.replace(answer, active_site=serving.site, follows=follows and not serving.word.override)
 
     async def _catch_up(self) -> None:
         """Have the runtime act on the version that is in force, after a change that was cut short."""
@@ -97,7 +97,8 @@ class Sites:
 
     def _is_first(self) -> bool:
         try:
-            return self._serving.chosen.read() is None and not self._store.sites()
+            known = self._serving.choice.lost is None
+            return known and self._serving.chosen.read() is None and not self._store.sites()
         except DamagedObject:
             return False
 
@@ -223,7 +224,7 @@ class Sites:
             msg = "this box does not follow where it is: it serves the site that a person activates"
             hint = "It does with [location] in capacitord.toml and in at least one profile."
             raise Refused(msg, hint=hint)
-        if not serving.override:
+        if not serving.word.override:
             return m.Done("The box follows the evidence of where it is already.")
         await serving.note(_evidence("; ".join(serving.whereabouts.look().reasons)))
         await self._heed()
@@ -384,7 +385,7 @@ class Sites:
         ]
         found = [msgspec.structs.replace(each, draining=draining.get(each.id)) for each in found]
         entries = tuple(sorted(found, key=lambda entry: entry.id))
-        follows = serving.follows and not serving.override
+        follows = serving.follows and not serving.word.override
         return m.SiteList(schema, entries, serving.choice.chosen, override=serving.override, follows=follows)
 
     def _entry(self, found: m.ProfileSummary) -> m.SiteEntry:

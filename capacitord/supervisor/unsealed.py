@@ -26,6 +26,7 @@ DONE_WITHOUT: Final = frozenset(
         actions.STARTED,
         actions.STOPPED,
         actions.LOCATED,
+        actions.UNCHOSEN,
         *(f"gate.{state}" for state in GateState if state is not GateState.OPEN),
         "key.init",
         "key.restore",

@@ -19,6 +19,7 @@ from capacitord.location.evidence import Observation, Plug, Polled, seconds
 from capacitord.location.gpsd import Gpsd
 from capacitord.location.positions import Position
 from capacitord.location.probes import Echo, Probes, cannot_echo
+from capacitord.model.hearing import LONGEST_WAIT, heard_out
 from capacitord.model.locating import decide
 from capacitord.model.location import NOWHERE, Decision, Evidence, Kind, Memory, SiteRules, Wanted, at
 from capacitord.supervisor.broker import resolve
@@ -65,6 +66,8 @@ class Whereabouts:
         self._areas: Fences | None = None
         self._memory: Memory = NOWHERE
         self._told = False
+        self._unheard: float | None = clock()
+        """Since when sources are waited for that have said nothing yet; None if all of them have, or it is too long."""
 
     @property
     def manual(self) -> str:
@@ -107,7 +110,8 @@ class Whereabouts:
 
     def begin(self, site: str) -> None:
         """Take the box to be at a site until the evidence says otherwise: that at which it was before a restart."""
-        self._memory = at(site, self.now()) if site else NOWHERE
+        self._unheard = self.now()
+        self._memory = at(site, self._unheard) if site else NOWHERE
         self.decision = Decision(site or None, reasons=UNDECIDED.reasons, doubt=UNDECIDED.doubt)
 
     async def watch(self) -> None:
@@ -132,10 +136,25 @@ class Whereabouts:
         if self.manual:
             self.decision = Decision(None, reasons=(self.manual,))
             return self.decision
-        self.decision, self._memory = decide(self.rules, self.evidence, self._memory, now, self.table.leave_after)
+        found, self._memory = decide(self.rules, self.evidence, self._memory, now, self.table.leave_after)
+        self.decision = heard_out(found, self._silent(now))
         if self.decision.outcome != before.outcome:
             self.changed(self.decision)
         return self.decision
+
+    def _silent(self, now: float) -> list[str]:
+        """Return which sources have said nothing yet since the start, in words; none after a while."""
+        if self._unheard is None:
+            return []
+        kinds = {each.kind for rule in self.rules if rule.by_network for each in rule.wanted}
+        asked = self.probes.are_asked and all(plug.is_asked for kind, plug in self.local.items() if kind in kinds)
+        silent = [] if asked else ["the network"]
+        if self.gpsd is not None and self._areas is not None and self.position.value is None:
+            silent.append("the GPS")
+        if not silent or now - self._unheard >= LONGEST_WAIT:
+            self._unheard = None
+            return []
+        return silent
 
     def _evidence(self) -> Evidence:
         observed, seen = self.position, self.seen

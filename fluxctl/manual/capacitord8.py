@@ -111,7 +111,10 @@ def _preflight(page: Page) -> None:
         "A box that follows the evidence of where it is opens for the site that this means. What a person says with "
         "`fluxctl site activate` or `deactivate` stands against the evidence, needs a preflight like any other, and is "
         "shown as an override until `fluxctl site follow`. Evidence that contradicts itself opens nothing; a site that "
-        "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next.",
+        "is open and was not left stays open. One that was left is shut, also if the box cannot go over to the next. "
+        "An override is no evidence: if it is ended after a restart, the box is where the evidence has had it since "
+        "then, and shut if that is nowhere. If the record of what was chosen is lost, somebody may have parked the "
+        "box: it stays shut until somebody chooses, with `fluxctl site activate`, `deactivate` or `follow`.",
     )
 
 
@@ -198,7 +201,9 @@ def _control(page: Page) -> None:
         "old. A site with a geofence is the one if the position is surely inside for as long as `dwell` says, and its "
         "network evidence agrees as `network` says; a site without one is known by its network evidence alone. After a "
         "start the site of before opens when something speaks for it, or when nothing has spoken at all for "
-        "`leave_after`, a minute at most; a person's `fluxctl site activate` does not wait.",
+        "`leave_after`, a minute at most. No site opens by evidence then before the GPS has told a position, if areas "
+        "are known, and all of the network was asked, as one may contradict the other; what says nothing is waited for "
+        "for a minute. A person's `fluxctl site activate` does not wait.",
         "Evidence that is lost says nothing: it leaves no site. What says that the box is elsewhere does, if it lasts "
         "for `leave_after`: a position surely outside, or the network of another site. Only the time between two looks "
         "that both say so counts; in a gap without evidence the count stands still. Evidence that contradicts "

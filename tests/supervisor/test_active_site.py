@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from capacitord.api.messages import Chooser, Chosen, Parked
-from capacitord.errors import CapacitordError
+from capacitord.errors import CapacitordError, DamagedObject, Problem
 from capacitord.supervisor.active_site import ActiveSite, Choice
 
 AT = datetime(2026, 5, 1, 18, 30, tzinfo=UTC)
@@ -28,7 +28,9 @@ def test_what_is_written_is_read(tmp_path: Path, choice: Choice) -> None:
     assert record.read() == choice
 
 
-@pytest.mark.parametrize("damage", [b"", b"\n", b"../keys\n", b"\x00\xff", b"st-marys\nlakeside\n", bytes(1 << 15)])
+@pytest.mark.parametrize(
+    "damage", [b"", b"\n", b"../keys\n", b"\x00\xff", b"st-marys\nlakeside\n", b"st-mary", b"-", bytes(1 << 15)]
+)
 def test_a_record_that_names_no_site_is_no_choice(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "active-site").write_bytes(damage)
     with pytest.raises(CapacitordError):
@@ -54,3 +56,10 @@ def test_a_box_stays_parked_by_a_person_if_it_cannot_be_read_by_whom(tmp_path: P
     assert found is not None
     assert found.parked is not None
     assert found.parked.by == "somebody"
+
+
+def test_what_nobody_knows_is_not_known_after_it_was_written_either(tmp_path: Path) -> None:
+    record = ActiveSite(tmp_path / "active-site")
+    record.write(Choice("", lost=Problem("damaged", "the record is missing")))
+    with pytest.raises(DamagedObject):
+        record.read()

@@ -289,6 +289,53 @@ def test_a_choice_that_failed_is_not_that_of_the_next_life(tmp_path: Path) -> No
     play(tmp_path, act)
 
 
+@pytest.mark.parametrize("how", [Path.unlink, lambda path: path.write_bytes(b"zzz{")], ids=["missing", "damaged"])
+def test_a_box_that_may_have_been_parked_is_shut_until_somebody_chooses(
+    tmp_path: Path, how: Callable[[Path], object]
+) -> None:
+    async def parked(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.settle("lakeside")
+        await coach.sites.deactivate("in the garage", "alex")
+
+    async def lost(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await coach.sites.import_profiles(m.ProfileImport(PROFILE.format(version=2, port=9)), "alex")
+        listed = await coach.sites.list("x")
+        assert (listed.override, listed.follows, coach.serving.site) == (False, False, "")
+        gate = coach.serving.gatekeeper.gate
+        assert gate.state is GateState.BLOCKED
+        assert "nobody knows whether this box was parked" in gate.reason
+        assert "fluxctl site follow" in gate.hint
+        (entry,) = coach.audit.show(m.AuditQuery(action="site.unknown"))
+        assert entry.detail.endswith("; it stays shut until somebody chooses")
+
+    async def followed(coach: Coach) -> None:
+        coach.evidence.say(where("lakeside"))
+        await lost(coach)
+        await coach.sites.follow()
+        await coach.settle("lakeside")
+
+    async def again(coach: Coach) -> None:
+        await coach.settle("lakeside")
+        await coach.sites.deactivate("in the garage", "alex")
+
+    async def parked_anew(coach: Coach) -> None:
+        await coach.sites.deactivate("in the garage", "alex")
+        await still_parked(coach)
+
+    async def still_parked(coach: Coach) -> None:
+        assert (await coach.settle("")).parked is not None
+
+    play(tmp_path, parked)
+    how(tmp_path / "active-site")
+    play(tmp_path, followed, new=False)
+    play(tmp_path, again, new=False)
+    how(tmp_path / "active-site")
+    play(tmp_path, parked_anew, new=False)
+    play(tmp_path, still_parked, new=False)
+
+
 def test_a_box_that_follows_nothing_has_nothing_to_follow(tmp_path: Path) -> None:
     async def act(coach: Coach) -> None:
         coach.evidence.follows = False

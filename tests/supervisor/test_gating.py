@@ -13,7 +13,7 @@ from capacitord.model.preflight import Last
 from capacitord.model.states import GateState
 from capacitord.supervisor.last_open import LastOpen
 from tests.supervisor.gating import machine
-from tests.supervisor.gating.box import EVERY, Settings
+from tests.supervisor.gating.box import BOUNDS, EVERY, LEAVE_AFTER, Settings
 from tests.supervisor.gating.runtime import SLOW
 from tests.supervisor.gating.world import STORAGE_PORT as PORT
 from tests.supervisor.gating.world import Manner, Start, listening
@@ -158,3 +158,75 @@ def test_what_drains_and_what_is_served_leave_for_their_own_sites(state: Path) -
             ("st-marys", "st-marys", 1),
             ("st-marys", "st-marys", 2),
         ]
+
+
+def test_a_restart_in_a_conflict_opens_nothing_before_the_position_was_heard(state: Path) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("st-marys", follow=False)
+        assert (one.is_open, one.box.serving.site) == (True, "st-marys")
+        one.evidence("lakeside", "st-marys")
+        one.wait(15.0)
+        assert one.is_open, "a conflict ends nothing"
+        one.end(kill=True, rounds=0)
+        one.evidence("", "st-marys")
+        one.start_again(one.truth.settings, 15.0)
+        assert not one.is_open
+        assert "the GPS has said nothing yet since the start" in one.box.serving.gatekeeper.gate.reason
+        one.evidence("lakeside", "st-marys")
+        one.wait(100.0)
+        assert "disagrees" in one.box.serving.gatekeeper.gate.reason
+        assert not one.is_open
+        one.restart(kill=True, rounds=0, pause=100.0)
+        assert not one.is_open
+    assert one.truth.opened == 1
+
+
+def test_a_box_whose_gps_is_dead_opens_again_after_a_while(state: Path) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("st-marys", follow=False)
+        one.evidence("", "st-marys")
+        one.restart(kill=True, rounds=0, pause=LEAVE_AFTER - 5)
+        assert not one.is_open
+        one.wait(5 + BOUNDS.pulse)
+        assert (one.is_open, one.box.serving.site) == (True, "st-marys")
+
+
+@pytest.mark.parametrize("place", ["lakeside", ""])
+def test_what_a_person_said_is_no_evidence_after_a_restart(state: Path, place: str) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("lakeside", follow=False)
+        one.serve("st-marys")
+        one.evidence(place, "")
+        one.restart(kill=True, rounds=0, pause=15.0)
+        assert (one.is_open, one.box.serving.site) == (True, "st-marys"), "her word stands"
+        assert one.box.whereabouts.look().site is None
+        one.end_it(back=True, pause=3.0)
+        assert not one.is_open
+        assert one.box.serving.site != "st-marys"
+        one.wait(100.0)
+        assert (one.is_open, one.box.serving.site) == (bool(place), place)
+
+
+def test_what_the_evidence_said_is_known_after_a_restart(state: Path) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("lakeside", follow=False)
+        one.evidence("", "")
+        one.restart(kill=True, rounds=0, pause=LEAVE_AFTER - 5)
+        assert not one.is_open
+        one.wait(5 + BOUNDS.pulse)
+        assert (one.is_open, one.box.serving.site) == (True, "lakeside")
+
+
+@pytest.mark.parametrize("how", ["delete", "cut", "change"])
+def test_a_record_of_the_choice_that_is_lost_opens_nothing_by_itself(state: Path, how: str) -> None:
+    with coach(state, Settings(waiver=False)) as one:
+        one.arrives("lakeside", follow=False)
+        one.find_it_damaged("active-site", how, kill=True, site="valley", pause=15.0)
+        one.wait(100.0)
+        assert one.truth.unchosen
+        assert not one.is_open
+        one.restart(kill=True, rounds=0, pause=15.0)
+        one.wait(100.0)
+        assert not one.is_open
+        one.end_it(back=True, pause=100.0)
+        assert (one.is_open, one.box.serving.site) == (True, "lakeside")

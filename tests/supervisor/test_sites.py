@@ -275,6 +275,7 @@ def test_a_box_of_an_earlier_version_serves_its_site(daemon: Daemon) -> None:
     daemon.serve()
     daemon.stop()
     (daemon.state / "active-site").unlink()
+    (daemon.state / "last-open").unlink()
     (daemon.state / "profiles" / "st-marys" / "history.jsonl").unlink()
     daemon.start()
     daemon.up()

@@ -224,6 +224,39 @@ def test_a_box_that_was_somewhere_before_a_restart_is_there_still() -> None:
     assert found.look().site == "a"
 
 
+def test_all_of_the_network_is_asked_before_a_site_is_opened_after_a_start() -> None:
+    answers, asked = asyncio.Event(), asyncio.Event()
+
+    async def echo(node: Wanted) -> Outcome:
+        asked.set()
+        await answers.wait()
+        return Outcome(Verdict.DONE, node.ae_title)
+
+    async def ssid() -> tuple[tuple[str, ...], str]:
+        return ("a",), "a"
+
+    async def run() -> None:
+        found = Whereabouts(WhereaboutsTable(), echo=echo)
+        found.local = {Kind.SSID: Polled(ssid, every=5.0, within=5.0)}
+        found.begin("a")
+        node = 'echo = { ae_title = "PACS", host = "127.0.0.1", port = 104 }'
+        pieces = {"a": 'ssid = "a"', "b": node}
+        texts = {site: text(site, 1, f"[[location.evidence]]\n{piece}\n") for site, piece in pieces.items()}
+        await found.take({site: profile.parse(each, "p") for site, each in texts.items()})
+        await found.local[Kind.SSID].poll()
+        await asked.wait()
+        decision = found.look()
+        assert (decision.site, decision.reasons[0]) == ("a", "the network is that of a")
+        assert "the network has said nothing yet since the start" in decision.doubt
+        answers.set()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert (found.look().site, found.decision.doubt) == ("a", "")
+        await found.probes.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
 def test_the_first_site_of_a_box_that_follows_opens_by_evidence_only() -> None:
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         port = elsewhere.getsockname()[1]

@@ -34,7 +34,7 @@ EVERY: Final = 30.0
 LEAVE_AFTER: Final = 60.0
 DWELL: Final = 20.0
 LONGITUDE: Final = {site: 0.5 * number for number, site in enumerate(SITES)}
-_BOUNDS: Final = Bounds(pulse=10.0, grace=8.0, grace_margin=2.0, start_silence=60.0, longest_delay=20.0)
+BOUNDS: Final = Bounds(pulse=10.0, grace=8.0, grace_margin=2.0, start_silence=60.0, longest_delay=20.0)
 
 
 class Settings(NamedTuple):
@@ -127,7 +127,7 @@ class Life:
         self.serving = Serving(
             box,
             Started(world, SiteRuntime),
-            _BOUNDS,
+            BOUNDS,
             self._gate_changed,
             probe=Started(world, Probe),
             journal=self._history.write,
@@ -146,7 +146,7 @@ class Life:
         self.whereabouts.local = {Kind.SSID: Polled(networks, every=every, within=2.0, clock=self.loop.time)}
         self.serving.whereabouts = self.whereabouts
         deeds = Deeds(audit, self.serving.written)
-        self.answers = BoxAnswers(box, _BOUNDS, self.serving, audit, deeds=deeds, whereabouts=self.whereabouts)
+        self.answers = BoxAnswers(box, BOUNDS, self.serving, audit, deeds=deeds, whereabouts=self.whereabouts)
         self.sites: Sites = self.answers.sites
         world.join(self.loop)
         self._world = world

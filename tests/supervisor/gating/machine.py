@@ -227,6 +227,7 @@ class Coach(RuleBasedStateMachine):
     def arrives(self, site: str, follow: bool) -> None:
         """Have all evidence say the same, for long enough."""
         if follow:
+            self.truth.chooses()
             self.ask(self.box.sites.follow(), 0)
         self.world.place = "lakeside" if site == "lakeside" else "elsewhere"
         self.world.network = "st-marys" if site == "st-marys" else ""
@@ -242,6 +243,7 @@ class Coach(RuleBasedStateMachine):
     @rule(site=_site, waive=st.booleans(), pause=_pause)
     def activate(self, site: str, waive: bool, pause: float) -> None:
         box, truth = self.box, self.truth
+        truth.chooses()
         work = box.sites.activate(m.SiteActivate(site, "a test", waive_preflight=waive), "alex")
         if not waive:
             self.ask(work, pause)
@@ -310,6 +312,7 @@ class Coach(RuleBasedStateMachine):
     def end_it(self, back: bool, pause: float) -> None:
         """Park the box, or have it follow the evidence again."""
         sites = self.box.sites
+        self.truth.chooses()
         self.ask(sites.follow() if back else sites.deactivate("a test", "alex"), pause)
 
     @precondition(lambda self: self.runs)
@@ -395,11 +398,11 @@ class Coach(RuleBasedStateMachine):
         self.world.runtimes[0].end(-11)
 
     @precondition(lambda self: self.runs)
-    @rule(how=_damage, kill=st.booleans(), site=_site, pause=_start)
-    def find_it_damaged(self, how: str, kill: bool, site: str, pause: float) -> None:
-        """End it, damage its record, and start it again."""
+    @rule(name=st.sampled_from(RECORDS), how=_damage, kill=st.booleans(), site=_site, pause=_start)
+    def find_it_damaged(self, name: str, how: str, kill: bool, site: str, pause: float) -> None:
+        """End it, damage one of its records, and start it again."""
         self.end(kill, 0)
-        self.damage(RECORDS[0], how, site)
+        self.damage(name, how, site)
         self.start_again(self.truth.settings, pause)
 
     @rule(name=st.sampled_from((*(4 * RECORDS[:1]), RECORDS[1])), how=_damage, site=_site)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from capacitord.api import messages as m
+from capacitord.errors import DamagedObject
 from capacitord.model.states import GateState
+from capacitord.supervisor.active_site import ActiveSite
 from capacitord.supervisor.last_open import LastOpen
 from capacitord.supervisor.openings import FRESH
 from tests.supervisor.gating.box import Life, Settings
@@ -42,6 +44,8 @@ class Truth:
     """Whether somebody has damaged the record since it was written."""
     waivers: list[Waiver] = field(default_factory=list)
     settings: Settings = field(default_factory=Settings)
+    unchosen: bool = False
+    """Whether nobody knows which site was chosen, or that none was to be."""
     arrived: dict[int, str] = field(default_factory=dict)
     """Of each image the site that was open when its association began."""
     opened: int = 0
@@ -80,6 +84,11 @@ class Truth:
         # A restart for the same site asks nobody.
         self._unasked = (self.cleared, self.world.surveys) if self.cleared else None
         self._stamp = self._look_at_record()
+        self.unchosen = self._is_choice_lost()
+
+    def chooses(self) -> None:
+        """Take note that a person says which site it is to be, or none, or that the box is to find out."""
+        self.unchosen = False
 
     def damaged(self) -> None:
         """Take note that somebody was at the record, and may have put it right again."""
@@ -157,10 +166,17 @@ class Truth:
             self.opened += 1
             site = self._opened_last = life.serving.site
             assert site
+            assert not self.unchosen, f"{site} is open, and the box may have been parked"
             assert site == self.cleared, f"{site} is open, and cleared was {self.cleared}"
             if self._unasked is not None and site == self._unasked[0]:
                 assert self.world.surveys == self._unasked[1], "somebody was asked after a restart of the same site"
         self._was_open = is_open
+
+    def _is_choice_lost(self) -> bool:
+        try:
+            return ActiveSite(self.state / "active-site").read() is None and self.record.exists() and bool(self._known)
+        except DamagedObject:
+            return True
 
     def _look_at_record(self) -> tuple[int, int] | None:
         try:
