@@ -18,6 +18,7 @@ from fluxctl.render.words import NOTHING, ago, clock, count, dicom_date, dicom_n
 _DIFFERS = "▸"
 _MOST_LACKING = 5
 _VANISHED: Final = "Vanished at the source"
+_ROOM_FOR_STATIONS: Final = 100
 _LEFT: Final = "Out of the days that the source is asked for"
 _REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
 """What changed an attribute, where it was no part of the profile."""
@@ -71,14 +72,16 @@ def _reliance(found: EntryList) -> RenderableType:
 
 
 def table(entries: Sequence[Entry], look: Look) -> RenderableType:
-    """Return entries as a table."""
+    """Return entries as a table. Where there is no room for both, an order's number tells more than its station."""
+    stations = look.width >= _ROOM_FOR_STATIONS
     heads = [
         Column("Entry"),
         Column("When", keep=False, least=10),
         Column("Patient", keep=False, least=10),
         Column("Id", keep=False, most=14, least=6),
+        Column("Accession", keep=False, most=16, least=6),
         Column("What", keep=False, least=10),
-        Column("Station", keep=False, most=16, least=6),
+        *([Column("Station", keep=False, most=16, least=6)] * stations),
     ]
     rows = [
         (
@@ -86,8 +89,9 @@ def table(entries: Sequence[Entry], look: Look) -> RenderableType:
             _awaited(each),
             dicom_name(each.patient_name) or NOTHING,
             each.patient_id or NOTHING,
+            each.accession_number or NOTHING,
             _what(each) or NOTHING,
-            each.station or NOTHING,
+            *([each.station or NOTHING] * stations),
         )
         for each in entries
     ]

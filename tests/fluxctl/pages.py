@@ -684,6 +684,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "held-show-60-columns": (NARROW, lambda look: held.shown(h.DETAIL, look)),
     "held-show-discarded": (LOOK, lambda look: held.shown(h.GONE, look)),
     "worklist-list": (LOOK, lambda look: worklist.listed(w.listed(), look)),
+    "worklist-list-120-columns": (WIDE, lambda look: worklist.listed(w.listed(), look)),
     "worklist-list-60-columns": (NARROW, lambda look: worklist.listed(w.listed(), look)),
     "worklist-list-vanished": (LOOK, lambda look: worklist.listed(w.listed(vanished=True), look)),
     "worklist-list-old": (LOOK, lambda look: worklist.listed(w.listed(state=ListState.STALE), look)),
