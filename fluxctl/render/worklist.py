@@ -19,6 +19,7 @@ _DIFFERS = "▸"
 _MOST_LACKING = 5
 _VANISHED: Final = "Vanished at the source"
 _ROOM_FOR_STATIONS: Final = 100
+_NARROW: Final = 70
 _LEFT: Final = "Out of the days that the source is asked for"
 _REQUIRED: Final = MappingProxyType({"required": "the standard wants a value there"})
 """What changed an attribute, where it was no part of the profile."""
@@ -76,7 +77,7 @@ def table(entries: Sequence[Entry], look: Look) -> RenderableType:
     stations = look.width >= _ROOM_FOR_STATIONS
     heads = [
         Column("Entry"),
-        Column("When", keep=False, least=10),
+        Column("When", keep=False, least=16 if look.width > _NARROW else 10),
         Column("Patient", keep=False, least=10),
         Column("Id", keep=False, most=14, least=6),
         Column("Accession", keep=False, most=16, least=6),
