@@ -163,7 +163,7 @@ class BoxAnswers:
             chosen=serving.choice.chosen,
             override=serving.override,
             location=location_answers.line(self._whereabouts) if self._whereabouts.follows else None,
-            location_advice=tuple(location_answers.advice(self._whereabouts)),
+            location_advice=tuple(location_answers.advice(self._whereabouts, serving.choice, is_open=serving.is_open)),
         )
         return status.compose(schema("status"), box, traffic)
 
