@@ -401,7 +401,7 @@ TREE: Final[dict[str, Any]] = {
                     "arguments": [],
                 },
                 "departure": {
-                    "help": "Say whether the coach may leave the active site",
+                    "help": "Say whether the coach may leave the active site, or without one what sites have left on this box",
                     "options": {
                         "--json": {"help": "Print one JSON document", "metavar": "", "many": False},
                         "--help": {"help": "Show this text", "metavar": "", "many": False},

@@ -1,10 +1,10 @@
-"""What is open at the active site when the coach is to leave it; free of patient data."""
+"""What is open when the coach is to leave: at the active site, or without one at all others; free of patient data."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from capacitord.api.messages import Answer
+from capacitord.api.messages import Answer, SiteEntry
 from capacitord.model.delivery import WhenInactive
 from capacitord.model.departure import Leave, Matter
 
@@ -31,6 +31,9 @@ class Departure(Answer, frozen=True):
     as long as it takes. `eta` is until all of `on_the_way` has left, None if unknown. Of the other images `undecided`
     ones still get to know where they go, `held_images` of `held_studies` go nowhere before a person decides.
     `missing_images` of `missing_studies` and all of `announced_studies` were named by scanners, and are not here.
+
+    Where no site is active, `site` is empty, and all of it is about the sites in `behind`: those that left something,
+    as far as that is known without looking into their spools. Studies are not counted then.
     """
 
     schema: str
@@ -57,6 +60,7 @@ class Departure(Answer, frozen=True):
     missing_studies: tuple[str, ...]
     announced_studies: int
     begun_studies: int
+    behind: tuple[SiteEntry, ...] = ()
 
     @property
     def is_clear(self) -> bool:

@@ -30,7 +30,7 @@ def listed(found: SiteList, look: Look) -> RenderableType:
             each.id,
             each.name or NOTHING,
             str(each.version or NOTHING),
-            _waits(each, look),
+            waits(each, look),
             each.gate.value if each.gate else NOTHING,
             _state(each),
         )
@@ -60,7 +60,8 @@ def override(chosen: Chosen) -> str:
     return f"{chosen.by} chose it on {chosen.at:%Y-%m-%d at %H:%M} UTC{why}"
 
 
-def _waits(site: SiteEntry, look: Look) -> str:
+def waits(site: SiteEntry, look: Look) -> str:
+    """Return what waits at a site, and when that was known, if that is not now."""
     if site.draining is not None:
         return joined([left(site.draining), waiting(site)] if waiting(site) else [left(site.draining)])
     if site.undelivered_images is None:

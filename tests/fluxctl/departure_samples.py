@@ -9,6 +9,7 @@ from capacitord.api.departure import Departure, OnTheWay
 from capacitord.model.delivery import Inactive, WhenInactive
 from capacitord.model.departure import Facts, Leave, judged
 from capacitord.site.departing import after
+from capacitord.supervisor.left_behind import departure
 from tests.fluxctl import samples as s
 
 STOP: Final = Inactive()
@@ -129,3 +130,8 @@ STATUS: Final = s.changed(
         m.Advice("drain-stuck", m.Level.WARNING, f"not draining north: 4 images left: {STUCK.reason}", STUCK.hint),
     ),
 )
+
+VALLEY: Final = s.changed(s.SITES.sites[0], id="valley", name="Valley Clinic")
+PARKED: Final = departure(CLEAR.schema, s.NOW, (*LEFT_BEHIND.sites[:2], s.SITES.sites[1], VALLEY))
+PARKED_DRAINING: Final = departure(CLEAR.schema, s.NOW, (s.changed(LEFT_BEHIND.sites[0], held_images=0),))
+PARKED_CLEAR: Final = departure(CLEAR.schema, s.NOW, s.SITES.sites[-1:], ("west",))

@@ -366,14 +366,17 @@ def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run
     assert run("preflight", "--json").code == 8
 
 
-@pytest.mark.parametrize(("answer", "code"), [(d.CLEAR, 0), (d.DRAINING, 6), (d.NOT_YET, 6)])
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(d.CLEAR, 0), (d.DRAINING, 6), (d.NOT_YET, 6), (d.PARKED_CLEAR, 0), (d.PARKED_DRAINING, 6), (d.PARKED, 6)],
+)
 def test_departure_says_by_its_exit_code_whether_nothing_is_open(
     daemon: Daemon, run: Run, answer: Departure, code: int
 ) -> None:
     daemon.answers["site.departure"] = lambda _: answer
     said, parsed = run("site", "departure"), run("site", "departure", "--json")
     assert (said.code, parsed.code) == (code, code)
-    assert said.out.split()[1] == ("NO," if answer is d.NOT_YET else "YES,")
+    assert said.out.split()[1] == ("NO," if answer in (d.NOT_YET, d.PARKED) else "YES,")
     document = json.loads(parsed.out)
     assert document["leave"] == answer.leave
     valid(document, "site.departure")

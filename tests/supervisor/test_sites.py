@@ -202,6 +202,8 @@ def test_a_parked_box_takes_nothing(two: Daemon) -> None:
     refused = two.ask("GET", "/v1/studies")
     assert (refused.status, refused.error["message"].partition(",")[0]) == (404, "no site is active")
     assert "fluxctl site activate SITE" in refused.error["hint"]
+    left = two.get("/v1/departure")
+    assert (left["site"], left["leave"], left["matters"]) == ("", "now", [])
     checks = {each["name"]: each for each in two.get("/v1/doctor")["checks"]}
     assert {name: checks[name]["level"] for name in ("gate", "profile", "runtime")} == {
         "gate": "warning",
@@ -243,6 +245,15 @@ def test_what_a_site_leaves_behind_is_told() -> None:
         kinds = ("undelivered", "held", "held_back", "unrouted", "refused")
         assert [left[f"{kind}_images"] for kind in kinds] == [12, 7, 4, 2, 1]
         assert left["as_of"]
+        # To see that no port is opened.
+        daemon.post("/v1/sites/deactivate", {"reason": "on the road"})
+        found = daemon.get("/v1/departure")
+        assert (found["site"], found["leave"]) == ("", "not-yet")
+        assert {each["id"]: each["undelivered_images"] for each in found["behind"]} == {"st-marys": 12, "lakeside": 12}
+        assert all(each["as_of"] for each in found["behind"])
+        assert "images of st-marys do not leave: 12 undelivered, 2 to be routed" in {
+            each["message"] for each in found["matters"]
+        }
 
 
 def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> None:
