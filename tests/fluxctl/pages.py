@@ -669,6 +669,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "geofence-test-track-60-columns": (NARROW, lambda look: geofence.tracked(g.TRACKED, look)),
     "geofence-check": (LOOK, lambda look: geofence.checked(g.CHECKED, look)),
     "geofence-check-well": (LOOK, lambda look: geofence.checked(g.WELL, look)),
+    "geofence-check-gap": (LOOK, lambda look: geofence.checked(g.GAP, look)),
     "geofence-check-60-columns": (NARROW, lambda look: geofence.checked(g.CHECKED, look)),
     "geofence-map": (LOOK, lambda look: geofence.drawn(g.MAPPED, None, look)),
     "geofence-map-site": (LOOK, lambda look: geofence.drawn(g.MAPPED, g.LAKESIDE, look)),
