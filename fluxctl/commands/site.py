@@ -169,6 +169,8 @@ def follow(
     """Follow the evidence of where the box is again.
 
     On a box that follows it, a person's site activate or site deactivate is an override: it stands until this ends it.
+    Then the evidence counts at once: if it means another site, the box goes over to that, and if it means none, or
+    there is none at all, a site that is open is shut. See before what it means: fluxctl site location.
     """
     client = daemon(ctx)
     ask.agreed("Follow where the box is from now on?", yes=yes, json=json)

@@ -394,6 +394,16 @@ def test_a_preflight_is_watched_until_it_turns(daemon: Daemon, run: Run) -> None
     assert "Vermeer" in lines[0]
 
 
+def test_a_preflight_that_is_watched_into_a_log_says_each_number_once(daemon: Daemon, run: Run) -> None:
+    both = s.changed(f.DIRTY, scanners=(f.DIRTY.scanners[0], s.changed(f.DIRTY.scanners[0], ae_title="MR_COACH")))
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY, both, f.CLEAN)
+    assert run("preflight", "lakeside", "--watch").out.splitlines()[:3] == [
+        "✘ NOT CLEAN — CT_COACH still has 2 studies of 2 patients",
+        "✘ NOT CLEAN — 2 of 2 scanners may still have patients (4 studies)",
+        "✔ CLEAN — no patient is on any of 2 scanners",
+    ]
+
+
 def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, run: Run) -> None:
     def breaks_off(_: RunPreflight) -> Iterator[Preflight]:
         yield f.DIRTY
