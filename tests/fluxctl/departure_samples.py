@@ -119,7 +119,7 @@ LEFT_BEHIND: Final = m.SiteList(
     "",
     (
         m.SiteEntry("lakeside", "Lakeside Clinic", False, 2, None, 34, held_images=6, draining=GOES_ON),
-        m.SiteEntry("north", "North Surgery", False, 1, None, 4, draining=STUCK),
+        m.SiteEntry("north", "North Surgery", False, 1, None, 4, s.ago(minutes=5), held_images=2, draining=STUCK),
         *s.SITES.sites[-1:],
     ),
 )

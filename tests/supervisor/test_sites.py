@@ -256,6 +256,14 @@ def test_what_a_site_leaves_behind_is_told() -> None:
         }
 
 
+def test_the_list_of_sites_says_what_waits_at_this_moment() -> None:
+    with running(pulse=3600.0) as daemon:
+        daemon.serve()
+        assert sites(daemon)["st-marys"]["undelivered_images"] == 0
+        (daemon.state / "sites" / "st-marys" / "undelivered").write_text("ab0001 ab0002")
+        assert sites(daemon)["st-marys"]["undelivered_images"] == 2
+
+
 def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> None:
     with running("--undelivered", "3", "--deeds", "1", drains=1, drain_still=0.3, pulse=0.1) as box:
 
