@@ -32,6 +32,9 @@ WAIVED: Final = "gate.waive"
 LOCATED: Final = "location.decide"
 """The evidence means another site than before, or none."""
 
+ABANDONED: Final = "drain.abandon"
+"""What a site has left does not leave any more, though images are there: its time is over, or it is not to drain."""
+
 GATE: Final = tuple(f"gate.{state}" for state in GateState)
 """What the gate has become."""
 
@@ -44,7 +47,7 @@ BY_A_SITE: Final = (REMATCH, LET_THROUGH)
 OWN: Final = (
     *(STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE),
     *BY_A_SITE,
-    *(CLEARED, WAIVED, LOCATED, *GATE),
+    *(CLEARED, WAIVED, LOCATED, ABANDONED, *GATE),
 )
 """What the box does by itself."""
 

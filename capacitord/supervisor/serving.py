@@ -94,6 +94,7 @@ class Serving:
                 told=self.holdings.told,
                 remember=lambda site, now: self.holdings.remember(site, held_of(now)),
                 did=self._done,
+                journal=journal,
             ),
             profiles=self.profiles,
             records=DrainRecords(box.state / "draining"),

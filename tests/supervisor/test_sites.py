@@ -285,6 +285,23 @@ def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> 
         wait_for(lambda: box.log.read_text().count("written: ") > said, what="a drain to hear of its deed's entry")
 
 
+def test_that_a_drain_is_given_up_with_images_left_is_on_record() -> None:
+    with running("--undelivered", "3") as box:
+        box.post("/v1/key/init")
+        assert take(box, text("harbor", rest='[delivery]\nwhen_inactive = "drain"\n')).status == 200
+        served(box)
+        (box.state / "sites" / "harbor" / "catalog.db").write_text("sealed")
+        box.post("/v1/sites/deactivate", {"reason": "a test"})
+        wait_for(
+            lambda: [each["images"] for each in box.get("/v1/status")["draining"]] == [3],
+            what="three images to be left",
+        )
+        assert take(box, text("harbor", 2)).status == 200
+        wait_for(lambda: box.get("/v1/audit?action=drain.abandon")["entries"], what="the entry")
+        (entry,) = box.get("/v1/audit?action=drain.abandon")["entries"]
+        assert (entry["subjects"], entry["detail"]) == (["harbor"], "its profile does not say drain; 3 images left")
+
+
 def test_a_site_that_is_not_there_cannot_be_activated(shared: Daemon) -> None:
     assert activate(shared, "nowhere").status == 404
     assert served(shared) == "st-marys"
