@@ -23,6 +23,9 @@ REMATCH: Final = "study.rematch"
 LET_THROUGH: Final = "study.let-through"
 """A study that nothing matches goes: `unmatched = { release-to = … }` of a profile."""
 
+CUT_OFF: Final = "storage.cut-off"
+"""Associations of scanners were aborted, as they took longer than they may when the storage port is shut."""
+
 CLEARED: Final = "gate.clear"
 """Nothing is left on the scanners, or it is known that nothing need be asked: the gate may open for a site."""
 
@@ -41,8 +44,8 @@ GATE: Final = tuple(f"gate.{state}" for state in GateState)
 BY_PEOPLE: Final = ("held.discard", "held.release", "held.restore", "study.discard", "study.resend")
 """What people decide of studies: a site remembers it until this log has it."""
 
-BY_A_SITE: Final = (REMATCH, LET_THROUGH)
-"""What a site decides where a person would decide otherwise, and remembers until this log has it."""
+BY_A_SITE: Final = (REMATCH, LET_THROUGH, CUT_OFF)
+"""What a site decides where a person would decide otherwise, or has to do, and remembers until this log has it."""
 
 OWN: Final = (
     *(STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE),
