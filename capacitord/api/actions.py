@@ -23,6 +23,9 @@ REMATCH: Final = "study.rematch"
 LET_THROUGH: Final = "study.let-through"
 """A study that nothing matches goes: `unmatched = { release-to = … }` of a profile."""
 
+CUT_OFF: Final = "storage.cut-off"
+"""Associations of scanners were aborted, as they took longer than they may when the storage port is shut."""
+
 CLEARED: Final = "gate.clear"
 """Nothing is left on the scanners, or it is known that nothing need be asked: the gate may open for a site."""
 
@@ -35,19 +38,22 @@ LOCATED: Final = "location.decide"
 UNCHOSEN: Final = "site.unknown"
 """Nobody knows any more which site was chosen, or whether the box was parked: it is shut until somebody chooses."""
 
+ABANDONED: Final = "drain.abandon"
+"""What a site has left does not leave any more, though images are there: its time is over, or it is not to drain."""
+
 GATE: Final = tuple(f"gate.{state}" for state in GateState)
 """What the gate has become."""
 
 BY_PEOPLE: Final = ("held.discard", "held.release", "held.restore", "study.discard", "study.resend")
 """What people decide of studies: a site remembers it until this log has it."""
 
-BY_A_SITE: Final = (REMATCH, LET_THROUGH)
-"""What a site decides where a person would decide otherwise, and remembers until this log has it."""
+BY_A_SITE: Final = (REMATCH, LET_THROUGH, CUT_OFF)
+"""What a site decides where a person would decide otherwise, or has to do, and remembers until this log has it."""
 
 OWN: Final = (
     *(STARTED, STOPPED, SEALED, REPAIRED, LOST, DAMAGE),
     *BY_A_SITE,
-    *(CLEARED, WAIVED, LOCATED, UNCHOSEN, *GATE),
+    *(CLEARED, WAIVED, LOCATED, UNCHOSEN, ABANDONED, *GATE),
 )
 """What the box does by itself."""
 

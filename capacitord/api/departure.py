@@ -1,10 +1,10 @@
-"""What is open at the active site when the coach is to leave it; free of patient data."""
+"""What is open when the coach is to leave: at the active site, or without one at all others; free of patient data."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from capacitord.api.messages import Answer
+from capacitord.api.messages import Answer, SiteEntry
 from capacitord.model.delivery import WhenInactive
 from capacitord.model.departure import Leave, Matter
 
@@ -32,6 +32,9 @@ class Departure(Answer, frozen=True):
     ones still get to know where they go, `held_images` of `held_studies` go nowhere before a person decides.
     `missing_images` of `missing_studies` and all of `announced_studies` were named by scanners, and are not here.
     `damaged_images` cannot be read here any more, and no destination has taken them in.
+
+    Where no site is active, `site` is empty, and all of it is about the sites in `behind`: those that left something,
+    as far as that is known without looking into their spools. Studies are not counted then.
     """
 
     schema: str
@@ -59,6 +62,7 @@ class Departure(Answer, frozen=True):
     missing_studies: tuple[str, ...]
     announced_studies: int
     begun_studies: int
+    behind: tuple[SiteEntry, ...] = ()
 
     @property
     def is_clear(self) -> bool:

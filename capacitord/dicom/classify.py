@@ -178,7 +178,7 @@ _REJECTIONS: Mapping[tuple[int, int], Meaning] = MappingProxyType(
         (1, 7): Meaning(
             _PERSON,
             "The system at this address does not call itself {peer} (called AE title not recognized). "
-            "Check the destination's AE title, host and port.",
+            "Check the AE title, host and port that this box has for it.",
         ),
         (2, 1): Meaning(_PERSON, "{peer} rejects associations (ACSE) and gives no reason. " + _SETUP),
         (2, 2): Meaning(_PERSON, "{peer} does not support the version of the DICOM protocol. " + _SETUP),

@@ -272,7 +272,7 @@ def _choose(look: _Look, presences: Mapping[str, Presence], settled: str, leave_
         )
     if rival := look.rival(site):
         says = "the position says" if look.where(site) is not None else "the box was at"
-        words = f"{says} {_with_places(look, (site,))}, and the network says {_with_places(look, (rival,))}"
+        words = f"{says} {_with_places(look, (site,))}, and the network says {_by_network(look, rival)}"
         return Decision(None, conflict=True, reasons=(words, *look.reasons(rival, Says.FOR)), kept=kept)
     if look.network[site] is Network.DENIES:
         words = f"{site}: {look.placed(site)}, and its network contradicts"
@@ -338,7 +338,7 @@ def _nowhere(look: _Look, presences: Mapping[str, Presence]) -> tuple[str, ...]:
         found.append(look.evidence.no_position)
     away = [site for site in look.agreeing if presences[site].phase is Phase.AWAY]
     for site in away:
-        found += [f"the network is that of {_with_places(look, (site,))}", *look.reasons(site, Says.FOR)]
+        found += [f"the network is that of {_by_network(look, site)}", *look.reasons(site, Says.FOR)]
     return tuple(found) or (_nearest(look) or "nothing is seen of the network of any site",)
 
 
@@ -352,6 +352,12 @@ def _nearest(look: _Look) -> str:
 def _with_places(look: _Look, sites: Sequence[str]) -> str:
     """Return sites as a person lists them, each with what the position says of it if it has an area."""
     return joined([f"{site} ({look.placed(site)})" if look.rules[site].fence else site for site in sites])
+
+
+def _by_network(look: _Look, site: str) -> str:
+    """Return a site that the network names, and what the position says of it: the network knows no distance."""
+    placed = look.standing(site) is not None
+    return f"{site} (by the position {look.placed(site)})" if placed else site
 
 
 def _all(look: _Look, sites: Sequence[str]) -> tuple[str, ...]:

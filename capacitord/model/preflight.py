@@ -33,7 +33,9 @@ class Obstacle(enum.StrEnum):
 
 _STEPS: Final = {
     Obstacle.NETWORK: "Switch the scanner on and check its network",
-    Obstacle.TITLE: "Have the scanner take associations from this box, by the titles that its [[modality]] says",
+    Obstacle.TITLE: (
+        "Have the scanner take associations from this box, by the titles that its [[modality]] in capacitord.toml says"
+    ),
     Obstacle.QUERY: "Have the scanner answer queries, or say by which it does in capacitord.toml: [[modality]] query",
     Obstacle.ANSWER: "The scanner is there and does not answer as it should: look at it, or start it again",
     Obstacle.BOX: "It is not the scanner; see what this box says: journalctl -u capacitord -n 100",
@@ -65,7 +67,7 @@ class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.clean:
             return f"{self.scanner} has no patient."
         if not (self.patients or self.studies):
-            return self.outcome.reason
+            return _named(self.scanner, self.outcome.reason)
         more = "at least " if self.at_least else ""
         studies = f"{_count(self.studies, 'study', 'studies')} of " if self.studies else ""
         words = f"{self.scanner} still has {more}{studies}{_count(self.patients, 'patient', 'patients')}."
@@ -181,6 +183,14 @@ def evidence(found: Preflight | None) -> str:
     if found is None:
         return "no scanner was asked"
     return " ".join(_brief(each) for each in found.scanners) or NO_SCANNER
+
+
+def _named(scanner: str, reason: str) -> str:
+    """Return a reason that says which scanner it is about: who reads it knows no addresses."""
+    if scanner in reason:
+        return reason
+    first = reason[:1] if reason[1:2].isupper() else reason[:1].lower()
+    return f"{scanner}: {first}{reason[1:]}"
 
 
 def _brief(checked: Checked) -> str:

@@ -40,9 +40,18 @@ class Server(Protocol):
 class SitePort:
     """Serves on whichever listening socket came last. For the thread of the link, but for the views."""
 
-    def __init__(self, name: str, serve: Callable[[socket.socket], Server]) -> None:
-        """`serve` makes what serves on a socket, which is its from then on."""
-        self._name, self._serve = name, serve
+    def __init__(
+        self,
+        name: str,
+        serve: Callable[[socket.socket], Server],
+        cut_off: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`serve` makes what serves on a socket, which is its from then on.
+
+        `cut_off` is told in words of associations that took longer than they may after the port was shut, by a thread
+        of its own.
+        """
+        self._name, self._serve, self._cut_off = name, serve, cut_off
         self._server: Server | None = None
         self._closing: dict[Server, threading.Thread] = {}
 
@@ -64,7 +73,9 @@ class SitePort:
         try:
             aborted = server.stop(grace)
             if aborted:
-                LOG.warning("%d associations were aborted after %g s.", aborted, grace)
+                words = aborted_in_words(aborted, grace)
+                LOG.warning("%s: the %s port was shut.", words, self._name)
+                self._cut_off(words)
         except Exception as error:  # noqa: BLE001 - the port is shut by the supervisor in any case
             LOG.error("The %s port closed in an unforeseen way: %s", self._name, describe(error))  # noqa: TRY400
         finally:
@@ -89,13 +100,25 @@ class SitePort:
         return [*self._closing, *([] if server is None else [server])]
 
 
+def aborted_in_words(associations: int, grace: float) -> str:
+    """Return that so many associations were aborted `grace` seconds after their port was shut, in words."""
+    were = "1 association was" if associations == 1 else f"{associations} associations were"
+    return f"{were} aborted after {grace:g} s"
+
+
 class StoragePort(SitePort):
     """The port that images come to."""
 
     def __init__(
-        self, reception: Reception, storage: Storage, refused: Callable[[RefusalView], None], notices: Notices
+        self,
+        reception: Reception,
+        storage: Storage,
+        refused: Callable[[RefusalView], None],
+        notices: Notices,
+        *,
+        cut_off: Callable[[str], None],
     ) -> None:
-        """`refused` is told of each image that is refused, by the association's thread.
+        """`refused` is told of each image that is refused, by the association's thread; `cut_off` as for all ports.
 
         `notices` takes what scanners say of their studies.
         """
@@ -105,6 +128,7 @@ class StoragePort(SitePort):
             lambda listener: StorageServer(
                 listener, reception, settings, refused=refused, handlers=handlers(notices), contexts=contexts()
             ),
+            cut_off,
         )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from capacitord.api import messages as m
+from capacitord.api.actions import CUT_OFF
 from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
@@ -46,6 +47,7 @@ from capacitord.site.worklist.keeper import WorklistKeeper
 from capacitord.site.worklist.port import WorklistPort
 from capacitord.spool.admission import Receipt
 from capacitord.spool.closer import Closed
+from capacitord.spool.outbox import Deed
 from capacitord.spool.store import Spool
 
 LOG = logging.getLogger(__name__)
@@ -84,7 +86,9 @@ class Service:
             did=self._teller.wake,
         )
         self._commitments = Commitments(spool, self._connections, start.storage.modalities, start.storage.ae_title)
-        self._port = StoragePort(self._reception, start.storage, self._refused.add, self._commitments)
+        self._port = StoragePort(
+            self._reception, start.storage, self._refused.add, self._commitments, cut_off=self._was_cut_off
+        )
         self._worklist = WorklistKeeper(
             spool,
             self._connections,
@@ -230,6 +234,15 @@ class Service:
     def stop_listening(self, port: Port, grace: float) -> None:
         """Take no more associations there; those that are open finish within `grace` seconds."""
         self._ports[port].close(grace)
+
+    def _was_cut_off(self, words: str) -> None:
+        """Have it in the audit log: what was being sent then is on the scanner, and not whole here."""
+        try:
+            detail = f"{words}, as the storage port was shut: what was not taken in by then is on the scanner"
+            self._spool.outbox.put(Deed(CUT_OFF, (self._routing.profile.id,), detail))
+        except CapacitordError as error:
+            LOG.error("The audit log is not told that %s: %s", words, error.message)  # noqa: TRY400
+        self._teller.wake()
 
     def connected(self, message: Connected, descriptor: int | None) -> None:
         """Hand a connection to the delivery that asked for it."""

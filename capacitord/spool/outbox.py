@@ -58,6 +58,11 @@ class Outbox:
             rows = fetch(catalog, _OLDEST, (limit,))
         return [Untold(id_, at, Deed(action, tuple(json.loads(to)), words)) for id_, at, action, to, words in rows]
 
+    def put(self, deed: Deed) -> None:
+        """Have something told of that changes nothing else here. Raises what the catalog raises."""
+        with self._catalog.change() as catalog:
+            add(catalog, deed)
+
     def told(self, ids: Collection[str]) -> None:
         """Forget deeds of which there are entries; what is not here any more is passed over."""
         with self._catalog.change() as catalog:

@@ -22,7 +22,7 @@ from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import Ambiguous, CapacitordError, Locked, NotFound, TryAgain
 from capacitord.model.destination import Destination
-from capacitord.supervisor import doctor, location_answers, naming, relay, scanner_checks, settings, status
+from capacitord.supervisor import doctor, left_behind, location_answers, naming, relay, scanner_checks, settings, status
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
 from capacitord.supervisor.brokerage import worklist_source
@@ -37,6 +37,7 @@ from capacitord.supervisor.sites import Sites
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _NO_PROFILE: Final = "no site profile is imported, so there is nothing to ask"
+_DEPARTURE: Final = "site.departure"
 _NO_SITE: Final = "no site is active, and studies, queues and destinations are those of the active site"
 
 
@@ -108,6 +109,8 @@ class BoxAnswers:
         self, route: Route, peer: Peer, request: Any, gone: Callable[[], bool], deed: str = ""
     ) -> AbstractAsyncContextManager[relay.Answer]:
         """See `services.Services`."""
+        if route.name == _DEPARTURE and self._is_idle:
+            return self._left_behind(route)
         self._demand_site()
         return relay.ask(self._serving.keeper, route, request, peer, self._bounds, gone=gone, deed=deed)
 
@@ -163,7 +166,7 @@ class BoxAnswers:
             chosen=serving.choice.chosen,
             override=serving.override,
             location=location_answers.line(self._whereabouts) if self._whereabouts.follows else None,
-            location_advice=tuple(location_answers.advice(self._whereabouts)),
+            location_advice=tuple(location_answers.advice(self._whereabouts, serving.choice, is_open=serving.is_open)),
         )
         return status.compose(schema("status"), box, traffic)
 
@@ -272,6 +275,20 @@ class BoxAnswers:
             raise NotFound(_NO_PROFILE, hint="Import one: fluxctl profile import FILE")
         if serving.keys.problem is not None:
             raise Locked(serving.keys.problem.message, hint=serving.keys.problem.hint)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the box has sites, and none of them is active."""
+        serving = self._serving
+        return serving.stored is None and serving.profile_problem is None and serving.others > 0
+
+    @asynccontextmanager
+    async def _left_behind(self, route: Route) -> AsyncIterator[relay.Answer]:
+        """Give the answer that no runtime can, as none runs for a site that is active."""
+        entries = (await self.sites.list(schema("site.list"))).sites
+        empty = await left_behind.without_spool(self._serving.provision, entries)
+        answer = left_behind.departure(schema(route.name), datetime.now(UTC), entries, empty)
+        yield relay.whole(msgspec.json.encode(answer))
 
     async def _checks(self) -> list[m.Check]:
         serving, state = self._serving, self._box.state

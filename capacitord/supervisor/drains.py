@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from capacitord.api.actions import ABANDONED
 from capacitord.api.draining import told
 from capacitord.api.messages import Draining, SiteStatus
 from capacitord.errors import CapacitordError, OutOfSpace, Problem, StorageFailed
@@ -20,6 +21,7 @@ from capacitord.location.evidence import seconds
 from capacitord.model.delivery import Inactive
 from capacitord.supervisor import draining
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.clearing import Journal
 from capacitord.supervisor.drain import Drain, StartOf
 from capacitord.supervisor.drain_record import DrainRecords
 from capacitord.supervisor.events import Hub
@@ -56,6 +58,8 @@ class Surroundings(NamedTuple):
     """Called with what a site does by itself."""
     own_ports: Collection[int]
     """The ports at which this box takes images in and answers scanners."""
+    journal: Journal
+    """Writes into the audit log."""
 
 
 class Drains:
@@ -175,7 +179,10 @@ class Drains:
                     drain.take(self._stock[site].stored)
                     self._look_at(site, drain)
             elif drain is not None and not drain.ending:
-                self._end_soon(site, drain, _NOT_SAID if verdict is None else verdict.reason)
+                reason = _NOT_SAID if verdict is None else verdict.reason
+                if not (self._stopping or (verdict is not None and verdict.waits)):
+                    self._abandon_soon(site, drain, reason)
+                self._end_soon(site, drain, reason)
         self._say()
 
     def _turn(self, site: str) -> tuple[float, datetime, str]:
@@ -213,11 +220,28 @@ class Drains:
         self._box.told(site, now)
         if draining.over(drain.runner, self._bounds.drain_still):
             self._stock[site] = self._stock[site]._replace(spent=True)
+            self._abandon_soon(site, drain, "nothing is left that can leave")
             self._end_soon(site, drain, "nothing is left that can leave")
 
     def _end_soon(self, site: str, drain: Drain, reason: str) -> None:
         drain.ending = True
-        task = asyncio.create_task(self._end(site, reason))
+        self._soon(self._end(site, reason))
+
+    def _abandon_soon(self, site: str, drain: Drain, reason: str) -> None:
+        """Have it in the audit log that a site does not drain any more, unless nothing is left of it."""
+        left = drain.left
+        if left is None or left.images:
+            rest = "nobody knows how much is left" if left is None else f"{left.images:,} images left"
+            self._soon(self._write(site, f"{reason}; {rest}"))
+
+    async def _write(self, site: str, words: str) -> None:
+        try:
+            await self._box.journal(ABANDONED, (site,), words)
+        except CapacitordError as error:
+            _log.critical("the audit log took no entry about the drain of %s: %s", site, error.message)
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -66,12 +66,23 @@ def is_torn(whereabouts: Whereabouts | None) -> bool:
     return whereabouts is not None and whereabouts.follows and whereabouts.decision.conflict
 
 
-def is_being_left(whereabouts: Whereabouts | None, choice: Choice) -> bool:
-    """Tell whether the evidence says that the box leaves the site it serves, on a box that goes by it."""
-    if whereabouts is None or not whereabouts.follows or is_override(whereabouts, choice):
-        return False
-    views = whereabouts.decision.sites
-    return any(view.site == choice.site and view.phase is Phase.LEAVING for view in views)
+def against(whereabouts: Whereabouts | None, choice: Choice) -> str:
+    """Return how the evidence stands against a site that is open all the same; empty if it does not.
+
+    The words are the same as long as the decision is: no distance is in them.
+    """
+    if whereabouts is None or not whereabouts.follows:
+        return ""
+    decision, chosen = whereabouts.decision, choice.chosen
+    if chosen is not None and chosen.by_person:
+        means = "contradicts itself" if decision.conflict else f"means {decision.site or 'no site'}"
+        agrees = decision.site == choice.site and not decision.conflict
+        return "" if agrees else f"{chosen.by} says so, though the evidence of where the box is {means}"
+    if decision.conflict:
+        return "the evidence of where the box is contradicts itself, and does not say that the box has left it"
+    if any(view.site == choice.site and view.phase is Phase.LEAVING for view in decision.sites):
+        return "the evidence says that the box is leaving it, and closes it if that goes on"
+    return ""
 
 
 def going(choice: Choice) -> str:

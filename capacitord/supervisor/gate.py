@@ -29,8 +29,8 @@ class Facts:
     what asking them came to last, and they are asked again every `every` seconds. `record_problem` says why it can't be
     put on record that the site is opened for. `nowhere` says why the evidence of where this box is names no site, and
     `unsure` why by that evidence the site must not be opened now; it is empty while the gate is open. `torn` says that
-    the evidence contradicts itself, and `left` that it says that the box is leaving the site. `waived` is who waived
-    the preflight.
+    the evidence contradicts itself, and `against` in words how it stands against the site. `waived` is who waived the
+    preflight.
     """
 
     profile: str = ""
@@ -59,7 +59,7 @@ class Facts:
     nowhere: str = ""
     unsure: str = ""
     torn: bool = False
-    left: bool = False
+    against: str = ""
     waived: str = ""
 
 
@@ -192,8 +192,8 @@ def _listening(facts: Facts) -> Gate:
     reason = f"images are taken in for {facts.profile}"
     if facts.waived:
         reason += f", without a preflight: {facts.waived} waived it"
-    if facts.left:
-        reason += "; the evidence says that the box is leaving it, and closes it if that goes on: fluxctl site location"
+    if facts.against:
+        reason += f"; {facts.against}: {_LOOK}"
     return Gate(GateState.OPEN, may_scan=True, reason=reason)
 
 

@@ -14,10 +14,12 @@ from capacitord.location.evidence import Observation
 from capacitord.model.fence import Where
 from capacitord.model.location import Clue, Kind, Says, Wanted
 from capacitord.model.presence import Phase
+from capacitord.supervisor.active_site import Choice
 from capacitord.supervisor.whereabouts import Whereabouts
 
 _SEE: Final = "See all evidence: fluxctl site location"
-_TORN: Final = "See which of it is wrong: fluxctl site location. Or say where it is: fluxctl site activate SITE"
+_WRONG: Final = "See which of it is wrong: fluxctl site location"
+_TORN: Final = f"{_WRONG}. Or say where it is: fluxctl site activate SITE"
 _ADDRESSES: Final = "addresses"
 _PROBES: Final = frozenset({Kind.ECHO, Kind.ENDPOINT})
 
@@ -124,14 +126,28 @@ def line(whereabouts: Whereabouts) -> m.LocationLine:
     return m.LocationLine(whereabouts.follows, decision.site, decision.conflict, decision.reasons[0])
 
 
-def advice(whereabouts: Whereabouts) -> Iterator[m.Advice]:
-    """Yield what a person should know of the evidence, and can do something about."""
+def of_conflict(choice: Choice, *, is_open: bool) -> m.Advice:
+    """Return what to say of evidence that contradicts itself, while this is what was chosen, and open or not."""
+    words, hint = "the evidence of where the box is contradicts itself", _TORN
+    if choice.chosen is not None and choice.chosen.by_person:
+        serves = f"{choice.site} is served" if choice.site else "the box is parked"
+        words += f"; {serves} all the same, as {choice.chosen.by} says"
+        hint = f"{_WRONG}. To go by it again when it is mended: fluxctl site follow"
+    elif is_open:
+        words += f": no other site is opened by it, and {choice.site} stays open, as it may still be there"
+        hint = f"{_WRONG}. If the box has left {choice.site}: fluxctl site deactivate"
+    else:
+        words += ", so no site is opened by it"
+    return m.Advice("location-conflict", m.Level.FAILURE, words, hint)
+
+
+def advice(whereabouts: Whereabouts, choice: Choice, *, is_open: bool) -> Iterator[m.Advice]:
+    """Yield what a person should know of the evidence, and can do something about; `choice` is what is served."""
     if not whereabouts.follows:
         return
     decision = whereabouts.decision
     if decision.conflict:
-        words = "the evidence of where the box is contradicts itself, so no site is opened by it"
-        yield m.Advice("location-conflict", m.Level.FAILURE, words, _TORN)
+        yield of_conflict(choice, is_open=is_open)
     # Private addresses are those of other places, too: elsewhere another certificate is what is to be expected.
     near = {view.site for view in decision.sites if view.phase is not Phase.AWAY or view.where is Where.INSIDE}
     for site, each in _clues(whereabouts):

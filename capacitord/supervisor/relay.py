@@ -9,11 +9,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Protocol
 
 import msgspec
 
-from capacitord.api.routes import Route
+from capacitord.api.routes import Form, Route
 from capacitord.errors import TryAgain, Unanswered
 from capacitord.link.messages import Call, CallHead, ToRuntime
 from capacitord.supervisor.bounds import Bounds
@@ -92,6 +93,15 @@ async def ask(
             yield Answer(head, pieces)
     finally:
         writer.transport.abort()
+
+
+def whole(body: bytes) -> Answer:
+    """Return an answer in JSON that is all there, as if a runtime had given it."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    return Answer(CallHead(HTTPStatus.OK, Form.JSON.value, length=len(body)), pieces())
 
 
 async def body_of(answer: Answer, most: int = _MOST) -> bytes:

@@ -49,6 +49,8 @@ class Services(Protocol):
     ) -> AbstractAsyncContextManager[Answer]:
         """Ask the runtime of the open site, for as long as whoever asks is not `gone`.
 
+        Without one, what is left at a departure is answered here.
+
         `deed` is the id by which the audit log has it begun, empty for what is not in there. Raises `CapacitordError`
         if it can't answer.
         """

@@ -100,6 +100,7 @@ class Serving:
                 remember=lambda site, now: self.holdings.remember(site, held_of(now)),
                 did=self._done,
                 own_ports=settings.own_ports(box),
+                journal=journal,
             ),
             profiles=self.profiles,
             records=DrainRecords(box.state / "draining"),
@@ -379,7 +380,7 @@ class Serving:
             record_problem=self.clearing.problem,
             nowhere=following.nowhere(self.whereabouts, self.choice),
             torn=following.is_torn(self.whereabouts),
-            left=following.is_being_left(self.whereabouts, self.choice),
+            against=following.against(self.whereabouts, self.choice),
             waived=self.clearing.waived,
             unsure=following.unsure(self.whereabouts, self.choice, self.site, is_open=self.is_open),
         )

@@ -366,8 +366,9 @@ class Sites:
             raise _refusal(f"{_counted_studies(found.total, site)} here", found, hint)
 
     async def list(self, schema: str) -> m.SiteList:
-        """Return the sites of the box."""
+        """Return the sites of the box, and of the one that is active what waits there at this moment."""
         serving = self._serving
+        await serving.reporter.traffic()
         whole, damaged = await asyncio.to_thread(self._store.listed, serving.site)
         draining = {each.site: each for each in serving.drains.shown()}
         found = [self._entry(each) for each in whole]

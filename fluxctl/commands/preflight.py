@@ -53,8 +53,9 @@ def preflight(
     Before the box opens for another site than the one before, all scanners must say that nobody is on them. The box
     asks by itself then; this asks now, at any time, and lists who is there. It ends with 6 as long as they are not
     clean: also if a scanner cannot be reached, refuses to answer, or answers what cannot be read. With --watch it goes
-    on through restarts of the daemon, and says in the end whether the box has opened. It takes the right to operate, as
-    it shows who is on a scanner. That it was asked is written in the audit log, without patients.
+    on through restarts of the daemon, and says in the end whether the box has opened. Not to a terminal, it then writes
+    a line each time that something changes, without patients, as logs are kept; --json has them. It takes the right to
+    operate, as it shows who is on a scanner. That it was asked is written in the audit log, without patients.
     """
     client = daemon(ctx)
     request = RunPreflight(site, watch)

@@ -169,6 +169,8 @@ def follow(
     """Follow the evidence of where the box is again.
 
     On a box that follows it, a person's site activate or site deactivate is an override: it stands until this ends it.
+    Then the evidence counts at once: if it means another site, the box goes over to that, and if it means none, or
+    there is none at all, a site that is open is shut. See before what it means: fluxctl site location.
     """
     client = daemon(ctx)
     ask.agreed("Follow where the box is from now on?", yes=yes, json=json)
@@ -183,12 +185,15 @@ def follow(
     codes=(exits.NOT_FOUND, exits.REFUSED, exits.TRY_AGAIN),
 )
 def departure(ctx: typer.Context, json: AsJson = False) -> None:
-    """Say whether the coach may leave the active site.
+    """Say whether the coach may leave the active site, or without one what sites have left on this box.
 
     What is still on its way, to which destination and how long that takes at the rate of the last minutes; what
     scanners send now, and what they named within a day and have not sent; what is held for a person; and what becomes
     of the rest afterwards, as the profile says in when_inactive: it stops, or goes on leaving. It ends with 0 only if
     nothing is open, else with 6, also if what is open goes on leaving by itself.
+
+    While the box is parked, or the evidence of where it is names no site, it says of each site what is not delivered
+    or held there, and when that was known; nothing is opened for that. What nobody knows counts as open.
     """
     answer = daemon(ctx).site_departure()
 

@@ -10,25 +10,42 @@ from capacitord.api.draining import about
 from capacitord.model.departure import Leave
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, QUIET, Column, columns, hanging, labelled, stack
+from fluxctl.render.site import waits
 from fluxctl.render.words import NOTHING, begun, count, rate, size
 
 
 def page(found: Departure, look: Look) -> RenderableType:
     """Return the whole page."""
+    if not found.site:
+        return stack([_headline(found), *_matters(found), *_behind(found, look)])
     return stack([_headline(found), *_matters(found), BLANK, labelled(_facts(found)), *_ways(found, look)])
 
 
 def sentence(found: Departure) -> str:
     """Return in one line whether the coach may leave, and why."""
+    if not found.site:
+        return _without_site(found)
     if found.leave is Leave.NOW:
         return f"✔ YES, the coach may leave {found.name}: nothing is open"
     first = found.matters[0].message if found.matters else ""
     if found.leave is Leave.DRAINING:
         when = f": {about(found.eta)}" if found.images or found.undecided else ""
         return f"⚠ YES, the coach may leave {found.name}, and {first}{when}"
+    return f"✘ NO, the coach may not leave {found.name} yet: {first}{_more(found)}"
+
+
+def _without_site(found: Departure) -> str:
+    if found.leave is Leave.NOW:
+        return "✔ YES, the coach may leave: no site is active, and nothing is left behind"
+    first = found.matters[0].message if found.matters else ""
+    if found.leave is Leave.DRAINING:
+        return f"⚠ YES, the coach may leave: no site is active, and what is left goes on leaving; {first}"
+    return f"✘ NO, not with everything done: no site is active, and {first}{_more(found)}"
+
+
+def _more(found: Departure) -> str:
     others = sum(1 for matter in found.matters if matter.stays) - 1
-    more = f", and {count(others, 'other thing')}" if others > 0 else ""
-    return f"✘ NO, the coach may not leave {found.name} yet: {first}{more}"
+    return f", and {count(others, 'other thing')}" if others > 0 else ""
 
 
 def _headline(found: Departure) -> RenderableType:
@@ -91,6 +108,15 @@ def _ways(found: Departure, look: Look) -> list[RenderableType]:
     ]
     notes = [hanging(f"  {each.destination}:", each.reason, style=QUIET) for each in found.on_the_way if each.reason]
     return [BLANK, columns(heads, rows, look), *notes]
+
+
+def _behind(found: Departure, look: Look) -> list[RenderableType]:
+    """Return the sites that left something, and when that was known."""
+    if not found.behind:
+        return []
+    heads = [Column("Site"), Column("Name", keep=False, most=30), Column("Waiting", wrap=True, keep=False, least=14)]
+    rows = [(each.id, each.name or NOTHING, waits(each, look)) for each in found.behind]
+    return [BLANK, columns(heads, rows, look)]
 
 
 def _done(way: OnTheWay) -> str:

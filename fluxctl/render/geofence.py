@@ -130,13 +130,17 @@ def checked(found: AreasChecked, look: Look) -> RenderableType:
     if not found.sites and not found.doubts:
         return stack([Text("No site has an area."), hanging("  next:", _NONE)])
     parts: list[RenderableType] = []
+    astray = [spot for spot in found.spots if len(spot.sites) != 1]
+    if astray:
+        words = f"{len(astray)} of {count(len(found.spots), 'named position')} "
+        parts.append(hanging("✘", f"{words}{'is' if len(astray) == 1 else 'are'} not in one area.", style=BAD))
     for doubt in found.doubts:
         parts += [hanging("⚠", f"{doubt.site}: {doubt.message}", style=CARE)]
         if doubt.hint:
             parts.append(hanging("  next:", doubt.hint))
     if not found.doubts:
         number = count(len(found.sites), "area")
-        parts.append(hanging("✔", f"{number}: none overlaps, and none looks odd.", style=GOOD))
+        parts.append(hanging("·" if astray else "✔", f"{number}: none overlaps, and none looks odd.", style=GOOD))
     if found.spots:
         heads = [Column("Position"), Column("At"), Column("In", wrap=True, keep=False, least=14)]
         parts += [BLANK, columns(heads, [_spot(spot) for spot in found.spots], look)]

@@ -107,5 +107,8 @@ def _study(remaining: Remaining) -> str:
 
 def told(found: Preflight) -> str:
     """Return it as one line for a log: no patients, as logs are kept."""
-    studies = sum(each.studies for each in found.scanners)
-    return sentence(found) + ("" if found.clean or not studies else f" ({count(studies, 'study', 'studies')})")
+    wrong = [each for each in found.scanners if not each.clean]
+    studies = sum(each.studies for each in wrong)
+    # Of one scanner the sentence has the number.
+    more = f" ({count(studies, 'study', 'studies')})" if studies and len(wrong) > 1 else ""
+    return f"{sentence(found)}{more}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -11,6 +13,9 @@ from capacitord.api.staying import staying, waiting
 from fluxctl.render.look import Look
 from fluxctl.render.page import BAD, BLANK, CARE, GOOD, Column, columns, hanging, stack
 from fluxctl.render.words import NOTHING, ago, joined
+
+_OLD: Final = 60.0
+"""Seconds after which it is said when the counts of a site were true whose runtime is asked every few seconds."""
 
 
 def listed(found: SiteList, look: Look) -> RenderableType:
@@ -30,7 +35,7 @@ def listed(found: SiteList, look: Look) -> RenderableType:
             each.id,
             each.name or NOTHING,
             str(each.version or NOTHING),
-            _waits(each, look),
+            waits(each, look),
             each.gate.value if each.gate else NOTHING,
             _state(each),
         )
@@ -60,9 +65,12 @@ def override(chosen: Chosen) -> str:
     return f"{chosen.by} chose it on {chosen.at:%Y-%m-%d at %H:%M} UTC{why}"
 
 
-def _waits(site: SiteEntry, look: Look) -> str:
+def waits(site: SiteEntry, look: Look) -> str:
+    """Return what waits at a site, and when that was known, if that is not now."""
     if site.draining is not None:
-        return joined([left(site.draining), waiting(site)] if waiting(site) else [left(site.draining)])
+        words = joined([left(site.draining), waiting(site)] if waiting(site) else [left(site.draining)])
+        is_old = site.as_of is not None and (look.now - site.as_of).total_seconds() > _OLD
+        return f"{words}, as known {ago(site.as_of, look)}" if is_old and waiting(site) else words
     if site.undelivered_images is None:
         return "not known"
     words = staying(site) or "nothing"

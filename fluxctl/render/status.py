@@ -75,7 +75,7 @@ def headline(gate: Gate, site: Site | None) -> RenderableType:
     first = Text(sentence(gate, site), style=f"bold {GOOD}" if gate.may_scan else BAD)
     if gate.hint:
         return stack([first, hanging("  next:", gate.hint)])
-    return stack([first, Text(f"  {begun(gate.reason)}") if gate.may_scan and gate.reason else None])
+    return stack([first, hanging(" ", begun(gate.reason)) if gate.may_scan and gate.reason else None])
 
 
 def _facts(status: Status, look: Look) -> list[tuple[str, RenderableType]]:

@@ -130,6 +130,8 @@ def test_every_rejection_has_a_verdict_and_a_sentence() -> None:
         ((1, 1, 2), Verdict.NEEDS_PERSON, "application context"),
         ((1, 1, 3), Verdict.NEEDS_PERSON, "does not know this box by its AE title (FLUXBOX)"),
         ((1, 1, 7), Verdict.NEEDS_PERSON, "does not call itself STM_PACS"),
+        # It may be a scanner that is asked, too, and not only a destination.
+        ((1, 1, 7), Verdict.NEEDS_PERSON, "Check the AE title, host and port that this box has for it."),
         ((2, 1, 3), Verdict.LATER, "(FLUXBOX)"),
         ((1, 2, 2), Verdict.NEEDS_PERSON, "version of the DICOM protocol"),
         ((2, 3, 1), Verdict.LATER, "congested"),

@@ -9,6 +9,7 @@ from capacitord.api.departure import Departure, OnTheWay
 from capacitord.model.delivery import Inactive, WhenInactive
 from capacitord.model.departure import Facts, Leave, judged
 from capacitord.site.departing import after
+from capacitord.supervisor.left_behind import departure
 from tests.fluxctl import samples as s
 
 STOP: Final = Inactive()
@@ -119,7 +120,7 @@ LEFT_BEHIND: Final = m.SiteList(
     "",
     (
         m.SiteEntry("lakeside", "Lakeside Clinic", False, 2, None, 34, held_images=6, draining=GOES_ON),
-        m.SiteEntry("north", "North Surgery", False, 1, None, 4, draining=STUCK),
+        m.SiteEntry("north", "North Surgery", False, 1, None, 4, s.ago(minutes=5), held_images=2, draining=STUCK),
         *s.SITES.sites[-1:],
     ),
 )
@@ -130,3 +131,8 @@ STATUS: Final = s.changed(
         m.Advice("drain-stuck", m.Level.WARNING, f"not draining north: 4 images left: {STUCK.reason}", STUCK.hint),
     ),
 )
+
+VALLEY: Final = s.changed(s.SITES.sites[0], id="valley", name="Valley Clinic")
+PARKED: Final = departure(CLEAR.schema, s.NOW, (*LEFT_BEHIND.sites[:2], s.SITES.sites[1], VALLEY))
+PARKED_DRAINING: Final = departure(CLEAR.schema, s.NOW, (s.changed(LEFT_BEHIND.sites[0], held_images=0),))
+PARKED_CLEAR: Final = departure(CLEAR.schema, s.NOW, s.SITES.sites[-1:], ("west",))

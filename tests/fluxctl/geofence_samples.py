@@ -127,4 +127,5 @@ CHECKED = AreasChecked(
     ),
 )
 WELL = AreasChecked(("lakeside", "st-marys"), (), (), ())
+GAP = AreasChecked(("lakeside", "st-marys"), (), (), CHECKED.spots[:2])
 MAPPED = Mapped(AREAS.sites, BOX)

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+
 from capacitord.api import messages as m
 from capacitord.api.location import ClueNow, EvidenceNow, Location, PositionNow, SiteNow
 from capacitord.model.fence import Where
-from capacitord.model.location import Network, Says
+from capacitord.model.location import Decision, Network, Says
+from capacitord.model.preflight import Clearance
 from capacitord.model.presence import Phase
+from capacitord.model.states import GateState
+from capacitord.supervisor.active_site import Choice
+from capacitord.supervisor.following import against
+from capacitord.supervisor.gate import Facts, decide
+from capacitord.supervisor.location_answers import of_conflict
+from tests.fluxctl import samples as s
 from tests.fluxctl.samples import changed
+
+
+class Followed(NamedTuple):
+    """What tells a box where it is that goes by it."""
+
+    decision: Decision
+    follows: bool = True
+
+    def look(self) -> Decision:
+        return self.decision
+
+    def begin(self, site: str) -> None:
+        """Take nothing for granted."""
+
+
+def opened(decision: Decision, chosen: m.Chosen) -> m.Gate:
+    """Return the gate of a site that is open, as by this decision or against it."""
+    facts = Facts("st-marys", runtime=m.RuntimeState.RUNNING, bound=True, heard=True, clearance=Clearance.SAME)
+    facts = replace(facts, against=against(Followed(decision), Choice("st-marys", chosen)))
+    return msgspec.structs.replace(decide(GateState.OPEN, facts), since=s.OPEN.since)
+
 
 SUBNET = ClueNow("subnet", "10.20.0.0/16", Says.FOR, "subnet 10.20.0.0/16: 10.20.5.7 is in it")
 NO_WIFI = ClueNow("ssid", "StMarys-Imaging", Says.NOTHING, "Wi-Fi StMarys-Imaging: this box is in no wireless network")
@@ -186,4 +219,13 @@ MANUAL = changed(
 LINE = m.LocationLine(True, "st-marys", False, "st-marys: 82 m inside")
 LINE_IN_CONFLICT = m.LocationLine(
     True, None, True, "the position says st-marys (82 m inside), and the network says lakeside"
+)
+
+_BY_EVIDENCE = m.Chosen(s.ago(hours=6), "evidence", chooser=m.Chooser.EVIDENCE)
+OPEN_IN_CONFLICT = changed(
+    s.STATUS,
+    gate=opened(Decision(None, conflict=True, kept=("st-marys",)), _BY_EVIDENCE),
+    location=LINE_IN_CONFLICT,
+    chosen=_BY_EVIDENCE,
+    advice=(of_conflict(Choice("st-marys", _BY_EVIDENCE), is_open=True),),
 )

@@ -25,11 +25,14 @@ from capacitord.api.schemas import (
     Verified,
     Version,
 )
+from capacitord.model.location import Decision
 from capacitord.model.states import AckState, DeliveryState, GateState, StudyState
 from capacitord.model.worklist_cache import ListState
 from capacitord.site.advice import advice_on_elsewhere, advice_on_failed, advice_on_held
 from capacitord.spool.routed import REASONS, Standing
 from capacitord.spool.studies import Failed
+from capacitord.supervisor.active_site import Choice
+from capacitord.supervisor.location_answers import of_conflict
 from fluxctl import watching
 from fluxctl.commands import doctor
 from fluxctl.render import (
@@ -145,6 +148,19 @@ CLOSING: Final = s.changed(
 
 
 CHOSEN: Final = m.Chosen(s.ago(hours=2), "alex", "GPS does not see the sky here")
+OVERRIDE: Final = s.changed(
+    QUIET,
+    gate=loc.opened(Decision("lakeside"), CHOSEN),
+    chosen=CHOSEN,
+    override=True,
+    location=m.LocationLine(True, "lakeside", False, "lakeside: 120 m inside"),
+)
+OVERRIDE_IN_CONFLICT: Final = s.changed(
+    OVERRIDE,
+    gate=loc.opened(Decision(None, conflict=True), CHOSEN),
+    location=loc.LINE_IN_CONFLICT,
+    advice=(of_conflict(Choice("st-marys", CHOSEN), is_open=True),),
+)
 NOT_CLEAN: Final = s.changed(
     s.STATUS,
     gate=m.Gate(
@@ -512,7 +528,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "status-location": (LOOK, lambda look: status.page(s.changed(s.STATUS, location=loc.LINE), look)),
     "status-location-conflict": (
         LOOK,
-        lambda look: status.page(s.changed(s.STATUS, location=loc.LINE_IN_CONFLICT), look),
+        lambda look: status.page(loc.OPEN_IN_CONFLICT, look),
     ),
     "status-parked": (LOOK, lambda look: status.page(PARKED, look)),
     "status-troubled": (LOOK, lambda look: status.page(TROUBLED, look)),
@@ -618,12 +634,17 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
         LOOK,
         lambda look: status.page(s.changed(QUIET, chosen=CHOSEN, override=True, location=loc.LINE), look),
     ),
-    "status-override": (LOOK, lambda look: status.page(s.changed(QUIET, chosen=CHOSEN, override=True), look)),
+    "status-override": (LOOK, lambda look: status.page(OVERRIDE, look)),
+    "status-override-in-conflict": (LOOK, lambda look: status.page(OVERRIDE_IN_CONFLICT, look)),
     "status-preflight": (LOOK, lambda look: status.page(NOT_CLEAN, look)),
     "site-departure-clear": (LOOK, lambda look: departure.page(d.CLEAR, look)),
     "site-departure-draining": (LOOK, lambda look: departure.page(d.DRAINING, look)),
     "site-departure-refused": (LOOK, lambda look: departure.page(d.REFUSED, look)),
     "site-departure": (LOOK, lambda look: departure.page(d.NOT_YET, look)),
+    "site-departure-parked": (LOOK, lambda look: departure.page(d.PARKED, look)),
+    "site-departure-parked-60-columns": (NARROW, lambda look: departure.page(d.PARKED, look)),
+    "site-departure-parked-draining": (LOOK, lambda look: departure.page(d.PARKED_DRAINING, look)),
+    "site-departure-parked-clear": (LOOK, lambda look: departure.page(d.PARKED_CLEAR, look)),
     "site-departure-60-columns": (NARROW, lambda look: departure.page(d.NOT_YET, look)),
     "site-list-draining": (LOOK, lambda look: site.listed(d.LEFT_BEHIND, look)),
     "status-draining": (LOOK, lambda look: status.page(d.STATUS, look)),
@@ -648,6 +669,7 @@ PAGES: Final[dict[str, tuple[Look, Callable[[Look], RenderableType]]]] = {
     "geofence-test-track-60-columns": (NARROW, lambda look: geofence.tracked(g.TRACKED, look)),
     "geofence-check": (LOOK, lambda look: geofence.checked(g.CHECKED, look)),
     "geofence-check-well": (LOOK, lambda look: geofence.checked(g.WELL, look)),
+    "geofence-check-gap": (LOOK, lambda look: geofence.checked(g.GAP, look)),
     "geofence-check-60-columns": (NARROW, lambda look: geofence.checked(g.CHECKED, look)),
     "geofence-map": (LOOK, lambda look: geofence.drawn(g.MAPPED, None, look)),
     "geofence-map-site": (LOOK, lambda look: geofence.drawn(g.MAPPED, g.LAKESIDE, look)),

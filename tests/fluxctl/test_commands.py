@@ -367,14 +367,17 @@ def test_preflight_says_by_its_exit_code_whether_it_is_clean(daemon: Daemon, run
     assert run("preflight", "--json").code == 8
 
 
-@pytest.mark.parametrize(("answer", "code"), [(d.CLEAR, 0), (d.DRAINING, 6), (d.NOT_YET, 6)])
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(d.CLEAR, 0), (d.DRAINING, 6), (d.NOT_YET, 6), (d.PARKED_CLEAR, 0), (d.PARKED_DRAINING, 6), (d.PARKED, 6)],
+)
 def test_departure_says_by_its_exit_code_whether_nothing_is_open(
     daemon: Daemon, run: Run, answer: Departure, code: int
 ) -> None:
     daemon.answers["site.departure"] = lambda _: answer
     said, parsed = run("site", "departure"), run("site", "departure", "--json")
     assert (said.code, parsed.code) == (code, code)
-    assert said.out.split()[1] == ("NO," if answer is d.NOT_YET else "YES,")
+    assert said.out.split()[1] == ("NO," if answer in (d.NOT_YET, d.PARKED) else "YES,")
     document = json.loads(parsed.out)
     assert document["leave"] == answer.leave
     valid(document, "site.departure")
@@ -390,6 +393,16 @@ def test_a_preflight_is_watched_until_it_turns(daemon: Daemon, run: Run) -> None
     lines = run("preflight", "--watch", "--json").out.splitlines()
     assert [json.loads(line)["clean"] for line in lines] == [False, False, False, True]
     assert "Vermeer" in lines[0]
+
+
+def test_a_preflight_that_is_watched_into_a_log_says_each_number_once(daemon: Daemon, run: Run) -> None:
+    both = s.changed(f.DIRTY, scanners=(f.DIRTY.scanners[0], s.changed(f.DIRTY.scanners[0], ae_title="MR_COACH")))
+    daemon.answers["preflight.run"] = lambda _: (f.DIRTY, both, f.CLEAN)
+    assert run("preflight", "lakeside", "--watch").out.splitlines()[:3] == [
+        "✘ NOT CLEAN — CT_COACH still has 2 studies of 2 patients",
+        "✘ NOT CLEAN — 2 of 2 scanners may still have patients (4 studies)",
+        "✔ CLEAN — no patient is on any of 2 scanners",
+    ]
 
 
 def test_a_preflight_is_watched_through_a_restart_of_the_daemon(daemon: Daemon, run: Run) -> None:

@@ -290,7 +290,8 @@ def test_a_position_against_a_network_that_agrees_as_a_whole(name: str, third: b
     decision = walk.stay(DWELL + 10, found)
     assert walk.site == ("conflict" if case.torn else "a"), decision
     if case.torn:
-        assert decision.reasons[0].startswith("the position says a (50 m inside), and the network says b")
+        far = " (by the position 9.0 km outside)" if fenced else ""
+        assert decision.reasons[0] == f"the position says a (50 m inside), and the network says b{far}"
         opened = Walk(*rules, memory=at("a", 990.0))
         assert opened.stay(1000, found).kept == ("a",), "what is open stays so"
         assert opened.stay(LEAVE + 10, clash(case, None)).site != "a", "without a position the network moves it"

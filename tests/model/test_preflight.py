@@ -67,6 +67,10 @@ def test_only_done_and_nobody_is_clean(verdict: Verdict) -> None:
     assert not failed([], "no probe").clean
 
 
+def later(reason: str) -> Outcome:
+    return Outcome(Verdict.LATER, reason)
+
+
 @pytest.mark.parametrize("obstacle", Obstacle)
 def test_only_a_scanner_that_is_not_there_is_to_be_switched_on(obstacle: Obstacle) -> None:
     found = Preflight((CLEAN, Checked("CT_1", BUSY, obstacle=obstacle)))
@@ -79,6 +83,7 @@ def test_only_a_scanner_that_is_not_there_is_to_be_switched_on(obstacle: Obstacl
 def test_every_scanner_that_is_not_clean_has_its_step_once() -> None:
     wrong = [Checked(f"CT_{at}", BUSY, obstacle=each) for at, each in enumerate([*Obstacle, *Obstacle])]
     hint = Preflight(tuple(wrong)).hint
+    assert "[[modality]] in capacitord.toml" in hint
     assert hint.count("look at it") == hint.count("Switch the scanner on") == hint.count("journalctl") == 1
     assert "journalctl" in failed(["CT_1"], "the probe can't be started: Permission denied").hint
 
@@ -100,6 +105,9 @@ def test_a_profile_can_be_stricter_than_its_box() -> None:
             "CT_1 still has at least 1 study of 1 patient. CT_1 did not answer in time.",
         ),
         (Checked("CT_1", BUSY), "CT_1 did not answer in time."),
+        (Checked("CT_1", later("10.0.0.5 port 104: refused.")), "CT_1: 10.0.0.5 port 104: refused."),
+        (Checked("CT_1", later("The connection was lost.")), "CT_1: the connection was lost."),
+        (Checked("CT_1", later("TLS is wanted.")), "CT_1: TLS is wanted."),
     ],
 )
 def test_what_it_came_to_in_words(checked: Checked, sentence: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from capacitord.api import messages as m
+from capacitord.api.actions import BY_A_SITE, CUT_OFF
 from capacitord.dicom.contexts import VERIFICATION
 from capacitord.link import messages as link
 from tests.dicom.acceptor import Request
@@ -92,6 +93,18 @@ def test_the_port_is_served_while_it_is_open_and_only_then(supervisor: Superviso
     wait_for(lambda: not supervisor.status().incoming, within=PATIENCE, what="the association to end")
     send(supervisor.listen(), images)
     assert supervisor.status().spool.images == len(images)
+
+
+def test_an_association_that_is_cut_off_is_a_deed_of_the_site(supervisor: Supervisor, images: list[Image]) -> None:
+    supervisor.start()
+    with scanner(supervisor.listen(), images) as association:
+        assert association.store(images[0]) == 0
+        supervisor.channel.send(link.CloseListener(link.Port.STORAGE, 0.1))
+        supervisor.wait_for(link.Deed, 1)
+    (deed,) = supervisor.of(link.Deed)
+    assert deed.action in BY_A_SITE
+    assert deed.detail.startswith("1 association was aborted after 0.1 s, as the storage port was shut")
+    assert deed.subjects == ("st-marys",)
 
 
 def refuses(port: int, images: list[Image]) -> bool:
@@ -304,6 +317,7 @@ def test_an_association_that_does_not_end_is_aborted_after_the_bound(
             association.read_status()
     assert supervisor.wait() == 0
     assert "aborted after 0.5 s" in supervisor.log
+    assert [deed.action for deed in supervisor.of(link.Deed)] == [CUT_OFF]
 
 
 def test_an_image_on_its_way_out_is_finished_and_the_rest_waits(supervisor: Supervisor, images: list[Image]) -> None:

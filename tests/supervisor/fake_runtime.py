@@ -275,13 +275,15 @@ class FakeRuntime:
     def status(self) -> m.SiteStatus:
         assert self.start is not None
         level = m.Level.FAILURE if self.options.disk_full else m.Level.OK
+        file = Path(self.start.spool) / "undelivered"
+        undelivered = self.options.undelivered + (len(file.read_text().split()) if file.exists() else 0)
         return m.SiteStatus(
             incoming=(),
             images_received=0,
             bytes_received=0,
             last_image=None,
             spool=m.SpoolStatus(
-                *(0, 0, 0, self.options.undelivered, 0, 0, 0, self.options.held, self.options.unrouted),
+                *(0, 0, 0, undelivered, 0, 0, 0, self.options.held, self.options.unrouted),
                 held_back_images=self.options.held_back,
                 refused_images=self.options.refused,
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ import pytest
 from capacitord.api import messages as m
 from capacitord.config import box as config
 from capacitord.errors import Refused, StorageFailed
-from capacitord.model.location import Decision
+from capacitord.model.location import Decision, Network, SiteView
+from capacitord.model.presence import Phase
 from capacitord.model.states import GateState
 from capacitord.supervisor.active_site import ActiveSite, Choice
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.bounds import Bounds
+from capacitord.supervisor.following import against
 from capacitord.supervisor.gate_history import GateHistory
 from capacitord.supervisor.launcher import Launcher
+from capacitord.supervisor.location_answers import of_conflict
 from capacitord.supervisor.serving import Serving
 from capacitord.supervisor.sites import Sites
 from tests.peers.storescp import Storescp
@@ -35,6 +39,10 @@ def where(site: str | None, reason: str = "a test says so") -> Decision:
 def torn(*kept: str) -> Decision:
     """Return a conflict; the box has not left these sites."""
     return Decision(None, conflict=True, reasons=("GPS says lakeside, the network st-marys",), kept=kept)
+
+
+ALEX = m.Chosen(datetime(2026, 3, 2, tzinfo=UTC), "alex")
+EVIDENCE = m.Chosen(datetime(2026, 3, 2, tzinfo=UTC), "evidence", "so it says", m.Chooser.EVIDENCE)
 
 
 class Unsynced(ActiveSite):
@@ -108,6 +116,13 @@ class Coach:
                 await self.turned.wait()
         return self.serving.gatekeeper.gate
 
+    async def says(self, reason: str) -> None:
+        """Wait until the gate gives this reason."""
+        async with asyncio.timeout(30):
+            while self.serving.gatekeeper.gate.reason != reason:
+                self.turned.clear()
+                await self.turned.wait()
+
     async def until(self, state: GateState) -> m.Gate:
         """Wait until the gate is in a state, and return it."""
         async with asyncio.timeout(30):
@@ -175,6 +190,8 @@ def test_a_persons_word_stands_until_it_is_ended(tmp_path: Path) -> None:
         await coach.settle("valley")
         coach.evidence.say(where("st-marys"))
         coach.evidence.say(where("lakeside"))
+        against = "alex says so, though the evidence of where the box is means lakeside"
+        await coach.says(f"images are taken in for valley; {against}: fluxctl site location")
         listed = await coach.sites.list("x")
         assert (listed.override, listed.follows) == (True, False)
         assert listed.chosen is not None
@@ -228,8 +245,53 @@ def test_a_conflict_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
         coach.evidence.say(torn("lakeside"))
         await coach.sites.follow()
         await coach.settle("lakeside")
+        against = "the evidence of where the box is contradicts itself, and does not say that the box has left it"
+        await coach.says(f"images are taken in for lakeside; {against}: fluxctl site location")
 
     play(tmp_path, act)
+
+
+LAKESIDE_LEFT = SiteView("lakeside", Phase.LEAVING, 0.0, Network.SILENT, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("decision", "by", "words"),
+    [
+        (where("lakeside"), EVIDENCE, ""),
+        (torn("lakeside"), EVIDENCE, "contradicts itself, and does not say that the box has left it"),
+        (Decision("lakeside", sites=(LAKESIDE_LEFT,)), EVIDENCE, "is leaving it, and closes it if that goes on"),
+        (where("lakeside"), ALEX, ""),
+        (torn("lakeside"), ALEX, "alex says so, though the evidence of where the box is contradicts itself"),
+        (where("valley"), ALEX, "alex says so, though the evidence of where the box is means valley"),
+        (where(None), ALEX, "alex says so, though the evidence of where the box is means no site"),
+    ],
+)
+def test_how_the_evidence_stands_against_an_open_site(decision: Decision, by: m.Chosen, words: str) -> None:
+    evidence = Evidence()
+    evidence.decision = decision
+    found = against(evidence, Choice("lakeside", by))
+    assert found.endswith(words)
+    assert bool(found) is bool(words)
+    evidence.follows = False
+    assert not against(evidence, Choice("lakeside", by))
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_open", "words", "step"),
+    [
+        (Choice(""), False, ", so no site is opened by it", "fluxctl site activate SITE"),
+        (Choice("lakeside", EVIDENCE), False, ", so no site is opened by it", "fluxctl site activate SITE"),
+        (Choice("lakeside", EVIDENCE), True, "and lakeside stays open, as it may still be there", "deactivate"),
+        (Choice("lakeside", ALEX), True, "; lakeside is served all the same, as alex says", "fluxctl site follow"),
+        (Choice("", ALEX), False, "; the box is parked all the same, as alex says", "fluxctl site follow"),
+    ],
+)
+def test_what_is_said_of_a_conflict_is_true_of_what_is_served(
+    choice: Choice, is_open: bool, words: str, step: str
+) -> None:
+    said = of_conflict(choice, is_open=is_open)
+    assert said.message.endswith(words)
+    assert said.hint.endswith(step)
 
 
 def test_a_site_that_is_being_left_stays_open_and_is_not_opened_again(tmp_path: Path) -> None:

@@ -109,12 +109,14 @@ def test_a_port_that_cannot_be_bound_is_what_is_said_where_nothing_else_is_in_th
     assert "CT_1 still has" in decide(GateState.PREFLIGHT, replace(facts, preflight=FOUND)).reason
 
 
-def test_an_open_gate_says_that_the_site_is_being_left_and_that_the_preflight_was_waived() -> None:
+def test_an_open_gate_says_what_stands_against_it_and_that_the_preflight_was_waived() -> None:
     facts = Facts(profile="b", runtime=RuntimeState.RUNNING, bound=True, heard=True, clearance=Clearance.SAME)
     assert decide(GateState.OPEN, facts).reason == "images are taken in for b"
-    gate = decide(GateState.OPEN, replace(facts, left=True, waived="alex"))
+    gate = decide(GateState.OPEN, replace(facts, against="the evidence says otherwise", waived="alex"))
     assert gate.may_scan
-    assert "without a preflight: alex waived it; the evidence says that the box is leaving it" in gate.reason
+    assert gate.reason.endswith(
+        "without a preflight: alex waived it; the evidence says otherwise: fluxctl site location"
+    )
 
 
 @pytest.mark.parametrize(

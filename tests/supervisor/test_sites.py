@@ -202,6 +202,8 @@ def test_a_parked_box_takes_nothing(two: Daemon) -> None:
     refused = two.ask("GET", "/v1/studies")
     assert (refused.status, refused.error["message"].partition(",")[0]) == (404, "no site is active")
     assert "fluxctl site activate SITE" in refused.error["hint"]
+    left = two.get("/v1/departure")
+    assert (left["site"], left["leave"], left["matters"]) == ("", "now", [])
     checks = {each["name"]: each for each in two.get("/v1/doctor")["checks"]}
     assert {name: checks[name]["level"] for name in ("gate", "profile", "runtime")} == {
         "gate": "warning",
@@ -243,6 +245,23 @@ def test_what_a_site_leaves_behind_is_told() -> None:
         kinds = ("undelivered", "held", "held_back", "unrouted", "refused")
         assert [left[f"{kind}_images"] for kind in kinds] == [12, 7, 4, 2, 1]
         assert left["as_of"]
+        # To see that no port is opened.
+        daemon.post("/v1/sites/deactivate", {"reason": "on the road"})
+        found = daemon.get("/v1/departure")
+        assert (found["site"], found["leave"]) == ("", "not-yet")
+        assert {each["id"]: each["undelivered_images"] for each in found["behind"]} == {"st-marys": 12, "lakeside": 12}
+        assert all(each["as_of"] for each in found["behind"])
+        assert "images of st-marys do not leave: 12 undelivered, 2 to be routed" in {
+            each["message"] for each in found["matters"]
+        }
+
+
+def test_the_list_of_sites_says_what_waits_at_this_moment() -> None:
+    with running(pulse=3600.0) as daemon:
+        daemon.serve()
+        assert sites(daemon)["st-marys"]["undelivered_images"] == 0
+        (daemon.state / "sites" / "st-marys" / "undelivered").write_text("ab0001 ab0002")
+        assert sites(daemon)["st-marys"]["undelivered_images"] == 2
 
 
 def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> None:
@@ -264,6 +283,23 @@ def test_a_site_of_which_nothing_leaves_does_not_keep_others_from_draining() -> 
         for site in ("harbor", "lakeside", "harbor"):
             wait_for(lambda: drains() == {site}, what=f"the turn of {site}")  # noqa: B023 - called at once
         wait_for(lambda: box.log.read_text().count("written: ") > said, what="a drain to hear of its deed's entry")
+
+
+def test_that_a_drain_is_given_up_with_images_left_is_on_record() -> None:
+    with running("--undelivered", "3") as box:
+        box.post("/v1/key/init")
+        assert take(box, text("harbor", rest='[delivery]\nwhen_inactive = "drain"\n')).status == 200
+        served(box)
+        (box.state / "sites" / "harbor" / "catalog.db").write_text("sealed")
+        box.post("/v1/sites/deactivate", {"reason": "a test"})
+        wait_for(
+            lambda: [each["images"] for each in box.get("/v1/status")["draining"]] == [3],
+            what="three images to be left",
+        )
+        assert take(box, text("harbor", 2)).status == 200
+        wait_for(lambda: box.get("/v1/audit?action=drain.abandon")["entries"], what="the entry")
+        (entry,) = box.get("/v1/audit?action=drain.abandon")["entries"]
+        assert (entry["subjects"], entry["detail"]) == (["harbor"], "its profile does not say drain; 3 images left")
 
 
 def test_a_site_that_is_not_there_cannot_be_activated(shared: Daemon) -> None:
