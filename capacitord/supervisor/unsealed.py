@@ -25,6 +25,7 @@ DONE_WITHOUT: Final = frozenset(
         actions.REPAIRED,
         actions.STARTED,
         actions.STOPPED,
+        actions.ABANDONED,
         actions.LOCATED,
         actions.UNCHOSEN,
         *(f"gate.{state}" for state in GateState if state is not GateState.OPEN),
@@ -71,7 +72,7 @@ REFUSED_WITHOUT: Final = frozenset(
 
 NEVER_WITHOUT: Final = frozenset(
     {
-        *(actions.SEALED, actions.LOST, actions.REMATCH, actions.LET_THROUGH),
+        *(actions.SEALED, actions.LOST, *actions.BY_A_SITE),
         *(actions.CLEARED, actions.WAIVED, f"gate.{GateState.OPEN}"),
     }
 )
