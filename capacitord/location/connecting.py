@@ -14,10 +14,12 @@ Resolve = Callable[[str, int], Awaitable[Sequence[tuple[Any, ...]]]]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def connect(resolve: Resolve, host: str, port: int, context: ssl.SSLContext | None = None) -> Streams:
+async def connect(
+    resolve: Resolve, host: str, port: int, context: ssl.SSLContext | None = None, *, own: bool = False
+) -> Streams:
     """Connect to the first address of a host that answers, over TLS with a `context`. Raises `OSError`.
 
-    This box itself is no host elsewhere, though a network may give it the address of one.
+    This box itself is no host elsewhere, though a network may give it the address of one; unless its `own` will do.
 
     A server of many names is told which one is meant (RFC 6066 §3), as it shows each its own certificate.
     """
@@ -27,8 +29,8 @@ async def connect(resolve: Resolve, host: str, port: int, context: ssl.SSLContex
     except UnicodeError:
         found = ()
     failure = OSError(f"there is no host {host}")
-    for family, *_, address in found:
-        if not is_loopback(address[0]) and is_own(family, address):
+    for *_, address in found:
+        if not (own or is_loopback(address[0])) and is_own(address):
             failure = OSError(f"{address[0]} is an address of this box itself")
             continue
         try:

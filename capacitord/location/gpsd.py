@@ -94,7 +94,7 @@ class Gpsd:
             self._greeted = False
             try:
                 async with asyncio.timeout(_GREETING):
-                    reader, writer = await connect(self._resolve, *self._address)
+                    reader, writer = await connect(self._resolve, *self._address, own=True)
             except TimeoutError:
                 self._problem = f"gpsd at {self.where} does not answer"
             except OSError as error:

@@ -32,7 +32,9 @@ _UNSETTLED: Final = 0x40 | 0x08
 """IFA_F_TENTATIVE and IFA_F_DADFAILED: not known yet, or known not, to be this box's alone."""
 _GLOBAL_ENOUGH: Final = 253
 """RT_SCOPE_LINK: from here on an address says nothing of where it is."""
-_MAIN_TABLE, _UNICAST = 254, 1
+_MAIN_TABLE, _UNICAST, _LOCAL = 254, 1, 2
+_TO, _OUT_BY = 1, 4
+"""RTA_DST and RTA_OIF."""
 _KNOWN: Final = 0x02 | 0x08 | 0x10 | 0x80
 """REACHABLE, DELAY, PROBE and PERMANENT. A STALE entry may be that of the network before; it is asked again first."""
 _STATION: Final = 2
@@ -165,6 +167,24 @@ def gateways() -> list[Gateway]:
     answer = netlink.ask(netlink.ROUTE, _GET_NEIGHBOUR, _NEIGHBOUR.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
     macs = neighbours_in(answer)
     return [Gateway(known[index], address, macs.get((index, address), "")) for index, address in found]
+
+
+def is_local(address: str, link: int = 0) -> bool:
+    """Return whether what is sent to an address stays on this machine, as it routes now; `link` is that of its scope.
+
+    What it has no route to is elsewhere.
+    """
+    packed = ipaddress.ip_address(address).packed
+    family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+    wanted = netlink.attribute(_TO, packed) + (netlink.attribute(_OUT_BY, struct.pack("=i", link)) if link else b"")
+    body = _ROUTE.pack(family, 8 * len(packed), *[0] * 7) + wanted
+    try:
+        answer = netlink.ask(netlink.ROUTE, _GET_ROUTE, body, dump=False)
+    except OSError as error:
+        if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
+            return False
+        raise
+    return any(kind == _NEW_ROUTE and _ROUTE.unpack_from(found)[7] == _LOCAL for kind, found in answer)
 
 
 def _nudge(index: int, address: str) -> None:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
-import socket
 from typing import Any
 
+from capacitord.location import kernel
 
-def is_own(family: socket.AddressFamily, address: tuple[Any, ...]) -> bool:
-    """Return whether a socket address is one of this machine at this moment, as `socket.getaddrinfo` gives it.
 
-    The kernel says so, and nothing is sent. If it does not say, the address counts as the box's own: nothing is sent to
-    one of which nobody knows whose it is.
+def is_own(address: tuple[Any, ...]) -> bool:
+    """Return whether whoever connects to a socket address at this moment reaches this machine, as the kernel routes.
+
+    The address is as `socket.getaddrinfo` gives it. Blocks for a moment. If the kernel does not say, it counts as the
+    box's own: nothing is sent to one of which nobody knows whose it is.
     """
+    found = _plain(address[0])
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((address[0], 0, *address[2:]))
-    except OSError as error:
-        return error.errno != errno.EADDRNOTAVAIL
-    return True
+        return found.is_unspecified or kernel.is_local(str(found), address[3] if len(address) > 3 else 0)
+    except OSError:
+        return True
 
 
 def is_loopback(address: str) -> bool:
     """Return whether an address is of this machine whatever the network: another program here may be meant by it."""
+    return _plain(address).is_loopback
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found
-    return found.is_loopback
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found

@@ -9,15 +9,40 @@ from typing import Final
 from capacitord.model.patient import Patient
 
 _WORDS: Final = re.compile(r"[^\W_]+")
-_PARTS: Final = re.compile(r"[\^= ,]+")
+_PARTICLES: Final = frozenset(
+    {
+        *("von", "vom", "van", "zu", "zum", "zur", "der", "den", "dem", "die", "das", "ter", "ten", "het"),
+        *(
+            "de",
+            "del",
+            "della",
+            "di",
+            "da",
+            "do",
+            "dos",
+            "du",
+            "des",
+            "la",
+            "las",
+            "le",
+            "los",
+            "el",
+            "al",
+            "bin",
+            "ibn",
+        ),
+    }
+)
+"""Words of family names that are words of languages as well."""
+_ONLY_DIGITS: Final = 5
 _SHORTEST_NUMBER: Final = 4
 
 
 def names_patient(text: str, patients: Iterable[Patient], numbers: Iterable[str] = ()) -> bool:
-    """Return whether a text has the whole name of one of these patients, a patient's id, or one of `numbers`.
+    """Return whether a text has a name of one of these patients, a patient's id, or one of `numbers`.
 
-    A family name alone may be any word; with a given name it is a person. Case and order do not count. A number is
-    looked for if it has a digit and is not too short to come up by chance.
+    A family name alone may be any word; with a given name it is a person. Case and order do not count. A number counts
+    if it is too long to come up by chance, as a year does.
     """
     said = text.casefold()
     words = set(_WORDS.findall(said))
@@ -29,19 +54,28 @@ def names_patient(text: str, patients: Iterable[Patient], numbers: Iterable[str]
 def _is_named(name: str, said: str, words: set[str]) -> bool:
     # What is written the ideographic or the phonetic way is a name as well (PS3.5 §6.2.1.2).
     for group in name.casefold().split("="):
-        parts = [part for part in _PARTS.split(group) if part]
-        if len(parts) > 1 and all(_is_said(part, said, words) for part in parts[:2]):
+        family, _, given = group.partition("^")
+        parts = (_telling(family), _telling(given.replace("^", " ")))
+        if not parts[1]:
+            # All of it is written as a family name.
+            parts = (parts[0][:1], parts[0][1:])
+        if all(any(_is_said(word, said, words) for word in part) for part in parts):
             return True
     return False
 
 
-def _is_said(part: str, said: str, words: set[str]) -> bool:
+def _telling(part: str) -> list[str]:
+    return [word for word in _WORDS.findall(part) if word not in _PARTICLES and (len(word) > 1 or not word.isascii())]
+
+
+def _is_said(word: str, said: str, words: set[str]) -> bool:
     # Some scripts have no spaces between words.
-    return part in words if part.isascii() else part in said
+    return word in words or (not word.isascii() and word in said)
 
 
 def _has(said: str, number: str) -> bool:
     number = number.strip().casefold()
-    if len(number) < _SHORTEST_NUMBER or not any(char.isdigit() for char in number):
+    shortest = _ONLY_DIGITS if number.isdecimal() else _SHORTEST_NUMBER
+    if len(number) < shortest or not any(char.isdigit() for char in number):
         return False
     return re.search(rf"(?<!\w){re.escape(number)}(?!\w)", said) is not None

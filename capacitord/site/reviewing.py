@@ -97,7 +97,8 @@ class Reviewing:
         study = self._spool.studies.some([number])[number]
         identities = (_identity_of(study), *self._spool.review.identities(number))
         numbers = [each.values.get(MatchKey.ACCESSION_NUMBER, "") for each in identities]
-        return names_patient(said, map(Patient.of, identities), numbers)
+        patients = (*map(Patient.of, identities), *self._spool.releasing.patients(number))
+        return names_patient(said, patients, numbers)
 
     def decided(self, number: int) -> m.Decided | None:
         """Return what was found or decided for a study last, None if it was never matched nor released."""

@@ -253,6 +253,11 @@ class Releasing:
             except CapacitordError as error:
                 return error.problem()
 
+    def patients(self, study: int) -> tuple[Patient, ...]:
+        """Return all whom images of a study say."""
+        with self._catalog.read() as catalog:
+            return whose.patients(catalog, study)
+
     def awaited(self, study: int) -> tuple[whose.Awaited, ...]:
         """Return whose the images of a study are that wait for a person."""
         with self._catalog.read() as catalog:

@@ -45,6 +45,16 @@ class Whose:
         self._own = Patient._make(rows[0])
         self._strangers = {image: Patient(*said) for image, *said in fetch(catalog, _STRANGERS, bounds(study))}
 
+    @property
+    def own(self) -> Patient:
+        """The patient whom the study's first image says."""
+        return self._own
+
+    @property
+    def strangers(self) -> frozenset[Patient]:
+        """Whom other images say."""
+        return frozenset(self._strangers.values())
+
     def of(self, image: int) -> Patient:
         """Return the patient of an image of the study."""
         return self._strangers.get(image, self._own)
@@ -77,6 +87,12 @@ class Mixture(NamedTuple):
 
     goes: Mapping[Patient, int]
     stays: Sequence[Patient]
+
+
+def patients(catalog: apsw.Connection, study: int) -> tuple[Patient, ...]:
+    """Return all whom images of a study say, its own patient first."""
+    whose = Whose(catalog, study)
+    return (whose.own, *whose.strangers)
 
 
 def awaited(catalog: apsw.Connection, study: int) -> tuple[Awaited, ...]:

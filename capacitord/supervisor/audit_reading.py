@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from capacitord.api.actions import STARTED
 from capacitord.api.messages import AuditEntry, AuditQuery
-from capacitord.errors import Unanswered
+from capacitord.errors import CapacitordError, OutOfSpace, StorageFailed, Unanswered
 from capacitord.supervisor import unsealed
 from capacitord.supervisor.chain import entry_in
 from capacitord.supervisor.relay import GivenUp
@@ -20,8 +20,13 @@ BEGUN: Final = "begun"
 DONE: Final = unsealed.DONE
 OPERATOR: Final = "operator (as claimed): "
 """How a detail begins that has the name somebody gave for a shared login."""
-OPEN_ENDED: Final = frozenset({BEGUN, "failed", GivenUp.reference, Unanswered.reference, unsealed.BROKEN_OFF})
-"""Results of which nobody knows whether it was done."""
+OPEN_ENDED: Final = frozenset(
+    {
+        *(BEGUN, unsealed.BROKEN_OFF),
+        *(each.reference for each in (CapacitordError, GivenUp, Unanswered, StorageFailed, OutOfSpace)),
+    }
+)
+"""Results of which nobody knows whether it was done: what a disk failed to confirm may be there after a crash."""
 _SHORT_ID: Final = re.compile(r"[0-9a-f]{10}", re.ASCII)
 _BEGINNING: Final = re.compile(r"[0-9a-fA-F]{4,10}", re.ASCII)
 """Enough of a short id."""

@@ -318,7 +318,7 @@ class BoxAnswers:
         except CapacitordError as error:
             audit = doctor.audit(error)
         reached, sources, scanners = await asyncio.gather(
-            doctor.destinations(known),
+            doctor.destinations(known, settings.own_ports(self._box)),
             doctor.worklist(source),
             scanner_checks.look(
                 self._box,

@@ -64,7 +64,7 @@ async def connect(
     try:
         async with asyncio.timeout(destination.connect_timeout):
             found = meant(destination.host, await resolve(destination.host, destination.port, lookups))
-        elsewhere = [each for each in found if not _is_this_box(each[0], each[4], own_ports)]
+        elsewhere = [each for each in found if not _is_this_box(each[4], own_ports)]
         if found and not elsewhere:
             return Connection(None, later(_itself(destination)), time.monotonic() - started)
         connected, words = await _first_that_answers(elsewhere, destination, started + destination.connect_timeout)
@@ -140,12 +140,12 @@ def meant(host: str, found: Sequence[Address]) -> Sequence[Address]:
     return elsewhere
 
 
-def _is_this_box(family: socket.AddressFamily, address: tuple[Any, ...], own_ports: Collection[int]) -> bool:
+def _is_this_box(address: tuple[Any, ...], own_ports: Collection[int]) -> bool:
     """Return whether whoever connects there reaches this box, as the network of the moment has it.
 
     Another program of this machine has a loopback address, which no network gives it.
     """
-    return address[1] in own_ports if is_loopback(address[0]) else is_own(family, address)
+    return address[1] in own_ports if is_loopback(address[0]) else is_own(address)
 
 
 def _itself(destination: Destination) -> str:

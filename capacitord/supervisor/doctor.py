@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -264,9 +264,9 @@ def groups(box: Box, missing: Iterable[str]) -> Check:
     return Check("groups", Level.OK, words)
 
 
-async def destinations(known: Iterable[Destination]) -> list[Check]:
-    """Try a TCP connection to each destination, all at once; no DICOM is spoken."""
-    return list(await asyncio.gather(*(_destination(each) for each in known)))
+async def destinations(known: Iterable[Destination], own_ports: Collection[int]) -> list[Check]:
+    """Try a TCP connection to each destination, all at once; no DICOM is spoken. `own_ports` as in `broker.connect`."""
+    return list(await asyncio.gather(*(_destination(each, own_ports) for each in known)))
 
 
 async def worklist(sources: Iterable[Destination]) -> list[Check]:
@@ -275,15 +275,15 @@ async def worklist(sources: Iterable[Destination]) -> list[Check]:
     return [await _reached("worklist source", each, hint) for each in sources]
 
 
-async def _destination(known: Destination) -> Check:
-    return await _reached(f"destination {known.name}", known, _network(known))
+async def _destination(known: Destination, own_ports: Collection[int]) -> Check:
+    return await _reached(f"destination {known.name}", known, _network(known), own_ports)
 
 
-async def _reached(name: str, known: Destination, hint: str) -> Check:
+async def _reached(name: str, known: Destination, hint: str, own_ports: Collection[int] = ()) -> Check:
     where = f"{known.host} port {known.port}"
     try:
         async with asyncio.timeout(_PATIENCE):
-            made = await connect(known)
+            made = await connect(known, own_ports=own_ports)
     except TimeoutError:
         return Check(name, Level.FAILURE, f"{where}: no answer within {_PATIENCE:g} s", hint)
     if made.socket is not None:

@@ -225,9 +225,15 @@ class Sites:
             hint = "It does with [location] in capacitord.toml and in at least one profile."
             raise Refused(msg, hint=hint)
         if not serving.word.override:
+            # What kept it from going over may be over.
+            await self._heed()
             return m.Done("The box follows the evidence of where it is already.")
         await serving.note(_evidence("; ".join(serving.whereabouts.look().reasons)))
-        await self._heed()
+        try:
+            await self._heed()
+        except CapacitordError:
+            asyncio.get_running_loop().call_later(_AGAIN, self.heed)
+            raise
         now = f"{serving.site} is active" if serving.site else "no site is active"
         return m.Done(f"The box follows the evidence of where it is again; {now}.")
 

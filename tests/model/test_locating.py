@@ -314,6 +314,17 @@ def test_a_network_from_afar_against_one_that_agrees_as_a_whole(name: str) -> No
         assert opened.site == "a" or opened.decision.kept == ("a",)
 
 
+@pytest.mark.parametrize(("says", "stays"), [((FOR, FOR), True), ((SILENT, SILENT), False)])
+def test_stray_positions_come_to_nothing_where_the_whole_network_is_there(says: tuple[Says, Says], stays: bool) -> None:
+    walk = Walk(A, memory=at("a", 990.0))
+    for _ in range(60):
+        walk.stay(10, evidence({"a": OUT}, a=says))
+        walk.stay(60, evidence(None, a=says))
+    assert (walk.site == "a") is stays
+    walk.stay(LEAVE + 10, evidence({"a": OUT}, a=says))
+    assert walk.site != "a", "a position that says so all the time is no stray one"
+
+
 def test_the_network_that_agrees_as_a_whole_opens_where_areas_overlap() -> None:
     case = CLASHES["an echo from afar against a link with a pin"]
     rules = [

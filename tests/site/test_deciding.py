@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from capacitord.api import messages as m
@@ -299,3 +300,13 @@ def test_a_later_entry_is_named_in_why_a_study_waits(tmp_path: Path) -> None:
         one.fetch(kit.entry("5be10c77", 15.0, accession_number="A-1", patient_id="P1"), at=20.0)
         wait_for(lambda: "--match 5be10c77" in study_of(one.spool, STUDY).held_for[0].next_step, what="an offer")
         assert "agreed with it when it came" in study_of(one.spool, STUDY).held_for[0].sentence
+
+
+def test_whoever_an_image_says_is_a_patient_of_the_study_whether_it_was_matched_or_not(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, msgspec.structs.replace(matching(), matching=None)) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE, PatientBirthDate="19900101")
+        one.closed(STUDY)
+        for said in ("Jane Doe", "images of Eve Roe got in"):
+            assert desk(one).is_named(one.id(STUDY), said)
+        assert not desk(one).is_named(one.id(STUDY), "images of another patient got in")

@@ -9,13 +9,16 @@ import asyncio
 import json
 import socket
 import subprocess
+from pathlib import Path
 
 from capacitord.location.connecting import connect as connect_to_evidence
 from capacitord.model.destination import Destination
 from capacitord.supervisor.broker import connect, resolve
 
 IP = "/usr/bin/ip"
-THEIRS = "192.0.2.7"
+THEIRS, ELSEWHERE = "192.0.2.7", "198.51.100.7"
+ANY_IS_BOUND = Path("/proc/sys/net/ipv4/ip_nonlocal_bind")
+"""With this a socket can be bound to any address, whoever has it."""
 
 
 async def attempt(host: str, port: int, own_ports: frozenset[int] = frozenset()) -> str:
@@ -26,9 +29,9 @@ async def attempt(host: str, port: int, own_ports: frozenset[int] = frozenset())
     return made.failure.reason if made.failure is not None else ""
 
 
-async def evidence(host: str, port: int) -> str:
+async def evidence(host: str, port: int, *, own: bool = False) -> str:
     try:
-        _, writer = await connect_to_evidence(resolve, host, port)
+        _, writer = await connect_to_evidence(resolve, host, port, own=own)
     except OSError as error:
         return str(error)
     writer.close()
@@ -44,6 +47,8 @@ async def main() -> None:
             "loopback": await attempt("127.0.0.1", port),
             "ours": await attempt("127.0.0.1", port, frozenset({port})),
             "evidence": await evidence(THEIRS, port),
+            "gpsd": await evidence(THEIRS, port, own=True),
+            "elsewhere": await attempt(ELSEWHERE, port),
         }
     print(json.dumps({name: words.replace(str(port), "PORT") for name, words in found.items()}))
 
@@ -51,4 +56,5 @@ async def main() -> None:
 if __name__ == "__main__":
     for given in (("link", "set", "lo", "up"), ("addr", "add", f"{THEIRS}/32", "dev", "lo")):
         subprocess.run([IP, *given], check=True)
+    ANY_IS_BOUND.write_text("1")
     asyncio.run(main())

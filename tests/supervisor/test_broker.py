@@ -162,4 +162,6 @@ def test_nothing_is_sent_to_an_address_that_the_box_has_itself() -> None:
         "loopback": "connected",
         "ours": f"127.0.0.1 {itself}",
         "evidence": "192.0.2.7 is an address of this box itself",
+        "gpsd": "connected",
+        "elsewhere": "198.51.100.7 port PORT: there is no route to the network of the host.",
     }

@@ -139,7 +139,15 @@ def test_what_could_not_be_begun_or_answered_is_left_to_nobody(log: AuditLog) ->
 
 @pytest.mark.parametrize(
     ("result", "entries"),
-    [("partly-done", 0), ("refused", 0), ("unanswered", 1), ("given-up", 1), ("failed", 1), ("broken off", 1)],
+    [
+        ("partly-done", 0),
+        ("refused", 0),
+        ("unanswered", 1),
+        ("given-up", 1),
+        ("failed", 1),
+        ("broken off", 1),
+        ("storage-failed", 1),
+    ],
 )
 def test_an_end_that_says_what_came_of_it_is_the_last(log: AuditLog, result: str, entries: int) -> None:
     begin(log, 1)

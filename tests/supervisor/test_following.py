@@ -41,6 +41,18 @@ def torn(*kept: str) -> Decision:
     return Decision(None, conflict=True, reasons=("GPS says lakeside, the network st-marys",), kept=kept)
 
 
+class Full(ActiveSite):
+    """A record whose disk takes one more write, and then none for once."""
+
+    room = 1
+
+    def write(self, choice: Choice) -> None:
+        self.room -= 1
+        if self.room == -1:
+            raise StorageFailed("the disk is full")
+        super().write(choice)
+
+
 ALEX = m.Chosen(datetime(2026, 3, 2, tzinfo=UTC), "alex")
 EVIDENCE = m.Chosen(datetime(2026, 3, 2, tzinfo=UTC), "evidence", "so it says", m.Chooser.EVIDENCE)
 
@@ -347,6 +359,20 @@ def test_a_choice_that_failed_is_not_that_of_the_next_life(tmp_path: Path) -> No
         chosen = ActiveSite(tmp_path / "active-site").read()
         assert coach.serving.site == "lakeside"
         assert chosen == coach.serving.choice
+
+    play(tmp_path, act)
+
+
+def test_a_box_that_could_not_go_over_after_an_override_goes_when_it_can(tmp_path: Path) -> None:
+    async def act(coach: Coach) -> None:
+        await coach.sites.activate(m.SiteActivate("lakeside", "they know better"), "alex")
+        coach.evidence.say(where("st-marys"))
+        await coach.settle("lakeside")
+        coach.serving.chosen = Full(tmp_path / "active-site")
+        with pytest.raises(StorageFailed):
+            await coach.sites.follow()
+        assert "already" in (await coach.sites.follow()).message
+        await coach.settle("st-marys")
 
     play(tmp_path, act)
 
