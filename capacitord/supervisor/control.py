@@ -124,13 +124,12 @@ class _Dispatcher:
         """Do what is asked between its two entries in the audit log."""
         exchange = Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
         studies, unnamed = await self._studies_in(exchange, getattr(message, "reason", ""))
-        studies_are_known = unnamed is None
+        # What is said of a study that is not named may name its patient.
+        exchange.detail = "" if unnamed is not None else said_in(message)
         entries: tuple[str, ...] = ()
         if unnamed is None:
             entries, unnamed = await self._entries_in(exchange)
         exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message), *entries)))
-        # What is said of a study that is not named may name its patient.
-        exchange.detail = said_in(message) if studies_are_known else ""
         await self._services.write_audit(peer, exchange.noted(BEGUN))
         result, written = "failed", False
 
