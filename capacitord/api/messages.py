@@ -260,7 +260,8 @@ class SpoolStatus(Answer, frozen=True):
     `conflicts` counts images that came under a known UID with other content, and that nobody asked to be sent yet.
     Of `unrouted_images` it is not decided yet where they go; `held_images` go nowhere until a person says so.
     `held_back_images` this box does not send to some destination, `refused_images` some destination did not take: each
-    counts once, also if that destination is not in the profile any more.
+    counts once, also if that destination is not in the profile any more. Scanners have named `missing_images` and
+    `announced_studies` and not sent them, and were not told `untold_results` of storage commitment.
     """
 
     studies: int
@@ -274,6 +275,9 @@ class SpoolStatus(Answer, frozen=True):
     unrouted_images: int = 0
     held_back_images: int = 0
     refused_images: int = 0
+    missing_images: int = 0
+    announced_studies: int = 0
+    untold_results: int = 0
 
 
 class WorklistStatus(Answer, frozen=True):
@@ -987,7 +991,7 @@ class SiteEntry(Answer, frozen=True):
 
     `undelivered_images` is None where nobody knows, and then the other counts say nothing; `as_of` is when they were
     true, None for now. Held are images that go nowhere, or not everywhere, until a person acts;
-    the latter are held back. `problem` says why the site cannot open.
+    the latter are held back. The last three are as in `SpoolStatus`. `problem` says why the site cannot open.
     `draining` is how what waits goes on leaving, None if it does not.
     """
 
@@ -1005,6 +1009,9 @@ class SiteEntry(Answer, frozen=True):
     refused_images: int = 0
     held_back_images: int = 0
     draining: Draining | None = None
+    missing_images: int = 0
+    announced_studies: int = 0
+    untold_results: int = 0
 
 
 class SiteList(Answer, frozen=True):

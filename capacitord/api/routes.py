@@ -411,7 +411,7 @@ NAMING_ENTRY: Final = Route(
     "/v1/worklist/{entry}/name",
     _R,
     _SITE,
-    worklist.EntryRef,
+    worklist.NameEntry,
     m.Done,
     "The short id of an entry",
 )

@@ -24,6 +24,16 @@ class EntryRef(Message, frozen=True):
         return "EntryRef()"
 
 
+class NameEntry(Message, frozen=True):
+    """Say by which short id an entry is known. `said` is what would be kept of why something is done with it."""
+
+    entry: str
+    said: str = ""
+
+    def __repr__(self) -> str:
+        return "NameEntry()"
+
+
 class Entry(Answer, frozen=True):
     """An entry as scanners get it: who, what, when and where.
 

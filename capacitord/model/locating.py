@@ -190,8 +190,9 @@ class _Look:
         if rule.fence and where is Where.INSIDE:
             # Where areas overlap the network tells which it is.
             return Where.OUTSIDE if rival in self.inside else where
-        if rule.fence and where is None and not rival and site in self.whole:
-            # All of its network is here: stray positions before this look add up to nothing.
+        here = site == self.before.site and site in self.on_link and self.network[site] is Network.AGREES
+        if rule.fence and where is None and here and not rival:
+            # Its network speaks for it: a leave that began before this look comes to nothing.
             return Where.MAYBE
         if rule.fence:
             return Where.OUTSIDE if rival else where

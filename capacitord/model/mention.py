@@ -46,9 +46,9 @@ def names_patient(text: str, patients: Iterable[Patient], numbers: Iterable[str]
     """
     said = text.casefold()
     words = set(_WORDS.findall(said))
-    return any(_is_named(each.name, said, words) or _has(said, each.id) for each in patients) or any(
-        _has(said, number) for number in numbers
-    )
+    return any(
+        _is_named(each.name, said, words) or _has(said, each.id) or _has(said, each.birth_date) for each in patients
+    ) or any(_has(said, number) for number in numbers)
 
 
 def _is_named(name: str, said: str, words: set[str]) -> bool:

@@ -88,10 +88,11 @@ def step(before: Presence, where: Where | None, now: float, *, dwell: float, lea
 
     The coach is here when it was surely inside for `dwell` seconds, and away again when it was surely outside for
     `leave_after`. What counts is the time between a look and the next one if both say the same; time in doubt is taken
-    off again, so that somebody beside the fence comes to nothing either way. None is no evidence: it ends a dwell that
-    is not over and no presence, and the time until it counts for nothing. But it takes nothing away: who is surely
-    outside now and then, and nothing else ever, is away in the end. A gap longer than `LONGEST_GAP` counts for nothing,
-    and a dwell begins anew after it. A clock that stands or goes back counts nothing.
+    off again, so that somebody beside the fence comes to nothing either way: a leave of which nothing is left is none.
+    None is no evidence: it ends a dwell that is not over and no presence, and the time until it counts for nothing. But
+    it takes nothing away: who is surely outside now and then, and nothing else ever, is away in the end. A gap longer
+    than `LONGEST_GAP` counts for nothing, and a dwell begins anew after it. A clock that stands or goes back counts
+    nothing.
     """
     phase = NEXT[before.phase, where]
     if phase not in DUE:
@@ -106,5 +107,7 @@ def step(before: Presence, where: Where | None, now: float, *, dwell: float, lea
         passed = passed if 0.0 <= passed <= LONGEST_GAP else 0.0
         more = -passed if where is not counts else passed if before.sure else 0.0
         after = Presence(phase, before.since, max(before.counted + more, 0.0), now, sure=where is counts)
+    if phase is Phase.LEAVING and where is not counts and not after.counted:
+        return Presence(Phase.HERE, now)
     enough = dwell if phase is Phase.ARRIVING else leave_after
     return Presence(then, now) if where is counts and after.counted >= enough else after

@@ -118,7 +118,7 @@ class Answers:
             "study.resolve": self._resolve,
             "study.show": self._study,
             "worklist.list": lambda request: one(worklist.list(request)),
-            "worklist.name": lambda request: _named_entry(worklist.name(request.entry)),
+            "worklist.name": lambda request: self._name_entry(worklist.name(request.entry), request.said),
             "worklist.refresh": lambda _request: _refreshed(worklist.refresh()),
             "worklist.show": lambda request: one(worklist.show(request.entry)),
         }
@@ -177,12 +177,13 @@ class Answers:
     def _name(self, request: m.NameStudy) -> Body:
         study, short = self._spool.studies.find(request.study)
         if request.said and self._reviewing.is_named(study, request.said):
-            raise Refused(
-                "What is said of why names the patient, and it would stay in the audit log for good.",
-                where=f"study {short}",
-                hint="Say it without the name, the patient id and the accession number.",
-            )
+            raise _names_the_patient(f"study {short}")
         return one(m.Done(f"This is study {short}.", (short,)), short)
+
+    def _name_entry(self, short: str, said: str) -> Body:
+        if said and self._reviewing.is_of_entry(short, said):
+            raise _names_the_patient(f"worklist entry {short}")
+        return _named_entry(short)
 
     def _held(self, request: m.StudyRef) -> Body:
         answer, short = self._reviewing.show(request)
@@ -393,6 +394,14 @@ def _done(what: str, names: list[str]) -> Body:
 
 def _line(message: m.VerifyLine) -> bytes:
     return msgspec.json.encode(message) + b"\n"
+
+
+def _names_the_patient(where: str) -> Refused:
+    return Refused(
+        "What is said of why names the patient, and it would stay in the audit log for good.",
+        where=where,
+        hint="Say it without the name, the birth date, the patient id and the accession number.",
+    )
 
 
 def _wait(count: int) -> str:

@@ -97,8 +97,19 @@ class Reviewing:
         study = self._spool.studies.some([number])[number]
         identities = (_identity_of(study), *self._spool.review.identities(number))
         numbers = [each.values.get(MatchKey.ACCESSION_NUMBER, "") for each in identities]
+        released = self._spool.releasing.last(number)
+        if released is not None and released.what.entry and self.is_of_entry(released.what.entry, said):
+            return True
         patients = (*map(Patient.of, identities), *self._spool.releasing.patients(number))
         return names_patient(said, patients, numbers)
+
+    def is_of_entry(self, entry: str, said: str) -> bool:
+        """Return whether a text names the patient of a worklist entry, given by its id, or its order by its number."""
+        found = self._worklist().candidate(entry)
+        if found is None:
+            return False
+        numbers = [found.identity.values.get(MatchKey.ACCESSION_NUMBER, "")]
+        return names_patient(said, [Patient.of(found.identity)], numbers)
 
     def decided(self, number: int) -> m.Decided | None:
         """Return what was found or decided for a study last, None if it was never matched nor released."""

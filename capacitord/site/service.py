@@ -16,6 +16,7 @@ from capacitord.dicom.arriving import describe
 from capacitord.errors import CapacitordError, Problem
 from capacitord.link.channel import LinkClosed
 from capacitord.link.messages import Call, Connect, Connected, FromRuntime, Heartbeat, Note, Port, Start
+from capacitord.model.departure import LATELY
 from capacitord.model.profile import Profile
 from capacitord.model.states import StudyState
 from capacitord.site.answers import Answers, Desks
@@ -26,6 +27,7 @@ from capacitord.site.deciding import Deciding
 from capacitord.site.deliveries import Deliveries
 from capacitord.site.departing import Departing
 from capacitord.site.explaining import Explaining
+from capacitord.site.lately import Lately
 from capacitord.site.listings import Listings
 from capacitord.site.matching import NO_LIST, Matcher
 from capacitord.site.port import SitePort, StoragePort
@@ -69,6 +71,7 @@ class Service:
         self._connections = Connections(self._ask)
         self._preparation = Preparation(keys_of(spool.key), start.profile)
         self._deliveries = Deliveries(spool, self._connections, self._preparation, self._note, queued=self._queued)
+        self._lately = Lately()
         self._soundness = Soundness(spool, self._trouble_changed)
         self._refused = Refused()
         self._reception = Reception(spool, routing, self._arrived, self._not_kept, self._soundness.kept)
@@ -180,6 +183,7 @@ class Service:
             lambda: self._routing.profile,
             associations=lambda: len(self._port.associations()),
             trouble=lambda: "" if self._soundness.trouble is None else self._soundness.trouble.message,
+            lately=self._lately,
         )
 
     def _resolving(self) -> Resolving:
@@ -308,6 +312,7 @@ class Service:
             self._upkeep.failing,
             self._profile_problem or self._router.failing,
             self._refused.lately(time.monotonic()),
+            self._lately.since(LATELY),
         )
 
     def _beat(self) -> None:

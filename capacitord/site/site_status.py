@@ -46,12 +46,16 @@ LOG = logging.getLogger(__name__)
 
 
 class Condition(NamedTuple):
-    """What is known without asking the disk: what is wrong now, and who was refused lately."""
+    """What is known without asking the disk: what is wrong now, who was refused lately, and `since` when that is.
+
+    That moment is in nanoseconds since the epoch: what scanners named before it nobody waits for any more.
+    """
 
     trouble: m.Trouble | None
     failing: Problem | None
     profile: Problem | None
     refused: Lately
+    since: int
 
 
 def site_status(
@@ -66,6 +70,7 @@ def site_status(
     level = level_of(space.free, reserve, warning)
     destinations = deliveries.status()
     named = [each.name for each in destinations]
+    said = spool.evidence.outstanding(condition.since)
     return m.SiteStatus(
         incoming=tuple(
             m.Incoming(
@@ -93,6 +98,9 @@ def site_status(
             unrouted_images=counts.unrouted,
             held_back_images=counts.held_back,
             refused_images=counts.refused,
+            missing_images=said.missing,
+            announced_studies=said.announced,
+            untold_results=len(spool.evidence.unreported()),
         ),
         disk=m.Disk(space.total, space.free, reserve, warning, level),
         destinations=destinations,

@@ -122,9 +122,9 @@ def _demand_known(catalog: apsw.Connection, study: int, standings: Sequence[Stan
     where = f"study {short}"
     if review.waits(catalog, study) or (matches and not _NEVER_LOOKED_AT.isdisjoint(standings)):
         raise Refused(
-            "It is not known whose this study is, so it is not sent again to a destination of choice.",
+            "It is not known whose the images are that are held of this study, so it is not sent where somebody says.",
             where=where,
-            hint=f"Release it: `fluxctl release {short}`. Or discard what is held: `fluxctl held discard {short}`.",
+            hint=f"Release them: `fluxctl release {short}`. Or discard what is held: `fluxctl held discard {short}`.",
         )
     if Standing.OPEN in standings:
         raise TryAgain(

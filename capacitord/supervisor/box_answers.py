@@ -17,7 +17,7 @@ from capacitord.api import messages as m
 from capacitord.api.preflight import RunPreflight
 from capacitord.api.routes import Route
 from capacitord.api.staying import staying, waiting
-from capacitord.api.worklist import EntryRef
+from capacitord.api.worklist import NameEntry
 from capacitord.config.box import Box
 from capacitord.config.in_force import in_force
 from capacitord.errors import Ambiguous, CapacitordError, Locked, NotFound, TryAgain
@@ -125,10 +125,10 @@ class BoxAnswers:
         self._demand_site()
         return await naming.short_id(self._serving.keeper, m.NameStudy(reference, said), peer, self._bounds, gone=gone)
 
-    async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
+    async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool], said: str) -> str:
         """See `services.Services`."""
         self._demand_site()
-        return await naming.short_id(self._serving.keeper, EntryRef(reference), peer, self._bounds, gone=gone)
+        return await naming.short_id(self._serving.keeper, NameEntry(reference, said), peer, self._bounds, gone=gone)
 
     async def write_audit(self, peer: Peer, entry: Entry) -> None:
         """See `services.Services`."""

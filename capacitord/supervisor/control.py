@@ -123,13 +123,14 @@ class _Dispatcher:
     ) -> web.StreamResponse:
         """Do what is asked between its two entries in the audit log."""
         exchange = Exchange(self._services, self._bounds, request, route=route, peer=peer, message=message)
-        studies, unnamed = await self._studies_in(exchange, getattr(message, "reason", ""))
-        # What is said of a study that is not named may name its patient.
-        exchange.detail = "" if unnamed is not None else said_in(message)
+        reason = getattr(message, "reason", "")
+        studies, unnamed = await self._studies_in(exchange, reason)
         entries: tuple[str, ...] = ()
         if unnamed is None:
-            entries, unnamed = await self._entries_in(exchange)
+            entries, unnamed = await self._entries_in(exchange, reason)
         exchange.subjects = tuple(dict.fromkeys((*studies, *named_in(message), *entries)))
+        # What is said of a study, or of an entry, that is not named may name the patient.
+        exchange.detail = "" if unnamed is not None else said_in(message)
         await self._services.write_audit(peer, exchange.noted(BEGUN))
         result, written = "failed", False
 
@@ -166,7 +167,7 @@ class _Dispatcher:
         except CapacitordError as error:
             return ((reference,) if fit_to_record(reference) else ()), error
 
-    async def _entries_in(self, exchange: Exchange) -> tuple[tuple[str, ...], CapacitordError | None]:
+    async def _entries_in(self, exchange: Exchange, reason: str) -> tuple[tuple[str, ...], CapacitordError | None]:
         """Return the same of the worklist entry that a study is to go as, if it is one; it is asked for by its id then.
 
         How it was called is never in the log: it may be an accession number.
@@ -174,7 +175,7 @@ class _Dispatcher:
         if not exchange.entry:
             return (), None
         try:
-            short = await self._services.name_entry(exchange.peer, exchange.entry, exchange.gone)
+            short = await self._services.name_entry(exchange.peer, exchange.entry, exchange.gone, reason)
         except CapacitordError as error:
             return (), error
         exchange.entry = short

@@ -142,7 +142,10 @@ _ANYWAY = (
 )
 _TORN = "See which of it is wrong: fluxctl site location. Or say where it is: fluxctl site activate SITE"
 _LOOK = "fluxctl site location"
-_ROAD = "Nothing is needed: it opens by itself at a site. See what it goes by: fluxctl site location"
+_ROAD = (
+    "It opens by itself at a site. See what it goes by, and what of that is missing: fluxctl site location. "
+    "If it is at a site: fluxctl site activate SITE"
+)
 _ENDED = Problem("runtime-ended", "the site's runtime ended", hint="See why: journalctl -u capacitord -n 100")
 
 

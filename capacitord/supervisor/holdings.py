@@ -61,4 +61,7 @@ def held_of(now: SiteStatus) -> Held:
         spool.unrouted_images,
         spool.refused_images,
         spool.held_back_images,
+        spool.missing_images,
+        spool.announced_studies,
+        spool.untold_results,
     )

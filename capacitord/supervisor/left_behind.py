@@ -16,11 +16,12 @@ from capacitord.api.messages import Draining, DrainState, SiteEntry
 from capacitord.api.staying import leaving, waiting
 from capacitord.errors import CapacitordError
 from capacitord.model.delivery import WhenInactive
-from capacitord.model.departure import Leave, Matter
+from capacitord.model.departure import LATELY, Leave, Matter
 from capacitord.supervisor.provision import Provision, is_empty
 
 _SERVE: Final = "Serve it: fluxctl site activate {}"
 _DECIDE: Final = f"{_SERVE}. Then decide on each: fluxctl study list --undelivered"
+_UNTOLD: Final = "The scanner is told when it asks, or when the box is open for that site again."
 _GOES: Final = "Nothing: they go on leaving."
 _LIMIT: Final = "For how long they may is in its profile: when_inactive."
 
@@ -77,9 +78,9 @@ def departure(schema: str, now: datetime, entries: Iterable[SiteEntry], empty: C
         refused_images=sum(each.refused_images for each in behind),
         held_back_images=sum(each.held_back_images for each in behind),
         damaged_images=0,
-        missing_images=0,
+        missing_images=sum(each.missing_images for each in behind),
         missing_studies=(),
-        announced_studies=0,
+        announced_studies=sum(each.announced_studies for each in behind),
         begun_studies=0,
         behind=behind,
     )
@@ -93,8 +94,27 @@ def _matters(site: SiteEntry, now: datetime) -> Iterator[Matter]:
         yield Matter("unknown", f"what {site.id} has left is not known{why}", site.hint or _SERVE.format(site.id))
     elif words := leaving(site):
         yield Matter("left-behind", f"images of {site.id} do not leave: {words}", _SERVE.format(site.id))
+    if words := _expected(site, now):
+        yield Matter("missing", f"of {site.id} scanners have named what has not come: {words}", _SERVE.format(site.id))
+    if site.untold_results:
+        words = _some(site.untold_results, "result", "results")
+        yield Matter(
+            "commitment", f"{words} of storage commitment of {site.id} could not be told", _UNTOLD, stays=False
+        )
     if words := waiting(site):
         yield Matter("held", f"images of {site.id} wait for a person: {words}", _DECIDE.format(site.id))
+
+
+def _some(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def _expected(site: SiteEntry, now: datetime) -> str:
+    if site.as_of is not None and now - site.as_of > timedelta(seconds=LATELY):
+        # Nobody waits any more for what was named so long ago.
+        return ""
+    kinds = ((site.missing_images, "image", "images"), (site.announced_studies, "study", "studies"))
+    return " and ".join(_some(*kind) for kind in kinds if kind[0])
 
 
 def _of_a_drain(found: Draining, now: datetime) -> Iterator[Matter]:

@@ -14,7 +14,7 @@ import msgspec
 
 from capacitord.api.messages import ALL, NameStudy, Refusal
 from capacitord.api.routes import NAMING, NAMING_ENTRY
-from capacitord.api.worklist import EntryRef
+from capacitord.api.worklist import NameEntry
 from capacitord.errors import TryAgain, Unanswered, from_problem
 from capacitord.supervisor import relay
 from capacitord.supervisor.bounds import Bounds
@@ -29,7 +29,7 @@ _LONGEST_UID: Final = 64
 
 
 async def short_id(
-    runtime: relay.Runtime, asked: NameStudy | EntryRef, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
+    runtime: relay.Runtime, asked: NameStudy | NameEntry, peer: Peer, bounds: Bounds, *, gone: Callable[[], bool]
 ) -> str:
     """Return the short id of the study or the worklist entry that is called so.
 

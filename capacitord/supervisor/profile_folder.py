@@ -82,6 +82,9 @@ class Held(msgspec.Struct, frozen=True):
     unrouted_images: int = 0
     refused_images: int = 0
     held_back_images: int = 0
+    missing_images: int = 0
+    announced_studies: int = 0
+    untold_results: int = 0
 
 
 class Unsound(DamagedObject):

@@ -74,8 +74,8 @@ class Services(Protocol):
         """
         ...
 
-    async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool]) -> str:
-        """Return the short id of the worklist entry that is called so. Raises `CapacitordError` if none is."""
+    async def name_entry(self, peer: Peer, reference: str, gone: Callable[[], bool], said: str) -> str:
+        """Return the short id of the worklist entry that is called so. Raises as `name_study` does."""
         ...
 
     async def write_audit(self, peer: Peer, entry: Entry) -> None:

@@ -459,5 +459,8 @@ def _counted(entry: m.SiteEntry, held: Held, as_of: datetime | None) -> m.SiteEn
         unrouted_images=held.unrouted_images,
         refused_images=held.refused_images,
         held_back_images=held.held_back_images,
+        missing_images=held.missing_images,
+        announced_studies=held.announced_studies,
+        untold_results=held.untold_results,
         as_of=as_of,
     )

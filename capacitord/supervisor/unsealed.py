@@ -83,6 +83,10 @@ _BEFORE_THE_START: Final = frozenset({actions.DAMAGE, actions.REPAIRED})
 """What a daemon finds of the log before it says that it started."""
 
 
+_ITSELF: Final = "capacitord"
+"""Who does what the box does by itself."""
+
+
 class Run(NamedTuple):
     """Entries from `first` to `last` that are sealed with one `key`, or not at all if that is empty."""
 
@@ -154,6 +158,8 @@ def judge_unsealed(entry: AuditEntry, *, started: bool) -> str:
     done = entry.action in REFUSED_WITHOUT and entry.result in _DID_SOMETHING
     if done or entry.action in NEVER_WITHOUT:
         return f"entry {entry.number} says {entry.action}: {entry.result}, and has no seal; that takes the box key"
+    if entry.action in actions.OWN and entry.user != _ITSELF:
+        return f"entry {entry.number} says {entry.action} by {entry.user}, and no person does that"
     if not started and entry.action not in _BEFORE_THE_START:
         return f"entry {entry.number} says {entry.action}: {entry.result}, and no daemon without the key had started"
     return ""

@@ -163,9 +163,10 @@ def _isolation(page: Page) -> None:
         "Somebody who takes over the runtime of a site, say with an image that a library trips over, has that site's "
         "images, key and connections, and can take the room on the disk that no image may have any more, so that no "
         "site takes images in. Out of reach are the other sites' images, keys and systems, the supervisor, and the "
-        "rest of the machine and of the network; what other sites have goes on leaving. Nothing in a "
-        "profile leads back into this box: a name that resolves to a loopback address is not connected to, nor is an "
-        "address that a network has given to the box itself, nor a port at which it takes images in.",
+        "rest of the machine and of the network; what other sites have goes on leaving. No network "
+        "leads back into this box: a name that resolves to a loopback address is not connected to, nor is an "
+        "address that a network has given to the box itself, nor a port at which it takes images in. Whoever means "
+        'another program on this machine writes "127.0.0.1", "::1" or "localhost".',
         "The key of a site is in the memory of its runtime and of that one's helpers. The supervisor unwraps it for "
         "each start and does not keep it, though its memory is not wiped; it has the box key, under which all sites' "
         "keys are wrapped. The runtimes of sites that are not active are stopped.",

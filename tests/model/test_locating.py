@@ -325,6 +325,21 @@ def test_stray_positions_come_to_nothing_where_the_whole_network_is_there(says: 
     assert walk.site != "a", "a position that says so all the time is no stray one"
 
 
+def phase_of(walk: Walk, site: str) -> Phase:
+    return walk.memory.presences[site].phase
+
+
+def test_a_leave_that_had_begun_is_none_when_the_network_of_the_site_is_back() -> None:
+    walk = Walk(A, memory=at("a", 990.0))
+    walk.stay(LEAVE - 10, evidence({"a": OUT}, a=(SILENT, SILENT)))
+    walk.stay(100, evidence(None, a=(SILENT, SILENT)))
+    assert phase_of(walk, "a") is Phase.LEAVING
+    walk.stay(LEAVE, evidence(None, a=(FOR, SILENT)))
+    assert phase_of(walk, "a") is Phase.HERE
+    walk.stay(LEAVE - 10, evidence({"a": OUT}, a=(SILENT, SILENT)))
+    assert walk.site == "a"
+
+
 def test_the_network_that_agrees_as_a_whole_opens_where_areas_overlap() -> None:
     case = CLASHES["an echo from afar against a link with a pin"]
     rules = [

@@ -55,6 +55,10 @@ def test_names_of_many_words(name: str, text: str, *, expected: bool) -> None:
     assert names_patient(text, [Patient(name)]) is expected
 
 
+def test_a_birth_date_is_one_of_a_patient() -> None:
+    assert names_patient("born 19800101", [JANE])
+
+
 def test_a_year_is_no_patient() -> None:
     assert not names_patient("study repeated 2026", [Patient("", "2026")], ["0815"])
     assert names_patient("study of 20261", [Patient("", "20261")])

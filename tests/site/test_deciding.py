@@ -302,6 +302,19 @@ def test_a_later_entry_is_named_in_why_a_study_waits(tmp_path: Path) -> None:
         assert "agreed with it when it came" in study_of(one.spool, STUDY).held_for[0].sentence
 
 
+def test_whom_an_entry_names_is_a_patient_of_what_is_sent_as_its_study(tmp_path: Path) -> None:
+    with kit.reviewing(tmp_path, matching()) as one:
+        one.fetch(kit.entry("e1", accession_number="A-7001", patient_id="P-77", patient_name="Roe^Eve"))
+        put_image(one.spool, STUDY, 1, **JANE)
+        one.closed(STUDY)
+        found = Reviewing(one.spool, matching, Matcher(lambda: one.listing), lambda: (), lambda: ("pacs",))
+        for said in ("Eve Roe, wrong list", "order A-7001", "see P-77"):
+            assert found.is_of_entry("e1", said)
+            assert not found.is_named(one.id(STUDY), said)
+        assert not found.is_of_entry("e1", "unscheduled")
+        assert not found.is_of_entry("e9", "Eve Roe")
+
+
 def test_whoever_an_image_says_is_a_patient_of_the_study_whether_it_was_matched_or_not(tmp_path: Path) -> None:
     with kit.reviewing(tmp_path, msgspec.structs.replace(matching(), matching=None)) as one:
         put_image(one.spool, STUDY, 1, **JANE)

@@ -394,6 +394,12 @@ def test_what_a_start_finds_of_the_log_comes_before_it(tmp_path: Path) -> None:
     assert (log.trouble, verified(log).ok) == ("", True)
 
 
+def test_no_person_does_what_the_box_does_by_itself(tmp_path: Path) -> None:
+    put(opened(tmp_path), "held.release")
+    forge(tmp_path, "daemon.start", "done")
+    found_and_told(tmp_path, "entry 3 says daemon.start by ann, and no person does that")
+
+
 def test_no_entry_comes_before_that_of_the_start(tmp_path: Path) -> None:
     put(opened(tmp_path), "held.release")
     blocker = tmp_path / "audit" / ".head.new"

@@ -29,6 +29,14 @@ def test_nothing_is_left_where_nothing_waits_or_where_there_is_no_spool() -> Non
     assert found.is_clear
 
 
+def test_what_scanners_were_not_told_is_said_and_what_they_named_long_ago_is_not() -> None:
+    found = left(replace(CLEAR, untold_results=1))
+    assert found.matters[0].message == "1 result of storage commitment of lakeside could not be told"
+    assert found.leave is not Leave.NOW
+    old = replace(CLEAR, missing_images=1, as_of=NOW - timedelta(days=2))
+    assert left(old).leave is Leave.NOW
+
+
 @pytest.mark.parametrize(
     ("site", "words", "step"),
     [
@@ -41,6 +49,11 @@ def test_nothing_is_left_where_nothing_waits_or_where_there_is_no_spool() -> Non
             replace(CLEAR, held_images=6, held_back_images=2, refused_images=1),
             "images of lakeside wait for a person: 4 held for a decision, 2 held back, 1 refused",
             "study list --undelivered",
+        ),
+        (
+            replace(CLEAR, missing_images=1, announced_studies=2),
+            "of lakeside scanners have named what has not come: 1 image and 2 studies",
+            "site activate lakeside",
         ),
         (replace(CLEAR, undelivered_images=None), "what lakeside has left is not known", "site activate lakeside"),
         (
