@@ -41,6 +41,11 @@ _OF_A_PATIENT: Final = frozenset(
 
 _PATIENT: Final = (MatchKey.PATIENT_NAME, MatchKey.PATIENT_ID, MatchKey.PATIENT_BIRTH_DATE)
 
+_APART: Final = (
+    "Images of it were released at several times, as different worklist entries or as they are: each goes as its own "
+    "release said. See them: fluxctl audit show --action held.release"
+)
+
 Entries = Callable[[], tuple[tuple[str, Shown], ...]]
 """All entries of the worklist with their short ids."""
 
@@ -115,6 +120,8 @@ class Reviewing:
         """Return what was found or decided for a study last, None if it was never matched nor released."""
         kept, released = self._spool.review.kept(number), self._spool.releasing.last(number)
         found = decided(kept, released)
+        if found is not None and released is not None and len(self._spool.releasing.entries(number)) > 1:
+            return msgspec.structs.replace(found, doubts=(_APART,))
         if found is None or found.state != State.MATCHED:
             return found
         entry = self._worklist().candidate(found.entry)

@@ -279,6 +279,13 @@ class Releasing:
         with self._catalog.read() as catalog:
             return _one(catalog, "id = ?", number)
 
+    def entries(self, study: int) -> frozenset[str]:
+        """Return as which worklist entries images of a study were released; one is empty if some were as they are."""
+        with self._catalog.read() as catalog:
+            return frozenset(
+                entry for (entry,) in fetch(catalog, "SELECT entry FROM release WHERE study = ?", (study,))
+            )
+
     def aside(self, study: int) -> SetAside | None:
         """Return what a person set aside of a study, None if nothing can be had back.
 

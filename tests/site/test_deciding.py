@@ -302,6 +302,27 @@ def test_a_later_entry_is_named_in_why_a_study_waits(tmp_path: Path) -> None:
         assert "agreed with it when it came" in study_of(one.spool, STUDY).held_for[0].sentence
 
 
+def test_a_study_that_was_released_as_two_says_so(tmp_path: Path) -> None:
+    entries = tuple(
+        (short, on_the_list(PatientName=name, PatientID=number, AccessionNumber="A-1"))
+        for short, name, number in (("5be10c77", "Roe^Eve", "P2"), ("0a41f2d9", "Smith^Ann", "P3"))
+    )
+    with kit.reviewing(tmp_path, matching()) as one:
+        put_image(one.spool, STUDY, 1, **JANE)
+        put_image(one.spool, STUDY, 2, **EVE)
+        one.closed(STUDY)
+        deciding(one).discard(discard("Doe^Jane"), ASKED)
+        deciding(one, entries).release(release(match="5be10c77"), ASKED)
+        once = desk(one).decided(one.id(STUDY))
+        assert once is not None
+        assert (once.entry, once.doubts) == ("5be10c77", ())
+        deciding(one).restore(r.RestoreHeld(STUDY), ASKED)
+        deciding(one, entries).release(release(match="0a41f2d9"), ASKED)
+        twice = desk(one).decided(one.id(STUDY))
+        assert twice is not None
+        assert (twice.entry, len(twice.doubts)) == ("0a41f2d9", 1)
+
+
 def test_whom_an_entry_names_is_a_patient_of_what_is_sent_as_its_study(tmp_path: Path) -> None:
     with kit.reviewing(tmp_path, matching()) as one:
         one.fetch(kit.entry("e1", accession_number="A-7001", patient_id="P-77", patient_name="Roe^Eve"))

@@ -73,7 +73,11 @@ MORE_THAN_DCMTK = {
     f"StudyInstanceUID={STUDY}10000": {"VJ16321031"},
     f"StudyInstanceUID={STUDY}10000\\{STUDY}40002": {"VJ16321031", "KP18791218"},
 }
-"""Keys that wlmscpfs does not match as PS3.4 has it: wildcards in these attributes, and UIDs."""
+"""Keys that wlmscpfs does not match as PS3.4 has it: wildcards in these attributes, and UIDs.
+
+Beside them it takes the last day of a range of dates for its midnight where a range of times has no end: those who come
+that day are not on its list then.
+"""
 
 PATIENT: Said = dict.fromkeys(
     ("AccessionNumber", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "MedicalAlerts", "Allergies")
