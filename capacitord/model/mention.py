@@ -12,25 +12,8 @@ _WORDS: Final = re.compile(r"[^\W_]+")
 _PARTICLES: Final = frozenset(
     {
         *("von", "vom", "van", "zu", "zum", "zur", "der", "den", "dem", "die", "das", "ter", "ten", "het"),
-        *(
-            "de",
-            "del",
-            "della",
-            "di",
-            "da",
-            "do",
-            "dos",
-            "du",
-            "des",
-            "la",
-            "las",
-            "le",
-            "los",
-            "el",
-            "al",
-            "bin",
-            "ibn",
-        ),
+        *("de", "del", "della", "di", "da", "do", "dos", "du", "des"),
+        *("la", "las", "le", "los", "el", "al", "bin", "ibn"),
     }
 )
 """Words of family names that are words of languages as well."""
@@ -39,7 +22,7 @@ _SHORTEST_NUMBER: Final = 4
 
 
 def names_patient(text: str, patients: Iterable[Patient], numbers: Iterable[str] = ()) -> bool:
-    """Return whether a text has a name of one of these patients, a patient's id, or one of `numbers`.
+    """Return whether a text has a name of one of these patients, an id or a birth date, or one of `numbers`.
 
     A family name alone may be any word; with a given name it is a person. Case and order do not count. A number counts
     if it is too long to come up by chance, as a year does.
