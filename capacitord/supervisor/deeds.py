@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from capacitord.api.actions import BY_A_SITE, BY_PEOPLE
 from capacitord.api.messages import AuditEntry
-from capacitord.errors import CapacitordError, Problem
+from capacitord.errors import CapacitordError, Problem, TryAgain
 from capacitord.link.messages import Deed
 from capacitord.supervisor.audit import AuditLog
 from capacitord.supervisor.audit_reading import BEGUN
@@ -139,7 +139,7 @@ class Deeds:
             await self._arrived.wait()
             self._arrived.clear()
             if not await self.finish():
-                pause = self._again if self._error is not None else _LIMITED
+                pause = _LIMITED if isinstance(self._error, TryAgain) else self._again
                 asyncio.get_running_loop().call_later(pause, self._arrived.set)
 
     async def finish(self) -> bool:
@@ -169,8 +169,7 @@ class Deeds:
                 for each in deeds:
                     if each.id not in ended:
                         if not self._allowance.take():
-                            _log.warning("sites did so much that the audit log has the rest later")
-                            break
+                            return _Came(tuple(written), _too_many())
                         self._end(each, begun.get(each.id))
                     written.append(each.id)
             except CapacitordError as error:
@@ -193,6 +192,10 @@ class Deeds:
             write(os.geteuid(), UNKNOWN, deed.action, subjects=deed.subjects, detail=detail)
         else:
             _log.error("a site says that it did what no site does: %s", deed.action)
+
+
+def _too_many() -> TryAgain:
+    return TryAgain("sites did more at once than it takes", hint="The rest follows within minutes.")
 
 
 def in_words(deed: Deed, now: datetime) -> str:

@@ -180,6 +180,8 @@ def test_what_sites_have_written_is_no_more_than_the_disk_bears(log: AuditLog) -
         deeds.take(deed(number))
     assert not asyncio.run(deeds.finish())
     assert len(subjects(log)) == sum(map(len, told)) == 3
+    assert deeds.problem is not None
+    assert "sites did more at once than it takes" in deeds.problem.message
     now = 0.0
     allowance = Allowance(2, 0.5, lambda: now)
     assert [allowance.take() for _ in range(3)] == [True, True, False]
